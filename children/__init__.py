@@ -1,0 +1,16 @@
+"""Children: Celery tasks that report uniform meta.
+
+from children import child_task
+
+@child_task(name="shop.resize")
+def resize(progress, paths):
+    for path in progress.track(paths, message="Resizing"):
+        ...
+"""
+
+from children.errors import AttemptLost, ChildError
+from children.meta import Meta, Status
+from children.progress import Progress
+from children.task import ChildTask, child_task
+
+__all__ = ["AttemptLost", "ChildError", "ChildTask", "Meta", "Progress", "Status", "child_task"]

@@ -1,0 +1,55 @@
+"""What a child needs from whoever runs it.
+
+`parent` installs its engine here at start-up (`install`). Without it, or for a message that no
+run sent, a child is a plain Celery task that keeps its meta in its own `TaskResult`.
+"""
+
+from typing import Any, Protocol
+
+from children.meta import Meta
+
+__all__ = ["HEADER", "Attempt", "Host", "engine", "install"]
+
+HEADER = "workflow_attempt"
+"""The message header by which an engine recognises its own attempts; its value is the engine's."""
+
+
+class Attempt(Protocol):
+    """The right to run one child, once."""
+
+    report_interval: float
+    """Seconds between two reports."""
+
+    def report(self, meta: Meta) -> None:
+        """Store where the child is.
+
+        Raises:
+            AttemptLost: the attempt no longer counts; the body must end.
+        """
+
+    def finish(self, outcome: Meta, traceback: str | None) -> None:
+        """Record the outcome, or drop it where the attempt no longer counts."""
+
+
+class Host(Protocol):
+    """Hands out attempts."""
+
+    def claim(self, task_id: str, task_name: str, header: Any) -> Attempt | None:
+        """The attempt of this message; None where it may not run (a second delivery, say)."""
+
+    def lost(self, task_id: str, reason: str) -> None:
+        """The process that ran this attempt is gone. Called in a worker's main process."""
+
+
+_engine: Host | None = None
+
+
+def install(host: Host) -> None:
+    """Make `host` the engine of this process."""
+    global _engine  # noqa: PLW0603 - one engine a process, set once at start-up
+    _engine = host
+
+
+def engine() -> Host | None:
+    """The engine of this process, if one was installed."""
+    return _engine

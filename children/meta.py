@@ -1,0 +1,194 @@
+"""The uniform meta: the one shape in which every child says where it is.
+
+On the wire it is a dict of `iteration, total, completion, status, message, error`; an outcome
+has `result` too. `Meta` is that dict as a value, `parse` its only reader.
+"""
+
+import json
+import math
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from enum import StrEnum
+from typing import Any
+
+from celery import states
+
+from children.errors import ResultNotJSON
+
+__all__ = ["Meta", "Status", "check_json", "error_text", "parse"]
+
+KEYS = ("iteration", "total", "completion", "status", "message", "error")
+MAX_TEXT = 2_000
+_NUL_ESCAPE = re.compile(r"(?<!\\)(?:\\\\)*\\u0000")
+
+
+class Status(StrEnum):
+    """The uniform status. OK and ERROR are final."""
+
+    PENDING = "PENDING"
+    PROGRESS = "PROGRESS"
+    OK = "OK"
+    ERROR = "ERROR"
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Meta:
+    """Where a child is. `total` is None while unknown; `completion` is 0 to 100."""
+
+    iteration: int = 0
+    total: int | None = None
+    completion: float = 0.0
+    status: Status = Status.PROGRESS
+    message: str = ""
+    error: str | None = None
+    result: Any = None
+
+    @property
+    def final(self) -> bool:
+        return self.status in (Status.OK, Status.ERROR)
+
+    @classmethod
+    def at(cls, iteration: int, total: int | None, message: str = "") -> "Meta":
+        """The meta of a child that has done `iteration` of `total`."""
+        return cls(
+            iteration=iteration,
+            total=total,
+            completion=percent(iteration, total),
+            message=clean_text(message),
+        )
+
+    def ok(self, result: Any) -> "Meta":
+        """The outcome of a child that returned `result`.
+
+        Raises:
+            ResultNotJSON: `result` cannot be stored as JSON; the message names the type.
+        """
+        check_json(result)
+        return replace(self, status=Status.OK, completion=100.0, error=None, result=result)
+
+    def failed(self, error: str) -> "Meta":
+        """The outcome of a child that failed; counters stay where they stood."""
+        return replace(self, status=Status.ERROR, error=clean_text(error), result=None)
+
+    def as_dict(self) -> dict[str, Any]:
+        """The dict on the wire; an outcome carries `result`."""
+        wire: dict[str, Any] = {key: getattr(self, key) for key in KEYS}
+        wire["status"] = self.status.value
+        return wire | {"result": self.result} if self.final else wire
+
+
+def parse(state: str, stored: object) -> Meta:
+    """Read what Celery stored for a task, ours or anybody's, as uniform meta.
+
+    Args:
+        state: a Celery state, also one of a task's own invention.
+        stored: the decoded result: a meta dict, a return value, an exception, or anything.
+
+    Never raises. What is malformed is normalised, and where the outcome cannot be told, the
+    meta is an ERROR that says so.
+    """
+    match state:
+        case states.PENDING | states.RECEIVED:
+            return Meta(status=Status.PENDING)
+        case states.STARTED:
+            return Meta()
+        case states.SUCCESS:
+            return _parse_outcome(stored)
+        case states.FAILURE:
+            return Meta().failed(error_text(stored))
+        case states.REVOKED | states.REJECTED | states.IGNORED:
+            return Meta().failed(f"the task was {state.lower()} before it could finish")
+        case states.RETRY:
+            return Meta(message=clean_text(f"retrying after: {error_text(stored)}"))
+        case _:
+            return _parse_report(state, stored)
+
+
+def _parse_report(state: str, stored: object) -> Meta:
+    if not isinstance(stored, Mapping):
+        # An author's own state with no meta dict: the state's name is all there is to show.
+        return Meta(message=clean_text(state if stored is None else str(stored)))
+    if stored.get("status") == Status.ERROR:
+        # The blog pattern reports its failure as progress, and then returns.
+        return _counters(stored).failed(str(stored.get("error") or "the task reported ERROR"))
+    return _counters(stored)
+
+
+def _parse_outcome(stored: object) -> Meta:
+    if not (isinstance(stored, Mapping) and all(key in stored for key in KEYS)):
+        return Meta(completion=100.0, status=Status.OK, result=stored)
+    match stored["status"]:
+        case Status.OK:
+            return replace(
+                _counters(stored),
+                status=Status.OK,
+                completion=100.0,
+                result=stored.get("result"),
+            )
+        case Status.ERROR:
+            reason = stored["error"] or stored["message"] or "the task ended with status ERROR"
+            return _counters(stored).failed(str(reason))
+        case other:
+            return _counters(stored).failed(
+                f"the task returned malformed meta: status {other!r} is neither OK nor ERROR"
+            )
+
+
+def _counters(stored: Mapping[Any, Any]) -> Meta:
+    """Normalise a dict's counters and message."""
+    iteration = _count(stored.get("iteration")) or 0
+    total = _count(stored.get("total"))
+    completion = stored.get("completion")
+    if not isinstance(completion, int | float) or not math.isfinite(completion):
+        completion = percent(iteration, total)
+    message = stored.get("message")
+    return Meta(
+        iteration=iteration,
+        total=total,
+        completion=min(100.0, max(0.0, float(completion))),
+        message="" if message is None else clean_text(str(message)),
+    )
+
+
+def _count(value: object) -> int | None:
+    """A count that fits a database's BIGINT, or None."""
+    if isinstance(value, int | float) and math.isfinite(value) and 0 <= value < 2**63:
+        return int(value)
+    return None
+
+
+def percent(iteration: int, total: int | None) -> float:
+    """0 to 100; 0 while the total is unknown."""
+    if not total:
+        return 0.0
+    return min(100.0, max(0.0, 100.0 * iteration / total))
+
+
+def error_text(error: object) -> str:
+    """One line for people: an exception's message, or its type's name where it has none."""
+    if isinstance(error, BaseException):
+        return str(error).strip() or type(error).__name__
+    return "unknown error" if error is None else str(error)
+
+
+def clean_text(text: str) -> str:
+    """Text that every database takes: no NUL, no lone surrogates, not endless."""
+    text = text.replace("\x00", "\N{REPLACEMENT CHARACTER}")
+    text = text.encode("utf-8", "replace").decode("utf-8")
+    return text if len(text) <= MAX_TEXT else text[: MAX_TEXT - 1] + "…"
+
+
+def check_json(value: object, what: str = "the result is") -> None:
+    """Make sure that `value` is JSON that PostgreSQL's `jsonb` takes as well.
+
+    Raises:
+        ResultNotJSON: naming the type, NaN, NUL or the lone surrogate that stands in the way.
+    """
+    try:
+        text = json.dumps(value, allow_nan=False, ensure_ascii=False)
+        text.encode("utf-8")
+    except (TypeError, ValueError, RecursionError) as exc:
+        raise ResultNotJSON(f"{what} not JSON: {error_text(exc)}") from exc
+    if _NUL_ESCAPE.search(text):
+        raise ResultNotJSON(f"{what} not JSON that can be stored: a text in it has a NUL")

@@ -1,0 +1,36 @@
+"""How a worker's main process hears of a child whose process died."""
+
+from typing import Any
+
+from billiard.exceptions import Terminated, TimeLimitExceeded, WorkerLostError
+from celery.worker.request import Request
+
+from children import host
+from children.meta import error_text
+
+__all__ = ["ChildRequest"]
+
+
+class ChildRequest(Request):
+    """A request that tells the engine when the process under it dies.
+
+    Celery calls neither `task_postrun` nor the task's own `on_failure` then (celery 5.7,
+    `worker/request.py`); the request, in the main process, is the only one that knows.
+    """
+
+    def on_failure(self, exc_info: Any, *args: Any, **kwargs: Any) -> Any:
+        exc = exc_info.exception
+        if isinstance(exc, WorkerLostError | Terminated):
+            self._lost(f"the worker process died while running it ({error_text(exc)})")
+        return super().on_failure(exc_info, *args, **kwargs)
+
+    def on_timeout(self, soft: bool, timeout: float) -> Any:
+        answer = super().on_timeout(soft, timeout)
+        if not soft:
+            self._lost(error_text(TimeLimitExceeded(timeout)))
+        return answer
+
+    def _lost(self, reason: str) -> None:
+        engine = host.engine()
+        if engine is not None and host.HEADER in self.request_dict:
+            engine.lost(self.id, reason)

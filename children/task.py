@@ -1,0 +1,158 @@
+"""The task author's API: `@child_task` and `ChildTask`."""
+
+import traceback
+from collections.abc import Callable
+from typing import Any, ClassVar, NoReturn, overload
+
+from celery import Task, current_app, shared_task
+from celery.exceptions import Ignore, Reject, Retry
+from celery.utils.functional import head_from_fun
+from celery.utils.log import get_task_logger
+from django.conf import settings
+
+from children import host
+from children.errors import AttemptLost, ChildError, ChildExit
+from children.meta import Meta, error_text
+from children.progress import Progress
+
+__all__ = ["ChildTask", "child_task"]
+
+logger = get_task_logger(__name__)
+
+
+class ChildTask(Task):  # type: ignore[type-arg]
+    """A Celery task whose `run(progress, **kwargs)` reports uniform meta.
+
+    Called directly it simply runs, and returns what `run` returns. In a worker its result is
+    an outcome: the meta with status OK and `result`. An exception is an ERROR outcome
+    `Error in <name>: <message>` and, for Celery, its signals and its tools, a FAILURE.
+    """
+
+    abstract = True
+    # The claim and the first report say that it started; Celery's own STARTED would come from
+    # outside the fence and overwrite them.
+    track_started = False
+    Request = "children.request:ChildRequest"
+    report_interval: ClassVar[float | None] = None
+
+    @property
+    def label(self) -> str:
+        """The name people read: `func_1` of `children.func_1`."""
+        return str(self.name).rpartition(".")[2]
+
+    def __call__(self, *args: Any, **kwargs: Any) -> Any:
+        request = self.request
+        # Celery calls the task with a fresh request on the stack; a body that calls itself
+        # finds that request in use.
+        if request.called_directly or getattr(request, "child_entered", False):
+            return self.run(Progress(_nowhere), *args, **kwargs)
+        request.__dict__["child_entered"] = True
+        attempt = self._claim()
+        progress = Progress(attempt.report, interval=attempt.report_interval)
+        try:
+            outcome = self._body(progress, args, kwargs)
+        except AttemptLost:
+            logger.warning("%s[%s] ends: the attempt no longer counts", self.name, request.id)
+            raise Ignore from None
+        except (Ignore, Reject, Retry) as exc:
+            self._refuse(exc, attempt, progress)
+        except Exception as exc:
+            error = f"Error in {self.label}: {error_text(exc)}"
+            attempt.finish(progress.meta.failed(error), traceback.format_exc())
+            raise
+        attempt.finish(outcome, None)
+        return outcome.as_dict()
+
+    def _body(self, progress: Progress, args: Any, kwargs: Any) -> Meta:
+        try:
+            result = self.run(progress, *args, **kwargs)
+        except SystemExit as exc:
+            # Exactly SystemExit: Celery's own shutdown requests are subclasses of it.
+            if type(exc) is not SystemExit:
+                raise
+            raise ChildExit(f"the body called sys.exit({exc.code!r})") from exc
+        return progress.meta.ok(result)
+
+    def _claim(self) -> host.Attempt:
+        request = self.request
+        header = (request.headers or {}).get(host.HEADER)
+        engine = host.engine()
+        if header is None or engine is None:
+            return PlainAttempt(self)
+        attempt = engine.claim(str(request.id), str(self.name), header)
+        if attempt is None:
+            logger.info("%s[%s] dropped: a second delivery", self.name, request.id)
+            raise Ignore
+        return attempt
+
+    def _refuse(self, exc: Exception, attempt: host.Attempt, progress: Progress) -> NoReturn:
+        """Celery's own control flow ends the message, so in a step it would end it silently."""
+        if not isinstance(attempt, PlainAttempt):
+            error = ChildError(
+                f"Error in {self.label}: a step cannot raise Celery's {type(exc).__name__}; "
+                "raise an ordinary exception instead"
+            )
+            attempt.finish(progress.meta.failed(str(error)), traceback.format_exc())
+            raise error from exc
+        raise exc
+
+
+class PlainAttempt:
+    """A child that no run sent: its meta goes to its own `TaskResult`, through Celery."""
+
+    def __init__(self, task: ChildTask) -> None:
+        self._task = task
+        self.report_interval = report_interval(task)
+
+    def report(self, meta: Meta) -> None:
+        if not self._task.request.is_eager:
+            self._task.update_state(state="PROGRESS", meta=meta.as_dict())
+
+    def finish(self, outcome: Meta, traceback: str | None) -> None:
+        """Celery stores the outcome itself, from what the task returns or raises."""
+
+
+def report_interval(task: ChildTask) -> float:
+    """Seconds between two reports: the task's own, else the setting, else 0.5."""
+    own = task.report_interval
+    return own if own is not None else float(getattr(settings, "WORKFLOW_REPORT_INTERVAL", 0.5))
+
+
+def _nowhere(meta: Meta) -> None:
+    """Where the reports of a direct call go."""
+
+
+@overload
+def child_task(body: type[ChildTask], /) -> Any: ...
+@overload
+def child_task(body: Callable[..., Any], /) -> Any: ...
+@overload
+def child_task(*, name: str | None = None, **options: Any) -> Callable[[Any], Any]: ...
+
+
+def child_task(body: Any = None, /, *, name: str | None = None, **options: Any) -> Any:
+    """Make a function `f(progress, ...)`, or a `ChildTask` subclass with `run`, a child.
+
+    Args:
+        name: the Celery task's name; `<module>.<function>` without one.
+        options: any option of a Celery task (`queue`, `time_limit`, `priority`, ...), and
+            `report_interval` in seconds.
+
+    Returns:
+        The Celery task. Called directly, without `progress`, it runs the body here and now.
+    """
+
+    if name is not None:
+        options["name"] = name
+
+    def decorate(body: Any) -> Any:
+        if isinstance(body, type):
+            task_class = type(body.__name__, (body,), {"__module__": body.__module__, **options})
+            return current_app.register_task(task_class())
+        # Celery checks a call's arguments against the function's head; `progress`, the first,
+        # is not the caller's to give.
+        head = staticmethod(head_from_fun(body, bound=True))
+        register: Any = shared_task(base=ChildTask, __header__=head, **options)
+        return register(body)
+
+    return decorate if body is None else decorate(body)
