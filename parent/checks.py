@@ -1,0 +1,68 @@
+"""System checks: a workflow that cannot run is found at start-up, not by its first user."""
+
+import re
+from collections.abc import Iterator
+from typing import Any
+
+from celery import Task, current_app
+from django.core.checks import CheckMessage, Error, register
+from django.utils.module_loading import autodiscover_modules
+
+from parent import graph, registry
+from parent.definitions import Workflow
+
+__all__ = ["check_workflows"]
+
+NAME = re.compile(r"[A-Za-z][A-Za-z0-9_-]{0,99}")
+
+
+@register("workflows")
+def check_workflows(**_: Any) -> list[CheckMessage]:
+    """Every registered workflow: names, graph and tasks."""
+    found: list[CheckMessage] = [
+        Error(
+            f"Two workflows are named {name!r}.",
+            hint="Rename one; the name is part of its URL and of its Celery task's name.",
+            id="workflows.E001",
+        )
+        for name in registry.duplicates()
+    ]
+    if registry.workflows():
+        # Tasks given by name are known only when every tasks.py was read. Not by Celery's own
+        # loader, whose Django fixup would run these checks again.
+        autodiscover_modules("tasks")
+    for workflow in registry.workflows():
+        found += check_workflow(workflow)
+    return found
+
+
+def check_workflow(workflow: Workflow) -> Iterator[CheckMessage]:
+    """One workflow's problems."""
+    if not NAME.fullmatch(workflow.name):
+        yield _error(
+            workflow,
+            "its name is not usable in a URL",
+            "Use letters, digits, - and _, up to 100, a letter first.",
+            "E002",
+        )
+    for problem, hint in graph.problems(workflow):
+        yield _error(workflow, problem, hint, "E003")
+    for step in workflow.steps:
+        if not isinstance(step.task, Task | str):
+            yield _error(
+                workflow,
+                f"{step.task!r} is not a Celery task",
+                "Decorate the function with @child_task.",
+                "E004",
+            )
+        elif step.task_name not in current_app.tasks:
+            yield _error(
+                workflow,
+                f"the task {step.task_name!r} of step {step.label!r} is not registered",
+                "Put it into the tasks.py of an app in INSTALLED_APPS.",
+                "E005",
+            )
+
+
+def _error(workflow: Workflow, problem: str, hint: str, number: str) -> Error:
+    return Error(f"Workflow {workflow.name!r}: {problem}.", hint=hint, id=f"workflows.{number}")

@@ -1,0 +1,21 @@
+"""The engine's settings, each with its default. Times are in seconds; 0 or None is "never"."""
+
+from django.conf import settings
+
+__all__ = ["setting"]
+
+DEFAULTS: dict[str, float | None] = {
+    "WORKFLOW_POLL_INTERVAL": 0.5,
+    "WORKFLOW_QUEUE_TIMEOUT": 600.0,
+    "WORKFLOW_RUN_TIMEOUT": None,
+    "WORKFLOW_STALL_TIMEOUT": None,
+    "WORKFLOW_HEARTBEAT": 5.0,
+    "WORKFLOW_LEASE": 30.0,
+}
+
+
+def setting(name: str) -> float | None:
+    """The value of `WORKFLOW_<name>`; None where it is off."""
+    key = f"WORKFLOW_{name}"
+    value = getattr(settings, key, DEFAULTS[key])
+    return float(value) if value else None

@@ -1,0 +1,141 @@
+"""What a workflow's author declares: `Workflow` and `Step`."""
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import KW_ONLY, dataclass, field
+from typing import TYPE_CHECKING, Any
+from uuid import UUID
+
+from celery import Task
+from celery.result import AsyncResult
+
+from parent import registry
+from parent.errors import UnknownStep
+from parent.tasks import make_parent_task
+
+if TYPE_CHECKING:
+    from django.contrib.auth.models import User
+    from rest_framework.serializers import BaseSerializer
+
+    from parent.models import Run
+
+__all__ = ["RunData", "Step", "Workflow"]
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class RunData:
+    """What `inputs` and `result` may read of a run.
+
+    `params` are the run's parameters as JSON; `results` those of the finished steps, by name.
+    """
+
+    params: Mapping[str, Any]
+    results: Mapping[str, Any]
+
+
+@dataclass(frozen=True)
+class Step:
+    """One child's place in a workflow.
+
+    Args:
+        task: the child, or any Celery task, or its name.
+        name: unique in the workflow; the task's own last name without one.
+        inputs: makes the child's keyword arguments; without it they are the run's parameters.
+        after: the names of the steps it waits for; None means the one before it in the list,
+            `()` none at all.
+        weight: its share of the run's completion.
+        queue: the Celery queue to publish to; None leaves it to Celery's routing.
+        queue_timeout, run_timeout, stall_timeout: seconds until a child that has not started,
+            not finished, or not reported becomes an ERROR; None takes the setting
+            `WORKFLOW_QUEUE_TIMEOUT` and so on, and 0 means never.
+        poll_interval: seconds between two reports of the child; None takes
+            `WORKFLOW_POLL_INTERVAL`, and a shorter one than that only shows in `watch()`.
+    """
+
+    task: "Task[..., Any] | str"
+    _: KW_ONLY
+    name: str = ""
+    inputs: Callable[[RunData], Mapping[str, Any]] | None = None
+    after: Sequence[str] | None = None
+    weight: float = 1.0
+    queue: str | None = None
+    queue_timeout: float | None = None
+    run_timeout: float | None = None
+    stall_timeout: float | None = None
+    poll_interval: float | None = None
+
+    @property
+    def task_name(self) -> str:
+        return self.task if isinstance(self.task, str) else str(self.task.name)
+
+    @property
+    def label(self) -> str:
+        """The step's name in its workflow, in errors and on the page."""
+        return self.name or self.task_name.rpartition(".")[2]
+
+
+@dataclass(frozen=True)
+class Workflow:
+    """A named definition: parameters and steps. Making one registers it.
+
+    Args:
+        name: unique; part of the URL and of the parent task's name, `parent.<name>`.
+        steps: in order; see `Step.after` for other shapes than a sequence.
+        params: a DRF serializer class that validates the parameters; None takes none.
+        description: one line for people.
+        result: makes the run's result; without it, it is the last step's.
+        timeout: seconds until the whole run ends as an ERROR; None means never.
+    """
+
+    name: str
+    _: KW_ONLY
+    steps: Sequence[Step]
+    params: "type[BaseSerializer[Any]] | None" = None
+    description: str = ""
+    result: Callable[[RunData], Any] | None = None
+    timeout: float | None = None
+    task: "Task[..., Any]" = field(init=False, repr=False, compare=False)
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "task", make_parent_task(self))
+        registry.register(self)
+
+    @property
+    def task_name(self) -> str:
+        """The Celery name of the parent task."""
+        return f"parent.{self.name}"
+
+    def step(self, name: str) -> Step:
+        """The step of that name.
+
+        Raises:
+            UnknownStep: this version of the workflow has none.
+        """
+        for step in self.steps:
+            if step.label == name:
+                return step
+        raise UnknownStep(self.name, name)
+
+    def after(self, step: Step) -> tuple[str, ...]:
+        """The names of the steps that `step` waits for."""
+        if step.after is not None:
+            return tuple(step.after)
+        index = self.steps.index(step)
+        return (self.steps[index - 1].label,) if index else ()
+
+    def start(self, owner: "User | None" = None, **params: Any) -> "Run":
+        """Write a run's rows and publish it when the transaction commits.
+
+        Raises:
+            InvalidParams: with an error per field.
+        """
+        from parent.start import start  # noqa: PLC0415 - rows need Django's apps loaded
+
+        return start(self, params, owner=owner)
+
+    def delay(self, **params: Any) -> "AsyncResult[Any]":
+        """Like `start`, for those who know Celery: the result follows the run."""
+        return self.result_of(self.start(**params).pk)
+
+    def result_of(self, run_id: UUID | str) -> "AsyncResult[Any]":
+        """The Celery result under which a run can be followed."""
+        return self.task.AsyncResult(str(run_id))

@@ -1,0 +1,107 @@
+"""The engine as a child sees it: claim, report, finish."""
+
+from datetime import timedelta
+from queue import SimpleQueue
+from typing import Any
+from uuid import uuid4
+
+from celery.utils.log import get_logger
+from django.db import connection, transaction
+from django.db.models.functions import Now
+
+from children.errors import AttemptLost
+from children.meta import Meta
+from parent import executors, results
+from parent.advance import end_attempt
+from parent.models import Step, StepState
+from parent.outage import OUTAGE, outlast
+
+__all__ = ["Engine", "RunningAttempt", "lost_attempts"]
+
+logger = get_logger(__name__)
+
+lost_attempts: SimpleQueue[tuple[str, str]] = SimpleQueue()
+"""(task id, reason) of attempts whose process died; the worker's watch thread ends them."""
+
+
+class RunningAttempt:
+    """One claimed attempt, in the process that runs it."""
+
+    def __init__(self, task_id: str, task_name: str, header: dict[str, Any]) -> None:
+        self.task_id = task_id
+        self.report_interval = float(header["interval"])
+        self._task_name = task_name
+        self._reported = False
+        self._claim = uuid4()
+        limits = (header["run_timeout"], header["stall_timeout"])
+        self._first_limit = min((limit for limit in limits if limit), default=None)
+
+    def claim(self) -> bool:
+        """QUEUED -> RUNNING, for exactly one of all deliveries."""
+        tries = 0
+
+        def claim_once() -> bool:
+            nonlocal tries
+            tries += 1
+            due = Now() + timedelta(seconds=self._first_limit) if self._first_limit else None
+            claimed = Step.objects.filter(task_id=self.task_id, state=StepState.QUEUED).update(
+                state=StepState.RUNNING,
+                claim=self._claim,
+                executor_id=executors.this_executor(),
+                started_at=Now(),
+                due_at=due,
+            )
+            # After an error the first UPDATE may have been committed all the same.
+            return bool(claimed) or (tries > 1 and self._is_ours())
+
+        return outlast(f"claim {self.task_id}", claim_once)
+
+    def _is_ours(self) -> bool:
+        return bool(self._mine().exists())
+
+    def _mine(self) -> Any:
+        return Step.objects.filter(task_id=self.task_id, state=StepState.RUNNING, claim=self._claim)
+
+    def report(self, meta: Meta) -> None:
+        """Store a report; see `children.host.Attempt`."""
+        try:
+            if self._reported and results.update_child(self.task_id, meta):
+                return
+            self._report_first(meta)
+        except OUTAGE as exc:
+            if connection.in_atomic_block:
+                raise
+            # The body does not wait for the database; the next report has all of this one.
+            logger.warning("%s: report not stored: %s", self.task_id, exc)
+            connection.close()
+
+    def _report_first(self, meta: Meta) -> None:
+        """Write the child's `TaskResult`; also when somebody removed it."""
+        with transaction.atomic():
+            # The lock keeps the row from appearing after the attempt was taken away, when
+            # nobody would delete it any more.
+            if not self._mine().select_for_update().exists():
+                raise AttemptLost(self.task_id)
+            if not results.update_child(self.task_id, meta):
+                results.create_child(self.task_id, self._task_name, meta)
+        self._reported = True
+
+    def finish(self, outcome: Meta, traceback: str | None) -> None:
+        """Record the outcome and open what comes next; see `children.host.Attempt`."""
+        recorded = outlast(
+            f"finish {self.task_id}",
+            lambda: end_attempt(self.task_id, outcome, traceback, reported=self._reported),
+        )
+        if not recorded:
+            logger.warning("%s: outcome dropped: the attempt no longer counts", self.task_id)
+
+
+class Engine:
+    """What `children.host` is given."""
+
+    def claim(self, task_id: str, task_name: str, header: Any) -> RunningAttempt | None:
+        attempt = RunningAttempt(task_id, task_name, header)
+        return attempt if attempt.claim() else None
+
+    def lost(self, task_id: str, reason: str) -> None:
+        lost_attempts.put((task_id, reason))

@@ -1,0 +1,102 @@
+"""The mirror: children's reports into their steps, their runs and the parents' `TaskResult`.
+
+However many children reported, it is the same few statements, in one transaction.
+"""
+
+from collections import defaultdict
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+
+from django.db import transaction
+from django_celery_results.models import TaskResult
+
+from children.meta import Meta
+from parent import clock
+from parent.bulk import update_rows
+from parent.models import Run, RunState, Step, StepState
+from parent.plan import run_meta
+from parent.results import stored_result
+
+__all__ = ["Report", "mirror"]
+
+NOT_OVER_AN_END = "t.status IN ('SUCCESS', 'FAILURE', 'REVOKED')"
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Report:
+    """What one child reported, and when a tick must look at it next."""
+
+    meta: Meta
+    at: datetime
+    due_at: datetime | None
+
+
+def mirror(reports: Mapping[str, Report]) -> int:
+    """Copy reports, by the children's task ids, upwards; return how many runs changed.
+
+    A run that is locked is being moved on by a finishing child, and is left to the next tick.
+    """
+    with transaction.atomic():
+        # All of a turn's runs are locked before anything is written, so that no two
+        # transactions ever wait for each other in a circle.
+        runs = {
+            run.pk: run
+            for run in Run.objects.select_for_update(skip_locked=True, of=("self",)).filter(
+                pk__in=Step.objects.filter(task_id__in=list(reports)).values("run_id")
+            )
+            if not run.ended
+        }
+        steps_of: dict[Any, list[Step]] = defaultdict(list)
+        for step in Step.objects.filter(run_id__in=list(runs)).defer(
+            "traceback", "kwargs", "result"
+        ):
+            steps_of[step.run_id].append(step)
+        now = clock.now()
+        told = [
+            _take(step, report, now)
+            for steps in steps_of.values()
+            for step in steps
+            if (report := reports.get(str(step.task_id))) and step.state in Step.ACTIVE
+        ]
+        for pk, steps in steps_of.items():
+            _take_up(runs[pk], steps)
+        update_rows(Step, told, key="id")
+        update_rows(Run, [_run_values(run) for run in runs.values()], key="id")
+        update_rows(
+            TaskResult,
+            [_result_values(run, now) for run in runs.values()],
+            key="task_id",
+            unless=NOT_OVER_AN_END,
+        )
+    return len(runs)
+
+
+def _take(step: Step, report: Report, now: datetime) -> dict[str, Any]:
+    step.set_meta(report.meta)
+    # A foreign task claims nothing: its first report is what says that it runs.
+    step.state, step.started_at = StepState.RUNNING, step.started_at or now
+    step.reported_at, step.due_at = report.at, report.due_at
+    names = ("id", "state", "started_at", "reported_at", "due_at", "iteration", "total")
+    return {name: getattr(step, name) for name in (*names, "completion", "message")}
+
+
+def _take_up(run: Run, steps: list[Step]) -> None:
+    run.state = RunState.PROGRESS
+    run.version += 1
+    run.set_meta(run_meta(run.meta, steps))
+
+
+def _run_values(run: Run) -> dict[str, Any]:
+    names = ("id", "state", "version", "iteration", "total", "completion", "message")
+    return {name: getattr(run, name) for name in names}
+
+
+def _result_values(run: Run, now: datetime) -> dict[str, Any]:
+    return {
+        "task_id": str(run.pk),
+        "status": run.state,
+        "result": stored_result(run),
+        "date_done": now,
+    }

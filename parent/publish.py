@@ -1,0 +1,121 @@
+"""Publishing: the rows are written already, so a message may fail, be lost, or come twice."""
+
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from contextvars import ContextVar
+from datetime import timedelta
+from functools import cache
+from typing import Any
+
+from celery import current_app
+from celery.utils.log import get_logger
+from kombu.exceptions import OperationalError
+
+from children import host
+from children.task import ChildTask
+from parent.models import Run, Step
+
+__all__ = ["held", "missing", "publish_run", "publish_steps", "queue_of", "republish_after"]
+
+logger = get_logger(__name__)
+
+FIRST_DELAY, LONGEST_DELAY = 5.0, 30.0  # seconds until a message that seems lost is sent again
+
+# One reconnect of a connection that went stale in the pool. Whatever lasts longer is a tick's
+# to mend: the request or the child that publishes must not wait for a broker.
+RETRY = {"max_retries": 1, "interval_start": 0, "interval_step": 0, "interval_max": 0}
+
+_held: ContextVar[bool] = ContextVar("held", default=False)
+
+
+@contextmanager
+def held() -> Iterator[None]:
+    """Publish nothing in this context: its owner runs the steps itself."""
+    token = _held.set(True)
+    try:
+        yield
+    finally:
+        _held.reset(token)
+
+
+def republish_after(publishes: int) -> timedelta:
+    """How long to wait for a message sent `publishes` times before it is missed."""
+    return timedelta(seconds=min(FIRST_DELAY * 2 ** min(publishes, 10), LONGEST_DELAY))
+
+
+def publish_run(run: Run) -> None:
+    """Send the parent task of `run`."""
+    _send(f"parent.{run.workflow}", str(run.pk), run.params, ignore_result=False)
+
+
+def publish_steps(steps: Sequence[Step]) -> None:
+    """Send the attempts of these steps. Their rows say QUEUED."""
+    for step in steps:
+        options: dict[str, Any] = {"queue": step.queue} if step.queue else {}
+        task = current_app.tasks.get(step.task)
+        _send(
+            step.task,
+            str(step.task_id),
+            step.kwargs or {},
+            # A child of ours finishes in the rows; Celery's own write after that would bring
+            # its TaskResult back to life. A foreign task has nothing else to tell us by.
+            ignore_result=isinstance(task, ChildTask),
+            headers={host.HEADER: attempt_header(step)},
+            **options,
+        )
+
+
+def attempt_header(step: Step) -> dict[str, Any]:
+    """What a claim needs to know, carried along to save it a query."""
+    return {
+        "run": str(step.run_id),
+        "step": step.name,
+        "interval": step.poll_interval,
+        "run_timeout": step.run_timeout,
+        "stall_timeout": step.stall_timeout,
+    }
+
+
+def _send(name: str, task_id: str, kwargs: Mapping[str, Any], **options: Any) -> None:
+    if _held.get():
+        return
+    try:
+        # By the task where it is known here: its own queue, priority and limits count.
+        task = current_app.tasks.get(name)
+        send = task.apply_async if task else lambda **kw: current_app.send_task(name, **kw)
+        send(kwargs=dict(kwargs), task_id=task_id, retry_policy=RETRY, **options)
+    except (OperationalError, OSError) as exc:
+        logger.warning("broker: %s; a tick will publish %s[%s]", exc, name, task_id)
+
+
+def queue_of(row: Step | Run) -> str:
+    """The queue that the row's messages wait in."""
+    if isinstance(row, Step) and row.queue:
+        return row.queue
+    name = row.task if isinstance(row, Step) else f"parent.{row.workflow}"
+    return _routed(name)
+
+
+@cache
+def _routed(name: str) -> str:
+    """The queue that Celery publishes a task to, by its routes or the task's own option."""
+    own = getattr(current_app.tasks.get(name), "queue", None)
+    queue = own or current_app.amqp.router.route({}, name).get("queue")
+    queue = queue or current_app.conf.task_default_queue
+    return str(getattr(queue, "name", queue))
+
+
+def missing(queue: str, expected: int) -> int:
+    """How many of the `expected` messages do not wait in `queue`.
+
+    Of a broker that cannot be asked none is missed: there is nowhere to publish to.
+    """
+    try:
+        with current_app.connection_for_write() as connection:
+            connection.ensure_connection(max_retries=1, timeout=1)
+            channel: Any = connection.default_channel
+            waiting = channel.queue_declare(queue=queue).message_count
+            return max(0, expected - int(waiting))
+    except Exception as exc:  # what a transport raises is the transport's own affair
+        logger.warning("broker: %s; nothing is published again until it answers", exc)
+        return 0

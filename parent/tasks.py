@@ -1,0 +1,65 @@
+"""The parent tasks, one for each workflow: they open the first step and give back their slot."""
+
+from typing import TYPE_CHECKING, Any
+from uuid import UUID
+
+from celery import Task, shared_task
+from celery.exceptions import Ignore
+
+from parent.errors import RunFailed, WorkflowError
+from parent.outage import outlast
+
+if TYPE_CHECKING:
+    from parent.definitions import Workflow
+
+__all__ = ["ParentTask", "make_parent_task"]
+
+
+class ParentTask(Task):  # type: ignore[type-arg]
+    """Begins the run whose id is its own; a run that has no rows yet is written first."""
+
+    abstract = True
+    # Celery's own STARTED would overwrite every column of a row that says more.
+    track_started = False
+    workflow: "Workflow"
+
+    def run(self, **params: Any) -> Any:
+        if self.request.called_directly or self.request.is_eager:
+            return self._run_inline(params)
+        run_id = self._run_id()
+        outlast(f"begin {run_id}", lambda: self._begin(run_id, params))
+        # The rows have the word from here on. `Ignore` leaves the stored state alone.
+        raise Ignore
+
+    def _begin(self, run_id: UUID, params: dict[str, Any]) -> None:
+        from parent.advance import begin  # noqa: PLC0415 - needs Django's apps loaded
+        from parent.models import Run  # noqa: PLC0415
+        from parent.start import start  # noqa: PLC0415
+
+        if not begin(run_id) and not Run.objects.filter(pk=run_id).exists():
+            # Sent by a client that has Celery but not our database.
+            start(self.workflow, params, run_id=run_id, publish=False)
+            begin(run_id)
+
+    def _run_id(self) -> UUID:
+        try:
+            return UUID(str(self.request.id))
+        except ValueError:
+            raise WorkflowError(
+                f"A run's id is a UUID, not {self.request.id!r}: leave task_id to Celery."
+            ) from None
+
+    def _run_inline(self, params: dict[str, Any]) -> Any:
+        from parent.inline import run_inline  # noqa: PLC0415
+
+        run = run_inline(self.workflow, **params)
+        if run.error is not None:
+            raise RunFailed(run.error)
+        return run.result
+
+
+def make_parent_task(workflow: "Workflow") -> Any:
+    """Register `parent.<workflow>`."""
+    register = shared_task(name=workflow.task_name, base=ParentTask, bind=True, workflow=workflow)
+    body: Any = ParentTask.run
+    return register(body)

@@ -1,0 +1,202 @@
+"""The watch: what to do about one child, as a pure function, and its plain loop."""
+
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from datetime import datetime, timedelta
+from typing import Any
+
+from celery.result import (  # type: ignore[attr-defined]  # missing in celery-types
+    AsyncResult,
+    assert_will_not_block,
+)
+from django.utils import timezone
+
+from children.meta import Meta, Status, parse
+
+__all__ = [
+    "End",
+    "Keep",
+    "Mirror",
+    "Republish",
+    "Stored",
+    "Watched",
+    "named",
+    "watch",
+    "watch_once",
+]
+
+
+UNSEEN = Meta(status=Status.PENDING)
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Watched:
+    """A child under watch. Timeouts are in seconds, None is never; times are one clock's."""
+
+    name: str
+    queue: str
+    queued_at: datetime
+    started_at: datetime | None = None
+    reported_at: datetime | None = None
+    publish_at: datetime | None = None
+    queue_timeout: float | None = None
+    run_timeout: float | None = None
+    stall_timeout: float | None = None
+    dead_executor: str | None = None
+    meta: Meta = UNSEEN
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Stored:
+    """What Celery has stored for the child: a state, and a decoded result."""
+
+    state: str
+    result: object
+
+
+@dataclass(frozen=True, slots=True)
+class Keep:
+    """Nothing happened. Look again at `due_at`; None is never."""
+
+    due_at: datetime | None
+
+
+@dataclass(frozen=True, slots=True)
+class Mirror:
+    """The child reported: copy its meta into the parent's. Look again at `due_at`."""
+
+    meta: Meta
+    due_at: datetime | None
+
+
+@dataclass(frozen=True, slots=True)
+class Republish:
+    """The child has not started and its message may be lost."""
+
+
+@dataclass(frozen=True, slots=True)
+class End:
+    """The child's outcome."""
+
+    outcome: Meta
+
+
+Verdict = Keep | Mirror | Republish | End
+
+
+def watch_once(step: Watched, stored: Stored | None, now: datetime) -> Verdict:
+    """Decide about one child.
+
+    Args:
+        step: what is known of it.
+        stored: its stored result, None where there is no row.
+        now: the time, by the same clock as the times in `step`.
+    """
+    told = parse(stored.state, stored.result) if stored else UNSEEN
+    if told.final:
+        return End(named(step.name, told))
+    started = step.started_at or (now if told.status is Status.PROGRESS else None)
+    if started is None:
+        return _watch_queued(step, now)
+    return _watch_running(step, told, started, now)
+
+
+def _watch_queued(step: Watched, now: datetime) -> Verdict:
+    deadline = _after(step.queued_at, step.queue_timeout)
+    if deadline is not None and now >= deadline:
+        limit = f"{step.queue_timeout:g}"
+        return _fail(
+            step,
+            f"{step.name} did not start within {limit} s: "
+            f'is a worker consuming queue "{step.queue}"?',
+        )
+    if step.publish_at is not None and now >= step.publish_at:
+        return Republish()
+    return Keep(_earliest(deadline, step.publish_at))
+
+
+def _watch_running(step: Watched, told: Meta, started: datetime, now: datetime) -> Verdict:
+    if step.dead_executor is not None:
+        return _fail(step, f"{step.name}: the worker {step.dead_executor} died while running it")
+    finish_by = _after(started, step.run_timeout)
+    report_by = _after(step.reported_at or started, step.stall_timeout)
+    if finish_by is not None and now >= finish_by:
+        return _fail(step, f"{step.name} did not finish within {step.run_timeout:g} s")
+    if report_by is not None and now >= report_by:
+        return _fail(
+            step,
+            f"{step.name} has not reported for {step.stall_timeout:g} s: "
+            "it may hang, or need a longer stall_timeout",
+        )
+    due_at = _earliest(finish_by, report_by)
+    if told.status is Status.PROGRESS and told != step.meta:
+        return Mirror(told, due_at)
+    return Keep(due_at)
+
+
+def _fail(step: Watched, error: str) -> End:
+    return End(step.meta.failed(error))
+
+
+def named(name: str, outcome: Meta) -> Meta:
+    """The outcome, its error naming the step."""
+    if outcome.error is None or outcome.error.startswith(f"Error in {name}"):
+        return outcome
+    return outcome.failed(f"Error in {name}: {outcome.error}")
+
+
+def _after(start: datetime, limit: float | None) -> datetime | None:
+    return start + timedelta(seconds=limit) if limit else None
+
+
+def _earliest(*times: datetime | None) -> datetime | None:
+    return min((at for at in times if at is not None), default=None)
+
+
+def watch(
+    job: "AsyncResult[Any]",
+    poll_interval: float = 0.1,
+    timeout: float | None = None,
+    *,
+    queue_timeout: float | None = None,
+    stall_timeout: float | None = None,
+    on_report: Callable[[Meta], None] | None = None,
+) -> Meta:
+    """Watch one child to its outcome: for a notebook, a test, a command line.
+
+    It blocks, so never in a task: there a parent does this without holding a slot.
+
+    Args:
+        job: what `func_1.delay(...)` returned.
+        poll_interval: seconds between two looks at the result backend.
+        timeout: seconds from now until an unfinished child is an ERROR; None waits on.
+        queue_timeout: the same for a child that has not started.
+        stall_timeout: the same since its last report.
+        on_report: called with every new meta.
+
+    Returns:
+        The outcome. A failure is an outcome with status ERROR, not an exception.
+    """
+    assert_will_not_block()
+    begun = timezone.now()
+    step = Watched(
+        name=(job.name or "child").rpartition(".")[2],
+        queue=job.queue or "celery",
+        queued_at=begun,
+        queue_timeout=min(filter(None, (queue_timeout, timeout)), default=None),
+        run_timeout=timeout,
+        stall_timeout=stall_timeout,
+    )
+    while True:
+        # One statement, where `job.state` and `job.info` are one each.
+        row = job.backend.get_task_meta(job.id)
+        now = timezone.now()
+        match watch_once(step, Stored(state=row["status"], result=row["result"]), now):
+            case End(outcome):
+                return outcome
+            case Mirror(meta, _):
+                step = replace(step, meta=meta, started_at=begun, reported_at=now)
+                if on_report is not None:
+                    on_report(meta)
+        time.sleep(poll_interval)
