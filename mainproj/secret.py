@@ -1,0 +1,36 @@
+"""The secret key of a one-machine installation: made once, kept in the data directory."""
+
+import os
+from pathlib import Path
+
+from django.core.exceptions import ImproperlyConfigured
+from django.core.management.utils import get_random_secret_key
+
+
+def local_secret_key(data_dir: Path) -> str:
+    """Return the key in `data_dir/secret_key`, making it on first use (mode 0600).
+
+    Raises:
+        ImproperlyConfigured: the directory cannot be written and no `SECRET_KEY` is set.
+    """
+    path = data_dir / "secret_key"
+    try:
+        data_dir.mkdir(parents=True, exist_ok=True)
+        # Written aside and linked into place: two processes that start together agree on one
+        # key, and none reads a half-written one.
+        if not path.exists():
+            draft = data_dir / f".secret_key.{os.getpid()}"
+            draft.touch(mode=0o600)
+            draft.write_text(get_random_secret_key())
+            try:
+                os.link(draft, path)
+            except FileExistsError:
+                pass
+            finally:
+                draft.unlink()
+        return path.read_text()
+    except OSError as exc:
+        raise ImproperlyConfigured(
+            f"The data directory {data_dir} cannot be used ({exc.strerror}): "
+            "make it writable, or set DATA_DIR to another one, or set SECRET_KEY."
+        ) from exc
