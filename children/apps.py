@@ -1,7 +1,13 @@
 """The Django app of the shipped children."""
 
+from celery import current_app
 from django.apps import AppConfig
 
 
 class ChildrenConfig(AppConfig):
     name = "children"
+
+    def ready(self) -> None:
+        from children.wake import WakeStep  # noqa: PLC0415 - Celery's worker is not for every process
+
+        current_app.steps["worker"].add(WakeStep)

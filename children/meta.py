@@ -7,19 +7,20 @@ has `result` too. `Meta` is that dict as a value, `parse` its only reader.
 import json
 import math
 import re
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
 from enum import StrEnum
-from typing import Any
+from typing import Any, TypeGuard
 
 from celery import states
 
 from children.errors import ResultNotJSON
 
-__all__ = ["Meta", "Status", "check_json", "error_text", "parse"]
+__all__ = ["Meta", "Status", "check_json", "error_text", "parse", "storable"]
 
 KEYS = ("iteration", "total", "completion", "status", "message", "error")
 MAX_TEXT = 2_000
+MAX_DEPTH = 200
 _NUL_ESCAPE = re.compile(r"(?<!\\)(?:\\\\)*\\u0000")
 
 
@@ -108,31 +109,34 @@ def parse(state: str, stored: object) -> Meta:
 def _parse_report(state: str, stored: object) -> Meta:
     if not isinstance(stored, Mapping):
         # An author's own state with no meta dict: the state's name is all there is to show.
-        return Meta(message=clean_text(state if stored is None else str(stored)))
+        return Meta(message=clean_text(state if stored is None else _text(stored)))
     if stored.get("status") == Status.ERROR:
         # The blog pattern reports its failure as progress, and then returns.
-        return _counters(stored).failed(str(stored.get("error") or "the task reported ERROR"))
+        return _counters(stored).failed(_text(stored.get("error") or "the task reported ERROR"))
     return _counters(stored)
 
 
 def _parse_outcome(stored: object) -> Meta:
     if not (isinstance(stored, Mapping) and all(key in stored for key in KEYS)):
-        return Meta(completion=100.0, status=Status.OK, result=stored)
+        return _returned(Meta(), stored)
     match stored["status"]:
         case Status.OK:
-            return replace(
-                _counters(stored),
-                status=Status.OK,
-                completion=100.0,
-                result=stored.get("result"),
-            )
+            return _returned(_counters(stored), stored.get("result"))
         case Status.ERROR:
             reason = stored["error"] or stored["message"] or "the task ended with status ERROR"
-            return _counters(stored).failed(str(reason))
+            return _counters(stored).failed(_text(reason))
         case other:
             return _counters(stored).failed(
-                f"the task returned malformed meta: status {other!r} is neither OK nor ERROR"
+                f"the task returned malformed meta: status {_text(other)!r} is neither OK nor ERROR"
             )
+
+
+def _returned(meta: Meta, result: object) -> Meta:
+    try:
+        return meta.ok(result)
+    except ResultNotJSON as exc:
+        # Celery's own JSON takes more than the database does: NaN, for one.
+        return meta.failed(str(exc))
 
 
 def _counters(stored: Mapping[Any, Any]) -> Meta:
@@ -140,22 +144,27 @@ def _counters(stored: Mapping[Any, Any]) -> Meta:
     iteration = _count(stored.get("iteration")) or 0
     total = _count(stored.get("total"))
     completion = stored.get("completion")
-    if not isinstance(completion, int | float) or not math.isfinite(completion):
+    if not _is_number(completion):
         completion = percent(iteration, total)
     message = stored.get("message")
     return Meta(
         iteration=iteration,
         total=total,
-        completion=min(100.0, max(0.0, float(completion))),
-        message="" if message is None else clean_text(str(message)),
+        completion=float(min(100, max(0, completion))),
+        message="" if message is None else clean_text(_text(message)),
     )
 
 
 def _count(value: object) -> int | None:
     """A count that fits a database's BIGINT, or None."""
-    if isinstance(value, int | float) and math.isfinite(value) and 0 <= value < 2**63:
-        return int(value)
-    return None
+    return int(value) if _is_number(value) and 0 <= value < 2**63 else None
+
+
+def _is_number(value: object) -> TypeGuard[int | float]:
+    """A finite number, and no bool, which Python counts among the ints."""
+    if isinstance(value, float):
+        return math.isfinite(value)
+    return isinstance(value, int) and not isinstance(value, bool)
 
 
 def percent(iteration: int, total: int | None) -> float:
@@ -166,24 +175,52 @@ def percent(iteration: int, total: int | None) -> float:
 
 
 def error_text(error: object) -> str:
-    """One line for people: an exception's message, or its type's name where it has none."""
-    if isinstance(error, BaseException):
-        return str(error).strip() or type(error).__name__
-    return "unknown error" if error is None else str(error)
+    """One line for people: an exception's message, or its type's name where it has none.
+
+    Args:
+        error: an exception, or the dict that Celery's JSON makes of one
+            (`celery.backends.base.Backend.prepare_exception`), or whatever else was stored.
+    """
+    name, said = "unknown error", ""
+    match error:
+        case None:
+            pass
+        case BaseException():
+            name, said = type(error).__name__, _text(error)
+        case {"exc_type": kind, **rest}:
+            args = rest.get("exc_message")
+            args = args if isinstance(args, list | tuple) else [args]
+            name, said = _text(kind), ", ".join(_text(arg) for arg in args if arg is not None)
+        case _:
+            said = _text(error)
+    return " ".join(filter(None, map(str.strip, said.splitlines()))) or name
+
+
+def _text(value: object) -> str:
+    """`str(value)`, or its type's name where an author's `__str__` fails."""
+    try:
+        return str(value)
+    except Exception:
+        return type(value).__name__
 
 
 def clean_text(text: str) -> str:
-    """Text that every database takes: no NUL, no lone surrogates, not endless."""
-    text = text.replace("\x00", "\N{REPLACEMENT CHARACTER}")
-    text = text.encode("utf-8", "replace").decode("utf-8")
+    """Text to show: `storable`, and not endless."""
+    text = storable(text)
     return text if len(text) <= MAX_TEXT else text[: MAX_TEXT - 1] + "…"
+
+
+def storable(text: str) -> str:
+    """Text that every database takes: no NUL, no lone surrogates."""
+    text = text.replace("\x00", "\N{REPLACEMENT CHARACTER}")
+    return text.encode("utf-8", "replace").decode("utf-8")
 
 
 def check_json(value: object, what: str = "the result is") -> None:
     """Make sure that `value` is JSON that PostgreSQL's `jsonb` takes as well.
 
     Raises:
-        ResultNotJSON: naming the type, NaN, NUL or the lone surrogate that stands in the way.
+        ResultNotJSON: naming the type, NaN, NUL, lone surrogate or depth that stands in the way.
     """
     try:
         text = json.dumps(value, allow_nan=False, ensure_ascii=False)
@@ -192,3 +229,21 @@ def check_json(value: object, what: str = "the result is") -> None:
         raise ResultNotJSON(f"{what} not JSON: {error_text(exc)}") from exc
     if _NUL_ESCAPE.search(text):
         raise ResultNotJSON(f"{what} not JSON that can be stored: a text in it has a NUL")
+    if _deeper_than(MAX_DEPTH, value):
+        # The databases' parsers and Python's own each end somewhere beyond.
+        raise ResultNotJSON(
+            f"{what} not JSON that can be stored: it is nested deeper than {MAX_DEPTH}"
+        )
+
+
+def _deeper_than(limit: int, value: object) -> bool:
+    layer = [value]
+    for _ in range(limit):
+        layer = [part for whole in layer for part in _parts(whole)]
+    return any(isinstance(part, dict | list | tuple) for part in layer)
+
+
+def _parts(value: object) -> Iterable[object]:
+    if isinstance(value, dict):
+        return value.values()
+    return value if isinstance(value, list | tuple) else ()

@@ -47,12 +47,18 @@ class Progress:
     ) -> Iterator[T]:
         """Yield the items of `iterable`, counting each one as done when the next is asked for.
 
+        There is one bar: of two loops inside each other, track the outer.
+
         Args:
             total: how many items there will be; `len(iterable)` where it has one.
             message: shown while this loop runs; None keeps the one before.
+
+        Raises:
+            ValueError: `total` is negative.
         """
         if total is None and isinstance(iterable, Sized):
             total = len(iterable)
+        self._total = None  # of a loop before this one
         self.update(0, total, message)
         done, look_at, stride = 0, 1, 1
         try:
@@ -77,16 +83,18 @@ class Progress:
         """Set what is given, keep the rest, and report if a report is due.
 
         Raises:
-            ValueError: `iteration` or `total` is negative.
+            ValueError: `iteration` or `total` is negative, or no number that can be stored.
         """
-        if (iteration is not None and iteration < 0) or (total is not None and total < 0):
-            raise ValueError(f"iteration and total count from 0 up, not {iteration} of {total}")
+        for count in (iteration, total):
+            if count is not None and not 0 <= count < 2**63:
+                raise ValueError(f"iteration and total count from 0 up, not {iteration} of {total}")
+        # As plain ints and text: numpy's numbers and lazy translations are not JSON.
         if iteration is not None:
-            self._iteration = iteration
+            self._iteration = int(iteration)
         if total is not None:
-            self._total = total
+            self._total = int(total)
         if message is not None:
-            self._message = message
+            self._message = str(message)
         self._report_if_due()
 
     def message(self, text: str) -> None:

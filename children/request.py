@@ -3,15 +3,15 @@
 from typing import Any
 
 from billiard.exceptions import Terminated, TimeLimitExceeded, WorkerLostError
-from celery.worker.request import Request
 
 from children import host
 from children.meta import error_text
+from children.wake import WakingRequest
 
 __all__ = ["ChildRequest"]
 
 
-class ChildRequest(Request):
+class ChildRequest(WakingRequest):
     """A request that tells the engine when the process under it dies.
 
     Celery calls neither `task_postrun` nor the task's own `on_failure` then (celery 5.7,
@@ -19,7 +19,7 @@ class ChildRequest(Request):
     """
 
     def on_failure(self, exc_info: Any, *args: Any, **kwargs: Any) -> Any:
-        exc = exc_info.exception
+        exc = getattr(exc_info.exception, "exc", exc_info.exception)  # billiard wraps it
         if isinstance(exc, WorkerLostError | Terminated):
             self._lost(f"the worker process died while running it ({error_text(exc)})")
         return super().on_failure(exc_info, *args, **kwargs)

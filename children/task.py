@@ -2,6 +2,7 @@
 
 import traceback
 from collections.abc import Callable
+from functools import partial
 from typing import Any, ClassVar, NoReturn, overload
 
 from celery import Task, current_app, shared_task
@@ -12,7 +13,7 @@ from django.conf import settings
 
 from children import host
 from children.errors import AttemptLost, ChildError, ChildExit
-from children.meta import Meta, error_text
+from children.meta import Meta, error_text, storable
 from children.progress import Progress
 
 __all__ = ["ChildTask", "child_task"]
@@ -58,7 +59,7 @@ class ChildTask(Task):  # type: ignore[type-arg]
             self._refuse(exc, attempt, progress)
         except Exception as exc:
             error = f"Error in {self.label}: {error_text(exc)}"
-            attempt.finish(progress.meta.failed(error), traceback.format_exc())
+            attempt.finish(progress.meta.failed(error), storable(traceback.format_exc()))
             raise
         attempt.finish(outcome, None)
         return outcome.as_dict()
@@ -92,7 +93,7 @@ class ChildTask(Task):  # type: ignore[type-arg]
                 f"Error in {self.label}: a step cannot raise Celery's {type(exc).__name__}; "
                 "raise an ordinary exception instead"
             )
-            attempt.finish(progress.meta.failed(str(error)), traceback.format_exc())
+            attempt.finish(progress.meta.failed(str(error)), storable(traceback.format_exc()))
             raise error from exc
         raise exc
 
@@ -135,7 +136,7 @@ def child_task(body: Any = None, /, *, name: str | None = None, **options: Any) 
 
     Args:
         name: the Celery task's name; `<module>.<function>` without one.
-        options: any option of a Celery task (`queue`, `time_limit`, `priority`, ...), and
+        options: any option of a Celery task (`time_limit`, `rate_limit`, ...), and
             `report_interval` in seconds.
 
     Returns:
@@ -147,12 +148,23 @@ def child_task(body: Any = None, /, *, name: str | None = None, **options: Any) 
 
     def decorate(body: Any) -> Any:
         if isinstance(body, type):
-            task_class = type(body.__name__, (body,), {"__module__": body.__module__, **options})
-            return current_app.register_task(task_class())
-        # Celery checks a call's arguments against the function's head; `progress`, the first,
-        # is not the caller's to give.
-        head = staticmethod(head_from_fun(body, bound=True))
-        register: Any = shared_task(base=ChildTask, __header__=head, **options)
+            return _register_class(body, options)
+        register: Any = shared_task(base=ChildTask, __header__=_head(body, None), **options)
         return register(body)
 
     return decorate if body is None else decorate(body)
+
+
+def _register_class(body: type, options: dict[str, Any]) -> Any:
+    if not issubclass(body, ChildTask):
+        raise TypeError(f"{body.__name__} is no ChildTask: write class {body.__name__}(ChildTask)")
+    own = {"__module__": body.__module__, "__header__": _head(body.run, None, None)}
+    task_class: Any = type(str(body.__name__), (body,), own | options)
+    return current_app.register_task(task_class())
+
+
+def _head(body: Callable[..., Any], *given: None) -> Any:
+    """What Celery checks a call's arguments against: without `self` and `progress`, which are
+    not the caller's to give.
+    """
+    return staticmethod(partial(head_from_fun(body), *given))

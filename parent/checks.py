@@ -25,7 +25,7 @@ def check_workflows(**_: Any) -> list[CheckMessage]:
             hint="Rename one; the name is part of its URL and of its Celery task's name.",
             id="workflows.E001",
         )
-        for name in registry.duplicates()
+        for name in sorted(set(registry.duplicates()))
     ]
     if registry.workflows():
         # Tasks given by name are known only when every tasks.py was read. Not by Celery's own
@@ -45,17 +45,20 @@ def check_workflow(workflow: Workflow) -> Iterator[CheckMessage]:
             "Use letters, digits, - and _, up to 100, a letter first.",
             "E002",
         )
+    no_tasks = [step.task for step in workflow.steps if not isinstance(step.task, Task | str)]
+    for body in no_tasks:
+        yield _error(
+            workflow,
+            f"{body!r} is not a Celery task",
+            "Decorate the function with @child_task.",
+            "E004",
+        )
+    if no_tasks:
+        return  # they have no names, and without names there is no graph
     for problem, hint in graph.problems(workflow):
         yield _error(workflow, problem, hint, "E003")
     for step in workflow.steps:
-        if not isinstance(step.task, Task | str):
-            yield _error(
-                workflow,
-                f"{step.task!r} is not a Celery task",
-                "Decorate the function with @child_task.",
-                "E004",
-            )
-        elif step.task_name not in current_app.tasks:
+        if step.task_name not in current_app.tasks:
             yield _error(
                 workflow,
                 f"the task {step.task_name!r} of step {step.label!r} is not registered",

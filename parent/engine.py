@@ -25,13 +25,20 @@ lost_attempts: SimpleQueue[tuple[str, str]] = SimpleQueue()
 
 
 class RunningAttempt:
-    """One claimed attempt, in the process that runs it."""
+    """One attempt, in the process that runs it.
 
-    def __init__(self, task_id: str, task_name: str, header: dict[str, Any]) -> None:
+    Args:
+        header: what `parent.publish.attempt_header` sent along.
+        reported: whether it may have a `TaskResult` already.
+    """
+
+    def __init__(
+        self, task_id: str, task_name: str, header: dict[str, Any], *, reported: bool = False
+    ) -> None:
         self.task_id = task_id
         self.report_interval = float(header["interval"])
         self._task_name = task_name
-        self._reported = False
+        self._reported = reported
         self._claim = uuid4()
         limits = (header["run_timeout"], header["stall_timeout"])
         self._first_limit = min((limit for limit in limits if limit), default=None)

@@ -41,6 +41,6 @@ def _on_postrun(task_id: str, task: Any, retval: Any, state: str | None, **_: An
     header = _header(task)
     if header is None or state not in states.READY_STATES:
         return
-    attempt = RunningAttempt(task_id, task.name, header)
-    outcome = parse(state, retval)
-    attempt.finish(named(header["step"], outcome), None)
+    # Celery has stored its result by now.
+    attempt = RunningAttempt(task_id, task.name, header, reported=True)
+    attempt.finish(named(header["step"], parse(state, retval)), None)

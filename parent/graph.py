@@ -1,13 +1,18 @@
 """The shape of a workflow, as declared: what is wrong with it, if anything."""
 
+import math
 from collections.abc import Iterator
 from graphlib import CycleError, TopologicalSorter
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from parent.definitions import Workflow
+    from parent.definitions import Step, Workflow
 
 __all__ = ["problems"]
+
+LONGEST_NAME = 100  # characters, in the step's row
+LONGEST_TIME = 1e9  # seconds, some thirty years: a date far beyond is none that can be computed
+TIMES = ("queue_timeout", "run_timeout", "stall_timeout", "poll_interval")
 
 
 def problems(workflow: "Workflow") -> Iterator[tuple[str, str]]:
@@ -15,11 +20,17 @@ def problems(workflow: "Workflow") -> Iterator[tuple[str, str]]:
     labels = [step.label for step in workflow.steps]
     if not labels:
         yield "it has no steps", "Give it at least one Step."
+    yield from _time_problem("it has timeout", workflow.timeout)
     for label in sorted({label for label in labels if labels.count(label) > 1}):
         yield f"two steps are named {label!r}", 'Tell them apart: Step(..., name="...").'
     for step in workflow.steps:
-        if not step.weight > 0:
-            yield f"step {step.label!r} has weight {step.weight}", "A weight is above 0."
+        yield from _step_problems(step)
+        if isinstance(step.after, str):
+            yield (
+                f"step {step.label!r} comes after the text {step.after!r}",
+                f"Write a list of names: after=[{step.after!r}].",
+            )
+            continue
         for name in workflow.after(step):
             if name not in labels:
                 yield (
@@ -31,3 +42,20 @@ def problems(workflow: "Workflow") -> Iterator[tuple[str, str]]:
     except CycleError as exc:
         circle = " -> ".join(reversed(exc.args[1]))
         yield f"its steps wait for each other: {circle}", "Take one `after` of them out."
+
+
+def _step_problems(step: "Step") -> Iterator[tuple[str, str]]:
+    if not 0 < len(step.label) <= LONGEST_NAME:
+        yield (
+            f"a step has the name {step.label!r}",
+            f'Give it one of 1 to {LONGEST_NAME} characters: Step(..., name="...").',
+        )
+    if not 0 < step.weight < math.inf:
+        yield f"step {step.label!r} has weight {step.weight}", "A weight is a number above 0."
+    for name in TIMES:
+        yield from _time_problem(f"step {step.label!r} has {name}", getattr(step, name))
+
+
+def _time_problem(what: str, seconds: float | None) -> Iterator[tuple[str, str]]:
+    if seconds is not None and not 0 <= seconds <= LONGEST_TIME:
+        yield f"{what} {seconds}", f"Give seconds from 0, which is never, to {LONGEST_TIME:g}."

@@ -146,9 +146,10 @@ def watched(step: Step, *, dead: bool = False) -> Watched:
 def stored(row: TaskResult) -> Stored:
     """The stored result, decoded; what cannot be decoded is passed on as the text it is."""
     try:
-        return Stored(state=row.status, result=json.loads(row.result) if row.result else None)
-    except ValueError:
-        return Stored(state=row.status, result=row.result)
+        result = json.loads(row.result) if row.result else None
+    except (ValueError, RecursionError):
+        result = row.result
+    return Stored(state=row.status, result=result, at=row.date_done)
 
 
 def overdue(run: Run, now: datetime) -> str | None:

@@ -6,13 +6,16 @@ from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from typing import Any
 
+from celery import states
+from celery.exceptions import SecurityError
 from celery.result import (  # type: ignore[attr-defined]  # missing in celery-types
     AsyncResult,
     assert_will_not_block,
 )
 from django.utils import timezone
+from kombu.exceptions import DecodeError
 
-from children.meta import Meta, Status, parse
+from children.meta import Meta, Status, error_text, parse
 
 __all__ = [
     "End",
@@ -35,8 +38,8 @@ class Watched:
     """A child under watch. Timeouts are in seconds, None is never; times are one clock's."""
 
     name: str
-    queue: str
     queued_at: datetime
+    queue: str | None = None
     started_at: datetime | None = None
     reported_at: datetime | None = None
     publish_at: datetime | None = None
@@ -49,10 +52,11 @@ class Watched:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Stored:
-    """What Celery has stored for the child: a state, and a decoded result."""
+    """What Celery has stored for the child: a state, a decoded result, and when, if known."""
 
     state: str
     result: object
+    at: datetime | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -99,28 +103,41 @@ def watch_once(step: Watched, stored: Stored | None, now: datetime) -> Verdict:
     started = step.started_at or (now if told.status is Status.PROGRESS else None)
     if started is None:
         return _watch_queued(step, now)
-    return _watch_running(step, told, started, now)
+    return _watch_running(step, told, started, _heard(step, told, stored, now), now)
 
 
 def _watch_queued(step: Watched, now: datetime) -> Verdict:
     deadline = _after(step.queued_at, step.queue_timeout)
     if deadline is not None and now >= deadline:
-        limit = f"{step.queue_timeout:g}"
+        queue = f'queue "{step.queue}"' if step.queue else "its queue"
         return _fail(
             step,
-            f"{step.name} did not start within {limit} s: "
-            f'is a worker consuming queue "{step.queue}"?',
+            f"{step.name} did not start within {step.queue_timeout:g} s: "
+            f"is a worker consuming {queue}?",
         )
     if step.publish_at is not None and now >= step.publish_at:
         return Republish()
     return Keep(_earliest(deadline, step.publish_at))
 
 
-def _watch_running(step: Watched, told: Meta, started: datetime, now: datetime) -> Verdict:
+def _heard(step: Watched, told: Meta, stored: Stored | None, now: datetime) -> datetime | None:
+    """When the child last reported. A report that is seen only now is not silence."""
+    if stored is not None and stored.at is not None:
+        return stored.at
+    return now if _is_news(step, told) else step.reported_at
+
+
+def _is_news(step: Watched, told: Meta) -> bool:
+    return told.status is Status.PROGRESS and told != step.meta
+
+
+def _watch_running(
+    step: Watched, told: Meta, started: datetime, heard: datetime | None, now: datetime
+) -> Verdict:
     if step.dead_executor is not None:
         return _fail(step, f"{step.name}: the worker {step.dead_executor} died while running it")
     finish_by = _after(started, step.run_timeout)
-    report_by = _after(step.reported_at or started, step.stall_timeout)
+    report_by = _after(heard or started, step.stall_timeout)
     if finish_by is not None and now >= finish_by:
         return _fail(step, f"{step.name} did not finish within {step.run_timeout:g} s")
     if report_by is not None and now >= report_by:
@@ -130,7 +147,7 @@ def _watch_running(step: Watched, told: Meta, started: datetime, now: datetime) 
             "it may hang, or need a longer stall_timeout",
         )
     due_at = _earliest(finish_by, report_by)
-    if told.status is Status.PROGRESS and told != step.meta:
+    if _is_news(step, told):
         return Mirror(told, due_at)
     return Keep(due_at)
 
@@ -141,7 +158,7 @@ def _fail(step: Watched, error: str) -> End:
 
 def named(name: str, outcome: Meta) -> Meta:
     """The outcome, its error naming the step."""
-    if outcome.error is None or outcome.error.startswith(f"Error in {name}"):
+    if outcome.error is None or outcome.error.startswith(f"Error in {name}:"):
         return outcome
     return outcome.failed(f"Error in {name}: {outcome.error}")
 
@@ -162,6 +179,7 @@ def watch(
     queue_timeout: float | None = None,
     stall_timeout: float | None = None,
     on_report: Callable[[Meta], None] | None = None,
+    name: str = "the child",
 ) -> Meta:
     """Watch one child to its outcome: for a notebook, a test, a command line.
 
@@ -174,6 +192,7 @@ def watch(
         queue_timeout: the same for a child that has not started.
         stall_timeout: the same since its last report.
         on_report: called with every new meta.
+        name: what errors call it; a Celery result does not know its task's name.
 
     Returns:
         The outcome. A failure is an outcome with status ERROR, not an exception.
@@ -181,18 +200,15 @@ def watch(
     assert_will_not_block()
     begun = timezone.now()
     step = Watched(
-        name=(job.name or "child").rpartition(".")[2],
-        queue=job.queue or "celery",
+        name=name,
         queued_at=begun,
         queue_timeout=min(filter(None, (queue_timeout, timeout)), default=None),
         run_timeout=timeout,
         stall_timeout=stall_timeout,
     )
     while True:
-        # One statement, where `job.state` and `job.info` are one each.
-        row = job.backend.get_task_meta(job.id)
-        now = timezone.now()
-        match watch_once(step, Stored(state=row["status"], result=row["result"]), now):
+        stored, now = _look(job), timezone.now()
+        match watch_once(step, stored, now):
             case End(outcome):
                 return outcome
             case Mirror(meta, _):
@@ -200,3 +216,15 @@ def watch(
                 if on_report is not None:
                     on_report(meta)
         time.sleep(poll_interval)
+
+
+def _look(job: "AsyncResult[Any]") -> Stored:
+    """What the backend has."""
+    try:
+        # One statement, where `job.state` and `job.info` are one each.
+        row = job.backend.get_task_meta(job.id)
+    except (ValueError, TypeError, SecurityError, DecodeError) as exc:
+        # Celery rebuilds the exception of a FAILURE, and raises where it is not told its type.
+        error = f"its stored result cannot be read: {error_text(exc)}"
+        return Stored(state=states.FAILURE, result=error)
+    return Stored(state=row["status"], result=row["result"])
