@@ -1,0 +1,138 @@
+"""The HTTP surface for programs."""
+
+from typing import Any, cast
+from uuid import UUID
+
+from django.contrib.auth.models import User
+from django.db.models import QuerySet
+from django.urls import reverse
+from django.utils import timezone
+from rest_framework import serializers, status
+from rest_framework.pagination import CursorPagination
+from rest_framework.permissions import AllowAny
+from rest_framework.request import Request
+from rest_framework.response import Response
+from rest_framework.views import APIView
+
+from monitor.access import find, find_run, visible_runs, with_steps
+from monitor.forms import params_of
+from monitor.params_schema import params_schema
+from monitor.status import child_status_of, status_of
+from parent import registry
+from parent.models import Run, RunState
+from parent.remove import remove
+from parent.start import start
+
+__all__ = ["HealthView", "TaskListView", "TaskView", "WorkflowListView", "WorkflowView"]
+
+PAGE_SIZE = 50
+
+
+class HealthView(APIView):
+    """Whether the process answers. Open to all."""
+
+    authentication_classes = ()
+    permission_classes = (AllowAny,)
+
+    def get(self, _request: Request) -> Response:
+        return Response({"status": "ok"})
+
+
+class WorkflowListView(APIView):
+    """The workflows that can be started."""
+
+    def get(self, _request: Request) -> Response:
+        return Response(
+            [
+                {
+                    "name": workflow.name,
+                    "description": workflow.description,
+                    "params": params_schema(workflow.params),
+                    "steps": [
+                        {"name": step.label, "after": list(workflow.after(step))}
+                        for step in workflow.steps
+                    ],
+                }
+                for workflow in registry.workflows()
+            ]
+        )
+
+
+class WorkflowView(APIView):
+    """One workflow; POST starts a run of it."""
+
+    def post(self, request: Request, name: str) -> Response:
+        workflow = registry.get(name)
+        params = params_of(workflow, request.data)
+        run = start(workflow, params, owner=cast(User, request.user))
+        return Response(
+            _status(request, run.pk),
+            status=status.HTTP_202_ACCEPTED,
+            headers={"Location": reverse("task-detail", args=[run.pk])},
+        )
+
+
+class RunQuery(serializers.Serializer[Run]):
+    """What narrows the list of runs."""
+
+    state = serializers.ChoiceField(choices=RunState.choices, required=False)
+    workflow = serializers.CharField(required=False)
+    ids = serializers.CharField(required=False)
+
+    def validate_ids(self, text: str) -> list[UUID]:
+        """The ids between the commas."""
+        parts = text.split(",")
+        if len(parts) > PAGE_SIZE:
+            raise serializers.ValidationError(f"Ask for at most {PAGE_SIZE} ids at once.")
+        try:
+            return [UUID(part.strip()) for part in parts]
+        except ValueError:
+            raise serializers.ValidationError("Give run ids (UUIDs) with commas between.") from None
+
+    def narrow(self, runs: QuerySet[Run]) -> QuerySet[Run]:
+        """Those of `runs` that were asked for."""
+        wanted: dict[str, Any] = dict(self.validated_data)
+        if "ids" in wanted:
+            wanted["pk__in"] = wanted.pop("ids")
+        return runs.filter(**wanted)
+
+
+class NewestFirst(CursorPagination):
+    """Pages that stay right while new runs come in."""
+
+    page_size = PAGE_SIZE
+    ordering = ("-created_at", "-id")
+
+
+class TaskListView(APIView):
+    """The caller's runs; staff's callers see all."""
+
+    def get(self, request: Request) -> Response:
+        query = RunQuery(data=request.query_params)
+        query.is_valid(raise_exception=True)
+        paginator = NewestFirst()
+        runs = query.narrow(with_steps(visible_runs(request.user)))
+        page: list[Run] = paginator.paginate_queryset(runs, request, view=self) or []
+        now = timezone.now()
+        return paginator.get_paginated_response(
+            [status_of(run, run.steps.all(), now=now) for run in page]
+        )
+
+
+class TaskView(APIView):
+    """One run, or one child of a run."""
+
+    def get(self, request: Request, task_id: UUID) -> Response:
+        return Response(_status(request, task_id))
+
+    def delete(self, request: Request, task_id: UUID) -> Response:
+        remove(find_run(request.user, task_id))
+        return Response(status=status.HTTP_204_NO_CONTENT)
+
+
+def _status(request: Request, task_id: UUID) -> dict[str, Any]:
+    run, child = find(request.user, task_id)
+    now = timezone.now()
+    if child is not None:
+        return child_status_of(run, child, now=now)
+    return status_of(run, run.steps.all(), now=now)

@@ -1,0 +1,7 @@
+"""The Django app of the monitor."""
+
+from django.apps import AppConfig
+
+
+class MonitorConfig(AppConfig):
+    name = "monitor"

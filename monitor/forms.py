@@ -1,0 +1,103 @@
+"""Forms: parameters from form data, and a form for people from a serializer."""
+
+import re
+from collections.abc import Mapping
+from typing import Any, cast
+
+from django.http import HttpRequest, QueryDict
+from django.utils.safestring import SafeString
+from rest_framework.exceptions import ValidationError
+from rest_framework.fields import JSONField, ListField, empty
+from rest_framework.serializers import Serializer
+from rest_framework.settings import api_settings
+from rest_framework.templatetags.rest_framework import render_form
+
+from monitor.problems import errors_by_field
+from parent.definitions import Workflow
+
+__all__ = ["blank_form", "filled_form", "params_of", "posted"]
+
+TEMPLATE_PACK = "monitor/fields"
+CSRF_FIELD = "csrfmiddlewaretoken"
+
+
+def params_of(workflow: Workflow, data: object) -> dict[str, Any]:
+    """The parameters in a request's data, for `parent.start.start` to validate.
+
+    Args:
+        data: what a DRF parser made of the body: a QueryDict of a form, or any JSON.
+
+    Raises:
+        ValidationError: it is JSON, but not an object.
+    """
+    if isinstance(data, QueryDict):
+        return _from_form(_serializer(workflow), data)
+    if isinstance(data, Mapping):
+        return dict(data)
+    raise ValidationError(
+        {api_settings.NON_FIELD_ERRORS_KEY: ["Send a JSON object with the parameters as fields."]}
+    )
+
+
+def _from_form(serializer: "Serializer[Any]", data: QueryDict) -> dict[str, Any]:
+    """Read each field that was sent as DRF reads it from a form.
+
+    A field that was not sent stays out: DRF by itself takes a missing boolean for an unticked
+    box, and a client of the API would lose that field's default.
+    """
+    params: dict[str, Any] = {}
+    for key in data:
+        name = re.split(r"[.\[]", key, maxsplit=1)[0]  # nested fields: `size.width`, `rows[0]`
+        if name in serializer.fields:
+            field = serializer.fields[name]
+            value = field.get_value(data)
+            # DRF drops blank fields, but not a blank one for JSON.
+            if value is not empty and not (isinstance(field, JSONField) and value == ""):
+                params[name] = value
+        elif key != CSRF_FIELD:
+            params[key] = data[key]
+    return params
+
+
+def posted(workflow: Workflow, request: HttpRequest) -> QueryDict:
+    """What the page's form sent, files included, as an API client would have sent it."""
+    data = request.POST.copy()
+    for name, field in _serializer(workflow).fields.items():
+        if isinstance(field, ListField) and name in data:
+            data.setlist(name, [line for line in str(data[name]).splitlines() if line.strip()])
+    data.update(cast(Any, request.FILES))
+    return data
+
+
+def blank_form(workflow: Workflow) -> SafeString:
+    """The fields of a workflow's form, as HTML, with the defaults filled in."""
+    serializer = _serializer(workflow)
+    for field in serializer.fields.values():
+        if field.default is not empty and not callable(field.default):
+            field.initial = field.default
+    return SafeString(render_form(serializer, TEMPLATE_PACK))
+
+
+def filled_form(
+    workflow: Workflow, params: Mapping[str, Any], errors: object
+) -> tuple[SafeString, list[str]]:
+    """The fields as HTML with what was sent, and `errors` beside them.
+
+    The second part has the sentences that belong beside no field.
+    """
+    serializer = _serializer(workflow, params)
+    serializer.is_valid()
+    beside = errors_by_field(serializer.errors)
+    others = [
+        text if field in (api_settings.NON_FIELD_ERRORS_KEY, "") else f"{field}: {text}"
+        for field, texts in errors_by_field(errors).items()
+        for text in texts
+        if field not in beside or field == api_settings.NON_FIELD_ERRORS_KEY
+    ]
+    return SafeString(render_form(serializer, TEMPLATE_PACK)), others
+
+
+def _serializer(workflow: Workflow, params: Mapping[str, Any] | None = None) -> "Serializer[Any]":
+    kind: Any = workflow.params or Serializer
+    serializer: Serializer[Any] = kind() if params is None else kind(data=params)
+    return serializer

@@ -1,0 +1,136 @@
+"""The public status of a run or a child: a pure function of its rows and the time."""
+
+from collections.abc import Collection, Iterable
+from datetime import datetime
+from typing import Any
+
+from celery import states
+
+from children.meta import Status
+from parent.conf import setting
+from parent.models import Run, Step, StepState
+
+__all__ = ["child_status_of", "status_of"]
+
+LONGEST_POLL_MS = 2_000
+
+STEP_STATES = {
+    StepState.WAITING: states.PENDING,
+    StepState.QUEUED: states.PENDING,
+    StepState.OK: states.SUCCESS,
+    StepState.ERROR: states.FAILURE,
+    StepState.SKIPPED: states.REVOKED,
+    StepState.CANCELLED: states.REVOKED,
+}
+# These two share a Celery state, so their message tells them apart.
+STEP_MESSAGES = {StepState.SKIPPED: "skipped", StepState.CANCELLED: "cancelled"}
+
+
+def status_of(run: Run, steps: Collection[Step], *, now: datetime) -> dict[str, Any]:
+    """The status of a run, in the shape of the HTTP contract.
+
+    `eta_seconds` is None while it cannot be told and when the run has ended. `poll_after_ms`
+    is None when the run has ended: nothing will change, so there is no need to ask again.
+    `run_id` is the run's id, here the same as `task_id`. Times are datetimes.
+    """
+    return {
+        "task_id": str(run.pk),
+        "run_id": str(run.pk),
+        "workflow": run.workflow,
+        "state": str(run.state),
+        **_meta(run),
+        "result": run.result if run.status == Status.OK else None,
+        "eta_seconds": None if run.ended else eta_seconds(run.completion, run.started_at, now),
+        "steps": [step_row(step) for step in steps],
+        "created_at": run.created_at,
+        "started_at": run.started_at,
+        "finished_at": run.finished_at,
+        "poll_after_ms": None if run.ended else poll_after_ms(last_change(run, steps), now),
+        "version": run.version,
+    }
+
+
+def child_status_of(run: Run, step: Step, *, now: datetime) -> dict[str, Any]:
+    """The status of a child under its own id: the shape of a run's, with the child's figures.
+
+    `workflow`, `run_id` and `version` are its run's; it has no `steps`.
+    """
+    ended = STEP_STATES.get(StepState(step.state), "") in states.READY_STATES
+    return {
+        "task_id": step.task_id,
+        "run_id": str(run.pk),
+        "workflow": run.workflow,
+        "state": step_state(step),
+        **_meta(step),
+        "result": step.result if step.status == Status.OK else None,
+        "eta_seconds": None if ended else eta_seconds(step.completion, step.started_at, now),
+        "steps": [],
+        "created_at": step.queued_at,
+        "started_at": step.started_at,
+        "finished_at": step.finished_at,
+        "poll_after_ms": None if ended else poll_after_ms(last_change(run, [step]), now),
+        "version": run.version,
+    }
+
+
+def step_row(step: Step) -> dict[str, Any]:
+    """A step as it stands in its run's status."""
+    return {
+        "name": step.name,
+        "task_id": step.task_id,
+        "state": step_state(step),
+        **_meta(step),
+        "attempt": step.attempt,
+        "started_at": step.started_at,
+        "finished_at": step.finished_at,
+    }
+
+
+def step_state(step: Step) -> str:
+    """The Celery state of a step: PROGRESS once its child has reported."""
+    if step.state == StepState.RUNNING:
+        return "PROGRESS" if step.reported_at else states.STARTED
+    return STEP_STATES[StepState(step.state)]
+
+
+def eta_seconds(completion: float, started_at: datetime | None, now: datetime) -> float | None:
+    """Seconds that are left at the pace so far; None within the first second or percent."""
+    if started_at is None or completion < 1:
+        return None
+    elapsed = (now - started_at).total_seconds()
+    if elapsed < 1:
+        return None
+    return round(elapsed * (100 - completion) / completion, 1)
+
+
+def last_change(run: Run, steps: Iterable[Step]) -> datetime:
+    """When anything of these last moved."""
+    moments = [run.created_at, run.started_at]
+    for step in steps:
+        moments += [step.queued_at, step.started_at, step.reported_at, step.finished_at]
+    return max(moment for moment in moments if moment is not None)
+
+
+def poll_after_ms(changed_at: datetime, now: datetime) -> int:
+    """When to ask next: a tenth of the time since anything moved, within limits.
+
+    So a client asks at the poll interval while reports come in, and every 2 s while a child
+    waits in a long queue.
+    """
+    shortest = round(1000 * (setting("POLL_INTERVAL") or 0.1))
+    quiet = 100 * (now - changed_at).total_seconds()
+    return max(shortest, min(LONGEST_POLL_MS, round(quiet)))
+
+
+def _meta(row: Run | Step) -> dict[str, Any]:
+    message = row.message
+    if isinstance(row, Step) and not message:
+        message = STEP_MESSAGES.get(StepState(row.state), "")
+    return {
+        "iteration": row.iteration,
+        "total": row.total,
+        "completion": row.completion,
+        "status": row.status.value,
+        "message": message,
+        "error": row.error,
+    }
