@@ -1,0 +1,89 @@
+"""What one cell holds: nothing, or a value of some kind."""
+
+import math
+import re
+from collections.abc import Collection
+from datetime import UTC, datetime, timedelta
+from typing import Literal, cast
+
+__all__ = ["Kind", "Type", "common_type", "is_missing", "iso_date", "iso_datetime", "read_cell"]
+
+Kind = Literal["integer", "number", "boolean", "date", "datetime", "text"]
+Type = Kind | Literal["empty"]
+
+# "NA" is not among them: it is also Namibia. Such a column shows up as "mixed" instead.
+MISSING = frozenset({"", "n/a", "#n/a", "nan", "null", "none"})
+
+# Digits after a leading zero are a code (a postcode, a telephone number), and more than 18 are
+# an identifier that a float would falsify: both are text. A number stays below 1e118, so that
+# no sum of numbers overflows. Dates are ISO 8601: 03/04/2024 is two days at once.
+VALUE = re.compile(
+    r"(?P<integer>[+-]?(?:0|[1-9][0-9]{0,17}))"
+    r"|(?P<number>[+-]?(?:(?:0|[1-9][0-9]{0,17})(?:\.[0-9]*)?|\.[0-9]+)"
+    r"(?:[eE](?:\+?[0-9]{1,2}|-[0-9]{1,3}))?)"
+    r"|(?P<date>[0-9]{4}-[0-9]{2}-[0-9]{2})"
+    r"|(?P<datetime>[0-9]{4}-[0-9]{2}-[0-9]{2}[T ][0-9]{2}:[0-9]{2}"
+    r"(?::[0-9]{2}(?:\.[0-9]{1,6})?)?(?:Z|[+-][0-9]{2}:?[0-9]{2})?)"
+    r"|(?P<boolean>(?i:true|false|yes|no))"
+)
+MIXTURES: dict[frozenset[Kind], Type] = {
+    frozenset({"integer", "number"}): "number",
+    frozenset({"date", "datetime"}): "datetime",
+}
+EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+FIRST = (datetime.min.replace(tzinfo=UTC) - EPOCH).total_seconds()
+LAST = (datetime(9999, 12, 31, 23, 59, 59, tzinfo=UTC) - EPOCH).total_seconds()
+
+
+def is_missing(text: str) -> bool:
+    """Whether a cell, stripped of spaces, stands for "no value"."""
+    return len(text) <= 4 and text.lower() in MISSING
+
+
+def read_cell(text: str) -> tuple[Kind, float | None]:
+    """The kind of a cell's text, stripped and not missing, and its place on a scale.
+
+    That place is the value of an integer (exactly, as an int) or a number, seconds since 1970
+    for a date (one without an offset is taken as UTC), and None for everything else.
+    """
+    match = VALUE.fullmatch(text)
+    kind = cast("Kind", match.lastgroup) if match else "text"
+    if kind == "integer":
+        return kind, int(text)
+    if kind == "number":
+        return kind, float(text)
+    if kind in {"date", "datetime"}:
+        try:
+            return kind, _seconds(text)
+        except ValueError:  # the thirtieth of February
+            return "text", None
+    return kind, None
+
+
+def common_type(kinds: Collection[Kind]) -> Type:
+    """The narrowest type that all these kinds of values fit in."""
+    found = frozenset(kinds)
+    if len(found) > 1:
+        return MIXTURES.get(found, "text")
+    return next(iter(found), "empty")
+
+
+def iso_date(seconds: float) -> str:
+    """The day, in UTC, of a moment in seconds since 1970."""
+    return iso_datetime(seconds)[:10]
+
+
+def iso_datetime(seconds: float) -> str:
+    """A moment in seconds since 1970 as ISO 8601, to the second, in UTC."""
+    moment = EPOCH + timedelta(seconds=math.floor(seconds))
+    return moment.replace(tzinfo=None).isoformat(timespec="seconds")
+
+
+def _seconds(text: str) -> float:
+    moment = datetime.fromisoformat(text)
+    if moment.tzinfo is None:
+        moment = moment.replace(tzinfo=UTC)
+    seconds = (moment - EPOCH).total_seconds()
+    if not FIRST <= seconds <= LAST:
+        raise ValueError("its offset moves it out of the calendar")
+    return seconds

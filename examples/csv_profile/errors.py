@@ -1,0 +1,7 @@
+"""What can be wrong with an uploaded file."""
+
+__all__ = ["UnusableFile"]
+
+
+class UnusableFile(ValueError):
+    """The file cannot be profiled. The message names what is wrong, where, and what to do."""

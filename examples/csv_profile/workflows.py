@@ -1,0 +1,61 @@
+"""The workflow: its parameters, its steps, and what each step is given."""
+
+from typing import Any
+
+from rest_framework import serializers
+
+from examples.csv_profile.dialect import DELIMITERS
+from examples.csv_profile.encoding import ENCODINGS
+from examples.csv_profile.tasks import profile, report, validate
+from parent.definitions import RunData, Step, Workflow
+
+__all__ = ["CsvProfileParams", "csv_profile"]
+
+
+class CsvProfileParams(serializers.Serializer[Any]):
+    """What a caller gives: the file, and how to read it where that cannot be told from it."""
+
+    # An empty file is let in: saying what is wrong with a file is the first step's business.
+    file = serializers.FileField(
+        allow_empty_file=True, help_text="A CSV file whose first row names the columns."
+    )
+    encoding = serializers.ChoiceField(
+        choices=["auto", *ENCODINGS],
+        default="auto",
+        help_text="auto: by the byte order mark, else UTF-8.",
+    )
+    delimiter = serializers.ChoiceField(
+        choices=["auto", *DELIMITERS],
+        default="auto",
+        help_text="auto: the one that the first rows agree on.",
+    )
+
+
+def profile_inputs(run: RunData) -> dict[str, Any]:
+    found = run.results["validate"]
+    return {
+        "file": run.params["file"],
+        "encoding": found["encoding"],
+        "delimiter": found["delimiter"],
+        "columns": found["layout"]["columns"],
+    }
+
+
+def report_inputs(run: RunData) -> dict[str, Any]:
+    return {
+        "file": run.params["file"],
+        "validation": run.results["validate"],
+        "columns": run.results["profile"],
+    }
+
+
+csv_profile = Workflow(
+    "csv_profile",
+    params=CsvProfileParams,
+    description="Profile a CSV file: what each column holds, and where the file is odd.",
+    steps=[
+        Step(validate),  # without inputs it is given the run's parameters
+        Step(profile, weight=12, inputs=profile_inputs),  # about as much slower, row for row
+        Step(report, weight=0.1, inputs=report_inputs),
+    ],
+)
