@@ -1,0 +1,76 @@
+"""Fixtures for all tests: a real broker, and media files that go away again."""
+
+import os
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from celery import current_app
+from django.conf import LazySettings, settings
+from kombu import pools
+
+from quickstart import redis as redis_programs
+from quickstart.errors import NoRedisServer
+from tests.services import redis_server
+
+
+def missing(what: str) -> None:
+    """Skip on a laptop, fail in CI."""
+    if "CI" in os.environ:
+        pytest.fail(what)
+    pytest.skip(what)
+
+
+@pytest.fixture(scope="session")
+def django_db_modify_db_settings(tmp_path_factory: pytest.TempPathFactory) -> None:
+    """SQLite in a file, where a worker can open it as well."""
+    database = settings.DATABASES["default"]
+    if "sqlite3" in database["ENGINE"]:
+        folder = tmp_path_factory.mktemp("database")
+        database["TEST"]["NAME"] = str(folder / "test.sqlite3")
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _no_broker(tmp_path_factory: pytest.TempPathFactory) -> None:
+    """Without the fixture `broker` there is none: never that of a running `make up`."""
+    nowhere = tmp_path_factory.mktemp("no-broker") / "redis.sock"
+    current_app.conf.broker_url = f"redis+socket://{nowhere}"
+
+
+@pytest.fixture(scope="session")
+def broker_url() -> Iterator[str]:
+    """A real Redis server of the session's own."""
+    try:
+        server = redis_programs.find()
+    except NoRedisServer as exc:
+        missing(str(exc))
+    with redis_server(server) as url:
+        yield url
+
+
+@pytest.fixture
+def broker(broker_url: str, monkeypatch: pytest.MonkeyPatch) -> Iterator[str]:
+    """The Celery app on an empty broker."""
+    before = current_app.conf.broker_url
+    use_broker(broker_url)
+    with current_app.connection_for_write() as connection:
+        connection.default_channel.client.flushall()
+    yield broker_url
+    use_broker(before)
+
+
+def use_broker(url: str) -> None:
+    """Point the Celery app of this process at a broker, leaving no connection behind."""
+    current_app.conf.broker_url = url
+    pools.reset()
+    # The app keeps the pools that it has used (celery 5.7, `Celery.pool`, `AMQP.producer_pool`).
+    app: Any = current_app
+    app._pool = app.amqp._producer_pool = None
+
+
+@pytest.fixture(autouse=True)
+def media(settings: LazySettings, tmp_path: Path) -> Path:
+    """Uploaded files go where pytest cleans up."""
+    settings.MEDIA_ROOT = str(tmp_path / "media")
+    return tmp_path / "media"

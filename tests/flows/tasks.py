@@ -1,0 +1,103 @@
+"""Children that do what tests need of them."""
+
+import os
+import signal
+from typing import Any
+
+import redis
+from celery import current_app, shared_task
+
+from children import ChildTask, Progress, child_task
+
+GATE_TIMEOUT = 60  # seconds; a test that forgets to open a gate fails, and does not hang
+
+
+class Trouble(Exception):
+    """An author's own kind of exception."""
+
+
+def gates() -> "redis.Redis":
+    """The broker's server, where tests open gates."""
+    url = current_app.conf.broker_url
+    return redis.Redis(unix_socket_path=url.removeprefix("redis+socket://"))
+
+
+@child_task(name="flows.noop")
+def noop(progress: Progress) -> None:
+    """Nothing."""
+
+
+@child_task(name="flows.add")
+def add(progress: Progress, a: int, b: int) -> int:
+    return a + b
+
+
+@child_task(name="flows.gated")
+def gated(progress: Progress, gate: str) -> str:
+    """Say that it is here, report 3 of 10, and wait until the gate is opened."""
+    progress.update(3, 10, "waiting at the gate")
+    server = gates()
+    server.rpush(f"{gate}:reached", os.getpid())
+    if server.blpop([f"{gate}:open"], timeout=GATE_TIMEOUT) is None:
+        raise Trouble("nobody opened the gate")
+    progress.update(10, 10)
+    return gate
+
+
+@child_task(name="flows.silent")
+def silent(progress: Progress, gate: str) -> str:
+    """Like `gated`, without any report."""
+    server = gates()
+    server.rpush(f"{gate}:reached", os.getpid())
+    if server.blpop([f"{gate}:open"], timeout=GATE_TIMEOUT) is None:
+        raise Trouble("nobody opened the gate")
+    return gate
+
+
+@child_task(name="flows.fails")
+def fails(progress: Progress, message: str = "it is broken") -> None:
+    progress.update(7, 10)
+    raise Trouble(message)
+
+
+@child_task(name="flows.returns_a_set")
+def returns_a_set(progress: Progress) -> Any:
+    return {1, 2}
+
+
+@child_task(name="flows.dies")
+def dies(progress: Progress) -> None:
+    """What the kernel does to a process that takes too much memory."""
+    progress.update(4, 10)
+    os.kill(os.getpid(), signal.SIGKILL)
+
+
+@child_task(name="flows.counts")
+def counts(progress: Progress, limit: int) -> int:
+    return sum(progress.track(range(limit), message="Counting"))
+
+
+@child_task(name="flows.Doubled")
+class Doubled(ChildTask):
+    """The class-based form."""
+
+    def run(self, progress: Progress, a: int) -> int:
+        progress.message("Doubling")
+        return 2 * a
+
+
+@shared_task(name="flows.foreign")
+def foreign(a: int) -> list[int]:
+    """A Celery task that knows nothing of progress."""
+    return [a, a]
+
+
+@shared_task(name="flows.blog", bind=True)
+def blog(self: Any, gate: str) -> dict[str, Any]:
+    """A child as the blog pattern writes it: meta by hand, and an error as a return value."""
+    meta = {"iteration": 2, "total": 4, "status": "PROGRESS", "message": "by hand"}
+    self.update_state(state="PROGRESS", meta=meta)
+    server = gates()
+    server.rpush(f"{gate}:reached", os.getpid())
+    server.blpop([f"{gate}:open"], timeout=GATE_TIMEOUT)
+    return meta | {"completion": 50, "status": "ERROR", "error": "it told so itself"}

@@ -1,0 +1,86 @@
+"""The workflows of the tests."""
+
+from rest_framework import serializers
+
+from parent import RunData, Step, Workflow
+from tests.flows import tasks
+
+
+class GateParams(serializers.Serializer[None]):
+    gate = serializers.CharField()
+
+
+class NumberParams(serializers.Serializer[None]):
+    a = serializers.IntegerField()
+
+
+class LimitParams(serializers.Serializer[None]):
+    limit = serializers.IntegerField()
+
+
+def nothing(run: RunData) -> dict[str, object]:
+    return {}
+
+
+noops = Workflow(
+    "noops",
+    steps=[Step(tasks.noop, name=name) for name in ("first", "second", "third")],
+)
+sums = Workflow(
+    "sums",
+    params=NumberParams,
+    steps=[
+        Step(tasks.add, name="one", inputs=lambda run: {"a": run.params["a"], "b": 1}),
+        Step(tasks.add, name="two", inputs=lambda run: {"a": run.results["one"], "b": 1}),
+        Step(tasks.Doubled, name="three", inputs=lambda run: {"a": run.results["two"]}),
+    ],
+)
+diamond = Workflow(
+    "diamond",
+    params=NumberParams,
+    steps=[
+        Step(tasks.add, name="top", inputs=lambda run: {"a": run.params["a"], "b": 0}),
+        Step(
+            tasks.add,
+            name="left",
+            after=["top"],
+            inputs=lambda run: {"a": 10, "b": run.results["top"]},
+        ),
+        Step(
+            tasks.add,
+            name="right",
+            after=["top"],
+            inputs=lambda run: {"a": 20, "b": run.results["top"]},
+        ),
+        Step(
+            tasks.add,
+            name="bottom",
+            after=["left", "right"],
+            inputs=lambda run: {"a": run.results["left"], "b": run.results["right"]},
+        ),
+    ],
+)
+gate = Workflow(
+    "gate", params=GateParams, steps=[Step(tasks.gated), Step(tasks.noop, inputs=nothing)]
+)
+silent = Workflow("silent", params=GateParams, steps=[Step(tasks.silent)])
+stalls = Workflow("stalls", params=GateParams, steps=[Step(tasks.gated, stall_timeout=1)])
+too_long = Workflow("too_long", params=GateParams, steps=[Step(tasks.gated, run_timeout=1)])
+whole_too_long = Workflow("whole_too_long", params=GateParams, steps=[Step(tasks.gated)], timeout=1)
+nobody = Workflow("nobody", steps=[Step(tasks.noop, queue="nobody-consumes-this", queue_timeout=1)])
+broken = Workflow(
+    "broken",
+    steps=[Step(tasks.noop), Step(tasks.fails), Step(tasks.noop, name="never")],
+)
+not_json = Workflow("not_json", steps=[Step(tasks.returns_a_set)])
+bad_inputs = Workflow(
+    "bad_inputs",
+    steps=[Step(tasks.noop), Step(tasks.add, inputs=lambda run: {"a": run.results["x"]})],
+)
+wrong_inputs = Workflow("wrong_inputs", steps=[Step(tasks.add, inputs=lambda _: {"c": 1})])
+deadly = Workflow("deadly", steps=[Step(tasks.dies), Step(tasks.noop, name="never")])
+foreign = Workflow(
+    "foreign", params=NumberParams, steps=[Step(tasks.foreign), Step("flows.foreign", name="again")]
+)
+blog = Workflow("blog", params=GateParams, steps=[Step(tasks.blog)])
+counting = Workflow("counting", params=LimitParams, steps=[Step(tasks.counts)])

@@ -1,0 +1,99 @@
+"""Real Celery workers as subprocesses, on the tests' own database and broker."""
+
+import os
+import signal
+import subprocess
+import sys
+import threading
+from pathlib import Path
+from queue import Empty, Queue
+from urllib.parse import quote
+
+from django.db import connection
+
+__all__ = ["Worker", "database_url"]
+
+READY_WITHIN, STOPS_WITHIN = 60, 30  # seconds
+
+
+def database_url() -> str:
+    """The URL of the database that this test runs on."""
+    values = connection.settings_dict
+    if connection.vendor == "sqlite":
+        return f"sqlite:///{values['NAME']}"
+    password = f":{quote(values['PASSWORD'])}" if values["PASSWORD"] else ""
+    return (
+        f"postgres://{values['USER']}{password}@{values['HOST']}:{values['PORT']}/{values['NAME']}"
+    )
+
+
+class Worker:
+    """`celery worker`, from its start until it is stopped or killed."""
+
+    def __init__(self, broker_url: str, log: Path, *args: str, **environ: str) -> None:
+        self.log = log
+        self._args = [sys.executable, "-m", "celery", "-A", "mainproj", "worker", "-l", "INFO"]
+        self._args += ["--without-mingle", "--without-gossip", *args]
+        self._environ = os.environ | {
+            "DJANGO_SETTINGS_MODULE": "tests.settings",
+            "DATABASE_URL": database_url(),
+            "REDIS_URL": broker_url,
+            **environ,
+        }
+        self._lines: Queue[str] = Queue()
+
+    def start(self) -> "Worker":
+        """Start it, and wait until it says that it is ready."""
+        self.process = subprocess.Popen(
+            self._args,
+            env=self._environ,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+            start_new_session=True,
+        )
+        self._reader = threading.Thread(target=self._read, daemon=True)
+        self._reader.start()
+        self.wait_for(" ready.", READY_WITHIN)
+        return self
+
+    def _read(self) -> None:
+        assert self.process.stdout is not None
+        with self.log.open("a") as log:
+            for line in self.process.stdout:
+                log.write(line)
+                log.flush()
+                self._lines.put(line)
+        self._lines.put("(the worker has ended)")
+
+    def wait_for(self, text: str, timeout: float = 30) -> str:
+        """The next line of its log with `text` in it."""
+        while True:
+            try:
+                line = self._lines.get(timeout=timeout)
+            except Empty:
+                raise AssertionError(f"no {text!r} in the log: {self.log.read_text()}") from None
+            if text in line:
+                return line
+            assert "(the worker has ended)" not in line, self.log.read_text()
+
+    def kill(self) -> None:
+        """SIGKILL the worker, every process of it."""
+        os.killpg(self.process.pid, signal.SIGKILL)
+        self._gone()
+
+    def stop(self) -> None:
+        """SIGTERM, as a deploy does; SIGKILL when that is not enough."""
+        if self.process.poll() is None:
+            self.process.send_signal(signal.SIGTERM)
+            try:
+                self.process.wait(STOPS_WITHIN)
+            except subprocess.TimeoutExpired:
+                os.killpg(self.process.pid, signal.SIGKILL)
+        self._gone()
+
+    def _gone(self) -> None:
+        self.process.wait()
+        self._reader.join()
+        if self.process.stdout is not None:
+            self.process.stdout.close()
