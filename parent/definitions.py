@@ -51,7 +51,7 @@ class Step:
             `WORKFLOW_POLL_INTERVAL`, and a shorter one than that only shows in `watch()`.
     """
 
-    task: "Task[..., Any] | str"
+    task: "Task[..., Any] | type[Task[..., Any]] | str"  # a class as mypy sees `@child_task`
     _: KW_ONLY
     name: str = ""
     inputs: Callable[[RunData], Mapping[str, Any]] | None = None

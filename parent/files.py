@@ -5,10 +5,14 @@ from pathlib import PurePath
 from typing import Any
 from uuid import UUID
 
+from django.core.exceptions import SuspiciousFileOperation
 from django.core.files import File
 from django.core.files.storage import default_storage
+from django.utils.text import get_valid_filename
 
 __all__ = ["delete_files", "store_files"]
+
+MAX_STEM, MAX_SUFFIX = 80, 20
 
 
 def store_files(values: Mapping[str, Any], run_id: UUID) -> tuple[dict[str, Any], list[str]]:
@@ -20,11 +24,18 @@ def store_files(values: Mapping[str, Any], run_id: UUID) -> tuple[dict[str, Any]
     stored, names = dict(values), []
     for key, value in values.items():
         if isinstance(value, File):
-            # The last part of the name only: a path in it is the client's, not ours.
-            name = PurePath((value.name or key).replace("\\", "/")).name or key
-            stored[key] = default_storage.save(f"runs/{run_id}/{name}", value)
+            stored[key] = default_storage.save(f"runs/{run_id}/{bare_name(value, key)}", value)
             names.append(stored[key])
     return stored, names
+
+
+def bare_name(file: "File[Any]", otherwise: str) -> str:
+    """The last part of a file's name, of harmless characters: a path in it is the client's."""
+    name = PurePath((file.name or "").replace("\\", "/"))
+    try:
+        return get_valid_filename(name.stem[:MAX_STEM] + name.suffix[:MAX_SUFFIX])
+    except SuspiciousFileOperation:
+        return otherwise
 
 
 def delete_files(names: Iterable[str]) -> None:

@@ -60,17 +60,16 @@ def mirror(reports: Mapping[str, Report]) -> int:
             for step in steps
             if (report := reports.get(str(step.task_id))) and step.state in Step.ACTIVE
         ]
-        for pk, steps in steps_of.items():
-            _take_up(runs[pk], steps)
+        changed = [runs[pk] for pk, steps in steps_of.items() if _take_up(runs[pk], steps)]
         update_rows(Step, told, key="id")
-        update_rows(Run, [_run_values(run) for run in runs.values()], key="id")
+        update_rows(Run, [_run_values(run) for run in changed], key="id")
         update_rows(
             TaskResult,
-            [_result_values(run, now) for run in runs.values()],
+            [_result_values(run, now) for run in changed],
             key="task_id",
             unless=NOT_OVER_AN_END,
         )
-    return len(runs)
+    return len(changed)
 
 
 def _take(step: Step, report: Report, now: datetime) -> dict[str, Any]:
@@ -82,10 +81,13 @@ def _take(step: Step, report: Report, now: datetime) -> dict[str, Any]:
     return {name: getattr(step, name) for name in (*names, "completion", "message")}
 
 
-def _take_up(run: Run, steps: list[Step]) -> None:
+def _take_up(run: Run, steps: list[Step]) -> bool:
+    """Bring the run's meta up to its steps; False where that changes nothing."""
+    before = (run.state, run.meta)
     run.state = RunState.PROGRESS
-    run.version += 1
     run.set_meta(run_meta(run.meta, steps))
+    run.version += 1
+    return (run.state, run.meta) != before
 
 
 def _run_values(run: Run) -> dict[str, Any]:

@@ -35,7 +35,7 @@ def django_db_modify_db_settings(tmp_path_factory: pytest.TempPathFactory) -> No
 def _no_broker(tmp_path_factory: pytest.TempPathFactory) -> None:
     """Without the fixture `broker` there is none: never that of a running `make up`."""
     nowhere = tmp_path_factory.mktemp("no-broker") / "redis.sock"
-    current_app.conf.broker_url = f"redis+socket://{nowhere}"
+    use_broker(f"redis+socket://{nowhere}")
 
 
 @pytest.fixture(scope="session")
@@ -55,17 +55,18 @@ def broker(broker_url: str, monkeypatch: pytest.MonkeyPatch) -> Iterator[str]:
     before = current_app.conf.broker_url
     use_broker(broker_url)
     with current_app.connection_for_write() as connection:
-        connection.default_channel.client.flushall()
+        channel: Any = connection.default_channel
+        channel.client.flushall()
     yield broker_url
     use_broker(before)
 
 
 def use_broker(url: str) -> None:
     """Point the Celery app of this process at a broker, leaving no connection behind."""
-    current_app.conf.broker_url = url
     pools.reset()
     # The app keeps the pools that it has used (celery 5.7, `Celery.pool`, `AMQP.producer_pool`).
     app: Any = current_app
+    app.conf.broker_url = url
     app._pool = app.amqp._producer_pool = None
 
 

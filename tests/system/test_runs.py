@@ -45,7 +45,7 @@ def test_one_id_shows_the_meta_of_whichever_child_runs(worker: Worker, gate: Gat
 
     info: Any = until("a mirrored report", lambda: result.info if result.info["total"] else None)
 
-    assert result.state == "PROGRESS"
+    assert str(result.state) == "PROGRESS"
     assert info == {
         "iteration": 3,
         "total": 10,

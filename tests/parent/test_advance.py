@@ -1,0 +1,143 @@
+"""Given an attempt, its outcome is recorded exactly once, and only while it counts."""
+
+from typing import Any
+from uuid import uuid4
+
+import pytest
+from django.db import IntegrityError
+from django_celery_results.models import TaskResult
+
+from children.errors import AttemptLost
+from children.meta import Meta
+from parent.advance import begin, end_attempt, end_run
+from parent.engine import Engine, RunningAttempt
+from parent.models import Run, Step
+from parent.publish import attempt_header
+from parent.start import start
+from tests.flows import workflows
+
+pytestmark = pytest.mark.django_db
+
+
+@pytest.fixture
+def run() -> Run:
+    run = start(workflows.noops, {})
+    assert begin(run.pk)
+    return run
+
+
+def first(run: Run) -> Step:
+    return Step.objects.get(run=run, index=0)
+
+
+def claim(step: Step) -> RunningAttempt | None:
+    return Engine().claim(str(step.task_id), step.task, attempt_header(step))
+
+
+def claimed(step: Step) -> RunningAttempt:
+    attempt = claim(step)
+    assert attempt is not None
+    return attempt
+
+
+def test_a_run_begins_once(run: Run) -> None:
+    attempt = first(run).task_id
+
+    assert not begin(run.pk)
+    assert first(run).task_id == attempt
+    assert not begin(uuid4())
+
+
+def test_of_all_deliveries_one_claims_the_attempt(run: Run) -> None:
+    claims = [claim(first(run)) for _ in range(3)]
+
+    assert [c is not None for c in claims] == [True, False, False]
+    assert first(run).state == "RUNNING"
+
+
+def test_a_finish_opens_the_next_step_in_the_same_transaction(run: Run) -> None:
+    claimed(first(run)).finish(Meta().ok(None), None)
+
+    assert list(run.steps.values_list("state", flat=True)) == ["OK", "QUEUED", "WAITING"]
+    run.refresh_from_db()
+    assert run.state == "PROGRESS"
+    assert run.completion == pytest.approx(100 / 3)
+
+
+def test_the_first_outcome_counts_and_the_second_changes_nothing(run: Run) -> None:
+    attempt = claimed(first(run))
+    attempt.finish(Meta().ok("first"), None)
+
+    attempt.finish(Meta().failed("second"), None)
+
+    assert (first(run).state, first(run).result, first(run).error) == ("OK", "first", None)
+
+
+def test_a_report_of_an_ended_attempt_ends_the_body(run: Run) -> None:
+    attempt = claimed(first(run))
+    attempt.report(Meta.at(1, 2))
+    end_attempt(attempt.task_id, Meta().failed("taken away"))
+
+    with pytest.raises(AttemptLost):
+        attempt.report(Meta.at(2, 2))
+
+    assert not TaskResult.objects.filter(task_id=attempt.task_id).exists()
+
+
+def test_a_report_survives_that_somebody_deleted_its_row(run: Run) -> None:
+    attempt = claimed(first(run))
+    attempt.report(Meta.at(1, 2))
+    TaskResult.objects.all().delete()
+
+    attempt.report(Meta.at(2, 2))
+
+    assert TaskResult.objects.get(task_id=attempt.task_id).status == "PROGRESS"
+
+
+def test_the_end_is_readable_though_somebody_deleted_the_parents_row(run: Run) -> None:
+    TaskResult.objects.all().delete()
+
+    end_run(run.pk, "enough")
+
+    assert TaskResult.objects.get(task_id=str(run.pk)).status == "FAILURE"
+
+
+def test_a_run_that_is_ended_ends_its_active_step_and_skips_the_rest(run: Run) -> None:
+    attempt = claimed(first(run))
+
+    assert end_run(run.pk, "enough")
+
+    assert list(run.steps.values_list("state", flat=True)) == ["ERROR", "SKIPPED", "SKIPPED"]
+    run.refresh_from_db()
+    assert (run.state, run.error) == ("FAILURE", "enough")
+    with pytest.raises(AttemptLost):
+        attempt.report(Meta.at(1, 2))
+    assert not end_run(run.pk, "again")
+
+
+def test_a_run_that_never_began_can_be_ended() -> None:
+    run = start(workflows.noops, {})
+
+    assert end_run(run.pk, "nobody came")
+
+    run.refresh_from_db()
+    assert (run.state, run.error) == ("FAILURE", "nobody came")
+
+
+@pytest.mark.parametrize(
+    "values",
+    [
+        {"state": "SUCCESS"},  # an end without its time
+        {"state": "NONSENSE"},
+        {"completion": 101},
+    ],
+)
+def test_the_database_refuses_a_run_that_cannot_be(run: Run, values: dict[str, Any]) -> None:
+    with pytest.raises(IntegrityError):
+        Run.objects.filter(pk=run.pk).update(**values)
+
+
+@pytest.mark.parametrize("values", [{"task_id": None}, {"state": "NONSENSE"}, {"completion": -1}])
+def test_the_database_refuses_a_step_that_cannot_be(run: Run, values: dict[str, Any]) -> None:
+    with pytest.raises(IntegrityError):
+        Step.objects.filter(pk=first(run).pk).update(**values)

@@ -1,0 +1,143 @@
+"""Given a workflow and parameters, a start writes everything, or nothing."""
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+from celery import current_app
+from django.core.files.base import ContentFile
+from django.core.files.storage import default_storage
+from django.db import IntegrityError
+from django_celery_results.models import TaskResult
+from rest_framework import serializers
+
+from parent import registry
+from parent.definitions import Step, Workflow
+from parent.errors import InvalidParams, InvalidWorkflow, RunActive
+from parent.inline import run_inline
+from parent.models import Run
+from parent.models import Step as StepRow
+from parent.remove import remove
+from parent.start import start
+from tests.flows import tasks, workflows
+
+pytestmark = pytest.mark.django_db
+
+
+class UploadParams(serializers.Serializer[None]):
+    file = serializers.FileField()
+    note = serializers.CharField(required=False)
+
+
+@pytest.fixture
+def upload(monkeypatch: pytest.MonkeyPatch) -> Workflow:
+    """A workflow that takes a file, registered for this test only."""
+    monkeypatch.setattr(registry, "_workflows", dict(registry._workflows))
+    steps = [Step(tasks.noop, inputs=lambda _: {})]
+    return Workflow("upload_for_a_test", params=UploadParams, steps=steps)
+
+
+def test_a_started_run_is_rows_and_a_pending_result() -> None:
+    run = start(workflows.sums, {"a": "5"})
+
+    assert (run.state, run.params) == ("PENDING", {"a": 5})
+    assert list(run.steps.values_list("name", "state", "after")) == [
+        ("one", "WAITING", []),
+        ("two", "WAITING", ["one"]),
+        ("three", "WAITING", ["two"]),
+    ]
+    result: Any = current_app.AsyncResult(str(run.pk))
+    assert (result.state, result.info["status"]) == ("PENDING", "PENDING")
+
+
+@pytest.mark.parametrize(
+    ("params", "field", "told"),
+    [
+        ({}, "a", "This field is required."),
+        ({"a": "x"}, "a", "A valid integer is required."),
+        ({"a": 1, "b": 2}, "b", "This workflow has no such parameter."),
+    ],
+)
+def test_bad_parameters_are_told_by_field_and_leave_nothing(
+    params: dict[str, Any], field: str, told: str
+) -> None:
+    with pytest.raises(InvalidParams, match=told) as caught:
+        start(workflows.sums, params)
+
+    assert list(map(str, caught.value.errors[field])) == [told]
+    assert not Run.objects.exists()
+    assert not TaskResult.objects.exists()
+
+
+def test_a_workflow_without_parameters_takes_none() -> None:
+    with pytest.raises(InvalidParams, match="a: This workflow has no such parameter"):
+        start(workflows.noops, {"a": 1})
+
+
+def test_a_file_is_stored_with_the_run_by_its_bare_name(upload: Workflow, media: Path) -> None:
+    file = ContentFile(b"some bytes", name="..\\../etc/pass wd.csv")
+
+    run = run_inline(upload, file=file)
+
+    name = run.params["file"]
+    assert name == f"runs/{run.pk}/pass_wd.csv"
+    with default_storage.open(name) as stored:
+        assert stored.read() == b"some bytes"
+
+
+@pytest.mark.django_db(transaction=True)
+def test_a_removed_run_leaves_no_row_and_no_file(upload: Workflow, media: Path) -> None:
+    run = run_inline(upload, file=ContentFile(b"some bytes", name="a.csv"))
+
+    remove(run)
+
+    assert not Run.objects.exists()
+    assert not StepRow.objects.exists()
+    assert not TaskResult.objects.exists()
+    assert not [path for path in media.rglob("*") if path.is_file()]
+
+
+def test_a_start_that_fails_leaves_no_file(upload: Workflow, media: Path) -> None:
+    taken = start(workflows.noops, {})
+
+    with pytest.raises(IntegrityError):
+        start(upload, {"file": ContentFile(b"x", name="a.csv")}, run_id=taken.pk)
+
+    assert not [path for path in media.rglob("*") if path.is_file()]
+
+
+def test_a_run_that_is_active_is_not_removed() -> None:
+    run = start(workflows.noops, {})
+
+    with pytest.raises(RunActive, match="PENDING"):
+        remove(run)
+
+
+def test_a_workflow_that_cannot_run_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(registry, "_workflows", dict(registry._workflows))
+    steps = [Step(tasks.noop, name="a", after=["b"]), Step(tasks.noop, name="b")]
+    circular = Workflow("circular_for_a_test", steps=steps)
+
+    with pytest.raises(InvalidWorkflow, match="wait for each other: a -> b -> a"):
+        start(circular, {})
+
+
+def test_run_inline_runs_a_whole_workflow_without_a_broker() -> None:
+    run = run_inline(workflows.diamond, a=1)
+
+    assert (run.state, run.result, run.completion) == ("SUCCESS", 32, 100.0)
+    assert list(TaskResult.objects.values_list("task_id", flat=True)) == [str(run.pk)]
+
+
+def test_run_inline_ends_with_the_error_of_the_failed_step() -> None:
+    run = run_inline(workflows.broken)
+
+    assert (run.state, run.error) == ("FAILURE", "Error in fails: it is broken")
+
+
+def test_run_inline_runs_foreign_tasks_too() -> None:
+    assert run_inline(workflows.foreign, a=2).result == [2, 2]
+
+
+def test_a_parent_task_called_directly_runs_the_workflow_here() -> None:
+    assert workflows.sums.task(a=1) == 6

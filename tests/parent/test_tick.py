@@ -1,0 +1,309 @@
+"""Given rows in some state, one tick does what follows from it, at a fixed price."""
+
+from collections.abc import Callable
+from datetime import timedelta
+from typing import Any
+from uuid import uuid4
+
+import pytest
+from celery import current_app
+from django.db import connection
+from django.db.models.functions import Now
+from django.test.utils import CaptureQueriesContext
+from django_celery_results.models import TaskResult
+
+from children.meta import Meta
+from parent import executors, results
+from parent.advance import begin, end_attempt
+from parent.models import Executor, Run, RunState, Step, StepState, WatchLease
+from parent.start import start
+from parent.tick import Ticker
+from tests.flows import workflows
+
+pytestmark = pytest.mark.django_db
+
+
+@pytest.fixture
+def executor() -> Executor:
+    return Executor.objects.create(host="here", pid=1)
+
+
+@pytest.fixture
+def ticker(executor: Executor) -> Ticker:
+    """A ticker that has swept and holds the watch lease."""
+    ticker = Ticker(executor.pk)
+    while not ticker.tick():
+        pass
+    return ticker
+
+
+@pytest.fixture
+def running(executor: Executor) -> Callable[[], Step]:
+    """Start a run of `counting` and claim its child, as a worker does."""
+
+    def begin_one() -> Step:
+        run = start(workflows.counting, {"limit": 10})
+        begin(run.pk)
+        step = Step.objects.get(run=run)
+        claimed = Step.objects.filter(pk=step.pk).update(
+            state=StepState.RUNNING, started_at=Now(), executor=executor, due_at=None
+        )
+        assert claimed
+        return step
+
+    return begin_one
+
+
+def report(step: Step, iteration: int) -> None:
+    meta = Meta.at(iteration, 10, "Counting")
+    if not results.update_child(str(step.task_id), meta):
+        results.create_child(str(step.task_id), step.task, meta)
+
+
+def ago(seconds: float) -> Any:
+    return Now() - timedelta(seconds=seconds)
+
+
+def statements(ticker: Ticker) -> int:
+    with CaptureQueriesContext(
+        connection,
+    ) as captured:
+        assert ticker.tick()
+    return len(captured)
+
+
+def many_running_runs(count: int, executor: Executor) -> None:
+    """Rows as they stand when `count` runs are in progress, all of them silent for now."""
+    runs = Run.objects.bulk_create(
+        [Run(workflow="counting", state=RunState.PROGRESS) for _ in range(count)]
+    )
+    steps = Step.objects.bulk_create(
+        [
+            Step(
+                run=run,
+                index=0,
+                name="counts",
+                task="flows.counts",
+                state=StepState.RUNNING,
+                task_id=str(uuid4()),
+                executor=executor,
+            )
+            for run in runs
+        ]
+    )
+    stored = '{"iteration": 0, "total": null, "completion": 0.0, "status": "PROGRESS"}'
+    TaskResult.objects.bulk_create(
+        TaskResult(task_id=step.task_id, status="PROGRESS", result=stored) for step in steps
+    )
+    now = TaskResult.objects.order_by("-date_done").values_list("date_done", flat=True)[0]
+    Step.objects.filter(state=StepState.RUNNING).update(reported_at=now)
+
+
+def test_a_quiet_tick_costs_the_same_for_10_and_for_10_000_running_runs(
+    ticker: Ticker, executor: Executor
+) -> None:
+    many_running_runs(10, executor)
+    few = statements(ticker)
+
+    many_running_runs(10_000, executor)
+    many = statements(ticker)
+
+    assert few == many <= 6
+
+
+def test_a_busy_tick_takes_the_same_statements_for_2_and_for_200_reports(
+    ticker: Ticker, running: Callable[[], Step]
+) -> None:
+    steps = [running() for _ in range(200)]
+    for step in steps[:2]:
+        report(step, 1)
+    few = statements(ticker)
+    for step in steps:
+        report(step, 2)
+
+    assert statements(ticker) == few
+    assert set(Step.objects.values_list("iteration", flat=True)) == {2}
+
+
+def test_a_report_is_mirrored_into_step_run_and_the_parents_result(
+    ticker: Ticker, running: Callable[[], Step]
+) -> None:
+    step = running()
+    report(step, 4)
+
+    ticker.tick()
+
+    step.refresh_from_db()
+    run = step.run
+    assert (step.iteration, step.completion, step.reported_at is None) == (4, 40.0, False)
+    assert (run.state, run.iteration, run.total, run.completion) == ("PROGRESS", 4, 10, 40.0)
+    assert current_app.AsyncResult(str(run.pk)).info == run.meta.as_dict()
+    assert run.message == "counts: Counting"
+
+
+def test_completion_never_goes_backwards(ticker: Ticker, running: Callable[[], Step]) -> None:
+    step = running()
+    for iteration in (6, 2):
+        report(step, iteration)
+        ticker.tick()
+
+    step.refresh_from_db()
+    assert (step.completion, step.run.completion) == (20.0, 60.0)
+
+
+def test_a_report_that_says_the_same_changes_nothing_but_the_time(
+    ticker: Ticker, running: Callable[[], Step]
+) -> None:
+    step = running()
+    report(step, 4)
+    ticker.tick()
+    version = Run.objects.get().version
+
+    report(step, 4)
+    ticker.tick()
+
+    step.refresh_from_db()
+    assert step.reported_at == TaskResult.objects.get(task_id=step.task_id).date_done
+    assert Run.objects.get().version == version
+
+
+def test_a_late_report_does_not_touch_an_ended_run(
+    ticker: Ticker, running: Callable[[], Step]
+) -> None:
+    step = running()
+    assert end_attempt(str(step.task_id), Meta().ok(45))
+    report(step, 4)
+
+    ticker.tick()
+
+    run = Run.objects.get()
+    assert (run.state, run.result, run.completion) == (RunState.SUCCESS, 45, 100.0)
+    assert current_app.AsyncResult(str(run.pk)).get(timeout=1) == 45
+
+
+@pytest.mark.parametrize("state", ["SUCCESS", "FAILURE", "REVOKED"])
+def test_an_end_that_only_celery_knows_of_is_taken_over(
+    ticker: Ticker, running: Callable[[], Step], state: str
+) -> None:
+    step = running()
+    current_app.backend.store_result(
+        str(step.task_id), 7 if state == "SUCCESS" else ValueError("bad"), state
+    )
+
+    ticker.tick()
+
+    run = Run.objects.get()
+    expected = {
+        "SUCCESS": (RunState.SUCCESS, None),
+        "FAILURE": (RunState.FAILURE, "Error in counts: bad"),
+        "REVOKED": (
+            RunState.FAILURE,
+            "Error in counts: the task was revoked before it could finish",
+        ),
+    }
+    assert (run.state, run.error) == expected[state]
+    assert list(TaskResult.objects.values_list("task_id", flat=True)) == [str(run.pk)]
+
+
+def test_a_result_with_an_old_stamp_is_found_by_the_sweep(
+    executor: Executor, running: Callable[[], Step]
+) -> None:
+    """A worker whose clock is an hour slow stores its results in the past."""
+    ticker = Ticker(executor.pk)
+    while not ticker.tick():
+        pass
+    recent, late = running(), running()
+    report(recent, 1)
+    ticker.tick()
+    report(late, 5)
+    TaskResult.objects.filter(task_id=late.task_id).update(date_done=ago(3600))
+    ticker.tick()
+    late.refresh_from_db()
+    assert late.iteration == 0
+
+    ticker._sweep_at = 0
+    ticker.tick()
+
+    late.refresh_from_db()
+    assert late.iteration == 5
+
+
+def test_an_attempt_of_a_dead_executor_is_taken_away(
+    ticker: Ticker, executor: Executor, running: Callable[[], Step]
+) -> None:
+    dead = Executor.objects.create(host="gone", pid=7, heartbeat_at=ago(31))
+    step = running()
+    Step.objects.filter(pk=step.pk).update(executor=dead)
+    alive = running()
+
+    ticker.tick()
+
+    step.refresh_from_db()
+    alive.refresh_from_db()
+    assert (step.state, step.error) == ("ERROR", "counts: the worker gone:7 died while running it")
+    assert alive.state == StepState.RUNNING
+    # What the dead one has to say, should it wake, is not heard.
+    assert not end_attempt(str(step.task_id), Meta().ok(1))
+
+
+@pytest.mark.parametrize(
+    ("column", "error"),
+    [
+        ("run_timeout", "counts did not finish within 60 s"),
+        (
+            "stall_timeout",
+            "counts has not reported for 60 s: it may hang, or need a longer stall_timeout",
+        ),
+    ],
+)
+def test_a_running_step_past_its_limit_ends(
+    ticker: Ticker, running: Callable[[], Step], column: str, error: str
+) -> None:
+    step = running()
+    limit: dict[str, Any] = {column: 60, "started_at": ago(61), "due_at": ago(1)}
+    Step.objects.filter(pk=step.pk).update(**limit)
+
+    ticker.tick()
+
+    assert Run.objects.get().error == error
+
+
+def test_a_report_puts_off_the_stall_limit(ticker: Ticker, running: Callable[[], Step]) -> None:
+    step = running()
+    Step.objects.filter(pk=step.pk).update(stall_timeout=60, started_at=ago(100), due_at=ago(40))
+    report(step, 1)
+
+    ticker.tick()
+
+    step.refresh_from_db()
+    assert step.state == StepState.RUNNING
+    assert step.reported_at is not None
+    assert step.due_at == step.reported_at + timedelta(seconds=60)
+
+
+def test_only_one_executor_ticks_until_its_lease_lapses(ticker: Ticker) -> None:
+    second = Ticker(uuid4())
+
+    assert ticker.tick()
+    assert not second.tick()
+    WatchLease.objects.update(expires_at=ago(1))
+    assert second.tick()
+    assert not ticker.tick()
+
+
+def test_a_released_watch_is_taken_at_once(ticker: Ticker, executor: Executor) -> None:
+    executors.release_watch(executor.pk)
+
+    assert Ticker(uuid4()).tick()
+
+
+def test_long_dead_executors_are_forgotten_but_not_while_a_step_names_them(
+    executor: Executor, running: Callable[[], Step]
+) -> None:
+    step = running()
+    named, _ = (Executor.objects.create(host=h, pid=1, heartbeat_at=ago(90_000)) for h in "ab")
+    Step.objects.filter(pk=step.pk).update(executor=named, state=StepState.OK)
+
+    executors.sweep()
+
+    assert set(Executor.objects.values_list("host", flat=True)) == {"here", "a"}
