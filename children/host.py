@@ -17,6 +17,9 @@ HEADER = "workflow_attempt"
 class Attempt(Protocol):
     """The right to run one child, once."""
 
+    name: str
+    """What errors call the child: `func_1` of `children.func_1`, or its step's name."""
+
     report_interval: float
     """Seconds between two reports."""
 

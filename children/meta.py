@@ -4,10 +4,8 @@ On the wire it is a dict of `iteration, total, completion, status, message, erro
 has `result` too. `Meta` is that dict as a value, `parse` its only reader.
 """
 
-import json
 import math
-import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from enum import StrEnum
 from typing import Any, TypeGuard
@@ -15,13 +13,11 @@ from typing import Any, TypeGuard
 from celery import states
 
 from children.errors import ResultNotJSON
+from children.storable import check_json, clean_text
 
-__all__ = ["Meta", "Status", "check_json", "error_text", "parse", "storable"]
+__all__ = ["Meta", "Status", "error_text", "parse"]
 
 KEYS = ("iteration", "total", "completion", "status", "message", "error")
-MAX_TEXT = 2_000
-MAX_DEPTH = 200
-_NUL_ESCAPE = re.compile(r"(?<!\\)(?:\\\\)*\\u0000")
 
 
 class Status(StrEnum):
@@ -202,48 +198,3 @@ def _text(value: object) -> str:
         return str(value)
     except Exception:
         return type(value).__name__
-
-
-def clean_text(text: str) -> str:
-    """Text to show: `storable`, and not endless."""
-    text = storable(text)
-    return text if len(text) <= MAX_TEXT else text[: MAX_TEXT - 1] + "…"
-
-
-def storable(text: str) -> str:
-    """Text that every database takes: no NUL, no lone surrogates."""
-    text = text.replace("\x00", "\N{REPLACEMENT CHARACTER}")
-    return text.encode("utf-8", "replace").decode("utf-8")
-
-
-def check_json(value: object, what: str = "the result is") -> None:
-    """Make sure that `value` is JSON that PostgreSQL's `jsonb` takes as well.
-
-    Raises:
-        ResultNotJSON: naming the type, NaN, NUL, lone surrogate or depth that stands in the way.
-    """
-    try:
-        text = json.dumps(value, allow_nan=False, ensure_ascii=False)
-        text.encode("utf-8")
-    except (TypeError, ValueError, RecursionError) as exc:
-        raise ResultNotJSON(f"{what} not JSON: {error_text(exc)}") from exc
-    if _NUL_ESCAPE.search(text):
-        raise ResultNotJSON(f"{what} not JSON that can be stored: a text in it has a NUL")
-    if _deeper_than(MAX_DEPTH, value):
-        # The databases' parsers and Python's own each end somewhere beyond.
-        raise ResultNotJSON(
-            f"{what} not JSON that can be stored: it is nested deeper than {MAX_DEPTH}"
-        )
-
-
-def _deeper_than(limit: int, value: object) -> bool:
-    layer = [value]
-    for _ in range(limit):
-        layer = [part for whole in layer for part in _parts(whole)]
-    return any(isinstance(part, dict | list | tuple) for part in layer)
-
-
-def _parts(value: object) -> Iterable[object]:
-    if isinstance(value, dict):
-        return value.values()
-    return value if isinstance(value, list | tuple) else ()

@@ -13,8 +13,9 @@ from django.conf import settings
 
 from children import host
 from children.errors import AttemptLost, ChildError, ChildExit
-from children.meta import Meta, error_text, storable
+from children.meta import Meta, error_text
 from children.progress import Progress
+from children.storable import storable
 
 __all__ = ["ChildTask", "child_task"]
 
@@ -36,11 +37,6 @@ class ChildTask(Task):  # type: ignore[type-arg]
     Request = "children.request:ChildRequest"
     report_interval: ClassVar[float | None] = None
 
-    @property
-    def label(self) -> str:
-        """The name people read: `func_1` of `children.func_1`."""
-        return str(self.name).rpartition(".")[2]
-
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
         request = self.request
         # Celery calls the task with a fresh request on the stack; a body that calls itself
@@ -58,7 +54,7 @@ class ChildTask(Task):  # type: ignore[type-arg]
         except (Ignore, Reject, Retry) as exc:
             self._refuse(exc, attempt, progress)
         except Exception as exc:
-            error = f"Error in {self.label}: {error_text(exc)}"
+            error = f"Error in {attempt.name}: {error_text(exc)}"
             attempt.finish(progress.meta.failed(error), storable(traceback.format_exc()))
             raise
         attempt.finish(outcome, None)
@@ -90,7 +86,7 @@ class ChildTask(Task):  # type: ignore[type-arg]
         """Celery's own control flow ends the message, so in a step it would end it silently."""
         if not isinstance(attempt, PlainAttempt):
             error = ChildError(
-                f"Error in {self.label}: a step cannot raise Celery's {type(exc).__name__}; "
+                f"Error in {attempt.name}: a step cannot raise Celery's {type(exc).__name__}; "
                 "raise an ordinary exception instead"
             )
             attempt.finish(progress.meta.failed(str(error)), storable(traceback.format_exc()))
@@ -103,6 +99,7 @@ class PlainAttempt:
 
     def __init__(self, task: ChildTask) -> None:
         self._task = task
+        self.name = str(task.name).rpartition(".")[2]
         self.report_interval = report_interval(task)
 
     def report(self, meta: Meta) -> None:

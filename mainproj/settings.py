@@ -5,6 +5,7 @@ SQLite, a Redis socket and a secret key, all under `.data/`.
 """
 
 from pathlib import Path
+from urllib.parse import quote
 
 import environ
 
@@ -71,7 +72,9 @@ TEMPLATES = [
     },
 ]
 
-DATABASES = {"default": env.db_url("DATABASE_URL", default=f"sqlite:///{DATA_DIR / 'db.sqlite3'}")}
+DATABASES = {
+    "default": env.db_url("DATABASE_URL", default=f"sqlite:///{quote(str(DATA_DIR))}/db.sqlite3")
+}
 if DATABASES["default"]["ENGINE"] == "django.db.backends.sqlite3":
     # WAL lets readers go on while one writes. IMMEDIATE takes the write lock at BEGIN: a
     # transaction that reads first and writes later would otherwise fail with "database is
@@ -115,7 +118,9 @@ SPECTACULAR_SETTINGS = {
     "COMPONENT_SPLIT_REQUEST": True,  # what goes in apart from what comes out: a file, its name
 }
 
-CELERY_BROKER_URL = env.str("REDIS_URL", default=f"redis+socket://{DATA_DIR / 'redis.sock'}")
+CELERY_BROKER_URL = env.str(
+    "REDIS_URL", default=f"redis+socket://{quote(str(DATA_DIR))}/redis.sock"
+)
 CELERY_BROKER_CONNECTION_RETRY_ON_STARTUP = True
 CELERY_BROKER_TRANSPORT_OPTIONS = {
     # A broker that does not answer must not hold a request for minutes: the rows are written

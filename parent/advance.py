@@ -114,9 +114,7 @@ def _advance(run: Run, steps: Sequence[Step], now: datetime) -> None:
     """Do what follows from where the steps are, until nothing more follows."""
     by_name = {step.name: step for step in steps}
     opened: list[Step] = []
-    while (todo := plan(steps)).open or any(
-        by_name[name].state == StepState.WAITING for name in todo.skip
-    ):
+    while (todo := plan(steps)).open or todo.skip:
         for name in todo.skip:
             by_name[name].state, by_name[name].finished_at = StepState.SKIPPED, now
             by_name[name].save(update_fields=["state", "finished_at"])

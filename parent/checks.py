@@ -45,6 +45,13 @@ def check_workflow(workflow: Workflow) -> Iterator[CheckMessage]:
             "Use letters, digits, - and _, up to 100, a letter first.",
             "E002",
         )
+    if workflow.params is not None and "owner" in getattr(workflow.params(), "fields", ()):
+        yield _error(
+            workflow,
+            "a parameter cannot be named 'owner'",
+            "Rename it: `start(owner=...)` names the user whose run it is.",
+            "E006",
+        )
     no_tasks = [step.task for step in workflow.steps if not isinstance(step.task, Task | str)]
     for body in no_tasks:
         yield _error(

@@ -122,7 +122,7 @@ class Workflow:
         index = self.steps.index(step)
         return (self.steps[index - 1].label,) if index else ()
 
-    def start(self, owner: "User | None" = None, **params: Any) -> "Run":
+    def start(self, /, owner: "User | None" = None, **params: Any) -> "Run":
         """Write a run's rows and publish it when the transaction commits.
 
         Raises:
@@ -132,7 +132,7 @@ class Workflow:
 
         return start(self, params, owner=owner)
 
-    def delay(self, **params: Any) -> "AsyncResult[Any]":
+    def delay(self, /, **params: Any) -> "AsyncResult[Any]":
         """Like `start`, for those who know Celery: the result follows the run."""
         return self.result_of(self.start(**params).pk)
 

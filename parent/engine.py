@@ -10,7 +10,7 @@ from django.db import connection, transaction
 from django.db.models.functions import Now
 
 from children.errors import AttemptLost
-from children.meta import Meta
+from children.meta import Meta, error_text
 from parent import executors, results
 from parent.advance import end_attempt
 from parent.models import Step, StepState
@@ -36,6 +36,7 @@ class RunningAttempt:
         self, task_id: str, task_name: str, header: dict[str, Any], *, reported: bool = False
     ) -> None:
         self.task_id = task_id
+        self.name = str(header["step"])
         self.report_interval = float(header["interval"])
         self._task_name = task_name
         self._reported = reported
@@ -87,7 +88,7 @@ class RunningAttempt:
         with transaction.atomic():
             # The lock keeps the row from appearing after the attempt was taken away, when
             # nobody would delete it any more.
-            if not self._mine().select_for_update().exists():
+            if not list(self._mine().select_for_update().values("pk")):
                 raise AttemptLost(self.task_id)
             if not results.update_child(self.task_id, meta):
                 results.create_child(self.task_id, self._task_name, meta)
@@ -95,12 +96,21 @@ class RunningAttempt:
 
     def finish(self, outcome: Meta, traceback: str | None) -> None:
         """Record the outcome and open what comes next; see `children.host.Attempt`."""
-        recorded = outlast(
+        try:
+            recorded = self._end(outcome, traceback)
+        except Exception as exc:
+            # Whatever it was that the rows did not take: nobody else would end this step.
+            logger.exception("%s: its outcome could not be recorded", self.task_id)
+            error = f"Error in {self.name}: the outcome could not be recorded: {error_text(exc)}"
+            recorded = self._end(outcome.failed(error), traceback)
+        if not recorded:
+            logger.warning("%s: outcome dropped: the attempt no longer counts", self.task_id)
+
+    def _end(self, outcome: Meta, traceback: str | None) -> bool:
+        return outlast(
             f"finish {self.task_id}",
             lambda: end_attempt(self.task_id, outcome, traceback, reported=self._reported),
         )
-        if not recorded:
-            logger.warning("%s: outcome dropped: the attempt no longer counts", self.task_id)
 
 
 class Engine:

@@ -9,6 +9,7 @@ from django.contrib.auth.models import User
 from children import host
 from parent import publish
 from parent.advance import begin
+from parent.conf import setting
 from parent.definitions import Workflow
 from parent.models import Run, Step, StepState
 from parent.start import start
@@ -18,9 +19,9 @@ __all__ = ["run_inline"]
 
 def run_inline(
     workflow: Workflow,
+    /,
     *,
     owner: User | None = None,
-    poll_interval: float = 0.1,
     **params: Any,
 ) -> Run:
     """Run a workflow to its end without broker or worker, through the same rows.
@@ -44,7 +45,7 @@ def run_inline(
             run.refresh_from_db()
             if step is None and not run.ended:
                 # Another process on this database has the attempt.
-                time.sleep(poll_interval)
+                time.sleep(setting("POLL_INTERVAL") or 0.5)
     return run
 
 

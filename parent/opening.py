@@ -8,7 +8,8 @@ from uuid import uuid4
 
 from celery import current_app
 
-from children.meta import Meta, check_json, error_text
+from children.meta import Meta, error_text
+from children.storable import check_json, storable
 from parent import registry
 from parent.definitions import RunData
 from parent.models import Run, Step, StepState
@@ -34,7 +35,7 @@ def open_step(run: Run, step: Step, steps: Sequence[Step], now: datetime) -> boo
     except Exception as exc:
         step.state, step.finished_at = StepState.ERROR, now
         step.set_meta(Meta().failed(f"Error in the inputs of {step.name}: {error_text(exc)}"))
-        step.traceback = traceback.format_exc()
+        step.traceback = storable(traceback.format_exc())
         return False
     step.state = StepState.QUEUED
     step.attempt += 1

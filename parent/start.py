@@ -11,7 +11,7 @@ from django.core.serializers.json import DjangoJSONEncoder
 from django.db import transaction
 
 from children.errors import ResultNotJSON
-from children.meta import check_json
+from children.storable import check_json
 from parent import clock, definitions, graph, results
 from parent.conf import setting
 from parent.definitions import Workflow

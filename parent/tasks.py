@@ -24,7 +24,7 @@ class ParentTask(Task):  # type: ignore[type-arg]
     Request = "children.wake:WakingRequest"
     workflow: "Workflow"
 
-    def run(self, **params: Any) -> Any:
+    def run(self, /, **params: Any) -> Any:
         if self.request.called_directly or self.request.is_eager:
             return self._run_inline(params)
         run_id = self._run_id()

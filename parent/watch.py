@@ -179,7 +179,6 @@ def watch(
     queue_timeout: float | None = None,
     stall_timeout: float | None = None,
     on_report: Callable[[Meta], None] | None = None,
-    name: str = "the child",
 ) -> Meta:
     """Watch one child to its outcome: for a notebook, a test, a command line.
 
@@ -192,7 +191,6 @@ def watch(
         queue_timeout: the same for a child that has not started.
         stall_timeout: the same since its last report.
         on_report: called with every new meta.
-        name: what errors call it; a Celery result does not know its task's name.
 
     Returns:
         The outcome. A failure is an outcome with status ERROR, not an exception.
@@ -200,14 +198,15 @@ def watch(
     assert_will_not_block()
     begun = timezone.now()
     step = Watched(
-        name=name,
+        name="the child",
         queued_at=begun,
         queue_timeout=min(filter(None, (queue_timeout, timeout)), default=None),
         run_timeout=timeout,
         stall_timeout=stall_timeout,
     )
     while True:
-        stored, now = _look(job), timezone.now()
+        (name, stored), now = _look(job), timezone.now()
+        step = replace(step, name=name or step.name)
         match watch_once(step, stored, now):
             case End(outcome):
                 return outcome
@@ -218,13 +217,14 @@ def watch(
         time.sleep(poll_interval)
 
 
-def _look(job: "AsyncResult[Any]") -> Stored:
-    """What the backend has."""
+def _look(job: "AsyncResult[Any]") -> tuple[str, Stored]:
+    """What the backend has: the task's name, where it is stored, and its state and result."""
     try:
         # One statement, where `job.state` and `job.info` are one each.
         row = job.backend.get_task_meta(job.id)
     except (ValueError, TypeError, SecurityError, DecodeError) as exc:
         # Celery rebuilds the exception of a FAILURE, and raises where it is not told its type.
         error = f"its stored result cannot be read: {error_text(exc)}"
-        return Stored(state=states.FAILURE, result=error)
-    return Stored(state=row["status"], result=row["result"])
+        return "", Stored(state=states.FAILURE, result=error)
+    name: str = row.get("task_name") or row.get("name") or ""
+    return name.rpartition(".")[2], Stored(state=row["status"], result=row["result"])

@@ -101,3 +101,8 @@ def blog(self: Any, gate: str) -> dict[str, Any]:
     server.rpush(f"{gate}:reached", os.getpid())
     server.blpop([f"{gate}:open"], timeout=GATE_TIMEOUT)
     return meta | {"completion": 50, "status": "ERROR", "error": "it told so itself"}
+
+
+def raises_text(text: str) -> dict[str, Any]:
+    """Inputs that cannot be made."""
+    raise Trouble(text)

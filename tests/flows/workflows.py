@@ -77,6 +77,11 @@ bad_inputs = Workflow(
     "bad_inputs",
     steps=[Step(tasks.noop), Step(tasks.add, inputs=lambda run: {"a": run.results["x"]})],
 )
+unstorable_inputs = Workflow(
+    "unstorable_inputs",
+    steps=[Step(tasks.noop), Step(tasks.add, inputs=lambda _: tasks.raises_text("NUL \0, \ud800"))],
+)
+renamed = Workflow("renamed", steps=[Step(tasks.fails, name="shipping")])
 wrong_inputs = Workflow("wrong_inputs", steps=[Step(tasks.add, inputs=lambda _: {"c": 1})])
 deadly = Workflow("deadly", steps=[Step(tasks.dies), Step(tasks.noop, name="never")])
 foreign = Workflow(

@@ -1,5 +1,6 @@
 """Given an attempt, its outcome is recorded exactly once, and only while it counts."""
 
+from dataclasses import replace
 from typing import Any
 from uuid import uuid4
 
@@ -141,3 +142,15 @@ def test_the_database_refuses_a_run_that_cannot_be(run: Run, values: dict[str, A
 def test_the_database_refuses_a_step_that_cannot_be(run: Run, values: dict[str, Any]) -> None:
     with pytest.raises(IntegrityError):
         Step.objects.filter(pk=first(run).pk).update(**values)
+
+
+def test_an_outcome_that_the_rows_do_not_take_becomes_an_error_that_says_so(run: Run) -> None:
+    attempt = claimed(first(run))
+
+    attempt.finish(replace(Meta().ok(None), result={1, 2}), None)
+
+    error = first(run).error
+    assert error is not None
+    assert error.startswith("Error in first: the outcome could not be recorded: ")
+    run.refresh_from_db()
+    assert run.state == "FAILURE"

@@ -141,3 +141,13 @@ def test_run_inline_runs_foreign_tasks_too() -> None:
 
 def test_a_parent_task_called_directly_runs_the_workflow_here() -> None:
     assert workflows.sums.task(a=1) == 6
+
+
+def test_an_error_names_the_step_where_it_has_a_name_of_its_own() -> None:
+    assert run_inline(workflows.renamed).error == "Error in shipping: it is broken"
+
+
+def test_an_error_with_text_that_no_database_takes_is_recorded_all_the_same() -> None:
+    run = run_inline(workflows.unstorable_inputs)
+
+    assert run.error == "Error in the inputs of add: NUL \N{REPLACEMENT CHARACTER}, ?"

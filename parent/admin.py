@@ -1,0 +1,156 @@
+"""The admin's pages: runs and steps to look at, ended runs to delete."""
+
+from collections.abc import Iterable
+from typing import Any, TypeAlias
+from uuid import UUID
+
+from django.contrib import admin
+from django.db.models import BooleanField, ExpressionWrapper, Q, QuerySet
+from django.db.models.functions import Now
+from django.http import HttpRequest
+from django.utils.html import format_html
+from django.utils.safestring import SafeString
+
+from parent import executors
+from parent.models import Executor, Run, Step
+from parent.remove import remove
+
+__all__ = ["ExecutorAdmin", "RunAdmin", "StepAdmin", "StepInline"]
+
+Rows: TypeAlias = "QuerySet[Any]"
+
+
+class ReadOnly:
+    """Rows are the engine's to write."""
+
+    def has_add_permission(self, *_: Any) -> bool:
+        return False
+
+    def has_change_permission(self, *_: Any) -> bool:
+        return False
+
+    def has_delete_permission(self, *_: Any) -> bool:
+        return False
+
+
+class MetaColumns:
+    """The uniform meta as columns of a list."""
+
+    @admin.display
+    def progress(self, row: Run | Step) -> SafeString:
+        """The completion as a bar and a number."""
+        percent = f"{row.completion:.1f}"
+        return format_html('<progress value="{}" max="100"></progress> {} %', percent, percent)
+
+    @admin.display
+    def says(self, row: Run | Step) -> str:
+        """Its message, or its error."""
+        return row.error or row.message
+
+
+class StepInline(MetaColumns, ReadOnly, admin.TabularInline):  # type: ignore[type-arg]
+    """A run's steps on its page."""
+
+    model = Step
+    fields = ["name", "state", "progress", "says", "attempt", "started_at", "finished_at"]
+    readonly_fields = fields
+    show_change_link = True
+
+    def get_queryset(self, request: HttpRequest) -> Rows:
+        return super().get_queryset(request).defer("kwargs", "result", "traceback")
+
+
+@admin.register(Run)
+class RunAdmin(MetaColumns, ReadOnly, admin.ModelAdmin):  # type: ignore[type-arg]
+    """Runs, newest first. Those that have ended can be deleted, with all that is theirs."""
+
+    list_display = ["id", "workflow", "state", "progress", "says", "owner", "created_at"]
+    list_filter = ["state", "workflow", "created_at"]
+    list_select_related = ["owner"]
+    search_fields = ["owner__username"]
+    search_help_text = "The id of a run or of a child, or an owner's name"
+    ordering = ["-created_at", "-id"]
+    sortable_by = ["created_at"]
+    show_full_result_count = False
+    inlines = [StepInline]
+    fieldsets = [
+        (None, {"fields": ["id", "workflow", "owner", "state", "progress", "says", "result"]}),
+        ("Given", {"fields": ["params", "files"]}),
+        ("Times", {"fields": ["created_at", "started_at", "finished_at", "deadline_at", "due_at"]}),
+    ]
+    readonly_fields = ["id", "progress", "says"]
+
+    def get_queryset(self, request: HttpRequest) -> Rows:
+        # Of any size, and only on the run's own page.
+        return super().get_queryset(request).defer("params", "files", "result")
+
+    def get_search_results(
+        self, request: HttpRequest, queryset: Rows, search_term: str
+    ) -> tuple[Rows, bool]:
+        try:
+            task_id = UUID(search_term.strip())
+        except ValueError:
+            return super().get_search_results(request, queryset, search_term)
+        of_child = Step.objects.filter(task_id=str(task_id)).values("run")
+        return queryset.filter(Q(pk=task_id) | Q(pk__in=of_child)), False
+
+    def has_delete_permission(self, request: HttpRequest, obj: Run | None = None) -> bool:
+        return admin.ModelAdmin.has_delete_permission(self, request, obj)
+
+    def get_deleted_objects(
+        self,
+        objs: Any,
+        request: HttpRequest,  # noqa: ARG002 - Django's signature
+    ) -> tuple[list[str], dict[str, int], set[str], list[str]]:
+        """What the page that asks "Are you sure?" says. What is protected cannot be deleted."""
+        runs: list[Run] = list(objs)
+        counts = {
+            str(Run._meta.verbose_name_plural): len(runs),
+            str(Step._meta.verbose_name_plural): Step.objects.filter(run__in=runs).count(),
+        }
+        active = [f"{run}, which is {run.state}: wait for its end" for run in runs if not run.ended]
+        return [str(run) for run in runs], counts, set(), active
+
+    def delete_model(self, request: HttpRequest, obj: Run) -> None:  # noqa: ARG002
+        remove(obj)
+
+    def delete_queryset(self, request: HttpRequest, queryset: Iterable[Run]) -> None:  # noqa: ARG002
+        for run in queryset:
+            remove(run)
+
+
+@admin.register(Step)
+class StepAdmin(MetaColumns, ReadOnly, admin.ModelAdmin):  # type: ignore[type-arg]
+    """Steps of all runs, newest first."""
+
+    list_display = ["name", "run", "state", "progress", "says", "attempt", "queue", "executor"]
+    list_filter = ["state", "task", "queued_at"]
+    list_select_related = ["run", "executor"]
+    search_fields = ["=task_id", "name"]
+    search_help_text = "The id of a child, or a step's name"
+    ordering = ["-id"]
+    sortable_by = ()
+    show_full_result_count = False
+
+    def get_queryset(self, request: HttpRequest) -> Rows:
+        steps = super().get_queryset(request).defer("kwargs", "result", "traceback")
+        return steps.defer("run__params", "run__files", "run__result")
+
+
+@admin.register(Executor)
+class ExecutorAdmin(ReadOnly, admin.ModelAdmin):  # type: ignore[type-arg]
+    """The workers that beat, and those whose steps still name them."""
+
+    list_display = ["__str__", "alive", "queues", "started_at", "heartbeat_at"]
+    ordering = ["-heartbeat_at"]
+
+    def get_queryset(self, request: HttpRequest) -> Rows:
+        beats = Q(heartbeat_at__gte=Now() - executors.lease())
+        alive = ExpressionWrapper(beats, output_field=BooleanField())
+        executors_with_alive: Rows = super().get_queryset(request).annotate(alive=alive)
+        return executors_with_alive
+
+    @admin.display(boolean=True)
+    def alive(self, executor: Any) -> bool:
+        """Whether its lease holds."""
+        return bool(executor.alive)

@@ -1,0 +1,205 @@
+"""When a child is heard, and what it says."""
+
+from collections.abc import Iterator
+from fractions import Fraction
+from typing import Any
+
+import pytest
+
+from children import Meta, Progress
+
+
+class Clock:
+    """Stands still until it is moved."""
+
+    def __init__(self) -> None:
+        self.now = 1000.0
+
+    def __call__(self) -> float:
+        return self.now
+
+
+@pytest.fixture
+def clock() -> Clock:
+    return Clock()
+
+
+@pytest.fixture
+def sent() -> list[Meta]:
+    return []
+
+
+@pytest.fixture
+def progress(sent: list[Meta], clock: Clock) -> Progress:
+    return Progress(sent.append, interval=0.5, clock=clock)
+
+
+def counts(sent: list[Meta]) -> list[tuple[int, int | None]]:
+    return [(meta.iteration, meta.total) for meta in sent]
+
+
+def test_the_first_report_goes_out_at_once(progress: Progress, sent: list[Meta]) -> None:
+    progress.update(1, 10, "reading")
+    assert sent == [Meta.at(1, 10, "reading")]
+
+
+def test_the_next_waits_for_the_interval(
+    progress: Progress, sent: list[Meta], clock: Clock
+) -> None:
+    progress.update(1, 10)
+    progress.update(2)
+    clock.now += 0.499
+    progress.update(3)
+    assert counts(sent) == [(1, 10)]
+    clock.now += 0.001
+    progress.update(4)
+    assert counts(sent) == [(1, 10), (4, 10)]
+
+
+def test_the_interval_runs_from_the_end_of_a_slow_write(clock: Clock) -> None:
+    sent: list[Meta] = []
+
+    def write(meta: Meta) -> None:
+        clock.now += 3
+        sent.append(meta)
+
+    progress = Progress(write, interval=0.5, clock=clock)
+    progress.update(1, 10)
+    progress.update(2)
+    assert counts(sent) == [(1, 10)]
+
+
+def test_a_report_held_back_is_known_all_the_same(progress: Progress, sent: list[Meta]) -> None:
+    progress.update(1, 10, "reading")
+    progress.update(7)
+    assert progress.meta == Meta.at(7, 10, "reading")
+    assert counts(sent) == [(1, 10)]
+
+
+def test_what_is_not_given_stays(progress: Progress, clock: Clock) -> None:
+    progress.update(1, 10, "reading")
+    progress.update(total=20)
+    assert progress.meta == Meta.at(1, 20, "reading")
+    progress.update(iteration=5)
+    assert progress.meta == Meta.at(5, 20, "reading")
+    progress.message("writing")
+    assert progress.meta == Meta.at(5, 20, "writing")
+    progress.message("")
+    assert progress.meta == Meta.at(5, 20, "")
+
+
+@pytest.mark.parametrize(
+    ("iteration", "total"),
+    [(-1, None), (None, -1), (3, -10), (float("nan"), None), (None, float("inf")), (2**63, None)],
+)
+def test_what_does_not_count_is_refused_and_changes_nothing(
+    progress: Progress, iteration: Any, total: Any
+) -> None:
+    progress.update(1, 10)
+    with pytest.raises(ValueError, match=f"count from 0 up, not {iteration} of {total}"):
+        progress.update(iteration, total)
+    assert progress.meta == Meta.at(1, 10)
+
+
+def test_numbers_and_texts_of_other_types_become_plain_ones(progress: Progress) -> None:
+    message: Any = ValueError("as a message")
+    whole: Any = Fraction(6, 2)
+    progress.update(whole, whole * 2, message)
+    assert progress.meta == Meta.at(3, 6, "as a message")
+    assert type(progress.meta.iteration) is int
+
+
+def test_track_yields_every_item_and_reports_its_start_and_its_end(
+    progress: Progress, sent: list[Meta]
+) -> None:
+    assert list(progress.track("abcde", message="Spelling")) == list("abcde")
+    assert sent == [Meta.at(0, 5, "Spelling"), Meta.at(5, 5, "Spelling")]
+
+
+def test_track_reports_in_between_at_every_interval(
+    progress: Progress, sent: list[Meta], clock: Clock
+) -> None:
+    for _ in progress.track(range(5)):
+        clock.now += 0.5
+    assert counts(sent) == [(0, 5), (1, 5), (2, 5), (3, 5), (4, 5), (5, 5), (5, 5)]
+
+
+def test_a_loop_that_turns_slow_is_heard_after_a_few_items(
+    progress: Progress, sent: list[Meta], clock: Clock
+) -> None:
+    for item in progress.track(range(2000)):
+        if item == 700:
+            clock.now += 60
+    told = [meta.iteration for meta in sent]
+    assert len(told) == 3
+    assert 700 < told[1] <= 716
+
+
+def test_an_item_counts_as_done_when_the_next_is_asked_for(
+    progress: Progress, sent: list[Meta], clock: Clock
+) -> None:
+    seen = []
+    for item in progress.track(range(3)):
+        seen.append((item, sent[-1].iteration))
+        clock.now += 1
+    assert seen == [(0, 0), (1, 1), (2, 2)]
+
+
+def test_a_generator_has_no_total_unless_one_is_given(progress: Progress, sent: list[Meta]) -> None:
+    def letters() -> Iterator[str]:
+        yield from "abc"
+
+    assert list(progress.track(letters())) == ["a", "b", "c"]
+    assert counts(sent) == [(0, None), (3, None)]
+    assert sent[-1].completion == 0
+    assert list(progress.track(letters(), total=4)) == ["a", "b", "c"]
+    assert counts(sent)[-1] == (3, 4)
+
+
+def test_a_loop_does_not_inherit_the_total_of_the_one_before(
+    progress: Progress, sent: list[Meta]
+) -> None:
+    list(progress.track(range(10), message="Counting"))
+    list(progress.track(iter(range(99))))
+    assert sent[-1] == Meta.at(99, None, "Counting")
+
+
+def test_an_empty_loop_says_so_once_at_each_end(progress: Progress, sent: list[Meta]) -> None:
+    assert list(progress.track([])) == []
+    assert counts(sent) == [(0, 0), (0, 0)]
+
+
+def test_leaving_the_loop_keeps_the_count_of_what_was_done(
+    progress: Progress, sent: list[Meta]
+) -> None:
+    for item in progress.track(range(100)):
+        if item == 37:
+            break
+    assert progress.meta == Meta.at(37, 100)
+    assert counts(sent) == [(0, 100)]
+
+
+def test_an_error_in_the_body_keeps_the_count_of_what_was_done(progress: Progress) -> None:
+    def body() -> None:
+        for item in progress.track(range(100)):
+            if item == 37:
+                raise RuntimeError
+
+    with pytest.raises(RuntimeError):
+        body()
+    assert progress.meta == Meta.at(37, 100)
+
+
+def test_an_error_in_the_iterable_is_the_bodys(progress: Progress) -> None:
+    def rows() -> Iterator[int]:
+        yield from range(7)
+        raise OSError("disk gone")
+
+    with pytest.raises(OSError, match="disk gone"):
+        list(progress.track(rows(), total=10))
+    assert progress.meta == Meta.at(7, 10)
+
+
+def test_a_negative_total_is_refused(progress: Progress) -> None:
+    with pytest.raises(ValueError, match="count from 0 up"):
+        next(iter(progress.track(range(3), total=-3)))

@@ -1,0 +1,141 @@
+"""However a body ends, its outcome says so, and Celery sees a failure."""
+
+from typing import Any
+
+import pytest
+from celery.exceptions import Ignore, Reject, Retry, WorkerShutdown
+
+from children import Meta, Progress, Status, child_task
+from children.errors import ChildError, ChildExit, ResultNotJSON
+from tests.children.conftest import Attempt, Engine
+
+
+class OutOfPaper(Exception):
+    """An author's own kind."""
+
+
+def failing(error: BaseException) -> Any:
+    """A child that stops with this error at 2 of 5."""
+
+    @child_task(name="shop.failing")
+    def body(progress: Progress) -> None:
+        progress.update(2, 5, "printing")
+        raise error
+
+    return body
+
+
+def test_a_direct_call_raises_what_the_body_raises() -> None:
+    with pytest.raises(OutOfPaper, match=r"^tray 2$"):
+        failing(OutOfPaper("tray 2"))()
+
+
+def test_an_exception_is_an_error_outcome_and_a_failure(engine: Engine) -> None:
+    attempt, answer = engine.run(failing(OutOfPaper("tray 2")))
+    assert attempt.outcome == Meta.at(2, 5, "printing").failed("Error in failing: tray 2")
+    assert attempt.traceback is not None
+    assert attempt.traceback.startswith("Traceback")
+    assert attempt.traceback.endswith("OutOfPaper: tray 2\n")
+    assert answer.state == "FAILURE"
+    assert isinstance(answer.result, OutOfPaper)
+
+
+@pytest.mark.parametrize(
+    ("error", "told"),
+    [
+        (OutOfPaper(), "Error in failing: OutOfPaper"),
+        (OutOfPaper("two\nlines"), "Error in failing: two lines"),
+        (OutOfPaper("a\x00b"), "Error in failing: a\ufffdb"),
+        (OutOfPaper("name\udcff.csv"), "Error in failing: name?.csv"),
+    ],
+)
+def test_every_error_can_be_stored(engine: Engine, error: Exception, told: str) -> None:
+    attempt, _ = engine.run(failing(error))
+    assert attempt.outcome.error == told
+    assert attempt.traceback is not None
+    assert "\x00" not in attempt.traceback
+    attempt.traceback.encode("utf-8")
+
+
+def test_an_exception_whose_text_fails_is_an_outcome_too(engine: Engine) -> None:
+    class Mute(Exception):
+        def __str__(self) -> str:
+            raise RuntimeError("I say nothing")
+
+    attempt, answer = engine.run(failing(Mute()))
+    assert attempt.outcome.error == "Error in failing: Mute"
+    assert answer.state == "FAILURE"
+
+
+def test_an_error_inside_track_says_how_far_it_came(engine: Engine) -> None:
+    @child_task(name="shop.reads")
+    def reads(progress: Progress) -> None:
+        for row in progress.track(range(10)):
+            if row == 7:
+                raise OutOfPaper("tray 2")
+
+    attempt, _ = engine.run(reads)
+    assert (attempt.outcome.iteration, attempt.outcome.completion) == (7, 70.0)
+
+
+@pytest.mark.parametrize(
+    ("result", "why"),
+    [
+        ({1, 2}, "Error in returns: the result is not JSON: Object of type set is not JSON"),
+        (float("nan"), "Error in returns: the result is not JSON: Out of range float values"),
+        ("\x00", "Error in returns: the result is not JSON that can be stored: a text in it"),
+    ],
+)
+def test_a_result_that_is_not_json_is_an_error(engine: Engine, result: object, why: str) -> None:
+    @child_task(name="shop.returns")
+    def returns(progress: Progress) -> object:
+        return result
+
+    attempt, answer = engine.run(returns)
+    assert attempt.outcome.status is Status.ERROR
+    assert str(attempt.outcome.error).startswith(why)
+    assert isinstance(answer.result, ResultNotJSON)
+
+
+@pytest.mark.parametrize(("code", "shown"), [(3, "3"), (None, "None"), ("bye", "'bye'")])
+def test_sys_exit_ends_the_child_and_not_the_worker(
+    engine: Engine, code: object, shown: str
+) -> None:
+    attempt, answer = engine.run(failing(SystemExit(code)))
+    assert attempt.outcome.error == f"Error in failing: the body called sys.exit({shown})"
+    assert isinstance(answer.result, ChildExit)
+
+
+def test_a_shutdown_of_the_worker_passes_through(engine: Engine) -> None:
+    attempt = Attempt()
+    with pytest.raises(WorkerShutdown):
+        engine.run(failing(WorkerShutdown(0)), attempt=attempt)
+    assert attempt.outcomes == []
+
+
+@pytest.mark.parametrize("signal", [Ignore(), Reject("no"), Retry("later")])
+def test_celerys_own_control_flow_does_not_end_a_step_silently(
+    engine: Engine, signal: Exception
+) -> None:
+    attempt, answer = engine.run(failing(signal))
+    assert attempt.outcome.error == (
+        f"Error in failing: a step cannot raise Celery's {type(signal).__name__}; "
+        "raise an ordinary exception instead"
+    )
+    assert isinstance(answer.result, ChildError)
+
+
+def test_celerys_own_control_flow_is_free_without_a_run() -> None:
+    assert failing(Ignore()).apply().state == "IGNORED"
+
+
+def test_a_message_that_is_no_text_does_not_cost_the_outcome(engine: Engine) -> None:
+    @child_task(name="shop.says")
+    def says(progress: Progress) -> None:
+        message: Any = 42
+        progress.message(message)
+        raise OutOfPaper("tray 2")
+
+    attempt, _ = engine.run(says)
+    assert attempt.outcome.message == "42"
+    assert attempt.outcome.error == "Error in says: tray 2"

@@ -1,0 +1,254 @@
+"""A workflow that cannot run is found at start-up, and told what to do."""
+
+from collections.abc import Iterator
+from itertools import pairwise
+from typing import Any
+
+import pytest
+from celery import current_app
+from django.core.checks import run_checks
+from rest_framework import serializers
+
+from children import ChildTask, Progress, child_task
+from children.tasks import func_1, func_2
+from parent import Step, Workflow, registry
+from parent.checks import check_workflows
+from parent.errors import InvalidWorkflow, UnknownStep, UnknownWorkflow
+from tests.children.celery_app import restored_tasks
+
+pytestmark = pytest.mark.usefixtures("own_registry")
+
+Told = tuple[str, str, str]
+
+
+@pytest.fixture
+def own_registry(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """Only the workflows that the test makes; gone after it, their parent tasks too."""
+    monkeypatch.setattr(registry, "_workflows", {})
+    monkeypatch.setattr(registry, "_duplicates", [])
+    with restored_tasks():
+        yield
+
+
+def told() -> list[Told]:
+    """Each message as (id, text, hint)."""
+    return [(str(found.id), found.msg, str(found.hint)) for found in check_workflows()]
+
+
+def undecorated(progress: Progress) -> None: ...
+
+
+class Undecorated(ChildTask): ...
+
+
+def test_a_good_workflow_has_no_problems() -> None:
+    Workflow("good", steps=[Step(func_1), Step("children.func_2"), Step(func_1, name="again")])
+    Workflow(
+        "diamond-2",
+        steps=[
+            Step(func_1, name="d", after=["b", "c"]),
+            Step(func_1, name="b", after=["a"]),
+            Step(func_1, name="c", after=["a"], queue_timeout=0, weight=0.1),
+            Step(func_1, name="a", after=()),
+        ],
+        timeout=60,
+    )
+    assert told() == []
+
+
+def test_no_workflows_are_no_problem() -> None:
+    assert told() == []
+
+
+STEPS_ARE = "Its steps are: a, b."
+TASKS_PY = "Put it into the tasks.py of an app in INSTALLED_APPS."
+NAMES = "Use letters, digits, - and _, up to 100, a letter first."
+SECONDS = "Give seconds from 0, which is never, to 1e+09."
+STEP_NAME = 'Give it one of 1 to 100 characters: Step(..., name="...").'
+
+
+@pytest.mark.parametrize(
+    ("steps", "expected"),
+    [
+        ([], [("E003", "it has no steps", "Give it at least one Step.")]),
+        (
+            [Step(func_1), Step(func_1)],
+            [("E003", "two steps are named 'func_1'", 'Tell them apart: Step(..., name="...").')],
+        ),
+        (
+            [Step(func_1, name="a"), Step(func_1, name="b", after=["a", "z"])],
+            [("E003", "step 'b' comes after 'z', which is no step of it", STEPS_ARE)],
+        ),
+        (
+            [Step(func_1, name="a"), Step(func_1, name="b", after="a")],
+            [("E003", "step 'b' comes after the text 'a'", "Write a list of names: after=['a'].")],
+        ),
+        (
+            [Step(func_1, name="a", after=["a"])],
+            [
+                (
+                    "E003",
+                    "its steps wait for each other: a -> a",
+                    "Take one `after` of them out.",
+                )
+            ],
+        ),
+        (
+            [Step(func_1, name="a", weight=0)],
+            [("E003", "step 'a' has weight 0", "A weight is a number above 0.")],
+        ),
+        (
+            [Step(func_1, name="a", weight=-2.5)],
+            [("E003", "step 'a' has weight -2.5", "A weight is a number above 0.")],
+        ),
+        (
+            [Step(func_1, name="a", weight=float("inf"))],
+            [("E003", "step 'a' has weight inf", "A weight is a number above 0.")],
+        ),
+        (
+            [Step(func_1, name="a", weight=float("nan"))],
+            [("E003", "step 'a' has weight nan", "A weight is a number above 0.")],
+        ),
+        (
+            [Step(func_1, name="a", queue_timeout=-1)],
+            [("E003", "step 'a' has queue_timeout -1", SECONDS)],
+        ),
+        (
+            [Step(func_1, name="a", run_timeout=float("inf"))],
+            [("E003", "step 'a' has run_timeout inf", SECONDS)],
+        ),
+        (
+            [Step(func_1, name="a", stall_timeout=float("nan"))],
+            [("E003", "step 'a' has stall_timeout nan", SECONDS)],
+        ),
+        (
+            [Step(func_1, name="a", poll_interval=1e12)],
+            [("E003", "step 'a' has poll_interval 1000000000000.0", SECONDS)],
+        ),
+        (
+            [Step(func_1, name="a" * 101)],
+            [("E003", f"a step has the name '{'a' * 101}'", STEP_NAME)],
+        ),
+        (
+            [Step("shop.total")],
+            [("E005", "the task 'shop.total' of step 'total' is not registered", TASKS_PY)],
+        ),
+    ],
+)
+def test_a_problem_of_the_steps_is_told_with_its_remedy(
+    steps: list[Step], expected: list[Told]
+) -> None:
+    Workflow("shop", steps=steps)
+    assert told() == [
+        (f"workflows.{number}", f"Workflow 'shop': {problem}.", hint)
+        for number, problem, hint in expected
+    ]
+
+
+@pytest.mark.parametrize("task", [undecorated, Undecorated, None, 5])
+def test_what_is_no_task_is_told_so(task: Any) -> None:
+    Workflow("shop", steps=[Step(func_1), Step(task)])
+    problem = f"Workflow 'shop': {task!r} is not a Celery task."
+    assert told() == [("workflows.E004", problem, "Decorate the function with @child_task.")]
+
+
+def test_a_circle_is_told_in_the_order_of_waiting() -> None:
+    Workflow(
+        "shop",
+        steps=[
+            Step(func_1, name="a", after=["c"]),
+            Step(func_1, name="b", after=["a"]),
+            Step(func_1, name="c", after=["b"]),
+            Step(func_1, name="d", after=()),
+        ],
+    )
+    [(_, problem, hint)] = told()
+    circle = problem.removeprefix("Workflow 'shop': its steps wait for each other: ").rstrip(".")
+    waits = {"a": "c", "b": "a", "c": "b"}
+    names = circle.split(" -> ")
+    assert len(names) == 4
+    assert all(waits[name] == following for name, following in pairwise(names))
+    assert hint == "Take one `after` of them out."
+
+
+@pytest.mark.parametrize("name", ["", "1st", "a b", "a/b", "ü", "a\n", "-a", "a" * 101])
+def test_a_name_that_fits_no_url_is_told_so(name: str) -> None:
+    Workflow(name, steps=[Step(func_1)])
+    problem = f"Workflow {name!r}: its name is not usable in a URL."
+    assert told() == [("workflows.E002", problem, NAMES)]
+
+
+def test_a_second_workflow_of_the_same_name_is_told_once_and_kept_out() -> None:
+    first = Workflow("shop", steps=[Step(func_1)])
+    for _ in range(2):
+        Workflow("shop", steps=[Step(func_2)])
+    assert told() == [
+        (
+            "workflows.E001",
+            "Two workflows are named 'shop'.",
+            "Rename one; the name is part of its URL and of its Celery task's name.",
+        )
+    ]
+    assert registry.get("shop") is first
+
+
+def test_all_problems_of_all_workflows_are_told() -> None:
+    Workflow("b shop", steps=[])
+    Workflow("a", steps=[Step("shop.total", weight=0)])
+    assert [number for number, _, _ in told()] == [
+        "workflows.E003",
+        "workflows.E005",
+        "workflows.E002",
+        "workflows.E003",
+    ]
+
+
+def test_manage_py_check_runs_these_checks() -> None:
+    Workflow("shop", steps=[])
+    assert [found.id for found in run_checks(tags=["workflows"])] == ["workflows.E003"]
+
+
+@pytest.mark.django_db
+def test_what_is_told_at_start_up_is_refused_at_a_start() -> None:
+    workflow = Workflow("shop", steps=[])
+    with pytest.raises(InvalidWorkflow, match=r"'shop': it has no steps\. Give it at least one"):
+        workflow.start()
+
+
+def test_an_unknown_name_is_told_with_the_known_ones() -> None:
+    with pytest.raises(UnknownWorkflow, match=r"no workflow 'shop'; registered are: none\."):
+        registry.get("shop")
+    shop = Workflow("shop", steps=[Step(func_1)])
+    with pytest.raises(UnknownWorkflow, match=r"no workflow 'shap'; registered are: shop\."):
+        registry.get("shap")
+    with pytest.raises(UnknownStep):
+        shop.step("func_2")
+
+
+def test_steps_follow_each_other_unless_told_otherwise() -> None:
+    @child_task(name="shop.total")
+    def total(progress: Progress) -> None: ...
+
+    shop = Workflow(
+        "shop",
+        steps=[Step(func_1), Step(total), Step(func_2, after=()), Step(func_1, name="last")],
+    )
+    assert [shop.after(step) for step in shop.steps] == [(), ("func_1",), (), ("func_2",)]
+    assert [step.label for step in shop.steps] == ["func_1", "total", "func_2", "last"]
+    assert current_app.tasks["parent.shop"].name == shop.task_name
+    assert told() == []
+
+
+def test_a_parameter_named_as_the_argument_of_start() -> None:
+    class OwnerParams(serializers.Serializer[None]):
+        owner = serializers.CharField()
+
+    Workflow("owned", params=OwnerParams, steps=[Step(func_1)])
+
+    assert told() == [
+        (
+            "workflows.E006",
+            "Workflow 'owned': a parameter cannot be named 'owner'.",
+            "Rename it: `start(owner=...)` names the user whose run it is.",
+        )
+    ]

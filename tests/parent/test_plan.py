@@ -1,0 +1,233 @@
+"""What opens, what is skipped, when a run is over, and how far it is."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from children.meta import Meta, Status
+from parent.models import RunState, StepState
+from parent.plan import ALMOST, Plan, plan, run_meta
+
+FINAL = {StepState.OK, StepState.ERROR, StepState.SKIPPED, StepState.CANCELLED}
+
+
+@dataclass
+class Row:
+    """A step, as far as a plan reads it."""
+
+    name: str
+    state: str = StepState.WAITING
+    after: Sequence[str] = field(default_factory=list)
+    weight: float = 1.0
+    iteration: int = 0
+    total: int | None = None
+    completion: float = 0.0
+    message: str = ""
+    error: str | None = None
+
+
+def rows(text: str, after: dict[str, str]) -> list[Row]:
+    """Steps from a text such as `a:OK b:WAITING`; `after` has the names each waits for."""
+    pairs = [word.split(":") for word in text.split()]
+    return [Row(name, StepState[state], list(after.get(name, ""))) for name, state in pairs]
+
+
+SEQUENCE = {"b": "a", "c": "b"}
+DIAMOND = {"b": "a", "c": "a", "d": "bc"}
+
+
+@pytest.mark.parametrize(
+    ("text", "after", "opens", "skips", "final"),
+    [
+        ("a:WAITING b:WAITING c:WAITING", SEQUENCE, "a", "", None),
+        ("a:QUEUED b:WAITING c:WAITING", SEQUENCE, "", "", None),
+        ("a:RUNNING b:WAITING c:WAITING", SEQUENCE, "", "", None),
+        ("a:OK b:WAITING c:WAITING", SEQUENCE, "b", "", None),
+        ("a:OK b:OK c:RUNNING", SEQUENCE, "", "", None),
+        ("a:OK b:OK c:OK", SEQUENCE, "", "", "SUCCESS"),
+        ("a:ERROR b:WAITING c:WAITING", SEQUENCE, "", "bc", "FAILURE"),
+        ("a:CANCELLED b:WAITING c:WAITING", SEQUENCE, "", "bc", "FAILURE"),
+        ("a:OK b:OK c:ERROR", SEQUENCE, "", "", "FAILURE"),
+        ("a:ERROR b:SKIPPED c:SKIPPED", SEQUENCE, "", "", "FAILURE"),
+        ("c:WAITING b:WAITING a:ERROR", SEQUENCE, "", "cb", "FAILURE"),
+        ("a:WAITING b:WAITING", {}, "ab", "", None),
+        ("a:ERROR b:WAITING", {}, "b", "", None),
+        ("a:ERROR b:RUNNING", {}, "", "", None),
+        ("a:ERROR b:OK", {}, "", "", "FAILURE"),
+        ("a:OK b:WAITING c:WAITING d:WAITING", DIAMOND, "bc", "", None),
+        ("a:OK b:OK c:RUNNING d:WAITING", DIAMOND, "", "", None),
+        ("a:OK b:OK c:OK d:WAITING", DIAMOND, "d", "", None),
+        ("a:OK b:ERROR c:RUNNING d:WAITING", DIAMOND, "", "d", None),
+        ("a:OK b:ERROR c:WAITING d:WAITING", DIAMOND, "c", "d", None),
+        ("a:OK b:ERROR c:OK d:WAITING", DIAMOND, "", "d", "FAILURE"),
+    ],
+)
+def test_what_follows_from_where_the_steps_are(
+    text: str, after: dict[str, str], opens: str, skips: str, final: str | None
+) -> None:
+    assert plan(rows(text, after)) == Plan(
+        open=tuple(opens), skip=tuple(skips), final=RunState[final] if final else None
+    )
+
+
+@st.composite
+def graphs(draw: st.DrawFn) -> list[Row]:
+    """Steps without a circle, declared in any order."""
+    names = [f"s{index}" for index in range(draw(st.integers(1, 7)))]
+    weights = st.floats(0.01, 100)
+    steps = [
+        Row(name, after=sorted(draw(st.sets(st.sampled_from(names[:index])))), weight=draw(weights))
+        if index
+        else Row(name, weight=draw(weights))
+        for index, name in enumerate(names)
+    ]
+    return draw(st.permutations(steps))
+
+
+def depends(steps: Sequence[Row], name: str, on: str) -> bool:
+    """Whether `name` comes after `on`, near or far."""
+    row = next(step for step in steps if step.name == name)
+    return on in row.after or any(depends(steps, other, on) for other in row.after)
+
+
+def apply(steps: Sequence[Row], todo: Plan) -> None:
+    """Open and skip as the plan says."""
+    by_name = {step.name: step for step in steps}
+    for name in todo.open:
+        step = by_name[name]
+        assert step.state == StepState.WAITING
+        assert all(by_name[other].state == StepState.OK for other in step.after)
+        step.state = StepState.QUEUED
+    for name in todo.skip:
+        assert by_name[name].state == StepState.WAITING
+        by_name[name].state = StepState.SKIPPED
+
+
+def move(steps: Sequence[Row], data: st.DataObject) -> None:
+    """One active step goes on: it reports, or it ends."""
+    step = data.draw(
+        st.sampled_from([step for step in steps if step.state in ("QUEUED", "RUNNING")])
+    )
+    # OK first: what is drawn first is what a failing example shrinks to, and that walk ends.
+    following = [StepState.OK, StepState.ERROR, StepState.CANCELLED, StepState.RUNNING]
+    step.state = data.draw(st.sampled_from(following))
+    # A child may also report less than before: its own second loop, say.
+    step.completion = data.draw(st.floats(0, 100))
+    if step.state == StepState.ERROR:
+        step.error = f"Error in {step.name}: bad"
+
+
+@given(steps=graphs(), data=st.data())
+@settings(deadline=None, max_examples=200)
+def test_every_walk_ends_with_all_steps_final_and_completion_never_goes_back(
+    steps: list[Row], data: st.DataObject
+) -> None:
+    meta = Meta(status=Status.PENDING)
+    while True:
+        todo = plan(steps)
+        apply(steps, todo)
+        before, meta = meta, run_meta(meta, steps, todo.final)
+        assert meta.completion >= before.completion
+        assert (meta.completion == 100) == (todo.final is RunState.SUCCESS)
+        assert plan(steps).open == ()
+        assert plan(steps).skip == ()
+        if todo.final is not None:
+            break
+        move(steps, data)
+    failed = [s.name for s in steps if s.state in (StepState.ERROR, StepState.CANCELLED)]
+    skipped = {s.name for s in steps if s.state == StepState.SKIPPED}
+    assert {step.state for step in steps} <= FINAL
+    assert skipped == {s.name for s in steps if any(depends(steps, s.name, on=f) for f in failed)}
+    assert (todo.final is RunState.SUCCESS) == (not failed)
+    assert (meta.error is None) == (not failed)
+
+
+def test_completion_is_by_weight() -> None:
+    steps = [
+        Row("a", StepState.OK, weight=1),
+        Row("b", StepState.RUNNING, weight=3, completion=50, iteration=5, total=10),
+        Row("c", weight=4),
+    ]
+    assert run_meta(Meta(), steps).completion == pytest.approx(100 * (1 + 1.5) / 8)
+
+
+def test_a_step_that_is_ok_counts_in_full_whatever_it_reported_last() -> None:
+    steps = [Row("a", StepState.OK, completion=70), Row("b", StepState.QUEUED)]
+    assert run_meta(Meta(), steps).completion == 50
+
+
+def test_completion_does_not_go_back() -> None:
+    steps = [Row("a", StepState.RUNNING, completion=20)]
+    assert run_meta(Meta(completion=45), steps).completion == 45
+
+
+@pytest.mark.parametrize(
+    ("final", "completion"), [(None, ALMOST), (RunState.FAILURE, ALMOST), (RunState.SUCCESS, 100)]
+)
+def test_only_a_good_end_is_100(final: RunState | None, completion: float) -> None:
+    steps = [Row("a", StepState.RUNNING, completion=100)]
+    assert run_meta(Meta(), steps, final).completion == completion
+
+
+@pytest.mark.parametrize(
+    ("steps", "expected"),
+    [
+        ([Row("a", "WAITING")], {"iteration": 0, "total": None, "message": "a"}),
+        ([Row("a", "QUEUED")], {"message": "a"}),
+        (
+            [Row("a", "RUNNING", iteration=3, total=10)],
+            {"iteration": 3, "total": 10, "message": "a: 3 of 10"},
+        ),
+        (
+            [Row("a", "RUNNING", iteration=3, total=10, message="reading")],
+            {"iteration": 3, "message": "a: reading"},
+        ),
+        ([Row("a", "RUNNING", iteration=3)], {"iteration": 3, "total": None, "message": "a"}),
+        (
+            [Row("a", "OK", message="read"), Row("b", "RUNNING", message="writing")],
+            {"message": "b: writing"},
+        ),
+        (
+            [Row("a", "RUNNING", message="reading"), Row("b", "RUNNING", message="writing")],
+            {"message": "a: reading"},
+        ),
+        ([Row("a", "QUEUED"), Row("b", "RUNNING", message="writing")], {"message": "b: writing"}),
+        ([Row("a", "ERROR", message="reading"), Row("b", "QUEUED")], {"message": "a: reading"}),
+        ([Row("a", "OK", message="read"), Row("b", "QUEUED")], {"message": "b"}),
+        (
+            [Row("a", "OK", message="read"), Row("b", "OK", message="written")],
+            {"message": "b: written"},
+        ),
+    ],
+)
+def test_a_run_shows_the_step_that_matters_now(steps: list[Row], expected: dict[str, Any]) -> None:
+    meta = run_meta(Meta(), steps)
+    assert {name: getattr(meta, name) for name in expected} == expected
+    assert (meta.status, meta.error) == (Status.PROGRESS, None)
+
+
+@pytest.mark.parametrize(
+    ("steps", "error"),
+    [
+        (
+            [Row("a", "OK"), Row("b", "ERROR", error="Error in b: bad"), Row("c", "SKIPPED")],
+            "Error in b: bad",
+        ),
+        (
+            [
+                Row("a", "ERROR", error="Error in a: one"),
+                Row("b", "ERROR", error="Error in b: two"),
+            ],
+            "Error in a: one",
+        ),
+        ([Row("a", "OK"), Row("b", "CANCELLED"), Row("c", "SKIPPED")], "b was cancelled"),
+    ],
+)
+def test_a_failed_run_has_the_error_of_its_first_failed_step(steps: list[Row], error: str) -> None:
+    meta = run_meta(Meta(completion=40), steps, RunState.FAILURE)
+    assert (meta.status, meta.error) == (Status.ERROR, error)
+    assert 40 <= meta.completion < 100
