@@ -4,6 +4,7 @@ Without any variable set, this is the one-machine installation of `make up`:
 SQLite, a Redis socket and a secret key, all under `.data/`.
 """
 
+import os
 from pathlib import Path
 from urllib.parse import quote
 
@@ -117,6 +118,18 @@ SPECTACULAR_SETTINGS = {
     "OAS_VERSION": "3.1.0",  # the first whose schemas are JSON Schema
     "COMPONENT_SPLIT_REQUEST": True,  # what goes in apart from what comes out: a file, its name
 }
+
+# The engine's times, in seconds, 0 for never: parent/conf.py has what they are without these.
+for name in (
+    "WORKFLOW_POLL_INTERVAL",
+    "WORKFLOW_QUEUE_TIMEOUT",
+    "WORKFLOW_RUN_TIMEOUT",
+    "WORKFLOW_STALL_TIMEOUT",
+    "WORKFLOW_HEARTBEAT",
+    "WORKFLOW_LEASE",
+):
+    if name in os.environ:
+        globals()[name] = env.float(name)
 
 CELERY_BROKER_URL = env.str(
     "REDIS_URL", default=f"redis+socket://{quote(str(DATA_DIR))}/redis.sock"
