@@ -195,8 +195,12 @@ class Step(MetaFields):
         ordering = ["index"]
         indexes = [
             models.Index(fields=["due_at"], name="step_due", condition=Q(due_at__isnull=False)),
-            models.Index(fields=["queue"], name="step_queued", condition=Q(state="QUEUED")),
-            models.Index(fields=["executor"], name="step_running", condition=Q(state="RUNNING")),
+            # Of all steps ever run, few are active, and these are what every tick asks for.
+            models.Index(
+                fields=["state", "executor"],
+                name="step_active",
+                condition=Q(state__in=["QUEUED", "RUNNING"]),
+            ),
         ]
         constraints = [
             models.UniqueConstraint(fields=["run", "index"], name="step_index_unique"),
