@@ -8,6 +8,7 @@ from celery import states
 
 from children.meta import Status
 from parent.conf import setting
+from parent.eta import eta_seconds
 from parent.models import Run, Step, StepState
 
 __all__ = ["child_status_of", "status_of"]
@@ -91,16 +92,6 @@ def step_state(step: Step) -> str:
     if step.state == StepState.RUNNING:
         return "PROGRESS" if step.reported_at else states.STARTED
     return STEP_STATES[StepState(step.state)]
-
-
-def eta_seconds(completion: float, started_at: datetime | None, now: datetime) -> float | None:
-    """Seconds that are left at the pace so far; None within the first second or percent."""
-    if started_at is None or completion < 1:
-        return None
-    elapsed = (now - started_at).total_seconds()
-    if elapsed < 1:
-        return None
-    return round(elapsed * (100 - completion) / completion, 1)
 
 
 def last_change(run: Run, steps: Iterable[Step]) -> datetime:

@@ -53,7 +53,7 @@ class StepInline(MetaColumns, ReadOnly, admin.TabularInline):  # type: ignore[ty
 
     model = Step
     fields = ["name", "state", "progress", "says", "attempt", "started_at", "finished_at"]
-    readonly_fields = fields
+    readonly_fields = ["progress", "says"]
     show_change_link = True
 
     def get_queryset(self, request: HttpRequest) -> Rows:
@@ -147,8 +147,8 @@ class ExecutorAdmin(ReadOnly, admin.ModelAdmin):  # type: ignore[type-arg]
     def get_queryset(self, request: HttpRequest) -> Rows:
         beats = Q(heartbeat_at__gte=Now() - executors.lease())
         alive = ExpressionWrapper(beats, output_field=BooleanField())
-        executors_with_alive: Rows = super().get_queryset(request).annotate(alive=alive)
-        return executors_with_alive
+        rows: Rows = super().get_queryset(request).annotate(alive=alive)
+        return rows
 
     @admin.display(boolean=True)
     def alive(self, executor: Any) -> bool:

@@ -6,7 +6,8 @@ from uuid import UUID
 
 import pytest
 
-from monitor.status import child_status_of, eta_seconds, poll_after_ms, status_of, step_state
+from monitor.status import child_status_of, poll_after_ms, status_of, step_state
+from parent.eta import eta_seconds
 from parent.models import Run, Step
 
 NOW = datetime(2025, 3, 1, 12, 0, tzinfo=UTC)

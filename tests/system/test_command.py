@@ -85,7 +85,7 @@ def test_start_and_watch_ends_with_the_result_alone_on_stdout(
     assert (name, Run.objects.get().pk) == ("gate", Run.objects.get(pk=run_id).pk)
     assert "gated RUNNING, 30.0 %, waiting at the gate (3 of 10)" in reported
     assert (code, json.loads(stdout)) == (0, None)
-    assert lines[-1] == "100.0 %  gate SUCCESS, noop"
+    assert lines[-1] == "100.0 %  gate SUCCESS"
     assert not [line for line in [reported, *lines] if "\x1b" in line]
 
 

@@ -1,0 +1,56 @@
+"""A run's parameters as words of a command line: `limit=10 name=x file=@data.csv`."""
+
+import json
+from collections.abc import Iterable
+from contextlib import ExitStack
+from pathlib import Path
+from typing import Any
+
+from django.core.files import File
+from django.core.management.base import CommandError
+
+__all__ = ["HELP", "params_of"]
+
+HELP = (
+    "A parameter. The value is read as JSON where it is JSON (limit=10, tags='[1, 2]'), else as "
+    "text (name=x); '\"10\"' is a text of digits. key=@path opens a file, for a file parameter."
+)
+
+
+def params_of(words: Iterable[str], files: ExitStack) -> dict[str, Any]:
+    """The parameters that `words` name.
+
+    Args:
+        files: closes the files that were opened.
+
+    Raises:
+        CommandError: a word is no `key=value`, a key comes twice, or a file cannot be opened.
+    """
+    params: dict[str, Any] = {}
+    for word in words:
+        key, equals, value = word.partition("=")
+        if not key or not equals:
+            raise CommandError(f"{word!r} is no parameter: write key=value, such as limit=10.")
+        if key in params:
+            raise CommandError(f"{key!r} is given twice: leave one of them out.")
+        params[key] = _opened(word, value[1:], files) if value[:1] == "@" else _value(value)
+    return params
+
+
+def _value(text: str) -> Any:
+    try:
+        # NaN and Infinity are Python's, not JSON's.
+        return json.loads(text, parse_constant=str)
+    except (ValueError, RecursionError):
+        return text
+
+
+def _opened(word: str, path: str, files: ExitStack) -> "File[bytes]":
+    try:
+        handle = files.enter_context(Path(path).open("rb"))  # noqa: SIM115 - `files` closes it
+    except OSError as exc:
+        raise CommandError(
+            f"{word}: the file {path!r} cannot be opened ({exc.strerror}). "
+            "Correct the path, or write the value as '\"@...\"' if it is a text."
+        ) from exc
+    return File(handle, name=Path(path).name)

@@ -1,0 +1,71 @@
+"""Workflows as text: what they do, what they take, and what they go through."""
+
+import json
+from collections.abc import Iterable, Iterator
+from typing import Any
+
+from rest_framework.fields import ChoiceField, Field, FileField, HiddenField, empty
+from rest_framework.metadata import SimpleMetadata
+
+from parent.definitions import Workflow
+
+__all__ = ["describe", "describe_params"]
+
+KINDS = SimpleMetadata.label_lookup
+
+
+def describe(workflow: Workflow) -> str:
+    """A paragraph on the workflow."""
+    return "\n".join(
+        [
+            workflow.name,
+            *([f"  {workflow.description}"] if workflow.description else []),
+            "  parameters:",
+            *(f"    {line}" for line in describe_params(workflow)),
+            f"  steps: {', '.join(_steps(workflow))}",
+        ]
+    )
+
+
+def describe_params(workflow: Workflow) -> list[str]:
+    """A line for each parameter: name, type, default, and what it is for."""
+    fields: dict[str, Field[Any, Any, Any, Any]] = {}
+    if workflow.params is not None:
+        fields = getattr(workflow.params(), "fields", {})
+    lines = [
+        (f"{name}: {_kind(field)}, {_default(field)}", str(field.help_text or ""))
+        for name, field in fields.items()
+        if not (field.read_only or isinstance(field, HiddenField))
+    ]
+    return [f"{line}. {purpose}" if purpose else line for line, purpose in lines] or ["none"]
+
+
+def _kind(field: "Field[Any, Any, Any, Any]") -> str:
+    if isinstance(field, FileField):
+        return "file (write @path)"
+    kind = str(KINDS[field])  # type: ignore[index] # its stub takes classes alone
+    if isinstance(field, ChoiceField):
+        return f"{kind} of {' | '.join(_texts(field.choices))}"
+    return kind
+
+
+def _default(field: "Field[Any, Any, Any, Any]") -> str:
+    if field.default is empty:
+        return "required" if field.required else "optional"
+    if callable(field.default):
+        return "with a default"
+    return "default " + next(_texts([field.default]))
+
+
+def _texts(values: Iterable[object]) -> Iterator[str]:
+    """Each value as one would write it on the command line."""
+    for value in values:
+        yield value if isinstance(value, str) and value else json.dumps(value, default=str)
+
+
+def _steps(workflow: Workflow) -> Iterator[str]:
+    for step in workflow.steps:
+        if step.after is None:
+            yield step.label
+        else:
+            yield f"{step.label} (after {', '.join(step.after) or 'nothing'})"

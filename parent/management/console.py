@@ -1,0 +1,163 @@
+"""A run in a terminal: bars where they can be redrawn, lines where they cannot."""
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from datetime import timedelta
+
+from celery import current_app
+from rich.console import Console, Group
+from rich.live import Live
+from rich.progress_bar import ProgressBar
+from rich.table import Table
+from rich.text import Text
+
+from parent.eta import eta_seconds
+from parent.management.look import Look
+from parent.models import Run, RunState, Step, StepState
+
+__all__ = ["Show", "bars", "changes", "live_bars", "one_line", "plain_lines"]
+
+Show = Callable[[Look], None]
+
+BAR_WIDTH = 30
+STYLES: dict[str, str] = {
+    RunState.SUCCESS: "green",
+    StepState.OK: "green",
+    RunState.FAILURE: "red",
+    StepState.ERROR: "red",
+    RunState.REVOKED: "yellow",
+    StepState.CANCELLED: "yellow",
+    StepState.SKIPPED: "dim",
+}
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Row:
+    """What is shown of a run or a step. The time left changes by itself: it is no news."""
+
+    name: str
+    state: str
+    completion: float
+    text: str = ""
+    left: str = field(default="", compare=False)
+
+
+def _run_row(look: Look) -> Row:
+    # Without a text: its message mirrors a step's, and its error is the command's last word.
+    run = look.run
+    return Row(
+        name=run.workflow,
+        state=run.state,
+        completion=run.completion,
+        left="" if run.ended else _left(run, look),
+    )
+
+
+def _step_rows(look: Look) -> list[Row]:
+    return [
+        Row(
+            name=step.name,
+            state=step.state,
+            completion=step.completion,
+            text=one_line(step.error or _said(step)),
+            left=_left(step, look) if step.state == StepState.RUNNING else "",
+        )
+        for step in look.steps
+    ]
+
+
+def _said(step: Step) -> str:
+    count = f"{step.iteration} of {step.total}" if step.total else ""
+    return f"{step.message} ({count})" if step.message and count else step.message or count
+
+
+def _left(row: Run | Step, look: Look) -> str:
+    seconds = eta_seconds(row.completion, row.started_at, look.now)
+    return "" if seconds is None else f"{timedelta(seconds=round(seconds))} left"
+
+
+def one_line(text: str) -> str:
+    """Text without line breaks and control codes: a child's message may quote anybody's file."""
+    return "".join(char if char.isprintable() else " " for char in text)
+
+
+def _notice(look: Look) -> str:
+    if look.attended or look.run.ended:
+        return ""
+    return (
+        "no worker is running: the run waits for one. "
+        f"Start one: celery -A {current_app.main} worker"
+    )
+
+
+def bars(look: Look) -> Group:
+    """The run's bar, one below it for each step, and a notice if nobody seems to be there."""
+    table = Table.grid(padding=(0, 1), expand=True)
+    table.add_column(no_wrap=True, overflow="ellipsis", max_width=30)
+    table.add_column(width=BAR_WIDTH, no_wrap=True)
+    table.add_column(justify="right", width=len("100.0 %"), no_wrap=True)
+    table.add_column(width=max(map(len, [*RunState, *StepState])), no_wrap=True)
+    table.add_column(ratio=1, no_wrap=True, overflow="ellipsis")
+    table.add_column(justify="right", no_wrap=True)
+    for row in (_run_row(look), *_step_rows(look)):
+        style = STYLES.get(row.state, "cyan")
+        table.add_row(
+            Text(row.name),
+            ProgressBar(
+                completed=row.completion,
+                width=BAR_WIDTH,
+                complete_style=style,
+                finished_style=style,
+            ),
+            f"{row.completion:.1f} %",
+            Text(row.state, style=style),
+            # As Text, which leaves square brackets alone.
+            Text(row.text),
+            row.left,
+        )
+    notice = _notice(look)
+    return Group(table, Text(notice, style="yellow")) if notice else Group(table)
+
+
+@contextmanager
+def live_bars(console: Console) -> Iterator[Show]:
+    """Show each look in the place of the one before; the last stays."""
+    with Live(console=console, auto_refresh=False) as live:
+        yield lambda look: live.update(bars(look), refresh=True)
+
+
+def changes(before: Look | None, after: Look) -> list[str]:
+    """A line for each step that changed, for a new state of the run, and for a notice."""
+    known = {row.name: row for row in _step_rows(before)} if before else {}
+    run = _run_row(after)
+    told = [
+        row
+        for row in _step_rows(after)
+        if row.state != StepState.WAITING and row != known.get(row.name)
+    ]
+    if before is None or before.run.state != run.state:
+        told.insert(len(told) if after.run.ended else 0, run)
+    lines = [f"{run.completion:5.1f} %  {_line(row)}" for row in told]
+    notice = _notice(after)
+    return [*lines, notice] if notice and not (before and _notice(before)) else lines
+
+
+def _line(row: Row) -> str:
+    percent = f"{row.completion:.1f} %" if row.state == StepState.RUNNING else ""
+    return f"{row.name} {row.state}" + "".join(
+        f", {part}" for part in (percent, row.text, row.left) if part
+    )
+
+
+def plain_lines(write: Callable[[str], object]) -> Show:
+    """Write a line for each change."""
+    before: Look | None = None
+
+    def show(look: Look) -> None:
+        nonlocal before
+        for line in changes(before, look):
+            write(line)
+        before = look
+
+    return show

@@ -1,0 +1,135 @@
+"""A run in a terminal: what its bars and its lines show."""
+
+from copy import copy
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta
+from io import StringIO
+from typing import Any
+
+import pytest
+from rich.console import Console
+
+from parent.management.console import bars, changes
+from parent.management.look import Look
+from parent.models import Run, RunState, Step, StepState
+
+NOW = datetime(2025, 3, 1, 12, 0, tzinfo=UTC)
+
+
+@pytest.fixture
+def look() -> Look:
+    """`func_1` has been at 40 % for ten seconds' work; `func_2` waits."""
+    began = NOW - timedelta(seconds=10)
+    return Look(
+        run=Run(workflow="main_flow", state=RunState.PROGRESS, completion=20.0, started_at=began),
+        steps=(
+            Step(
+                name="func_1",
+                state=StepState.RUNNING,
+                completion=40.0,
+                iteration=4,
+                total=10,
+                message="Counting [primes]",
+                started_at=began,
+            ),
+            Step(name="func_2"),
+        ),
+        now=NOW,
+        attended=True,
+    )
+
+
+def later(look: Look, run: dict[str, Any], *steps: dict[str, Any]) -> Look:
+    """Another look, with these columns changed."""
+
+    def changed(row: Any, columns: dict[str, Any]) -> Any:
+        row = copy(row)
+        for name, value in columns.items():
+            setattr(row, name, value)
+        return row
+
+    return replace(
+        look,
+        run=changed(look.run, run),
+        steps=tuple(map(changed, look.steps, [*steps, *[{}] * len(look.steps)])),
+        now=look.now + timedelta(seconds=1),
+    )
+
+
+def test_the_first_lines_say_where_the_run_is(look: Look) -> None:
+    assert changes(None, look) == [
+        " 20.0 %  main_flow PROGRESS, 0:00:40 left",
+        " 20.0 %  func_1 RUNNING, 40.0 %, Counting [primes] (4 of 10), 0:00:15 left",
+    ]
+
+
+def test_nothing_new_is_no_line(look: Look) -> None:
+    assert changes(look, later(look, {})) == []
+
+
+def test_a_report_is_one_line(look: Look) -> None:
+    after = later(look, {"completion": 25.0}, {"completion": 50.0, "iteration": 5})
+
+    assert changes(look, after) == [
+        " 25.0 %  func_1 RUNNING, 50.0 %, Counting [primes] (5 of 10), 0:00:11 left"
+    ]
+
+
+def test_the_run_has_the_last_word(look: Look) -> None:
+    after = later(
+        look,
+        {"state": RunState.FAILURE, "error": "Error in func_1: \x1b[2J\nno"},
+        {"state": StepState.ERROR, "error": "Error in func_1: \x1b[2J\nno"},
+        {"state": StepState.SKIPPED},
+    )
+
+    assert changes(look, after) == [
+        " 20.0 %  func_1 ERROR, Error in func_1:  [2J no",
+        " 20.0 %  func_2 SKIPPED",
+        " 20.0 %  main_flow FAILURE",
+    ]
+
+
+def test_that_nobody_is_there_is_said_once(look: Look) -> None:
+    alone = replace(look, attended=False)
+
+    (notice,) = changes(look, alone)
+
+    assert notice.startswith("no worker is running: the run waits for one. Start one: celery -A")
+    assert changes(alone, alone) == []
+    assert changes(alone, look) == []
+
+
+def drawn(look: Look, width: int = 120) -> list[str]:
+    """The bars as a terminal of this width has them."""
+    console = Console(file=StringIO(), width=width, force_terminal=True, color_system=None)
+    with console.capture() as captured:
+        console.print(bars(look))
+    return [line.rstrip() for line in captured.get().splitlines()]
+
+
+def test_there_is_a_bar_for_the_run_and_one_for_each_step(look: Look) -> None:
+    run, func_1, func_2 = drawn(look)
+
+    assert run.split() == ["main_flow", "━" * 6, "20.0", "%", "PROGRESS", "0:00:40", "left"]
+    assert func_1.split()[:5] == ["func_1", "━" * 12, "40.0", "%", "RUNNING"]
+    assert "Counting [primes] (4 of 10)" in func_1
+    assert func_1.endswith("0:00:15 left")
+    assert func_2.split()[-3:] == ["0.0", "%", "WAITING"]
+
+
+@pytest.mark.parametrize("width", [40, 80, 300])
+def test_each_bar_stays_on_its_line(look: Look, width: int) -> None:
+    long = later(look, {}, {"message": "\x1b[2J" + "long " * 500})
+
+    lines = drawn(long, width)
+
+    assert len(lines) == 3
+    assert max(map(len, lines)) <= width
+    assert not any("\x1b" in line for line in lines)
+
+
+def test_the_bars_say_when_nobody_is_there(look: Look) -> None:
+    alone = drawn(replace(look, attended=False))
+
+    assert alone[-1].startswith("no worker is running")
