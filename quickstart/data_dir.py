@@ -1,0 +1,22 @@
+"""Lets `up --data-dir DIR` decide before the settings are read, because they read DATA_DIR.
+
+Standard library only: `manage.py` calls this before Django is imported.
+"""
+
+import argparse
+import os
+from collections.abc import Sequence
+
+__all__ = ["choose"]
+
+
+def choose(argv: Sequence[str]) -> None:
+    """Put the `--data-dir` of an `up` command line into the environment, for this process and
+    for all that it starts. Other command lines (`argv[0]` is the program) change nothing."""
+    if argv[1:2] != ["up"]:
+        return
+    parser = argparse.ArgumentParser(prog="manage.py up", add_help=False, allow_abbrev=False)
+    parser.add_argument("--data-dir")
+    chosen = parser.parse_known_args(argv[2:])[0].data_dir
+    if chosen:
+        os.environ["DATA_DIR"] = os.path.abspath(chosen)

@@ -1,0 +1,160 @@
+"""Everything on one machine: database, broker, worker and web server, from start to stop."""
+
+import errno
+import os
+import signal
+import socket
+from contextlib import ExitStack
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TextIO
+from urllib.parse import quote
+
+from celery import current_app
+from django.conf import settings
+from django.core.management import call_command
+from django.db import DatabaseError, connection
+
+from quickstart import account, probes, programs, redis
+from quickstart.errors import BrokerUnreachable, DatabaseUnusable, PortUnusable
+from quickstart.keeper import Program
+from quickstart.pid_file import PidFile
+from quickstart.supervisor import Supervisor
+
+__all__ = ["Wishes", "check_port", "prepare_database", "run"]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Wishes:
+    """What the command line asks for. `pool` and `concurrency` are the Celery worker's."""
+
+    port: int
+    pool: str
+    concurrency: int
+
+
+@dataclass(frozen=True, kw_only=True)
+class Broker:
+    """Where the broker is. `program` runs it on the socket `path`; both are None for a server
+    that somebody else runs."""
+
+    url: str
+    path: Path | None = None
+    program: Program | None = None
+
+
+def run(wishes: Wishes, out: TextIO) -> None:
+    """Start everything, print the `ready:` line, and return when all has been stopped again.
+
+    SIGINT, SIGTERM and SIGHUP stop it. Nothing is left running, whatever ends it.
+
+    Raises:
+        UpError: it cannot start, or a program kept ending.
+    """
+    data_dir: Path = settings.DATA_DIR
+    with ExitStack() as stack:
+        pid_file = stack.enter_context(PidFile(data_dir / "up.pids"))
+        if count := pid_file.stop_leftovers():
+            print(f"Stopped what an earlier `up` had left running: {count}.", file=out, flush=True)
+        check_port(wishes.port)
+        broker = _broker(stack, data_dir)
+        current_app.conf.update(broker_url=broker.url)
+        welcome = prepare_database(wishes.port)
+        supervisor = stack.enter_context(Supervisor(out, pid_file))
+        for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+            signal.signal(number, lambda *_: supervisor.stop())
+        if _start(supervisor, broker, wishes):
+            supervisor.say(welcome)
+        supervisor.ended()
+
+
+def check_port(port: int) -> None:
+    """Raises PortUnusable where the web server could not listen."""
+    with socket.socket() as probe:
+        # As the server does: a port whose last connections are still closing is free.
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            probe.bind(("127.0.0.1", port))
+            probe.listen()
+        except OSError as exc:
+            reason = "in use" if exc.errno == errno.EADDRINUSE else f"unusable ({exc.strerror})"
+            raise PortUnusable(
+                f"Port {port} is {reason}: choose another one with `make up PORT=9000` or "
+                "`manage.py up --port 9000`."
+            ) from exc
+
+
+def _broker(stack: ExitStack, data_dir: Path) -> Broker:
+    """The server of REDIS_URL, or else one of our own on a Unix socket."""
+    if url := os.environ.get("REDIS_URL"):
+        if complaint := probes.broker(url):
+            raise BrokerUnreachable(
+                f"The broker of REDIS_URL does not answer ({complaint}): start it, correct the "
+                "variable, or unset it to use a server of this project's own."
+            )
+        return Broker(url=url)
+    server = redis.find()
+    server.files(data_dir).mkdir(mode=0o700, exist_ok=True)
+    path = stack.enter_context(redis.socket_in(data_dir))
+    return Broker(
+        url=f"redis+socket://{quote(str(path))}",
+        path=path,
+        program=programs.redis(server, data_dir, path, dict(os.environ)),
+    )
+
+
+def prepare_database(port: int) -> str:
+    """Migrate, and return the lines that tell the local user how to come in.
+
+    Raises:
+        DatabaseUnusable: it does not answer, is read-only, is too old, or refuses this user.
+    """
+    try:
+        call_command("migrate", verbosity=0, interactive=False)
+        user = account.local_user()
+        link, token = account.login_path(user), account.api_token(user)
+    except DatabaseError as exc:
+        reason = str(exc).strip().splitlines()[0]
+        raise DatabaseUnusable(
+            f"The database {connection.settings_dict['NAME']} cannot be used ({reason}): "
+            "start its server, make it writable for this user, or correct DATABASE_URL."
+        ) from exc
+    finally:
+        connection.close()
+    origin = f"http://127.0.0.1:{port}"
+    return (
+        f"ready: {origin}{link}\n"
+        f'curl -X POST -H "Authorization: Token {token}" -H "Content-Type: application/json" '
+        f"-d '{{\"limit\": 100}}' {origin}/workflows/main_flow/"
+    )
+
+
+def _start(supervisor: Supervisor, broker: Broker, wishes: Wishes) -> bool:
+    """Start the programs, each after what it needs; False when the end came before the answers."""
+    path = broker.path
+    if broker.program and path:
+        supervisor.start(broker.program)
+        if not supervisor.until("redis", lambda: probes.embedded_redis(path)):
+            return False
+    environment = _environment(broker)
+    supervisor.start(
+        programs.worker(wishes.port, wishes.pool, wishes.concurrency, environment),
+        programs.web(wishes.port, environment),
+    )
+    name = programs.worker_name(wishes.port)
+    return supervisor.until("web", lambda: probes.web(wishes.port)) and supervisor.until(
+        "worker", lambda: probes.worker(name)
+    )
+
+
+def _environment(broker: Broker) -> dict[str, str]:
+    """What our Python programs see: this data directory, this broker, and this project's code
+    from wherever `up` was called."""
+    code = [str(settings.BASE_DIR), os.environ.get("PYTHONPATH", "")]
+    return {
+        **os.environ,
+        "DATA_DIR": str(settings.DATA_DIR),
+        "REDIS_URL": broker.url,
+        "PYTHONPATH": os.pathsep.join(filter(None, code)),
+        "PYTHONUNBUFFERED": "1",
+    }

