@@ -5,37 +5,51 @@ the outcome, what opens next, the run's own meta and its `TaskResult`.
 from collections.abc import Sequence
 from datetime import datetime
 from typing import Any
+from uuid import UUID
 
 from celery.utils.log import get_logger
 from django.db import transaction
-from django.db.models.functions import Now
 
 from children.meta import Meta, error_text
-from parent import results
+from parent import clock, results
 from parent.models import Run, RunState, Step, StepState
 from parent.opening import open_step, run_data, run_result
 from parent.plan import plan, run_meta
 from parent.publish import publish_steps
+from parent.rows import select, update_row
 
 __all__ = ["begin", "end_attempt", "end_run"]
 
 logger = get_logger(__name__)
 
 ATTEMPT_FIELDS = (
-    "state", "attempt", "task_id", "claim", "executor", "kwargs", "publishes", "due_at",
+    "state", "attempt", "task_id", "claim", "executor_id", "kwargs", "publishes", "due_at",
     "queued_at", "started_at", "reported_at", "finished_at", "traceback",
     "iteration", "total", "completion", "message", "error", "result",
 )  # fmt: skip
+
+END_FIELDS = (
+    "state", "traceback", "started_at", "finished_at", "due_at",
+    "iteration", "total", "completion", "message", "error", "result",
+)  # fmt: skip
+
+RUN_FIELDS = (
+    "state", "version", "started_at", "finished_at", "due_at",
+    "iteration", "total", "completion", "message", "error", "result",
+)  # fmt: skip
+
+BY_ID = "id = %s"
+BY_ATTEMPT = "id = (SELECT run_id FROM parent_step WHERE task_id = %s)"
 
 
 def begin(run_id: Any) -> bool:
     """Open the first steps of a run that has not begun; False where it has, or is gone."""
     with transaction.atomic():
-        run, now = _lock(pk=run_id)
+        run, steps, now = _lock(BY_ID, run_id)
         if run is None or run.state != RunState.PENDING:
             return False
         run.state, run.started_at, run.due_at = RunState.STARTED, now, run.deadline_at
-        _advance(run, list(run.steps.all()), now)
+        _advance(run, steps, now)
     return True
 
 
@@ -51,12 +65,9 @@ def end_attempt(
         False where the attempt no longer counts: nothing was changed.
     """
     with transaction.atomic():
-        run, now = _lock(steps__task_id=task_id)
-        if run is None:
-            return False
-        steps = list(run.steps.all())
+        run, steps, now = _lock(BY_ATTEMPT, task_id)
         step = next((step for step in steps if step.task_id == task_id), None)
-        if step is None or not _end_step(step, outcome, traceback or "", now):
+        if run is None or step is None or not _end_step(step, outcome, traceback or "", now):
             return False
         if reported:
             results.forget([task_id])
@@ -67,10 +78,9 @@ def end_attempt(
 def end_run(run_id: Any, error: str) -> bool:
     """End a whole run: what is active becomes an ERROR, what waits is skipped."""
     with transaction.atomic():
-        run, now = _lock(pk=run_id)
+        run, steps, now = _lock(BY_ID, run_id)
         if run is None or run.ended:
             return False
-        steps = list(run.steps.all())
         active = [step for step in steps if step.state in Step.ACTIVE] or steps[:1]
         run.started_at = run.started_at or now
         for step in active:
@@ -83,12 +93,13 @@ def end_run(run_id: Any, error: str) -> bool:
     return True
 
 
-def _lock(**which: Any) -> tuple[Run | None, datetime]:
-    """The run, locked, and the database's time. Every transition of a run begins here."""
+def _lock(where: str, key: UUID | str) -> tuple[Run | None, list[Step], datetime]:
+    """The run, locked, its steps, and the database's time. Every transition begins here."""
     # Only the run's own row: the tick locks runs before it touches steps, and so do we.
-    runs = Run.objects.select_for_update(of=("self",)).filter(**which)
-    run = next(iter(runs.annotate(db_now=Now())), None)
-    return (run, run.db_now) if run is not None else (None, datetime.min)  # noqa: DTZ901
+    run = next(iter(select(Run, where, key, lock=True)), None)
+    # Read once the lock is held: whoever held it before may have changed them.
+    steps = select(Step, 'run_id = %s ORDER BY "index"', run.pk) if run is not None else []
+    return run, steps, clock.now()
 
 
 def _end_step(step: Step, outcome: Meta, traceback: str, now: datetime) -> bool:
@@ -100,14 +111,7 @@ def _end_step(step: Step, outcome: Meta, traceback: str, now: datetime) -> bool:
     step.set_meta(outcome)
     step.traceback, step.finished_at, step.due_at = traceback, now, None
     step.started_at = step.started_at or (now if outcome.error is None else None)
-    values = {name: getattr(step, name) for name in END_FIELDS}
-    return bool(Step.objects.filter(pk=step.pk, task_id=step.task_id, state=was).update(**values))
-
-
-END_FIELDS = (
-    "state", "traceback", "started_at", "finished_at", "due_at",
-    "iteration", "total", "completion", "message", "error", "result",
-)  # fmt: skip
+    return update_row(Step, _columns(step, END_FIELDS), id=step.pk, task_id=step.task_id, state=was)
 
 
 def _advance(run: Run, steps: Sequence[Step], now: datetime) -> None:
@@ -121,7 +125,7 @@ def _advance(run: Run, steps: Sequence[Step], now: datetime) -> None:
         for name in todo.open:
             if open_step(run, by_name[name], steps, now):
                 opened.append(by_name[name])
-            by_name[name].save(update_fields=ATTEMPT_FIELDS)
+            update_row(Step, _columns(by_name[name], ATTEMPT_FIELDS), id=by_name[name].pk)
     _write_run(run, steps, todo.final, now)
     if opened:
         transaction.on_commit(lambda: publish_steps(opened))
@@ -142,7 +146,11 @@ def _write_run(run: Run, steps: Sequence[Step], final: RunState | None, now: dat
             run.state = RunState.FAILURE
             error = f"Error in the result of {run.workflow}: {error_text(exc)}"
             run.set_meta(run.meta.failed(error))
-    run.save()
-    results.write(run)
+    update_row(Run, _columns(run, RUN_FIELDS), id=run.pk)
+    results.write(run, now)
     if final is not None:
         logger.info("%s[%s] ended: %s %s", run.workflow, run.pk, run.state, run.error or "")
+
+
+def _columns(row: Run | Step, names: Sequence[str]) -> dict[str, Any]:
+    return {name: getattr(row, name) for name in names}

@@ -6,6 +6,7 @@ every column, and a late report would overwrite an end.
 
 import json
 from collections.abc import Iterable
+from datetime import datetime
 from typing import Any
 
 from celery import states
@@ -14,6 +15,7 @@ from django_celery_results.models import TaskResult
 
 from children.meta import Meta
 from parent.models import Run, RunState
+from parent.rows import update_row
 
 __all__ = ["create", "create_child", "forget", "stored_result", "update_child", "write"]
 
@@ -60,11 +62,10 @@ def create(run: Run, task_name: str) -> None:
     )
 
 
-def write(run: Run) -> None:
+def write(run: Run, now: datetime) -> None:
     """Bring the parent's row to the run's state."""
-    rows = TaskResult.objects.filter(task_id=str(run.pk))
-    values = {"status": run.state, "result": stored_result(run), "date_done": Now()}
-    if not rows.update(**values) and run.ended:
+    values = {"status": run.state, "result": stored_result(run), "date_done": now}
+    if not update_row(TaskResult, values, task_id=str(run.pk)) and run.ended:
         # Celery's cleanup, or a client's `forget()`, took the row: the end must be readable.
         create(run, f"parent.{run.workflow}")
 
