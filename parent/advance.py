@@ -11,7 +11,7 @@ from celery.utils.log import get_logger
 from django.db import transaction
 
 from children.meta import Meta, error_text
-from parent import clock, results
+from parent import results
 from parent.models import Run, RunState, Step, StepState
 from parent.opening import open_step, run_data, run_result
 from parent.plan import plan, run_meta
@@ -96,10 +96,12 @@ def end_run(run_id: Any, error: str) -> bool:
 def _lock(where: str, key: UUID | str) -> tuple[Run | None, list[Step], datetime]:
     """The run, locked, its steps, and the database's time. Every transition begins here."""
     # Only the run's own row: the tick locks runs before it touches steps, and so do we.
-    run = next(iter(select(Run, where, key, lock=True)), None)
+    found: list[Any] = select(Run, where, key, lock=True)
+    if not found:
+        return None, [], datetime.min  # noqa: DTZ901
     # Read once the lock is held: whoever held it before may have changed them.
-    steps = select(Step, 'run_id = %s ORDER BY "index"', run.pk) if run is not None else []
-    return run, steps, clock.now()
+    steps = select(Step, 'run_id = %s ORDER BY "index"', found[0].pk)
+    return found[0], steps, found[0].db_now
 
 
 def _end_step(step: Step, outcome: Meta, traceback: str, now: datetime) -> bool:
@@ -111,7 +113,7 @@ def _end_step(step: Step, outcome: Meta, traceback: str, now: datetime) -> bool:
     step.set_meta(outcome)
     step.traceback, step.finished_at, step.due_at = traceback, now, None
     step.started_at = step.started_at or (now if outcome.error is None else None)
-    return update_row(Step, _columns(step, END_FIELDS), id=step.pk, task_id=step.task_id, state=was)
+    return update_row(Step, _columns(step, END_FIELDS), id=step.pk, attempt=step.attempt, state=was)
 
 
 def _advance(run: Run, steps: Sequence[Step], now: datetime) -> None:

@@ -1,13 +1,11 @@
 """The engine as a child sees it: claim, report, finish."""
 
-from datetime import timedelta
 from queue import SimpleQueue
 from typing import Any
 from uuid import uuid4
 
 from celery.utils.log import get_logger
 from django.db import connection, transaction
-from django.db.models.functions import Now
 
 from children.errors import AttemptLost
 from children.meta import Meta, error_text
@@ -15,6 +13,7 @@ from parent import executors, results
 from parent.advance import end_attempt
 from parent.models import Step, StepState
 from parent.outage import OUTAGE, outlast
+from parent.rows import update_row
 
 __all__ = ["Engine", "RunningAttempt", "lost_attempts"]
 
@@ -47,20 +46,25 @@ class RunningAttempt:
     def claim(self) -> bool:
         """QUEUED -> RUNNING, for exactly one of all deliveries."""
         tries = 0
+        values: dict[str, Any] = {
+            "state": StepState.RUNNING,
+            "claim": self._claim,
+            "executor_id": executors.this_executor(),
+        }
+        times = {"started_at": 0.0}
+        if self._first_limit:
+            times["due_at"] = self._first_limit
+        else:
+            values["due_at"] = None
 
         def claim_once() -> bool:
             nonlocal tries
             tries += 1
-            due = Now() + timedelta(seconds=self._first_limit) if self._first_limit else None
-            claimed = Step.objects.filter(task_id=self.task_id, state=StepState.QUEUED).update(
-                state=StepState.RUNNING,
-                claim=self._claim,
-                executor_id=executors.this_executor(),
-                started_at=Now(),
-                due_at=due,
+            claimed = update_row(
+                Step, values, times=times, task_id=self.task_id, state=StepState.QUEUED
             )
             # After an error the first UPDATE may have been committed all the same.
-            return bool(claimed) or (tries > 1 and self._is_ours())
+            return claimed or (tries > 1 and self._is_ours())
 
         return outlast(f"claim {self.task_id}", claim_once)
 

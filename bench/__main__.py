@@ -1,0 +1,62 @@
+"""The figures, printed as ratios from one run: `make bench`, or
+
+    python -m bench [--quick] [FIGURE ...]
+
+On SQLite, then on PostgreSQL where it is found, each with a Redis server of its own and real
+workers. Exit code 1 where a bound is missed.
+"""
+
+import argparse
+import os
+import subprocess
+import sys
+import tempfile
+from collections.abc import Sequence
+
+from quickstart import redis as redis_programs
+from quickstart.errors import NoRedisServer
+from tests.services import postgres_server, postgres_tools, redis_server
+
+ON_EACH_DATABASE = ("handover", "throughput", "tick", "lag")
+ONCE = ("slots", "track", "csv_table")
+
+
+def main(arguments: Sequence[str]) -> int:
+    parser = argparse.ArgumentParser(prog="python -m bench", description=__doc__.split("\n")[0])
+    parser.add_argument("--quick", action="store_true", help="fewer rounds: a first impression")
+    figures = (*ON_EACH_DATABASE, *ONCE)
+    parser.add_argument("figures", nargs="*", metavar="FIGURE", help=", ".join(figures))
+    asked = parser.parse_args(arguments)
+    if unknown := set(asked.figures) - set(figures):
+        parser.error(f"no such figure: {', '.join(unknown)}; there are: {', '.join(figures)}")
+    wanted = asked.figures or figures
+    print(f"{os.cpu_count()} cores, Python {sys.version.split()[0]}; ours | other side, ratio")
+    with tempfile.TemporaryDirectory(prefix="bench-") as folder:
+        missed = measure(f"sqlite:///{folder}/db.sqlite3", folder, wanted, quick=asked.quick)
+        again = [name for name in wanted if name in ON_EACH_DATABASE]
+        tools = postgres_tools()
+        if again and tools is None:
+            print("PostgreSQL: skipped, for there is no `initdb` on PATH: install postgresql.")
+        elif again and tools:
+            with postgres_server(tools) as url:
+                missed |= measure(url, folder, again, quick=asked.quick)
+    return missed
+
+
+def measure(database_url: str, folder: str, figures: Sequence[str], *, quick: bool) -> int:
+    """Measure in a process of its own, on this database."""
+    with redis_server(redis_programs.find()) as broker_url:
+        command = [sys.executable, "-m", "bench.measure", *["--quick"] * quick, *figures]
+        environ = {
+            "DJANGO_SETTINGS_MODULE": "bench.settings",
+            "DATABASE_URL": database_url,
+            "REDIS_URL": broker_url,
+            "DATA_DIR": folder,
+        }
+        return subprocess.run(command, env=os.environ | environ, check=False).returncode
+
+
+try:
+    sys.exit(main(sys.argv[1:]))
+except NoRedisServer as exc:
+    sys.exit(str(exc))

@@ -1,0 +1,48 @@
+"""The bodies that are measured: a moment each, so that what lies between them is all there is."""
+
+import time
+
+import redis
+from celery import current_app, shared_task
+
+from children import Progress, child_task
+
+__all__ = ["broker", "hold", "moment", "native_moment", "reports"]
+
+HOLD_TIMEOUT = 60  # seconds; a slot that nobody lets go is no use to anybody
+
+
+def broker() -> "redis.Redis":
+    """The broker's server itself."""
+    return redis.Redis(unix_socket_path=current_app.conf.broker_url.removeprefix("redis+socket://"))
+
+
+@child_task(name="bench.moment")
+def moment(progress: Progress) -> float:  # noqa: ARG001 - it has nothing to report
+    """When it ran, by the machine's monotonic clock, which all its processes share."""
+    return time.monotonic()
+
+
+@shared_task(name="bench.native_moment")
+def native_moment() -> float:
+    """The same as a plain Celery task."""
+    return time.monotonic()
+
+
+@shared_task(name="bench.hold", ignore_result=True)
+def hold() -> None:
+    """Keep a slot busy until it is let go."""
+    server = broker()
+    server.rpush("held", 1)
+    server.blpop(["let-go"], timeout=HOLD_TIMEOUT)
+
+
+@child_task(name="bench.reports")
+def reports(progress: Progress, count: int, every: float) -> list[float]:
+    """Report the time `count` times, `every` so many seconds; return the times."""
+    times = []
+    for i in range(count):
+        times.append(time.time())
+        progress.update(i, count, repr(times[-1]))
+        time.sleep(every)
+    return times

@@ -1,0 +1,76 @@
+"""The ground that figures are measured on: workers, and rows that go away again."""
+
+import os
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from celery import current_app
+from django.conf import settings
+from django.db import connection
+from django_celery_results.models import TaskResult
+
+from bench.flows.tasks import broker, hold
+from parent.models import Run, Step
+from tests.workers import Worker
+
+__all__ = ["clear", "held_slots", "running", "worker"]
+
+
+def database() -> str:
+    """The database and its version."""
+    with connection.cursor() as cursor:
+        if connection.vendor == "sqlite":
+            cursor.execute("SELECT sqlite_version()")
+            return f"SQLite {cursor.fetchone()[0]}"
+        cursor.execute("SHOW server_version")
+        return f"PostgreSQL {cursor.fetchone()[0].split()[0]}"
+
+
+def running() -> str:
+    """The settings under which both sides run."""
+    return (
+        f"{database()}, result backend {settings.CELERY_RESULT_BACKEND}, Redis broker, "
+        f"CELERY_DB_REUSE_MAX={current_app.conf.get('CELERY_DB_REUSE_MAX')}, "
+        f"worker_disable_prefetch={current_app.conf.worker_disable_prefetch}, "
+        f"task events={current_app.conf.worker_send_task_events}, the same worker for both sides"
+    )
+
+
+@contextmanager
+def worker(pool: str, slots: int) -> Iterator[Worker]:
+    """A real worker; when it stops, no row and no message stays."""
+    with tempfile.TemporaryDirectory(prefix="bench-") as folder:
+        started = Worker(
+            settings.CELERY_BROKER_URL,
+            Path(folder) / "worker.log",
+            *("-P", pool, "-c", str(slots)),
+            DJANGO_SETTINGS_MODULE=os.environ["DJANGO_SETTINGS_MODULE"],
+        )
+        try:
+            yield started.start()
+        finally:
+            started.stop()
+            clear()
+
+
+@contextmanager
+def held_slots(slots: int) -> Iterator[None]:
+    """Keep the worker's slots busy for the time of the context: what is published waits."""
+    server = broker()
+    for _ in range(slots):
+        hold.delay()
+        assert server.blpop(["held"], timeout=30), "no slot was held"
+    try:
+        yield
+    finally:
+        server.rpush("let-go", *range(slots))
+
+
+def clear() -> None:
+    """Empty the broker and the tables."""
+    broker().flushall()
+    Step.objects.all().delete()
+    Run.objects.all().delete()
+    TaskResult.objects.all().delete()
