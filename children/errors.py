@@ -1,6 +1,6 @@
 """What can go wrong in a child."""
 
-__all__ = ["AttemptLost", "ChildError", "ChildExit", "ResultNotJSON"]
+__all__ = ["AttemptLost", "ChildError", "ChildExit", "ResultNotJSON", "RetryAsked"]
 
 
 class ChildError(Exception):
@@ -13,6 +13,18 @@ class ResultNotJSON(ChildError, TypeError):
 
 class ChildExit(ChildError):
     """A child's body called `sys.exit()`. Raise an exception or return instead."""
+
+
+class RetryAsked(ChildError):
+    """A child's body asked to be tried again: `raise progress.retry(delay=10)`.
+
+    `delay` is in seconds; None leaves it to the step. Where no attempt is left, or no step
+    stands behind the child, it is an error like any other.
+    """
+
+    def __init__(self, message: str, delay: float | None = None) -> None:
+        super().__init__(message)
+        self.delay = delay
 
 
 class AttemptLost(BaseException):

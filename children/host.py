@@ -30,8 +30,20 @@ class Attempt(Protocol):
             AttemptLost: the attempt no longer counts; the body must end.
         """
 
-    def finish(self, outcome: Meta, traceback: str | None) -> None:
-        """Record the outcome, or drop it where the attempt no longer counts."""
+    def finish(
+        self, outcome: Meta, traceback: str | None = None, error: Exception | None = None
+    ) -> bool:
+        """Record the outcome, or drop it where the attempt no longer counts.
+
+        Args:
+            error: what the body raised.
+
+        Returns:
+            False where the child will be tried again, so that this is not yet its outcome.
+        """
+
+    def abandon(self) -> None:
+        """The body has ended because its attempt no longer counts."""
 
 
 class Host(Protocol):

@@ -4,6 +4,7 @@ import time
 from collections.abc import Callable, Iterable, Iterator, Sized
 from typing import TypeVar
 
+from children.errors import RetryAsked
 from children.meta import Meta
 
 __all__ = ["Progress"]
@@ -96,6 +97,17 @@ class Progress:
         if message is not None:
             self._message = str(message)
         self._report_if_due()
+
+    def retry(
+        self, delay: float | None = None, message: str = "it asked for a retry"
+    ) -> RetryAsked:
+        """What to raise for another attempt: `raise progress.retry(delay=10)`.
+
+        Args:
+            delay: seconds until then; None takes the step's own.
+            message: why; it is the error if no attempt is left.
+        """
+        return RetryAsked(message, delay)
 
     def message(self, text: str) -> None:
         """Set only the message."""

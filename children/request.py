@@ -18,6 +18,13 @@ class ChildRequest(WakingRequest):
     `worker/request.py`); the request, in the main process, is the only one that knows.
     """
 
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        if host.engine() is not None and host.HEADER in self.request_dict:
+            # An attempt's outcome is the engine's. Whoever published it could not say so if it
+            # runs a version of the code without this task.
+            self.request_dict["ignore_result"] = self._ignore_result = True
+
     def on_failure(self, exc_info: Any, *args: Any, **kwargs: Any) -> Any:
         exc = getattr(exc_info.exception, "exc", exc_info.exception)  # billiard wraps it
         if isinstance(exc, WorkerLostError | Terminated):

@@ -48,6 +48,8 @@ def check_json(value: object, what: str = "the result is") -> None:
 def _deeper_than(limit: int, value: object) -> bool:
     layer = [value]
     for _ in range(limit):
+        if not layer:
+            return False
         layer = [part for whole in layer for part in _parts(whole)]
     return any(isinstance(part, dict | list | tuple) for part in layer)
 

@@ -50,14 +50,18 @@ class ChildTask(Task):  # type: ignore[type-arg]
             outcome = self._body(progress, args, kwargs)
         except AttemptLost:
             logger.warning("%s[%s] ends: the attempt no longer counts", self.name, request.id)
+            attempt.abandon()
             raise Ignore from None
         except (Ignore, Reject, Retry) as exc:
             self._refuse(exc, attempt, progress)
         except Exception as exc:
             error = f"Error in {attempt.name}: {error_text(exc)}"
-            attempt.finish(progress.meta.failed(error), storable(traceback.format_exc()))
-            raise
-        attempt.finish(outcome, None)
+            if attempt.finish(progress.meta.failed(error), storable(traceback.format_exc()), exc):
+                raise
+            # Not a failure yet: for Celery's signals, and so for Sentry, only the last one is.
+            logger.warning("%s[%s] will be tried again", self.name, request.id, exc_info=True)
+            raise Ignore from None
+        attempt.finish(outcome)
         return outcome.as_dict()
 
     def _body(self, progress: Progress, args: Any, kwargs: Any) -> Meta:
@@ -106,8 +110,12 @@ class PlainAttempt:
         if not self._task.request.is_eager:
             self._task.update_state(state="PROGRESS", meta=meta.as_dict())
 
-    def finish(self, outcome: Meta, traceback: str | None) -> None:
+    def finish(self, *_: object) -> bool:
         """Celery stores the outcome itself, from what the task returns or raises."""
+        return True
+
+    def abandon(self) -> None:
+        """Nobody takes a plain task's attempt away."""
 
 
 def report_interval(task: ChildTask) -> float:

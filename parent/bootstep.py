@@ -1,9 +1,10 @@
-"""The worker's part in the engine: a heartbeat and the ticks, in a thread beside the pool.
+"""The worker's part in the engine: a heart and the ticks, in threads beside the pool.
 
 Never on Celery's event loop, which SQL would stop from consuming, and never as a Celery task,
 which would need a slot.
 """
 
+import os
 import random
 import threading
 import time
@@ -11,25 +12,25 @@ from queue import Empty
 from typing import Any
 from uuid import UUID
 
-from celery import bootsteps
+from celery import bootsteps, signals
 from celery.utils.log import get_logger
 from django.core.management import call_command
 from django.db import connections
 
 from parent import executors
-from parent.advance import end_attempt
+from parent.attempts import Again
 from parent.conf import setting
 from parent.engine import lost_attempts
+from parent.hand_back import hand_back
+from parent.heart import Heart
 from parent.models import Step
-from parent.outage import OUTAGE, outlast
-from parent.tick import Ticker
+from parent.outage import OUTAGE
+from parent.recording import record
+from parent.tick import STANDBY, Ticker
 
 __all__ = ["WatchStep", "WatchThread"]
 
 logger = get_logger(__name__)
-
-STANDBY = 2.0
-"""Seconds between two tries for the watch lease of an executor that does not hold it."""
 
 
 class WatchStep(bootsteps.StartStopStep):
@@ -47,38 +48,48 @@ class WatchStep(bootsteps.StartStopStep):
 
     def start(self, worker: Any) -> None:
         queues = sorted(worker.app.amqp.queues.consume_from)
-        self._thread = WatchThread(self._executor_id, queues)
+        pool = worker.pool_cls.__module__.rpartition(".")[2]
+        self._thread = WatchThread(self._executor_id, queues, pool)
         self._thread.start()
-        self._thread.registered.wait()
+        self._thread.heart.registered.wait()
+        # Not in `stop`: Celery calls that before it waits for what still runs in the pool, and
+        # that must have a heartbeat until its end.
+        signals.worker_shutting_down.connect(self._on_shutting_down)
+        signals.worker_shutdown.connect(self._on_shutdown)
 
-    def stop(self, parent: Any) -> None:  # noqa: ARG002 - Celery's signature
+    def _on_shutting_down(self, **_: Any) -> None:
+        if self._thread is not None:
+            self._thread.shut_down_within(setting("SHUTDOWN_GRACE"))
+
+    def _on_shutdown(self, **_: Any) -> None:
         if self._thread is not None:
             self._thread.stop()
 
-    def terminate(self, parent: Any) -> None:
-        self.stop(parent)
-
 
 class WatchThread(threading.Thread):
-    """Beats, ends what died, and ticks, until it is told to stop."""
+    """Ends what died, and ticks, until it is told to stop; beside it beats the heart."""
 
-    def __init__(self, executor_id: UUID, queues: list[str]) -> None:
+    def __init__(self, executor_id: UUID, queues: list[str], pool: str) -> None:
         super().__init__(name="watch", daemon=True)
-        self.registered = threading.Event()
+        self.heart = Heart(executor_id, queues, pool)
         self._executor_id = executor_id
-        self._queues = queues
+        self._give_up_at = float("inf")
         self._ticker = Ticker(executor_id)
         self._stopping = threading.Event()
-        self._beat_at = 0.0
 
     def stop(self) -> None:
         """Stop, and hand over the watch lease."""
         self._stopping.set()
         self.join(timeout=5)
 
+    def shut_down_within(self, grace: float | None) -> None:
+        """Let running children end for `grace` seconds, then hand back the rest and exit."""
+        if grace is not None:
+            self._give_up_at = time.monotonic() + grace
+
     def run(self) -> None:
-        outlast("register this executor", self._beat)
-        self.registered.set()
+        self.heart.start()
+        self.heart.registered.wait()
         while not self._stopping.is_set():
             wait = STANDBY
             try:
@@ -86,6 +97,7 @@ class WatchThread(threading.Thread):
             except OUTAGE as exc:
                 logger.warning("database: %s; the watch goes on when it answers", exc)
                 connections.close_all()
+                self._ticker.forgive()
             except Exception:
                 # The watch outlives whatever one turn meets: nobody else would end the rest.
                 logger.exception("the watch met an error and goes on")
@@ -94,14 +106,23 @@ class WatchThread(threading.Thread):
 
     def turn(self) -> float:
         """One turn; returns the seconds to wait until the next."""
-        if time.monotonic() >= self._beat_at:
-            self._beat()
+        if time.monotonic() >= self._give_up_at:
+            self._give_up()
         self._end_lost()
-        return (setting("POLL_INTERVAL") or 0.5) if self._ticker.tick() else STANDBY
+        self._ticker.tick()
+        return max(0.0, min(self._ticker.pause, self._give_up_at - time.monotonic()))
 
-    def _beat(self) -> None:
-        executors.beat(self._executor_id, self._queues)
-        self._beat_at = time.monotonic() + (setting("HEARTBEAT") or 5.0)
+    def _give_up(self) -> None:
+        try:
+            hand_back(self._executor_id)
+            self._hand_over()
+        except OUTAGE as exc:
+            logger.warning("database: %s; nothing is handed back, the leases lapse", exc)
+        finally:
+            logger.warning("exiting: the grace of %s s has passed", setting("SHUTDOWN_GRACE"))
+            # Celery would go on waiting. The kernel kills prefork processes with their parent
+            # (celery 5.7 asks it to, on Linux); elsewhere their attempts no longer count.
+            os._exit(0)
 
     def _end_lost(self) -> None:
         """End the attempts whose process died under this worker."""
@@ -110,11 +131,17 @@ class WatchThread(threading.Thread):
                 task_id, reason = lost_attempts.get_nowait()
             except Empty:
                 return
-            step = Step.objects.filter(task_id=task_id).first()
-            if step is not None:
-                end_attempt(task_id, step.meta.failed(f"{step.name}: {reason}"))
+            try:
+                step = Step.objects.filter(task_id=task_id).first()
+                if step is not None:
+                    outcome = step.meta.failed(f"{step.name}: {reason}")
+                    record(step.name, task_id, outcome, again=Again())
+            except OUTAGE:
+                lost_attempts.put((task_id, reason))  # nobody else knows of it
+                raise
 
     def _hand_over(self) -> None:
+        self.heart.stop()
         try:
             executors.release_watch(self._executor_id)
             executors.retire(self._executor_id)

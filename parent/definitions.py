@@ -47,6 +47,10 @@ class Step:
         queue_timeout, run_timeout, stall_timeout: seconds until a child that has not started,
             not finished, or not reported becomes an ERROR; None takes the setting
             `WORKFLOW_QUEUE_TIMEOUT` and so on, and 0 means never.
+        retries: how many more attempts a failure, or the loss of its worker, leaves; then the body
+            runs at least once, and not exactly once.
+        retry_delay: seconds before the first retry; each further one waits `backoff` times as long.
+        retry_on: the exceptions that are worth a retry. The loss of a worker always is.
         poll_interval: seconds between two reports of the child; None takes
             `WORKFLOW_POLL_INTERVAL`, and a shorter one than that only shows in `watch()`.
     """
@@ -62,6 +66,10 @@ class Step:
     run_timeout: float | None = None
     stall_timeout: float | None = None
     poll_interval: float | None = None
+    retries: int = 0
+    retry_delay: float = 0.0
+    backoff: float = 2.0
+    retry_on: tuple[type[Exception], ...] = (Exception,)
 
     @property
     def task_name(self) -> str:

@@ -1,5 +1,6 @@
 """The engine as a child sees it: claim, report, finish."""
 
+from functools import partial
 from queue import SimpleQueue
 from typing import Any
 from uuid import uuid4
@@ -8,11 +9,13 @@ from celery.utils.log import get_logger
 from django.db import connection, transaction
 
 from children.errors import AttemptLost
-from children.meta import Meta, error_text
+from children.meta import Meta
 from parent import executors, results
-from parent.advance import end_attempt
+from parent.advance import Ending, end_cancelled
+from parent.attempts import worth_a_retry
 from parent.models import Step, StepState
 from parent.outage import OUTAGE, outlast
+from parent.recording import record
 from parent.rows import update_row
 
 __all__ = ["Engine", "RunningAttempt", "lost_attempts"]
@@ -21,6 +24,9 @@ logger = get_logger(__name__)
 
 lost_attempts: SimpleQueue[tuple[str, str]] = SimpleQueue()
 """(task id, reason) of attempts whose process died; the worker's watch thread ends them."""
+
+
+FIRST_LOOK = 1.0  # seconds
 
 
 class RunningAttempt:
@@ -36,12 +42,16 @@ class RunningAttempt:
     ) -> None:
         self.task_id = task_id
         self.name = str(header["step"])
+        self._workflow = str(header["workflow"])
         self.report_interval = float(header["interval"])
         self._task_name = task_name
         self._reported = reported
         self._claim = uuid4()
         limits = (header["run_timeout"], header["stall_timeout"])
-        self._first_limit = min((limit for limit in limits if limit), default=None)
+        # A tick looks soon at the first child of a run, and says that the run has started: so
+        # the many that have ended by then need no statement for it.
+        soon = (FIRST_LOOK,) if header["first"] else ()
+        self._first_limit = min((limit for limit in (*limits, *soon) if limit), default=None)
 
     def claim(self) -> bool:
         """QUEUED -> RUNNING, for exactly one of all deliveries."""
@@ -92,29 +102,30 @@ class RunningAttempt:
         with transaction.atomic():
             # The lock keeps the row from appearing after the attempt was taken away, when
             # nobody would delete it any more.
-            if not list(self._mine().select_for_update().values("pk")):
+            mine = self._mine().select_for_update(of=("self",)).select_related("run")
+            step = next(iter(mine), None)
+            if step is None or step.run.cancel_requested_at is not None:
                 raise AttemptLost(self.task_id)
             if not results.update_child(self.task_id, meta):
                 results.create_child(self.task_id, self._task_name, meta)
         self._reported = True
 
-    def finish(self, outcome: Meta, traceback: str | None) -> None:
+    def finish(
+        self, outcome: Meta, traceback: str | None = None, error: Exception | None = None
+    ) -> bool:
         """Record the outcome and open what comes next; see `children.host.Attempt`."""
-        try:
-            recorded = self._end(outcome, traceback)
-        except Exception as exc:
-            # Whatever it was that the rows did not take: nobody else would end this step.
-            logger.exception("%s: its outcome could not be recorded", self.task_id)
-            error = f"Error in {self.name}: the outcome could not be recorded: {error_text(exc)}"
-            recorded = self._end(outcome.failed(error), traceback)
-        if not recorded:
-            logger.warning("%s: outcome dropped: the attempt no longer counts", self.task_id)
-
-    def _end(self, outcome: Meta, traceback: str | None) -> bool:
-        return outlast(
-            f"finish {self.task_id}",
-            lambda: end_attempt(self.task_id, outcome, traceback, reported=self._reported),
+        again = worth_a_retry(self._workflow, self.name, error) if error is not None else None
+        told = partial(record, self.name, self.task_id, outcome, traceback)
+        ending = outlast(
+            f"finish {self.task_id}", partial(told, again=again, reported=self._reported)
         )
+        if ending is Ending.DROPPED:
+            logger.warning("%s: outcome dropped: the attempt no longer counts", self.task_id)
+        return ending is not Ending.RETRIED
+
+    def abandon(self) -> None:
+        """Let a cancelled run end; see `children.host.Attempt`."""
+        outlast(f"abandon {self.task_id}", partial(end_cancelled, self.task_id))
 
 
 class Engine:

@@ -3,10 +3,15 @@
 from typing import Any
 
 __all__ = [
+    "CannotRetry",
     "InvalidParams",
+    "InvalidRetry",
     "InvalidWorkflow",
+    "KeyReused",
     "RunActive",
+    "RunEnded",
     "RunFailed",
+    "UnknownRun",
     "UnknownStep",
     "UnknownWorkflow",
     "WorkflowError",
@@ -48,6 +53,26 @@ class UnknownStep(WorkflowError):
 
 class RunActive(WorkflowError):
     """The run has not ended yet. Wait for its end, or cancel it."""
+
+
+class RunEnded(WorkflowError):
+    """The run has ended already: there is nothing left to cancel."""
+
+
+class CannotRetry(WorkflowError):
+    """The run can not be retried now: only one that has failed or was cancelled can."""
+
+
+class InvalidRetry(WorkflowError):
+    """What a retry asks for does not fit the run: a step is not its own, or values are no JSON."""
+
+
+class KeyReused(WorkflowError):
+    """This idempotency key has started another run. Take a new key for another start."""
+
+
+class UnknownRun(WorkflowError):
+    """There is no run of this id: it is wrong, or the run was deleted."""
 
 
 class RunFailed(WorkflowError):

@@ -32,12 +32,12 @@ def this_executor() -> UUID | None:
     return _this
 
 
-def beat(executor_id: UUID, queues: Sequence[str] = ()) -> None:
+def beat(executor_id: UUID, queues: Sequence[str] = (), pool: str = "") -> None:
     """Renew the executor's lease on everything it runs; the first beat registers it."""
     if Executor.objects.filter(pk=executor_id).update(heartbeat_at=Now()):
         return
     Executor.objects.create(
-        id=executor_id, host=socket.gethostname(), pid=os.getpid(), queues=list(queues)
+        id=executor_id, host=socket.gethostname(), pid=os.getpid(), queues=list(queues), pool=pool
     )
 
 

@@ -9,6 +9,7 @@ from typing import Any
 from celery import signals, states
 
 from children import host
+from children.errors import ChildError
 from children.meta import parse
 from children.task import ChildTask
 from parent.engine import RunningAttempt
@@ -43,4 +44,5 @@ def _on_postrun(task_id: str, task: Any, retval: Any, state: str | None, **_: An
         return
     # Celery has stored its result by now.
     attempt = RunningAttempt(task_id, task.name, header, reported=True)
-    attempt.finish(named(header["step"], parse(state, retval)), None)
+    error = retval if isinstance(retval, Exception) else ChildError(str(retval))
+    attempt.finish(named(header["step"], parse(state, retval)), None, error)

@@ -12,7 +12,8 @@ __all__ = ["problems"]
 
 LONGEST_NAME = 100  # characters, in the step's row
 LONGEST_TIME = 1e9  # seconds, some thirty years: a date far beyond is none that can be computed
-TIMES = ("queue_timeout", "run_timeout", "stall_timeout", "poll_interval")
+MOST_RETRIES, MOST_BACKOFF = 100, 10
+TIMES = ("queue_timeout", "run_timeout", "stall_timeout", "poll_interval", "retry_delay")
 
 
 def problems(workflow: "Workflow") -> Iterator[tuple[str, str]]:
@@ -52,6 +53,10 @@ def _step_problems(step: "Step") -> Iterator[tuple[str, str]]:
         )
     if not 0 < step.weight < math.inf:
         yield f"step {step.label!r} has weight {step.weight}", "A weight is a number above 0."
+    if not 0 <= step.retries <= MOST_RETRIES:
+        yield f"step {step.label!r} has retries={step.retries}", f"Give 0 to {MOST_RETRIES}."
+    if not 1 <= step.backoff <= MOST_BACKOFF:
+        yield f"step {step.label!r} has backoff={step.backoff}", f"Give 1 to {MOST_BACKOFF}."
     for name in TIMES:
         yield from _time_problem(f"step {step.label!r} has {name}", getattr(step, name))
 

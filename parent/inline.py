@@ -8,7 +8,6 @@ from django.contrib.auth.models import User
 
 from children import host
 from parent import publish
-from parent.advance import begin
 from parent.conf import setting
 from parent.definitions import Workflow
 from parent.models import Run, Step, StepState
@@ -36,10 +35,9 @@ def run_inline(
         InvalidParams, InvalidWorkflow: as `start()` does.
     """
     with publish.held():
-        run = start(workflow, params, owner=owner, publish=False)
-        begin(run.pk)
+        run = start(workflow, params, owner=owner)
         while not run.ended:
-            step = Step.objects.filter(run=run, state=StepState.QUEUED).order_by("index").first()
+            step = _next(run)
             if step is not None:
                 _run_step(step)
             run.refresh_from_db()
@@ -47,6 +45,12 @@ def run_inline(
                 # Another process on this database has the attempt.
                 time.sleep(setting("POLL_INTERVAL") or 0.5)
     return run
+
+
+def _next(run: Run) -> Step | None:
+    """The next step to run; a retry does not wait here."""
+    queued = Step.objects.filter(run=run, state=StepState.QUEUED).select_related("run")
+    return queued.order_by("index").first()
 
 
 def _run_step(step: Step) -> None:

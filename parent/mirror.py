@@ -46,7 +46,8 @@ def mirror(reports: Mapping[str, Report]) -> int:
             for run in Run.objects.select_for_update(skip_locked=True, of=("self",)).filter(
                 pk__in=Step.objects.filter(task_id__in=list(reports)).values("run_id")
             )
-            if not run.ended
+            # Of a cancelled one nothing more is told, least of all that it is not yet overdue.
+            if not run.ended and run.cancel_requested_at is None
         }
         steps_of: dict[Any, list[Step]] = defaultdict(list)
         for step in Step.objects.filter(run_id__in=list(runs)).defer(
@@ -86,12 +87,15 @@ def _take_up(run: Run, steps: list[Step]) -> bool:
     before = (run.state, run.meta)
     run.state = RunState.PROGRESS
     run.set_meta(run_meta(run.meta, steps))
+    # Children of ours have said so at their claim; a foreign task claims nothing.
+    began = (step.started_at for step in steps if step.started_at is not None)
+    run.started_at = run.started_at or min(began, default=None)
     run.version += 1
     return (run.state, run.meta) != before
 
 
 def _run_values(run: Run) -> dict[str, Any]:
-    names = ("id", "state", "version", "iteration", "total", "completion", "message")
+    names = ("id", "state", "version", "started_at", "iteration", "total", "completion", "message")
     return {name: getattr(run, name) for name in names}
 
 

@@ -11,7 +11,7 @@ from django.db.models.functions import Now
 from children.meta import Meta as UniformMeta
 from children.meta import Status
 
-__all__ = ["Executor", "Run", "RunState", "Step", "StepState", "WatchLease"]
+__all__ = ["Attempt", "Event", "Executor", "Run", "RunState", "Step", "StepState", "WatchLease"]
 
 
 class MetaFields(models.Model):
@@ -95,6 +95,11 @@ class Run(MetaFields):
     publishes = models.PositiveIntegerField(default=0)
     due_at = models.DateTimeField(null=True, help_text="When a tick must look at it next")
     deadline_at = models.DateTimeField(null=True)
+    cancel_requested_at = models.DateTimeField(null=True)
+    idempotency_key = models.CharField(  # noqa: DJ001 - null: keys are unique where there are any
+        max_length=255, null=True
+    )
+    fingerprint = models.CharField(max_length=64, blank=True, default="", help_text="Of the start")
     created_at = models.DateTimeField(db_default=Now())
     started_at = models.DateTimeField(null=True)
     finished_at = models.DateTimeField(null=True)
@@ -104,8 +109,12 @@ class Run(MetaFields):
             models.Index(fields=["owner", "-created_at", "-id"], name="run_of_owner"),
             models.Index(fields=["-created_at", "-id"], name="run_newest"),
             models.Index(fields=["due_at"], name="run_due", condition=Q(due_at__isnull=False)),
+            models.Index(
+                fields=["finished_at"], name="run_ended", condition=Q(finished_at__isnull=False)
+            ),
         ]
         constraints = [
+            models.UniqueConstraint(fields=["owner", "idempotency_key"], name="run_started_once"),
             models.CheckConstraint(
                 name="run_state_known", condition=Q(state__in=[state.value for state in RunState])
             ),
@@ -147,6 +156,7 @@ class Executor(models.Model):
     id = models.UUIDField(primary_key=True, default=uuid4, editable=False)
     host = models.CharField(max_length=255)
     pid = models.PositiveIntegerField()
+    pool = models.CharField(max_length=50, blank=True, default="")
     queues = models.JSONField(default=list, help_text="What it consumes")
     started_at = models.DateTimeField(db_default=Now())
     heartbeat_at = models.DateTimeField(db_default=Now(), db_index=True)
@@ -160,7 +170,9 @@ class Step(MetaFields):
 
     ACTIVE = (StepState.QUEUED, StepState.RUNNING)
 
-    run = models.ForeignKey(Run, on_delete=models.CASCADE, related_name="steps")
+    # Each change of state writes every index of the table: there are no more than are asked for.
+    # That of the run's steps begins with the run; few ask for all steps of an executor.
+    run = models.ForeignKey(Run, on_delete=models.CASCADE, related_name="steps", db_index=False)
     index = models.PositiveSmallIntegerField()
     name = models.CharField(max_length=100)
     task = models.CharField(max_length=255, help_text="The Celery task's name")
@@ -171,17 +183,22 @@ class Step(MetaFields):
     run_timeout = models.FloatField(null=True, help_text="Seconds")
     stall_timeout = models.FloatField(null=True, help_text="Seconds")
     poll_interval = models.FloatField(default=0.5, help_text="Seconds between reports")
+    retries = models.PositiveIntegerField(default=0, help_text="Attempts after the first")
+    retry_delay = models.FloatField(default=0.0, help_text="Seconds before the first of them")
+    backoff = models.FloatField(default=2.0, help_text="By which the delay grows")
 
     state = models.CharField(max_length=9, choices=StepState, default=StepState.WAITING)
     attempt = models.PositiveIntegerField(default=0)
+    retried = models.PositiveIntegerField(default=0, help_text="Of the retries that it has")
     # Text, as in `TaskResult`, so that the two can be joined.
     task_id = models.CharField(  # noqa: DJ001 - null until the first attempt; unique otherwise
-        max_length=36, null=True, unique=True, help_text="Celery's id of this attempt; it fences it"
+        max_length=36, null=True, help_text="Celery's id of this attempt; it fences it"
     )
     claim = models.UUIDField(null=True, help_text="Of the process that claimed this attempt")
     kwargs = models.JSONField(null=True, help_text="The child's inputs")
+    given = models.JSONField(null=True, help_text="Inputs that a retry gave in their place")
     executor = models.ForeignKey(
-        Executor, null=True, on_delete=models.PROTECT, related_name="steps"
+        Executor, null=True, on_delete=models.PROTECT, related_name="steps", db_index=False
     )
     publishes = models.PositiveIntegerField(default=0)
     due_at = models.DateTimeField(null=True, help_text="When a tick must look at it next")
@@ -204,7 +221,8 @@ class Step(MetaFields):
         ]
         constraints = [
             models.UniqueConstraint(fields=["run", "index"], name="step_index_unique"),
-            models.UniqueConstraint(fields=["run", "name"], name="step_name_unique"),
+            # Not `unique=True`, which is a second index, for LIKE, on PostgreSQL.
+            models.UniqueConstraint(fields=["task_id"], name="step_task_id_unique"),
             models.CheckConstraint(
                 name="step_state_known", condition=Q(state__in=[state.value for state in StepState])
             ),
@@ -231,6 +249,45 @@ class Step(MetaFields):
             case StepState.RUNNING:
                 return Status.PROGRESS
         return Status.PENDING
+
+
+class Attempt(models.Model):
+    """An attempt that another one has followed; the present one is in the step."""
+
+    step = models.ForeignKey(Step, on_delete=models.CASCADE, related_name="attempts")
+    number = models.PositiveIntegerField()
+    task_id = models.CharField(max_length=36)
+    worker = models.CharField(max_length=300, blank=True, default="")
+    error = models.TextField(blank=True, default="")
+    traceback = models.TextField(blank=True, default="")
+    queued_at = models.DateTimeField(null=True)
+    started_at = models.DateTimeField(null=True)
+    finished_at = models.DateTimeField(null=True)
+
+    class Meta:
+        ordering = ["number"]
+        constraints = [
+            models.UniqueConstraint(fields=["step", "number"], name="attempt_number_unique"),
+        ]
+
+    def __str__(self) -> str:
+        return f"attempt {self.number} of {self.step}"
+
+
+class Event(models.Model):
+    """Something that a person, or the service, did to a run: who, when, what."""
+
+    run = models.ForeignKey(Run, on_delete=models.CASCADE, related_name="events")
+    at = models.DateTimeField(db_default=Now())
+    who = models.CharField(max_length=150, blank=True, default="", help_text="A user's name")
+    what = models.CharField(max_length=20)
+    detail = models.JSONField(default=dict)
+
+    class Meta:
+        ordering = ["pk"]
+
+    def __str__(self) -> str:
+        return self.what
 
 
 class WatchLease(models.Model):

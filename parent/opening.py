@@ -2,20 +2,29 @@
 
 import traceback
 from collections.abc import Mapping, Sequence
-from datetime import datetime, timedelta
+from datetime import datetime
 from typing import Any
-from uuid import uuid4
 
 from celery import current_app
 
 from children.meta import Meta, error_text
 from children.storable import check_json, storable
 from parent import registry
+from parent.attempts import queue_attempt
 from parent.definitions import RunData
+from parent.errors import UnknownWorkflow
 from parent.models import Run, Step, StepState
-from parent.publish import republish_after
 
-__all__ = ["open_step", "run_data", "run_result"]
+__all__ = ["is_known", "open_step", "run_data", "run_result"]
+
+
+def is_known(run: Run, steps: Sequence[Step]) -> bool:
+    """Whether this process has a workflow with all of the run's steps."""
+    try:
+        known = {step.label for step in registry.get(run.workflow).steps}
+    except UnknownWorkflow:
+        return False
+    return known.issuperset(step.name for step in steps)
 
 
 def run_data(run: Run, steps: Sequence[Step]) -> RunData:
@@ -29,30 +38,28 @@ def open_step(run: Run, step: Step, steps: Sequence[Step], now: datetime) -> boo
 
     Returns:
         False where the inputs could not be made: the step is an ERROR then.
+
+    Raises:
+        UnknownWorkflow, UnknownStep: this process runs a version of the code without it.
     """
+    definition = registry.get(run.workflow).step(step.name)
     try:
-        step.kwargs = _inputs(run, step, steps)
+        given: Mapping[str, Any] = run.params
+        if step.given is not None:
+            given = step.given
+        elif definition.inputs is not None:
+            given = definition.inputs(run_data(run, steps))
+        step.kwargs = _checked(step, dict(given))
     except Exception as exc:
         step.state, step.finished_at = StepState.ERROR, now
         step.set_meta(Meta().failed(f"Error in the inputs of {step.name}: {error_text(exc)}"))
         step.traceback = storable(traceback.format_exc())
         return False
-    step.state = StepState.QUEUED
-    step.attempt += 1
-    step.task_id, step.claim, step.executor = str(uuid4()), None, None
-    step.set_meta(Meta())
-    step.publishes, step.queued_at = 1, now
-    step.started_at = step.reported_at = step.finished_at = None
-    step.due_at = now + min(republish_after(0), _seconds(step.queue_timeout))
+    queue_attempt(step, now)
     return True
 
 
-def _inputs(run: Run, step: Step, steps: Sequence[Step]) -> dict[str, Any]:
-    definition = registry.get(run.workflow).step(step.name)
-    given: Mapping[str, Any] = run.params
-    if definition.inputs is not None:
-        given = definition.inputs(run_data(run, steps))
-    kwargs = dict(given)
+def _checked(step: Step, kwargs: dict[str, Any]) -> dict[str, Any]:
     check_json(kwargs, "the inputs are")
     check_arguments = getattr(current_app.tasks.get(step.task), "__header__", None)
     if check_arguments is not None:
@@ -67,7 +74,3 @@ def run_result(run: Run, data: RunData, steps: Sequence[Step]) -> Any:
     result = made(data) if made is not None else steps[-1].result
     check_json(result)
     return result
-
-
-def _seconds(limit: float | None) -> timedelta:
-    return timedelta(seconds=limit) if limit is not None else timedelta.max

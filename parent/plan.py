@@ -7,7 +7,7 @@ from typing import Protocol
 from children.meta import Meta
 from parent.models import RunState, StepState
 
-__all__ = ["Plan", "plan", "run_meta"]
+__all__ = ["NOTHING", "Plan", "can_go_on", "plan", "run_meta"]
 
 ACTIVE = frozenset({StepState.QUEUED, StepState.RUNNING})
 STOPPED = frozenset({StepState.ERROR, StepState.SKIPPED, StepState.CANCELLED})
@@ -38,11 +38,18 @@ class Plan:
     final: RunState | None
 
 
-def plan(steps: Sequence[StepLike]) -> Plan:
+NOTHING = Plan(open=(), skip=(), final=None)
+"""What follows while something is active."""
+
+
+def plan(steps: Sequence[StepLike], *, cancelled: bool = False) -> Plan:
     """What follows from where the steps are.
 
     A step opens when all that it comes after are OK, and is skipped when one of them will
     never be. The run is over when nothing is active and nothing opens.
+
+    Args:
+        cancelled: whether the run is to be cancelled: then it ends so, unless all is done.
     """
     states = {step.name: StepState(step.state) for step in steps}
     waiting = [step for step in steps if step.state == StepState.WAITING]
@@ -64,12 +71,20 @@ def plan(steps: Sequence[StepLike]) -> Plan:
     return Plan(
         open=opens,
         skip=tuple(step.name for step in waiting if states[step.name] is StepState.SKIPPED),
-        final=_final(states.values()) if over else None,
+        final=_final(states.values(), cancelled) if over else None,
     )
 
 
-def _final(states: Iterable[StepState]) -> RunState:
-    return RunState.SUCCESS if all(state is StepState.OK for state in states) else RunState.FAILURE
+def can_go_on(steps: Sequence[StepLike]) -> bool:
+    """Whether something opens, or all is done: then the workflow's author has a say."""
+    todo = plan(steps)
+    return bool(todo.open) or todo.final is RunState.SUCCESS
+
+
+def _final(states: Iterable[StepState], cancelled: bool) -> RunState:
+    if all(state is StepState.OK for state in states):
+        return RunState.SUCCESS
+    return RunState.REVOKED if cancelled else RunState.FAILURE
 
 
 def run_meta(before: Meta, steps: Sequence[StepLike], final: RunState | None = None) -> Meta:

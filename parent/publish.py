@@ -1,5 +1,6 @@
 """Publishing: the rows are written already, so a message may fail, be lost, or come twice."""
 
+from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from contextvars import ContextVar
@@ -13,7 +14,7 @@ from kombu.exceptions import OperationalError
 
 from children import host
 from children.task import ChildTask
-from parent.models import Run, Step
+from parent.models import Run, RunState, Step
 
 __all__ = ["held", "missing", "publish_run", "publish_steps", "queue_of", "republish_after"]
 
@@ -43,17 +44,21 @@ def republish_after(publishes: int) -> timedelta:
     return timedelta(seconds=min(FIRST_DELAY * 2 ** min(publishes, 10), LONGEST_DELAY))
 
 
-def publish_run(run: Run) -> None:
-    """Send the parent task of `run`."""
-    _send(f"parent.{run.workflow}", str(run.pk), run.params, ignore_result=False)
+def publish_run(run: Run) -> bool:
+    """Send the parent task of `run`; False where the broker is away."""
+    return _send(f"parent.{run.workflow}", str(run.pk), run.params, ignore_result=False)
 
 
 def publish_steps(steps: Sequence[Step]) -> None:
-    """Send the attempts of these steps. Their rows say QUEUED."""
+    """Send the attempts of these steps. Their rows say QUEUED.
+
+    With the first that cannot be sent it ends: to wait for a silent broker at each of them would
+    hold a request, or the heart of a worker, for minutes. A tick sends the rest.
+    """
     for step in steps:
         options: dict[str, Any] = {"queue": step.queue} if step.queue else {}
         task = current_app.tasks.get(step.task)
-        _send(
+        sent = _send(
             step.task,
             str(step.task_id),
             step.kwargs or {},
@@ -63,22 +68,26 @@ def publish_steps(steps: Sequence[Step]) -> None:
             headers={host.HEADER: attempt_header(step)},
             **options,
         )
+        if not sent:
+            return
 
 
 def attempt_header(step: Step) -> dict[str, Any]:
     """What a claim needs to know, carried along to save it a query."""
     return {
         "run": str(step.run_id),
+        "workflow": step.run.workflow,
         "step": step.name,
+        "first": step.run.state == RunState.PENDING,
         "interval": step.poll_interval,
         "run_timeout": step.run_timeout,
         "stall_timeout": step.stall_timeout,
     }
 
 
-def _send(name: str, task_id: str, kwargs: Mapping[str, Any], **options: Any) -> None:
+def _send(name: str, task_id: str, kwargs: Mapping[str, Any], **options: Any) -> bool:
     if _held.get():
-        return
+        return True
     try:
         # By the task where it is known here: its own queue, priority and limits count.
         task = current_app.tasks.get(name)
@@ -86,6 +95,8 @@ def _send(name: str, task_id: str, kwargs: Mapping[str, Any], **options: Any) ->
         send(kwargs=dict(kwargs), task_id=task_id, retry_policy=RETRY, **options)
     except (OperationalError, OSError) as exc:
         logger.warning("broker: %s; a tick will publish %s[%s]", exc, name, task_id)
+        return False
+    return True
 
 
 def queue_of(row: Step | Run) -> str:
@@ -105,8 +116,8 @@ def _routed(name: str) -> str:
     return str(getattr(queue, "name", queue))
 
 
-def missing(queue: str, expected: int) -> int:
-    """How many of the `expected` messages do not wait in `queue`.
+def missing(expected: Mapping[str, int]) -> Counter[str]:
+    """How many of the `expected` messages do not wait in each queue.
 
     Of a broker that cannot be asked none is missed: there is nowhere to publish to.
     """
@@ -114,8 +125,8 @@ def missing(queue: str, expected: int) -> int:
         with current_app.connection_for_write() as connection:
             connection.ensure_connection(max_retries=1, timeout=1)
             channel: Any = connection.default_channel
-            waiting = channel.queue_declare(queue=queue).message_count
-            return max(0, expected - int(waiting))
+            waiting = {name: channel.queue_declare(queue=name).message_count for name in expected}
+            return Counter({name: max(0, expected[name] - int(waiting[name])) for name in expected})
     except Exception as exc:  # what a transport raises is the transport's own affair
         logger.warning("broker: %s; nothing is published again until it answers", exc)
-        return 0
+        return Counter()

@@ -5,7 +5,7 @@ from django.db import transaction
 from parent import results
 from parent.errors import RunActive
 from parent.files import delete_files
-from parent.models import Run
+from parent.models import Attempt, Run
 
 __all__ = ["remove"]
 
@@ -22,7 +22,8 @@ def remove(run: Run) -> None:
             return
         if not locked.ended:
             raise RunActive(f"The run is {locked.state}: wait for its end.")
-        task_ids = locked.steps.exclude(task_id=None).values_list("task_id", flat=True)
-        results.forget([str(locked.pk), *map(str, task_ids)])
+        now = locked.steps.exclude(task_id=None).values_list("task_id", flat=True)
+        before = Attempt.objects.filter(step__run=locked).values_list("task_id", flat=True)
+        results.forget([str(locked.pk), *map(str, now), *before])
         locked.delete()
         transaction.on_commit(lambda: delete_files(locked.files))

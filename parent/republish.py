@@ -6,14 +6,19 @@ too many does no harm: the claim drops it.
 """
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Sequence, Set
 from datetime import datetime, timedelta
+from uuid import UUID
 
+from celery import states
+from django.db import transaction
 from django.db.models import Count
+from django_celery_results.models import TaskResult
 
-from parent import clock
+from parent import clock, results
+from parent.advance import BY_ID, lock_run
 from parent.bulk import update_rows
-from parent.models import Run, RunState, Step, StepState
+from parent.models import Run, Step, StepState
 from parent.publish import missing, publish_run, publish_steps, queue_of, republish_after
 
 __all__ = ["republish_runs", "republish_steps"]
@@ -25,34 +30,57 @@ def republish_steps(steps: Sequence[Step]) -> None:
     # Before publishing: a child that starts at once must find its row as it will stay.
     update_rows(
         Step,
-        [{"id": s.pk, "publishes": s.publishes + 1, "due_at": next_look(s, now)} for s in steps],
-        key="id",
+        [
+            {"task_id": s.task_id, "publishes": s.publishes + 1, "due_at": next_look(s, now)}
+            for s in steps
+        ],
+        key="task_id",
         unless="t.state <> 'QUEUED'",
     )
-    lost = _missing_in([queue_of(step) for step in steps])
+    # A worker that did not know a child's task has stored that as its failure.
+    results.forget([str(step.task_id) for step in steps])
+    # A retry whose time has come was not published before.
+    publish_steps([step for step in steps if not step.publishes])
+    steps = [step for step in steps if step.publishes]
+    room = _missing_in({queue_of(step) for step in steps})
+    lost: list[Step] = []
     for step in sorted(steps, key=lambda step: step.queued_at or now):
-        if lost[queue_of(step)] > 0:
-            lost[queue_of(step)] -= 1
-            publish_steps([step])
+        if room[queue_of(step)] > 0:
+            room[queue_of(step)] -= 1
+            lost.append(step)
+    publish_steps(lost)
 
 
 def republish_runs(runs: Sequence[Run]) -> None:
-    """Look for the parents' messages of PENDING runs that are due; set when to look next."""
+    """Send the parents of runs that wait for a worker that knows their steps, to find one."""
     now = clock.now()
     update_rows(
         Run,
-        [
-            {"id": r.pk, "publishes": r.publishes + 1, "due_at": now + republish_after(r.publishes)}
-            for r in runs
-        ],
+        [{"id": r.pk, "publishes": r.publishes + 1, "due_at": next_call(r, now)} for r in runs],
         key="id",
-        unless="t.state <> 'PENDING'",
+        unless="t.state IN ('SUCCESS', 'FAILURE', 'REVOKED')",
     )
-    lost = _missing_in([queue_of(run) for run in runs])
-    for run in sorted(runs, key=lambda run: run.created_at):
-        if lost[queue_of(run)] > 0:
-            lost[queue_of(run)] -= 1
-            publish_run(run)
+    _take_back_refusals(runs)
+    for run in runs:
+        if not publish_run(run):
+            return  # nor would the others be sent; see `publish_steps`
+
+
+def _take_back_refusals(runs: Sequence[Run]) -> None:
+    """A worker that did not know a parent's task has stored that as its failure."""
+    ids = [str(run.pk) for run in runs]
+    refused = TaskResult.objects.filter(task_id__in=ids, status__in=states.READY_STATES)
+    for run_id in refused.values_list("task_id", flat=True):
+        with transaction.atomic():
+            run, _, _ = lock_run(BY_ID, UUID(run_id))
+            # It may have ended since it was found to be due.
+            if run is not None and not run.ended:
+                results.create(run, f"parent.{run.workflow}")
+
+
+def next_call(run: Run, now: datetime) -> datetime:
+    """When a run that waits for a worker is due next: its message, or its deadline."""
+    return min(filter(None, (now + republish_after(run.publishes), run.deadline_at)))
 
 
 def next_look(step: Step, now: datetime) -> datetime:
@@ -63,19 +91,18 @@ def next_look(step: Step, now: datetime) -> datetime:
     return min(again, step.queued_at + timedelta(seconds=step.queue_timeout))
 
 
-def _missing_in(queues: Sequence[str]) -> Counter[str]:
+def _missing_in(queues: Set[str]) -> Counter[str]:
     """How many messages each of these queues lacks."""
+    if not queues:
+        return Counter()
     expected = _expected()
-    return Counter({queue: missing(queue, expected[queue]) for queue in set(queues)})
+    return missing({queue: expected[queue] for queue in queues})
 
 
 def _expected() -> Counter[str]:
     """How many messages each queue must hold, by the rows."""
     expected: Counter[str] = Counter()
-    queued = Step.objects.filter(state=StepState.QUEUED).order_by()
+    queued = Step.objects.filter(state=StepState.QUEUED, publishes__gt=0).order_by()
     for queue, task, count in queued.values_list("queue", "task").annotate(Count("pk")):
         expected[queue_of(Step(queue=queue, task=task))] += count
-    pending = Run.objects.filter(state=RunState.PENDING).order_by()
-    for workflow, count in pending.values_list("workflow").annotate(Count("pk")):
-        expected[queue_of(Run(workflow=workflow))] += count
     return expected

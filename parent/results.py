@@ -10,14 +10,24 @@ from datetime import datetime
 from typing import Any
 
 from celery import states
+from django.db import transaction
+from django.db.models import F, Min
 from django.db.models.functions import Now
 from django_celery_results.models import TaskResult
 
 from children.meta import Meta
 from parent.models import Run, RunState
-from parent.rows import update_row
+from parent.rows import Update, update
 
-__all__ = ["create", "create_child", "forget", "stored_result", "update_child", "write"]
+__all__ = [
+    "create",
+    "create_child",
+    "forget",
+    "mark_started",
+    "stored_result",
+    "update_child",
+    "update_of",
+]
 
 JSON = {"content_type": "application/json", "content_encoding": "utf-8"}
 NO_CHILDREN = '{"children": []}'
@@ -56,18 +66,31 @@ def create(run: Run, task_name: str) -> None:
             "task_kwargs": json.dumps(repr(run.params)),
             "status": run.state,
             "result": stored_result(run),
+            "traceback": None,
             "meta": NO_CHILDREN,
             **JSON,
         },
     )
 
 
-def write(run: Run, now: datetime) -> None:
-    """Bring the parent's row to the run's state."""
-    values = {"status": run.state, "result": stored_result(run), "date_done": now}
-    if not update_row(TaskResult, values, task_id=str(run.pk)) and run.ended:
-        # Celery's cleanup, or a client's `forget()`, took the row: the end must be readable.
-        create(run, f"parent.{run.workflow}")
+def update_of(run: Run, now: datetime) -> Update:
+    """What brings the parent's row to the run's state."""
+    values: dict[str, Any] = {"status": run.state, "result": stored_result(run)}
+    if run.ended:
+        # Not before: an index has it, and without it PostgreSQL need not write any of them.
+        values["date_done"] = now
+    return update(TaskResult, values, task_id=str(run.pk))
+
+
+def mark_started(run: Run) -> None:
+    """PENDING -> STARTED, for a run and its row here, once a child of it runs."""
+    pending = Run.objects.filter(pk=run.pk, state=RunState.PENDING)
+    began = Min("steps__started_at")
+    with transaction.atomic():
+        at = Run.objects.filter(pk=run.pk).aggregate(at=began)["at"]
+        if pending.update(state=RunState.STARTED, started_at=at, version=F("version") + 1):
+            rows = TaskResult.objects.filter(task_id=str(run.pk), status=states.PENDING)
+            rows.update(status=states.STARTED)
 
 
 def update_child(task_id: str, meta: Meta) -> bool:
@@ -78,14 +101,20 @@ def update_child(task_id: str, meta: Meta) -> bool:
 
 def create_child(task_id: str, task_name: str, meta: Meta) -> None:
     """Write a child's first report."""
-    TaskResult.objects.create(
+    # A worker that did not know the task may have stored that as its failure.
+    TaskResult.objects.update_or_create(
         task_id=task_id,
-        task_name=task_name,
-        status="PROGRESS",
-        result=json.dumps(meta.as_dict()),
-        meta=NO_CHILDREN,
-        **JSON,
+        defaults={
+            "task_name": task_name,
+            "status": "PROGRESS",
+            "result": json.dumps(meta.as_dict()),
+            "traceback": None,
+            "meta": NO_CHILDREN,
+            **JSON,
+        },
     )
+    # The model itself stamps a row by this machine's clock, and ticks go by the database's.
+    TaskResult.objects.filter(task_id=task_id).update(date_done=Now())
 
 
 def forget(task_ids: Iterable[str]) -> None:

@@ -1,4 +1,4 @@
-"""Few rows, read and written by SQL that is kept.
+"""Few rows, read and written by SQL that is kept, in few round trips.
 
 Django builds the SQL of a query anew at each call, and for one row that takes several times as
 long as the database takes to run it. Every child pays for the statements of a hand-over, so
@@ -6,38 +6,126 @@ these are here; all others are plain queries.
 """
 
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import AbstractContextManager, ExitStack, nullcontext
+from dataclasses import dataclass
 from functools import cache
 from types import MappingProxyType
 from typing import Any, TypeVar, cast
 from uuid import UUID
 
-from django.db import connection
+from django.db import connection, models
 from django.db.models import Field, Model
 from django.db.models.expressions import Col
 
 from parent import clock
 
-__all__ = ["select", "update_row"]
+__all__ = ["Select", "Update", "apply", "select_all", "update", "update_row"]
 
 T = TypeVar("T", bound=Model)
 
+AS_THEY_ARE = (models.CharField, models.TextField, models.IntegerField, models.FloatField)
+"""Fields whose values both databases take as Python has them."""
 
-def select(model: type[T], where: str, *keys: UUID | str, lock: bool = False) -> list[T]:
-    """The rows of `model` for which `where` holds, each with the database's time as `db_now`.
+
+@dataclass(frozen=True, slots=True)
+class Select:
+    """The rows of `model` for which `where` holds.
 
     Args:
-        where: an SQL condition with a %s for each of `keys`, and an ORDER BY; never from input.
+        where: an SQL condition with one %s, for `key`, and an ORDER BY; never from input.
         lock: until the transaction ends, where the database locks rows.
     """
+
+    model: type[Model]
+    where: str
+    key: UUID | str
+    lock: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Update:
+    """An UPDATE of one row."""
+
+    sql: str
+    params: Sequence[Any]
+
+
+def select_all(*selects: Select) -> list[list[Any]]:
+    """The rows of each, with the database's time as `db_now`.
+
+    A later one sees what others have committed while an earlier one waited for its lock.
+    """
+    answers = _run([(_select_sql(each), [_key(each.key)]) for each in selects], _fetched)
+    return [
+        [_row(each.model, values) for values in rows]
+        for each, rows in zip(selects, answers, strict=True)
+    ]
+
+
+def update(
+    model: type[Model],
+    values: Mapping[str, Any],
+    *,
+    times: Mapping[str, float] = MappingProxyType({}),
+    **where: Any,
+) -> Update:
+    """Set `values` in the row whose columns have the values of `where`.
+
+    Names are columns': `executor_id`, not `executor`. Values are what the fields take, no
+    expressions, and no None in `where`.
+
+    Args:
+        times: columns to set to so many seconds after the database's time.
+    """
+    params = [_value(model, *pair) for pair in (*values.items(), *where.items())]
+    sql = _update_sql(model, tuple(values), tuple(times.items()), tuple(where))
+    return Update(sql, params)
+
+
+def apply(*updates: Update) -> list[bool]:
+    """Do the updates in order; for each, whether there was a row to update."""
+    return _run([(each.sql, each.params) for each in updates], lambda cursor: cursor.rowcount > 0)
+
+
+def update_row(model: type[Model], values: Mapping[str, Any], **options: Any) -> bool:
+    """One `update`, done at once."""
+    return apply(update(model, values, **options))[0]
+
+
+R = TypeVar("R")
+
+
+def _run(statements: Sequence[tuple[str, Sequence[Any]]], answer: Callable[[Any], R]) -> list[R]:
+    with ExitStack() as cursors:
+        executed: list[Any] = []
+        with _pipeline():
+            for sql, params in statements:
+                executed.append(cursors.enter_context(connection.cursor()))
+                executed[-1].execute(sql, params)
+        return [answer(cursor) for cursor in executed]
+
+
+def _pipeline() -> AbstractContextManager[Any]:
+    """One round trip for all that is executed in it, where the database has such a thing."""
+    if connection.vendor != "postgresql":
+        return nullcontext()
+    connection.ensure_connection()
+    pipeline: AbstractContextManager[Any] = connection.connection.pipeline()
+    return pipeline
+
+
+def _fetched(cursor: Any) -> list[Sequence[Any]]:
+    return list(cursor.fetchall())
+
+
+def _select_sql(each: Select) -> str:
     # On SQLite a transaction has the whole database to itself.
-    suffix = " FOR UPDATE" if lock and connection.features.has_select_for_update else ""
-    with connection.cursor() as cursor:
-        cursor.execute(f"{_select(model)} WHERE {where}{suffix}", [_key(key) for key in keys])
-        return [_row(model, values) for values in cursor.fetchall()]
+    suffix = " FOR UPDATE" if each.lock and connection.features.has_select_for_update else ""
+    return f"{_columns_sql(each.model)} WHERE {each.where}{suffix}"
 
 
 @cache
-def _select(model: type[Model]) -> str:
+def _columns_sql(model: type[Model]) -> str:
     columns = ", ".join(f'"{name}"' for name in _names(model))
     return f"SELECT {columns}, {clock.sql()} FROM {model._meta.db_table}"  # noqa: S608 - our names
 
@@ -76,29 +164,8 @@ def _key(key: UUID | str) -> UUID | str:
     return key.hex
 
 
-def update_row(
-    model: type[Model],
-    values: Mapping[str, Any],
-    *,
-    times: Mapping[str, float] = MappingProxyType({}),
-    **where: Any,
-) -> bool:
-    """Set `values` in the row whose columns have the values of `where`; False if there is none.
-
-    Names are columns': `executor_id`, not `executor`. Values are what the fields take, no
-    expressions, and no None in `where`.
-
-    Args:
-        times: columns to set to so many seconds after the database's time.
-    """
-    params = [_value(model, *pair) for pair in (*values.items(), *where.items())]
-    with connection.cursor() as cursor:
-        cursor.execute(_update(model, tuple(values), tuple(times.items()), tuple(where)), params)
-        return bool(cursor.rowcount)
-
-
 @cache
-def _update(
+def _update_sql(
     model: type[Model],
     values: Sequence[str],
     times: Sequence[tuple[str, float]],
@@ -110,5 +177,11 @@ def _update(
 
 
 def _value(model: type[Model], column: str, value: Any) -> Any:
+    field = _special(model, column)
+    return value if field is None else field.get_db_prep_save(value, connection)
+
+
+@cache
+def _special(model: type[Model], column: str) -> "Field[Any, Any] | None":
     field = cast("Field[Any, Any]", model._meta.get_field(column))
-    return field.get_db_prep_save(value, connection)
+    return None if isinstance(field, AS_THEY_ARE) else field

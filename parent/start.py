@@ -8,17 +8,21 @@ from uuid import UUID, uuid4
 
 from django.contrib.auth.models import User
 from django.core.serializers.json import DjangoJSONEncoder
-from django.db import transaction
+from django.db import IntegrityError, transaction
 
 from children.errors import ResultNotJSON
 from children.storable import check_json
 from parent import clock, definitions, graph, results
+from parent.advance import go_on
 from parent.conf import setting
 from parent.definitions import Workflow
 from parent.errors import InvalidParams, InvalidWorkflow
 from parent.files import delete_files, store_files
+from parent.idempotency import earlier_run, fingerprint
 from parent.models import Run, Step
-from parent.publish import publish_run, republish_after
+from parent.opening import open_step
+from parent.plan import plan, run_meta
+from parent.publish import publish_steps
 
 __all__ = ["start"]
 
@@ -31,35 +35,46 @@ def start(
     *,
     owner: User | None = None,
     run_id: UUID | None = None,
-    publish: bool = True,
+    idempotency_key: str | None = None,
 ) -> Run:
     """Validate the parameters and write a run: its row, its steps and its `TaskResult`.
 
-    The parent task is published when the transaction commits, the caller's included. A broker
-    that is away only delays it.
+    The first steps are open at once, and their children are published when the transaction
+    commits, the caller's included. A broker that is away only delays them.
 
     Args:
         params: what the serializer takes; a file is stored and replaced by its storage name.
-        run_id: the id of the parent task; a new one without it.
-        publish: False where the caller runs the parent itself.
+        run_id: the id of the parent task, where a client has sent that itself.
+        idempotency_key: the same key and parameters of the same owner give the same run.
 
     Raises:
+        KeyReused: the key was used with other parameters.
         InvalidParams: with an error per field.
         InvalidWorkflow: its steps could never run; `manage.py check` says the same.
     """
     for problem, hint in graph.problems(workflow):
         raise InvalidWorkflow(f"Workflow {workflow.name!r}: {problem}. {hint}")
     values = validate(workflow, params)
+    once: dict[str, str] = {}
+    if idempotency_key is not None:
+        mark = fingerprint(workflow.name, values)
+        if earlier := earlier_run(owner, idempotency_key, mark):
+            return earlier
+        once = {"idempotency_key": idempotency_key, "fingerprint": mark}
     run_id = run_id or uuid4()
     values, files = store_files(values, run_id)
     try:
         with transaction.atomic():
-            run = _write(workflow, run_id, _as_json(values), files, owner)
-            if publish:
-                transaction.on_commit(lambda: publish_run(run))
-    except BaseException:
+            run = _write(workflow, _as_json(values), id=run_id, files=files, owner=owner, **once)
+    except BaseException as exc:
         delete_files(files)
-        raise
+        if not (once and isinstance(exc, IntegrityError)):
+            raise
+        # Another request with the same key may have come first.
+        earlier = earlier_run(owner, once["idempotency_key"], once["fingerprint"])
+        if earlier is None:
+            raise
+        return earlier
     return run
 
 
@@ -89,29 +104,28 @@ def _as_json(values: Mapping[str, Any]) -> dict[str, Any]:
     return params
 
 
-def _write(
-    workflow: Workflow,
-    run_id: UUID,
-    params: dict[str, Any],
-    files: list[str],
-    owner: User | None,
-) -> Run:
+def _write(workflow: Workflow, params: dict[str, Any], **columns: Any) -> Run:
     now = clock.now()
-    run = Run.objects.create(
-        id=run_id,
+    deadline = now + timedelta(seconds=workflow.timeout) if workflow.timeout else None
+    run = Run(
         workflow=workflow.name,
         params=params,
-        files=files,
-        owner=owner,
-        publishes=1,
         created_at=now,
-        due_at=now + republish_after(0),
-        deadline_at=now + timedelta(seconds=workflow.timeout) if workflow.timeout else None,
+        due_at=deadline,
+        deadline_at=deadline,
+        **columns,
     )
-    Step.objects.bulk_create(
-        _step_row(workflow, run, index, step) for index, step in enumerate(workflow.steps)
-    )
+    steps = [_step_row(workflow, run, index, step) for index, step in enumerate(workflow.steps)]
+    first = [step for step in steps if step.name in plan(steps).open]
+    opened = [step for step in first if open_step(run, step, steps, now)]
+    run.set_meta(run_meta(run.meta, steps))
+    run.save(force_insert=True)
+    Step.objects.bulk_create(steps)
     results.create(run, workflow.task_name)
+    if opened != first:
+        go_on(run.pk)  # the inputs of one could not be made: what depends on it is skipped
+        run.refresh_from_db()
+    transaction.on_commit(lambda: publish_steps(opened))
     return run
 
 
@@ -128,6 +142,9 @@ def _step_row(workflow: Workflow, run: Run, index: int, step: definitions.Step) 
         run_timeout=_limit(step.run_timeout, "RUN_TIMEOUT"),
         stall_timeout=_limit(step.stall_timeout, "STALL_TIMEOUT"),
         poll_interval=_limit(step.poll_interval, "POLL_INTERVAL") or 0.0,
+        retries=step.retries,
+        retry_delay=step.retry_delay,
+        backoff=step.backoff,
     )
 
 

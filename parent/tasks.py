@@ -1,4 +1,4 @@
-"""The parent tasks, one for each workflow: they open the first step and give back their slot."""
+"""The parent tasks, one for each workflow: they start a run and give back their slot at once."""
 
 from typing import TYPE_CHECKING, Any
 from uuid import UUID
@@ -16,7 +16,11 @@ __all__ = ["ParentTask", "make_parent_task"]
 
 
 class ParentTask(Task):  # type: ignore[type-arg]
-    """Begins the run whose id is its own; a run that has no rows yet is written first."""
+    """Starts the run whose id is its own, for a client that has Celery but not our database.
+
+    A run that has rows already is only asked to go on, which is what ticks send this task for:
+    to find a worker that knows the run's steps.
+    """
 
     abstract = True
     # Celery's own STARTED would overwrite every column of a row that says more.
@@ -28,19 +32,19 @@ class ParentTask(Task):  # type: ignore[type-arg]
         if self.request.called_directly or self.request.is_eager:
             return self._run_inline(params)
         run_id = self._run_id()
-        outlast(f"begin {run_id}", lambda: self._begin(run_id, params))
+        outlast(f"start {run_id}", lambda: self._start(run_id, params))
         # The rows have the word from here on. `Ignore` leaves the stored state alone.
         raise Ignore
 
-    def _begin(self, run_id: UUID, params: dict[str, Any]) -> None:
-        from parent.advance import begin  # noqa: PLC0415 - needs Django's apps loaded
+    def _start(self, run_id: UUID, params: dict[str, Any]) -> None:
+        from parent.advance import go_on  # noqa: PLC0415 - needs Django's apps loaded
         from parent.models import Run  # noqa: PLC0415
         from parent.start import start  # noqa: PLC0415
 
-        if not begin(run_id) and not Run.objects.filter(pk=run_id).exists():
-            # Sent by a client that has Celery but not our database.
-            start(self.workflow, params, run_id=run_id, publish=False)
-            begin(run_id)
+        if Run.objects.filter(pk=run_id).exists():
+            go_on(run_id)
+        else:
+            start(self.workflow, params, run_id=run_id)
 
     def _run_id(self) -> UUID:
         try:

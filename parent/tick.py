@@ -2,56 +2,99 @@
 
 import json
 import time
+from collections.abc import Sequence
 from datetime import datetime, timedelta
 from typing import Any
 from uuid import UUID
 
-from django.db.models import Exists, OuterRef, Q, QuerySet
+from django.db.models import Exists, Max, OuterRef, Q, QuerySet
 from django.db.models.functions import Now
 from django_celery_results.models import TaskResult
 
-from parent import executors
-from parent.advance import end_attempt, end_run
+from children.meta import Meta
+from parent import executors, results
+from parent.advance import end_cancelled, end_run
+from parent.attempts import Again
 from parent.conf import setting
 from parent.mirror import Report, mirror
 from parent.models import Run, RunState, Step, StepState
+from parent.prune import prune
 from parent.publish import queue_of
+from parent.recording import record
 from parent.republish import republish_runs, republish_steps
+from parent.terminate import terminate
 from parent.watch import End, Keep, Mirror, Republish, Stored, Watched, watch_once
 
-__all__ = ["Ticker"]
+__all__ = ["STANDBY", "Ticker"]
 
 BATCH = 1_000
+PRUNE_BATCH = 100
 OVERLAP = timedelta(seconds=2)
 """A report is stamped before it is committed; one that was slow is still found this much later."""
+RETRIED_AT = Max("events__at", filter=Q(events__what="retry"))
+LISTEN = 5.0
+"""Seconds after an outage of the database until the silence of a child counts again."""
+STANDBY = 2.0
+"""Seconds between two tries for the watch lease of an executor that does not hold it."""
 SWEEP_EVERY = 30.0
 """Seconds until all active steps are compared with their stored results, whatever the stamps."""
 
 
 class Ticker:
-    """The ticks of one executor. Only the holder of the watch lease does any work."""
+    """The ticks of one executor. Only the holder of the watch lease does any work.
+
+    `pause` is how many seconds to wait until the next.
+    """
 
     def __init__(self, executor_id: UUID) -> None:
         self._executor_id = executor_id
         self._seen_until: datetime | None = None
         self._sweep_at = 0.0
+        self._listen_until = self._trust_leases_at = 0.0
+        self._moved_at, self.pause = time.time(), STANDBY
+
+    def forgive(self) -> None:
+        """The database was away: begin every lease anew, and hear the children first.
+
+        Who could neither beat nor report is not dead for that.
+        """
+        now = time.monotonic()
+        self._listen_until = now + LISTEN
+        self._trust_leases_at = now + executors.lease().total_seconds()
 
     def tick(self) -> bool:
         """Take one turn; False where another executor holds the watch lease.
 
         With nothing changed it is five statements, however many runs there are.
         """
-        if not executors.hold_watch(self._executor_id):
+        held = executors.hold_watch(self._executor_id)
+        self._notice_standstill()
+        self.pause = (setting("POLL_INTERVAL") or 0.5) if held else STANDBY
+        if not held:
             return False
         if time.monotonic() >= self._sweep_at:
             self._sweep_at = time.monotonic() + SWEEP_EVERY
             self._seen_until = None
             executors.sweep()
+            if retention := setting("RETENTION"):
+                prune(timedelta(seconds=retention), at_most=PRUNE_BATCH)
         self._take_reports()
-        self._look_at_due_steps()
+        if time.monotonic() >= self._listen_until:
+            self._look_at_due_steps()
         self._look_at_due_runs()
-        self._take_from_the_dead()
+        self._notice_standstill()
+        if time.monotonic() >= self._trust_leases_at:
+            self._take_from_the_dead()
         return True
+
+    def _notice_standstill(self) -> None:
+        """Forgive as well where all stood still without an error: by a lock on the database, in
+        a machine that was asleep. By the clock on the wall, for the other one sleeps along.
+        """
+        now = time.time()
+        if now - self._moved_at > self.pause + executors.lease().total_seconds() / 2:
+            self.forgive()
+        self._moved_at = now
 
     def _take_reports(self) -> None:
         """Mirror what children reported, and end what ended without telling us."""
@@ -61,8 +104,8 @@ class Ticker:
             row = rows[str(step.task_id)]
             verdict = watch_once(watched(step), stored(row), step.db_now)
             match verdict:
-                case End(outcome):
-                    end_attempt(row.task_id, outcome, row.traceback)
+                case End(outcome, again):
+                    _end(step, outcome, again, row.traceback)
                 case Mirror(meta, due_at):
                     reports[row.task_id] = Report(meta=meta, at=row.date_done, due_at=due_at)
                 case Keep(due_at) if step.state == StepState.RUNNING:
@@ -75,38 +118,58 @@ class Ticker:
         """The stored results of active steps that are newer than what was mirrored of them."""
         newer = Q(reported_at=None) | Q(reported_at__lt=OuterRef("date_done"))
         active = Step.objects.filter(newer, task_id=OuterRef("task_id"), state__in=Step.ACTIVE)
-        rows = TaskResult.objects.filter(Exists(active)).order_by("date_done")
+        rows: QuerySet[Any] = TaskResult.objects.filter(Exists(active)).annotate(db_now=Now())
+        rows = rows.order_by("date_done")
         if self._seen_until is not None:
             rows = rows.filter(date_done__gt=self._seen_until - OVERLAP)
         found = list(rows[:BATCH])
         if found:
-            self._seen_until = found[-1].date_done
+            # A foreign task's is stamped by its worker's clock, which may be ahead.
+            self._seen_until = min(found[-1].date_done, found[-1].db_now)
         return found
 
     def _look_at_due_steps(self) -> None:
         """Deadlines, and messages that may be lost."""
         silent: list[Step] = []
-        for step in _active().filter(due_at__lte=Now()).order_by("due_at")[:BATCH]:
-            match watch_once(watched(step), None, step.db_now):
-                case End(outcome):
-                    end_attempt(str(step.task_id), outcome)
+        due = list(_active().filter(due_at__lte=Now()).order_by("due_at")[:BATCH])
+        rows = _stored_of(due)
+        for step in due:
+            if step.run.cancel_requested_at is not None:
+                end_cancelled(str(step.task_id))
+                terminate(step)
+                continue
+            match watch_once(watched(step), rows.get(step.task_id), step.db_now):
+                case End(outcome, again):
+                    # The rows first: the worker will say that this process died.
+                    _end(step, outcome, again)
+                    terminate(step)
                 case Republish():
                     silent.append(step)
                 case Keep(due_at) | Mirror(_, due_at):
-                    Step.objects.filter(pk=step.pk, task_id=step.task_id).update(due_at=due_at)
+                    # If it is due still: a cancel may have set a time of its own.
+                    same = Step.objects.filter(task_id=step.task_id, due_at__lte=Now())
+                    same.update(due_at=due_at)
+                    if step.state == StepState.RUNNING and step.run.state == RunState.PENDING:
+                        results.mark_started(step.run)
         if silent:
             republish_steps(silent)
 
     def _look_at_due_runs(self) -> None:
-        """Parents that have not started, and runs that have passed their deadline."""
-        due = Run.objects.filter(due_at__lte=Now()).annotate(db_now=Now()).order_by("due_at")
+        """Runs that have passed their deadline, or wait for a worker that knows their steps."""
+        due = Run.objects.filter(due_at__lte=Now()).annotate(
+            db_now=Now(), ended_at=Max("steps__finished_at"), retried_at=RETRIED_AT
+        )
         silent: list[Run] = []
-        for run in due[:BATCH]:
-            error = overdue(run, run.db_now)
-            if error is not None:
-                end_run(run.pk, error)
-            elif run.state == RunState.PENDING:
+        for run in due.order_by("due_at")[:BATCH]:
+            error = overdue(run, run.db_now, ended_at=run.ended_at, retried_at=run.retried_at)
+            if error is None:
                 silent.append(run)
+                continue
+            running = _active().filter(run=run, state=StepState.RUNNING)
+            doomed = list(running)
+            if end_run(run.pk, error, seen=run.version):
+                for step in doomed:
+                    terminate(step)
         if silent:
             republish_runs(silent)
 
@@ -118,11 +181,28 @@ class Ticker:
         ]:
             verdict = watch_once(watched(step, dead=True), None, step.db_now)
             if isinstance(verdict, End):
-                end_attempt(str(step.task_id), verdict.outcome)
+                _end(step, verdict.outcome, verdict.again)
+
+
+def _end(step: Step, outcome: Meta, again: bool, traceback: str | None = None) -> None:
+    record(
+        step.name,
+        str(step.task_id),
+        outcome,
+        traceback,
+        again=Again() if again else None,
+        seen=step.state,
+    )
+
+
+def _stored_of(steps: Sequence[Step]) -> dict[str, Stored]:
+    ids = [str(step.task_id) for step in steps]
+    rows = TaskResult.objects.filter(task_id__in=ids) if ids else ()
+    return {row.task_id: stored(row) for row in rows}
 
 
 def _active() -> "QuerySet[Any]":
-    steps = Step.objects.filter(state__in=Step.ACTIVE).select_related("executor")
+    steps = Step.objects.filter(state__in=Step.ACTIVE).select_related("executor", "run")
     return steps.defer("traceback").annotate(db_now=Now())
 
 
@@ -139,6 +219,7 @@ def watched(step: Step, *, dead: bool = False) -> Watched:
         run_timeout=step.run_timeout,
         stall_timeout=step.stall_timeout,
         dead_executor=str(step.executor) if dead else None,
+        claimed=step.claim is not None,
         meta=step.meta,
     )
 
@@ -152,15 +233,25 @@ def stored(row: TaskResult) -> Stored:
     return Stored(state=row.status, result=result, at=row.date_done)
 
 
-def overdue(run: Run, now: datetime) -> str | None:
-    """Why a run must end now, or None."""
+def overdue(
+    run: Run, now: datetime, *, ended_at: datetime | None, retried_at: datetime | None
+) -> str | None:
+    """Why a run must end now, or None.
+
+    Args:
+        ended_at: when the last of its steps ended.
+        retried_at: when somebody last had it go on again.
+    """
+    begun_at = retried_at or run.created_at
     if run.deadline_at is not None and now >= run.deadline_at:
-        allowed = (run.deadline_at - run.created_at).total_seconds()
+        allowed = (run.deadline_at - begun_at).total_seconds()
         return f"{run.workflow} did not finish within {allowed:g} s"
     limit = setting("QUEUE_TIMEOUT")
-    if run.state == RunState.PENDING and limit and now >= run.created_at + timedelta(seconds=limit):
+    # Since when nobody has gone on with it.
+    idle_since = max(filter(None, (ended_at, run.started_at, begun_at)))
+    if limit and now >= idle_since + timedelta(seconds=limit):
         return (
-            f"{run.workflow} did not start within {limit:g} s: "
-            f'is a worker consuming queue "{queue_of(run)}"?'
+            f"{run.workflow} did not go on within {limit:g} s: "
+            "no worker that was asked knows the steps of this run"
         )
     return None

@@ -35,7 +35,10 @@ UNSEEN = Meta(status=Status.PENDING)
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Watched:
-    """A child under watch. Timeouts are in seconds, None is never; times are one clock's."""
+    """A child under watch. Timeouts are in seconds, None is never; times are one clock's.
+
+    `claimed`: its own process told of its start, and will tell of its end.
+    """
 
     name: str
     queued_at: datetime
@@ -47,6 +50,7 @@ class Watched:
     run_timeout: float | None = None
     stall_timeout: float | None = None
     dead_executor: str | None = None
+    claimed: bool = False
     meta: Meta = UNSEEN
 
 
@@ -81,9 +85,10 @@ class Republish:
 
 @dataclass(frozen=True, slots=True)
 class End:
-    """The child's outcome."""
+    """The child's outcome. `again`: it may be tried again, where its step has retries left."""
 
     outcome: Meta
+    again: bool = False
 
 
 Verdict = Keep | Mirror | Republish | End
@@ -97,24 +102,39 @@ def watch_once(step: Watched, stored: Stored | None, now: datetime) -> Verdict:
         stored: its stored result, None where there is no row.
         now: the time, by the same clock as the times in `step`.
     """
+    # Of a claimed child a refusal is older, or another message's: of two, say.
+    refused = _refused_task(stored) if step.started_at is None or step.claimed else None
+    stored = None if refused else stored
     told = parse(stored.state, stored.result) if stored else UNSEEN
     if told.final:
-        return End(named(step.name, told))
+        return End(named(step.name, told), again=told.status is Status.ERROR)
     started = step.started_at or (now if told.status is Status.PROGRESS else None)
     if started is None:
-        return _watch_queued(step, now)
+        return _watch_queued(step, refused, now)
     return _watch_running(step, told, started, _heard(step, told, stored, now), now)
 
 
-def _watch_queued(step: Watched, now: datetime) -> Verdict:
+def _refused_task(stored: Stored | None) -> str | None:
+    """The task's name, where a worker had the message and did not know the task.
+
+    Celery stores that as a failure of the task (`celery.worker.consumer.on_unknown_task`). Of
+    two versions of the code side by side it only means: not this worker.
+    """
+    match stored:
+        case Stored(state=states.FAILURE, result={"exc_type": "NotRegistered", **rest}):
+            return error_text({"exc_type": "the task", **rest})
+    return None
+
+
+def _watch_queued(step: Watched, refused: str | None, now: datetime) -> Verdict:
     deadline = _after(step.queued_at, step.queue_timeout)
     if deadline is not None and now >= deadline:
         queue = f'queue "{step.queue}"' if step.queue else "its queue"
-        return _fail(
-            step,
-            f"{step.name} did not start within {step.queue_timeout:g} s: "
-            f"is a worker consuming {queue}?",
-        )
+        cause = f"is a worker consuming {queue}?"
+        if refused:
+            cause = f"the worker that consumes {queue} does not know the task {refused}"
+        error = f"{step.name} did not start within {step.queue_timeout:g} s: {cause}"
+        return End(step.meta.failed(error))
     if step.publish_at is not None and now >= step.publish_at:
         return Republish()
     return Keep(_earliest(deadline, step.publish_at))
@@ -153,7 +173,7 @@ def _watch_running(
 
 
 def _fail(step: Watched, error: str) -> End:
-    return End(step.meta.failed(error))
+    return End(step.meta.failed(error), again=True)
 
 
 def named(name: str, outcome: Meta) -> Meta:

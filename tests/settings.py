@@ -1,11 +1,14 @@
 """The project's settings with the tests' own workflows beside the shipped ones."""
 
+import json
 import os
 
 os.environ.setdefault("SECRET_KEY", "only-for-tests")
 
 from mainproj.settings import *  # noqa: F403
-from mainproj.settings import INSTALLED_APPS
+from mainproj.settings import CELERY_BROKER_TRANSPORT_OPTIONS, INSTALLED_APPS
 
 INSTALLED_APPS = [*INSTALLED_APPS, "tests.flows"]
 PASSWORD_HASHERS = ["django.contrib.auth.hashers.MD5PasswordHasher"]
+# What a test sets for the workers that it starts, as JSON.
+CELERY_BROKER_TRANSPORT_OPTIONS |= json.loads(os.environ.get("TRANSPORT_OPTIONS", "{}"))

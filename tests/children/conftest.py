@@ -26,8 +26,17 @@ class Attempt:
             raise AttemptLost
         self.reports.append(meta)
 
-    def finish(self, outcome: Meta, traceback: str | None) -> None:
+    def finish(
+        self,
+        outcome: Meta,
+        traceback: str | None = None,
+        error: Exception | None = None,  # noqa: ARG002 - the protocol's
+    ) -> bool:
         self.outcomes.append((outcome, traceback))
+        return True
+
+    def abandon(self) -> None:
+        self.abandoned = True
 
     @property
     def outcome(self) -> Meta:

@@ -3,7 +3,11 @@
 from rest_framework import serializers
 
 from parent import RunData, Step, Workflow
-from tests.flows import tasks
+from tests.flows import (
+    faults,  # noqa: F401 - workers find their workflows by this module
+    outages,  # noqa: F401
+    tasks,
+)
 
 
 class GateParams(serializers.Serializer[None]):

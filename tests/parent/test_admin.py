@@ -16,7 +16,9 @@ from django.urls import reverse
 from django.utils import timezone
 from django_celery_results.models import TaskResult
 
-from parent.models import Executor, Run, RunState, Step, StepState
+from parent.cancel import cancel
+from parent.models import Attempt, Event, Executor, Run, RunState, Step, StepState
+from parent.retry import retry
 from tests.flows import workflows
 
 RUNS = reverse("admin:parent_run_changelist")
@@ -102,6 +104,43 @@ def test_a_runs_page_has_its_steps_and_nothing_to_change(staff: Client) -> None:
     ]
     assert 'name="_save"' not in page
     assert 'name="workflow"' not in page
+
+
+def test_a_runs_page_says_who_did_what(staff: Client) -> None:
+    run = workflows.noops.start()
+    cancel(run.pk, who="<b>ann</b>")
+    retry(run.pk, inputs={"limit": 5}, step="first", who="bob")
+
+    page = text(staff, page_of(run))
+
+    assert "&lt;b&gt;ann&lt;/b&gt;" in page
+    assert ">bob<" in page
+    assert "&quot;limit&quot;: 5" in page
+
+
+def test_a_steps_page_has_its_earlier_attempts(staff: Client) -> None:
+    step = running().steps.get(name="first")
+    Attempt.objects.create(
+        step=step, number=1, task_id=str(uuid4()), worker="there:8", error="<i>lost</i>"
+    )
+
+    page = text(staff, page_of(step))
+
+    assert "there:8" in page
+    assert "&lt;i&gt;lost&lt;/i&gt;" in page
+
+
+def test_a_run_is_deleted_with_its_history(staff: Client) -> None:
+    run = workflows.noops.start()
+    cancel(run.pk)
+    retry(run.pk)
+    cancel(run.pk)
+
+    staff.post(page_of(run, "delete"), {"post": "yes"})
+
+    assert not Run.objects.exists()
+    assert not Event.objects.exists()
+    assert not Attempt.objects.exists()
 
 
 def test_a_steps_and_an_executors_page(staff: Client) -> None:

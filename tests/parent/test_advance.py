@@ -10,7 +10,7 @@ from django_celery_results.models import TaskResult
 
 from children.errors import AttemptLost
 from children.meta import Meta
-from parent.advance import begin, end_attempt, end_run
+from parent.advance import end_attempt, end_run, go_on
 from parent.engine import Engine, RunningAttempt
 from parent.models import Run, Step
 from parent.publish import attempt_header
@@ -22,9 +22,7 @@ pytestmark = pytest.mark.django_db
 
 @pytest.fixture
 def run() -> Run:
-    run = start(workflows.noops, {})
-    assert begin(run.pk)
-    return run
+    return start(workflows.noops, {})
 
 
 def first(run: Run) -> Step:
@@ -41,12 +39,12 @@ def claimed(step: Step) -> RunningAttempt:
     return attempt
 
 
-def test_a_run_begins_once(run: Run) -> None:
+def test_a_run_that_is_under_way_has_nothing_to_go_on_with(run: Run) -> None:
     attempt = first(run).task_id
 
-    assert not begin(run.pk)
+    assert not go_on(run.pk)
     assert first(run).task_id == attempt
-    assert not begin(uuid4())
+    assert not go_on(uuid4())
 
 
 def test_of_all_deliveries_one_claims_the_attempt(run: Run) -> None:
@@ -116,9 +114,7 @@ def test_a_run_that_is_ended_ends_its_active_step_and_skips_the_rest(run: Run) -
     assert not end_run(run.pk, "again")
 
 
-def test_a_run_that_never_began_can_be_ended() -> None:
-    run = start(workflows.noops, {})
-
+def test_a_run_that_never_started_can_be_ended(run: Run) -> None:
     assert end_run(run.pk, "nobody came")
 
     run.refresh_from_db()

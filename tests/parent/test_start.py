@@ -42,7 +42,7 @@ def test_a_started_run_is_rows_and_a_pending_result() -> None:
 
     assert (run.state, run.params) == ("PENDING", {"a": 5})
     assert list(run.steps.values_list("name", "state", "after")) == [
-        ("one", "WAITING", []),
+        ("one", "QUEUED", []),
         ("two", "WAITING", ["one"]),
         ("three", "WAITING", ["two"]),
     ]
@@ -151,3 +151,12 @@ def test_an_error_with_text_that_no_database_takes_is_recorded_all_the_same() ->
     run = run_inline(workflows.unstorable_inputs)
 
     assert run.error == "Error in the inputs of add: NUL \N{REPLACEMENT CHARACTER}, ?"
+
+
+def test_a_start_whose_first_inputs_cannot_be_made_is_a_failed_run() -> None:
+    run = start(workflows.wrong_inputs, {})
+
+    assert (run.state, run.started_at) == ("FAILURE", None)
+    assert run.error is not None
+    assert run.error.startswith("Error in the inputs of add: ")
+    assert current_app.AsyncResult(str(run.pk)).state == "FAILURE"

@@ -14,8 +14,10 @@ from django_celery_results.models import TaskResult
 
 from children.meta import Meta
 from parent import executors, results
-from parent.advance import begin, end_attempt
+from parent.advance import end_attempt
+from parent.engine import Engine
 from parent.models import Executor, Run, RunState, Step, StepState, WatchLease
+from parent.publish import attempt_header
 from parent.start import start
 from parent.tick import Ticker
 from tests.flows import workflows
@@ -43,7 +45,6 @@ def running(executor: Executor) -> Callable[[], Step]:
 
     def begin_one() -> Step:
         run = start(workflows.counting, {"limit": 10})
-        begin(run.pk)
         step = Step.objects.get(run=run)
         claimed = Step.objects.filter(pk=step.pk).update(
             state=StepState.RUNNING, started_at=Now(), executor=executor, due_at=None
@@ -75,7 +76,7 @@ def statements(ticker: Ticker) -> int:
 def many_running_runs(count: int, executor: Executor) -> None:
     """Rows as they stand when `count` runs are in progress, all of them silent for now."""
     runs = Run.objects.bulk_create(
-        [Run(workflow="counting", state=RunState.PROGRESS) for _ in range(count)]
+        [Run(workflow="counting", state=RunState.PROGRESS) for _ in range(count)], batch_size=1000
     )
     steps = Step.objects.bulk_create(
         [
@@ -89,11 +90,13 @@ def many_running_runs(count: int, executor: Executor) -> None:
                 executor=executor,
             )
             for run in runs
-        ]
+        ],
+        batch_size=1000,
     )
     stored = '{"iteration": 0, "total": null, "completion": 0.0, "status": "PROGRESS"}'
     TaskResult.objects.bulk_create(
-        TaskResult(task_id=step.task_id, status="PROGRESS", result=stored) for step in steps
+        (TaskResult(task_id=step.task_id, status="PROGRESS", result=stored) for step in steps),
+        batch_size=1000,
     )
     now = TaskResult.objects.order_by("-date_done").values_list("date_done", flat=True)[0]
     Step.objects.filter(state=StepState.RUNNING).update(reported_at=now)
@@ -139,6 +142,21 @@ def test_a_report_is_mirrored_into_step_run_and_the_parents_result(
     assert (run.state, run.iteration, run.total, run.completion) == ("PROGRESS", 4, 10, 40.0)
     assert current_app.AsyncResult(str(run.pk)).info == run.meta.as_dict()
     assert run.message == "counts: Counting"
+
+
+def test_a_run_has_started_when_its_first_child_runs(ticker: Ticker) -> None:
+    run = start(workflows.counting, {"limit": 10})
+    step = Step.objects.select_related("run").get(run=run)
+    assert Engine().claim(str(step.task_id), step.task, attempt_header(step))
+    Step.objects.filter(run=run).update(due_at=Now())
+
+    ticker.tick()
+
+    run.refresh_from_db()
+    step.refresh_from_db()
+    assert (run.state, run.started_at) == (RunState.STARTED, step.started_at)
+    assert current_app.AsyncResult(str(run.pk)).state == "STARTED"
+    assert step.due_at is None
 
 
 def test_completion_never_goes_backwards(ticker: Ticker, running: Callable[[], Step]) -> None:

@@ -1,5 +1,6 @@
 """Given a worker and a workflow, a run goes to its end on one id."""
 
+import time
 import uuid
 from typing import Any
 
@@ -215,3 +216,19 @@ def test_an_id_that_is_no_uuid_is_refused(worker: Worker) -> None:
 
     with pytest.raises(Exception, match="A run's id is a UUID"):
         result.get(timeout=30)
+
+
+@pytest.mark.parametrize("pool", ["solo", "threads"])
+def test_parents_sent_by_a_bare_client_follow_each_other_at_once(
+    start_worker: StartWorker, broker: str, pool: str
+) -> None:
+    start_worker("-P", pool, "-c", "1")
+    began = time.monotonic()
+
+    for _ in range(50):
+        current_app.send_task("parent.noops")
+
+    ended_well = Run.objects.filter(state=RunState.SUCCESS)
+    until("50 runs", lambda: ended_well.count() == 50)
+    # An event loop that sleeps after each of them takes more than 30 s.
+    assert time.monotonic() - began < 15

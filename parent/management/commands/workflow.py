@@ -1,9 +1,11 @@
-"""`manage.py workflow`: list the workflows, start one, watch a run."""
+"""`manage.py workflow`: list the workflows, start, watch, cancel or retry a run, prune old ones."""
 
-import argparse
+import getpass
 import json
+import os
 import sys
 from contextlib import AbstractContextManager, ExitStack, nullcontext
+from datetime import timedelta
 from typing import Any
 from uuid import UUID
 
@@ -13,63 +15,38 @@ from django.db import ProgrammingError
 from rich.console import Console
 
 from parent import registry
+from parent.cancel import cancel
+from parent.conf import setting
 from parent.definitions import Workflow
-from parent.errors import InvalidParams, InvalidWorkflow, UnknownWorkflow
-from parent.management.arguments import HELP, params_of
+from parent.errors import (
+    CannotRetry,
+    InvalidParams,
+    InvalidRetry,
+    InvalidWorkflow,
+    RunEnded,
+    UnknownRun,
+    UnknownWorkflow,
+)
+from parent.management.arguments import params_of
 from parent.management.catalogue import describe, describe_params
 from parent.management.console import Show, live_bars, one_line, plain_lines
 from parent.management.look import looks
+from parent.management.parser import add_actions
 from parent.models import Run, RunState
 from parent.outage import OUTAGE
+from parent.prune import prune
+from parent.retry import retry
 from parent.start import start
 
 INTERRUPTED = 130
-
-
-def _run_id(text: str) -> UUID:
-    try:
-        return UUID(text)
-    except ValueError:
-        raise argparse.ArgumentTypeError(
-            f"{text!r} is no run id: give the one that `workflow start` printed."
-        ) from None
-
-
-class MixingParser(CommandParser):
-    """Takes options among the parameters, where argparse ends the parameters at an option."""
-
-    def parse_known_args(self, *args: Any, **kwargs: Any) -> Any:
-        namespace, rest = super().parse_known_args(*args, **kwargs)
-        if "params" in namespace:
-            namespace.params += [word for word in rest if not word.startswith("-")]
-            rest = [word for word in rest if word.startswith("-")]
-        return namespace, rest
+PRUNE_BATCH = 100
 
 
 class Command(BaseCommand):
-    help = "List the workflows, start a run, or watch one to its end."
+    help = "List the workflows; start, watch, cancel or retry a run; delete old ones."
 
     def add_arguments(self, parser: CommandParser) -> None:
-        actions = parser.add_subparsers(
-            dest="action", required=True, metavar="list | start | watch", parser_class=MixingParser
-        )
-        actions.add_parser("list", help="show the workflows with their parameters and steps")
-        starting = actions.add_parser(
-            "start",
-            help="start a run and print its id",
-            description="Start a run and print its id; with --watch, its result instead.",
-        )
-        starting.add_argument("name", metavar="NAME", help="the workflow")
-        starting.add_argument("params", metavar="key=value", nargs="*", help=HELP)
-        starting.add_argument("--owner", metavar="USERNAME", help="whose run it is (nobody's)")
-        starting.add_argument("--watch", action="store_true", help="watch it, as `watch` does")
-        watching = actions.add_parser(
-            "watch",
-            help="watch a run to its end",
-            description="Watch a run to its end. Its progress goes to stderr, and its result to "
-            "stdout as JSON. The exit code is 0, or 1 if it failed.",
-        )
-        watching.add_argument("run_id", metavar="ID", type=_run_id, help="what `start` printed")
+        add_actions(parser)
 
     def handle(self, *args: object, **options: Any) -> None:  # noqa: ARG002 - Django's signature
         try:
@@ -77,10 +54,18 @@ class Command(BaseCommand):
                 case "list":
                     self._list()
                 case "start":
-                    names = ("name", "params", "owner", "watch")
-                    self._start(**{name: options[name] for name in names})
+                    self._start(**_chosen(options, "name", "params", "owner", "watch"))
                 case "watch":
                     self._watch(options["run_id"])
+                case "cancel":
+                    self._cancel(options["run_id"], options["who"] or _os_user())
+                case "retry":
+                    given = _chosen(options, "run_id", "step", "inputs", "skip", "result", "watch")
+                    self._retry(who=options["who"] or _os_user(), **given)
+                case "prune":
+                    self._prune(options["older_than"])
+        except (UnknownRun, RunEnded, CannotRetry, InvalidRetry) as exc:
+            raise CommandError(one_line(str(exc))) from exc
         except (*OUTAGE, ProgrammingError) as exc:
             raise CommandError(
                 f"The database refuses: {one_line(str(exc))}. Is DATABASE_URL right, does its "
@@ -128,6 +113,38 @@ class Command(BaseCommand):
             raise CommandError(one_line(look.run.error or f"The run is {look.run.state}."))
         self.stdout.write(json.dumps(look.run.result, indent=2))
 
+    def _cancel(self, run_id: UUID, who: str) -> None:
+        run = cancel(run_id, who=who)
+        self.stdout.write(
+            f"The run is {run.state}."
+            if run.ended
+            else "The run is being cancelled: it ends when its running children do. "
+            f"Watch it: python manage.py workflow watch {run_id}"
+        )
+
+    def _retry(
+        self, run_id: UUID, step: str | None, skip: str | None, watch: bool, **given: Any
+    ) -> None:
+        if given["result"] is not None and skip is None:
+            raise CommandError("--result is for a step that is skipped: add --skip STEP.")
+        if given["inputs"] is not None and skip is not None:
+            raise CommandError("A step that is skipped takes no inputs: leave --inputs out.")
+        retry(run_id, step=skip or step, skip=skip is not None, **given)
+        if watch:
+            self._watch(run_id)
+        else:
+            self.stdout.write(str(run_id))
+
+    def _prune(self, days: float | None) -> None:
+        retention = setting("RETENTION")
+        if days is None and retention is None:
+            raise CommandError("WORKFLOW_RETENTION is off: say --older-than DAYS.")
+        age = timedelta(days=days) if days is not None else timedelta(seconds=retention or 0)
+        pruned = 0
+        while batch := prune(age, at_most=PRUNE_BATCH):
+            pruned += batch
+        self.stdout.write(f"{pruned} runs deleted.")
+
     def _display(self) -> AbstractContextManager[Show]:
         # On stderr, so that stdout has the result alone.
         console = Console(stderr=True)
@@ -137,6 +154,18 @@ class Command(BaseCommand):
 
     def _tell(self, line: str) -> None:
         self.stderr.write(line, style_func=str)  # not in the red of errors
+
+
+def _chosen(options: dict[str, Any], *names: str) -> dict[str, Any]:
+    return {name: options[name] for name in names}
+
+
+def _os_user() -> str:
+    """Who types: the run's history asks."""
+    try:
+        return getpass.getuser()
+    except (KeyError, OSError):  # containers run as users that have no name
+        return f"uid {os.getuid()}"
 
 
 def _user(username: str) -> User:

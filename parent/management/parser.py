@@ -1,0 +1,149 @@
+"""The words that `manage.py workflow` takes."""
+
+import argparse
+import json
+from typing import Any
+from uuid import UUID
+
+from django.core.management.base import CommandParser
+
+from parent.management.arguments import HELP
+
+__all__ = ["add_actions"]
+
+ACTIONS = "list | start | watch | cancel | retry | prune"
+MAX_NAME = 150  # characters, as of a Django user's name
+
+
+class MixingParser(CommandParser):
+    """Takes options among the parameters, where argparse ends the parameters at an option."""
+
+    def parse_known_args(self, *args: Any, **kwargs: Any) -> Any:
+        namespace, rest = super().parse_known_args(*args, **kwargs)
+        if "params" in namespace:
+            namespace.params += [word for word in rest if not word.startswith("-")]
+            rest = [word for word in rest if word.startswith("-")]
+        return namespace, rest
+
+
+def add_actions(parser: CommandParser) -> None:
+    """Add a parser for each action; it leaves its name in `action`."""
+    actions = parser.add_subparsers(
+        dest="action", required=True, metavar=ACTIONS, parser_class=MixingParser
+    )
+    actions.add_parser("list", help="show the workflows with their parameters and steps")
+    starting = actions.add_parser(
+        "start",
+        help="start a run and print its id",
+        description="Start a run and print its id; with --watch, its result instead.",
+    )
+    starting.add_argument("name", metavar="NAME", help="the workflow")
+    starting.add_argument("params", metavar="key=value", nargs="*", help=HELP)
+    starting.add_argument("--owner", metavar="USERNAME", help="whose run it is (nobody's)")
+    starting.add_argument("--watch", action="store_true", help="watch it, as `watch` does")
+    watching = actions.add_parser(
+        "watch",
+        help="watch a run to its end",
+        description="Watch a run to its end. Its progress goes to stderr, and its result to "
+        "stdout as JSON. The exit code is 0, or 1 if it failed.",
+    )
+    _add_run(watching)
+    cancelling = actions.add_parser(
+        "cancel",
+        help="cancel a run",
+        description="Cancel a run. What waits ends at once; a running child ends at its next "
+        "report, and is ended where it makes none.",
+    )
+    _add_run(cancelling)
+    _add_who(cancelling)
+    _add_retry(actions.add_parser("retry", help="try a failed or cancelled run again"))
+    pruning = actions.add_parser("prune", help="delete runs that ended long ago")
+    pruning.add_argument(
+        "--older-than",
+        metavar="DAYS",
+        type=_days,
+        help="how long ago they must have ended (what WORKFLOW_RETENTION says)",
+    )
+
+
+def _add_retry(retrying: argparse.ArgumentParser) -> None:
+    retrying.description = (
+        "Try a failed or cancelled run again, under the same id, and print it; with --watch, its "
+        "result instead. Steps that are OK keep their results."
+    )
+    _add_run(retrying)
+    where = retrying.add_mutually_exclusive_group()
+    where.add_argument(
+        "--from",
+        dest="step",
+        metavar="STEP",
+        help="run this step and all that depends on it again (those that failed)",
+    )
+    where.add_argument("--skip", metavar="STEP", help="go on past this step")
+    given = retrying.add_mutually_exclusive_group()
+    given.add_argument(
+        "--inputs", metavar="JSON", type=_object, help="the step's inputs, in place of its own"
+    )
+    given.add_argument(
+        "--result", metavar="JSON", type=_json, help="with --skip: the step's result (null)"
+    )
+    _add_who(retrying)
+    retrying.add_argument("--watch", action="store_true", help="watch it, as `watch` does")
+
+
+def _add_run(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("run_id", metavar="ID", type=_run_id, help="what `start` printed")
+
+
+def _add_who(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        "--as",
+        dest="who",
+        metavar="NAME",
+        type=_who,
+        help="who does it, for the run's history (the user of this machine)",
+    )
+
+
+def _run_id(text: str) -> UUID:
+    try:
+        return UUID(text)
+    except ValueError:
+        raise argparse.ArgumentTypeError(
+            f"{text!r} is no run id: give the one that `workflow start` printed."
+        ) from None
+
+
+def _who(text: str) -> str:
+    if not text.isprintable() or not 0 < len(text) <= MAX_NAME:
+        raise argparse.ArgumentTypeError(f"a name has 1 to {MAX_NAME} printable characters.")
+    return text
+
+
+def _days(text: str) -> float:
+    try:
+        days = float(text)
+    except ValueError:
+        days = -1.0
+    # A century and more is no time that a database's clock can be set back by.
+    if not 0 <= days <= 36_500:
+        raise argparse.ArgumentTypeError(f"{text!r} is no number of days from 0 to 36500.")
+    return days
+
+
+def _json(text: str) -> Any:
+    try:
+        return json.loads(text)
+    except (ValueError, RecursionError) as exc:
+        raise argparse.ArgumentTypeError(
+            f"{text!r} is not JSON ({exc}): quote it, such as '{{\"limit\": 5}}' or '\"text\"'."
+        ) from None
+
+
+def _object(text: str) -> dict[str, Any]:
+    value = _json(text)
+    if not isinstance(value, dict):
+        raise argparse.ArgumentTypeError(
+            f"{text!r} is no JSON object: name each input, such as '{{\"limit\": 5}}'."
+        )
+    return value

@@ -1,0 +1,130 @@
+"""Children that leave marks of what they do, and workflows that are put under attack."""
+
+import json
+import os
+import signal
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import Any
+
+from celery import current_task, signals
+from rest_framework import serializers
+
+from children import Progress, child_task
+from children import tasks as shipped
+from children.host import HEADER
+from parent import RunData, Step, Workflow
+from tests.flows.tasks import Trouble, gates
+
+MARKS = "faults:marks"
+FAILURES = "faults:failures"
+
+
+class Unforeseen(Exception):
+    """What no `retry_on` names."""
+
+
+@contextmanager
+def marked() -> Iterator[Callable[[str], None]]:
+    """Marks that a body begins and ends; yields what makes more of them.
+
+    A body that is killed has no end, so that its last mark is the last that it did.
+    """
+    request: Any = current_task.request
+    header = request.headers[HEADER]
+    server = gates()
+
+    def mark(what: str) -> None:
+        server.rpush(MARKS, json.dumps([header["run"], header["step"], request.id, what]))
+
+    mark("begins")
+    try:
+        yield mark
+    finally:
+        mark("ends")
+
+
+@child_task(name="faults.hold")
+def hold(progress: Progress, gate: str, *, reports: bool = True) -> str:
+    """Stand at the gate until it opens, reporting all the while, or without a word."""
+    with marked() as mark:
+        server = gates()
+        server.rpush(f"{gate}:reached", os.getpid())
+        for turn in range(600):
+            if server.blpop([f"{gate}:open"], timeout=0.1):
+                return gate
+            mark("goes on")
+            if reports:
+                progress.update(turn)
+        raise Trouble("nobody opened the gate")
+
+
+@child_task(name="faults.fail")
+def fail(progress: Progress, failures: int, how: str) -> int:
+    """Fail in the first `failures` attempts; returns the number of the attempt that did not."""
+    with marked():
+        request: Any = current_task.request
+        number = int(gates().incr(f"faults:attempts:{request.headers[HEADER]['run']}"))
+        if number <= failures:
+            progress.update(number, message=f"attempt {number}")
+            match how:
+                case "die":
+                    os.kill(os.getpid(), signal.SIGKILL)
+                case "ask":
+                    raise progress.retry(delay=0.5, message="not yet there")
+                case "unforeseen":
+                    raise Unforeseen(f"attempt {number}")
+            raise Trouble(f"attempt {number}")
+        return number
+
+
+@child_task(name="faults.tail")
+def tail(progress: Progress) -> str:
+    """What comes after."""
+    with marked():
+        return "done"
+
+
+@signals.task_failure.connect(dispatch_uid="tests.flows.faults")
+def note_failure(sender: Any, task_id: str, **_: Any) -> None:
+    """Take note of what Sentry would be told of."""
+    if sender.name.startswith("faults."):
+        gates().rpush(FAILURES, json.dumps(task_id))
+
+
+class HoldParams(serializers.Serializer[None]):
+    gate = serializers.CharField()
+    reports = serializers.BooleanField(default=True)
+
+
+class FailParams(serializers.Serializer[None]):
+    failures = serializers.IntegerField()
+    how = serializers.CharField(default="raise")
+
+
+def nothing(run: RunData) -> dict[str, object]:
+    return {}
+
+
+after = Step(tail, inputs=nothing)
+
+held = Workflow("held", params=HoldParams, steps=[Step(hold), after])
+held_again = Workflow("held_again", params=HoldParams, steps=[Step(hold, retries=2), after])
+held_last = Workflow(
+    "held_last", params=HoldParams, steps=[Step(tail, name="head", inputs=nothing), Step(hold)]
+)
+failing = Workflow("failing", params=FailParams, steps=[Step(fail), after])
+failing_again = Workflow("failing_again", params=FailParams, steps=[Step(fail, retries=2), after])
+patient = Workflow(
+    "patient",
+    params=FailParams,
+    steps=[Step(fail, retries=2, retry_delay=0.6, backoff=3)],
+)
+picky = Workflow("picky", params=FailParams, steps=[Step(fail, retries=2, retry_on=(Trouble,))])
+unknown_task = Workflow("unknown_task", steps=[Step(tail)])
+unknown_task_at_last = Workflow("unknown_task_at_last", steps=[Step(tail, queue_timeout=2)])
+unknown_workflow = Workflow(
+    "unknown_workflow",
+    # Its first child is one that ships, and so known where this workflow is not.
+    steps=[Step(shipped.func_1, inputs=lambda _: {"limit": 2}), after],
+)

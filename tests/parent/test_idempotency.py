@@ -1,0 +1,106 @@
+"""Given the same key, the same start is one run, and another start is refused."""
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from django.contrib.auth.models import User
+from django.core.files.uploadedfile import SimpleUploadedFile
+from rest_framework import serializers
+
+from parent import Step as StepDefinition
+from parent import Workflow, registry
+from parent import start as starting
+from parent.errors import KeyReused
+from parent.idempotency import earlier_run
+from parent.models import Run
+from parent.start import start
+from tests.flows import tasks, workflows
+
+pytestmark = pytest.mark.django_db
+
+
+class FileParams(serializers.Serializer[None]):
+    file = serializers.FileField()
+
+
+@pytest.fixture
+def ada() -> User:
+    return User.objects.create_user("ada")
+
+
+@pytest.fixture
+def reads() -> Iterator[Workflow]:
+    yield Workflow("reads", params=FileParams, steps=[StepDefinition(tasks.noop)])
+    registry._workflows.pop("reads", None)
+
+
+def begin(owner: User, key: str | None = "key", **params: Any) -> Run:
+    return start(workflows.sums, params or {"a": 1}, owner=owner, idempotency_key=key)
+
+
+def file(content: bytes = b"a,b", name: str = "t.csv") -> dict[str, SimpleUploadedFile]:
+    return {"file": SimpleUploadedFile(name, content)}
+
+
+def test_the_same_key_and_parameters_are_one_run(ada: User) -> None:
+    assert begin(ada) == begin(ada)
+    assert Run.objects.count() == 1
+
+
+def test_it_is_the_values_that_count_and_not_how_they_were_written(ada: User) -> None:
+    assert begin(ada, a=1) == begin(ada, a="1")
+
+
+def test_without_a_key_every_start_is_a_run(ada: User) -> None:
+    assert begin(ada, None) != begin(ada, None)
+
+
+def test_a_key_cannot_be_used_for_another_start(ada: User) -> None:
+    begin(ada, a=1)
+
+    with pytest.raises(KeyReused, match="take a new one"):
+        begin(ada, a=2)
+    with pytest.raises(KeyReused):
+        start(workflows.noops, {}, owner=ada, idempotency_key="key")
+    assert Run.objects.count() == 1
+
+
+def test_a_key_is_its_owners_alone(ada: User) -> None:
+    assert begin(ada) != begin(User.objects.create_user("bob"))
+
+
+@pytest.mark.parametrize(
+    ("again", "same"),
+    [(file(), True), (file(b"c,d"), False), (file(name="other.csv"), False)],
+    ids=["the same", "other content", "other name"],
+)
+def test_files_are_compared_by_name_and_content(
+    ada: User, reads: Workflow, again: dict[str, Any], same: bool
+) -> None:
+    run = start(reads, file(), owner=ada, idempotency_key="key")
+
+    if same:
+        assert start(reads, again, owner=ada, idempotency_key="key") == run
+    else:
+        with pytest.raises(KeyReused):
+            start(reads, again, owner=ada, idempotency_key="key")
+
+
+def test_of_two_at_the_same_time_the_second_is_given_the_firsts_run(
+    ada: User, reads: Workflow, media: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Neither found an earlier run when it looked; the constraint decides."""
+    first = start(reads, file(), owner=ada, idempotency_key="key")
+    answers, look = iter([None]), earlier_run
+
+    def look_too_early(*args: Any) -> Run | None:
+        return next(answers, look(*args))
+
+    monkeypatch.setattr(starting, "earlier_run", look_too_early)
+
+    assert start(reads, file(), owner=ada, idempotency_key="key") == first
+
+    assert Run.objects.count() == 1
+    assert len([path for path in media.rglob("*") if path.is_file()]) == 1

@@ -1,0 +1,92 @@
+"""Given runs that ended long ago, they go with all that is theirs, and no others do."""
+
+from datetime import timedelta
+from typing import Any
+
+import pytest
+from django.db.models.functions import Now
+from django_celery_results.models import TaskResult
+
+from children.meta import Meta
+from parent.advance import end_attempt, end_run
+from parent.attempts import Again
+from parent.models import Attempt, Executor, Run, Step
+from parent.prune import prune
+from parent.start import start
+from parent.tick import Ticker
+from tests.flows import workflows
+
+pytestmark = pytest.mark.django_db
+MONTH = timedelta(days=30)
+
+
+def ended(days_ago: float) -> Run:
+    run = start(workflows.noops, {})
+    end_run(run.pk, "enough")
+    Run.objects.filter(pk=run.pk).update(finished_at=Now() - timedelta(days=days_ago))
+    return run
+
+
+def left() -> set[Any]:
+    return set(Run.objects.values_list("pk", flat=True))
+
+
+def test_the_old_go_and_the_young_stay() -> None:
+    ended(31)
+    young = ended(29)
+
+    assert prune(MONTH, at_most=10) == 1
+
+    assert left() == {young.pk}
+    assert list(TaskResult.objects.values_list("task_id", flat=True)) == [str(young.pk)]
+
+
+def test_one_that_has_not_ended_stays_however_old() -> None:
+    run = start(workflows.noops, {})
+    Run.objects.update(created_at=Now() - timedelta(days=400))
+
+    assert prune(MONTH, at_most=10) == 0
+    assert left() == {run.pk}
+
+
+def test_the_oldest_go_first_and_no_more_than_asked_for() -> None:
+    runs = [ended(days) for days in (40, 60, 50)]
+
+    assert prune(MONTH, at_most=2) == 2
+
+    assert left() == {runs[0].pk}
+
+
+def test_its_earlier_attempts_go_with_it() -> None:
+    run = start(workflows.noops, {})
+    Step.objects.update(retries=1)
+    old = str(Step.objects.get(index=0).task_id)
+    end_attempt(old, Meta().failed("bad"), again=Again())
+    end_run(run.pk, "enough")
+    TaskResult.objects.create(task_id=old, status="FAILURE")  # of a process that woke up late
+    Run.objects.update(finished_at=Now() - timedelta(days=31))
+
+    prune(MONTH, at_most=10)
+
+    assert not Attempt.objects.exists()
+    assert not TaskResult.objects.exists()
+
+
+def test_a_tick_prunes_by_itself(settings: Any) -> None:
+    settings.WORKFLOW_RETENTION = 3600
+    ended(1)
+    ticker = Ticker(Executor.objects.create(host="here", pid=1).pk)
+    while not ticker.tick():
+        pass
+
+    assert left() == set()
+
+
+def test_without_a_retention_nothing_is_pruned(settings: Any) -> None:
+    settings.WORKFLOW_RETENTION = 0
+    run = ended(10_000)
+    ticker = Ticker(Executor.objects.create(host="here", pid=1).pk)
+    while not ticker.tick():
+        pass
+
+    assert left() == {run.pk}
