@@ -4,10 +4,9 @@ from typing import Any, cast
 from uuid import UUID
 
 from django.contrib.auth.models import User
-from django.db.models import QuerySet
 from django.urls import reverse
 from django.utils import timezone
-from rest_framework import serializers, status
+from rest_framework import status
 from rest_framework.pagination import CursorPagination
 from rest_framework.permissions import AllowAny
 from rest_framework.request import Request
@@ -17,13 +16,24 @@ from rest_framework.views import APIView
 from monitor.access import find, find_run, visible_runs, with_steps
 from monitor.forms import params_of
 from monitor.params_schema import params_schema
+from monitor.requests import RetryRequest, RunQuery, idempotency_key
 from monitor.status import child_status_of, status_of
 from parent import registry
-from parent.models import Run, RunState
+from parent.cancel import cancel
+from parent.models import Run
 from parent.remove import remove
+from parent.retry import retry
 from parent.start import start
 
-__all__ = ["HealthView", "TaskListView", "TaskView", "WorkflowListView", "WorkflowView"]
+__all__ = [
+    "HealthView",
+    "TaskCancelView",
+    "TaskListView",
+    "TaskRetryView",
+    "TaskView",
+    "WorkflowListView",
+    "WorkflowView",
+]
 
 PAGE_SIZE = 50
 
@@ -64,37 +74,13 @@ class WorkflowView(APIView):
     def post(self, request: Request, name: str) -> Response:
         workflow = registry.get(name)
         params = params_of(workflow, request.data)
-        run = start(workflow, params, owner=cast(User, request.user))
+        owner, key = cast(User, request.user), idempotency_key(request)
+        run = start(workflow, params, owner=owner, idempotency_key=key)
         return Response(
             _status(request, run.pk),
             status=status.HTTP_202_ACCEPTED,
             headers={"Location": reverse("task-detail", args=[run.pk])},
         )
-
-
-class RunQuery(serializers.Serializer[Run]):
-    """What narrows the list of runs."""
-
-    state = serializers.ChoiceField(choices=RunState.choices, required=False)
-    workflow = serializers.CharField(required=False)
-    ids = serializers.CharField(required=False)
-
-    def validate_ids(self, text: str) -> list[UUID]:
-        """The ids between the commas."""
-        parts = text.split(",")
-        if len(parts) > PAGE_SIZE:
-            raise serializers.ValidationError(f"Ask for at most {PAGE_SIZE} ids at once.")
-        try:
-            return [UUID(part.strip()) for part in parts]
-        except ValueError:
-            raise serializers.ValidationError("Give run ids (UUIDs) with commas between.") from None
-
-    def narrow(self, runs: QuerySet[Run]) -> QuerySet[Run]:
-        """Those of `runs` that were asked for."""
-        wanted: dict[str, Any] = dict(self.validated_data)
-        if "ids" in wanted:
-            wanted["pk__in"] = wanted.pop("ids")
-        return runs.filter(**wanted)
 
 
 class NewestFirst(CursorPagination):
@@ -128,6 +114,26 @@ class TaskView(APIView):
     def delete(self, request: Request, task_id: UUID) -> Response:
         remove(find_run(request.user, task_id))
         return Response(status=status.HTTP_204_NO_CONTENT)
+
+
+class TaskCancelView(APIView):
+    """POST cancels a run."""
+
+    def post(self, request: Request, task_id: UUID) -> Response:
+        run = find_run(request.user, task_id)
+        cancel(run.pk, who=request.user.get_username())
+        return Response(_status(request, run.pk), status=status.HTTP_202_ACCEPTED)
+
+
+class TaskRetryView(APIView):
+    """POST tries a failed or cancelled run again."""
+
+    def post(self, request: Request, task_id: UUID) -> Response:
+        run = find_run(request.user, task_id)
+        wishes = RetryRequest(data=request.data)
+        wishes.is_valid(raise_exception=True)
+        retry(run.pk, who=request.user.get_username(), **wishes.validated_data)
+        return Response(_status(request, run.pk), status=status.HTTP_202_ACCEPTED)
 
 
 def _status(request: Request, task_id: UUID) -> dict[str, Any]:

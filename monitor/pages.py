@@ -4,6 +4,7 @@ from http import HTTPStatus
 from typing import Any, cast
 from uuid import UUID
 
+from django.contrib import messages
 from django.contrib.auth.mixins import LoginRequiredMixin
 from django.contrib.auth.models import User
 from django.contrib.auth.views import LoginView
@@ -15,20 +16,25 @@ from django.utils.safestring import SafeString
 from django.views.generic import TemplateView, View
 from sesame.views import LoginView as SesameLoginView
 
-from monitor.access import find, visible_runs
+from monitor.access import find, find_run, visible_runs
 from monitor.forms import blank_form, filled_form, params_of, posted
+from monitor.history import history_of
 from monitor.status import status_of
 from parent import registry
+from parent.cancel import cancel
 from parent.definitions import Workflow
-from parent.errors import InvalidParams, UnknownWorkflow
+from parent.errors import CannotRetry, InvalidParams, RunEnded, UnknownRun, UnknownWorkflow
 from parent.models import Run, RunState
+from parent.retry import retry
 from parent.start import start
 
 __all__ = [
     "LinkLoginPage",
     "LoginPage",
+    "RunCancel",
     "RunPage",
     "RunResult",
+    "RunRetry",
     "StartPage",
     "WorkflowPage",
 ]
@@ -114,8 +120,33 @@ class RunPage(LoginRequiredMixin, View):
                 "status": status_of(run, run.steps.all(), now=now),
                 "now": now,
                 "result": result_html(run),
+                "history": history_of(run),
             },
         )
+
+
+class RunCancel(LoginRequiredMixin, View):
+    """The button that cancels a run."""
+
+    def post(self, request: HttpRequest, run_id: UUID) -> HttpResponse:
+        run = find_run(request.user, run_id)
+        try:
+            cancel(run.pk, who=request.user.get_username())
+        except (RunEnded, UnknownRun) as refused:
+            messages.warning(request, str(refused))
+        return redirect("run", run.pk)
+
+
+class RunRetry(LoginRequiredMixin, View):
+    """The button that tries a failed or cancelled run again."""
+
+    def post(self, request: HttpRequest, run_id: UUID) -> HttpResponse:
+        run = find_run(request.user, run_id)
+        try:
+            retry(run.pk, who=request.user.get_username())
+        except (CannotRetry, UnknownRun) as refused:
+            messages.warning(request, str(refused))
+        return redirect("run", run.pk)
 
 
 class RunResult(LoginRequiredMixin, View):

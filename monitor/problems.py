@@ -1,9 +1,11 @@
 """Errors as RFC 9457 problem documents, and as pages for those who asked for one."""
 
+import sys
 from collections.abc import Callable, Mapping
 from http import HTTPStatus
 from typing import Any
 
+from django.db import InterfaceError, OperationalError
 from django.http import HttpRequest, HttpResponse, JsonResponse
 from django.views import defaults
 from rest_framework.exceptions import APIException, NotFound, ValidationError
@@ -11,17 +13,39 @@ from rest_framework.response import Response
 from rest_framework.settings import api_settings
 from rest_framework.views import exception_handler as drf_exception_handler
 
-from parent.errors import InvalidParams, RunActive, UnknownWorkflow
+from parent.errors import (
+    CannotRetry,
+    InvalidParams,
+    InvalidRetry,
+    KeyReused,
+    RunActive,
+    RunEnded,
+    UnknownRun,
+    UnknownWorkflow,
+)
+from parent.outage import OUTAGE
 
 __all__ = ["bad_request", "exception_handler", "forbidden", "not_found", "server_error"]
 
 PROBLEM_JSON = "application/problem+json"
+RETRY_AFTER = 5
+"""Seconds after which a client may ask again while the database is away."""
 
 
 class Conflict(APIException):
     """What was asked for does not go with the state that the run is in."""
 
     status_code = HTTPStatus.CONFLICT
+
+
+class DatabaseAway(APIException):
+    """The database does not answer."""
+
+    status_code = HTTPStatus.SERVICE_UNAVAILABLE
+    default_detail = (
+        f"The database does not answer. Runs are not lost; ask again in {RETRY_AFTER} s."
+    )
+    wait = RETRY_AFTER  # DRF's name for the header Retry-After
 
 
 def exception_handler(exc: Exception, context: dict[str, Any]) -> Response | None:
@@ -40,8 +64,14 @@ def _as_api_exception(exc: Exception) -> Exception:
     match exc:
         case InvalidParams():
             return ValidationError(exc.errors)
-        case UnknownWorkflow():
+        case InvalidRetry():
+            return ValidationError({api_settings.NON_FIELD_ERRORS_KEY: [str(exc)]})
+        case UnknownWorkflow() | UnknownRun():
             return NotFound(str(exc))
+        case RunEnded() | CannotRetry() | KeyReused():
+            return Conflict(str(exc))
+        case OperationalError() | InterfaceError():
+            return DatabaseAway()
         case RunActive():
             return Conflict(str(exc) or "The run has not ended yet: wait for its end.")
     return exc
@@ -127,10 +157,25 @@ def not_found(request: HttpRequest, exception: Exception) -> HttpResponse:
 
 
 def server_error(request: HttpRequest) -> HttpResponse:
-    """Django's handler500."""
+    """Django's handler500, called while the exception is handled."""
+    # Not in a middleware: none would see what another one raised.
+    if isinstance(sys.exception(), OUTAGE):
+        return _unavailable(request)
     return _answer(
         request,
         HTTPStatus.INTERNAL_SERVER_ERROR,
         "The server failed; its log says why.",
         lambda: defaults.server_error(request),
     )
+
+
+def _unavailable(request: HttpRequest) -> HttpResponse:
+    response = _answer(
+        request,
+        HTTPStatus.SERVICE_UNAVAILABLE,
+        DatabaseAway.default_detail,
+        lambda: defaults.server_error(request, "503.html"),
+    )
+    response.status_code = HTTPStatus.SERVICE_UNAVAILABLE
+    response["Retry-After"] = str(RETRY_AFTER)
+    return response

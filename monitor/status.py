@@ -11,7 +11,7 @@ from parent.conf import setting
 from parent.eta import eta_seconds
 from parent.models import Run, Step, StepState
 
-__all__ = ["child_status_of", "status_of"]
+__all__ = ["CANCELLING", "child_status_of", "status_of"]
 
 LONGEST_POLL_MS = 2_000
 
@@ -27,13 +27,18 @@ STEP_STATES = {
 STEP_MESSAGES = {StepState.SKIPPED: "skipped", StepState.CANCELLED: "cancelled"}
 
 
+CANCELLING = "cancelling"
+
+
 def status_of(run: Run, steps: Collection[Step], *, now: datetime) -> dict[str, Any]:
     """The status of a run, in the shape of the HTTP contract.
 
-    `eta_seconds` is None while it cannot be told and when the run has ended. `poll_after_ms`
+    `eta_seconds` is None while it cannot be told, and when the run has ended or is being
+    cancelled; the message is `cancelling` then. `poll_after_ms`
     is None when the run has ended: nothing will change, so there is no need to ask again.
     `run_id` is the run's id, here the same as `task_id`. Times are datetimes.
     """
+    ending = run.ended or run.cancel_requested_at is not None
     return {
         "task_id": str(run.pk),
         "run_id": str(run.pk),
@@ -41,7 +46,7 @@ def status_of(run: Run, steps: Collection[Step], *, now: datetime) -> dict[str, 
         "state": str(run.state),
         **_meta(run),
         "result": run.result if run.status == Status.OK else None,
-        "eta_seconds": None if run.ended else eta_seconds(run.completion, run.started_at, now),
+        "eta_seconds": None if ending else eta_seconds(run.completion, run.started_at, now),
         "steps": [step_row(step) for step in steps],
         "created_at": run.created_at,
         "started_at": run.started_at,
@@ -115,7 +120,10 @@ def poll_after_ms(changed_at: datetime, now: datetime) -> int:
 
 def _meta(row: Run | Step) -> dict[str, Any]:
     message = row.message
-    if isinstance(row, Step) and not message:
+    if isinstance(row, Run):
+        # Its running children end at their next report.
+        message = message if row.ended or row.cancel_requested_at is None else CANCELLING
+    elif not message:
         message = STEP_MESSAGES.get(StepState(row.state), "")
     return {
         "iteration": row.iteration,

@@ -10,7 +10,12 @@ from collections.abc import Sequence
 
 from tests.services import postgres_server, postgres_tools
 
-ON_POSTGRES = ["tests/parent", "tests/monitor/test_api.py", "tests/system"]
+ON_POSTGRES = [
+    "tests/parent",
+    *("tests/monitor/test_api.py", "tests/monitor/test_cancel.py"),
+    *("tests/monitor/test_idempotency.py", "tests/monitor/test_retry.py"),
+    "tests/system",
+]
 
 
 def main(args: Sequence[str]) -> int:

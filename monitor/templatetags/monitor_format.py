@@ -6,6 +6,7 @@ from typing import Any
 
 from django import template
 
+from monitor.status import CANCELLING
 from parent.models import Run
 
 __all__ = ["duration", "elapsed", "percent", "pretty", "run_word", "word"]
@@ -31,13 +32,14 @@ def word(status: dict[str, Any]) -> str:
             return "failed"
         case "REVOKED":
             return "cancelled" if status["status"] == "ERROR" else "skipped"
-    return "running"
+    return CANCELLING if status["message"] == CANCELLING else "running"
 
 
 @register.filter
 def run_word(run: Run) -> str:
     """A run's row in one plain word."""
-    return word({"state": run.state, "status": run.status, "task_id": run.pk})
+    message = CANCELLING if run.cancel_requested_at is not None else ""
+    return word({"state": run.state, "status": run.status, "task_id": run.pk, "message": message})
 
 
 @register.filter

@@ -153,6 +153,48 @@ def test_an_error_is_said_plainly(watched: tuple[Page, Run]) -> None:
     expect(overall_bar(tab)).to_have_js_property("value", 20)
 
 
+def test_cancel_and_retry_are_one_click_each(watched: tuple[Page, Run]) -> None:
+    tab, run = watched
+    write(run, params={"limit": 3})
+    word = tab.locator("[data-overall] [data-word]")
+    cancel, retry = (tab.get_by_role("button", name=name) for name in ("Cancel", "Retry"))
+    expect(retry).to_be_hidden()
+
+    cancel.click()
+    expect(word).to_have_text("cancelling")
+    expect(cancel).to_be_hidden()
+
+    run.steps.filter(name="func_1").update(state="CANCELLED", error="func_1 was cancelled")
+    write(run, state="REVOKED", error="func_1 was cancelled")
+    expect(word).to_have_text("cancelled")
+    expect(tab.get_by_text("The run has ended: cancelled.")).to_be_visible()
+
+    retry.click()
+    expect(cancel).to_be_visible()
+    expect(tab.get_by_text("func_1, attempt 1")).to_be_visible()
+    expect(tab.get_by_text("retry by ann")).to_be_visible()
+    assert Step.objects.get(run=run, name="func_1").attempt == 2
+
+
+def test_somebody_else_cancels_while_the_page_is_open(watched: tuple[Page, Run]) -> None:
+    tab, run = watched
+
+    write(run, cancel_requested_at=timezone.now())
+
+    expect(tab.locator("[data-overall] [data-word]")).to_have_text("cancelling")
+    expect(tab.get_by_role("button", name="Cancel")).to_be_hidden()
+
+
+def test_a_run_that_ends_well_leaves_no_button(watched: tuple[Page, Run]) -> None:
+    tab, run = watched
+
+    write(run, state="SUCCESS", completion=100.0, result={"total": 7})
+
+    expect(tab.get_by_text('"total": 7')).to_be_visible()
+    expect(tab.get_by_role("button", name="Cancel")).to_be_hidden()
+    expect(tab.get_by_role("button", name="Retry")).to_be_hidden()
+
+
 def test_polling_survives_a_server_that_is_away(watched: tuple[Page, Run]) -> None:
     tab, run = watched
     tab.route("**/tasks/**", lambda route: route.abort())

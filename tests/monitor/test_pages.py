@@ -230,7 +230,7 @@ def test_a_run_in_progress_has_no_result(signed_in: Client, owner: User, make_ru
     assert signed_in.get(f"/runs/{make_run(owner).pk}/result/").status_code == 404
 
 
-@pytest.mark.parametrize("name", ["400.html", "403.html", "404.html", "500.html"])
+@pytest.mark.parametrize("name", ["400.html", "403.html", "404.html", "500.html", "503.html"])
 def test_an_error_page_renders_without_a_request(name: str) -> None:
     assert "All workflows" in get_template(name).render()
 
@@ -252,18 +252,21 @@ def test_a_bar_is_full_only_at_the_end(status: str, completion: float, shown: in
 
 
 @pytest.mark.parametrize(
-    ("state", "status", "task_id", "shown"),
+    ("state", "status", "task_id", "message", "shown"),
     [
-        ("PENDING", "PENDING", None, "waiting"),
-        ("PENDING", "PENDING", "x", "queued"),
-        ("STARTED", "PROGRESS", "x", "running"),
-        ("SUCCESS", "OK", "x", "done"),
-        ("FAILURE", "ERROR", "x", "failed"),
-        ("REVOKED", "PENDING", None, "skipped"),
-        ("REVOKED", "ERROR", "x", "cancelled"),
+        ("PENDING", "PENDING", None, "", "waiting"),
+        ("PENDING", "PENDING", "x", "", "queued"),
+        ("STARTED", "PROGRESS", "x", "", "running"),
+        ("PROGRESS", "PROGRESS", "x", "func_1: 1 of 2", "running"),
+        ("PROGRESS", "PROGRESS", "x", "cancelling", "cancelling"),
+        ("SUCCESS", "OK", "x", "", "done"),
+        ("FAILURE", "ERROR", "x", "", "failed"),
+        ("REVOKED", "PENDING", None, "", "skipped"),
+        ("REVOKED", "ERROR", "x", "cancelling", "cancelled"),
     ],
 )
 def test_a_status_is_one_plain_word(
-    state: str, status: str, task_id: str | None, shown: str
+    state: str, status: str, task_id: str | None, message: str, shown: str
 ) -> None:
-    assert word({"state": state, "status": status, "task_id": task_id}) == shown
+    told = {"state": state, "status": status, "task_id": task_id, "message": message}
+    assert word(told) == shown

@@ -9,6 +9,8 @@ const REFUSED = {
   410: "This run was deleted.",
 };
 
+const CANCELLING = "cancelling";
+
 const page = document.querySelector("[data-run]");
 const overall = page.querySelector("[data-overall]");
 const connection = overall.querySelector("[data-connection]");
@@ -27,8 +29,11 @@ function show(status, now) {
     const row = page.querySelector(`[data-step="${CSS.escape(step.name)}"]`);
     if (row) fill(row, step, now);
   }
+  const ended = status.poll_after_ms === null;
+  overall.querySelector("[data-cancel]").hidden = ended || status.message === CANCELLING;
+  overall.querySelector("[data-retry]").hidden = !ended || status.state === "SUCCESS";
   document.title = `${percent(status)} % ${status.workflow}`;
-  if (status.poll_after_ms === null) end(status);
+  if (ended) end(status);
 }
 
 /** Write one status into its place on the page; `place` is the overall panel or a step's row. */
@@ -75,7 +80,7 @@ function word(status) {
     case "SUCCESS": return "done";
     case "FAILURE": return "failed";
     case "REVOKED": return status.status === "ERROR" ? "cancelled" : "skipped";
-    default: return "running";
+    default: return status.message === CANCELLING ? CANCELLING : "running";
   }
 }
 

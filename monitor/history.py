@@ -1,0 +1,63 @@
+"""What was done to a run, and what was tried before: its history for people."""
+
+import json
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+
+from parent.models import Attempt, Event, Run
+
+__all__ = ["Entry", "entries", "history_of"]
+
+LONGEST_VALUE = 200  # characters
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Entry:
+    """One line of the history. `who` is empty where nobody in particular did it."""
+
+    at: datetime
+    what: str
+    who: str = ""
+    detail: str = ""
+
+
+def history_of(run: Run) -> list[Entry]:
+    """Everything that happened to a run before its present attempts, the oldest first."""
+    attempts = Attempt.objects.filter(step__run=run).select_related("step").defer("traceback")
+    return entries(run.events.all(), attempts)
+
+
+def entries(events: Iterable[Event], attempts: Iterable[Attempt]) -> list[Entry]:
+    """The lines of events and of earlier attempts, by time."""
+    told = [*map(_of_event, events), *_of_attempts(attempts)]
+    return sorted(told, key=lambda entry: entry.at)
+
+
+def _of_event(event: Event) -> Entry:
+    return Entry(
+        at=event.at, who=event.who, what=event.what, detail=", ".join(_parts(event.detail))
+    )
+
+
+def _parts(detail: dict[str, Any]) -> Iterator[str]:
+    if detail.get("from"):
+        verb = "skipping" if detail.get("skip") else "from"
+        yield f"{verb} {', '.join(detail['from'])}"
+    for given in ("result", "inputs"):
+        if given in detail:
+            yield f"{given} {_short(detail[given])}"
+
+
+def _short(value: object) -> str:
+    text = json.dumps(value, ensure_ascii=False)
+    return text if len(text) <= LONGEST_VALUE else f"{text[: LONGEST_VALUE - 1]}…"
+
+
+def _of_attempts(attempts: Iterable[Attempt]) -> Iterator[Entry]:
+    for attempt in attempts:
+        at = attempt.finished_at or attempt.started_at or attempt.queued_at
+        if at is not None:
+            what = f"{attempt.step.name}, attempt {attempt.number}"
+            yield Entry(at=at, what=what, detail=attempt.error or "ended")

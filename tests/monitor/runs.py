@@ -1,0 +1,57 @@
+"""Real runs for the tests of the surface, moved on as a worker would."""
+
+from typing import Any
+from uuid import UUID
+
+from celery import current_app
+
+from children.errors import AttemptLost
+from children.meta import Meta
+from parent.engine import RunningAttempt
+from parent.models import Run, Step
+from parent.publish import attempt_header
+
+__all__ = ["claimed", "fail", "finish", "report", "result_of", "states", "step"]
+
+
+def step(run: Run, name: str) -> Step:
+    """The row of a run's step, as it is now."""
+    return Step.objects.get(run=run, name=name)
+
+
+def states(run: Run) -> list[str]:
+    """Where the run's steps are."""
+    return list(run.steps.order_by("index").values_list("state", flat=True))
+
+
+def claimed(run: Run, name: str) -> RunningAttempt:
+    """The step's attempt, running."""
+    row = step(run, name)
+    attempt = RunningAttempt(str(row.task_id), row.task, attempt_header(row))
+    assert attempt.claim()
+    return attempt
+
+
+def finish(run: Run, name: str, result: Any = None) -> None:
+    """Run the step to a good end."""
+    claimed(run, name).finish(Meta().ok(result))
+
+
+def fail(run: Run, name: str, error: str = "it is broken") -> None:
+    """Run the step to a bad end."""
+    claimed(run, name).finish(Meta().failed(error))
+
+
+def report(attempt: RunningAttempt) -> bool:
+    """Report as a child's body does; False where it has to end, and has ended."""
+    try:
+        attempt.report(Meta.at(1, 2))
+    except AttemptLost:
+        attempt.abandon()
+        return False
+    return True
+
+
+def result_of(run_id: UUID) -> Any:
+    """What any Celery client reads of the run."""
+    return current_app.AsyncResult(str(run_id))
