@@ -1,0 +1,176 @@
+"""Given a broker that fails, runs wait for it, and go on when it is back; nothing runs twice."""
+
+import json
+import tempfile
+import time
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+
+import pytest
+from django.db.models.functions import Now
+
+from parent.models import Run, RunState, Step, StepState
+from quickstart import redis as redis_programs
+from tests.conftest import use_broker
+from tests.faults.conftest import Gate, StartWorker
+from tests.faults.invariants import assert_sound, bodies
+from tests.faults.servers import OwnBroker
+from tests.flows import faults, outages
+from tests.flows.tasks import gates
+from tests.waiting import until
+
+pytestmark = pytest.mark.timeout(60)
+
+ANSWERS_WITHIN = 8.0  # seconds, for a start while the broker is away
+
+
+@pytest.fixture
+def own_broker() -> Iterator[OwnBroker]:
+    """A Redis server of the test's own."""
+    with tempfile.TemporaryDirectory(prefix="redis-") as folder:
+        server = OwnBroker(redis_programs.find(), Path(folder))
+        yield server
+        server.client.close()
+        server.kill()
+
+
+@pytest.fixture
+def broker(
+    broker_url: str, own_broker: OwnBroker, monkeypatch: pytest.MonkeyPatch
+) -> Iterator[str]:
+    """That server for the messages, and the session's for the gates, which must stay."""
+    monkeypatch.setenv("GATES_URL", broker_url)
+    gates().flushall()
+    use_broker(own_broker.url)
+    yield own_broker.url
+    use_broker(broker_url)
+
+
+def miss_messages() -> None:
+    """Let the next tick look for the messages of all that is queued, instead of in 5 to 30 s."""
+    Step.objects.filter(state=StepState.QUEUED).update(due_at=Now())
+
+
+def ended(runs: Sequence[Run]) -> list[Run]:
+    """These runs, once they have ended."""
+
+    def all_ended() -> list[Run] | None:
+        miss_messages()
+        now = list(Run.objects.filter(pk__in=[run.pk for run in runs]))
+        return now if all(run.ended for run in now) else None
+
+    return until("the end of all runs", all_ended, timeout=40)
+
+
+def assert_each_ran_once(runs: Sequence[Run]) -> None:
+    """All of these runs succeeded, and every step of theirs had one body."""
+    assert {run.state for run in runs} == {RunState.SUCCESS}
+    assert_sound(*runs)
+    steps = Step.objects.filter(run__in=runs)
+    assert {(step.attempt, step.retried) for step in steps} == {(1, 0)}
+    began = [attempt for of_step in bodies().values() for attempt in of_step]
+    assert sorted(began) == sorted(str(step.task_id) for step in steps)
+
+
+def test_a_start_answers_while_the_broker_is_down(
+    transactional_db: None, broker: str, own_broker: OwnBroker, start_worker: StartWorker
+) -> None:
+    outages.walk.start()  # so that there is a connection to lose
+    own_broker.kill()
+    begun = time.monotonic()
+
+    run = outages.walk.start()
+
+    assert time.monotonic() - begun < ANSWERS_WITHIN
+    assert Step.objects.get(run=run, name="one").state == StepState.QUEUED
+    own_broker.start()
+    start_worker()
+    assert_each_ran_once(ended(list(Run.objects.all())))
+
+
+def test_a_start_answers_while_the_broker_does_not(
+    transactional_db: None, broker: str, own_broker: OwnBroker, start_worker: StartWorker
+) -> None:
+    outages.walk.start()
+    own_broker.freeze()
+    begun = time.monotonic()
+
+    run = outages.walk.start()
+
+    assert time.monotonic() - begun < ANSWERS_WITHIN
+    assert Step.objects.get(run=run, name="one").state == StepState.QUEUED
+    own_broker.thaw()
+    start_worker()
+    assert_each_ran_once(ended(list(Run.objects.all())))
+
+
+@pytest.mark.parametrize("pool", ["threads", "prefork"])
+def test_killed_and_restarted_empty(
+    start_worker: StartWorker, gate: Gate, own_broker: OwnBroker, pool: str
+) -> None:
+    start_worker(pool)
+    runs = [faults.held.start(gate=gate.name)]
+    gate.reached()
+    runs += [outages.walk.start() for _ in range(5)]  # their messages are lost
+
+    own_broker.kill()
+    gate.open()
+    until("the finish of the child", lambda: Step.objects.filter(run=runs[0], state="OK"))
+    own_broker.start()
+
+    assert_each_ran_once(ended(runs))
+
+
+def test_emptied(start_worker: StartWorker, gate: Gate, own_broker: OwnBroker) -> None:
+    start_worker()
+    runs = [faults.held.start(gate=gate.name)]
+    gate.reached()
+    runs += [outages.walk.start() for _ in range(5)]
+
+    own_broker.empty()
+    gate.open()
+
+    assert_each_ran_once(ended(runs))
+
+
+def test_connections_cut_again_and_again(start_worker: StartWorker, own_broker: OwnBroker) -> None:
+    for _ in range(2):
+        start_worker(slots=2)
+    runs = []
+    for _ in range(5):
+        runs += [outages.walk.start() for _ in range(4)]
+        own_broker.cut()
+        until("a beginning", bodies)
+
+    assert_each_ran_once(ended(runs))
+
+
+def test_silent_for_a_while(start_worker: StartWorker, gate: Gate, own_broker: OwnBroker) -> None:
+    """Longer than a lease: what runs does not need a broker."""
+    worker = start_worker()
+    runs = [faults.held.start(gate=gate.name), outages.walk.start()]
+    gate.reached()
+    miss_messages()
+
+    own_broker.freeze()
+    worker.wait_for("nothing is published again until it answers")
+    gate.open()
+    until("the finish of the child", lambda: Step.objects.filter(run=runs[0], state="OK"))
+    own_broker.thaw()
+
+    assert_each_ran_once(ended(runs))
+
+
+def test_a_visibility_timeout_that_is_shorter_than_a_child(
+    start_worker: StartWorker, gate: Gate, broker: str
+) -> None:
+    soon = {"visibility_timeout": 1, "unacked_restore_interval": 1, "unacked_restore_throttle": 1}
+    start_worker(TRANSPORT_OPTIONS=json.dumps(soon))
+    run = outages.held_late.start(gate=gate.name)
+    gate.reached()
+
+    other = start_worker(TRANSPORT_OPTIONS=json.dumps(soon))
+    other.wait_for("dropped: a second delivery")
+    gate.open()
+
+    assert_each_ran_once(ended([run]))
