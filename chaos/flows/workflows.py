@@ -1,0 +1,39 @@
+"""The workflow of the storm: five steps, two of them side by side."""
+
+from rest_framework import serializers
+
+from chaos.flows.tasks import Work
+from parent import RunData, Step, Workflow
+
+__all__ = ["RETRIES", "storm"]
+
+RETRIES = 100  # more than a storm has faults
+
+
+class StormParams(serializers.Serializer[None]):
+    """Which run it is."""
+
+    number = serializers.IntegerField()
+
+
+def _step(name: str, *after: str) -> Step:
+    def inputs(run: RunData) -> dict[str, object]:
+        return {
+            "number": run.params["number"],
+            "given": {name: run.results[name] for name in after},
+        }
+
+    return Step(Work, name=name, after=after, inputs=inputs, poll_interval=0.05, retries=RETRIES)
+
+
+storm = Workflow(
+    "storm",
+    params=StormParams,
+    steps=[
+        _step("first"),
+        _step("left", "first"),
+        _step("right", "first"),
+        _step("join", "left", "right"),
+        _step("last", "join"),
+    ],
+)

@@ -1,0 +1,34 @@
+"""The table at the end."""
+
+from chaos.storm import Report
+
+__all__ = ["told"]
+
+SHOWN = 20
+"""So many cases of each kind are told one by one."""
+
+
+def told(report: Report) -> str:
+    """The report as text: a line each."""
+    states = ", ".join(f"{state} {count}" for state, count in sorted(report.runs.items()))
+    rows = {
+        "runs": f"{report.runs.total()} ({states})",
+        "steps": report.steps,
+        "attempts": f"{report.attempts} ({report.perished} ended by a fault)",
+        "faults": report.faults.total(),
+        **{f"  {kind}": count for kind, count in report.faults.most_common()},
+        "slowest recovery": report.recovery,
+        "calm after": f"{report.calm:.1f} s",
+        "workers killed at the end": ", ".join(report.late_workers) or 0,
+        "lost": len(report.lost),
+        "doubled": len(report.doubled),
+        "out of order": len(report.out_of_order),
+        "left over": len(report.left_over),
+    }
+    lines = [f"{name}: {value}" for name, value in rows.items()]
+    for name in ("lost", "doubled", "out_of_order", "left_over"):
+        cases = getattr(report, name)
+        lines += [f"! {name.replace('_', ' ')}: {case}" for case in cases[:SHOWN]]
+        if len(cases) > SHOWN:
+            lines.append(f"! and {len(cases) - SHOWN} more")
+    return "\n".join(lines)

@@ -1,0 +1,15 @@
+"""The project's settings with the storm's own workflow, and times short enough to be outlasted."""
+
+import os
+
+os.environ.setdefault("SECRET_KEY", "only-for-the-storm")
+
+from mainproj.settings import *  # noqa: F403
+from mainproj.settings import INSTALLED_APPS
+
+INSTALLED_APPS = [*INSTALLED_APPS, "chaos.flows"]
+WORKFLOW_POLL_INTERVAL = 0.25
+WORKFLOW_HEARTBEAT = 1.0
+WORKFLOW_LEASE = 6.0
+WORKFLOW_CANCEL_GRACE = 3.0
+WORKFLOW_SHUTDOWN_GRACE = 2.0

@@ -1,0 +1,135 @@
+"""The people of the storm: they start runs, and cancel some, and try those again."""
+
+import threading
+import time
+from collections.abc import Callable, Iterable, Sequence
+from contextlib import suppress
+from functools import partial
+from queue import Empty, SimpleQueue
+from uuid import UUID
+
+from django.db import connections
+from django.db.models import F
+
+from chaos.flows.workflows import storm
+from chaos.schedule import Fault, Kind
+from parent.cancel import cancel
+from parent.errors import CannotRetry, RunEnded
+from parent.models import Run, RunState, Step, StepState
+from parent.outage import outlast
+from parent.publish import publish_run, publish_steps
+from parent.retry import retry
+from parent.start import start
+
+__all__ = ["Users"]
+
+LOOK_EVERY = 0.5  # seconds between two looks at the cancelled runs
+LATE = 30
+"""So many of the steps that have ended last have their messages sent again."""
+TRIED_AGAIN = 0.7
+"""Of the cancelled runs, the share that somebody tries again."""
+
+
+class Users(threading.Thread):
+    """All of them, in a thread: they wait for the database where the storm must not."""
+
+    def __init__(self, runs: int, seconds: float) -> None:
+        super().__init__(name="users", daemon=True)
+        self.started = 0
+        self._runs, self._gap = runs, seconds / runs
+        self._deeds: SimpleQueue[Fault | None] = SimpleQueue()
+        self._cancelled: set[UUID] = set()
+        self._begun = self._look_at = 0.0
+        self._staying = True
+
+    def do(self, fault: Fault) -> None:
+        """Ask them for one of the faults that are theirs."""
+        self._deeds.put(fault)
+
+    def leave(self, timeout: float) -> bool:
+        """Wait until they have done everything; False where that takes longer."""
+        self._deeds.put(None)
+        self.join(timeout)
+        return not self.is_alive()
+
+    def run(self) -> None:
+        self._begun = self._look_at = time.monotonic()
+        try:
+            while self._staying or self._cancelled or self.started < self._runs:
+                if self.started < self._runs and time.monotonic() >= self._start_at():
+                    self._start()
+                if time.monotonic() >= self._look_at:
+                    self._try_again()
+                    self._look_at = time.monotonic() + LOOK_EVERY
+                with suppress(Empty):
+                    self._do(self._deeds.get(timeout=self._free_for()))
+        finally:
+            connections.close_all()
+
+    def _start_at(self) -> float:
+        return self._begun + self.started * self._gap
+
+    def _free_for(self) -> float:
+        """Seconds until there is something to do by itself."""
+        at = self._look_at
+        if self.started < self._runs:
+            at = min(at, self._start_at())
+        return max(0.0, at - time.monotonic())
+
+    def _do(self, fault: Fault | None) -> None:
+        if fault is None:
+            self._staying = False
+        else:
+            outlast(fault.kind, DEEDS[fault.kind](self, fault))
+
+    def _start(self) -> None:
+        # The second of two calls, where the first one's answer was lost, finds the run by its key.
+        params, key = {"number": self.started}, str(self.started)
+        outlast("start a run", lambda: start(storm, params, idempotency_key=key))
+        self.started += 1
+
+    def _cancel(self, fault: Fault) -> Callable[[], None]:
+        def cancel_some() -> None:
+            going = Run.objects.exclude(state__in=Run.ENDED).order_by("created_at")
+            for run_id in _pick(list(going.values_list("pk", flat=True)), fault.dice):
+                with suppress(RunEnded):
+                    cancel(run_id, who="somebody")
+                    if fault.dice[0] < TRIED_AGAIN:
+                        self._cancelled.add(run_id)
+
+        return cancel_some
+
+    def _try_again(self) -> None:
+        ended = Run.objects.filter(pk__in=self._cancelled, state__in=Run.ENDED)
+        for run_id, state in outlast("look", lambda: list(ended.values_list("pk", "state"))):
+            self._cancelled.discard(run_id)
+            if state == RunState.REVOKED:
+                # The second of two calls, where the first one's answer was lost, is refused.
+                with suppress(CannotRetry):
+                    outlast("retry", partial(retry, run_id, who="somebody"))
+
+    def _send_twice(self, _: Fault) -> Callable[[], None]:
+        active = Step.objects.filter(state__in=Step.ACTIVE).select_related("run")
+        return lambda: _send(active)
+
+    def _send_late(self, _: Fault) -> Callable[[], None]:
+        ended = Step.objects.filter(state=StepState.OK).order_by(F("finished_at").desc())
+        return lambda: _send(ended.select_related("run")[:LATE])
+
+
+def _send(steps: Iterable[Step]) -> None:
+    rows = list(steps)
+    publish_steps(rows)
+    for run in {step.run_id: step.run for step in rows}.values():
+        publish_run(run)
+
+
+def _pick(among: Sequence[UUID], dice: Sequence[float]) -> set[UUID]:
+    return {among[int(die * len(among))] for die in dice} if among else set()
+
+
+DEEDS: dict[Kind, Callable[[Users, Fault], Callable[[], None]]] = {
+    Kind.CANCEL: Users._cancel,
+    Kind.TWICE: Users._send_twice,
+    Kind.LATE: Users._send_late,
+}
