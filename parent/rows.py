@@ -96,18 +96,19 @@ R = TypeVar("R")
 
 
 def _run(statements: Sequence[tuple[str, Sequence[Any]]], answer: Callable[[Any], R]) -> list[R]:
-    with ExitStack() as cursors:
+    # An error of a pipeline shows at its end, where Django does not make it one of its own.
+    with ExitStack() as cursors, connection.wrap_database_errors:
         executed: list[Any] = []
-        with _pipeline():
+        with _pipeline(len(statements)):
             for sql, params in statements:
                 executed.append(cursors.enter_context(connection.cursor()))
                 executed[-1].execute(sql, params)
         return [answer(cursor) for cursor in executed]
 
 
-def _pipeline() -> AbstractContextManager[Any]:
+def _pipeline(statements: int) -> AbstractContextManager[Any]:
     """One round trip for all that is executed in it, where the database has such a thing."""
-    if connection.vendor != "postgresql":
+    if connection.vendor != "postgresql" or statements == 1:
         return nullcontext()
     connection.ensure_connection()
     pipeline: AbstractContextManager[Any] = connection.connection.pipeline()

@@ -61,7 +61,7 @@ def line_with(text: str, process: "subprocess.Popen[str]") -> str:
     for line in process.stderr:
         seen.append(line)
         if text in line:
-            return line
+            return str(line)
     raise AssertionError(f"no {text!r} in {seen}")
 
 
