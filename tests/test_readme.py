@@ -1,0 +1,47 @@
+"""What the README says: its three files make a workflow, and its promises name tests that exist."""
+
+import re
+import sys
+from importlib import import_module
+from pathlib import Path
+
+import pytest
+
+from parent import registry
+from parent.inline import run_inline
+from tests.children.celery_app import restored_tasks
+
+ROOT = Path(__file__).resolve().parent.parent
+README = (ROOT / "README.md").read_text()
+
+
+@pytest.mark.django_db
+def test_a_workflow_in_three_files(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "shop").mkdir()
+    for name, code in re.findall(r"`(shop/\w+\.py)` - .*?```python\n(.*?)```", README, re.S):
+        (tmp_path / name).write_text(code)
+    monkeypatch.syspath_prepend(str(tmp_path))
+    monkeypatch.setattr(registry, "_workflows", dict(registry._workflows))
+    with restored_tasks():
+        workflows, tasks = import_module("shop.workflows"), import_module("shop.tasks")
+        monkeypatch.setattr(tasks, "orders_of", lambda _, month: month, raising=False)
+
+        assert tasks.count_orders(year=2026) == {"orders": 78}
+        run = run_inline(workflows.yearly_report, year=2026)
+
+    for name in ("shop", "shop.tasks", "shop.params", "shop.workflows"):
+        sys.modules.pop(name)
+    assert (run.state, run.result) == ("SUCCESS", "78 orders in 2026")
+
+
+def test_the_promises_name_tests_that_exist() -> None:
+    promises = README.split("## Promises")[1].split("## ")[0]
+    files = {
+        name: (ROOT / name).read_text() for name in re.findall(r"`(tests/[\w/]+\.py)`", promises)
+    }
+    named = re.findall(r"`(test_\w+?)(?:\.\.\.)?`", promises)
+
+    assert len(files) >= 5
+    assert len(named) >= 5
+    for start in named:
+        assert any(f"def {start}" in text for text in files.values()), start
