@@ -237,10 +237,12 @@ def _write_run(
 ) -> None:
     """Write the run and its `TaskResult`, after what was to be written of its steps."""
     run.version += 1
-    if run.state != RunState.PROGRESS and any(step.state == StepState.OK for step in steps):
-        run.state = RunState.PROGRESS
-    began = (step.started_at for step in steps if step.started_at is not None)
+    began = [step.started_at for step in steps if step.started_at is not None]
     run.started_at = run.started_at or min(began, default=None)
+    if any(step.state == StepState.OK for step in steps):
+        run.state = RunState.PROGRESS
+    elif began and run.state == RunState.PENDING:
+        run.state = RunState.STARTED
     run.set_meta(run_meta(run.meta, steps, final))
     if final is not None:
         run.state, run.finished_at, run.due_at = final, now, None
