@@ -87,7 +87,6 @@ def _take_up(run: Run, steps: list[Step]) -> bool:
     before = (run.state, run.meta)
     run.state = RunState.PROGRESS
     run.set_meta(run_meta(run.meta, steps))
-    # Children of ours have said so at their claim; a foreign task claims nothing.
     began = (step.started_at for step in steps if step.started_at is not None)
     run.started_at = run.started_at or min(began, default=None)
     run.version += 1
