@@ -92,7 +92,6 @@ if DATABASES["default"]["ENGINE"] == "django.db.backends.postgresql":
     # Statements that come again and again are planned once. A pooler that shares connections
     # between transactions (PgBouncer) needs `?prepare_threshold=None` in DATABASE_URL instead.
     DATABASES["default"]["OPTIONS"] = {
-        "server_side_binding": True,
         "prepare_threshold": 5,
         **DATABASES["default"].get("OPTIONS", {}),
     }

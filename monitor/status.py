@@ -1,6 +1,7 @@
 """The public status of a run or a child: a pure function of its rows and the time."""
 
 from collections.abc import Collection, Iterable
+from copy import copy
 from datetime import datetime
 from typing import Any
 
@@ -9,7 +10,8 @@ from celery import states
 from children.meta import Status
 from parent.conf import setting
 from parent.eta import eta_seconds
-from parent.models import Run, Step, StepState
+from parent.models import Run, RunState, Step, StepState
+from parent.plan import run_meta, run_state
 
 __all__ = ["CANCELLING", "child_status_of", "status_of"]
 
@@ -38,6 +40,8 @@ def status_of(run: Run, steps: Collection[Step], *, now: datetime) -> dict[str, 
     is None when the run has ended: nothing will change, so there is no need to ask again.
     `run_id` is the run's id, here the same as `task_id`. Times are datetimes.
     """
+    if not run.ended and steps:
+        run = _brought_up(run, steps)
     ending = run.ended or run.cancel_requested_at is not None
     return {
         "task_id": str(run.pk),
@@ -54,6 +58,15 @@ def status_of(run: Run, steps: Collection[Step], *, now: datetime) -> dict[str, 
         "poll_after_ms": None if run.ended else poll_after_ms(last_change(run, steps), now),
         "version": run.version,
     }
+
+
+def _brought_up(run: Run, steps: Collection[Step]) -> Run:
+    """The run as its steps have it: from one step to the next a tick writes its own row later."""
+    run, began = copy(run), [step.started_at for step in steps if step.started_at is not None]
+    run.started_at = run.started_at or min(began, default=None)
+    run.state = run_state(RunState(run.state), list(steps))
+    run.set_meta(run_meta(run.meta, list(steps)))
+    return run
 
 
 def child_status_of(run: Run, step: Step, *, now: datetime) -> dict[str, Any]:

@@ -1,5 +1,6 @@
 """The engine as a child sees it: claim, report, finish."""
 
+from datetime import datetime
 from functools import partial
 from queue import SimpleQueue
 from typing import Any
@@ -11,10 +12,11 @@ from django.db import connection, transaction
 from children.errors import AttemptLost
 from children.meta import Meta
 from parent import executors, results
-from parent.advance import Ending, end_cancelled
 from parent.attempts import worth_a_retry
+from parent.endings import Ending, end_cancelled
 from parent.models import Step, StepState
 from parent.outage import OUTAGE, outlast
+from parent.publish import LOOK_AFTER
 from parent.recording import record
 from parent.rows import update_row
 
@@ -25,8 +27,7 @@ logger = get_logger(__name__)
 lost_attempts: SimpleQueue[tuple[str, str]] = SimpleQueue()
 """(task id, reason) of attempts whose process died; the worker's watch thread ends them."""
 
-
-FIRST_LOOK = 1.0  # seconds
+SHORT = LOOK_AFTER.total_seconds()
 
 
 class RunningAttempt:
@@ -48,10 +49,8 @@ class RunningAttempt:
         self._reported = reported
         self._claim = uuid4()
         limits = (header["run_timeout"], header["stall_timeout"])
-        # A tick looks soon at the first child of a run, and says that the run has started: so
-        # the many that have ended by then need no statement for it.
-        soon = (FIRST_LOOK,) if header["first"] else ()
-        self._first_limit = min((limit for limit in (*limits, *soon) if limit), default=None)
+        self._first_limit = min((limit for limit in limits if limit), default=None)
+        self._look_at = header["look_at"] and datetime.fromisoformat(header["look_at"])
 
     def claim(self) -> bool:
         """QUEUED -> RUNNING, for exactly one of all deliveries."""
@@ -62,10 +61,12 @@ class RunningAttempt:
             "executor_id": executors.this_executor(),
         }
         times = {"started_at": 0.0}
-        if self._first_limit:
+        # Of a run whose row its steps have left behind a tick takes a look, and tells: so the
+        # many that have ended by then need no statement for it. The look sees to the limits.
+        if self._first_limit and not (self._look_at and self._first_limit >= SHORT):
             times["due_at"] = self._first_limit
         else:
-            values["due_at"] = None
+            values["due_at"] = self._look_at
 
         def claim_once() -> bool:
             nonlocal tries

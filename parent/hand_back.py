@@ -4,8 +4,8 @@ from uuid import UUID
 
 from celery.utils.log import get_logger
 
-from parent.advance import Ending, end_attempt
 from parent.attempts import Again
+from parent.endings import Ending, end_attempt
 from parent.models import Step, StepState
 
 __all__ = ["hand_back"]

@@ -4,19 +4,21 @@ However many children reported, it is the same few statements, in one transactio
 """
 
 from collections import defaultdict
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
+from uuid import UUID
 
 from django.db import transaction
+from django.db.models import Q
 from django_celery_results.models import TaskResult
 
 from children.meta import Meta
 from parent import clock
 from parent.bulk import update_rows
 from parent.models import Run, RunState, Step, StepState
-from parent.plan import run_meta
+from parent.plan import run_meta, run_state
 from parent.results import stored_result
 
 __all__ = ["Report", "mirror"]
@@ -33,18 +35,22 @@ class Report:
     due_at: datetime | None
 
 
-def mirror(reports: Mapping[str, Report]) -> int:
+def mirror(reports: Mapping[str, Report], behind: Collection[UUID] = ()) -> int:
     """Copy reports, by the children's task ids, upwards; return how many runs changed.
 
     A run that is locked is being moved on by a finishing child, and is left to the next tick.
+
+    Args:
+        behind: ids of more runs to bring up to their steps.
     """
+    told = Q(pk__in=Step.objects.filter(task_id__in=list(reports)).values("run_id"))
     with transaction.atomic():
         # All of a turn's runs are locked before anything is written, so that no two
         # transactions ever wait for each other in a circle.
         runs = {
             run.pk: run
             for run in Run.objects.select_for_update(skip_locked=True, of=("self",)).filter(
-                pk__in=Step.objects.filter(task_id__in=list(reports)).values("run_id")
+                told | Q(pk__in=list(behind)) if behind else told
             )
             # Of a cancelled one nothing more is told, least of all that it is not yet overdue.
             if not run.ended and run.cancel_requested_at is None
@@ -55,14 +61,14 @@ def mirror(reports: Mapping[str, Report]) -> int:
         ):
             steps_of[step.run_id].append(step)
         now = clock.now()
-        told = [
+        taken = [
             _take(step, report, now)
             for steps in steps_of.values()
             for step in steps
             if (report := reports.get(str(step.task_id))) and step.state in Step.ACTIVE
         ]
-        changed = [runs[pk] for pk, steps in steps_of.items() if _take_up(runs[pk], steps)]
-        update_rows(Step, told, key="id")
+        changed = [runs[pk] for pk, steps in steps_of.items() if _take_up(runs[pk], steps, now)]
+        update_rows(Step, taken, key="id")
         update_rows(Run, [_run_values(run) for run in changed], key="id")
         update_rows(
             TaskResult,
@@ -82,20 +88,21 @@ def _take(step: Step, report: Report, now: datetime) -> dict[str, Any]:
     return {name: getattr(step, name) for name in (*names, "completion", "message")}
 
 
-def _take_up(run: Run, steps: list[Step]) -> bool:
+def _take_up(run: Run, steps: list[Step], now: datetime) -> bool:
     """Bring the run's meta up to its steps; False where that changes nothing."""
     before = (run.state, run.meta)
-    run.state = RunState.PROGRESS
+    run.state = run_state(RunState(run.state), steps)
     run.set_meta(run_meta(run.meta, steps))
     began = (step.started_at for step in steps if step.started_at is not None)
     run.started_at = run.started_at or min(began, default=None)
     run.version += 1
+    run.mirrored_at = now
     return (run.state, run.meta) != before
 
 
 def _run_values(run: Run) -> dict[str, Any]:
-    names = ("id", "state", "version", "started_at", "iteration", "total", "completion", "message")
-    return {name: getattr(run, name) for name in names}
+    names = ("id", "state", "version", "started_at", "mirrored_at", "iteration", "total")
+    return {name: getattr(run, name) for name in (*names, "completion", "message")}
 
 
 def _result_values(run: Run, now: datetime) -> dict[str, Any]:

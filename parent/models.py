@@ -102,6 +102,9 @@ class Run(MetaFields):
     fingerprint = models.CharField(max_length=64, blank=True, default="", help_text="Of the start")
     created_at = models.DateTimeField(db_default=Now())
     started_at = models.DateTimeField(null=True)
+    mirrored_at = models.DateTimeField(
+        db_default=Now(), help_text="When it was last brought up to its steps"
+    )
     finished_at = models.DateTimeField(null=True)
 
     class Meta:

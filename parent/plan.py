@@ -2,12 +2,13 @@
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from datetime import datetime
 from typing import Protocol
 
 from children.meta import Meta
 from parent.models import RunState, StepState
 
-__all__ = ["NOTHING", "Plan", "can_go_on", "plan", "run_meta"]
+__all__ = ["NOTHING", "Plan", "can_go_on", "plan", "run_meta", "run_state"]
 
 ACTIVE = frozenset({StepState.QUEUED, StepState.RUNNING})
 STOPPED = frozenset({StepState.ERROR, StepState.SKIPPED, StepState.CANCELLED})
@@ -27,6 +28,8 @@ class StepLike(Protocol):
     completion: float
     message: str
     error: str | None
+    started_at: datetime | None
+    reported_at: datetime | None
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -85,6 +88,17 @@ def _final(states: Iterable[StepState], cancelled: bool) -> RunState:
     if all(state is StepState.OK for state in states):
         return RunState.SUCCESS
     return RunState.REVOKED if cancelled else RunState.FAILURE
+
+
+def run_state(before: RunState, steps: Sequence[StepLike]) -> RunState:
+    """The state of a run that goes on: STARTED once a child runs, PROGRESS once one has reported
+    or has ended well.
+    """
+    if any(step.reported_at or step.state == StepState.OK for step in steps):
+        return RunState.PROGRESS
+    if before is RunState.PENDING and any(step.started_at for step in steps):
+        return RunState.STARTED
+    return before
 
 
 def run_meta(before: Meta, steps: Sequence[StepLike], final: RunState | None = None) -> Meta:

@@ -14,13 +14,25 @@ from kombu.exceptions import OperationalError
 
 from children import host
 from children.task import ChildTask
-from parent.models import Run, RunState, Step
+from parent.models import Run, RunState, Step, StepState
 
-__all__ = ["held", "missing", "publish_run", "publish_steps", "queue_of", "republish_after"]
+__all__ = [
+    "LOOK_AFTER",
+    "held",
+    "is_behind",
+    "missing",
+    "publish_run",
+    "publish_steps",
+    "queue_of",
+    "republish_after",
+]
 
 logger = get_logger(__name__)
 
 FIRST_DELAY, LONGEST_DELAY = 5.0, 30.0  # seconds until a message that seems lost is sent again
+
+LOOK_AFTER = timedelta(seconds=1)
+"""From when a run was left behind by its steps until a tick brings it up to them."""
 
 # One reconnect of a connection that went stale in the pool. Whatever lasts longer is a tick's
 # to mend: the request or the child that publishes must not wait for a broker.
@@ -74,15 +86,26 @@ def publish_steps(steps: Sequence[Step]) -> None:
 
 def attempt_header(step: Step) -> dict[str, Any]:
     """What a claim needs to know, carried along to save it a query."""
+    # A step that runs makes a run STARTED, so one that is PENDING is about to fall behind.
+    pending = step.run.state == RunState.PENDING
+    look_at = step.run.mirrored_at + LOOK_AFTER if pending or is_behind(step) else None
     return {
         "run": str(step.run_id),
         "workflow": step.run.workflow,
         "step": step.name,
-        "first": step.run.state == RunState.PENDING,
+        "look_at": look_at and look_at.isoformat(),
         "interval": step.poll_interval,
         "run_timeout": step.run_timeout,
         "stall_timeout": step.stall_timeout,
     }
+
+
+def is_behind(step: Step) -> bool:
+    """Whether the row of the step's run does not tell yet of where this active step is."""
+    run = step.run
+    if run.state == RunState.PENDING and step.state == StepState.RUNNING:
+        return True
+    return step.queued_at is not None and run.mirrored_at < step.queued_at
 
 
 def _send(name: str, task_id: str, kwargs: Mapping[str, Any], **options: Any) -> bool:

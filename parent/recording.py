@@ -3,8 +3,8 @@
 from celery.utils.log import get_logger
 
 from children.meta import Meta, error_text
-from parent.advance import Ending, end_attempt
 from parent.attempts import Again
+from parent.endings import Ending, end_attempt
 from parent.outage import OUTAGE
 
 __all__ = ["record"]

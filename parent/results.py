@@ -10,8 +10,6 @@ from datetime import datetime
 from typing import Any
 
 from celery import states
-from django.db import transaction
-from django.db.models import F, Min
 from django.db.models.functions import Now
 from django_celery_results.models import TaskResult
 
@@ -23,7 +21,6 @@ __all__ = [
     "create",
     "create_child",
     "forget",
-    "mark_started",
     "stored_result",
     "update_child",
     "update_of",
@@ -80,17 +77,6 @@ def update_of(run: Run, now: datetime) -> Update:
         # Not before: an index has it, and without it PostgreSQL need not write any of them.
         values["date_done"] = now
     return update(TaskResult, values, task_id=str(run.pk))
-
-
-def mark_started(run: Run) -> None:
-    """PENDING -> STARTED, for a run and its row here, once a child of it runs."""
-    pending = Run.objects.filter(pk=run.pk, state=RunState.PENDING)
-    began = Min("steps__started_at")
-    with transaction.atomic():
-        at = Run.objects.filter(pk=run.pk).aggregate(at=began)["at"]
-        if pending.update(state=RunState.STARTED, started_at=at, version=F("version") + 1):
-            rows = TaskResult.objects.filter(task_id=str(run.pk), status=states.PENDING)
-            rows.update(status=states.STARTED)
 
 
 def update_child(task_id: str, meta: Meta) -> bool:

@@ -111,6 +111,7 @@ def _write(workflow: Workflow, params: dict[str, Any], **columns: Any) -> Run:
         workflow=workflow.name,
         params=params,
         created_at=now,
+        mirrored_at=now,
         due_at=deadline,
         deadline_at=deadline,
         **columns,

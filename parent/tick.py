@@ -12,14 +12,14 @@ from django.db.models.functions import Now
 from django_celery_results.models import TaskResult
 
 from children.meta import Meta
-from parent import executors, results
-from parent.advance import end_cancelled, end_run
+from parent import executors
 from parent.attempts import Again
 from parent.conf import setting
+from parent.endings import end_cancelled, end_run
 from parent.mirror import Report, mirror
-from parent.models import Run, RunState, Step, StepState
+from parent.models import Run, Step, StepState
 from parent.prune import prune
-from parent.publish import queue_of
+from parent.publish import is_behind, queue_of
 from parent.recording import record
 from parent.republish import republish_runs, republish_steps
 from parent.terminate import terminate
@@ -129,8 +129,9 @@ class Ticker:
         return found
 
     def _look_at_due_steps(self) -> None:
-        """Deadlines, and messages that may be lost."""
+        """Deadlines, messages that may be lost, and runs that their steps have left behind."""
         silent: list[Step] = []
+        behind: set[UUID] = set()
         due = list(_active().filter(due_at__lte=Now()).order_by("due_at")[:BATCH])
         rows = _stored_of(due)
         for step in due:
@@ -143,14 +144,17 @@ class Ticker:
                     # The rows first: the worker will say that this process died.
                     _end(step, outcome, again)
                     terminate(step)
+                    continue
                 case Republish():
                     silent.append(step)
                 case Keep(due_at) | Mirror(_, due_at):
                     # If it is due still: a cancel may have set a time of its own.
                     same = Step.objects.filter(task_id=step.task_id, due_at__lte=Now())
                     same.update(due_at=due_at)
-                    if step.state == StepState.RUNNING and step.run.state == RunState.PENDING:
-                        results.mark_started(step.run)
+            if is_behind(step):
+                behind.add(step.run_id)
+        if behind:
+            mirror({}, behind)
         if silent:
             republish_steps(silent)
 

@@ -13,7 +13,7 @@ from django_celery_results.models import TaskResult
 
 from children.meta import Meta
 from parent import tick
-from parent.advance import end_attempt
+from parent.endings import end_attempt
 from parent.models import Executor, Run, RunState, Step, StepState
 from parent.tick import Ticker
 from tests.faults.conftest import Gate, StartWorker

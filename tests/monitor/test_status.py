@@ -64,12 +64,12 @@ def test_a_run_in_progress_has_exactly_the_shape_of_the_contract() -> None:
         "state": "PROGRESS",
         "iteration": 37,
         "total": 100,
-        "completion": 18.5,
+        "completion": 37.0,
         "status": "PROGRESS",
         "message": "func_1: 37 of 100",
         "error": None,
         "result": None,
-        "eta_seconds": 44.1,
+        "eta_seconds": 17.0,
         "steps": [
             {
                 "name": "func_1",
@@ -186,3 +186,21 @@ def test_a_long_queue_is_polled_slowly_and_a_report_quickens_it() -> None:
 
     assert status_of(run, [queued], now=NOW)["poll_after_ms"] == 2000
     assert status_of(run, [queued, a_step()], now=NOW)["poll_after_ms"] == 500
+
+
+def test_a_run_that_its_steps_have_left_behind_is_shown_as_they_have_it() -> None:
+    """A tick writes the run's own row a moment later."""
+    run = a_run(state="PENDING", completion=0.0, iteration=0, total=None, started_at=None)
+    done = a_step(state="OK", completion=100.0, finished_at=NOW)
+    queued = a_step(name="func_2", state="QUEUED", iteration=0, total=None, completion=0.0)
+
+    status = status_of(run, [done, queued], now=NOW)
+
+    assert (status["state"], status["status"], status["completion"]) == (
+        "PROGRESS",
+        "PROGRESS",
+        50.0,
+    )
+    assert status["started_at"] == done.started_at
+    assert status["message"].startswith("func_2")
+    assert run.state == "PENDING"

@@ -1,20 +1,26 @@
 """Given an attempt, its outcome is recorded exactly once, and only while it counts."""
 
 from dataclasses import replace
+from datetime import timedelta
 from typing import Any
 from uuid import uuid4
 
 import pytest
+from celery import current_app
 from django.db import IntegrityError
+from django.db.models.functions import Now
+from django.utils import timezone
 from django_celery_results.models import TaskResult
 
 from children.errors import AttemptLost
 from children.meta import Meta
-from parent.advance import end_attempt, end_run, go_on
+from parent.advance import go_on
+from parent.endings import end_attempt, end_run
 from parent.engine import Engine, RunningAttempt
-from parent.models import Run, Step
+from parent.models import Executor, Run, Step
 from parent.publish import attempt_header
 from parent.start import start
+from parent.tick import Ticker
 from tests.flows import workflows
 
 pytestmark = pytest.mark.django_db
@@ -58,9 +64,30 @@ def test_a_finish_opens_the_next_step_in_the_same_transaction(run: Run) -> None:
     claimed(first(run)).finish(Meta().ok(None), None)
 
     assert list(run.steps.values_list("state", flat=True)) == ["OK", "QUEUED", "WAITING"]
+
+
+def test_a_tick_tells_of_a_run_that_its_steps_have_left_behind(run: Run) -> None:
+    claimed(first(run)).finish(Meta().ok(None), None)
+    claimed(second := run.steps.get(name="second"))
+    assert due_within_a_second(second)
+    Step.objects.update(due_at=Now())
+
+    ticker = Ticker(Executor.objects.create(host="here", pid=1).pk)
+    while not ticker.tick():
+        pass
+
     run.refresh_from_db()
-    assert run.state == "PROGRESS"
+    second.refresh_from_db()
+    assert (run.state, run.message, second.due_at) == ("PROGRESS", "second", None)
     assert run.completion == pytest.approx(100 / 3)
+    assert run.started_at == first(run).started_at
+    assert current_app.AsyncResult(str(run.pk)).info == run.meta.as_dict()
+
+
+def due_within_a_second(step: Step) -> bool:
+    step.refresh_from_db()
+    assert step.due_at is not None
+    return step.due_at <= timezone.now() + timedelta(seconds=1)
 
 
 def test_the_first_outcome_counts_and_the_second_changes_nothing(run: Run) -> None:

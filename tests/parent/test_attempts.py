@@ -15,8 +15,9 @@ from children.errors import RetryAsked
 from children.meta import Meta
 from parent import Step as StepDefinition
 from parent import Workflow, bootstep, executors, registry
-from parent.advance import end_attempt, end_run, go_on
+from parent.advance import go_on
 from parent.attempts import Again, retry_at, worth_a_retry
+from parent.endings import end_attempt, end_run
 from parent.engine import Engine, RunningAttempt, lost_attempts
 from parent.hand_back import hand_back
 from parent.models import Attempt, Executor, Run, Step
@@ -242,7 +243,11 @@ def test_a_run_that_nobody_knows_how_to_end_ends_at_its_limit(started: Any) -> N
 
 def test_a_run_that_has_gone_on_since_it_was_found_overdue_does_not_end(started: Any) -> None:
     run = started()
-    claimed(run).finish(Meta().ok(None))
+    attempt, workflow = claimed(run), registry._workflows.pop("attempted")
+    attempt.finish(Meta().ok(None))
+    run.refresh_from_db()
+    registry.register(workflow)
+    assert go_on(run.pk)
 
     assert not end_run(run.pk, "overdue", seen=run.version)
 

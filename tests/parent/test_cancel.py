@@ -11,8 +11,8 @@ from django_celery_results.models import TaskResult
 from children.errors import AttemptLost
 from children.meta import Meta
 from parent import cancel as cancelling
-from parent.advance import end_attempt, end_cancelled
 from parent.cancel import cancel
+from parent.endings import end_attempt, end_cancelled
 from parent.engine import Engine, RunningAttempt
 from parent.errors import RunEnded, UnknownRun
 from parent.mirror import Report, mirror

@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from datetime import datetime
 from typing import Any
 
 import pytest
@@ -28,6 +29,8 @@ class Row:
     completion: float = 0.0
     message: str = ""
     error: str | None = None
+    started_at: datetime | None = None
+    reported_at: datetime | None = None
 
 
 def rows(text: str, after: dict[str, str]) -> list[Row]:

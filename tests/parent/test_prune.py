@@ -8,8 +8,8 @@ from django.db.models.functions import Now
 from django_celery_results.models import TaskResult
 
 from children.meta import Meta
-from parent.advance import end_attempt, end_run
 from parent.attempts import Again
+from parent.endings import end_attempt, end_run
 from parent.models import Attempt, Executor, Run, Step
 from parent.prune import prune
 from parent.start import start

@@ -10,8 +10,8 @@ from django.db.models.functions import Now
 from django_celery_results.models import TaskResult
 
 from children.meta import Meta
-from parent.advance import end_attempt, end_run
 from parent.cancel import cancel
+from parent.endings import end_attempt, end_run
 from parent.errors import CannotRetry, InvalidRetry, UnknownRun
 from parent.models import Attempt, Event, Executor, Run, Step
 from parent.retry import retry

@@ -3,10 +3,10 @@
 from typing import Any
 
 import pytest
-from django.db import DatabaseError, transaction
+from django.db import DatabaseError, connection, transaction
 
 from parent.models import Run, Step
-from parent.rows import Select, Update, apply, select_all, update, update_row
+from parent.rows import Overtaken, Select, Update, apply, select_all, update, update_row
 from parent.start import start
 from tests.flows import workflows
 
@@ -62,3 +62,27 @@ def test_an_error_is_one_of_djangos_wherever_it_shows(run: Run, count: int) -> N
         apply(*statements)
 
     assert Run.objects.filter(pk=run.pk).exists()
+
+
+def test_a_required_row_that_is_not_as_it_was_undoes_all(run: Run) -> None:
+    with pytest.raises(Overtaken), transaction.atomic():
+        apply(
+            update(Run, {"message": "changed"}, id=run.pk),
+            update(Run, {"message": "never"}, required=True, id=run.pk, state="SUCCESS"),
+        )
+
+    run.refresh_from_db()
+    assert run.message == "first"
+
+
+@pytest.mark.skipif(connection.vendor != "postgresql", reason="its planner's statistics")
+def test_one_step_is_found_by_its_key_however_many_are_in_its_state(run: Run) -> None:
+    """By the index of active steps a claim would go through all that are queued."""
+    claim = update(Step, {"state": "RUNNING"}, task_id="x", state="QUEUED")
+
+    with connection.cursor() as cursor:
+        cursor.execute(f"EXPLAIN {claim.sql}", claim.params)
+        plan = "\n".join(row[0] for row in cursor.fetchall())
+
+    assert "step_task_id_unique" in plan
+    assert "step_active" not in plan

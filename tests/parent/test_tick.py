@@ -14,7 +14,7 @@ from django_celery_results.models import TaskResult
 
 from children.meta import Meta
 from parent import executors, results
-from parent.advance import end_attempt
+from parent.endings import end_attempt
 from parent.engine import Engine
 from parent.models import Executor, Run, RunState, Step, StepState, WatchLease
 from parent.publish import attempt_header
