@@ -37,6 +37,11 @@ ATTEMPT_FIELDS = (
     "iteration", "total", "completion", "message", "error", "result",
 )  # fmt: skip
 
+# A step that waited has nothing else yet.
+FIRST_ATTEMPT_FIELDS = (
+    "state", "attempt", "task_id", "kwargs", "publishes", "due_at", "queued_at",
+)  # fmt: skip
+
 RUN_FIELDS = (
     "state", "version", "started_at", "finished_at", "mirrored_at", "due_at",
     "iteration", "total", "completion", "message", "error", "result",
@@ -108,9 +113,12 @@ def advance(
     while todo.open or todo.skip:
         writes += skip([by_name[name] for name in todo.skip], now)
         for name in todo.open:
-            if open_step(run, by_name[name], steps, now):
-                opened.append(by_name[name])
-            writes.append(update_of(by_name[name], ATTEMPT_FIELDS))
+            step = by_name[name]
+            fields: Sequence[str] = ATTEMPT_FIELDS
+            if open_step(run, step, steps, now):
+                opened.append(step)
+                fields = FIRST_ATTEMPT_FIELDS if step.attempt == 1 else ATTEMPT_FIELDS
+            writes.append(update_of(step, fields))
         todo = plan(steps, cancelled=cancelled)
     if opened:
         transaction.on_commit(lambda: publish_steps(opened))
