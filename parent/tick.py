@@ -14,6 +14,7 @@ from django_celery_results.models import TaskResult
 from children.meta import Meta
 from parent import executors
 from parent.attempts import Again
+from parent.broker import BrokerMemory
 from parent.conf import setting
 from parent.endings import end_cancelled, end_run
 from parent.mirror import Report, mirror
@@ -21,7 +22,7 @@ from parent.models import Run, Step, StepState
 from parent.prune import prune
 from parent.publish import is_behind, queue_of
 from parent.recording import record
-from parent.republish import republish_runs, republish_steps
+from parent.republish import hurry, republish_runs, republish_steps
 from parent.terminate import terminate
 from parent.watch import End, Keep, Mirror, Republish, Stored, Watched, watch_once
 
@@ -48,6 +49,7 @@ class Ticker:
 
     def __init__(self, executor_id: UUID) -> None:
         self._executor_id = executor_id
+        self._broker_memory = BrokerMemory(executor_id)
         self._seen_until: datetime | None = None
         self._sweep_at = 0.0
         self._listen_until = self._trust_leases_at = 0.0
@@ -79,6 +81,8 @@ class Ticker:
             if retention := setting("RETENTION"):
                 prune(timedelta(seconds=retention), at_most=PRUNE_BATCH)
         self._take_reports()
+        if self._broker_memory.lapsed():
+            hurry()
         if time.monotonic() >= self._listen_until:
             self._look_at_due_steps()
         self._look_at_due_runs()

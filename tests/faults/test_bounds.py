@@ -95,7 +95,7 @@ def test_a_silent_run_is_looked_for_less_and_less(broker: str, ticker: Ticker) -
     sent = 0
 
     for _ in range(600):  # seconds
-        gates().flushall()
+        gates().delete("celery")  # what a worker that dies before its claim does to one message
         pass_time(1)
         ticker.tick()
         found: Any = gates().llen("celery")

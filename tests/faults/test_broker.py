@@ -4,6 +4,7 @@ import json
 import tempfile
 import time
 from collections.abc import Iterator, Sequence
+from datetime import timedelta
 from pathlib import Path
 
 import pytest
@@ -17,6 +18,7 @@ from tests.faults.invariants import assert_sound, bodies
 from tests.faults.servers import OwnBroker
 from tests.flows import faults, outages
 from tests.flows.tasks import gates
+from tests.waiting import ended as run_ended
 from tests.waiting import until
 
 pytestmark = pytest.mark.timeout(60)
@@ -49,6 +51,12 @@ def broker(
 def miss_messages() -> None:
     """Let the next tick look for the messages of all that is queued, instead of in 5 to 30 s."""
     Step.objects.filter(state=StepState.QUEUED).update(due_at=Now())
+
+
+def never_miss_messages() -> None:
+    """Let no tick look for the messages of what is queued now, by its time."""
+    late = Now() + timedelta(hours=1)
+    Step.objects.filter(state=StepState.QUEUED).update(due_at=late, queue_timeout=None)
 
 
 def ended(runs: Sequence[Run]) -> list[Run]:
@@ -131,6 +139,31 @@ def test_emptied(start_worker: StartWorker, gate: Gate, own_broker: OwnBroker) -
     gate.open()
 
     assert_each_ran_once(ended(runs))
+
+
+@pytest.mark.parametrize("how", ["emptied", "killed"])
+def test_what_it_has_forgotten_is_sent_again_at_once(
+    start_worker: StartWorker, gate: Gate, own_broker: OwnBroker, how: str
+) -> None:
+    """Not when its time has come, which is set to never."""
+    worker = start_worker()
+    runs = [faults.held.start(gate=gate.name)]
+    gate.reached()
+    runs += [outages.walk.start() for _ in range(5)]
+    never_miss_messages()
+
+    if how == "killed":
+        own_broker.kill()
+        worker.wait_for("Trying to re-establish the connection")
+        own_broker.start()
+    else:
+        own_broker.empty()
+    until("what was lost", lambda: own_broker.client.llen("celery") == 5)
+    gate.open()
+
+    for run in runs:
+        run_ended(run)
+    assert_each_ran_once(list(Run.objects.all()))
 
 
 def test_connections_cut_again_and_again(start_worker: StartWorker, own_broker: OwnBroker) -> None:

@@ -1,17 +1,22 @@
 """Given messages that may be lost, as many are sent again as are missing, and no more."""
 
+from datetime import timedelta
 from typing import Any
+from uuid import uuid4
 
 import pytest
 from celery import current_app
 from django.db.models.functions import Now
 
+from parent import tick
+from parent.broker import BrokerMemory
 from parent.models import Executor, Step
 from parent.publish import publish_steps, republish_after
 from parent.start import start
 from parent.tick import Ticker
 from tests.conftest import use_broker
 from tests.flows import workflows
+from tests.flows.tasks import gates
 
 pytestmark = pytest.mark.django_db
 
@@ -93,6 +98,108 @@ def test_a_broker_that_is_away_is_no_reason_to_fail(ticker: Ticker, broker: str)
     ticker.tick()
 
     assert messages() == 1
+
+
+def test_an_emptied_broker_is_noticed_by_the_next_tick(broker: str, ticker: Ticker) -> None:
+    steps = [queued() for _ in range(20)]
+    publish_steps(steps)
+    ticker.tick()
+    gates().flushall()
+
+    ticker.tick()
+    assert messages() == 20
+    for _ in range(3):
+        ticker.tick()
+
+    assert messages() == 20
+    assert {step.publishes for step in Step.objects.filter(state="QUEUED")} == {2}
+
+
+def test_so_is_one_that_came_back_with_what_it_held_a_while_ago(
+    broker: str, ticker: Ticker
+) -> None:
+    ticker.tick()
+    held: Any = {key: gates().dump(key) for key in gates().keys("*")}
+    step = queued()
+    publish_steps([step])
+    ticker.tick()
+
+    gates().flushall()
+    for key, value in held.items():
+        gates().restore(key, 0, value)
+    ticker.tick()
+
+    assert messages() == 1
+
+
+def test_so_is_one_that_was_emptied_before_there_was_a_watcher(broker: str) -> None:
+    queued()
+    ticker = Ticker(Executor.objects.create(host="here", pid=2).pk)
+
+    while not ticker.tick():
+        pass
+
+    assert messages() == 1
+
+
+def test_a_broker_that_has_kept_everything_is_not_counted(
+    broker: str, ticker: Ticker, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It would take a statement, and a connection, at every tick."""
+    ticker.tick()
+    counted: list[None] = []
+    monkeypatch.setattr(tick, "hurry", lambda: counted.append(None))
+
+    for _ in range(3):
+        ticker.tick()
+    assert not counted
+    gates().flushall()
+    ticker.tick()
+
+    assert counted
+
+
+def test_of_a_broker_that_is_not_redis_nothing_is_said(broker: str, ticker: Ticker) -> None:
+    use_broker("memory://")
+    steps = [queued() for _ in range(3)]
+    publish_steps(steps[:2])
+
+    for _ in range(3):
+        ticker.tick()
+
+    assert messages() == 2
+
+
+def test_a_retry_whose_time_has_not_come_is_not_sent_for_that(broker: str, ticker: Ticker) -> None:
+    publish_steps([queued()])
+    Step.objects.update(publishes=0, due_at=Now() + timedelta(hours=1))
+    gates().flushall()
+
+    ticker.tick()
+
+    assert messages() == 0
+
+
+def test_a_silent_broker_takes_a_tenth_of_the_time_at_most(
+    broker: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    time, asked = 1000.0, []
+
+    def silent(*_: Any, **__: Any) -> None:
+        nonlocal time
+        asked.append(time)
+        time += 2.0
+        raise TimeoutError("nobody answered")
+
+    monkeypatch.setattr("kombu.Connection.ensure_connection", silent)
+    monkeypatch.setattr("time.monotonic", lambda: time)
+    memory = BrokerMemory(uuid4())
+
+    for _ in range(100):
+        assert not memory.lapsed()
+        time += 0.5
+
+    assert len(asked) == 3
 
 
 def test_the_delay_grows_to_a_limit() -> None:
