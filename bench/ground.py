@@ -39,7 +39,7 @@ def running() -> str:
 
 
 @contextmanager
-def worker(pool: str, slots: int) -> Iterator[Worker]:
+def worker(pool: str, slots: int, **environ: str) -> Iterator[Worker]:
     """A real worker; when it stops, no row and no message stays."""
     with tempfile.TemporaryDirectory(prefix="bench-") as folder:
         started = Worker(
@@ -47,6 +47,7 @@ def worker(pool: str, slots: int) -> Iterator[Worker]:
             Path(folder) / "worker.log",
             *("-P", pool, "-c", str(slots)),
             DJANGO_SETTINGS_MODULE=os.environ["DJANGO_SETTINGS_MODULE"],
+            **environ,
         )
         try:
             yield started.start()

@@ -11,12 +11,12 @@ __all__ = ["ended", "until"]
 T = TypeVar("T")
 
 
-def until(what: str, look: Callable[[], T | None], timeout: float = 30) -> T:
-    """Look until there is something to see."""
+def until(what: str, look: Callable[[], T | None], timeout: float = 30, every: float = 0.02) -> T:
+    """Look, `every` so many seconds, until there is something to see."""
     deadline = time.monotonic() + timeout
     while not (seen := look()):
         assert time.monotonic() < deadline, f"not within {timeout} s: {what}"
-        time.sleep(0.02)
+        time.sleep(every)
     return seen
 
 

@@ -9,7 +9,7 @@ from children import Progress, child_task
 
 __all__ = ["broker", "hold", "moment", "native_moment", "reports"]
 
-HOLD_TIMEOUT = 60  # seconds; a slot that nobody lets go is no use to anybody
+HOLD_TIMEOUT = 600  # seconds; a slot that nobody lets go is no use to anybody
 
 
 def broker() -> "redis.Redis":

@@ -1,0 +1,47 @@
+"""The memory that processes hold, with all that they have forked, looked at again and again."""
+
+import threading
+from collections.abc import Mapping, Sequence
+from statistics import median
+
+import psutil
+
+__all__ = ["Memory", "growth"]
+
+EVERY = 0.5  # seconds
+MEGABYTE = 1e6
+
+
+class Memory(threading.Thread):
+    """Looks until it is told to stop. `megabytes` has what it saw, by name, in order of time."""
+
+    def __init__(self, pids: Mapping[str, int]) -> None:
+        super().__init__(name="memory", daemon=True)
+        self.megabytes: dict[str, list[float]] = {name: [] for name in pids}
+        self._processes = {name: psutil.Process(pid) for name, pid in pids.items()}
+        self._stopping = threading.Event()
+
+    def run(self) -> None:
+        while not self._stopping.wait(EVERY):
+            for name, process in self._processes.items():
+                self.megabytes[name].append(_resident(process))
+
+    def stop(self) -> None:
+        self._stopping.set()
+        self.join()
+
+
+def _resident(process: psutil.Process) -> float:
+    held = 0
+    for each in (process, *process.children(recursive=True)):
+        try:
+            held += each.memory_info().rss
+        except psutil.NoSuchProcess:
+            continue  # the pool replaces one
+    return held / MEGABYTE
+
+
+def growth(seen: Sequence[float]) -> tuple[float, float]:
+    """What was held in the first and in the last tenth of the time."""
+    tenth = max(1, len(seen) // 10)
+    return median(seen[:tenth]), median(seen[-tenth:])

@@ -1,0 +1,87 @@
+"""The web process, and somebody who polls it as pages do."""
+
+import http.client
+import random
+import subprocess
+import threading
+import time
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+
+from django.contrib.auth.models import User
+from rest_framework.authtoken.models import Token
+
+from quickstart import probes, programs
+from tests.services import free_port
+from tests.waiting import until
+
+__all__ = ["Poller", "serving"]
+
+EVERY = 0.05  # seconds
+TIMEOUT = 10.0
+HOST = "127.0.0.1"
+
+
+@contextmanager
+def serving(folder: Path) -> Iterator[tuple[int, int]]:
+    """The web process as `make up` starts it; yields its pid and port."""
+    port = free_port()
+    with (folder / "web.log").open("w") as log:
+        program = programs.web(port, {})
+        process = subprocess.Popen(program.command, stdout=log, stderr=log)
+        try:
+            until("the web process", lambda: probes.web(port) is None)
+            yield process.pid, port
+        finally:
+            process.terminate()
+            process.wait()
+
+
+def _get(port: int, path: str, **headers: str) -> int:
+    connection = http.client.HTTPConnection(HOST, port, timeout=TIMEOUT)
+    try:
+        connection.request("GET", path, headers=headers)
+        answer = connection.getresponse()
+        answer.read()
+        return answer.status
+    finally:
+        connection.close()
+
+
+class Poller(threading.Thread):
+    """Asks for runs by turns, one alone and twenty together, until it is told to stop.
+
+    `runs` may grow meanwhile.
+    `seconds` has how long each answer took; `bad` what was no answer.
+    """
+
+    def __init__(self, port: int, owner: User, runs: Sequence[str]) -> None:
+        super().__init__(name="poller", daemon=True)
+        self.seconds: list[float] = []
+        self.bad: list[str] = []
+        self._port, self._runs = port, runs
+        self._token = str(Token.objects.get_or_create(user=owner)[0])
+        self._stopping = threading.Event()
+
+    def run(self) -> None:
+        turn = 0
+        while not self._stopping.wait(EVERY):
+            turn += 1
+            few = random.sample(self._runs, min(20, len(self._runs)))
+            if not few:
+                continue
+            path = f"/tasks/?ids={','.join(few)}" if turn % 2 else f"/tasks/{few[0]}/"
+            began = time.perf_counter()
+            try:
+                status = _get(self._port, path, Authorization=f"Token {self._token}")
+            except OSError as exc:
+                self.bad.append(f"{path}: {exc!r}")
+                continue
+            self.seconds.append(time.perf_counter() - began)
+            if status != http.HTTPStatus.OK:
+                self.bad.append(f"{path}: {status}")
+
+    def stop(self) -> None:
+        self._stopping.set()
+        self.join()
