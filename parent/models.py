@@ -1,5 +1,6 @@
 """The rows: what is not written here does not exist, whatever a message says."""
 
+from typing import Any
 from uuid import uuid4
 
 from celery import states
@@ -78,6 +79,15 @@ class StepState(models.TextChoices):
     CANCELLED = "CANCELLED"
 
 
+def set_free(collector: Any, field: Any, runs: Any, using: str) -> None:
+    """`on_delete` of a run's owner: it belongs to nobody then, and its key is not nobody's key."""
+    collector.add_field_update(Run._meta.get_field("idempotency_key"), None, runs)  # first
+    models.SET_NULL(collector, field, runs, using)
+
+
+set_free.lazy_sub_objs = True  # type: ignore[attr-defined]  # as of SET_NULL: none is fetched
+
+
 class Run(MetaFields):
     """One execution of a workflow; its id is the Celery id of the parent task."""
 
@@ -88,7 +98,7 @@ class Run(MetaFields):
     params = models.JSONField(default=dict)
     files = models.JSONField(default=list, help_text="Storage names, deleted with the run")
     owner = models.ForeignKey(
-        settings.AUTH_USER_MODEL, null=True, on_delete=models.SET_NULL, related_name="runs"
+        settings.AUTH_USER_MODEL, null=True, on_delete=set_free, related_name="runs"
     )
     state = models.CharField(max_length=10, choices=RunState, default=RunState.PENDING)
     version = models.PositiveIntegerField(default=1, help_text="Grows with every change")
@@ -118,6 +128,12 @@ class Run(MetaFields):
         ]
         constraints = [
             models.UniqueConstraint(fields=["owner", "idempotency_key"], name="run_started_once"),
+            # To that one each run without an owner has one of its own.
+            models.UniqueConstraint(
+                fields=["idempotency_key"],
+                condition=Q(owner__isnull=True),
+                name="run_of_nobody_started_once",
+            ),
             models.CheckConstraint(
                 name="run_state_known", condition=Q(state__in=[state.value for state in RunState])
             ),

@@ -1,12 +1,17 @@
 """Given the same key, the same start is one run, and another start is refused."""
 
+import threading
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
+from uuid import UUID
 
 import pytest
 from django.contrib.auth.models import User
 from django.core.files.uploadedfile import SimpleUploadedFile
+from django.db import IntegrityError, connection
+from django.db.migrations.executor import MigrationExecutor
 from rest_framework import serializers
 
 from parent import Step as StepDefinition
@@ -14,7 +19,7 @@ from parent import Workflow, registry
 from parent import start as starting
 from parent.errors import KeyReused
 from parent.idempotency import earlier_run
-from parent.models import Run
+from parent.models import Run, Step
 from parent.start import start
 from tests.flows import tasks, workflows
 
@@ -104,3 +109,64 @@ def test_of_two_at_the_same_time_the_second_is_given_the_firsts_run(
 
     assert Run.objects.count() == 1
     assert len([path for path in media.rglob("*") if path.is_file()]) == 1
+
+
+def test_a_key_of_nobody_is_held_as_well() -> None:
+    first = start(workflows.sums, {"a": 1}, idempotency_key="key")
+
+    assert start(workflows.sums, {"a": 1}, idempotency_key="key") == first
+    with pytest.raises(IntegrityError, match=r"idempotency_key|started_once"):
+        Run.objects.create(workflow="sums", idempotency_key="key")
+
+
+def test_runs_of_nobody_without_a_key_are_as_many_as_are_started() -> None:
+    assert start(workflows.noops, {}) != start(workflows.noops, {})
+
+
+def test_runs_whose_owners_are_deleted_lose_their_key(ada: User) -> None:
+    bob = User.objects.create_user("bob")
+    runs = [begin(ada), begin(bob)]
+
+    User.objects.all().delete()
+
+    assert {(run.owner, run.idempotency_key) for run in Run.objects.all()} == {(None, None)}
+    assert start(workflows.sums, {"a": 1}, idempotency_key="key") not in runs
+
+
+@pytest.mark.django_db(transaction=True)
+def test_simultaneous_starts_of_nobody_with_one_key_are_one_run() -> None:
+    many = 20
+    together = threading.Barrier(many)
+
+    def begin_one(_: int) -> UUID:
+        together.wait(timeout=30)
+        try:
+            return start(workflows.sums, {"a": 1}, idempotency_key="key").pk
+        finally:
+            connection.close()
+
+    with ThreadPoolExecutor(many) as threads:
+        started = set(threads.map(begin_one, range(many)))
+
+    assert started == {Run.objects.get().pk}
+    assert Step.objects.count() == len(workflows.sums.steps)
+
+
+@pytest.mark.django_db(transaction=True)
+def test_of_keys_that_nobody_used_twice_before_the_first_stays() -> None:
+    """What the migration finds where an older version has run."""
+    executor = MigrationExecutor(connection)
+    before = executor.loader.project_state([("parent", "0003_mirrored_at")]).apps
+    executor.migrate([("parent", "0003_mirrored_at")])
+    try:
+        old: Any = before.get_model("parent", "Run")
+        ids = [
+            old.objects.create(workflow="sums", idempotency_key=key).pk for key in ["k", "k", "l"]
+        ]
+    finally:
+        migrator = MigrationExecutor(connection)
+        migrator.migrate(migrator.loader.graph.leaf_nodes())
+
+    keys = [Run.objects.get(pk=pk).idempotency_key for pk in ids]
+    assert sorted(keys[:2], key=str) == [None, "k"]
+    assert keys[2] == "l"
