@@ -83,6 +83,8 @@ def _end_attempt(
         return Ending.DROPPED
     if run.cancel_requested_at is not None:
         again = None
+    # Of two messages, a worker that does not know the task may have refused one.
+    reported = reported or step.publishes > 1
     at = retry_at(step, again, now) if outcome.error is not None else None
     if at is None:
         change = _end_step(step, exhausted(step, again, outcome), traceback, now)

@@ -11,7 +11,7 @@ from django.db import connection, transaction
 
 from children.errors import AttemptLost
 from children.meta import Meta
-from parent import executors, results
+from parent import executors, orphans, results
 from parent.attempts import worth_a_retry
 from parent.endings import Ending, end_cancelled
 from parent.models import Step, StepState
@@ -122,6 +122,7 @@ class RunningAttempt:
         )
         if ending is Ending.DROPPED:
             logger.warning("%s: outcome dropped: the attempt no longer counts", self.task_id)
+            outlast(f"forget {self.task_id}", partial(orphans.forget, self.task_id))
         return ending is not Ending.RETRIED
 
     def abandon(self) -> None:

@@ -285,6 +285,7 @@ class Attempt(models.Model):
 
     class Meta:
         ordering = ["number"]
+        indexes = [models.Index(fields=["task_id"], name="attempt_task_id")]
         constraints = [
             models.UniqueConstraint(fields=["step", "number"], name="attempt_number_unique"),
         ]

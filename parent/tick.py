@@ -12,7 +12,7 @@ from django.db.models.functions import Now
 from django_celery_results.models import TaskResult
 
 from children.meta import Meta
-from parent import executors
+from parent import executors, orphans
 from parent.attempts import Again
 from parent.broker import BrokerMemory
 from parent.conf import setting
@@ -78,6 +78,7 @@ class Ticker:
             self._sweep_at = time.monotonic() + SWEEP_EVERY
             self._seen_until = None
             executors.sweep()
+            orphans.sweep()
             if retention := setting("RETENTION"):
                 prune(timedelta(seconds=retention), at_most=PRUNE_BATCH)
         self._take_reports()

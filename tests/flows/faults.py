@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any
 
-from celery import current_task, signals
+from celery import current_task, shared_task, signals
 from rest_framework import serializers
 
 from children import Progress, child_task
@@ -85,6 +85,16 @@ def tail(progress: Progress) -> str:
         return "done"
 
 
+@shared_task(name="faults.foreign_hold")
+def foreign_hold(gate: str, reports: bool) -> str:
+    """Stand at the gate, as a task does that knows nothing of runs."""
+    server = gates()
+    server.rpush(f"{gate}:reached", os.getpid())
+    if server.blpop([f"{gate}:open"], timeout=60) is None:
+        raise Trouble("nobody opened the gate")
+    return gate
+
+
 @signals.task_failure.connect(dispatch_uid="tests.flows.faults")
 def note_failure(sender: Any, task_id: str, **_: Any) -> None:
     """Take note of what Sentry would be told of."""
@@ -110,6 +120,7 @@ after = Step(tail, inputs=nothing)
 
 held = Workflow("held", params=HoldParams, steps=[Step(hold), after])
 held_again = Workflow("held_again", params=HoldParams, steps=[Step(hold, retries=2), after])
+foreign_held = Workflow("foreign_held", params=HoldParams, steps=[Step(foreign_hold), after])
 held_last = Workflow(
     "held_last", params=HoldParams, steps=[Step(tail, name="head", inputs=nothing), Step(hold)]
 )

@@ -1,0 +1,36 @@
+"""Results of children whose attempt was over before Celery stored them: nobody reads them, and
+nobody else deletes them.
+
+They come of a foreign task that runs on, or is terminated, after its attempt was taken away, and
+of a message that came late to a worker that does not know the task.
+"""
+
+from datetime import timedelta
+
+from django.db.models import Exists, OuterRef, QuerySet
+from django.db.models.functions import Now
+from django_celery_results.models import TaskResult
+
+from parent.models import Attempt, Step
+
+__all__ = ["forget", "sweep"]
+
+RECENT = timedelta(minutes=2)
+"""Several sweeps long: each looks at few rows, whatever is stored in all."""
+
+
+def forget(task_id: str) -> None:
+    """Delete what is stored for this attempt, if it is over."""
+    _orphans().filter(task_id=task_id).delete()
+
+
+def sweep() -> None:
+    """Delete all that were stored lately."""
+    _orphans().filter(date_done__gt=Now() - RECENT).delete()
+
+
+def _orphans() -> "QuerySet[TaskResult]":
+    of_it = {"task_id": OuterRef("task_id")}
+    ended = Step.objects.filter(**of_it).exclude(state__in=Step.ACTIVE)
+    followed = Attempt.objects.filter(**of_it)
+    return TaskResult.objects.filter(Exists(ended) | Exists(followed))
