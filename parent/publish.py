@@ -6,7 +6,7 @@ from contextlib import contextmanager
 from contextvars import ContextVar
 from datetime import timedelta
 from functools import cache
-from typing import Any
+from typing import Any, cast
 
 from celery import current_app
 from celery.utils.log import get_logger
@@ -145,9 +145,9 @@ def missing(expected: Mapping[str, int]) -> Counter[str]:
     Of a broker that cannot be asked none is missed: there is nowhere to publish to.
     """
     try:
-        with current_app.connection_for_write() as connection:
-            connection.ensure_connection(max_retries=1, timeout=1)
-            channel: Any = connection.default_channel
+        with cast("Any", current_app.connection_for_write()) as connection:
+            connection.ensure_connection(**RETRY)
+            channel = connection.default_channel
             waiting = {name: channel.queue_declare(queue=name).message_count for name in expected}
             return Counter({name: max(0, expected[name] - int(waiting[name])) for name in expected})
     except Exception as exc:  # what a transport raises is the transport's own affair
