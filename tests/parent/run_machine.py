@@ -1,0 +1,168 @@
+"""A run that workers do things to, in any order, beside a model of it."""
+
+from collections.abc import Iterable
+from contextlib import ExitStack
+from typing import Any
+
+import pytest
+from django.db import transaction
+from hypothesis import strategies as st
+from hypothesis.stateful import RuleBasedStateMachine, initialize, precondition, rule
+
+from children.errors import AttemptLost, RetryAsked
+from children.meta import Meta
+from parent import Step as StepDefinition
+from parent import Workflow, executors, publish, registry
+from parent.attempts import Again
+from parent.engine import Engine, RunningAttempt
+from parent.hand_back import hand_back
+from parent.models import Step
+from parent.publish import attempt_header
+from parent.recording import record
+from parent.start import start
+from parent.tick import Ticker
+from tests.flows import tasks
+from tests.parent.run_model import ModelRun, ModelStep
+
+__all__ = ["LIMIT", "RunMachine", "picks"]
+
+NAMES = "abcd"
+LIMIT = 60.0
+picks = st.integers(min_value=0, max_value=30)
+
+
+@st.composite
+def graphs(draw: st.DrawFn) -> dict[str, ModelStep]:
+    """Up to four steps, each after any of those before it."""
+    steps: dict[str, ModelStep] = {}
+    for name in NAMES[: draw(st.integers(1, len(NAMES)))]:
+        after = draw(st.sets(st.sampled_from(sorted(steps)))) if steps else set()
+        steps[name] = ModelStep(after=tuple(sorted(after)), retries=draw(st.integers(0, 2)))
+    return steps
+
+
+class RunMachine(RuleBasedStateMachine):
+    """One run, its model, its ticker, and what workers do; what else happens, others add."""
+
+    @initialize(graph=graphs(), delay=st.sampled_from([0.0, 30.0]))
+    def start(self, graph: dict[str, ModelStep], delay: float) -> None:
+        self.undo = ExitStack()
+        self.undo.enter_context(transaction.atomic())
+        self.undo.callback(transaction.set_rollback, True)
+        self.undo.enter_context(publish.held())
+        self.workflow = Workflow(
+            "machine",
+            timeout=3600,
+            steps=[
+                StepDefinition(
+                    tasks.noop,
+                    name=name,
+                    after=step.after,
+                    retries=step.retries,
+                    retry_delay=delay,
+                    run_timeout=LIMIT,
+                    queue_timeout=LIMIT,
+                )
+                for name, step in graph.items()
+            ],
+        )
+        self.undo.callback(registry._workflows.pop, "machine", None)
+        self.executor = executors.boot()
+        self.undo.callback(setattr, executors, "_this", None)
+        executors.beat(self.executor)
+        self.ticker = Ticker(self.executor)
+        while not self.ticker.tick():
+            pass
+        self.run_id = start(self.workflow, {}).pk
+        self.model = ModelRun(graph)
+        self.claimed: list[RunningAttempt] = []
+        self.delivered: list[str] = []
+        self.outcomes: dict[str, tuple[Any, ...]] = {}
+        self.completion = 0.0
+
+    def teardown(self) -> None:
+        if hasattr(self, "undo"):
+            self.undo.close()
+
+    # What workers do.
+
+    @rule(pick=picks)
+    def deliver(self, pick: int) -> None:
+        """A message arrives: the first time, again, or of an attempt long gone."""
+        rows = Step.objects.filter(run=self.run_id, task_id__isnull=False, publishes__gt=0)
+        ids = {str(row.task_id): row for row in rows.select_related("run")}
+        every = [*ids, *(old for old in self.delivered if old not in ids)]
+        if not every:
+            return
+        task_id = every[pick % len(every)]
+        row = ids.get(task_id) or next(iter(Step.objects.filter(run=self.run_id)))
+        attempt = Engine().claim(task_id, row.task, attempt_header(row))
+        counts = task_id in ids and self.model.steps[row.name].state == "QUEUED"
+        assert (attempt is not None) == counts
+        self.delivered.append(task_id)
+        if attempt is not None:
+            self.model.steps[row.name].state = "RUNNING"
+            self.claimed.append(attempt)
+
+    @precondition(lambda self: self.claimed)
+    @rule(pick=picks, iteration=st.integers(0, 12))
+    def report(self, pick: int, iteration: int) -> None:
+        """Also of a body that woke up long after it was taken for dead."""
+        attempt = self._pick(pick)
+        counts = self._counts(attempt)
+        if counts and not self.model.cancelled:
+            attempt.report(Meta.at(iteration, 10, "at work"))
+            return
+        with pytest.raises(AttemptLost):
+            attempt.report(Meta.at(iteration, 10))
+        attempt.abandon()
+        if counts:
+            self.model.end(attempt.name, "CANCELLED")
+
+    @precondition(lambda self: self.claimed)
+    @rule(pick=picks)
+    def finish(self, pick: int) -> None:
+        attempt = self._pick(pick)
+        counts = self._counts(attempt)
+        assert attempt.finish(Meta().ok(attempt.task_id))
+        if counts:
+            self.model.end(attempt.name, "OK")
+
+    @precondition(lambda self: self.claimed)
+    @rule(pick=picks, error=st.sampled_from([ValueError("bad"), RetryAsked("later", 20.0)]))
+    def fail(self, pick: int, error: Exception) -> None:
+        attempt = self._pick(pick)
+        counts = self._counts(attempt)
+        final = attempt.finish(Meta().failed(str(error)), "traceback", error)
+        assert final != (counts and self.model.fail(attempt.name, again=True))
+
+    @precondition(lambda self: self.claimed)
+    @rule(pick=picks)
+    def lose_the_process(self, pick: int) -> None:
+        attempt = self._pick(pick)
+        counts = self._counts(attempt)
+        record(attempt.name, attempt.task_id, Meta().failed("killed"), again=Again())
+        if counts:
+            self.model.fail(attempt.name, again=True)
+
+    @rule()
+    def hand_back(self) -> None:
+        running = self.in_state("RUNNING")
+        hand_back(self.executor)
+        for name in running:
+            self.model.fail(name, again=True, counts=False)
+
+    def _pick(self, pick: int) -> RunningAttempt:
+        """The latest first: shrinking leads there."""
+        return self.claimed[-1 - pick % len(self.claimed)]
+
+    def _counts(self, attempt: RunningAttempt) -> bool:
+        row = Step.objects.filter(task_id=attempt.task_id).first()
+        return row is not None and self.model.steps[row.name].state == "RUNNING"
+
+    def in_state(self, *states: str) -> Iterable[str]:
+        return [name for name, step in self.model.steps.items() if step.state in states]
+
+    def rows(self, *states: str) -> Any:
+        rows = Step.objects.filter(run=self.run_id)
+        return rows.filter(state__in=states) if states else rows
