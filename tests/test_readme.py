@@ -34,14 +34,21 @@ def test_a_workflow_in_three_files(tmp_path: Path, monkeypatch: pytest.MonkeyPat
     assert (run.state, run.result) == ("SUCCESS", "78 orders in 2026")
 
 
-def test_the_promises_name_tests_that_exist() -> None:
-    promises = README.split("## Promises")[1].split("## ")[0]
-    files = {
-        name: (ROOT / name).read_text() for name in re.findall(r"`(tests/[\w/]+\.py)`", promises)
-    }
-    named = re.findall(r"`(test_\w+?)(?:\.\.\.)?`", promises)
+PROMISES = README.split("## Promises")[1].split("\n## ")[0]
 
-    assert len(files) >= 5
-    assert len(named) >= 5
-    for start in named:
-        assert any(f"def {start}" in text for text in files.values()), start
+
+@pytest.mark.parametrize("row", re.findall(r"^\| (?!promise|---).*", PROMISES, re.M))
+def test_a_promise_links_to_the_tests_that_show_it(row: str) -> None:
+    linked = [ROOT / path for path in re.findall(r"\]\(([^)]+)\)", row)]
+    tests = [path.read_text() for path in linked if path.name.startswith("test_")]
+
+    assert tests, "it links to no tests"
+    assert [path for path in linked if not path.exists()] == []
+    for start in re.findall(r"`(test_\w+?)(?:\.\.\.)?`", row):
+        assert any(f"def {start}" in text for text in tests), start
+
+
+def test_every_test_of_a_fault_stands_beside_a_promise() -> None:
+    faults = sorted(path.name for path in (ROOT / "tests" / "faults").glob("test_*.py"))
+
+    assert [name for name in faults if f"(tests/faults/{name})" not in PROMISES] == []
