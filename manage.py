@@ -15,9 +15,10 @@ def main() -> None:
         from django.core.management import execute_from_command_line  # noqa: PLC0415
     except ImportError as exc:
         sys.exit(f"{exc}: run `make up` once, or activate the virtual environment (.venv).")
-    from quickstart import data_dir  # noqa: PLC0415 - not readable for an old Python
+    from quickstart import data_dir, local  # noqa: PLC0415 - not readable for an old Python
 
     data_dir.choose(sys.argv)
+    local.set_defaults(sys.argv)
     try:
         execute_from_command_line(sys.argv)
     except ImproperlyConfigured as exc:

@@ -3,6 +3,8 @@
 import os
 
 os.environ.setdefault("SECRET_KEY", "only-for-the-storm")
+os.environ.setdefault("LOCAL", "on")
+os.environ.setdefault("START_RATE", "off")
 
 from mainproj.settings import *  # noqa: F403
 from mainproj.settings import INSTALLED_APPS

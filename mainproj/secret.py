@@ -1,4 +1,4 @@
-"""The secret key of a one-machine installation: made once, kept in the data directory."""
+"""The secret key: given, or of a one-machine installation, made once and kept in its data."""
 
 import os
 from pathlib import Path
@@ -6,8 +6,29 @@ from pathlib import Path
 from django.core.exceptions import ImproperlyConfigured
 from django.core.management.utils import get_random_secret_key
 
+__all__ = ["secret_key"]
 
-def local_secret_key(data_dir: Path) -> str:
+
+def secret_key(given: str, data_dir: Path, *, make: bool) -> str:
+    """The key that is given, or the one in the data directory.
+
+    Args:
+        make: whether one may be made there.
+
+    Raises:
+        ImproperlyConfigured: there is none.
+    """
+    if given:
+        return given
+    if make or (data_dir / "secret_key").exists():
+        return _local_secret_key(data_dir)
+    raise ImproperlyConfigured(
+        "SECRET_KEY is not set, and it has no default. Write, for example, SECRET_KEY=$(openssl "
+        "rand -base64 48), the same for all processes; on your own machine LOCAL=on makes one."
+    )
+
+
+def _local_secret_key(data_dir: Path) -> str:
     """Return the key in `data_dir/secret_key`, making it on first use (mode 0600).
 
     Raises:

@@ -1,25 +1,43 @@
 """Settings: everything that differs between machines comes from the environment.
 
-Without any variable set, this is the one-machine installation of `make up`:
-SQLite, a Redis socket and a secret key, all under `.data/`.
+With `LOCAL=on`, as `make up` has it, and no other variable, this is the installation of one
+machine: SQLite, a Redis socket and a secret key, all under `.data/`.
 """
 
-import os
+import sys
 from pathlib import Path
 from urllib.parse import quote
 
-import environ
-
-from mainproj.secret import local_secret_key
+from mainproj.cache import cache_beside
+from mainproj.database import with_options
+from mainproj.environment import env
+from mainproj.log import log_config
+from mainproj.secret import secret_key
+from mainproj.security import *  # noqa: F403 - who gets in, and what a browser may do
+from mainproj.security import PLAIN_HTTP, RATES
 
 BASE_DIR = Path(__file__).resolve().parent.parent
-env = environ.Env()
-
-DATA_DIR = Path(env.str("DATA_DIR", default=str(BASE_DIR / ".data"))).resolve()
-DEBUG = env.bool("DEBUG", default=False)
-SECRET_KEY = env.str("SECRET_KEY", default="") or local_secret_key(DATA_DIR)
-ALLOWED_HOSTS = env.list("ALLOWED_HOSTS", default=["localhost", "127.0.0.1", "[::1]"])
-CSRF_TRUSTED_ORIGINS = env.list("CSRF_TRUSTED_ORIGINS", default=[])
+DATA_DIR = Path(
+    env.text(
+        "DATA_DIR",
+        str(BASE_DIR / ".data"),
+        "database, queue and uploads of one machine",
+        example="/srv/parentchild",
+        unset="`.data`",
+    )
+).resolve()
+SECRET_KEY = secret_key(
+    env.text(
+        "SECRET_KEY",
+        "",
+        "signs sessions and login links; the same for all web processes",
+        example="50 random characters",
+        unset="none; with `LOCAL` or `DEBUG` made once in `DATA_DIR`",
+        secret=True,
+    ),
+    DATA_DIR,
+    make=PLAIN_HTTP,
+)
 
 INSTALLED_APPS = [
     "django.contrib.admin",
@@ -29,6 +47,9 @@ INSTALLED_APPS = [
     "django.contrib.messages",
     "whitenoise.runserver_nostatic",
     "django.contrib.staticfiles",
+    "axes",
+    "corsheaders",
+    "csp",
     "django_celery_results",
     "rest_framework",
     "rest_framework.authtoken",
@@ -36,26 +57,31 @@ INSTALLED_APPS = [
     "parent",
     "monitor",
     "quickstart",
-    *env.list("WORKFLOW_APPS", default=["examples.csv_profile"]),
+    *env.words(
+        "WORKFLOW_APPS",
+        ["examples.csv_profile"],
+        "apps with workflows",
+        example="shop,warehouse.flows",
+    ),
 ]
 
 MIDDLEWARE = [
+    "monitor.middleware.RequestLog",
     "django.middleware.security.SecurityMiddleware",
+    "csp.middleware.CSPMiddleware",
+    "django_permissions_policy.PermissionsPolicyMiddleware",
+    "corsheaders.middleware.CorsMiddleware",
     "whitenoise.middleware.WhiteNoiseMiddleware",
+    "monitor.middleware.Refusals",
     "django.contrib.sessions.middleware.SessionMiddleware",
     "django.middleware.common.CommonMiddleware",
     "django.middleware.csrf.CsrfViewMiddleware",
     "django.contrib.auth.middleware.AuthenticationMiddleware",
+    "monitor.middleware.ClosedByDefault",
     "django.contrib.messages.middleware.MessageMiddleware",
     "django.middleware.clickjacking.XFrameOptionsMiddleware",
+    "axes.middleware.AxesMiddleware",
 ]
-
-AUTHENTICATION_BACKENDS = [
-    "django.contrib.auth.backends.ModelBackend",
-    "sesame.backends.ModelBackend",
-]
-SESAME_ONE_TIME = True
-SESAME_MAX_AGE = 24 * 60 * 60
 
 ROOT_URLCONF = "mainproj.urls"
 WSGI_APPLICATION = "mainproj.wsgi.application"
@@ -74,35 +100,39 @@ TEMPLATES = [
 ]
 
 DATABASES = {
-    "default": env.db_url("DATABASE_URL", default=f"sqlite:///{quote(str(DATA_DIR))}/db.sqlite3")
+    "default": with_options(
+        env.database(
+            "DATABASE_URL",
+            f"sqlite:///{quote(str(DATA_DIR))}/db.sqlite3",
+            "the database: PostgreSQL 15 or newer, or SQLite",
+            unset="SQLite in `DATA_DIR`",
+        )
+    )
 }
-if DATABASES["default"]["ENGINE"] == "django.db.backends.sqlite3":
-    # WAL lets readers go on while one writes. IMMEDIATE takes the write lock at BEGIN: a
-    # transaction that reads first and writes later would otherwise fail with "database is
-    # locked" at once, whatever the timeout.
-    DATABASES["default"]["OPTIONS"] = {
-        "transaction_mode": "IMMEDIATE",
-        "timeout": 30,
-        "init_command": "PRAGMA journal_mode=WAL; PRAGMA synchronous=NORMAL;",
-    }
-else:
-    # A server that is unreachable must not hold a request for minutes.
-    DATABASES["default"].setdefault("OPTIONS", {}).setdefault("connect_timeout", 5)
-if DATABASES["default"]["ENGINE"] == "django.db.backends.postgresql":
-    # Statements that come again and again are planned once. A pooler that shares connections
-    # between transactions (PgBouncer) needs `?prepare_threshold=None` in DATABASE_URL instead.
-    DATABASES["default"]["OPTIONS"] = {
-        "prepare_threshold": 5,
-        **DATABASES["default"].get("OPTIONS", {}),
-    }
-DATABASES["default"]["CONN_MAX_AGE"] = env.int("CONN_MAX_AGE", default=60)
+DATABASES["default"]["CONN_MAX_AGE"] = env.number(
+    "CONN_MAX_AGE", 60, "seconds that a connection to the database is kept"
+)
 DATABASES["default"]["CONN_HEALTH_CHECKS"] = True
 DEFAULT_AUTO_FIELD = "django.db.models.BigAutoField"
 
-MEDIA_ROOT = env.str("MEDIA_ROOT", default=str(DATA_DIR / "media"))
+MEDIA_ROOT = env.text(
+    "MEDIA_ROOT",
+    str(DATA_DIR / "media"),
+    "uploaded files; web processes and workers share it",
+    example="/srv/media",
+    unset="in `DATA_DIR`",
+)
 STATIC_URL = "static/"
-# Where `collectstatic` puts them; without it they are served from where they are.
-STATIC_ROOT = env.str("STATIC_ROOT", default="") or None
+STATIC_ROOT = (
+    env.text(
+        "STATIC_ROOT",
+        "",
+        "where `collectstatic` puts static files",
+        example="/srv/static",
+        unset="none: served from where they are",
+    )
+    or None
+)
 WHITENOISE_USE_FINDERS = True
 
 LANGUAGE_CODE = "en-us"
@@ -120,6 +150,7 @@ REST_FRAMEWORK = {
     ],
     "DEFAULT_PERMISSION_CLASSES": ["rest_framework.permissions.IsAuthenticated"],
     "DEFAULT_RENDERER_CLASSES": ["rest_framework.renderers.JSONRenderer"],
+    "DEFAULT_THROTTLE_RATES": RATES,
     "EXCEPTION_HANDLER": "monitor.problems.exception_handler",
     "DEFAULT_SCHEMA_CLASS": "drf_spectacular.openapi.AutoSchema",
 }
@@ -129,23 +160,36 @@ SPECTACULAR_SETTINGS = {
     "COMPONENT_SPLIT_REQUEST": True,  # what goes in apart from what comes out: a file, its name
 }
 
-# The engine's times, in seconds, 0 for never: parent/conf.py has what they are without these.
-for name in (
-    "WORKFLOW_POLL_INTERVAL",
-    "WORKFLOW_QUEUE_TIMEOUT",
-    "WORKFLOW_RUN_TIMEOUT",
-    "WORKFLOW_STALL_TIMEOUT",
-    "WORKFLOW_HEARTBEAT",
-    "WORKFLOW_LEASE",
-    "WORKFLOW_CANCEL_GRACE",
-    "WORKFLOW_SHUTDOWN_GRACE",
-    "WORKFLOW_RETENTION",
-):
-    if name in os.environ:
-        globals()[name] = env.float(name)
+# The engine's times: without any of these they are what parent/conf.py says.
+WORKFLOW_POLL_INTERVAL = env.seconds(
+    "WORKFLOW_POLL_INTERVAL", 0.5, "between two ticks, and between two reports of a child"
+)
+WORKFLOW_QUEUE_TIMEOUT = env.seconds(
+    "WORKFLOW_QUEUE_TIMEOUT", 600, "until a child that has not started is an error"
+)
+WORKFLOW_RUN_TIMEOUT = env.seconds("WORKFLOW_RUN_TIMEOUT", 0, "until one that has not finished is")
+WORKFLOW_STALL_TIMEOUT = env.seconds(
+    "WORKFLOW_STALL_TIMEOUT", 0, "until one that has not reported is"
+)
+WORKFLOW_HEARTBEAT = env.seconds("WORKFLOW_HEARTBEAT", 5, "between two signs of life of a worker")
+WORKFLOW_LEASE = env.seconds("WORKFLOW_LEASE", 30, "how long a worker's sign of life is believed")
+WORKFLOW_CANCEL_GRACE = env.seconds(
+    "WORKFLOW_CANCEL_GRACE", 10, "until a child that does not report is terminated after a cancel"
+)
+WORKFLOW_SHUTDOWN_GRACE = env.seconds(
+    "WORKFLOW_SHUTDOWN_GRACE", 30, "until a worker told to stop hands back what it runs"
+)
+WORKFLOW_RETENTION = env.seconds(
+    "WORKFLOW_RETENTION", 30 * 86_400, "until an ended run is deleted", example="604800"
+)
 
-CELERY_BROKER_URL = env.str(
-    "REDIS_URL", default=f"redis+socket://{quote(str(DATA_DIR))}/redis.sock"
+CELERY_BROKER_URL = env.text(
+    "REDIS_URL",
+    f"redis+socket://{quote(str(DATA_DIR))}/redis.sock",
+    "the broker",
+    example="redis://:password@host:6379/0",
+    unset="a socket in `DATA_DIR`",
+    secret=True,
 )
 CELERY_BROKER_CONNECTION_RETRY_ON_STARTUP = True
 CELERY_BROKER_TRANSPORT_OPTIONS = {
@@ -163,3 +207,25 @@ CELERY_DB_REUSE_MAX = 1000
 CELERY_WORKER_DISABLE_PREFETCH = True
 CELERY_WORKER_SEND_TASK_EVENTS = True
 CELERY_TASK_SEND_SENT_EVENT = True
+
+CACHES = {
+    "default": env.cache(
+        "CACHE_URL",
+        cache_beside(CELERY_BROKER_URL),
+        "where web processes count together",
+        unset="the broker's server, where that is Redis",
+    )
+}
+
+LOG_FORMAT = env.choice(
+    "LOG_FORMAT",
+    "text" if sys.stderr.isatty() else "json",
+    "JSON for machines, text for people",
+    among=["json", "text"],
+    unset="json; text on a terminal",
+)
+LOG_LEVEL = env.choice(
+    "LOG_LEVEL", "INFO", "of what is logged", among=["DEBUG", "INFO", "WARNING", "ERROR"]
+)
+LOGGING = log_config(LOG_FORMAT, LOG_LEVEL)
+ACCESS_LOG = env.flag("ACCESS_LOG", True, "a line for each request")

@@ -8,7 +8,7 @@ urlpatterns = [
     path("", include("monitor.urls")),
 ]
 
-handler400 = "monitor.problems.bad_request"
-handler403 = "monitor.problems.forbidden"
-handler404 = "monitor.problems.not_found"
-handler500 = "monitor.problems.server_error"
+handler400 = "monitor.refusals.bad_request"
+handler403 = "monitor.refusals.forbidden"
+handler404 = "monitor.refusals.not_found"
+handler500 = "monitor.refusals.server_error"

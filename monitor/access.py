@@ -1,26 +1,40 @@
-"""Who sees which runs: the owner their own, staff all."""
+"""What a user gets to see, to start and to change, by the project's policy."""
 
 from typing import TYPE_CHECKING
 from uuid import UUID
 
+from django.core.exceptions import PermissionDenied
 from django.db.models import Prefetch, Q, QuerySet
 from django.http import Http404
 
+from monitor.policy import policy
+from parent import registry
+from parent.definitions import Workflow
+from parent.errors import UnknownWorkflow
 from parent.models import Run, Step
 
 if TYPE_CHECKING:
     from django.contrib.auth.models import AnonymousUser, User
 
-__all__ = ["find", "find_run", "visible_runs", "with_steps"]
+__all__ = [
+    "find",
+    "find_run",
+    "find_to_change",
+    "find_to_retry",
+    "find_workflow",
+    "startable",
+    "visible_runs",
+    "with_steps",
+]
 
 NOT_FOUND = "There is no such task: its id is wrong, it was deleted, or it is not yours."
 
 
 def visible_runs(user: "User | AnonymousUser") -> QuerySet[Run]:
-    """The runs that this user may know of. Nobody's runs are for staff."""
+    """The runs that this user may know of."""
     if user.is_anonymous:
         return Run.objects.none()
-    return Run.objects.all() if user.is_staff else Run.objects.filter(owner=user)
+    return policy().visible(user, Run.objects.all())
 
 
 def with_steps(runs: QuerySet[Run]) -> QuerySet[Run]:
@@ -58,3 +72,54 @@ def find(user: "User | AnonymousUser", task_id: UUID) -> tuple[Run, Step | None]
             return run, step
     # A new attempt has taken the step between the two statements.
     raise Http404(NOT_FOUND)
+
+
+def find_to_change(user: "User | AnonymousUser", run_id: UUID) -> Run:
+    """The run of that id, for a user who may cancel and delete it.
+
+    Raises:
+        Http404: it does not exist, or this user may not know of it.
+        PermissionDenied: this user may only see it.
+    """
+    run = find_run(user, run_id)
+    if user.is_anonymous or not policy().may_change(user, run):
+        raise PermissionDenied("You may see this run, and not change it.")
+    return run
+
+
+def find_to_retry(user: "User | AnonymousUser", run_id: UUID) -> Run:
+    """The run of that id, for a user who may run it again: as for a start, and for a change.
+
+    Raises:
+        Http404, PermissionDenied: as `find_to_change` and `find_workflow` do.
+    """
+    run = find_to_change(user, run_id)
+    find_workflow(user, run.workflow)
+    return run
+
+
+def startable(user: "User | AnonymousUser") -> list[Workflow]:
+    """The workflows that this user may start."""
+    if user.is_anonymous:
+        return []
+    rule = policy()
+    return [workflow for workflow in registry.workflows() if rule.may_start(user, workflow)]
+
+
+def find_workflow(user: "User | AnonymousUser", name: str) -> Workflow:
+    """The workflow of that name, for a user who may start it.
+
+    Raises:
+        Http404: there is none.
+        PermissionDenied: this user may not start it.
+    """
+    try:
+        workflow = registry.get(name)
+    except UnknownWorkflow:
+        known = ", ".join(workflow.name for workflow in startable(user)) or "none"
+        told = f"There is no workflow {name!r}; you may start: {known}."
+        raise Http404(told) from None
+    if user.is_anonymous or not policy().may_start(user, workflow):
+        needs = f": it takes the permission {workflow.permission}" if workflow.permission else ""
+        raise PermissionDenied(f"You may not start {name}{needs}.")
+    return workflow

@@ -13,12 +13,20 @@ from rest_framework.request import Request
 from rest_framework.response import Response
 from rest_framework.views import APIView
 
-from monitor.access import find, find_run, visible_runs, with_steps
+from monitor.access import (
+    find,
+    find_to_change,
+    find_to_retry,
+    find_workflow,
+    startable,
+    visible_runs,
+    with_steps,
+)
 from monitor.forms import params_of
 from monitor.params_schema import params_schema
 from monitor.requests import RetryRequest, RunQuery, idempotency_key
 from monitor.status import child_status_of, status_of
-from parent import registry
+from monitor.throttles import StartThrottle
 from parent.cancel import cancel
 from parent.models import Run
 from parent.remove import remove
@@ -49,9 +57,9 @@ class HealthView(APIView):
 
 
 class WorkflowListView(APIView):
-    """The workflows that can be started."""
+    """The workflows that the caller can start."""
 
-    def get(self, _request: Request) -> Response:
+    def get(self, request: Request) -> Response:
         return Response(
             [
                 {
@@ -63,7 +71,7 @@ class WorkflowListView(APIView):
                         for step in workflow.steps
                     ],
                 }
-                for workflow in registry.workflows()
+                for workflow in startable(request.user)
             ]
         )
 
@@ -71,8 +79,10 @@ class WorkflowListView(APIView):
 class WorkflowView(APIView):
     """One workflow; POST starts a run of it."""
 
+    throttle_classes = (StartThrottle,)
+
     def post(self, request: Request, name: str) -> Response:
-        workflow = registry.get(name)
+        workflow = find_workflow(request.user, name)
         params = params_of(workflow, request.data)
         owner, key = cast(User, request.user), idempotency_key(request)
         run = start(workflow, params, owner=owner, idempotency_key=key)
@@ -112,7 +122,7 @@ class TaskView(APIView):
         return Response(_status(request, task_id))
 
     def delete(self, request: Request, task_id: UUID) -> Response:
-        remove(find_run(request.user, task_id))
+        remove(find_to_change(request.user, task_id))
         return Response(status=status.HTTP_204_NO_CONTENT)
 
 
@@ -120,7 +130,7 @@ class TaskCancelView(APIView):
     """POST cancels a run."""
 
     def post(self, request: Request, task_id: UUID) -> Response:
-        run = find_run(request.user, task_id)
+        run = find_to_change(request.user, task_id)
         cancel(run.pk, who=request.user.get_username())
         return Response(_status(request, run.pk), status=status.HTTP_202_ACCEPTED)
 
@@ -128,8 +138,10 @@ class TaskCancelView(APIView):
 class TaskRetryView(APIView):
     """POST tries a failed or cancelled run again."""
 
+    throttle_classes = (StartThrottle,)
+
     def post(self, request: Request, task_id: UUID) -> Response:
-        run = find_run(request.user, task_id)
+        run = find_to_retry(request.user, task_id)
         wishes = RetryRequest(data=request.data)
         wishes.is_valid(raise_exception=True)
         retry(run.pk, who=request.user.get_username(), **wishes.validated_data)

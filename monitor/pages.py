@@ -5,6 +5,7 @@ from typing import Any, cast
 from uuid import UUID
 
 from django.contrib import messages
+from django.contrib.auth.decorators import login_not_required
 from django.contrib.auth.mixins import LoginRequiredMixin
 from django.contrib.auth.models import User
 from django.contrib.auth.views import LoginView
@@ -12,18 +13,26 @@ from django.http import Http404, HttpRequest, HttpResponse
 from django.shortcuts import redirect, render
 from django.template.loader import select_template
 from django.utils import timezone
+from django.utils.decorators import method_decorator
 from django.utils.safestring import SafeString
 from django.views.generic import TemplateView, View
 from sesame.views import LoginView as SesameLoginView
 
-from monitor.access import find, find_run, visible_runs
+from monitor.access import (
+    find,
+    find_to_change,
+    find_to_retry,
+    find_workflow,
+    startable,
+    visible_runs,
+)
 from monitor.forms import blank_form, filled_form, params_of, posted
 from monitor.history import history_of
 from monitor.status import status_of
-from parent import registry
+from monitor.throttles import count_start
 from parent.cancel import cancel
 from parent.definitions import Workflow
-from parent.errors import CannotRetry, InvalidParams, RunEnded, UnknownRun, UnknownWorkflow
+from parent.errors import CannotRetry, InvalidParams, RunEnded, UnknownRun
 from parent.models import Run, RunState
 from parent.retry import retry
 from parent.start import start
@@ -49,6 +58,7 @@ class LoginPage(LoginView):
     redirect_authenticated_user = True
 
 
+@method_decorator(login_not_required, name="dispatch")
 class LinkLoginPage(SesameLoginView):  # type: ignore[misc]
     """Sign in with a one-time link."""
 
@@ -64,7 +74,7 @@ class StartPage(LoginRequiredMixin, TemplateView):
     def get_context_data(self, **kwargs: Any) -> dict[str, Any]:
         runs = visible_runs(self.request.user).defer("params", "files", "result")
         return super().get_context_data(
-            workflows=registry.workflows(),
+            workflows=startable(self.request.user),
             runs=runs.order_by("-created_at", "-id")[:RECENT_RUNS],
             **kwargs,
         )
@@ -74,11 +84,12 @@ class WorkflowPage(LoginRequiredMixin, View):
     """One workflow's form."""
 
     def get(self, request: HttpRequest, name: str) -> HttpResponse:
-        workflow = _workflow(name)
+        workflow = find_workflow(request.user, name)
         return _form_page(request, workflow, blank_form(workflow))
 
     def post(self, request: HttpRequest, name: str) -> HttpResponse:
-        workflow = _workflow(name)
+        workflow = find_workflow(request.user, name)
+        count_start(request)
         params = params_of(workflow, posted(workflow, request))
         try:
             run = start(workflow, params, owner=cast(User, request.user))
@@ -95,13 +106,6 @@ def _form_page(
     context = {"workflow": workflow, "fields": fields, "errors": errors}
     status = HTTPStatus.OK if errors is None else HTTPStatus.BAD_REQUEST
     return render(request, "monitor/workflow.html", context, status=status)
-
-
-def _workflow(name: str) -> Workflow:
-    try:
-        return registry.get(name)
-    except UnknownWorkflow as unknown:
-        raise Http404(str(unknown)) from unknown
 
 
 class RunPage(LoginRequiredMixin, View):
@@ -129,7 +133,7 @@ class RunCancel(LoginRequiredMixin, View):
     """The button that cancels a run."""
 
     def post(self, request: HttpRequest, run_id: UUID) -> HttpResponse:
-        run = find_run(request.user, run_id)
+        run = find_to_change(request.user, run_id)
         try:
             cancel(run.pk, who=request.user.get_username())
         except (RunEnded, UnknownRun) as refused:
@@ -141,7 +145,8 @@ class RunRetry(LoginRequiredMixin, View):
     """The button that tries a failed or cancelled run again."""
 
     def post(self, request: HttpRequest, run_id: UUID) -> HttpResponse:
-        run = find_run(request.user, run_id)
+        run = find_to_retry(request.user, run_id)
+        count_start(request)
         try:
             retry(run.pk, who=request.user.get_username())
         except (CannotRetry, UnknownRun) as refused:

@@ -1,13 +1,11 @@
-"""Errors as RFC 9457 problem documents, and as pages for those who asked for one."""
+"""Errors as RFC 9457 problem documents."""
 
-import sys
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from http import HTTPStatus
 from typing import Any
 
+from django.core.exceptions import RequestDataTooBig
 from django.db import InterfaceError, OperationalError
-from django.http import HttpRequest, HttpResponse, JsonResponse
-from django.views import defaults
 from rest_framework.exceptions import APIException, NotFound, ValidationError
 from rest_framework.response import Response
 from rest_framework.settings import api_settings
@@ -23,9 +21,16 @@ from parent.errors import (
     UnknownRun,
     UnknownWorkflow,
 )
-from parent.outage import OUTAGE
 
-__all__ = ["bad_request", "exception_handler", "forbidden", "not_found", "server_error"]
+__all__ = [
+    "PROBLEM_JSON",
+    "RETRY_AFTER",
+    "DatabaseAway",
+    "as_api_exception",
+    "errors_by_field",
+    "exception_handler",
+    "problem",
+]
 
 PROBLEM_JSON = "application/problem+json"
 RETRY_AFTER = 5
@@ -36,6 +41,13 @@ class Conflict(APIException):
     """What was asked for does not go with the state that the run is in."""
 
     status_code = HTTPStatus.CONFLICT
+
+
+class TooLarge(APIException):
+    """The body is larger than the server takes."""
+
+    status_code = HTTPStatus.REQUEST_ENTITY_TOO_LARGE
+    default_detail = "The body, or what it has beside its files, is too large. Send less."
 
 
 class DatabaseAway(APIException):
@@ -53,14 +65,16 @@ def exception_handler(exc: Exception, context: dict[str, Any]) -> Response | Non
 
     None, for what nobody foresaw, leaves the error to Django, which logs it.
     """
-    response = drf_exception_handler(_as_api_exception(exc), context)
+    response = drf_exception_handler(as_api_exception(exc), context)
     if response is not None:
-        response.data = problem(response.status_code, response.data)
+        request_id = getattr(context.get("request"), "request_id", None)
+        response.data = problem(response.status_code, response.data, request_id)
         response.content_type = PROBLEM_JSON
     return response
 
 
-def _as_api_exception(exc: Exception) -> Exception:
+def as_api_exception(exc: Exception) -> Exception:
+    """What DRF knows how to answer, in place of what the engine, Django or the database raised."""
     match exc:
         case InvalidParams():
             return ValidationError(exc.errors)
@@ -70,6 +84,8 @@ def _as_api_exception(exc: Exception) -> Exception:
             return NotFound(str(exc))
         case RunEnded() | CannotRetry() | KeyReused():
             return Conflict(str(exc))
+        case RequestDataTooBig():
+            return TooLarge()
         case OperationalError() | InterfaceError():
             return DatabaseAway()
         case RunActive():
@@ -77,18 +93,21 @@ def _as_api_exception(exc: Exception) -> Exception:
     return exc
 
 
-def problem(status: int, data: Any) -> dict[str, Any]:
+def problem(status: int, data: Any, request_id: str | None = None) -> dict[str, Any]:
     """A problem document: `type, title, status, detail`, and `errors` where fields are wrong.
 
     Args:
         status: the HTTP status.
         data: what DRF would have answered: `{"detail": text}`, or errors by field.
+        request_id: by which the log knows the request.
     """
     document = {
         "type": "about:blank",
         "title": HTTPStatus(status).phrase,
         "status": int(status),
     }
+    if request_id is not None:
+        document["request_id"] = request_id
     if isinstance(data, Mapping) and set(data) == {"detail"} and isinstance(data["detail"], str):
         return document | {"detail": data["detail"]}
     errors = errors_by_field(data)
@@ -110,72 +129,3 @@ def errors_by_field(errors: Any, field: str = "") -> dict[str, list[str]]:
         if part:
             flat |= errors_by_field(part, f"{field}.{key}" if field else str(key))
     return flat
-
-
-def _wants_page(request: HttpRequest) -> bool:
-    return request.get_preferred_type([PROBLEM_JSON, "text/html"]) == "text/html"
-
-
-def _answer(
-    request: HttpRequest, status: HTTPStatus, detail: str, page: Callable[[], HttpResponse]
-) -> HttpResponse:
-    if _wants_page(request):
-        return page()
-    return JsonResponse(
-        problem(status, {"detail": detail}), status=status, content_type=PROBLEM_JSON
-    )
-
-
-def bad_request(request: HttpRequest, exception: Exception) -> HttpResponse:
-    """Django's handler400."""
-    return _answer(
-        request,
-        HTTPStatus.BAD_REQUEST,
-        "The request cannot be read.",
-        lambda: defaults.bad_request(request, exception),
-    )
-
-
-def forbidden(request: HttpRequest, exception: Exception) -> HttpResponse:
-    """Django's handler403."""
-    return _answer(
-        request,
-        HTTPStatus.FORBIDDEN,
-        "You may not do this.",
-        lambda: defaults.permission_denied(request, exception),
-    )
-
-
-def not_found(request: HttpRequest, exception: Exception) -> HttpResponse:
-    """Django's handler404."""
-    return _answer(
-        request,
-        HTTPStatus.NOT_FOUND,
-        "There is nothing at this address.",
-        lambda: defaults.page_not_found(request, exception),
-    )
-
-
-def server_error(request: HttpRequest) -> HttpResponse:
-    """Django's handler500, called while the exception is handled."""
-    # Not in a middleware: none would see what another one raised.
-    if isinstance(sys.exception(), OUTAGE):
-        return _unavailable(request)
-    return _answer(
-        request,
-        HTTPStatus.INTERNAL_SERVER_ERROR,
-        "The server failed; its log says why.",
-        lambda: defaults.server_error(request),
-    )
-
-
-def _unavailable(request: HttpRequest) -> HttpResponse:
-    response = _answer(
-        request,
-        HTTPStatus.SERVICE_UNAVAILABLE,
-        DatabaseAway.default_detail,
-        lambda: defaults.server_error(request, "503.html"),
-    )
-    response.status_code = HTTPStatus.SERVICE_UNAVAILABLE
-    response["Retry-After"] = str(RETRY_AFTER)
-    return response

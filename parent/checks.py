@@ -14,6 +14,7 @@ from parent.definitions import Workflow
 __all__ = ["check_workflows"]
 
 NAME = re.compile(r"[A-Za-z][A-Za-z0-9_-]{0,99}")
+PERMISSION = re.compile(r"[^\W\d]\w*\.\w+")
 
 
 @register("workflows")
@@ -51,6 +52,15 @@ def check_workflow(workflow: Workflow) -> Iterator[CheckMessage]:
             "a parameter cannot be named 'owner'",
             "Rename it: `start(owner=...)` names the user whose run it is.",
             "E006",
+        )
+    if workflow.permission is not None and not (
+        isinstance(workflow.permission, str) and PERMISSION.fullmatch(workflow.permission)
+    ):
+        yield _error(
+            workflow,
+            f"{workflow.permission!r} is not the name of a permission",
+            "Write it as Django does, app and codename: 'shop.start_report'.",
+            "E007",
         )
     no_tasks = [step.task for step in workflow.steps if not isinstance(step.task, Task | str)]
     for body in no_tasks:

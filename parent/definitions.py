@@ -92,6 +92,8 @@ class Workflow:
         description: one line for people.
         result: makes the run's result; without it, it is the last step's.
         timeout: seconds until the whole run ends as an ERROR; None means never.
+        permission: `app.codename`; who lacks it neither sees the workflow in the catalogue nor
+            starts or retries a run of it over HTTP. None asks for nothing but a login.
     """
 
     name: str
@@ -101,6 +103,7 @@ class Workflow:
     description: str = ""
     result: Callable[[RunData], Any] | None = None
     timeout: float | None = None
+    permission: str | None = None
     task: "Task[..., Any]" = field(init=False, repr=False, compare=False)
 
     def __post_init__(self) -> None:

@@ -36,7 +36,7 @@ def worker_name(port: int) -> str:
 
 def worker(port: int, pool: str, concurrency: int, environment: Mapping[str, str]) -> Program:
     """The one worker. `pool` is Celery's: prefork, threads or solo (which ignores concurrency)."""
-    options = {"-n": worker_name(port), "-P": pool, "-c": str(concurrency), "-l": "INFO"}
+    options = {"-n": worker_name(port), "-P": pool, "-c": str(concurrency)}
     return Program(
         name="worker",
         command=[

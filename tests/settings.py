@@ -4,6 +4,8 @@ import json
 import os
 
 os.environ.setdefault("SECRET_KEY", "only-for-tests")
+os.environ.setdefault("LOCAL", "on")
+os.environ.setdefault("START_RATE", "off")
 
 from mainproj.settings import *  # noqa: F403
 from mainproj.settings import CELERY_BROKER_TRANSPORT_OPTIONS, INSTALLED_APPS

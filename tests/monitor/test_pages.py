@@ -8,7 +8,6 @@ from typing import Any
 import pytest
 from django.contrib.auth.models import User
 from django.core.files.uploadedfile import SimpleUploadedFile
-from django.template.loader import get_template
 from django.test import Client
 from pytest_django.asserts import assertRedirects
 from sesame.utils import get_query_string
@@ -228,11 +227,6 @@ def test_a_workflows_own_template_shows_its_result(
 
 def test_a_run_in_progress_has_no_result(signed_in: Client, owner: User, make_run: MakeRun) -> None:
     assert signed_in.get(f"/runs/{make_run(owner).pk}/result/").status_code == 404
-
-
-@pytest.mark.parametrize("name", ["400.html", "403.html", "404.html", "500.html", "503.html"])
-def test_an_error_page_renders_without_a_request(name: str) -> None:
-    assert "All workflows" in get_template(name).render()
 
 
 @pytest.mark.parametrize(

@@ -52,6 +52,7 @@ def test_a_good_workflow_has_no_problems() -> None:
             Step(func_1, name="a", after=()),
         ],
         timeout=60,
+        permission="shop.start_diamond",
     )
     assert told() == []
 
@@ -176,6 +177,14 @@ def test_a_name_that_fits_no_url_is_told_so(name: str) -> None:
     Workflow(name, steps=[Step(func_1)])
     problem = f"Workflow {name!r}: its name is not usable in a URL."
     assert told() == [("workflows.E002", problem, NAMES)]
+
+
+@pytest.mark.parametrize("permission", ["", "start", "shop.", "shop.a.b", "shop start", ["shop.a"]])
+def test_what_names_no_permission_is_told_so(permission: Any) -> None:
+    Workflow("shop", steps=[Step(func_1)], permission=permission)
+    problem = f"Workflow 'shop': {permission!r} is not the name of a permission."
+    hint = "Write it as Django does, app and codename: 'shop.start_report'."
+    assert told() == [("workflows.E007", problem, hint)]
 
 
 def test_a_second_workflow_of_the_same_name_is_told_once_and_kept_out() -> None:

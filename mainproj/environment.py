@@ -1,0 +1,215 @@
+"""Settings from the environment: declared where they are read; a wrong one stops the start.
+
+`Environment.declared` keeps what was declared, in order: the documentation is made from it.
+"""
+
+import math
+import os
+import re
+import warnings
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, TypeVar
+
+import environ
+from django.core.exceptions import ImproperlyConfigured
+
+__all__ = ["Declared", "Environment", "env"]
+
+T = TypeVar("T")
+
+DATABASES = ("django.db.backends.postgresql", "django.db.backends.sqlite3")
+RATE = re.compile(r"[1-9][0-9]{0,8}/(sec|min|hour|day)")
+ON, OFF = ("on", "true", "yes", "1"), ("off", "false", "no", "0")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Declared:
+    """One variable. `default` is what it is without one, in words."""
+
+    name: str
+    kind: str
+    default: str
+    about: str
+    example: str
+
+
+class Environment:
+    """Reads variables. One that is empty is not set.
+
+    Each method takes the variable's name, its default, and a line of documentation.
+
+    Raises:
+        ImproperlyConfigured: a value is of the wrong kind; with the name, the reason, an example.
+    """
+
+    def __init__(self, variables: Mapping[str, str] = os.environ) -> None:
+        self.declared: list[Declared] = []
+        self._variables = variables
+
+    def is_set(self, name: str) -> bool:
+        return bool(self._variables.get(name))
+
+    def read(
+        self,
+        name: str,
+        default: T,
+        about: str,
+        parse: Callable[[str], T],
+        *,
+        kind: str,
+        example: str,
+        unset: str | None = None,
+        secret: bool = False,
+    ) -> T:
+        """A variable of any kind.
+
+        Args:
+            parse: raises ValueError with the reason: `it is no number`.
+            unset: the default in words, where its value says little.
+            secret: the value may hold a password, and is left out of the error.
+        """
+        words = unset if unset is not None else str(default)
+        self.declared.append(
+            Declared(name=name, kind=kind, default=words, about=about, example=example)
+        )
+        value = self._variables.get(name, "").strip()
+        if not value:
+            return default
+        try:
+            return parse(value)
+        except ValueError as exc:
+            shown = name if secret else f"{name}={value}"
+            raise ImproperlyConfigured(
+                f"{shown} cannot be used: {exc}. Write, for example, {name}={example}"
+            ) from None
+
+    def text(self, name: str, default: str, about: str, *, example: str, **told: Any) -> str:
+        return self.read(name, default, about, str, kind="text", example=example, **told)
+
+    def flag(self, name: str, default: bool, about: str) -> bool:
+        unset = "on" if default else "off"
+        return self.read(name, default, about, _flag, kind="on or off", example="on", unset=unset)
+
+    def number(
+        self, name: str, default: int, about: str, *, at_least: int = 0, unset: str | None = None
+    ) -> int:
+        def parse(value: str) -> int:
+            if not (value.isascii() and value.isdigit() and int(value) >= at_least):
+                raise ValueError(f"it is no whole number from {at_least} up")
+            return int(value)
+
+        return self.read(name, default, about, parse, kind="number", example="3600", unset=unset)
+
+    def seconds(
+        self, name: str, default: float, about: str, *, never: bool = True, example: str = "60"
+    ) -> float:
+        """Seconds; 0 is "never", where that makes sense."""
+
+        def parse(value: str) -> float:
+            try:
+                seconds = float(value)
+            except ValueError:
+                seconds = math.nan
+            if not (math.isfinite(seconds) and (seconds > 0 or (never and seconds == 0))):
+                raise ValueError(f"it is no number of seconds{', or 0 for never' * never}")
+            return seconds
+
+        unset = f"{default:g}" if default else "never"
+        return self.read(name, default, about, parse, kind="seconds", example=example, unset=unset)
+
+    def words(self, name: str, default: Sequence[str], about: str, *, example: str) -> list[str]:
+        """What stands between commas."""
+
+        def parse(value: str) -> list[str]:
+            return [word.strip() for word in value.split(",") if word.strip()]
+
+        unset = ", ".join(default) or "none"
+        return self.read(
+            name, list(default), about, parse, kind="words", example=example, unset=unset
+        )
+
+    def origins(self, name: str, about: str) -> list[str]:
+        """Origins as a browser names them."""
+
+        def parse(value: str) -> list[str]:
+            found = [word.strip() for word in value.split(",") if word.strip()]
+            for origin in found:
+                scheme, _, host = origin.partition("://")
+                if scheme not in ("http", "https") or not host or "/" in host:
+                    raise ValueError(f"{origin} is no scheme and host")
+            return found
+
+        example = "https://app.example.com,https://example.org"
+        return self.read(name, [], about, parse, kind="origins", example=example, unset="none")
+
+    def rate(self, name: str, default: str | None, about: str) -> str | None:
+        """So many in a second, minute, hour or day, as DRF writes it; None for no limit."""
+
+        def parse(value: str) -> str | None:
+            if value == "off":
+                return None
+            if not RATE.fullmatch(value):
+                raise ValueError("it is no rate")
+            return value
+
+        return self.read(
+            name,
+            default,
+            about,
+            parse,
+            kind="rate, or off",
+            example="100/hour",
+            unset=default or "off",
+        )
+
+    def choice(
+        self, name: str, default: str, about: str, *, among: Sequence[str], unset: str | None = None
+    ) -> str:
+        def parse(value: str) -> str:
+            if value not in among:
+                raise ValueError(f"it is none of {', '.join(among)}")
+            return value
+
+        kind = " or ".join(among)
+        return self.read(name, default, about, parse, kind=kind, example=among[0], unset=unset)
+
+    def database(self, name: str, default: str, about: str, *, unset: str) -> dict[str, Any]:
+        """A database as Django wants it, from a URL."""
+        example = "postgres://user:password@host:5432/name"
+        url: dict[str, Any] = {"kind": "URL", "example": example, "unset": unset, "secret": True}
+        return self.read(name, environ.Env.db_url_config(default), about, _database, **url)
+
+    def cache(
+        self, name: str, default: dict[str, Any], about: str, *, unset: str
+    ) -> dict[str, Any]:
+        """A cache as Django wants it, from a URL."""
+        example = "rediscache://host:6379/1"
+        url: dict[str, Any] = {"kind": "URL", "example": example, "unset": unset, "secret": True}
+        return self.read(name, default, about, _cache, **url)
+
+
+def _flag(value: str) -> bool:
+    if value.lower() not in ON + OFF:
+        raise ValueError("it is neither on nor off")
+    return value.lower() in ON
+
+
+def _database(value: str) -> dict[str, Any]:
+    with warnings.catch_warnings(action="ignore"):  # django-environ warns, and goes on
+        found: dict[str, Any] = environ.Env.db_url_config(value)
+    if found.get("ENGINE") not in DATABASES:
+        raise ValueError("it is no URL of a PostgreSQL or SQLite database")
+    return found
+
+
+def _cache(value: str) -> dict[str, Any]:
+    try:
+        found: dict[str, Any] = environ.Env.cache_url_config(value)
+    except ImproperlyConfigured:
+        raise ValueError("it is no URL of a cache that Django knows") from None
+    return found
+
+
+env = Environment()
+"""Of this process."""

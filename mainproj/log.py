@@ -1,0 +1,75 @@
+"""The log: a line for each thing that happens, with what it is about; JSON, or text for people."""
+
+from logging.config import dictConfig
+from typing import Any
+
+import structlog
+from structlog.typing import EventDict, Processor, WrappedLogger
+
+__all__ = ["log_config", "set_up_celery"]
+
+
+def log_config(form: str, level: str) -> dict[str, Any]:
+    """Django's `LOGGING`.
+
+    Args:
+        form: "json" or "text".
+        level: what is less than this is not logged.
+    """
+    to_words: list[Processor] = [
+        # Without the values of variables, which rich would add: they may be secrets.
+        structlog.dev.ConsoleRenderer(
+            colors=False, exception_formatter=structlog.dev.plain_traceback
+        )
+    ]
+    to_json: list[Processor] = [
+        structlog.processors.format_exc_info,
+        structlog.processors.EventRenamer("message"),
+        structlog.processors.JSONRenderer(ensure_ascii=False),
+    ]
+    without = structlog.stdlib.ProcessorFormatter.remove_processors_meta
+    formatter = {
+        "()": structlog.stdlib.ProcessorFormatter,
+        "foreign_pre_chain": [
+            # In the engine and in a child: run, workflow, step, attempt. In a request: its id and
+            # its user's.
+            structlog.contextvars.merge_contextvars,
+            _of_request,
+            structlog.stdlib.add_logger_name,
+            structlog.stdlib.add_log_level,
+            structlog.processors.TimeStamper(fmt="iso", utc=True),
+            structlog.stdlib.ExtraAdder(allow=("status", "milliseconds")),
+        ],
+        "processors": [without, *(to_json if form == "json" else to_words)],
+    }
+    return {
+        "version": 1,
+        "disable_existing_loggers": False,
+        "formatters": {"lines": formatter},
+        "handlers": {"stderr": {"class": "logging.StreamHandler", "formatter": "lines"}},
+        "root": {"handlers": ["stderr"], "level": level},
+        "loggers": {
+            # Its own handlers would say everything twice.
+            "django": {"handlers": [], "level": "INFO"},
+            "axes": {"level": "WARNING"},
+        },
+    }
+
+
+def _of_request(_logger: WrappedLogger, _method: str, event: EventDict) -> EventDict:
+    """The request that Django speaks of once it has been answered."""
+    request = getattr(event["_record"], "request", None)
+    request_id = getattr(request, "request_id", None)
+    return {"request_id": request_id, **event} if request_id else event
+
+
+def set_up_celery(**_: Any) -> None:
+    """Give Celery this log, where it would set up one of its own; it asks by a signal.
+
+    What a child prints becomes a line, as Celery itself would have it.
+    """
+    from celery import current_app  # noqa: PLC0415 - these settings are read before Celery is
+    from django.conf import settings  # noqa: PLC0415
+
+    dictConfig(settings.LOGGING)
+    current_app.log.redirect_stdouts("INFO")

@@ -1,0 +1,238 @@
+"""Who may what: each address, for each kind of caller, by session and by token."""
+
+import re
+from collections.abc import Callable, Iterator
+from typing import Any
+from uuid import uuid4
+
+import pytest
+from django.contrib.auth.models import Permission, User
+from django.db.models import QuerySet
+from django.test import Client
+from django.urls import URLPattern, URLResolver, get_resolver
+from rest_framework.authtoken.models import Token
+from rest_framework.test import APIClient
+
+from children.tasks import func_1
+from monitor.policy import OwnerOrStaff
+from parent import registry
+from parent.definitions import Step, Workflow
+from parent.models import Run
+
+MakeRun = Callable[..., Run]
+
+CALLERS = ("anonymous", "owner", "other", "staff", "unpermitted")
+LOGIN = "to the login"
+NEVER_SEEN = uuid4()
+
+# method, path, the run's state, and what each of CALLERS gets. The run is the owner's, or that
+# of the caller without the permission that its workflow asks for.
+MATRIX = [
+    ("get", "/healthz", None, (200, 200, 200, 200, 200)),
+    ("get", "/workflows/", None, (401, 200, 200, 200, 200)),
+    ("post", "/workflows/main_flow/", None, (401, 202, 202, 202, 202)),
+    ("post", "/workflows/guarded/", None, (401, 202, 202, 202, 403)),
+    ("post", "/workflows/nope/", None, (401, 404, 404, 404, 404)),
+    ("get", "/tasks/", "PROGRESS", (401, 200, 200, 200, 200)),
+    ("get", "/tasks/{run}/", "PROGRESS", (401, 200, 404, 200, 200)),
+    ("get", "/tasks/{child}/", "PROGRESS", (401, 200, 404, 200, 200)),
+    ("get", "/tasks/{nothing}/", "PROGRESS", (401, 404, 404, 404, 404)),
+    ("post", "/tasks/{run}/cancel/", "PROGRESS", (401, 202, 404, 202, 202)),
+    ("post", "/tasks/{run}/retry/", "FAILURE", (401, 202, 404, 202, 403)),
+    ("delete", "/tasks/{run}/", "SUCCESS", (401, 204, 404, 204, 204)),
+    ("get", "/", None, (LOGIN, 200, 200, 200, 200)),
+    ("get", "/start/main_flow/", None, (LOGIN, 200, 200, 200, 200)),
+    ("get", "/start/guarded/", None, (LOGIN, 200, 200, 200, 403)),
+    ("post", "/start/guarded/", None, (LOGIN, 302, 302, 302, 403)),
+    ("get", "/start/nope/", None, (LOGIN, 404, 404, 404, 404)),
+    ("get", "/runs/{run}/", "PROGRESS", (LOGIN, 200, 404, 200, 200)),
+    ("get", "/runs/{run}/result/", "SUCCESS", (LOGIN, 200, 404, 200, 200)),
+    ("post", "/runs/{run}/cancel/", "PROGRESS", (LOGIN, 302, 404, 302, 302)),
+    ("post", "/runs/{run}/retry/", "FAILURE", (LOGIN, 302, 404, 302, 403)),
+    ("get", "/admin/", None, (LOGIN, LOGIN, LOGIN, 200, LOGIN)),
+    ("get", "/login/", None, (200, 302, 302, 302, 302)),
+    ("post", "/logout/", None, (LOGIN, LOGIN, LOGIN, LOGIN, LOGIN)),
+]
+API = [row for row in MATRIX if row[1].startswith(("/tasks/", "/workflows/"))]
+BODY = {"/workflows/main_flow/": {"limit": 1}}
+
+
+@pytest.fixture
+def guarded(monkeypatch: pytest.MonkeyPatch) -> Workflow:
+    """A workflow with a permission, registered for one test."""
+    known = {workflow.name: workflow for workflow in registry.workflows()}
+    monkeypatch.setattr(registry, "_workflows", known)
+    return Workflow(
+        "guarded",
+        permission="auth.view_group",
+        steps=[Step(func_1, inputs=lambda _: {"limit": 1})],
+    )
+
+
+@pytest.fixture
+def callers(owner: User, other: User, staff: User, guarded: Workflow) -> dict[str, Any]:
+    permission = Permission.objects.get(content_type__app_label="auth", codename="view_group")
+    for user in (owner, other, staff):
+        user.user_permissions.add(permission)
+    unpermitted = User.objects.create_user("una", password="some pass phrase")
+    known = {"owner": owner, "other": other, "staff": staff, "unpermitted": unpermitted}
+    return {"anonymous": None, **known}
+
+
+@pytest.fixture
+def path_of(callers: dict[str, Any], make_run: MakeRun) -> Callable[..., str]:
+    """The path of a row of the matrix, with a run written for it."""
+
+    def fill(path: str, state: str | None, caller: str) -> str:
+        if state is None:
+            return path
+        user = callers["unpermitted" if caller == "unpermitted" else "owner"]
+        run = make_run(user, workflow="guarded", state=state, result=1)
+        if state in Run.ENDED:
+            run.steps.update(state="ERROR", finished_at=run.finished_at)
+        child = run.steps.get(name="func_1").task_id
+        return path.format(run=run.pk, child=child, nothing=NEVER_SEEN)
+
+    return fill
+
+
+def outcome(response: Any) -> Any:
+    if response.status_code == 302 and "/login/" in response["Location"]:
+        return LOGIN
+    return response.status_code
+
+
+def expected(row: Any, caller: str) -> Any:
+    return row[3][CALLERS.index(caller)]
+
+
+@pytest.mark.parametrize("caller", CALLERS)
+@pytest.mark.parametrize("row", MATRIX, ids=lambda row: f"{row[0]} {row[1]}")
+def test_by_session(
+    row: Any, caller: str, callers: dict[str, Any], path_of: Callable[..., str]
+) -> None:
+    method, path, state, _ = row
+    client = APIClient()
+    if user := callers[caller]:
+        client.force_login(user)
+
+    response = getattr(client, method)(path_of(path, state, caller), BODY.get(path), format=None)
+
+    assert outcome(response) == expected(row, caller)
+
+
+@pytest.mark.parametrize("caller", CALLERS[1:])
+@pytest.mark.parametrize("row", API, ids=lambda row: f"{row[0]} {row[1]}")
+def test_by_token(
+    row: Any, caller: str, callers: dict[str, Any], path_of: Callable[..., str]
+) -> None:
+    method, path, state, _ = row
+    client = APIClient(enforce_csrf_checks=True)
+    client.credentials(HTTP_AUTHORIZATION=f"Token {Token.objects.create(user=callers[caller])}")
+
+    response = getattr(client, method)(path_of(path, state, caller), BODY.get(path), format="json")
+
+    assert outcome(response) == expected(row, caller)
+
+
+@pytest.mark.parametrize("row", [row for row in MATRIX if row[0] != "get"], ids=lambda row: row[1])
+def test_a_session_without_the_csrf_token_changes_nothing(
+    row: Any, callers: dict[str, Any], path_of: Callable[..., str]
+) -> None:
+    method, path, state, _ = row
+    client = APIClient(enforce_csrf_checks=True)
+    client.force_login(callers["owner"])
+    path = path_of(path, state, "owner")
+    before = list(Run.objects.values())
+
+    response = getattr(client, method)(path, BODY.get(path))
+
+    assert response.status_code == 403
+    assert "request_id" in response.json()
+    assert list(Run.objects.values()) == before
+
+
+def test_the_catalogue_has_what_the_caller_may_start(
+    callers: dict[str, Any], client: Client
+) -> None:
+    def catalogue(caller: str) -> set[str]:
+        client.force_login(callers[caller])
+        return {workflow["name"] for workflow in client.get("/workflows/").json()}
+
+    assert catalogue("owner") - catalogue("unpermitted") == {"guarded"}
+    assert b"guarded" not in client.get("/").content
+    assert "guarded" not in client.post("/workflows/nope/").json()["detail"]
+
+
+def test_a_refusal_names_the_permission(callers: dict[str, Any], client: Client) -> None:
+    client.force_login(callers["unpermitted"])
+
+    assert "auth.view_group" in client.post("/workflows/guarded/").json()["detail"]
+
+
+class ReadersAndWriters(OwnerOrStaff):
+    """A project's own rule: everybody sees everything."""
+
+    def visible(self, _user: User, runs: QuerySet[Run]) -> QuerySet[Run]:
+        return runs
+
+
+@pytest.mark.parametrize(
+    ("method", "path", "state", "status"),
+    [
+        ("get", "/tasks/{run}/", "PROGRESS", 200),
+        ("post", "/tasks/{run}/cancel/", "PROGRESS", 403),
+        ("post", "/tasks/{run}/retry/", "FAILURE", 403),
+        ("delete", "/tasks/{run}/", "SUCCESS", 403),
+        ("post", "/runs/{run}/cancel/", "PROGRESS", 403),
+        ("post", "/runs/{run}/retry/", "FAILURE", 403),
+    ],
+)
+def test_a_policy_of_the_projects_own(
+    method: str,
+    path: str,
+    state: str,
+    status: int,
+    callers: dict[str, Any],
+    path_of: Callable[..., str],
+    client: Client,
+    settings: Any,
+) -> None:
+    settings.WORKFLOW_POLICY = f"{__name__}.ReadersAndWriters"
+    client.force_login(callers["other"])
+
+    assert getattr(client, method)(path_of(path, state, "other")).status_code == status
+
+
+OPEN = {"/healthz", "/login/", "/login/link/", "/admin/login/"}
+SAMPLES = {"uuid": str(NEVER_SEEN), "int": "1", "str": "main_flow", "slug": "x", "path": "x"}
+
+
+def addresses(patterns: Any, prefix: str = "/") -> Iterator[str]:
+    """A path for each of the project's URL patterns."""
+    for pattern in patterns:
+        path = prefix + sample(pattern.pattern)
+        if isinstance(pattern, URLResolver):
+            yield from addresses(pattern.url_patterns, path)
+        elif isinstance(pattern, URLPattern):
+            yield path
+
+
+def sample(pattern: Any) -> str:
+    text = str(pattern)
+    if hasattr(pattern, "_route"):
+        return re.sub(r"<(?:(\w+):)?\w+>", lambda m: SAMPLES[m[1] or "str"], text)
+    text = re.sub(r"\(\?P<\w+>([^)|]*)[^)]*\)", lambda m: m[1].replace(".*", "x"), text)
+    return text.strip("^$")
+
+
+@pytest.mark.django_db
+@pytest.mark.parametrize("method", ["get", "post", "put", "patch", "delete", "options"])
+def test_nothing_else_is_open(method: str, client: Client) -> None:
+    found = set(addresses(get_resolver().url_patterns))
+
+    answers = {path: outcome(getattr(client, method)(path)) for path in found - OPEN}
+
+    assert found >= OPEN
+    assert len(found) > 40
+    assert {path: told for path, told in answers.items() if told not in (401, LOGIN)} == {}

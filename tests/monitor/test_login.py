@@ -1,0 +1,69 @@
+"""Logins that fail are counted, and too many lock the name out."""
+
+from typing import Any
+
+import pytest
+from axes.models import AccessAttempt
+from django.contrib.auth.models import User
+from django.test import Client
+from django.utils import timezone
+from sesame.utils import get_query_string
+
+WRONG = {"username": "ann", "password": "wrong"}
+RIGHT = {"username": "ann", "password": "a long pass phrase"}
+
+
+@pytest.fixture
+def locked_out(client: Client, owner: User, settings: Any) -> Client:
+    for _ in range(settings.AXES_FAILURE_LIMIT):
+        client.post("/login/", WRONG)
+    return client
+
+
+@pytest.mark.parametrize("path", ["/login/", "/admin/login/"])
+def test_a_name_is_locked_after_too_many_failures(locked_out: Client, path: str) -> None:
+    page = locked_out.post(path, RIGHT, headers={"Accept": "text/html"})
+
+    assert page.status_code == 429
+    assert page["Retry-After"] == "900"
+    assert "Try again in 15 minutes" in page.content.decode()
+    assert "sessionid" not in locked_out.cookies
+    assert locked_out.get("/").status_code == 302
+
+
+def test_a_program_is_told_with_a_problem(locked_out: Client) -> None:
+    answer = locked_out.post("/login/", RIGHT)
+
+    assert answer["Content-Type"] == "application/problem+json"
+    assert answer.json()["status"] == 429
+
+
+def test_others_come_in_all_the_same(locked_out: Client, other: User, owner: User) -> None:
+    """The same name from elsewhere, another name from the same place, a link, and a token."""
+    elsewhere = Client(REMOTE_ADDR="192.0.2.7")
+    assert elsewhere.post("/login/", RIGHT).status_code == 302
+    bob = {"username": "bob", "password": "another pass phrase"}
+    assert locked_out.post("/login/", bob).status_code == 302
+    locked_out.logout()
+    owner.refresh_from_db()  # a link is made for who has not logged in since
+    assert locked_out.get(f"/login/link/{get_query_string(owner)}").status_code == 302
+
+
+def test_the_lock_ends(locked_out: Client, settings: Any) -> None:
+    AccessAttempt.objects.update(attempt_time=timezone.now() - settings.AXES_COOLOFF_TIME)
+
+    assert locked_out.post("/login/", RIGHT).status_code == 302
+
+
+def test_a_login_that_succeeds_forgets_those_that_failed(
+    client: Client, owner: User, settings: Any
+) -> None:
+    for _ in range(2):
+        for _ in range(settings.AXES_FAILURE_LIMIT - 1):
+            assert client.post("/login/", WRONG).status_code == 200
+        assert client.post("/login/", RIGHT).status_code == 302
+        client.logout()
+
+
+def test_no_password_is_kept(locked_out: Client) -> None:
+    assert "wrong" not in str(list(AccessAttempt.objects.values()))
