@@ -37,7 +37,7 @@ def log_config(form: str, level: str) -> dict[str, Any]:
             _of_request,
             structlog.stdlib.add_logger_name,
             structlog.stdlib.add_log_level,
-            structlog.processors.TimeStamper(fmt="iso", utc=True),
+            structlog.processors.TimeStamper(fmt="iso" if form == "json" else "%H:%M:%S"),
             structlog.stdlib.ExtraAdder(allow=("status", "milliseconds")),
         ],
         "processors": [without, *(to_json if form == "json" else to_words)],
@@ -72,4 +72,5 @@ def set_up_celery(**_: Any) -> None:
     from django.conf import settings  # noqa: PLC0415
 
     dictConfig(settings.LOGGING)
-    current_app.log.redirect_stdouts("INFO")
+    # By name: Celery does it again in forked processes, with the name that it was given here.
+    current_app.log.redirect_stdouts("INFO")  # type: ignore[arg-type]

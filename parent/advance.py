@@ -11,6 +11,7 @@ from django.db import transaction
 
 from children.meta import error_text
 from parent import results
+from parent.log_context import about
 from parent.models import Run, RunState, Step, StepState
 from parent.opening import is_known, open_step, run_data, run_result
 from parent.plan import NOTHING, can_go_on, plan, run_meta, run_state
@@ -163,7 +164,8 @@ def write_run(
         try:
             run.result = run_result(run, run_data(run, steps), steps)
         except Exception as exc:
-            logger.exception("%s[%s]: its result could not be made", run.workflow, run.pk)
+            with about(run):
+                logger.exception("%s[%s]: its result could not be made", run.workflow, run.pk)
             run.state = RunState.FAILURE
             error = f"Error in the result of {run.workflow}: {error_text(exc)}"
             run.set_meta(run.meta.failed(error))
@@ -172,7 +174,8 @@ def write_run(
         # Celery's cleanup, or a client's `forget()`, took the row: the end must be readable.
         results.create(run, f"parent.{run.workflow}")
     if final is not None:
-        logger.info("%s[%s] ended: %s %s", run.workflow, run.pk, run.state, run.error or "")
+        with about(run):
+            logger.info("%s[%s] ended: %s %s", run.workflow, run.pk, run.state, run.error or "")
 
 
 def update_of(row: Run | Step, names: Sequence[str], **while_it_is: Any) -> Update:

@@ -10,12 +10,14 @@ class ParentConfig(AppConfig):
 
     def ready(self) -> None:
         from children import host  # noqa: PLC0415 - models are importable only from here on
-        from parent import checks, foreign, refusal  # noqa: F401, PLC0415 - checks register themselves
+        from parent import checks, foreign, log_context, refusal  # noqa: F401, PLC0415 - checks register themselves
         from parent.bootstep import WatchStep  # noqa: PLC0415
         from parent.engine import Engine  # noqa: PLC0415
 
         host.install(Engine())
+        log_context.connect_first()
         foreign.connect()
+        log_context.connect_last()
         refusal.connect()
         # Before any worker starts: the default app is the one that will have it.
         current_app.steps["worker"].add(WatchStep)

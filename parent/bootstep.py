@@ -23,6 +23,7 @@ from parent.conf import setting
 from parent.engine import lost_attempts
 from parent.hand_back import hand_back
 from parent.heart import Heart
+from parent.log_context import about
 from parent.models import Step
 from parent.outage import OUTAGE
 from parent.recording import record
@@ -132,10 +133,11 @@ class WatchThread(threading.Thread):
             except Empty:
                 return
             try:
-                step = Step.objects.filter(task_id=task_id).first()
+                step = Step.objects.filter(task_id=task_id).select_related("run").first()
                 if step is not None:
                     outcome = step.meta.failed(f"{step.name}: {reason}")
-                    record(step.name, task_id, outcome, again=Again())
+                    with about(step):
+                        record(step.name, task_id, outcome, again=Again())
             except OUTAGE:
                 lost_attempts.put((task_id, reason))  # nobody else knows of it
                 raise

@@ -6,6 +6,7 @@ from celery.utils.log import get_logger
 
 from parent.attempts import Again
 from parent.endings import Ending, end_attempt
+from parent.log_context import about
 from parent.models import Step, StepState
 
 __all__ = ["hand_back"]
@@ -23,13 +24,14 @@ def hand_back(executor_id: UUID) -> None:
     until a tick elsewhere publishes it, when this process is gone, and the old body with it.
     """
     running = Step.objects.filter(executor=executor_id, state=StepState.RUNNING)
-    for step in running.select_related("executor"):
+    for step in running.select_related("executor", "run"):
         error = f"{step.name}: the worker {step.executor} was shut down while running it"
         outcome = step.meta.failed(error)
-        ending = end_attempt(
-            str(step.task_id), outcome, again=Again(delay=GONE_AFTER, counts=False)
-        )
-        if ending is Ending.RETRIED:
-            logger.warning("%s[%s] is handed back to the queue", step.task, step.task_id)
-        elif ending is Ending.ENDED:
-            logger.warning("%s[%s] is given up: it allows no retry", step.task, step.task_id)
+        with about(step):
+            ending = end_attempt(
+                str(step.task_id), outcome, again=Again(delay=GONE_AFTER, counts=False)
+            )
+            if ending is Ending.RETRIED:
+                logger.warning("%s[%s] is handed back to the queue", step.task, step.task_id)
+            elif ending is Ending.ENDED:
+                logger.warning("%s[%s] is given up: it allows no retry", step.task, step.task_id)

@@ -14,6 +14,7 @@ from kombu.exceptions import OperationalError
 
 from children import host
 from children.task import ChildTask
+from parent.log_context import about
 from parent.models import Run, RunState, Step, StepState
 
 __all__ = [
@@ -58,7 +59,8 @@ def republish_after(publishes: int) -> timedelta:
 
 def publish_run(run: Run) -> bool:
     """Send the parent task of `run`; False where the broker is away."""
-    return _send(f"parent.{run.workflow}", str(run.pk), run.params, ignore_result=False)
+    with about(run):
+        return _send(f"parent.{run.workflow}", str(run.pk), run.params, ignore_result=False)
 
 
 def publish_steps(steps: Sequence[Step]) -> None:
@@ -70,16 +72,17 @@ def publish_steps(steps: Sequence[Step]) -> None:
     for step in steps:
         options: dict[str, Any] = {"queue": step.queue} if step.queue else {}
         task = current_app.tasks.get(step.task)
-        sent = _send(
-            step.task,
-            str(step.task_id),
-            step.kwargs or {},
-            # A child of ours finishes in the rows; Celery's own write after that would bring
-            # its TaskResult back to life. A foreign task has nothing else to tell us by.
-            ignore_result=isinstance(task, ChildTask),
-            headers={host.HEADER: attempt_header(step)},
-            **options,
-        )
+        with about(step):
+            sent = _send(
+                step.task,
+                str(step.task_id),
+                step.kwargs or {},
+                # A child of ours finishes in the rows; Celery's own write after that would bring
+                # its TaskResult back to life. A foreign task has nothing else to tell us by.
+                ignore_result=isinstance(task, ChildTask),
+                headers={host.HEADER: attempt_header(step)},
+                **options,
+            )
         if not sent:
             return
 
@@ -93,6 +96,7 @@ def attempt_header(step: Step) -> dict[str, Any]:
         "run": str(step.run_id),
         "workflow": step.run.workflow,
         "step": step.name,
+        "attempt": step.attempt,
         "look_at": look_at and look_at.isoformat(),
         "interval": step.poll_interval,
         "run_timeout": step.run_timeout,

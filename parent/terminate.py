@@ -7,6 +7,7 @@ from celery.utils.log import get_logger
 from celery.worker import state as worker_state
 from celery.worker.control import control_command
 
+from parent.log_context import about, about_message
 from parent.models import Step
 
 __all__ = ["terminate"]
@@ -29,7 +30,8 @@ def terminate(step: Step) -> None:
     try:
         current_app.control.broadcast(COMMAND, arguments={"task_id": str(step.task_id)})
     except Exception as exc:  # what a transport raises is the transport's own affair
-        logger.warning("broker: %s; %s runs on, and no longer counts", exc, step.task_id)
+        with about(step):
+            logger.warning("broker: %s; %s runs on, and no longer counts", exc, step.task_id)
 
 
 @control_command(name=COMMAND)
@@ -39,5 +41,6 @@ def _terminate_here(state: Any, task_id: str) -> None:
     """
     request = worker_state.requests.get(task_id)
     if request is not None:
-        logger.info("terminating %s", task_id)
+        with about_message(request.request_dict):
+            logger.info("terminating %s", task_id)
         request.terminate(state.consumer.pool, signal="SIGKILL")

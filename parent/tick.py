@@ -17,6 +17,7 @@ from parent.attempts import Again
 from parent.broker import BrokerMemory
 from parent.conf import setting
 from parent.endings import end_cancelled, end_run
+from parent.log_context import about
 from parent.mirror import Report, mirror
 from parent.models import Run, Step, StepState
 from parent.prune import prune
@@ -194,14 +195,15 @@ class Ticker:
 
 
 def _end(step: Step, outcome: Meta, again: bool, traceback: str | None = None) -> None:
-    record(
-        step.name,
-        str(step.task_id),
-        outcome,
-        traceback,
-        again=Again() if again else None,
-        seen=step.state,
-    )
+    with about(step):
+        record(
+            step.name,
+            str(step.task_id),
+            outcome,
+            traceback,
+            again=Again() if again else None,
+            seen=step.state,
+        )
 
 
 def _stored_of(steps: Sequence[Step]) -> dict[str, Stored]:

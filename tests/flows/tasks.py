@@ -1,5 +1,6 @@
 """Children that do what tests need of them."""
 
+import logging
 import os
 import signal
 from typing import Any
@@ -63,6 +64,14 @@ def fails(progress: Progress, message: str = "it is broken") -> None:
 @child_task(name="flows.returns_a_set")
 def returns_a_set(progress: Progress) -> Any:
     return {1, 2}
+
+
+@child_task(name="flows.talks")
+def talks(progress: Progress, text: str) -> None:
+    """Log, print, and fail."""
+    logging.getLogger(__name__).info("said %s", text)
+    print(f"printed {text}")  # noqa: T201 - authors do
+    raise Trouble(f"stumbled over {text}")
 
 
 @child_task(name="flows.dies")

@@ -76,6 +76,13 @@ broken = Workflow(
     "broken",
     steps=[Step(tasks.noop), Step(tasks.fails), Step(tasks.noop, name="never")],
 )
+talkative = Workflow(
+    "talkative",
+    steps=[
+        Step(tasks.talks, name="left", after=(), inputs=lambda _: {"text": "left"}, retries=1),
+        Step(tasks.talks, name="right", after=(), inputs=lambda _: {"text": "right"}),
+    ],
+)
 not_json = Workflow("not_json", steps=[Step(tasks.returns_a_set)])
 bad_inputs = Workflow(
     "bad_inputs",
