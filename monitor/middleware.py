@@ -4,6 +4,7 @@ import logging
 import re
 import time
 from collections.abc import Callable
+from contextlib import suppress
 from http import HTTPStatus
 from typing import Any
 from uuid import uuid4
@@ -24,6 +25,9 @@ GetResponse = Callable[[HttpRequest], HttpResponse]
 
 REQUEST_ID = "X-Request-ID"
 SANE = re.compile(r"[A-Za-z0-9._-]{1,64}")
+CHUNK = 64 * 1024
+PATIENCE = 4
+"""A body this many times as large as the largest that is taken is not even read to be discarded."""
 
 
 class RequestLog:
@@ -108,10 +112,10 @@ class Refusals:
 
 
 def refuse_body(request: HttpRequest) -> HttpResponse | None:
-    """A refusal where the body is larger than the settings allow; files have a limit of their own.
+    """A refusal where the body is larger than the settings allow; with files they allow more.
 
-    By what the request says: no server hands on more than that, and a body of unknown length
-    would not be read at all.
+    It goes by what the request says: no server hands on more than that. A body of unknown length
+    Django would take for an empty one.
     """
     length = request.META.get("CONTENT_LENGTH") or "0"
     if not length.isdecimal():
@@ -121,8 +125,16 @@ def refuse_body(request: HttpRequest) -> HttpResponse | None:
         return refusal(request, HTTPStatus.LENGTH_REQUIRED, told)
     has_files = request.content_type == "multipart/form-data"
     limit = settings.MAX_UPLOAD_BYTES if has_files else settings.DATA_UPLOAD_MAX_MEMORY_SIZE
-    if limit is not None and int(length) > limit:
-        told = f"The body has {length} bytes, and {limit} is the most that is taken here."
-        status = HTTPStatus.REQUEST_ENTITY_TOO_LARGE
-        return refusal(request, status, told, headers={"Connection": "close"})
-    return None
+    if int(length) <= limit:
+        return None
+    if int(length) <= PATIENCE * settings.MAX_UPLOAD_BYTES:
+        _discard_body(request)
+    told = f"The body has {length} bytes, and {limit} is the most that is taken here."
+    return refusal(request, HTTPStatus.REQUEST_ENTITY_TOO_LARGE, told)
+
+
+def _discard_body(request: HttpRequest) -> None:
+    """Most clients send all before they read the answer, and one that is cut off reads none."""
+    with suppress(OSError):
+        while request.read(CHUNK):
+            pass

@@ -1,0 +1,81 @@
+"""The web server itself, as a process: what a client on its socket gets."""
+
+import io
+import json
+import os
+import socket
+import subprocess
+import sys
+from collections.abc import Iterator
+from http.client import HTTPConnection
+
+import pytest
+
+from tests.services import free_port
+
+LIMIT = 4_000_000
+
+
+@pytest.fixture(scope="module")
+def port(tmp_path_factory: pytest.TempPathFactory) -> Iterator[int]:
+    """The port of a gunicorn with small limits, without a database."""
+    port = free_port()
+    environ = os.environ | {
+        "DJANGO_SETTINGS_MODULE": "mainproj.settings",
+        "SECRET_KEY": "only-for-tests",
+        "LOCAL": "on",
+        "DATABASE_URL": f"sqlite:///{tmp_path_factory.mktemp('server')}/none.sqlite3",
+        "MAX_UPLOAD_BYTES": str(LIMIT),
+        "MAX_BODY_BYTES": str(LIMIT),
+    }
+    command = [sys.executable, "-m", "gunicorn", "mainproj.wsgi:application"]
+    command += ["--bind", f"127.0.0.1:{port}", "--worker-class", "gthread", "--threads", "4"]
+    process = subprocess.Popen(
+        [*command, "--no-control-socket"], env=environ, stderr=subprocess.PIPE, text=True
+    )
+    assert process.stderr is not None
+    for line in process.stderr:
+        if "Booting worker" in line:
+            break
+    yield port
+    process.terminate()
+    process.wait(timeout=30)
+    process.stderr.close()
+
+
+@pytest.fixture
+def connection(port: int) -> Iterator[HTTPConnection]:
+    connection = HTTPConnection("127.0.0.1", port, timeout=30)
+    yield connection
+    connection.close()
+
+
+def test_a_client_that_sends_all_first_reads_that_it_was_too_much(
+    connection: HTTPConnection,
+) -> None:
+    """More than the buffers between the two hold: one that is cut off sees a broken pipe."""
+    size = 4 * LIMIT
+    headers = {"Content-Type": "application/json", "Content-Length": str(size)}
+
+    for _ in range(2):  # on the same connection
+        connection.request("POST", "/workflows/noops/", io.BytesIO(b"x" * size), headers)
+        answer = connection.getresponse()
+
+        problem = json.load(answer)
+        assert (answer.status, problem["status"]) == (413, 413)
+        assert problem["request_id"] == answer.headers["X-Request-ID"]
+
+
+def test_one_that_would_send_far_too_much_is_not_listened_to(port: int) -> None:
+    with socket.create_connection(("127.0.0.1", port), timeout=30) as client:
+        client.sendall(
+            b"POST /workflows/noops/ HTTP/1.1\r\nHost: localhost\r\n"
+            b"Content-Type: application/json\r\nContent-Length: 9999999999999\r\n\r\n{"
+        )
+        assert client.recv(1000).startswith(b"HTTP/1.1 413 ")
+
+
+def test_a_body_in_chunks_is_refused(connection: HTTPConnection) -> None:
+    connection.request("POST", "/workflows/noops/", iter([b"{}"]), encode_chunked=True)
+
+    assert connection.getresponse().status == 411
