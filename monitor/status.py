@@ -40,7 +40,7 @@ def status_of(run: Run, steps: Collection[Step], *, now: datetime) -> dict[str, 
     is None when the run has ended: nothing will change, so there is no need to ask again.
     `run_id` is the run's id, here the same as `task_id`. Times are datetimes.
     """
-    if not run.ended and steps:
+    if not run.ended and _left_behind(run, steps):
         run = _brought_up(run, steps)
     ending = run.ended or run.cancel_requested_at is not None
     return {
@@ -58,6 +58,11 @@ def status_of(run: Run, steps: Collection[Step], *, now: datetime) -> dict[str, 
         "poll_after_ms": None if run.ended else poll_after_ms(last_change(run, steps), now),
         "version": run.version,
     }
+
+
+def _left_behind(run: Run, steps: Iterable[Step]) -> bool:
+    moves = (at for step in steps for at in (step.queued_at, step.started_at, step.finished_at))
+    return any(at is not None and at > run.mirrored_at for at in moves)
 
 
 def _brought_up(run: Run, steps: Collection[Step]) -> Run:

@@ -32,6 +32,7 @@ def a_run(**columns: Any) -> Run:
             "version": 12,
             "created_at": seconds_ago(11),
             "started_at": seconds_ago(10),
+            "mirrored_at": NOW,
             **columns,
         }
     )
@@ -64,12 +65,12 @@ def test_a_run_in_progress_has_exactly_the_shape_of_the_contract() -> None:
         "state": "PROGRESS",
         "iteration": 37,
         "total": 100,
-        "completion": 37.0,
+        "completion": 18.5,
         "status": "PROGRESS",
         "message": "func_1: 37 of 100",
         "error": None,
         "result": None,
-        "eta_seconds": 17.0,
+        "eta_seconds": 44.1,
         "steps": [
             {
                 "name": "func_1",
@@ -190,7 +191,7 @@ def test_a_long_queue_is_polled_slowly_and_a_report_quickens_it() -> None:
 
 def test_a_run_that_its_steps_have_left_behind_is_shown_as_they_have_it() -> None:
     """A tick writes the run's own row a moment later."""
-    run = a_run(state="PENDING", completion=0.0, iteration=0, total=None, started_at=None)
+    run = a_run(state="PENDING", completion=0.0, started_at=None, mirrored_at=seconds_ago(1))
     done = a_step(state="OK", completion=100.0, finished_at=NOW)
     queued = a_step(name="func_2", state="QUEUED", iteration=0, total=None, completion=0.0)
 
