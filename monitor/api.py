@@ -13,6 +13,7 @@ from rest_framework.request import Request
 from rest_framework.response import Response
 from rest_framework.views import APIView
 
+from monitor import operations
 from monitor.access import (
     find,
     find_to_change,
@@ -52,6 +53,7 @@ class HealthView(APIView):
     authentication_classes = ()
     permission_classes = (AllowAny,)
 
+    @operations.health
     def get(self, _request: Request) -> Response:
         return Response({"status": "ok"})
 
@@ -59,6 +61,7 @@ class HealthView(APIView):
 class WorkflowListView(APIView):
     """The workflows that the caller can start."""
 
+    @operations.list_workflows
     def get(self, request: Request) -> Response:
         return Response(
             [
@@ -103,6 +106,7 @@ class NewestFirst(CursorPagination):
 class TaskListView(APIView):
     """The caller's runs; staff's callers see all."""
 
+    @operations.list_tasks
     def get(self, request: Request) -> Response:
         query = RunQuery(data=request.query_params)
         query.is_valid(raise_exception=True)
@@ -118,9 +122,11 @@ class TaskListView(APIView):
 class TaskView(APIView):
     """One run, or one child of a run."""
 
+    @operations.read_task
     def get(self, request: Request, task_id: UUID) -> Response:
         return Response(_status(request, task_id))
 
+    @operations.delete_task
     def delete(self, request: Request, task_id: UUID) -> Response:
         remove(find_to_change(request.user, task_id))
         return Response(status=status.HTTP_204_NO_CONTENT)
@@ -129,6 +135,7 @@ class TaskView(APIView):
 class TaskCancelView(APIView):
     """POST cancels a run."""
 
+    @operations.cancel_task
     def post(self, request: Request, task_id: UUID) -> Response:
         run = find_to_change(request.user, task_id)
         cancel(run.pk, who=request.user.get_username())
@@ -140,6 +147,7 @@ class TaskRetryView(APIView):
 
     throttle_classes = (StartThrottle,)
 
+    @operations.retry_task
     def post(self, request: Request, task_id: UUID) -> Response:
         run = find_to_retry(request.user, task_id)
         wishes = RetryRequest(data=request.data)
