@@ -22,7 +22,9 @@ from parent.models import Run
 
 __all__ = ["Report", "rage"]
 
-CALM = 300.0  # seconds, at the most, until all runs have ended after the storm
+STANDSTILL = 120.0
+"""Seconds in which none of the runs ends, after which the rest is lost. How long all of them
+take is the machine's affair."""
 USERS_LEAVE = 120.0
 TELL_EVERY = 15.0
 LOOK_EVERY = 0.5
@@ -94,11 +96,14 @@ def _calm(users: Users, crew: Crew) -> float:
     begun = tell_at = time.monotonic()
     users.leave(USERS_LEAVE)
     connection.close()  # it is from before the database was gone
-    while time.monotonic() < begun + CALM:
+    last, give_up_at = 0, time.monotonic() + STANDSTILL
+    while time.monotonic() < give_up_at:
         crew.mend()
         going = Run.objects.exclude(state__in=Run.ENDED).count()
         if not going:
             break
+        if going != last:
+            last, give_up_at = going, time.monotonic() + STANDSTILL
         if time.monotonic() >= tell_at:
             tell_at += TELL_EVERY
             print(f"the storm is over: {going} runs have not ended yet", flush=True)
