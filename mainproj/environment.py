@@ -8,6 +8,7 @@ import os
 import re
 import warnings
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any, TypeVar
 
@@ -196,8 +197,11 @@ def _flag(value: str) -> bool:
 
 
 def _database(value: str) -> dict[str, Any]:
-    with warnings.catch_warnings(action="ignore"):  # django-environ warns, and goes on
-        found: dict[str, Any] = environ.Env.db_url_config(value)
+    found: dict[str, Any] = {}
+    # Of a URL that it does not understand django-environ warns, and makes half of it; of one that
+    # urllib does not, the error may quote the password.
+    with warnings.catch_warnings(action="ignore"), suppress(ValueError):
+        found = environ.Env.db_url_config(value)
     if found.get("ENGINE") not in DATABASES:
         raise ValueError("it is no URL of a PostgreSQL or SQLite database")
     return found
@@ -206,7 +210,7 @@ def _database(value: str) -> dict[str, Any]:
 def _cache(value: str) -> dict[str, Any]:
     try:
         found: dict[str, Any] = environ.Env.cache_url_config(value)
-    except ImproperlyConfigured:
+    except (ImproperlyConfigured, ValueError):
         raise ValueError("it is no URL of a cache that Django knows") from None
     return found
 

@@ -62,7 +62,8 @@ def web(port: int, environment: Mapping[str, str]) -> Program:
     return Program(
         name="web",
         command=[
-            *(sys.executable, "-m", "gunicorn", "mainproj.wsgi:application"),
+            *(sys.executable, "-m", "gunicorn", "--config", "python:mainproj.gunicorn"),
+            "mainproj.wsgi:application",
             *(word for option in options.items() for word in option),
             "--no-control-socket",
         ],

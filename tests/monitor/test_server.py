@@ -16,25 +16,33 @@ from tests.services import free_port
 LIMIT = 4_000_000
 
 
+lines: list[str] = []
+"""What the server said while it started."""
+
+
 @pytest.fixture(scope="module")
 def port(tmp_path_factory: pytest.TempPathFactory) -> Iterator[int]:
     """The port of a gunicorn with small limits, without a database."""
     port = free_port()
+    lines.clear()
     environ = os.environ | {
         "DJANGO_SETTINGS_MODULE": "mainproj.settings",
         "SECRET_KEY": "only-for-tests",
         "LOCAL": "on",
+        "LOG_FORMAT": "json",
         "DATABASE_URL": f"sqlite:///{tmp_path_factory.mktemp('server')}/none.sqlite3",
         "MAX_UPLOAD_BYTES": str(LIMIT),
         "MAX_BODY_BYTES": str(LIMIT),
     }
-    command = [sys.executable, "-m", "gunicorn", "mainproj.wsgi:application"]
+    command = [sys.executable, "-m", "gunicorn", "--config", "python:mainproj.gunicorn"]
+    command += ["mainproj.wsgi:application"]
     command += ["--bind", f"127.0.0.1:{port}", "--worker-class", "gthread", "--threads", "4"]
     process = subprocess.Popen(
         [*command, "--no-control-socket"], env=environ, stderr=subprocess.PIPE, text=True
     )
     assert process.stderr is not None
     for line in process.stderr:
+        lines.append(line)
         if "Booting worker" in line:
             break
     yield port
@@ -79,3 +87,9 @@ def test_a_body_in_chunks_is_refused(connection: HTTPConnection) -> None:
     connection.request("POST", "/workflows/noops/", iter([b"{}"]), encode_chunked=True)
 
     assert connection.getresponse().status == 411
+
+
+def test_the_servers_own_lines_are_of_the_projects_log(port: int) -> None:
+    (booting,) = [json.loads(line) for line in lines if "Booting worker" in line]
+
+    assert (booting["logger"], booting["level"]) == ("gunicorn.error", "info")
