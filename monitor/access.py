@@ -22,6 +22,7 @@ __all__ = [
     "find_to_change",
     "find_to_retry",
     "find_workflow",
+    "may_see",
     "startable",
     "visible_runs",
     "with_steps",
@@ -35,6 +36,11 @@ def visible_runs(user: "User | AnonymousUser") -> QuerySet[Run]:
     if user.is_anonymous:
         return Run.objects.none()
     return policy().visible(user, Run.objects.all())
+
+
+def may_see(user: "User | AnonymousUser", run: Run) -> bool:
+    """Whether this run is among the user's `visible_runs`."""
+    return not user.is_anonymous and policy().may_see(user, run)
 
 
 def with_steps(runs: QuerySet[Run]) -> QuerySet[Run]:

@@ -26,6 +26,9 @@ class Policy(Protocol):
     def visible(self, user: "User", runs: QuerySet[Run]) -> QuerySet[Run]:
         """Those of `runs` that the user may see. All others do not exist for them (404)."""
 
+    def may_see(self, user: "User", run: Run) -> bool:
+        """The same of one run that was read already: polls ask it, and it should ask nobody."""
+
     def may_start(self, user: "User", workflow: Workflow) -> bool:
         """Whether the user may start and retry runs of this workflow; else it is not listed."""
 
@@ -41,11 +44,14 @@ class OwnerOrStaff:
     def visible(self, user: "User", runs: QuerySet[Run]) -> QuerySet[Run]:
         return runs if user.is_staff else runs.filter(owner=user)
 
+    def may_see(self, user: "User", run: Run) -> bool:
+        return user.is_staff or run.owner_id == user.pk
+
     def may_start(self, user: "User", workflow: Workflow) -> bool:
         return workflow.permission is None or user.has_perm(workflow.permission)
 
     def may_change(self, user: "User", run: Run) -> bool:
-        return user.is_staff or run.owner_id == user.pk
+        return self.may_see(user, run)
 
 
 def policy() -> Policy:

@@ -6,7 +6,7 @@ from typing import Any
 from uuid import uuid4
 
 import pytest
-from django.contrib.auth.models import Permission, User
+from django.contrib.auth.models import AnonymousUser, Permission, User
 from django.db.models import QuerySet
 from django.test import Client
 from django.urls import URLPattern, URLResolver, get_resolver
@@ -14,6 +14,7 @@ from rest_framework.authtoken.models import Token
 from rest_framework.test import APIClient
 
 from children.tasks import func_1
+from monitor.access import may_see, visible_runs
 from monitor.policy import OwnerOrStaff
 from parent import registry
 from parent.definitions import Step, Workflow
@@ -175,6 +176,22 @@ class ReadersAndWriters(OwnerOrStaff):
 
     def visible(self, _user: User, runs: QuerySet[Run]) -> QuerySet[Run]:
         return runs
+
+    def may_see(self, _user: User, _run: Run) -> bool:
+        return True
+
+    def may_change(self, user: User, run: Run) -> bool:
+        return run.owner_id == user.pk
+
+
+def test_the_policy_says_the_same_of_many_runs_and_of_one(
+    callers: dict[str, Any], make_run: MakeRun
+) -> None:
+    runs = [make_run(callers["owner"]), make_run(callers["other"]), make_run(None)]
+
+    for user in [caller or AnonymousUser() for caller in callers.values()]:
+        seen = set(visible_runs(user))
+        assert {run for run in runs if may_see(user, run)} == seen
 
 
 @pytest.mark.parametrize(
