@@ -6,27 +6,29 @@ from urllib.parse import parse_qs, urlsplit
 from redis.backoff import NoBackoff
 from redis.retry import Retry
 
-__all__ = ["cache_beside"]
+__all__ = ["SCHEMES", "cache_at"]
+
+SCHEMES = ("redis", "rediss", "redis+socket")
 
 TIMEOUT = 0.5  # seconds; whoever waits for the cache is a person or a program with a request
 
 
-def cache_beside(broker_url: str) -> dict[str, Any]:
-    """A cache on the broker's server where that is Redis; else one in each process's memory.
+def cache_at(url: str) -> dict[str, Any]:
+    """A cache on a Redis server, or one in each process's memory where the URL is of no such.
 
     Args:
-        broker_url: as Celery writes it: `redis://`, `rediss://`, `redis+socket://`.
+        url: as Celery writes it, for this may be the broker's.
     """
-    parts = urlsplit(broker_url)
+    parts = urlsplit(url)
+    if parts.scheme not in SCHEMES:
+        return {"BACKEND": "django.core.cache.backends.locmem.LocMemCache"}
     if parts.scheme == "redis+socket":
         # Celery's form of what redis-py calls unix://
         number = parse_qs(parts.query).get("virtual_host", ["0"])[0].strip("/")
-        broker_url = f"unix://{parts.path}?db={number}"
-    elif parts.scheme not in ("redis", "rediss"):
-        return {"BACKEND": "django.core.cache.backends.locmem.LocMemCache"}
+        url = f"unix://{parts.path}?db={number}"
     return {
         "BACKEND": "django.core.cache.backends.redis.RedisCache",
-        "LOCATION": broker_url,
+        "LOCATION": url,
         "KEY_PREFIX": "parentchild",
         "OPTIONS": {
             "socket_connect_timeout": TIMEOUT,

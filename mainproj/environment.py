@@ -48,9 +48,6 @@ class Environment:
         self.declared: list[Declared] = []
         self._variables = variables
 
-    def is_set(self, name: str) -> bool:
-        return bool(self._variables.get(name))
-
     def read(
         self,
         name: str,
@@ -181,13 +178,23 @@ class Environment:
         url: dict[str, Any] = {"kind": "URL", "example": example, "unset": unset, "secret": True}
         return self.read(name, environ.Env.db_url_config(default), about, _database, **url)
 
-    def cache(
-        self, name: str, default: dict[str, Any], about: str, *, unset: str
-    ) -> dict[str, Any]:
-        """A cache as Django wants it, from a URL."""
-        example = "rediscache://host:6379/1"
-        url: dict[str, Any] = {"kind": "URL", "example": example, "unset": unset, "secret": True}
-        return self.read(name, default, about, _cache, **url)
+    def url(
+        self, name: str, default: str, about: str, *, schemes: Sequence[str] = (), unset: str
+    ) -> str:
+        """Where a server is; of one of the `schemes`, where there are any."""
+
+        def parse(value: str) -> str:
+            scheme, colon, _ = value.partition("://")
+            if not (scheme and colon):
+                raise ValueError("it is no URL")
+            if schemes and scheme not in schemes:
+                raise ValueError(f"its scheme is none of {', '.join(schemes)}")
+            return value
+
+        example = "redis://:password@host:6379/0"
+        return self.read(
+            name, default, about, parse, kind="URL", example=example, unset=unset, secret=True
+        )
 
 
 def _flag(value: str) -> bool:
@@ -204,14 +211,6 @@ def _database(value: str) -> dict[str, Any]:
         found = environ.Env.db_url_config(value)
     if found.get("ENGINE") not in DATABASES:
         raise ValueError("it is no URL of a PostgreSQL or SQLite database")
-    return found
-
-
-def _cache(value: str) -> dict[str, Any]:
-    try:
-        found: dict[str, Any] = environ.Env.cache_url_config(value)
-    except (ImproperlyConfigured, ValueError):
-        raise ValueError("it is no URL of a cache that Django knows") from None
     return found
 
 

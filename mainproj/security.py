@@ -100,6 +100,12 @@ AXES_RESET_ON_SUCCESS = True
 AXES_DISABLE_ACCESS_LOG = True
 AXES_VERBOSE = False
 
+WORKFLOW_POLICY = env.text(
+    "WORKFLOW_POLICY",
+    "monitor.policy.OwnerOrStaff",
+    "the class that says who sees, starts and changes what",
+    example="shop.policy.TeamPolicy",
+)
 RATES = {"start": env.rate("START_RATE", "60/min", "starts and retries of one user")}
 MAX_UPLOAD_BYTES = env.number(
     "MAX_UPLOAD_BYTES", 100 * 1024**2, "the largest body with files", at_least=1

@@ -8,7 +8,7 @@ import sys
 from pathlib import Path
 from urllib.parse import quote
 
-from mainproj.cache import cache_beside
+from mainproj.cache import SCHEMES, cache_at
 from mainproj.database import with_options
 from mainproj.environment import env
 from mainproj.log import log_config
@@ -200,13 +200,11 @@ WORKFLOW_RETENTION = env.seconds(
     "WORKFLOW_RETENTION", 30 * 86_400, "until an ended run is deleted", example="604800"
 )
 
-CELERY_BROKER_URL = env.text(
+CELERY_BROKER_URL = env.url(
     "REDIS_URL",
     f"redis+socket://{quote(str(DATA_DIR))}/redis.sock",
     "the broker",
-    example="redis://:password@host:6379/0",
     unset="a socket in `DATA_DIR`",
-    secret=True,
 )
 CELERY_BROKER_CONNECTION_RETRY_ON_STARTUP = True
 CELERY_BROKER_TRANSPORT_OPTIONS = {
@@ -226,11 +224,14 @@ CELERY_WORKER_SEND_TASK_EVENTS = True
 CELERY_TASK_SEND_SENT_EVENT = True
 
 CACHES = {
-    "default": env.cache(
-        "CACHE_URL",
-        cache_beside(CELERY_BROKER_URL),
-        "where web processes count together",
-        unset="the broker's server, where that is Redis",
+    "default": cache_at(
+        env.url(
+            "CACHE_URL",
+            CELERY_BROKER_URL,
+            "where all web processes count starts together",
+            schemes=SCHEMES,
+            unset="the broker, where that is Redis",
+        )
     )
 }
 

@@ -22,7 +22,8 @@ READ: dict[str, Read] = {
     "choice": lambda env: env.choice("X", "json", "", among=["json", "text"]),
     "text": lambda env: env.text("X", "a", "", example="b"),
     "database": lambda env: env.database("X", "sqlite:////a", "", unset="")["ENGINE"],
-    "cache": lambda env: env.cache("X", {"BACKEND": "mine"}, "", unset="")["BACKEND"],
+    "url": lambda env: env.url("X", "redis://h/0", "", unset=""),
+    "cache": lambda env: env.url("X", "redis://h/0", "", schemes=["redis"], unset=""),
 }
 
 
@@ -43,8 +44,8 @@ READ: dict[str, Read] = {
         *(("choice", "text", "text"), ("text", "anything", "anything"), ("text", "", "a")),
         ("database", "postgres://u:p@h/n", "django.db.backends.postgresql"),
         ("database", "", "django.db.backends.sqlite3"),
-        ("cache", "rediscache://h:6379/1", "django.core.cache.backends.redis.RedisCache"),
-        ("cache", "", "mine"),
+        *(("url", "amqp://h//", "amqp://h//"), ("cache", "redis://h/1", "redis://h/1")),
+        ("cache", "", "redis://h/0"),
     ],
 )
 def test_a_value_is_read(kind: str, value: str, found: Any) -> None:
@@ -78,7 +79,8 @@ def test_a_value_is_read(kind: str, value: str, found: Any) -> None:
             "postgres://h:p/n",
             "X cannot be used: it is no URL of a PostgreSQL or SQLite",
         ),
-        ("cache", "nonsense", "X cannot be used: it is no URL of a cache"),
+        ("url", "localhost:6379", "X cannot be used: it is no URL"),
+        ("cache", "amqp://h//", "X cannot be used: its scheme is none of redis"),
     ],
 )
 def test_a_wrong_value_is_told_with_its_reason_and_an_example(

@@ -12,7 +12,7 @@ from django.core.cache import cache
 from django.test import Client, RequestFactory
 from rest_framework.exceptions import Throttled
 
-from mainproj.cache import cache_beside
+from mainproj.cache import cache_at
 from monitor import throttles
 from monitor.throttles import count_start
 from parent.models import Run
@@ -31,7 +31,7 @@ def middle_of_a_minute(monkeypatch: pytest.MonkeyPatch) -> None:
 def rate(settings: Any, middle_of_a_minute: None) -> Iterator[None]:
     frame = settings.REST_FRAMEWORK
     settings.REST_FRAMEWORK = frame | {"DEFAULT_THROTTLE_RATES": {"start": f"{RATE}/min"}}
-    settings.CACHES = {"default": cache_beside("memory://")}
+    settings.CACHES = {"default": cache_at("memory://")}
     yield
     cache.clear()
 
@@ -96,7 +96,7 @@ def test_processes_that_count_at_once_lose_nothing(
 ) -> None:
     frame = settings.REST_FRAMEWORK
     settings.REST_FRAMEWORK = frame | {"DEFAULT_THROTTLE_RATES": {"start": "100/min"}}
-    settings.CACHES = {"default": cache_beside(broker_url)}
+    settings.CACHES = {"default": cache_at(broker_url)}
     request = rf.post("/")
     request.user = owner
 
@@ -130,7 +130,7 @@ def test_a_cache_that_is_away_refuses_nothing_and_holds_nobody(
     caplog: pytest.LogCaptureFixture,
 ) -> None:
     url = silent_server if away == "silent" else "redis+socket:///nowhere/redis.sock"
-    settings.CACHES = {"default": cache_beside(url)}
+    settings.CACHES = {"default": cache_at(url)}
     begun = time.monotonic()
 
     answers = [signed_in.post("/workflows/noops/").status_code for _ in range(RATE + 1)]
@@ -138,7 +138,7 @@ def test_a_cache_that_is_away_refuses_nothing_and_holds_nobody(
     assert answers == [202] * (RATE + 1)
     assert time.monotonic() - begun < 8
     assert "starts are not counted" in caplog.text
-    settings.CACHES = {"default": cache_beside("memory://")}
+    settings.CACHES = {"default": cache_at("memory://")}
 
 
 @pytest.mark.parametrize(
@@ -151,5 +151,5 @@ def test_a_cache_that_is_away_refuses_nothing_and_holds_nobody(
         ("amqp://host//", None),
     ],
 )
-def test_the_cache_is_on_the_brokers_server(broker: str, location: str | None) -> None:
-    assert cache_beside(broker).get("LOCATION") == location
+def test_the_cache_is_on_a_redis_server(broker: str, location: str | None) -> None:
+    assert cache_at(broker).get("LOCATION") == location

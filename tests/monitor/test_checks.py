@@ -1,0 +1,67 @@
+"""What the system checks find in a project's settings."""
+
+from typing import Any
+
+import pytest
+
+from mainproj.cache import cache_at
+from monitor.checks import check_policy, check_throttles
+from monitor.policy import OwnerOrStaff
+
+
+class Half:
+    def visible(self, _user: Any, runs: Any) -> Any:
+        return runs
+
+
+class Broken(OwnerOrStaff):
+    def __init__(self) -> None:
+        raise RuntimeError("no team server")
+
+
+def told(found: Any) -> list[tuple[str, str]]:
+    return [(message.id, message.msg) for message in found]
+
+
+def test_the_projects_own_settings_are_right() -> None:
+    assert check_policy() == []
+
+
+@pytest.mark.parametrize(
+    ("name", "number", "words"),
+    [
+        ("shop.policy.Team", "monitor.E001", "No module named 'shop'"),
+        ("monitor.policy.Nobody", "monitor.E001", "Nobody"),
+        ("nonsense", "monitor.E001", "nonsense"),
+        (f"{__name__}.Broken", "monitor.E001", "no team server"),
+        (f"{__name__}.Half", "monitor.E002", "may_see, may_start, may_change"),
+    ],
+)
+def test_a_policy_that_cannot_be_asked_is_found(
+    settings: Any, name: str, number: str, words: str
+) -> None:
+    settings.WORKFLOW_POLICY = name
+
+    [(found, problem)] = told(check_policy())
+
+    assert found == number
+    assert f"WORKFLOW_POLICY={name}" in problem
+    assert words in problem
+
+
+@pytest.mark.parametrize(
+    ("broker", "rate", "found"),
+    [
+        ("amqp://host//", "60/min", ["monitor.W001"]),
+        ("amqp://host//", None, []),
+        ("redis://host/0", "60/min", []),
+    ],
+)
+def test_processes_that_count_alone_are_found(
+    settings: Any, broker: str, rate: str | None, found: list[str]
+) -> None:
+    frame = settings.REST_FRAMEWORK
+    settings.REST_FRAMEWORK = frame | {"DEFAULT_THROTTLE_RATES": {"start": rate}}
+    settings.CACHES = {"default": cache_at(broker)}
+
+    assert [number for number, _ in told(check_throttles())] == found
