@@ -6,12 +6,12 @@ os.environ.setdefault("DJANGO_SETTINGS_MODULE", "mainproj.settings")
 
 from django.conf import settings
 
-# No level: that is gunicorn's option. Its access log is off, for ours knows the request's id, and
-# keeps the secret of a login link to itself.
 logconfig_dict = settings.LOGGING | {
     "loggers": {
         **settings.LOGGING["loggers"],
+        # No level: that is gunicorn's own option.
         "gunicorn.error": {"handlers": [], "propagate": True},
-        "gunicorn.access": {"handlers": [], "propagate": True},
+        # Off. Ours knows the request's id, and keeps the secret of a login link to itself.
+        "gunicorn.access": {"handlers": [], "propagate": False},
     }
 }

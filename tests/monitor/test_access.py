@@ -2,11 +2,13 @@
 
 import re
 from collections.abc import Callable, Iterator
+from pathlib import Path
 from typing import Any
 from uuid import uuid4
 
 import pytest
-from django.contrib.auth.models import AnonymousUser, Permission, User
+from django.conf import settings as project
+from django.contrib.auth.models import AnonymousUser, Group, Permission, User
 from django.db.models import QuerySet
 from django.test import Client
 from django.urls import URLPattern, URLResolver, get_resolver
@@ -22,6 +24,7 @@ from parent.models import Run
 
 MakeRun = Callable[..., Run]
 
+DOCUMENTATION = Path(project.BASE_DIR) / "docs/security.md"
 CALLERS = ("anonymous", "owner", "other", "staff", "unpermitted")
 LOGIN = "to the login"
 NEVER_SEEN = uuid4()
@@ -219,6 +222,24 @@ def test_a_policy_of_the_projects_own(
     client.force_login(callers["other"])
 
     assert getattr(client, method)(path_of(path, state, "other")).status_code == status
+
+
+def test_the_policy_of_the_documentation(callers: dict[str, Any], make_run: MakeRun) -> None:
+    (code,) = re.findall(r"```python\n(.*?)```", DOCUMENTATION.read_text(), re.S)
+    names: dict[str, Any] = {"OwnerOrStaff": OwnerOrStaff, "Run": Run}
+    exec(code, names)
+    team, rule = Group.objects.create(name="team"), names["TeamPolicy"]()
+    for caller in ("owner", "other"):
+        callers[caller].groups.add(team)
+    run = make_run(callers["owner"])
+
+    for caller, seen, changed in [
+        *(("owner", True, True), ("other", True, False)),
+        *(("staff", True, True), ("unpermitted", False, False)),
+    ]:
+        user = callers[caller]
+        assert rule.may_see(user, run) is (run in rule.visible(user, Run.objects.all())) is seen
+        assert rule.may_change(user, run) is changed
 
 
 OPEN = {"/healthz", "/login/", "/login/link/", "/admin/login/"}

@@ -6,12 +6,14 @@ import os
 import socket
 import subprocess
 import sys
+import threading
 from collections.abc import Iterator
 from http.client import HTTPConnection
 
 import pytest
 
 from tests.services import free_port
+from tests.waiting import until
 
 LIMIT = 4_000_000
 
@@ -41,13 +43,13 @@ def port(tmp_path_factory: pytest.TempPathFactory) -> Iterator[int]:
         [*command, "--no-control-socket"], env=environ, stderr=subprocess.PIPE, text=True
     )
     assert process.stderr is not None
-    for line in process.stderr:
-        lines.append(line)
-        if "Booting worker" in line:
-            break
+    reader = threading.Thread(target=lines.extend, args=[process.stderr], daemon=True)
+    reader.start()
+    until("the server", lambda: "Booting worker" in "".join(lines))
     yield port
     process.terminate()
     process.wait(timeout=30)
+    reader.join()
     process.stderr.close()
 
 
@@ -93,3 +95,16 @@ def test_the_servers_own_lines_are_of_the_projects_log(port: int) -> None:
     (booting,) = [json.loads(line) for line in lines if "Booting worker" in line]
 
     assert (booting["logger"], booting["level"]) == ("gunicorn.error", "info")
+
+
+def test_a_request_has_one_line_and_no_secret_in_it(connection: HTTPConnection) -> None:
+    for request_id in ("first", "second"):  # when the second is logged, all is said of the first
+        headers = {"X-Request-ID": request_id}
+        connection.request("GET", f"/healthz?sesame=secret-{request_id}", headers=headers)
+        connection.getresponse().read()
+
+    until("the second's line", lambda: '"second"' in "".join(lines))
+    said = [json.loads(line) for line in lines if "/healthz" in line]
+    assert (said[0]["request_id"], said[0]["message"]) == ("first", "GET /healthz 200")
+    assert [line["request_id"] for line in said] == ["first", "second"]
+    assert "secret-first" not in "".join(lines)
