@@ -169,6 +169,7 @@ SPECTACULAR_SETTINGS = {
     "COMPONENT_SPLIT_REQUEST": True,  # what goes in apart from what comes out: a file, its name
     "PREPROCESSING_HOOKS": ["monitor.schema.with_starts"],
     "SERVE_PERMISSIONS": ["rest_framework.permissions.IsAuthenticated"],
+    "SERVE_PUBLIC": False,  # each caller has the starts that they may start
     "SERVE_INCLUDE_SCHEMA": False,
     "POSTPROCESSING_HOOKS": [],  # enums stay in place: those of two apps may be called the same
     "ENUM_GENERATE_CHOICE_DESCRIPTION": False,

@@ -5,8 +5,10 @@ from typing import Any
 
 from django.contrib.auth.mixins import LoginRequiredMixin
 from drf_spectacular.views import SpectacularAPIView, SpectacularSwaggerSplitView
+from rest_framework.request import Request
 
 from monitor import operations
+from monitor.access import find_workflow
 from monitor.api import WorkflowView
 from monitor.params_schema import StartSchema, bodies
 from parent import registry
@@ -47,6 +49,11 @@ def start_view(workflow: Workflow) -> Any:
 
     class Start(WorkflowView):
         schema = StartSchema()
+
+        def check_permissions(self, request: Request) -> None:
+            # Asked for each path that the document is to have.
+            super().check_permissions(request)
+            find_workflow(request.user, workflow.name)
 
         @operations.start(workflow.name, workflow.description, bodies(workflow.params))
         def post(self) -> None:

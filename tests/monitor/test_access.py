@@ -53,6 +53,8 @@ MATRIX = [
     ("get", "/runs/{run}/result/", "SUCCESS", (LOGIN, 200, 404, 200, 200)),
     ("post", "/runs/{run}/cancel/", "PROGRESS", (LOGIN, 302, 404, 302, 302)),
     ("post", "/runs/{run}/retry/", "FAILURE", (LOGIN, 302, 404, 302, 403)),
+    ("get", "/schema/", None, (401, 200, 200, 200, 200)),
+    ("get", "/docs/", None, (LOGIN, 200, 200, 200, 200)),
     ("get", "/admin/", None, (LOGIN, LOGIN, LOGIN, 200, LOGIN)),
     ("get", "/login/", None, (200, 302, 302, 302, 302)),
     ("post", "/logout/", None, (LOGIN, LOGIN, LOGIN, LOGIN, LOGIN)),
@@ -163,8 +165,14 @@ def test_the_catalogue_has_what_the_caller_may_start(
         client.force_login(callers[caller])
         return {workflow["name"] for workflow in client.get("/workflows/").json()}
 
+    def document(caller: str) -> set[str]:
+        client.force_login(callers[caller])
+        return set(client.get("/schema/?format=json").json()["paths"])
+
     assert catalogue("owner") - catalogue("unpermitted") == {"guarded"}
     assert b"guarded" not in client.get("/").content
+    assert "/workflows/main_flow/" in document("unpermitted")
+    assert document("owner") - document("unpermitted") == {"/workflows/guarded/"}
     assert "guarded" not in client.post("/workflows/nope/").json()["detail"]
 
 

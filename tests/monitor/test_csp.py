@@ -93,7 +93,7 @@ def test_pages_for_people_live_under_the_policy(signed_in: Tab, make_run: MakeRu
         make_run(state="SUCCESS", result={"total": 7}),
         run_inline(csv_profile, file=SimpleUploadedFile(DATA.name, DATA.read_bytes())),
     ]
-    paths = ["/", "/start/main_flow/", "/start/csv_profile/"]
+    paths = ["/", "/docs/", "/start/main_flow/", "/start/csv_profile/"]
     paths += [f"/runs/{run.pk}/" for run in runs]
 
     assert [broken for path in paths for broken in signed_in.visit(path)] == []
