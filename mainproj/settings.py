@@ -32,6 +32,8 @@ INSTALLED_APPS = [
     "django_celery_results",
     "rest_framework",
     "rest_framework.authtoken",
+    "drf_spectacular",
+    "drf_spectacular_sidecar",
     "children",
     "parent",
     "monitor",
@@ -126,8 +128,23 @@ REST_FRAMEWORK = {
 }
 
 SPECTACULAR_SETTINGS = {
+    "TITLE": "parentchild",
+    "DESCRIPTION": (
+        "Start workflows, follow their runs, cancel, retry and delete them. Log in with a token "
+        "(`Authorization: Token ...`) or a session; a session's unsafe requests need the CSRF "
+        "token in `X-CSRFToken`. Every error is a problem document (RFC 9457)."
+    ),
+    "VERSION": "0.1",  # of the contract
     "OAS_VERSION": "3.1.0",  # the first whose schemas are JSON Schema
     "COMPONENT_SPLIT_REQUEST": True,  # what goes in apart from what comes out: a file, its name
+    "PREPROCESSING_HOOKS": ["monitor.schema.with_starts"],
+    "SERVE_PERMISSIONS": ["rest_framework.permissions.IsAuthenticated"],
+    "SERVE_INCLUDE_SCHEMA": False,
+    "POSTPROCESSING_HOOKS": [],  # enums stay in place: those of two apps may be called the same
+    "ENUM_GENERATE_CHOICE_DESCRIPTION": False,
+    "SWAGGER_UI_DIST": "SIDECAR",  # from this server, not from a CDN
+    "SWAGGER_UI_FAVICON_HREF": "SIDECAR",
+    "SWAGGER_UI_SETTINGS": {"displayOperationId": True, "defaultModelsExpandDepth": 0},
 }
 
 # The engine's times, in seconds, 0 for never: parent/conf.py has what they are without these.

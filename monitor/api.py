@@ -13,6 +13,7 @@ from rest_framework.request import Request
 from rest_framework.response import Response
 from rest_framework.views import APIView
 
+from monitor import operations
 from monitor.access import find, find_run, visible_runs, with_steps
 from monitor.forms import params_of
 from monitor.params_schema import params_schema
@@ -44,6 +45,7 @@ class HealthView(APIView):
     authentication_classes = ()
     permission_classes = (AllowAny,)
 
+    @operations.health
     def get(self, _request: Request) -> Response:
         return Response({"status": "ok"})
 
@@ -51,6 +53,7 @@ class HealthView(APIView):
 class WorkflowListView(APIView):
     """The workflows that can be started."""
 
+    @operations.list_workflows
     def get(self, _request: Request) -> Response:
         return Response(
             [
@@ -93,6 +96,7 @@ class NewestFirst(CursorPagination):
 class TaskListView(APIView):
     """The caller's runs; staff's callers see all."""
 
+    @operations.list_tasks
     def get(self, request: Request) -> Response:
         query = RunQuery(data=request.query_params)
         query.is_valid(raise_exception=True)
@@ -108,9 +112,11 @@ class TaskListView(APIView):
 class TaskView(APIView):
     """One run, or one child of a run."""
 
+    @operations.read_task
     def get(self, request: Request, task_id: UUID) -> Response:
         return Response(_status(request, task_id))
 
+    @operations.delete_task
     def delete(self, request: Request, task_id: UUID) -> Response:
         remove(find_run(request.user, task_id))
         return Response(status=status.HTTP_204_NO_CONTENT)
@@ -119,6 +125,7 @@ class TaskView(APIView):
 class TaskCancelView(APIView):
     """POST cancels a run."""
 
+    @operations.cancel_task
     def post(self, request: Request, task_id: UUID) -> Response:
         run = find_run(request.user, task_id)
         cancel(run.pk, who=request.user.get_username())
@@ -128,6 +135,7 @@ class TaskCancelView(APIView):
 class TaskRetryView(APIView):
     """POST tries a failed or cancelled run again."""
 
+    @operations.retry_task
     def post(self, request: Request, task_id: UUID) -> Response:
         run = find_run(request.user, task_id)
         wishes = RetryRequest(data=request.data)

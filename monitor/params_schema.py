@@ -1,38 +1,88 @@
-"""The JSON schema of a workflow's parameters, as drf-spectacular writes it."""
+"""What a workflow's start takes, as drf-spectacular describes it."""
 
 import json
 from typing import Any
 
 from django.urls import path
 from drf_spectacular.generators import SchemaGenerator
-from rest_framework.generics import CreateAPIView
-from rest_framework.serializers import BaseSerializer
+from drf_spectacular.openapi import AutoSchema
+from drf_spectacular.utils import extend_schema
+from rest_framework.serializers import BaseSerializer, FileField, Serializer
+from rest_framework.views import APIView
 
-__all__ = ["params_schema"]
+__all__ = ["StartSchema", "bodies", "params_schema"]
 
-NO_PARAMS = {"type": "object", "properties": {}}
+JSON, MULTIPART = "application/json", "multipart/form-data"
+FORM = "application/x-www-form-urlencoded"
 OPENAPI_REF, JSON_SCHEMA_REF = "#/components/schemas/", "#/$defs/"
 
+Params = type[BaseSerializer[Any]] | None
 
-def params_schema(params: type[BaseSerializer[Any]] | None) -> dict[str, Any]:
+
+class NoParams(Serializer[Any]):  # its docstring would be the description of a body
+    pass
+
+
+class StartSchema(AutoSchema):
+    """Describes what the start of a workflow takes."""
+
+    view: Any
+
+    def get_serializer_name(self, serializer: Any, direction: Any) -> str:
+        """Under the workflow's name: those of two apps may be called the same."""
+        name: str = super().get_serializer_name(serializer, direction)
+        workflow = getattr(self.view, "workflow", None)
+        return f"{workflow.name}.{name}" if workflow and direction == "request" else name
+
+    def _map_serializer(
+        self, serializer: Any, direction: Any, bypass_extensions: bool = False
+    ) -> dict[str, Any]:
+        parent: Any = super()
+        schema: dict[str, Any] = parent._map_serializer(serializer, direction, bypass_extensions)
+        if direction == "request" and schema.get("type") == "object":
+            schema["additionalProperties"] = False
+        return schema
+
+
+def bodies(params: Params) -> dict[str, Any]:
+    """A serializer for each type of body that a start takes, the fullest first.
+
+    JSON and plain forms carry no file: they are left out where one is required.
+    """
+    kind: Any = params or NoParams
+    fields = kind().fields if issubclass(kind, Serializer) else {}
+    files = {name: field for name, field in fields.items() if isinstance(field, FileField)}
+    if not files:
+        return {JSON: kind, FORM: kind, MULTIPART: kind}
+    if any(field.required for field in files.values()):
+        return {MULTIPART: kind}
+    without = type(f"{kind.__name__}WithoutFiles", (kind,), dict.fromkeys(files))
+    return {MULTIPART: kind, JSON: without, FORM: without}
+
+
+def params_schema(params: Params) -> dict[str, Any]:
     """The JSON schema (2020-12) of what `params` accepts; nested parts are under `$defs`.
 
-    A file is a string of format `binary`, to be sent as `multipart/form-data`.
+    It is that of the OpenAPI document. A file is a string of format `binary`, to be sent as
+    `multipart/form-data`.
     """
-    if params is None:
-        return NO_PARAMS
-    view: Any = type("Start", (CreateAPIView,), {"serializer_class": params})
-    generator: Any = SchemaGenerator(patterns=[path("", view.as_view())])  # type: ignore[no-untyped-call]
+
+    class Start(APIView):
+        schema = StartSchema()
+
+        @extend_schema(request=bodies(params), responses=None)
+        def post(self) -> None:
+            """For description only."""
+
+    generator: Any = SchemaGenerator(patterns=[path("", Start.as_view())])  # type: ignore[no-untyped-call]
     document = generator.get_schema(public=True)
     (operation,) = document["paths"].values()
-    body = operation["post"].get("requestBody")
-    if body is None:
-        return NO_PARAMS
+    media = next(iter(operation["post"]["requestBody"]["content"].values()))
     # OpenAPI 3.1 embeds JSON Schema itself; only the place of shared parts differs.
-    text = json.dumps([next(iter(body["content"].values())), document["components"]["schemas"]])
-    media, parts = json.loads(text.replace(OPENAPI_REF, JSON_SCHEMA_REF))
-    root = media["schema"].get("$ref", "").removeprefix(JSON_SCHEMA_REF)
-    schema: dict[str, Any] = parts[root] if root else media["schema"]
+    text = json.dumps([media["schema"], document["components"]["schemas"]])
+    schema: dict[str, Any]
+    schema, parts = json.loads(text.replace(OPENAPI_REF, JSON_SCHEMA_REF))
+    schema = parts[schema["$ref"].removeprefix(JSON_SCHEMA_REF)] if "$ref" in schema else schema
     shared = _reachable(schema, parts)
     return schema | {"$defs": shared} if shared else schema
 

@@ -16,7 +16,8 @@ __all__ = ["RetryRequest", "RunQuery", "idempotency_key"]
 
 MOST_IDS = 50
 IDEMPOTENCY_KEY = "Idempotency-Key"
-KEY = re.compile(r"[\x21-\x7e]{1,255}")
+LONGEST_KEY = 255
+KEY = re.compile(rf"[\x21-\x7e]{{1,{LONGEST_KEY}}}")
 
 
 def idempotency_key(request: Request) -> str | None:
@@ -27,7 +28,7 @@ def idempotency_key(request: Request) -> str | None:
     """
     key = request.headers.get(IDEMPOTENCY_KEY)
     if key is not None and not KEY.fullmatch(key):
-        told = "Send 1 to 255 visible ASCII characters without spaces, such as a UUID."
+        told = f"Send 1 to {LONGEST_KEY} visible ASCII characters without spaces, such as a UUID."
         raise serializers.ValidationError({IDEMPOTENCY_KEY: [told]})
     return key
 
@@ -35,9 +36,15 @@ def idempotency_key(request: Request) -> str | None:
 class RunQuery(serializers.Serializer[Run]):
     """What narrows the list of runs."""
 
-    state = serializers.ChoiceField(choices=RunState.choices, required=False)
-    workflow = serializers.CharField(required=False)
-    ids = serializers.CharField(required=False)
+    state = serializers.ChoiceField(
+        choices=RunState.choices, required=False, help_text="Runs in this state."
+    )
+    workflow = serializers.CharField(required=False, help_text="Runs of this workflow.")
+    ids = serializers.CharField(
+        required=False,
+        help_text=f"At most {MOST_IDS} ids of runs or children, with commas between.",
+    )
+    cursor = serializers.CharField(required=False, help_text="From `next` or `previous`.")
 
     def validate_ids(self, text: str) -> list[UUID]:
         """The ids between the commas."""
@@ -52,6 +59,7 @@ class RunQuery(serializers.Serializer[Run]):
     def narrow(self, runs: QuerySet[Run]) -> QuerySet[Run]:
         """Those of `runs` that were asked for."""
         wanted: dict[str, Any] = dict(self.validated_data)
+        wanted.pop("cursor", None)
         if "ids" in wanted:
             wanted["pk__in"] = wanted.pop("ids")
         return runs.filter(**wanted)

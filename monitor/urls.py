@@ -3,7 +3,7 @@
 from django.contrib.auth.views import LogoutView
 from django.urls import path
 
-from monitor import api, pages
+from monitor import api, pages, schema
 
 urlpatterns = [
     path("", pages.StartPage.as_view(), name="start"),
@@ -21,5 +21,7 @@ urlpatterns = [
     path("tasks/<uuid:task_id>/", api.TaskView.as_view(), name="task-detail"),
     path("tasks/<uuid:task_id>/cancel/", api.TaskCancelView.as_view(), name="task-cancel"),
     path("tasks/<uuid:task_id>/retry/", api.TaskRetryView.as_view(), name="task-retry"),
+    path("schema/", schema.SchemaView.as_view(), name="schema"),
+    path("docs/", schema.DocsPage.as_view(), name="docs"),
     path("healthz", api.HealthView.as_view(), name="health"),
 ]

@@ -39,12 +39,15 @@ def test_shared_parts_are_in_the_schema_itself_and_no_others() -> None:
             "type": "object",
             "properties": {"name": {"type": ["string", "null"], "minLength": 1}},
             "required": ["name"],
+            "additionalProperties": False,
         }
     }
 
 
 def test_without_parameters_the_schema_is_an_empty_object() -> None:
-    assert params_schema(None) == params_schema(Empty) == {"type": "object", "properties": {}}
+    assert params_schema(None) == params_schema(Empty)
+    assert params_schema(None)["additionalProperties"] is False
+    assert params_schema(None).get("properties", {}) == {}
 
 
 def test_every_kind_of_field_has_a_schema(form_flow: Workflow) -> None:

@@ -1,0 +1,114 @@
+"""The shapes of what goes out, for the OpenAPI document: nothing is serialized by them."""
+
+from typing import Any
+
+from rest_framework import serializers
+
+from children.meta import Status
+from parent.models import RunState
+
+__all__ = ["Health", "Problem", "TaskPage", "TaskStatus", "WorkflowEntry"]
+
+Shape = serializers.Serializer[Any]
+
+
+class Meta(Shape):
+    """The uniform meta."""
+
+    iteration = serializers.IntegerField(help_text="How many of `total` are done.")
+    total = serializers.IntegerField(allow_null=True, help_text="Null while it is not known.")
+    completion = serializers.FloatField(
+        min_value=0, max_value=100, help_text="Percent of the whole; never goes back in a run."
+    )
+    status = serializers.ChoiceField(
+        choices=[status.value for status in Status], help_text="`OK` and `ERROR` are final."
+    )
+    message = serializers.CharField(allow_blank=True, help_text="One line for people.")
+    error = serializers.CharField(
+        allow_null=True, help_text="What failed and why, naming the step; null without an error."
+    )
+
+
+class TaskStep(Meta):
+    """A step as it stands in its run."""
+
+    name = serializers.CharField(help_text="Unique in the run.")
+    task_id = serializers.CharField(
+        allow_null=True, help_text="The child's own id; null until it has one."
+    )
+    state = serializers.ChoiceField(choices=RunState.choices, help_text="Celery's state.")
+    attempt = serializers.IntegerField(help_text="0 until it is queued; a retry is the next one.")
+    started_at = serializers.DateTimeField(allow_null=True)
+    finished_at = serializers.DateTimeField(allow_null=True)
+
+
+class TaskStatus(Meta):
+    """The status of a run, or of one child: the same shape."""
+
+    task_id = serializers.CharField(help_text="Of the run, or of the child.")
+    run_id = serializers.CharField(help_text="The run's id: the same as `task_id` for a run.")
+    workflow = serializers.CharField(help_text="The name of the run's workflow.")
+    state = serializers.ChoiceField(choices=RunState.choices, help_text="Celery's state.")
+    result = serializers.JSONField(
+        allow_null=True, help_text="Any JSON, when `status` is `OK`; null before."
+    )
+    eta_seconds = serializers.FloatField(
+        allow_null=True, help_text="Seconds left at the pace so far; null while unknown."
+    )
+    steps = TaskStep(many=True, help_text="In order; empty for a child.")
+    created_at = serializers.DateTimeField(allow_null=True)
+    started_at = serializers.DateTimeField(allow_null=True)
+    finished_at = serializers.DateTimeField(allow_null=True)
+    poll_after_ms = serializers.IntegerField(
+        allow_null=True, help_text="When to ask again; null when it has ended."
+    )
+    version = serializers.IntegerField(help_text="Grows with the run's changes.")
+
+
+class TaskPage(Shape):
+    """A page of runs, the newest first; or the tasks that were asked for by `ids`."""
+
+    next = serializers.URLField(allow_null=True, help_text="The page of older runs.")
+    previous = serializers.URLField(allow_null=True, help_text="The page of newer runs.")
+    results = TaskStatus(many=True)
+
+
+class WorkflowStep(Shape):
+    """A step of a workflow."""
+
+    name = serializers.CharField()
+    after = serializers.ListField(
+        child=serializers.CharField(), help_text="The steps that it waits for."
+    )
+
+
+class WorkflowEntry(Shape):
+    """A workflow that can be started."""
+
+    name = serializers.CharField(help_text="As in `POST /workflows/<name>/`.")
+    description = serializers.CharField(allow_blank=True)
+    params = serializers.DictField(help_text="A JSON Schema (2020-12) of what a start takes.")
+    steps = WorkflowStep(many=True)
+
+
+class Problem(Shape):
+    """What went wrong, as RFC 9457 has it."""
+
+    type = serializers.CharField()
+    title = serializers.CharField(help_text="The HTTP status in words.")
+    status = serializers.IntegerField(help_text="The HTTP status.")
+    detail = serializers.CharField(help_text="What is wrong, and what to do.")
+    errors = serializers.DictField(  # type: ignore[assignment] # DRF takes it off the class
+        child=serializers.ListField(child=serializers.CharField()),
+        required=False,
+        help_text="Sentences by field, where fields are wrong.",
+    )
+    request_id = serializers.CharField(
+        required=False, help_text="Under which the server's log has it."
+    )
+
+
+class Health(Shape):
+    """The process answers."""
+
+    status = serializers.CharField(help_text="`ok`")
