@@ -11,7 +11,7 @@ from parent.models import Run, Step
 if TYPE_CHECKING:
     from django.contrib.auth.models import AnonymousUser, User
 
-__all__ = ["find", "find_run", "visible_runs", "with_steps"]
+__all__ = ["find", "find_run", "may_see", "visible_runs", "with_steps"]
 
 NOT_FOUND = "There is no such task: its id is wrong, it was deleted, or it is not yours."
 
@@ -23,9 +23,14 @@ def visible_runs(user: "User | AnonymousUser") -> QuerySet[Run]:
     return Run.objects.all() if user.is_staff else Run.objects.filter(owner=user)
 
 
+def may_see(user: "User | AnonymousUser", run: Run) -> bool:
+    """Whether this run is among the user's `visible_runs`."""
+    return user.is_staff or (user.is_authenticated and run.owner_id == user.pk)
+
+
 def with_steps(runs: QuerySet[Run]) -> QuerySet[Run]:
     """These runs with their steps: two statements, without the columns that no status shows."""
-    steps = Step.objects.defer("kwargs", "traceback")
+    steps = Step.objects.defer("kwargs", "given", "result", "traceback")
     return runs.defer("params", "files").prefetch_related(Prefetch("steps", queryset=steps))
 
 

@@ -1,24 +1,28 @@
 """The HTTP surface for programs."""
 
+from collections.abc import Sequence
 from typing import Any, cast
 from uuid import UUID
 
 from django.contrib.auth.models import User
+from django.http import Http404, HttpRequest, HttpResponse
+from django.http.response import HttpResponseBase
 from django.urls import reverse
 from django.utils import timezone
 from rest_framework import status
-from rest_framework.pagination import CursorPagination
 from rest_framework.permissions import AllowAny
 from rest_framework.request import Request
 from rest_framework.response import Response
 from rest_framework.views import APIView
 
 from monitor import operations
-from monitor.access import find, find_run, visible_runs, with_steps
+from monitor.access import NOT_FOUND, find_run, may_see, visible_runs, with_steps
+from monitor.answers import poll_answer, shows_signed_tag, unchanged
 from monitor.forms import params_of
 from monitor.params_schema import params_schema
-from monitor.requests import RetryRequest, RunQuery, idempotency_key
-from monitor.status import child_status_of, status_of
+from monitor.polling import Task, find_tasks, read_tasks, task_status
+from monitor.requests import NewestFirst, RetryRequest, RunQuery, idempotency_key
+from monitor.status import status_of
 from parent import registry
 from parent.cancel import cancel
 from parent.models import Run
@@ -35,8 +39,6 @@ __all__ = [
     "WorkflowListView",
     "WorkflowView",
 ]
-
-PAGE_SIZE = 50
 
 
 class HealthView(APIView):
@@ -86,35 +88,44 @@ class WorkflowView(APIView):
         )
 
 
-class NewestFirst(CursorPagination):
-    """Pages that stay right while new runs come in."""
-
-    page_size = PAGE_SIZE
-    ordering = ("-created_at", "-id")
-
-
 class TaskListView(APIView):
     """The caller's runs; staff's callers see all."""
 
     @operations.list_tasks
-    def get(self, request: Request) -> Response:
-        query = RunQuery(data=request.query_params)
-        query.is_valid(raise_exception=True)
+    def get(self, request: Request) -> HttpResponse:
+        query, now = RunQuery.of(request), timezone.now()
+        if query.ids_to_poll is not None:
+            tasks = find_tasks(request.user, query.ids_to_poll)
+            results = [task_status(task, now=now) for task in tasks]
+            return poll_answer(
+                request, {"next": None, "previous": None, "results": results}, results
+            )
         paginator = NewestFirst()
         runs = query.narrow(with_steps(visible_runs(request.user)))
         page: list[Run] = paginator.paginate_queryset(runs, request, view=self) or []
-        now = timezone.now()
-        return paginator.get_paginated_response(
-            [status_of(run, run.steps.all(), now=now) for run in page]
-        )
+        results = [status_of(run, run.steps.all(), now=now) for run in page]
+        return poll_answer(request, paginator.get_paginated_response(results).data, results)
 
 
 class TaskView(APIView):
     """One run, or one child of a run."""
 
+    read: Sequence[Task] | None = None
+    """What was read before the caller was looked up."""
+
+    def dispatch(self, request: HttpRequest, *args: Any, **kwargs: Any) -> HttpResponseBase:
+        """Spare a caller who has the status already being looked up: see `monitor.answers`."""
+        if request.method == "GET" and shows_signed_tag(request):
+            self.read = read_tasks([kwargs["task_id"]])
+            for task in self.read:
+                if answer := unchanged(request, task_status(task, now=timezone.now())):
+                    return answer
+        return super().dispatch(request, *args, **kwargs)
+
     @operations.read_task
-    def get(self, request: Request, task_id: UUID) -> Response:
-        return Response(_status(request, task_id))
+    def get(self, request: Request, task_id: UUID) -> HttpResponse:
+        status = _status(request, task_id, self.read)
+        return poll_answer(request, status, [status])
 
     @operations.delete_task
     def delete(self, request: Request, task_id: UUID) -> Response:
@@ -144,9 +155,13 @@ class TaskRetryView(APIView):
         return Response(_status(request, run.pk), status=status.HTTP_202_ACCEPTED)
 
 
-def _status(request: Request, task_id: UUID) -> dict[str, Any]:
-    run, child = find(request.user, task_id)
-    now = timezone.now()
-    if child is not None:
-        return child_status_of(run, child, now=now)
-    return status_of(run, run.steps.all(), now=now)
+def _status(request: Request, task_id: UUID, read: Sequence[Task] | None = None) -> dict[str, Any]:
+    """The status of the task; of what is `read` already, where it is.
+
+    Raises:
+        Http404: it does not exist, or this caller may not know of it.
+    """
+    for task in read_tasks([task_id]) if read is None else read:
+        if may_see(request.user, task.run):
+            return task_status(task, now=timezone.now())
+    raise Http404(NOT_FOUND)

@@ -1,7 +1,8 @@
 """The public status of a run or a child: a pure function of its rows and the time."""
 
 from collections.abc import Collection, Iterable
-from datetime import datetime
+from datetime import datetime, timedelta
+from math import floor, log2
 from typing import Any
 
 from celery import states
@@ -13,7 +14,7 @@ from parent.models import Run, Step, StepState
 
 __all__ = ["CANCELLING", "child_status_of", "status_of"]
 
-LONGEST_POLL_MS = 2_000
+LONGEST_MS, LONGEST_QUEUED_MS = 2_000, 5_000
 
 STEP_STATES = {
     StepState.WAITING: states.PENDING,
@@ -36,9 +37,12 @@ def status_of(run: Run, steps: Collection[Step], *, now: datetime) -> dict[str, 
     `eta_seconds` is None while it cannot be told, and when the run has ended or is being
     cancelled; the message is `cancelling` then. `poll_after_ms`
     is None when the run has ended: nothing will change, so there is no need to ask again.
-    `run_id` is the run's id, here the same as `task_id`. Times are datetimes.
+    Both are told for the latest `step_of_time`, so that the status stays the same while nothing
+    moves. `run_id` is the run's id, here the same as `task_id`. Times are datetimes.
     """
     ending = run.ended or run.cancel_requested_at is not None
+    changed_at = last_change(run, steps)
+    now = step_of_time(changed_at, now)
     return {
         "task_id": str(run.pk),
         "run_id": str(run.pk),
@@ -51,7 +55,7 @@ def status_of(run: Run, steps: Collection[Step], *, now: datetime) -> dict[str, 
         "created_at": run.created_at,
         "started_at": run.started_at,
         "finished_at": run.finished_at,
-        "poll_after_ms": None if run.ended else poll_after_ms(last_change(run, steps), now),
+        "poll_after_ms": None if run.ended else poll_after_ms(changed_at, now, steps),
         "version": run.version,
     }
 
@@ -62,6 +66,8 @@ def child_status_of(run: Run, step: Step, *, now: datetime) -> dict[str, Any]:
     `workflow`, `run_id` and `version` are its run's; it has no `steps`.
     """
     ended = STEP_STATES.get(StepState(step.state), "") in states.READY_STATES
+    changed_at = last_change(run, [step])
+    now = step_of_time(changed_at, now)
     return {
         "task_id": step.task_id,
         "run_id": str(run.pk),
@@ -74,7 +80,7 @@ def child_status_of(run: Run, step: Step, *, now: datetime) -> dict[str, Any]:
         "created_at": step.queued_at,
         "started_at": step.started_at,
         "finished_at": step.finished_at,
-        "poll_after_ms": None if ended else poll_after_ms(last_change(run, [step]), now),
+        "poll_after_ms": None if ended else poll_after_ms(changed_at, now, [step]),
         "version": run.version,
     }
 
@@ -101,21 +107,29 @@ def step_state(step: Step) -> str:
 
 def last_change(run: Run, steps: Iterable[Step]) -> datetime:
     """When anything of these last moved."""
-    moments = [run.created_at, run.started_at]
+    moments = [run.created_at, run.started_at, run.cancel_requested_at]
     for step in steps:
         moments += [step.queued_at, step.started_at, step.reported_at, step.finished_at]
     return max(moment for moment in moments if moment is not None)
 
 
-def poll_after_ms(changed_at: datetime, now: datetime) -> int:
+def step_of_time(changed_at: datetime, now: datetime) -> datetime:
+    """The latest of 0, 1, 2, 4, 8 ... seconds after the last change."""
+    quiet = (now - changed_at).total_seconds()
+    return changed_at + timedelta(seconds=0 if quiet < 1 else 2 ** floor(log2(quiet)))
+
+
+def poll_after_ms(changed_at: datetime, now: datetime, steps: Iterable[Step]) -> int:
     """When to ask next: a tenth of the time since anything moved, within limits.
 
-    So a client asks at the poll interval while reports come in, and every 2 s while a child
-    waits in a long queue.
+    So a client asks at the poll interval while reports come in, every 2 s while a child says
+    nothing, and every 5 s while all wait in a long queue.
     """
     shortest = round(1000 * (setting("POLL_INTERVAL") or 0.1))
+    running = any(step.state == StepState.RUNNING for step in steps)
     quiet = 100 * (now - changed_at).total_seconds()
-    return max(shortest, min(LONGEST_POLL_MS, round(quiet)))
+    longest = LONGEST_MS if running else LONGEST_QUEUED_MS
+    return max(shortest, min(longest, round(quiet)))
 
 
 def _meta(row: Run | Step) -> dict[str, Any]:
