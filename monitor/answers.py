@@ -5,11 +5,13 @@ with the credentials that it was given to: whoever sends it back with the same c
 told that nothing has changed, and nothing else, without being looked up for a minute or two.
 """
 
+import hmac
 import json
 import random
 import time
 from collections.abc import Sequence
 from datetime import UTC, datetime
+from functools import cache
 from hashlib import blake2b
 from http import HTTPStatus
 from typing import Any
@@ -19,7 +21,7 @@ from django.http import HttpRequest, HttpResponse
 from django.utils.crypto import constant_time_compare, salted_hmac
 from django.utils.http import parse_etags
 
-__all__ = ["poll_answer", "shows_signed_tag", "unchanged"]
+__all__ = ["answer", "digest_of", "not_modified", "shows_signed_tag"]
 
 JITTER = 0.1
 SIGNED_FOR = 60
@@ -29,26 +31,31 @@ MOST_TAGS = 4
 Document = dict[str, Any]
 
 
-def poll_answer(
-    request: HttpRequest, document: Document, statuses: Sequence[Document]
-) -> HttpResponse:
-    """The document as JSON, or `304` where the caller has it already.
+def not_modified(request: HttpRequest, digest: str) -> HttpResponse | None:
+    """`304` where the caller has the answer of this digest already; None where not."""
+    if digest not in known_tags(request):
+        return None
+    return _tagged(request, digest, HttpResponse(status=HTTPStatus.NOT_MODIFIED))
 
-    The tag covers `poll_after_ms` as well: a caller that gets a `304` waits as long as before.
-    What is sent differs a little from that, so that callers do not all come at once; hence the
-    tag is weak.
+
+def answer(
+    request: HttpRequest, digest: str, document: Document, statuses: Sequence[Document]
+) -> HttpResponse:
+    """The document as JSON, with its tag.
+
+    Callers are told to wait a little more or less than `poll_after_ms`, so that they do not all
+    come at once; hence the tag is weak.
 
     Args:
-        statuses: those in the document, whose callers come again.
+        digest: of all that the document depends on, `poll_after_ms` included: a caller that gets
+            a `304` waits as long as before.
+        statuses: those in the document.
     """
-    digest = _digest(document)
-    if digest in known_tags(request):
-        return _not_modified(request, digest)
     for status in statuses:
         if status["poll_after_ms"] is not None:
             status["poll_after_ms"] = round(status["poll_after_ms"] * jitter())
-    answer = HttpResponse(as_json(document), content_type="application/json")
-    return _tagged(request, digest, answer)
+    content = as_json(document)
+    return _tagged(request, digest, HttpResponse(content, content_type="application/json"))
 
 
 def shows_signed_tag(request: HttpRequest) -> bool:
@@ -60,17 +67,16 @@ def shows_signed_tag(request: HttpRequest) -> bool:
     )
 
 
-def unchanged(request: HttpRequest, document: Document) -> HttpResponse | None:
-    """`304` where the caller has this document already; None where not."""
-    digest = _digest(document)
-    return _not_modified(request, digest) if digest in known_tags(request) else None
-
-
 def known_tags(request: HttpRequest) -> dict[str, str]:
     """What the caller has, from `If-None-Match`: digests with their signatures."""
     header = request.META.get("HTTP_IF_NONE_MATCH", "")
     tags = [tag.removeprefix("W/").strip('"') for tag in parse_etags(header)[:MOST_TAGS]]
     return {digest: signature for digest, _, signature in (tag.partition(".") for tag in tags)}
+
+
+def digest_of(document: Document) -> str:
+    """Of the document itself."""
+    return blake2b(as_json(document), digest_size=16).hexdigest()
 
 
 def jitter() -> float:
@@ -90,14 +96,6 @@ def _time(moment: datetime) -> str:
     return moment.astimezone(UTC).replace(tzinfo=None).isoformat() + "Z"
 
 
-def _digest(document: Document) -> str:
-    return blake2b(as_json(document), digest_size=16).hexdigest()
-
-
-def _not_modified(request: HttpRequest, digest: str) -> HttpResponse:
-    return _tagged(request, digest, HttpResponse(status=HTTPStatus.NOT_MODIFIED))
-
-
 def _tagged(request: HttpRequest, digest: str, answer: HttpResponse) -> HttpResponse:
     answer["ETag"] = f'W/"{digest}.{_signature(request, digest, _span())}"'
     answer["Cache-Control"] = "private, no-cache"
@@ -112,8 +110,13 @@ def _signature(request: HttpRequest, digest: str, span: int) -> str:
     who = credentials(request)
     if not who:
         return ""
-    value = json.dumps([who, request.get_full_path(), digest, span])
-    return salted_hmac("monitor.answers", value, algorithm="sha256").hexdigest()[:32]
+    told = json.dumps([*who, request.get_full_path(), digest, span])
+    return hmac.digest(_key(settings.SECRET_KEY), told.encode(), "sha256").hex()[:32]
+
+
+@cache
+def _key(secret: str) -> bytes:
+    return salted_hmac("monitor.answers", "", secret, algorithm="sha256").digest()
 
 
 def credentials(request: HttpRequest) -> list[str]:

@@ -1,6 +1,6 @@
 """The HTTP surface for programs."""
 
-from collections.abc import Sequence
+from datetime import datetime
 from typing import Any, cast
 from uuid import UUID
 
@@ -16,11 +16,11 @@ from rest_framework.response import Response
 from rest_framework.views import APIView
 
 from monitor import operations
-from monitor.access import NOT_FOUND, find_run, may_see, visible_runs, with_steps
-from monitor.answers import poll_answer, shows_signed_tag, unchanged
+from monitor.access import NOT_FOUND, find_run, visible_runs, with_steps
+from monitor.answers import answer, digest_of, not_modified, shows_signed_tag
 from monitor.forms import params_of
 from monitor.params_schema import params_schema
-from monitor.polling import Task, find_tasks, read_tasks, task_status
+from monitor.polling import Snapshot, task_status
 from monitor.requests import NewestFirst, RetryRequest, RunQuery, idempotency_key
 from monitor.status import status_of
 from parent import registry
@@ -82,7 +82,7 @@ class WorkflowView(APIView):
         owner, key = cast(User, request.user), idempotency_key(request)
         run = start(workflow, params, owner=owner, idempotency_key=key)
         return Response(
-            _status(request, run.pk),
+            _status(request, Snapshot([run.pk]), timezone.now()),
             status=status.HTTP_202_ACCEPTED,
             headers={"Location": reverse("task-detail", args=[run.pk])},
         )
@@ -95,37 +95,39 @@ class TaskListView(APIView):
     def get(self, request: Request) -> HttpResponse:
         query, now = RunQuery.of(request), timezone.now()
         if query.ids_to_poll is not None:
-            tasks = find_tasks(request.user, query.ids_to_poll)
-            results = [task_status(task, now=now) for task in tasks]
-            return poll_answer(
-                request, {"next": None, "previous": None, "results": results}, results
-            )
+            snapshot = Snapshot(query.ids_to_poll)
+            results = [task_status(task, now=now) for task in snapshot.tasks(request.user)]
+            document = {"next": None, "previous": None, "results": results}
+            digest = snapshot.digest(now)
+            return not_modified(request, digest) or answer(request, digest, document, results)
         paginator = NewestFirst()
         runs = query.narrow(with_steps(visible_runs(request.user)))
         page: list[Run] = paginator.paginate_queryset(runs, request, view=self) or []
         results = [status_of(run, run.steps.all(), now=now) for run in page]
-        return poll_answer(request, paginator.get_paginated_response(results).data, results)
+        document = paginator.get_paginated_response(results).data
+        digest = digest_of(document)
+        return not_modified(request, digest) or answer(request, digest, document, results)
 
 
 class TaskView(APIView):
     """One run, or one child of a run."""
 
-    read: Sequence[Task] | None = None
+    snapshot: Snapshot | None = None
     """What was read before the caller was looked up."""
 
     def dispatch(self, request: HttpRequest, *args: Any, **kwargs: Any) -> HttpResponseBase:
         """Spare a caller who has the status already being looked up: see `monitor.answers`."""
         if request.method == "GET" and shows_signed_tag(request):
-            self.read = read_tasks([kwargs["task_id"]])
-            for task in self.read:
-                if answer := unchanged(request, task_status(task, now=timezone.now())):
-                    return answer
+            self.snapshot = Snapshot([kwargs["task_id"]])
+            if known := not_modified(request, self.snapshot.digest(timezone.now())):
+                return known
         return super().dispatch(request, *args, **kwargs)
 
     @operations.read_task
     def get(self, request: Request, task_id: UUID) -> HttpResponse:
-        status = _status(request, task_id, self.read)
-        return poll_answer(request, status, [status])
+        snapshot, now = self.snapshot or Snapshot([task_id]), timezone.now()
+        status, digest = _status(request, snapshot, now), snapshot.digest(now)
+        return not_modified(request, digest) or answer(request, digest, status, [status])
 
     @operations.delete_task
     def delete(self, request: Request, task_id: UUID) -> Response:
@@ -140,7 +142,9 @@ class TaskCancelView(APIView):
     def post(self, request: Request, task_id: UUID) -> Response:
         run = find_run(request.user, task_id)
         cancel(run.pk, who=request.user.get_username())
-        return Response(_status(request, run.pk), status=status.HTTP_202_ACCEPTED)
+        return Response(
+            _status(request, Snapshot([run.pk]), timezone.now()), status=status.HTTP_202_ACCEPTED
+        )
 
 
 class TaskRetryView(APIView):
@@ -152,16 +156,17 @@ class TaskRetryView(APIView):
         wishes = RetryRequest(data=request.data)
         wishes.is_valid(raise_exception=True)
         retry(run.pk, who=request.user.get_username(), **wishes.validated_data)
-        return Response(_status(request, run.pk), status=status.HTTP_202_ACCEPTED)
+        return Response(
+            _status(request, Snapshot([run.pk]), timezone.now()), status=status.HTTP_202_ACCEPTED
+        )
 
 
-def _status(request: Request, task_id: UUID, read: Sequence[Task] | None = None) -> dict[str, Any]:
-    """The status of the task; of what is `read` already, where it is.
+def _status(request: Request, snapshot: Snapshot, now: datetime) -> dict[str, Any]:
+    """The status of the one task in the snapshot.
 
     Raises:
         Http404: it does not exist, or this caller may not know of it.
     """
-    for task in read_tasks([task_id]) if read is None else read:
-        if may_see(request.user, task.run):
-            return task_status(task, now=timezone.now())
+    for task in snapshot.tasks(request.user):
+        return task_status(task, now=now)
     raise Http404(NOT_FOUND)

@@ -5,9 +5,11 @@ times as long for that as the database takes to run it.
 """
 
 from collections.abc import Callable, Iterable, Sequence
-from datetime import datetime
+from datetime import UTC, datetime
 from functools import cache, cached_property
+from hashlib import blake2b
 from itertools import groupby
+from operator import itemgetter
 from typing import TYPE_CHECKING, Any, Generic, NamedTuple, TypeVar
 from uuid import UUID
 
@@ -15,13 +17,13 @@ from django.db import connection
 from django.db.models import Model
 
 from monitor.access import may_see
-from monitor.status import child_status_of, status_of
+from monitor.status import child_status_of, quiet_seconds, status_of
 from parent.models import Run, Step
 
 if TYPE_CHECKING:
     from django.contrib.auth.models import AnonymousUser, User
 
-__all__ = ["Task", "find_tasks", "read_tasks", "statement", "task_status"]
+__all__ = ["Snapshot", "Task", "statement", "task_status"]
 
 M = TypeVar("M", bound=Model)
 
@@ -53,9 +55,9 @@ class Table(Generic[M]):
     def __len__(self) -> int:
         return len(self.names)
 
-    def place(self, name: str) -> int:
-        """Where among the columns that one is."""
-        return self.names.index(name)
+    def places(self, *names: str) -> list[int]:
+        """Where among the columns these are."""
+        return [self.names.index(name) for name in names]
 
     def sql(self, **instead: str) -> str:
         """The columns; `instead` has other SQL for some."""
@@ -101,34 +103,45 @@ STEPS = Table(
 )
 
 
-def find_tasks(user: "User | AnonymousUser", ids: Sequence[UUID]) -> list[Task]:
-    """The runs and children of these ids, in this order, in one statement.
-
-    Those that do not exist, or that this user may not see, are missing.
-    """
-    return [task for task in read_tasks(ids) if may_see(user, task.run)]
+RUN_TIMES = RUNS.places("created_at", "started_at", "cancel_requested_at")
+STEP_TIMES = STEPS.places("queued_at", "started_at", "reported_at", "finished_at")
+RUN_ID, STEP_ID, SPLIT = RUNS.places("id")[0], len(RUNS) + STEPS.places("id")[0], len(RUNS)
+TIMES = [*RUN_TIMES, *(SPLIT + place for place in STEP_TIMES)]
 
 
-def read_tasks(ids: Sequence[UUID]) -> list[Task]:
-    """The same for nobody in particular: what comes of it is not for everybody's eyes."""
-    found: dict[str, Task] = {}
-    for run, steps in _read(ids):
-        found[str(run.pk)] = Task(run, steps, None)
-        found |= {step.task_id: Task(run, steps, step) for step in steps if step.task_id}
-    return [found[key] for key in map(str, ids) if key in found]
+class Snapshot:
+    """What a poll has read: rows as the database gives them, one for each step."""
+
+    def __init__(self, ids: Sequence[UUID]) -> None:
+        """Read the runs and children of these ids, in one statement, for nobody in particular."""
+        self.ids = ids
+        with connection.cursor() as cursor:
+            cursor.execute(*statement(ids))
+            self.rows = cursor.fetchall()
+
+    def digest(self, now: datetime) -> str:
+        """Of all that the tasks' status depends on: the rows, and the steps of time of each."""
+        quiet = [quiet_seconds(_latest(row), now) for row in self.rows]
+        return blake2b(repr([self.rows, quiet]).encode(), digest_size=16).hexdigest()
+
+    def tasks(self, user: "User | AnonymousUser") -> list[Task]:
+        """Those that this user may see, in the order of the ids; the others are missing."""
+        found: dict[str, Task] = {}
+        for _, group in groupby(self.rows, key=itemgetter(RUN_ID)):
+            rows = list(group)
+            run = RUNS.row(rows[0][:SPLIT])
+            if may_see(user, run):
+                # A run without steps has one row, of which they are null.
+                steps = [STEPS.row(row[SPLIT:]) for row in rows if row[STEP_ID] is not None]
+                found[str(run.pk)] = Task(run, steps, None)
+                found |= {step.task_id: Task(run, steps, step) for step in steps if step.task_id}
+        return [found[key] for key in map(str, self.ids) if key in found]
 
 
-def _read(ids: Sequence[UUID]) -> list[tuple[Run, list[Step]]]:
-    with connection.cursor() as cursor:
-        cursor.execute(*statement(ids))
-        rows = cursor.fetchall()
-    split, run_id, step_id = len(RUNS), RUNS.place("id"), len(RUNS) + STEPS.place("id")
-    groups = [list(group) for _, group in groupby(rows, key=lambda row: row[run_id])]
-    return [
-        # A run without steps has one row, of which they are null.
-        (RUNS.row(group[0][:split]), [STEPS.row(row[split:]) for row in group if row[step_id]])
-        for group in groups
-    ]
+def _latest(row: Sequence[Any]) -> datetime:
+    """The latest of its times."""
+    moment: datetime = max(row[place] for place in TIMES if row[place] is not None)
+    return moment if moment.tzinfo else moment.replace(tzinfo=UTC)  # SQLite knows no zones
 
 
 def statement(ids: Sequence[UUID]) -> tuple[str, list[Any]]:

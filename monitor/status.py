@@ -2,7 +2,6 @@
 
 from collections.abc import Collection, Iterable
 from datetime import datetime, timedelta
-from math import floor, log2
 from typing import Any
 
 from celery import states
@@ -12,7 +11,7 @@ from parent.conf import setting
 from parent.eta import eta_seconds
 from parent.models import Run, Step, StepState
 
-__all__ = ["CANCELLING", "child_status_of", "status_of"]
+__all__ = ["CANCELLING", "child_status_of", "quiet_seconds", "status_of"]
 
 LONGEST_MS, LONGEST_QUEUED_MS = 2_000, 5_000
 
@@ -115,8 +114,13 @@ def last_change(run: Run, steps: Iterable[Step]) -> datetime:
 
 def step_of_time(changed_at: datetime, now: datetime) -> datetime:
     """The latest of 0, 1, 2, 4, 8 ... seconds after the last change."""
+    return changed_at + timedelta(seconds=quiet_seconds(changed_at, now))
+
+
+def quiet_seconds(changed_at: datetime, now: datetime) -> int:
+    """The time since the last change, rounded down to 0, 1, 2, 4, 8 ... seconds."""
     quiet = (now - changed_at).total_seconds()
-    return changed_at + timedelta(seconds=0 if quiet < 1 else 2 ** floor(log2(quiet)))
+    return 0 if quiet < 1 else 1 << (int(quiet).bit_length() - 1)
 
 
 def poll_after_ms(changed_at: datetime, now: datetime, steps: Iterable[Step]) -> int:

@@ -106,7 +106,7 @@ def test_a_child_shows_its_own_result_and_a_run_reads_none_of_them(
     run.steps.filter(name="func_1").update(state="OK", result={"large": [1, 2]})
 
     assert api(owner).get(f"/tasks/{task_id(run)}/").json()["result"] == {"large": [1, 2]}
-    (of_run,) = polling.read_tasks([run.pk])
+    (of_run,) = polling.Snapshot([run.pk]).tasks(owner)
     assert [step.result for step in of_run.steps] == [None, None]
 
 
@@ -188,8 +188,9 @@ def test_time_alone_changes_an_answer_ever_more_seldom(
             sent.append(second)
             waits.append(answer.json()["poll_after_ms"])
 
-    # The run's figures as they were, with an estimate that grows: after 1, 2, 4 ... s.
-    assert len(sent) == 8
+    # The run's figures as they were, with an estimate that grows, 1, 2, 4 ... s after the last
+    # movement of each of its steps.
+    assert 8 <= len(sent) <= 2 * 8
     assert waits[0] <= 550
     # Whoever got a 304 last waits as long as they would have been told.
     clock(99)
