@@ -20,6 +20,7 @@ from monitor.access import NOT_FOUND, find_run, visible_runs, with_steps
 from monitor.answers import answer, digest_of, not_modified, shows_signed_tag
 from monitor.forms import params_of
 from monitor.params_schema import params_schema
+from monitor.parsers import JSONParser
 from monitor.polling import Snapshot, task_status
 from monitor.requests import NewestFirst, RetryRequest, RunQuery, idempotency_key
 from monitor.status import status_of
@@ -149,6 +150,8 @@ class TaskCancelView(APIView):
 
 class TaskRetryView(APIView):
     """POST tries a failed or cancelled run again."""
+
+    parser_classes = (JSONParser,)
 
     @operations.retry_task
     def post(self, request: Request, task_id: UUID) -> Response:

@@ -4,6 +4,7 @@ import re
 from collections.abc import Mapping
 from typing import Any, cast
 
+from django.core.files import File
 from django.http import HttpRequest, QueryDict
 from django.utils.safestring import SafeString
 from rest_framework.exceptions import ValidationError
@@ -50,7 +51,8 @@ def _from_form(serializer: "Serializer[Any]", data: QueryDict) -> dict[str, Any]
         name = re.split(r"[.\[]", key, maxsplit=1)[0]  # nested fields: `size.width`, `rows[0]`
         if name in serializer.fields:
             field = serializer.fields[name]
-            value = field.get_value(data)
+            # A file stays one: a field for JSON would read its name.
+            value = data[name] if isinstance(data.get(name), File) else field.get_value(data)
             # DRF drops blank fields, but not a blank one for JSON.
             if value is not empty and not (isinstance(field, JSONField) and value == ""):
                 params[name] = value

@@ -12,8 +12,10 @@ from rest_framework.exceptions import NotFound
 from rest_framework.pagination import CursorPagination
 from rest_framework.request import Request
 
+from children.errors import ResultNotJSON
+from children.storable import check_json, clean_text
 from parent.models import Run, RunState
-from parent.start import IGNORED
+from parent.params import IGNORED
 
 __all__ = ["NewestFirst", "RetryRequest", "RunQuery", "idempotency_key"]
 
@@ -60,7 +62,7 @@ class RunQuery(serializers.Serializer[Run]):
         query = cls(data=request.query_params.dict())
         known = ", ".join(query.fields)
         errors = {
-            name: [f"There is no such parameter; there are {known}."]
+            clean_text(name): [f"There is no such parameter; there are {known}."]
             for name in request.query_params
             if name not in query.fields
         } | {
@@ -139,7 +141,15 @@ class RetryRequest(serializers.Serializer[Run]):
         """The keyword arguments of a child."""
         if not isinstance(inputs, Mapping):
             raise serializers.ValidationError("Send an object with the step's inputs as fields.")
-        return dict(inputs)
+        return dict(self.validate_result(inputs))
+
+    def validate_result(self, result: Any) -> Any:
+        """What every database takes."""
+        try:
+            check_json(result, "It is")
+        except ResultNotJSON as exc:
+            raise serializers.ValidationError(f"{exc}.") from exc
+        return result
 
     def validate(self, attrs: dict[str, Any]) -> dict[str, Any]:
         """What goes together."""
@@ -147,7 +157,7 @@ class RetryRequest(serializers.Serializer[Run]):
         if unknown:
             known = ", ".join(self.fields)
             told = f"A retry has no such field; it takes {known}."
-            raise serializers.ValidationError({name: [told] for name in unknown})
+            raise serializers.ValidationError({clean_text(name): [told] for name in unknown})
         if attrs.get("skip") and "inputs" in attrs:
             raise serializers.ValidationError({"inputs": ["A step that is skipped takes none."]})
         if "result" in attrs and not attrs.get("skip"):
