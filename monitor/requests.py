@@ -7,6 +7,7 @@ from typing import Any
 from uuid import UUID
 
 from django.db.models import QuerySet
+from drf_spectacular.utils import extend_schema_field
 from rest_framework import serializers
 from rest_framework.exceptions import NotFound
 from rest_framework.pagination import CursorPagination
@@ -129,13 +130,24 @@ class NewestFirst(CursorPagination):
         return cursor
 
 
+@extend_schema_field({"type": "object", "additionalProperties": {}})
+class Inputs(serializers.JSONField):
+    """The keyword arguments of a child."""
+
+
 class RetryRequest(serializers.Serializer[Run]):
     """How a run is tried again; all of it may be left out. See `parent.retry.retry`."""
 
-    step = serializers.CharField(required=False)
-    inputs = serializers.JSONField(required=False)
-    skip = serializers.BooleanField(required=False)
-    result = serializers.JSONField(required=False, allow_null=True)
+    step = serializers.CharField(
+        required=False, help_text="From which step on; without it, from those that failed."
+    )
+    inputs = Inputs(required=False, help_text="Of that step, in place of those that it had.")
+    skip = serializers.BooleanField(
+        required=False, help_text="Take that step as done, without running it."
+    )
+    result = serializers.JSONField(
+        required=False, allow_null=True, help_text="Of a step that is skipped; any JSON."
+    )
 
     def validate_inputs(self, inputs: Any) -> dict[str, Any]:
         """The keyword arguments of a child."""

@@ -130,6 +130,18 @@ def test_a_form_keeps_the_defaults_of_what_it_does_not_send(
     }
 
 
+def test_a_form_may_write_nested_parameters_as_json(
+    owner: User, api: Api, form_flow: Workflow
+) -> None:
+    sent = {"title": "T", "size": '{"width": 9}', "labels": '{"a": "b"}'}
+
+    response = api(owner).post("/workflows/every_kind/", sent, format="multipart")
+
+    assert response.status_code == 202, response.json()
+    params = Run.objects.get().params
+    assert (params["size"], params["labels"]) == ({"width": 9}, {"a": "b"})
+
+
 @pytest.mark.parametrize(
     ("body", "errors"),
     [
