@@ -17,7 +17,7 @@ from quickstart import redis as redis_programs
 from quickstart.errors import NoRedisServer
 from tests.services import postgres_server, postgres_tools, redis_server
 
-ON_EACH_DATABASE = ("handover", "throughput", "tick", "lag")
+ON_EACH_DATABASE = ("handover", "throughput", "tick", "lag", "polling")
 ON_POSTGRES = ("crowd",)
 ONCE = ("slots", "track", "csv_table")
 

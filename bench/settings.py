@@ -10,3 +10,4 @@ from mainproj.settings import *  # noqa: F403
 from mainproj.settings import INSTALLED_APPS
 
 INSTALLED_APPS = [*INSTALLED_APPS, "bench.flows"]
+ROOT_URLCONF = "bench.urls"

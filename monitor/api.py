@@ -1,13 +1,15 @@
 """The HTTP surface for programs."""
 
+from datetime import datetime
 from typing import Any, cast
 from uuid import UUID
 
 from django.contrib.auth.models import User
+from django.http import Http404, HttpRequest, HttpResponse
+from django.http.response import HttpResponseBase
 from django.urls import reverse
 from django.utils import timezone
 from rest_framework import status
-from rest_framework.pagination import CursorPagination
 from rest_framework.permissions import AllowAny
 from rest_framework.request import Request
 from rest_framework.response import Response
@@ -15,7 +17,7 @@ from rest_framework.views import APIView
 
 from monitor import operations
 from monitor.access import (
-    find,
+    NOT_FOUND,
     find_to_change,
     find_to_retry,
     find_workflow,
@@ -23,10 +25,13 @@ from monitor.access import (
     visible_runs,
     with_steps,
 )
+from monitor.answers import answer, digest_of, not_modified, shows_signed_tag
 from monitor.forms import params_of
 from monitor.params_schema import params_schema
-from monitor.requests import RetryRequest, RunQuery, idempotency_key
-from monitor.status import child_status_of, status_of
+from monitor.parsers import JSONParser
+from monitor.polling import Snapshot, task_status
+from monitor.requests import NewestFirst, RetryRequest, RunQuery, idempotency_key
+from monitor.status import status_of
 from monitor.throttles import StartThrottle
 from parent.cancel import cancel
 from parent.models import Run
@@ -43,8 +48,6 @@ __all__ = [
     "WorkflowListView",
     "WorkflowView",
 ]
-
-PAGE_SIZE = 50
 
 
 class HealthView(APIView):
@@ -90,41 +93,52 @@ class WorkflowView(APIView):
         owner, key = cast(User, request.user), idempotency_key(request)
         run = start(workflow, params, owner=owner, idempotency_key=key)
         return Response(
-            _status(request, run.pk),
+            _status(request, Snapshot([run.pk]), timezone.now()),
             status=status.HTTP_202_ACCEPTED,
             headers={"Location": reverse("task-detail", args=[run.pk])},
         )
-
-
-class NewestFirst(CursorPagination):
-    """Pages that stay right while new runs come in."""
-
-    page_size = PAGE_SIZE
-    ordering = ("-created_at", "-id")
 
 
 class TaskListView(APIView):
     """The caller's runs; staff's callers see all."""
 
     @operations.list_tasks
-    def get(self, request: Request) -> Response:
-        query = RunQuery(data=request.query_params)
-        query.is_valid(raise_exception=True)
+    def get(self, request: Request) -> HttpResponse:
+        query, now = RunQuery.of(request), timezone.now()
+        if query.ids_to_poll is not None:
+            snapshot = Snapshot(query.ids_to_poll)
+            results = [task_status(task, now=now) for task in snapshot.tasks(request.user)]
+            document = {"next": None, "previous": None, "results": results}
+            digest = snapshot.digest(now)
+            return not_modified(request, digest) or answer(request, digest, document, results)
         paginator = NewestFirst()
         runs = query.narrow(with_steps(visible_runs(request.user)))
         page: list[Run] = paginator.paginate_queryset(runs, request, view=self) or []
-        now = timezone.now()
-        return paginator.get_paginated_response(
-            [status_of(run, run.steps.all(), now=now) for run in page]
-        )
+        results = [status_of(run, run.steps.all(), now=now) for run in page]
+        document = paginator.get_paginated_response(results).data
+        digest = digest_of(document)
+        return not_modified(request, digest) or answer(request, digest, document, results)
 
 
 class TaskView(APIView):
     """One run, or one child of a run."""
 
+    snapshot: Snapshot | None = None
+    """What was read before the caller was looked up."""
+
+    def dispatch(self, request: HttpRequest, *args: Any, **kwargs: Any) -> HttpResponseBase:
+        """Spare a caller who has the status already being looked up: see `monitor.answers`."""
+        if request.method == "GET" and shows_signed_tag(request):
+            self.snapshot = Snapshot([kwargs["task_id"]])
+            if known := not_modified(request, self.snapshot.digest(timezone.now())):
+                return known
+        return super().dispatch(request, *args, **kwargs)
+
     @operations.read_task
-    def get(self, request: Request, task_id: UUID) -> Response:
-        return Response(_status(request, task_id))
+    def get(self, request: Request, task_id: UUID) -> HttpResponse:
+        snapshot, now = self.snapshot or Snapshot([task_id]), timezone.now()
+        status, digest = _status(request, snapshot, now), snapshot.digest(now)
+        return not_modified(request, digest) or answer(request, digest, status, [status])
 
     @operations.delete_task
     def delete(self, request: Request, task_id: UUID) -> Response:
@@ -139,12 +153,15 @@ class TaskCancelView(APIView):
     def post(self, request: Request, task_id: UUID) -> Response:
         run = find_to_change(request.user, task_id)
         cancel(run.pk, who=request.user.get_username())
-        return Response(_status(request, run.pk), status=status.HTTP_202_ACCEPTED)
+        return Response(
+            _status(request, Snapshot([run.pk]), timezone.now()), status=status.HTTP_202_ACCEPTED
+        )
 
 
 class TaskRetryView(APIView):
     """POST tries a failed or cancelled run again."""
 
+    parser_classes = (JSONParser,)
     throttle_classes = (StartThrottle,)
 
     @operations.retry_task
@@ -153,12 +170,17 @@ class TaskRetryView(APIView):
         wishes = RetryRequest(data=request.data)
         wishes.is_valid(raise_exception=True)
         retry(run.pk, who=request.user.get_username(), **wishes.validated_data)
-        return Response(_status(request, run.pk), status=status.HTTP_202_ACCEPTED)
+        return Response(
+            _status(request, Snapshot([run.pk]), timezone.now()), status=status.HTTP_202_ACCEPTED
+        )
 
 
-def _status(request: Request, task_id: UUID) -> dict[str, Any]:
-    run, child = find(request.user, task_id)
-    now = timezone.now()
-    if child is not None:
-        return child_status_of(run, child, now=now)
-    return status_of(run, run.steps.all(), now=now)
+def _status(request: Request, snapshot: Snapshot, now: datetime) -> dict[str, Any]:
+    """The status of the one task in the snapshot.
+
+    Raises:
+        Http404: it does not exist, or this caller may not know of it.
+    """
+    for task in snapshot.tasks(request.user):
+        return task_status(task, now=now)
+    raise Http404(NOT_FOUND)

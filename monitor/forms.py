@@ -1,14 +1,16 @@
 """Forms: parameters from form data, and a form for people from a serializer."""
 
+import json
 import re
 from collections.abc import Mapping
 from typing import Any, cast
 
+from django.core.files import File
 from django.http import HttpRequest, QueryDict
 from django.utils.safestring import SafeString
 from rest_framework.exceptions import ValidationError
-from rest_framework.fields import JSONField, ListField, empty
-from rest_framework.serializers import Serializer
+from rest_framework.fields import DictField, JSONField, ListField, empty
+from rest_framework.serializers import BaseSerializer, Serializer
 from rest_framework.settings import api_settings
 from rest_framework.templatetags.rest_framework import render_form
 
@@ -50,13 +52,24 @@ def _from_form(serializer: "Serializer[Any]", data: QueryDict) -> dict[str, Any]
         name = re.split(r"[.\[]", key, maxsplit=1)[0]  # nested fields: `size.width`, `rows[0]`
         if name in serializer.fields:
             field = serializer.fields[name]
-            value = field.get_value(data)
+            # A file stays one: a field for JSON would read its name.
+            value = data[name] if isinstance(data.get(name), File) else field.get_value(data)
+            if isinstance(field, BaseSerializer | DictField) and name in data:
+                value = _json(data[name])
             # DRF drops blank fields, but not a blank one for JSON.
             if value is not empty and not (isinstance(field, JSONField) and value == ""):
                 params[name] = value
         elif key != CSRF_FIELD:
             params[key] = data[key]
     return params
+
+
+def _json(text: Any) -> Any:
+    """What a nested field's text says; forms of the OpenAPI document write it as JSON."""
+    try:
+        return json.loads(text)
+    except (TypeError, ValueError, RecursionError):
+        return text
 
 
 def posted(workflow: Workflow, request: HttpRequest) -> QueryDict:

@@ -7,7 +7,13 @@ from django.urls import path
 from drf_spectacular.generators import SchemaGenerator
 from drf_spectacular.openapi import AutoSchema
 from drf_spectacular.utils import extend_schema
-from rest_framework.serializers import BaseSerializer, FileField, Serializer
+from rest_framework.serializers import (
+    BaseSerializer,
+    DictField,
+    FileField,
+    JSONField,
+    Serializer,
+)
 from rest_framework.views import APIView
 
 __all__ = ["StartSchema", "bodies", "params_schema"]
@@ -15,6 +21,9 @@ __all__ = ["StartSchema", "bodies", "params_schema"]
 JSON, MULTIPART = "application/json", "multipart/form-data"
 FORM = "application/x-www-form-urlencoded"
 OPENAPI_REF, JSON_SCHEMA_REF = "#/components/schemas/", "#/$defs/"
+
+ANYTHING = ["object", "array", "string", "number", "boolean"]  # but null
+NESTED = (BaseSerializer, DictField, JSONField)
 
 Params = type[BaseSerializer[Any]] | None
 
@@ -34,6 +43,15 @@ class StartSchema(AutoSchema):
         workflow = getattr(self.view, "workflow", None)
         return f"{workflow.name}.{name}" if workflow and direction == "request" else name
 
+    def _map_serializer_field(
+        self, field: Any, direction: Any, bypass_extensions: bool = False
+    ) -> dict[str, Any]:
+        parent: Any = super()
+        schema: dict[str, Any] = parent._map_serializer_field(field, direction, bypass_extensions)
+        if direction == "request" and isinstance(field, JSONField) and not field.allow_null:
+            schema = {"type": ANYTHING} | schema
+        return schema
+
     def _map_serializer(
         self, serializer: Any, direction: Any, bypass_extensions: bool = False
     ) -> dict[str, Any]:
@@ -47,17 +65,19 @@ class StartSchema(AutoSchema):
 def bodies(params: Params) -> dict[str, Any]:
     """A serializer for each type of body that a start takes, the fullest first.
 
-    JSON and plain forms carry no file: they are left out where one is required.
+    Only multipart carries a file: the others leave files out, or are left out where one is
+    required. A plain form is for flat parameters.
     """
     kind: Any = params or NoParams
     fields = kind().fields if issubclass(kind, Serializer) else {}
     files = {name: field for name, field in fields.items() if isinstance(field, FileField)}
-    if not files:
-        return {JSON: kind, FORM: kind, MULTIPART: kind}
     if any(field.required for field in files.values()):
         return {MULTIPART: kind}
+    flat = not any(isinstance(field, NESTED) for field in fields.values())
+    if not files:
+        return {JSON: kind, MULTIPART: kind} | ({FORM: kind} if flat else {})
     without = type(f"{kind.__name__}WithoutFiles", (kind,), dict.fromkeys(files))
-    return {MULTIPART: kind, JSON: without, FORM: without}
+    return {MULTIPART: kind, JSON: without} | ({FORM: without} if flat else {})
 
 
 def params_schema(params: Params) -> dict[str, Any]:

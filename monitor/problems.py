@@ -127,5 +127,9 @@ def errors_by_field(errors: Any, field: str = "") -> dict[str, list[str]]:
     for key, part in parts:
         # A list of rows has an empty part for each row that is right.
         if part:
-            flat |= errors_by_field(part, f"{field}.{key}" if field else str(key))
+            # What is wrong with a nested object as a whole is told of the field that has it.
+            nested = field if field and key == api_settings.NON_FIELD_ERRORS_KEY else str(key)
+            flat |= errors_by_field(
+                part, nested if nested == field else f"{field}.{key}".lstrip(".")
+            )
     return flat

@@ -49,9 +49,7 @@ class TaskStatus(Meta):
     run_id = serializers.CharField(help_text="The run's id: the same as `task_id` for a run.")
     workflow = serializers.CharField(help_text="The name of the run's workflow.")
     state = serializers.ChoiceField(choices=RunState.choices, help_text="Celery's state.")
-    result = serializers.JSONField(
-        allow_null=True, help_text="Any JSON, when `status` is `OK`; null before."
-    )
+    result = serializers.JSONField(help_text="Any JSON, when `status` is `OK`; null before.")
     eta_seconds = serializers.FloatField(
         allow_null=True, help_text="Seconds left at the pace so far; null while unknown."
     )

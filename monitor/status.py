@@ -2,7 +2,7 @@
 
 from collections.abc import Collection, Iterable
 from copy import copy
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Any
 
 from celery import states
@@ -13,9 +13,9 @@ from parent.eta import eta_seconds
 from parent.models import Run, RunState, Step, StepState
 from parent.plan import run_meta, run_state
 
-__all__ = ["CANCELLING", "child_status_of", "status_of"]
+__all__ = ["CANCELLING", "child_status_of", "quiet_seconds", "status_of"]
 
-LONGEST_POLL_MS = 2_000
+LONGEST_MS, LONGEST_QUEUED_MS = 2_000, 5_000
 
 STEP_STATES = {
     StepState.WAITING: states.PENDING,
@@ -38,11 +38,14 @@ def status_of(run: Run, steps: Collection[Step], *, now: datetime) -> dict[str, 
     `eta_seconds` is None while it cannot be told, and when the run has ended or is being
     cancelled; the message is `cancelling` then. `poll_after_ms`
     is None when the run has ended: nothing will change, so there is no need to ask again.
-    `run_id` is the run's id, here the same as `task_id`. Times are datetimes.
+    Both are told for the latest `step_of_time`, so that the status stays the same while nothing
+    moves. `run_id` is the run's id, here the same as `task_id`. Times are datetimes.
     """
     if not run.ended and _left_behind(run, steps):
         run = _brought_up(run, steps)
     ending = run.ended or run.cancel_requested_at is not None
+    changed_at = last_change(run, steps)
+    now = step_of_time(changed_at, now)
     return {
         "task_id": str(run.pk),
         "run_id": str(run.pk),
@@ -55,7 +58,7 @@ def status_of(run: Run, steps: Collection[Step], *, now: datetime) -> dict[str, 
         "created_at": run.created_at,
         "started_at": run.started_at,
         "finished_at": run.finished_at,
-        "poll_after_ms": None if run.ended else poll_after_ms(last_change(run, steps), now),
+        "poll_after_ms": None if run.ended else poll_after_ms(changed_at, now, steps),
         "version": run.version,
     }
 
@@ -80,6 +83,8 @@ def child_status_of(run: Run, step: Step, *, now: datetime) -> dict[str, Any]:
     `workflow`, `run_id` and `version` are its run's; it has no `steps`.
     """
     ended = STEP_STATES.get(StepState(step.state), "") in states.READY_STATES
+    changed_at = last_change(run, [step])
+    now = step_of_time(changed_at, now)
     return {
         "task_id": step.task_id,
         "run_id": str(run.pk),
@@ -92,7 +97,7 @@ def child_status_of(run: Run, step: Step, *, now: datetime) -> dict[str, Any]:
         "created_at": step.queued_at,
         "started_at": step.started_at,
         "finished_at": step.finished_at,
-        "poll_after_ms": None if ended else poll_after_ms(last_change(run, [step]), now),
+        "poll_after_ms": None if ended else poll_after_ms(changed_at, now, [step]),
         "version": run.version,
     }
 
@@ -119,21 +124,34 @@ def step_state(step: Step) -> str:
 
 def last_change(run: Run, steps: Iterable[Step]) -> datetime:
     """When anything of these last moved."""
-    moments = [run.created_at, run.started_at]
+    moments = [run.created_at, run.started_at, run.cancel_requested_at]
     for step in steps:
         moments += [step.queued_at, step.started_at, step.reported_at, step.finished_at]
     return max(moment for moment in moments if moment is not None)
 
 
-def poll_after_ms(changed_at: datetime, now: datetime) -> int:
+def step_of_time(changed_at: datetime, now: datetime) -> datetime:
+    """The latest of 0, 1, 2, 4, 8 ... seconds after the last change."""
+    return changed_at + timedelta(seconds=quiet_seconds(changed_at, now))
+
+
+def quiet_seconds(changed_at: datetime, now: datetime) -> int:
+    """The time since the last change, rounded down to 0, 1, 2, 4, 8 ... seconds."""
+    quiet = (now - changed_at).total_seconds()
+    return 0 if quiet < 1 else 1 << (int(quiet).bit_length() - 1)
+
+
+def poll_after_ms(changed_at: datetime, now: datetime, steps: Iterable[Step]) -> int:
     """When to ask next: a tenth of the time since anything moved, within limits.
 
-    So a client asks at the poll interval while reports come in, and every 2 s while a child
-    waits in a long queue.
+    So a client asks at the poll interval while reports come in, every 2 s while a child says
+    nothing, and every 5 s while all wait in a long queue.
     """
     shortest = round(1000 * (setting("POLL_INTERVAL") or 0.1))
+    running = any(step.state == StepState.RUNNING for step in steps)
     quiet = 100 * (now - changed_at).total_seconds()
-    return max(shortest, min(LONGEST_POLL_MS, round(quiet)))
+    longest = LONGEST_MS if running else LONGEST_QUEUED_MS
+    return max(shortest, min(longest, round(quiet)))
 
 
 def _meta(row: Run | Step) -> dict[str, Any]:

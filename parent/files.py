@@ -12,7 +12,7 @@ from django.utils.text import get_valid_filename
 
 __all__ = ["delete_files", "store_files"]
 
-MAX_STEM, MAX_SUFFIX = 80, 20
+MAX_STEM, MAX_SUFFIX = 160, 40  # bytes; file systems take 255, and a storage may add some
 
 
 def store_files(values: Mapping[str, Any], run_id: UUID) -> tuple[dict[str, Any], list[str]]:
@@ -33,9 +33,13 @@ def bare_name(file: "File[Any]", otherwise: str) -> str:
     """The last part of a file's name, of harmless characters: a path in it is the client's."""
     name = PurePath((file.name or "").replace("\\", "/"))
     try:
-        return get_valid_filename(name.stem[:MAX_STEM] + name.suffix[:MAX_SUFFIX])
+        return get_valid_filename(_cut(name.stem, MAX_STEM) + _cut(name.suffix, MAX_SUFFIX))
     except SuspiciousFileOperation:
         return otherwise
+
+
+def _cut(text: str, size: int) -> str:
+    return text.encode("utf-8", "ignore")[:size].decode("utf-8", "ignore")
 
 
 def delete_files(names: Iterable[str]) -> None:

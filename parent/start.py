@@ -1,32 +1,27 @@
 """Starting a run: rows first, then a message."""
 
-import json
 from collections.abc import Mapping
 from datetime import timedelta
 from typing import Any
 from uuid import UUID, uuid4
 
 from django.contrib.auth.models import User
-from django.core.serializers.json import DjangoJSONEncoder
 from django.db import IntegrityError, transaction
 
-from children.errors import ResultNotJSON
-from children.storable import check_json
 from parent import clock, definitions, graph, results
 from parent.advance import go_on
 from parent.conf import setting
 from parent.definitions import Workflow
-from parent.errors import InvalidParams, InvalidWorkflow
+from parent.errors import InvalidWorkflow
 from parent.files import delete_files, store_files
 from parent.idempotency import earlier_run, fingerprint
 from parent.models import Run, Step
 from parent.opening import open_step
+from parent.params import as_json, validate
 from parent.plan import plan, run_meta
 from parent.publish import publish_steps
 
 __all__ = ["start"]
-
-IGNORED = frozenset({"csrfmiddlewaretoken"})
 
 
 def start(
@@ -65,7 +60,7 @@ def start(
     values, files = store_files(values, run_id)
     try:
         with transaction.atomic():
-            run = _write(workflow, _as_json(values), id=run_id, files=files, owner=owner, **once)
+            run = _write(workflow, as_json(values), id=run_id, files=files, owner=owner, **once)
     except BaseException as exc:
         delete_files(files)
         if not (once and isinstance(exc, IntegrityError)):
@@ -76,32 +71,6 @@ def start(
             raise
         return earlier
     return run
-
-
-def validate(workflow: Workflow, params: Mapping[str, Any]) -> dict[str, Any]:
-    """The validated values of `params`.
-
-    Raises:
-        InvalidParams: with an error per field, unknown fields included.
-    """
-    serializer = workflow.params(data=params) if workflow.params else None
-    known = set(getattr(serializer, "fields", ()))
-    unknown = sorted(set(params) - known - IGNORED)
-    errors: dict[str, Any] = {name: ["This workflow has no such parameter."] for name in unknown}
-    if serializer is not None and not serializer.is_valid():
-        errors = dict(serializer.errors) | errors
-    if errors:
-        raise InvalidParams(errors)
-    return dict(serializer.validated_data) if serializer is not None else {}
-
-
-def _as_json(values: Mapping[str, Any]) -> dict[str, Any]:
-    try:
-        params: dict[str, Any] = json.loads(json.dumps(values, cls=DjangoJSONEncoder))
-        check_json(params)
-    except (TypeError, ValueError, ResultNotJSON) as exc:
-        raise InvalidParams({"non_field_errors": [f"The parameters are not JSON: {exc}"]}) from exc
-    return params
 
 
 def _write(workflow: Workflow, params: dict[str, Any], **columns: Any) -> Run:

@@ -139,7 +139,7 @@ def test_the_history_says_who_retried_when_and_how(owner: User, api: Api, failed
         ({"step": ""}, "step", "may not be blank"),
         ({"inputs": [1]}, "inputs", "Send an object"),
         ({"inputs": None}, "inputs", "may not be null"),
-        ({"inputs": {"a": "\0"}}, "non_field_errors", "has a NUL"),
+        ({"inputs": {"a": "\0"}}, "inputs", "has a NUL"),
         ({"skip": "perhaps"}, "skip", "Must be a valid boolean."),
         ({"skip": True, "inputs": {"a": 1}}, "inputs", "is skipped takes none"),
         ({"result": 5}, "result", "send skip as true"),

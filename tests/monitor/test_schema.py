@@ -150,6 +150,13 @@ def test_json_has_no_place_for_a_file_that_may_be_left_out(
     assert "title" in resolved(document, bodies["application/json"])["properties"]
 
 
+def test_a_plain_form_is_for_flat_parameters(form_flow: Workflow, owner: User, api: Api) -> None:
+    document = schema_for(api(owner))
+
+    assert "application/x-www-form-urlencoded" in start_of(document, "main_flow")
+    assert "application/x-www-form-urlencoded" not in start_of(document, "every_kind")
+
+
 def test_the_catalogue_has_the_same_schemas_as_json_schema(
     form_flow: Workflow, owner: User, api: Api
 ) -> None:

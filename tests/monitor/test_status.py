@@ -6,7 +6,7 @@ from uuid import UUID
 
 import pytest
 
-from monitor.status import child_status_of, poll_after_ms, status_of, step_state
+from monitor.status import child_status_of, poll_after_ms, status_of, step_of_time, step_state
 from parent.eta import eta_seconds
 from parent.models import Run, Step
 
@@ -178,14 +178,14 @@ def test_the_eta_follows_the_pace_so_far_and_is_unknown_at_first(
     ("quiet", "wait"), [(0, 500), (4.9, 500), (10, 1000), (60, 2000), (3600, 2000), (-3, 500)]
 )
 def test_a_client_is_asked_to_wait_longer_the_longer_nothing_moves(quiet: float, wait: int) -> None:
-    assert poll_after_ms(seconds_ago(quiet), NOW) == wait
+    assert poll_after_ms(seconds_ago(quiet), NOW, [a_step()]) == wait
 
 
 def test_a_long_queue_is_polled_slowly_and_a_report_quickens_it() -> None:
     run = a_run(created_at=seconds_ago(90), started_at=seconds_ago(90))
     queued = a_step(state="QUEUED", queued_at=seconds_ago(90), started_at=None, reported_at=None)
 
-    assert status_of(run, [queued], now=NOW)["poll_after_ms"] == 2000
+    assert status_of(run, [queued], now=NOW)["poll_after_ms"] == 5000
     assert status_of(run, [queued, a_step()], now=NOW)["poll_after_ms"] == 500
 
 
@@ -205,3 +205,23 @@ def test_a_run_that_its_steps_have_left_behind_is_shown_as_they_have_it() -> Non
     assert status["started_at"] == done.started_at
     assert status["message"].startswith("func_2")
     assert run.state == "PENDING"
+
+
+@pytest.mark.parametrize(
+    ("quiet", "counts"),
+    [(-3, 0), (0, 0), (0.99, 0), (1, 1), (1.9, 1), (2, 2), (7.9, 4), (3600, 2048)],
+)
+def test_quiet_time_counts_in_doublings(quiet: float, counts: float) -> None:
+    changed_at = seconds_ago(quiet)
+
+    assert step_of_time(changed_at, NOW) == changed_at + timedelta(seconds=counts)
+
+
+def test_a_status_stays_the_same_while_nothing_moves() -> None:
+    run, step = a_run(), a_step(reported_at=seconds_ago(4))
+
+    def at(seconds: float) -> dict[str, Any]:
+        return status_of(run, [step], now=NOW + timedelta(seconds=seconds))
+
+    assert at(0) == at(1) == at(3.9)
+    assert at(0)["eta_seconds"] < at(4)["eta_seconds"]

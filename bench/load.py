@@ -1,0 +1,99 @@
+"""A load generator: clients that ask as fast as they are answered, each on its own connection."""
+
+import socket
+import time
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
+from threading import Thread
+
+__all__ = ["Load", "Target"]
+
+END_OF_HEAD = b"\r\n\r\n"
+
+
+@dataclass
+class Target:
+    """An address that is asked for; with `tagged`, by a client that keeps its `ETag`."""
+
+    path: str
+    tagged: bool = False
+    tag: bytes = b""
+
+
+@dataclass
+class Load:
+    """What came of some clients on a server of this machine.
+
+    Args:
+        port: where it listens.
+        cookie: what they send as `Cookie`.
+        latencies: seconds of every answer.
+        statuses: how many answers there were of each status.
+    """
+
+    port: int
+    cookie: str
+    latencies: list[float] = field(default_factory=list)
+    statuses: dict[int, int] = field(default_factory=dict)
+    seconds: float = 0.0
+
+    def run(self, targets: Sequence[Target], *, clients: int, seconds: float) -> None:
+        """Ask for all of them in turn, by so many clients, for so long."""
+        began = time.perf_counter()
+        shares = [targets[number::clients] for number in range(clients)]
+        threads = [Thread(target=self._client, args=(s, began + seconds)) for s in shares]
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join()
+        self.seconds += time.perf_counter() - began
+
+    @property
+    def rate(self) -> float:
+        """Answers in a second."""
+        return len(self.latencies) / self.seconds
+
+    def _client(self, targets: Sequence[Target], deadline: float) -> None:
+        with socket.create_connection(("127.0.0.1", self.port), timeout=30) as connection:
+            connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+            for target in forever(targets):
+                asked = time.perf_counter()
+                if asked > deadline:
+                    return
+                connection.sendall(self._request(target))
+                status, tag = read_answer(connection)
+                self.latencies.append(time.perf_counter() - asked)
+                self.statuses[status] = self.statuses.get(status, 0) + 1
+                target.tag = tag if target.tagged else b""
+
+    def _request(self, target: Target) -> bytes:
+        lines = [f"GET {target.path} HTTP/1.1", "Host: localhost", f"Cookie: {self.cookie}"]
+        lines += [f"If-None-Match: {target.tag.decode()}"] * bool(target.tag)
+        return ("\r\n".join(lines) + "\r\n\r\n").encode()
+
+
+def forever(targets: Sequence[Target]) -> Iterator[Target]:
+    while True:
+        yield from targets
+
+
+def read_answer(connection: socket.socket) -> tuple[int, bytes]:
+    """The status of one answer, and its tag."""
+    data = b""
+    while END_OF_HEAD not in data:
+        data += received(connection)
+    head, _, body = data.partition(END_OF_HEAD)
+    status, headers = int(head.split(b" ", 2)[1]), {}
+    for line in head.split(b"\r\n")[1:]:
+        name, _, value = line.partition(b": ")
+        headers[name.lower()] = value
+    left = int(headers.get(b"content-length", 0)) - len(body) if status != 304 else 0
+    while left > 0:
+        left -= len(received(connection))
+    return status, headers.get(b"etag", b"")
+
+
+def received(connection: socket.socket) -> bytes:
+    data = connection.recv(65536)
+    assert data, "the server closed the connection"
+    return data

@@ -1,0 +1,20 @@
+"""The project's addresses, and beside them those of the sides that polling is measured against."""
+
+from celery_progress.views import get_progress  # type: ignore[import-untyped]
+from django.contrib.auth.decorators import login_required
+from django.http import HttpRequest, HttpResponse
+from django.urls import include, path
+
+__all__ = ["urlpatterns"]
+
+
+def empty(_request: HttpRequest, _task_id: str) -> HttpResponse:
+    return HttpResponse(b"{}", content_type="application/json")
+
+
+urlpatterns = [
+    # celery-progress leaves it to its user who may ask.
+    path("bench/celery-progress/<str:task_id>/", login_required(get_progress)),
+    path("bench/empty/<str:_task_id>/", login_required(empty)),
+    path("", include("mainproj.urls")),
+]

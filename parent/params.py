@@ -1,0 +1,105 @@
+"""A run's parameters: what its serializer takes, and every database too."""
+
+import json
+from collections.abc import Iterator, Mapping
+from types import NoneType
+from typing import Any
+
+from django.core.files import File
+from django.core.serializers.json import DjangoJSONEncoder
+from rest_framework.fields import FileField, JSONField
+from rest_framework.serializers import ListSerializer, Serializer
+
+from children.errors import ResultNotJSON
+from children.storable import check_json, clean_text
+from parent.definitions import Workflow
+from parent.errors import InvalidParams
+
+__all__ = ["IGNORED", "as_json", "validate"]
+
+IGNORED = frozenset({"csrfmiddlewaretoken"})
+UNKNOWN = "This workflow has no such parameter."
+
+
+def validate(workflow: Workflow, params: Mapping[str, Any]) -> dict[str, Any]:
+    """The validated values of `params`.
+
+    Raises:
+        InvalidParams: with an error per field, unknown fields included, nested ones as well.
+    """
+    serializer = workflow.params() if workflow.params else Serializer()
+    fields: Mapping[str, Any] = getattr(serializer, "fields", {})
+    refused = dict(_refused(fields, params))
+    fitting = {name: value for name, value in params.items() if name not in refused}
+    serializer = type(serializer)(data=fitting)
+    errors = {} if serializer.is_valid() else dict(serializer.errors)
+    errors |= dict(_unknown(serializer, fitting)) | refused
+    if errors:
+        raise InvalidParams({clean_text(name): told for name, told in errors.items()})
+    return dict(serializer.validated_data)
+
+
+def as_json(values: Mapping[str, Any]) -> dict[str, Any]:
+    """The validated values as JSON has them.
+
+    Raises:
+        InvalidParams: naming those that JSON, or a database, cannot take.
+    """
+    params, errors = {}, {}
+    for name, value in values.items():
+        try:
+            params[name] = json.loads(json.dumps(value, cls=DjangoJSONEncoder))
+            check_json(params[name], "It is")
+        except (TypeError, ValueError, RecursionError, ResultNotJSON) as exc:
+            errors[name] = [_sentence(exc)]
+    if errors:
+        raise InvalidParams(errors)
+    return params
+
+
+def _refused(fields: Mapping[str, Any], params: Mapping[str, Any]) -> Iterator[tuple[str, Any]]:
+    """Errors of what no serializer should see: some would fail over it, or take it."""
+    for name, value in params.items():
+        if isinstance(value, File) and isinstance(fields.get(name), FileField | NoneType):
+            continue
+        if _has_file(value):
+            yield name, ["Send a value, not a file."]
+            continue
+        try:
+            if isinstance(fields.get(name), JSONField) and getattr(value, "is_json_string", False):
+                value = json.loads(value)  # of a form  # noqa: PLW2901
+            check_json(value, "It is")
+        except RecursionError:
+            yield name, ["It is nested too deep."]
+        except ValueError:
+            continue  # the field says so better
+        except ResultNotJSON as exc:
+            # A caller in this process may give what the serializer makes JSON of.
+            if not isinstance(exc.__cause__, TypeError):
+                yield name, [_sentence(exc)]
+
+
+def _has_file(value: Any) -> bool:
+    if isinstance(value, Mapping):
+        return any(map(_has_file, value.values()))
+    return isinstance(value, File) or (isinstance(value, list) and any(map(_has_file, value)))
+
+
+def _unknown(field: Any, value: Any) -> Iterator[tuple[Any, Any]]:
+    """Errors of the keys that no field takes, as DRF nests them."""
+    if isinstance(field, ListSerializer) and isinstance(value, list):
+        for index, part in enumerate(value):
+            if told := dict(_unknown(field.child, part)):
+                yield index, told
+    if not (isinstance(field, Serializer) and isinstance(value, Mapping)):
+        return
+    for name, part in value.items():
+        if name in field.fields:
+            if told := dict(_unknown(field.fields[name], part)):
+                yield name, told
+        elif name not in IGNORED:
+            yield name, [UNKNOWN]
+
+
+def _sentence(exc: Exception) -> str:
+    return clean_text(str(exc).rstrip(".") + ".")

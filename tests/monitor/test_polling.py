@@ -1,0 +1,298 @@
+"""Polling: one statement by indexes, and a tag that changes with what is shown."""
+
+from collections.abc import Callable
+from datetime import datetime, timedelta
+from typing import Any
+from uuid import UUID, uuid4
+
+import pytest
+from django.contrib.auth.models import User
+from django.db import connection
+from django.test import Client
+from django.utils import timezone
+from rest_framework.authtoken.models import Token
+from rest_framework.test import APIClient
+
+from monitor import answers, polling
+from parent.models import Run, Step
+
+Api = Callable[[User | None], APIClient]
+MakeRun = Callable[..., Run]
+LOGIN = len(("session", "user"))
+
+
+@pytest.fixture
+def clock(monkeypatch: pytest.MonkeyPatch) -> Callable[[float], None]:
+    """Sets the server's time so many seconds ahead of where it was."""
+    began = timezone.now()
+
+    def ahead(seconds: float) -> None:
+        monkeypatch.setattr("monitor.api.timezone.now", lambda: began + timedelta(seconds=seconds))
+
+    ahead(0)
+    return ahead
+
+
+def poll(client: Client, run: Run, tag: str = "") -> Any:
+    return client.get(f"/tasks/{run.pk}/", headers={"If-None-Match": tag} if tag else None)
+
+
+def test_one_statement_reads_runs_and_children_by_indexes(owner: User, make_run: MakeRun) -> None:
+    runs = [make_run(owner) for _ in range(3)]
+    write_many(3_000)
+    ids = [runs[0].pk, runs[1].pk, UUID(task_id(runs[2]))]
+
+    with connection.cursor() as cursor:
+        explain = "EXPLAIN QUERY PLAN " if connection.vendor == "sqlite" else "EXPLAIN "
+        for asked in (ids[:1], ids[2:], ids):
+            sql, params = polling.statement(asked)
+            cursor.execute(explain + sql, params)
+            plan = "\n".join(str(row[-1]) for row in cursor.fetchall())
+            assert "SEARCH" in plan or "Index" in plan, plan
+            assert "SCAN parent_" not in plan, plan
+            assert "Seq Scan" not in plan, plan
+
+
+def write_many(count: int) -> None:
+    """Enough rows that a planner has a choice."""
+    runs = Run.objects.bulk_create(Run(workflow="w", state="PROGRESS") for _ in range(count))
+    Step.objects.bulk_create(
+        Step(run=run, index=0, name="s", task="t", state="RUNNING", task_id=str(uuid4()))
+        for run in runs
+    )
+    with connection.cursor() as cursor:
+        cursor.execute("ANALYZE")
+
+
+def task_id(run: Run) -> str:
+    return str(run.steps.get(name="func_1").task_id)
+
+
+@pytest.mark.parametrize("count", [1, 10, 50])
+def test_many_are_polled_in_one_statement(
+    owner: User,
+    other: User,
+    api: Api,
+    make_run: MakeRun,
+    django_assert_num_queries: Any,
+    count: int,
+) -> None:
+    runs = [make_run(owner) for _ in range(count)]
+    ids = [id for run in runs for id in (str(run.pk), task_id(run))]
+    asked = [*ids, str(make_run(other).pk), str(uuid4())]
+    client = api(owner)
+
+    with django_assert_num_queries(1 + LOGIN):
+        answer = client.get("/tasks/", {"ids": ",".join(asked[-100:])})
+
+    page = answer.json()
+    assert (page["next"], page["previous"]) == (None, None)
+    assert [status["task_id"] for status in page["results"]] == ids[-98:]
+    for status in page["results"]:
+        assert status == {
+            **client.get(f"/tasks/{status['task_id']}/").json(),
+            "poll_after_ms": status["poll_after_ms"],
+        }
+    again = client.get(
+        "/tasks/", {"ids": ",".join(asked[-100:])}, headers={"If-None-Match": answer["ETag"]}
+    )
+    assert again.status_code == 304
+
+
+def test_a_child_shows_its_own_result_and_a_run_reads_none_of_them(
+    owner: User, api: Api, make_run: MakeRun
+) -> None:
+    run = make_run(owner)
+    run.steps.filter(name="func_1").update(state="OK", result={"large": [1, 2]})
+
+    assert api(owner).get(f"/tasks/{task_id(run)}/").json()["result"] == {"large": [1, 2]}
+    (of_run,) = polling.Snapshot([run.pk]).tasks(owner)
+    assert [step.result for step in of_run.steps] == [None, None]
+
+
+def test_a_run_without_steps_is_read_too(owner: User, api: Api) -> None:
+    run = Run.objects.create(workflow="w", owner=owner)
+
+    assert poll(api(owner), run).json()["steps"] == []
+
+
+def test_nothing_new_is_a_304_without_a_body(owner: User, api: Api, make_run: MakeRun) -> None:
+    client, run = api(owner), make_run(owner)
+    first = poll(client, run)
+
+    again = poll(client, run, first["ETag"])
+
+    assert first["ETag"].startswith('W/"')
+    assert (again.status_code, again.content) == (304, b"")
+    assert again["ETag"] == first["ETag"]
+    assert again["Cache-Control"] == "private, no-cache"
+    assert poll(client, run, f'"other", {first["ETag"]}').status_code == 304
+    assert poll(client, run, '"other"').status_code == 200
+
+
+@pytest.mark.parametrize(
+    "columns",
+    [
+        {"message": "func_1: 5 of 10"},
+        {"iteration": 5},
+        {"total": 11},
+        {"completion": 21.0},
+        {"state": "STARTED"},
+        {"cancel_requested_at": timezone.now()},
+        {"started_at": timezone.now()},
+        {"version": 2},
+    ],
+)
+def test_whatever_changes_of_a_run_is_sent(
+    owner: User, api: Api, make_run: MakeRun, columns: dict[str, Any]
+) -> None:
+    client, run = api(owner), make_run(owner)
+    tag = poll(client, run)["ETag"]
+
+    Run.objects.filter(pk=run.pk).update(**columns)
+
+    assert poll(client, run, tag).status_code == 200
+
+
+@pytest.mark.parametrize(
+    "columns",
+    [
+        {"message": "5 of 10"},
+        {"completion": 50.0},
+        {"attempt": 2},
+        {"state": "ERROR", "error": "no"},
+        {"finished_at": timezone.now()},
+    ],
+)
+def test_whatever_changes_of_a_step_is_sent(
+    owner: User, api: Api, make_run: MakeRun, columns: dict[str, Any]
+) -> None:
+    client, run = api(owner), make_run(owner)
+    tag = poll(client, run)["ETag"]
+
+    run.steps.filter(name="func_1").update(**columns)
+
+    assert poll(client, run, tag).status_code == 200
+
+
+def test_time_alone_changes_an_answer_ever_more_seldom(
+    owner: User, api: Api, make_run: MakeRun, clock: Callable[[float], None]
+) -> None:
+    client, run = api(owner), make_run(owner)
+    tag, sent, waits = "", [], []
+    for second in range(100):
+        clock(second)
+        answer = poll(client, run, tag)
+        tag = answer["ETag"]
+        if answer.status_code == 200:
+            sent.append(second)
+            waits.append(answer.json()["poll_after_ms"])
+
+    # The run's figures as they were, with an estimate that grows, 1, 2, 4 ... s after the last
+    # movement of each of its steps.
+    assert 8 <= len(sent) <= 2 * 8
+    assert waits[0] <= 550
+    # Whoever got a 304 last waits as long as they would have been told.
+    clock(99)
+    assert waits[-1] == pytest.approx(poll(client, run).json()["poll_after_ms"], rel=0.25)
+    assert waits[-1] >= 1_800
+
+
+def test_clients_are_told_to_wait_not_all_equally_long(
+    owner: User, api: Api, make_run: MakeRun, clock: Callable[[float], None]
+) -> None:
+    client, run = api(owner), make_run(owner)
+    answers = [poll(client, run) for _ in range(20)]
+
+    waits = {answer.json()["poll_after_ms"] for answer in answers}
+    assert len(waits) > 1
+    assert all(450 <= wait <= 550 for wait in waits)
+    assert len({answer["ETag"] for answer in answers}) == 1
+
+
+def test_who_has_it_already_is_not_looked_up(
+    owner: User, api: Api, make_run: MakeRun, django_assert_num_queries: Any
+) -> None:
+    client, run = api(owner), make_run(owner)
+    tag = poll(client, run)["ETag"]
+
+    with django_assert_num_queries(1):
+        assert poll(client, run, tag).status_code == 304
+
+
+def test_the_same_with_a_token(
+    owner: User, api: Api, make_run: MakeRun, django_assert_num_queries: Any
+) -> None:
+    client, run = api(None), make_run(owner)
+    client.credentials(HTTP_AUTHORIZATION=f"Token {Token.objects.create(user=owner).key}")
+    tag = poll(client, run)["ETag"]
+
+    with django_assert_num_queries(1):
+        assert poll(client, run, tag).status_code == 304
+
+
+def test_a_change_is_read_once_and_the_caller_looked_up(
+    owner: User, api: Api, make_run: MakeRun, django_assert_num_queries: Any
+) -> None:
+    client, run = api(owner), make_run(owner)
+    tag = poll(client, run)["ETag"]
+    Run.objects.update(message="new")
+
+    with django_assert_num_queries(1 + LOGIN):
+        assert poll(client, run, tag).json()["message"] == "new"
+
+
+def test_a_tag_is_worth_nothing_without_the_credentials_that_it_was_given_to(
+    owner: User, other: User, api: Api, make_run: MakeRun
+) -> None:
+    run = make_run(owner)
+    tag = poll(api(owner), run)["ETag"]
+
+    assert poll(api(other), run, tag).status_code == 404
+    assert poll(api(None), run, tag).status_code == 401
+    unsigned = tag.partition(".")[0] + '."'
+    assert poll(api(None), run, unsigned).status_code == 401
+    assert poll(api(other), run, unsigned).status_code == 404
+
+
+def test_a_tag_is_worth_nothing_for_another_address(
+    owner: User, api: Api, make_run: MakeRun, django_assert_num_queries: Any
+) -> None:
+    client, run, second = api(owner), make_run(owner), make_run(owner)
+    tag = poll(client, run)["ETag"]
+
+    with django_assert_num_queries(1 + LOGIN):
+        assert poll(client, second, tag).status_code == 200
+
+
+def test_a_caller_who_may_no_longer_see_it_never_gets_what_is_new(
+    owner: User, api: Api, make_run: MakeRun
+) -> None:
+    client, run = api(owner), make_run(owner)
+    tag = poll(client, run)["ETag"]
+    User.objects.filter(pk=owner.pk).update(is_active=False)
+
+    Run.objects.update(message="a secret")
+
+    answer = poll(client, run, tag)
+    assert answer.status_code == 401
+    assert b"secret" not in answer.content
+
+
+def test_a_signature_ends_and_its_tag_still_holds(
+    owner: User,
+    api: Api,
+    make_run: MakeRun,
+    django_assert_num_queries: Any,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    client, run = api(owner), make_run(owner, state="SUCCESS")
+    tag, now = poll(client, run)["ETag"], datetime.now().timestamp()  # noqa: DTZ005 - a number
+    monkeypatch.setattr("monitor.answers.time.time", lambda: now + 2 * answers.SIGNED_FOR)
+
+    with django_assert_num_queries(1 + LOGIN):
+        answer = poll(client, run, tag)
+
+    assert answer.status_code == 304
+    with django_assert_num_queries(1):
+        assert poll(client, run, answer["ETag"]).status_code == 304
