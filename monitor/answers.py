@@ -21,7 +21,7 @@ from django.http import HttpRequest, HttpResponse
 from django.utils.crypto import constant_time_compare, salted_hmac
 from django.utils.http import parse_etags
 
-__all__ = ["answer", "digest_of", "not_modified", "shows_signed_tag"]
+__all__ = ["answer", "digest_of", "not_modified", "signed_tags", "unchanged"]
 
 JITTER = 0.1
 SIGNED_FOR = 60
@@ -32,10 +32,13 @@ Document = dict[str, Any]
 
 
 def not_modified(request: HttpRequest, digest: str) -> HttpResponse | None:
-    """`304` where the caller has the answer of this digest already; None where not."""
-    if digest not in known_tags(request):
-        return None
-    return _tagged(request, digest, HttpResponse(status=HTTPStatus.NOT_MODIFIED))
+    """`304` where the caller, who may see it, has the answer of this digest; None where not."""
+    return unchanged(_tag(request, digest)) if digest in _known_tags(request) else None
+
+
+def unchanged(tag: str) -> HttpResponse:
+    """`304`, with the tag of what the caller has."""
+    return _tagged(HttpResponse(status=HTTPStatus.NOT_MODIFIED), tag)
 
 
 def answer(
@@ -53,38 +56,36 @@ def answer(
     """
     for status in statuses:
         if status["poll_after_ms"] is not None:
-            status["poll_after_ms"] = round(status["poll_after_ms"] * jitter())
-    content = as_json(document)
-    return _tagged(request, digest, HttpResponse(content, content_type="application/json"))
+            status["poll_after_ms"] = round(status["poll_after_ms"] * _jitter())
+    content = _as_json(document)
+    return _tagged(HttpResponse(content, content_type="application/json"), _tag(request, digest))
 
 
-def shows_signed_tag(request: HttpRequest) -> bool:
-    """Whether a tag that the caller has was given to them, for this address, not long ago."""
-    return any(
-        signature and constant_time_compare(signature, _signature(request, digest, span))
-        for digest, signature in known_tags(request).items()
+def signed_tags(request: HttpRequest) -> dict[str, str]:
+    """Those of the caller's tags, by digest, that were given to them for this address not long ago.
+
+    They go back as they are: a tag that was signed anew without a look at the caller would never
+    end.
+    """
+    return {
+        digest: _weak(digest, signature)
+        for digest, signature in _known_tags(request).items()
         for span in (_span(), _span() - 1)
-    )
-
-
-def known_tags(request: HttpRequest) -> dict[str, str]:
-    """What the caller has, from `If-None-Match`: digests with their signatures."""
-    header = request.META.get("HTTP_IF_NONE_MATCH", "")
-    tags = [tag.removeprefix("W/").strip('"') for tag in parse_etags(header)[:MOST_TAGS]]
-    return {digest: signature for digest, _, signature in (tag.partition(".") for tag in tags)}
+        if signature and constant_time_compare(signature, _signature(request, digest, span))
+    }
 
 
 def digest_of(document: Document) -> str:
     """Of the document itself."""
-    return blake2b(as_json(document), digest_size=16).hexdigest()
+    return blake2b(_as_json(document), digest_size=16).hexdigest()
 
 
-def jitter() -> float:
+def _jitter() -> float:
     """Around 1."""
     return random.uniform(1 - JITTER, 1 + JITTER)  # noqa: S311 - no secret
 
 
-def as_json(document: Document) -> bytes:
+def _as_json(document: Document) -> bytes:
     """UTF-8; times as ISO 8601 in UTC, with a Z."""
     text = json.dumps(
         document, default=_time, ensure_ascii=False, allow_nan=False, separators=(",", ":")
@@ -96,10 +97,25 @@ def _time(moment: datetime) -> str:
     return moment.astimezone(UTC).replace(tzinfo=None).isoformat() + "Z"
 
 
-def _tagged(request: HttpRequest, digest: str, answer: HttpResponse) -> HttpResponse:
-    answer["ETag"] = f'W/"{digest}.{_signature(request, digest, _span())}"'
-    answer["Cache-Control"] = "private, no-cache"
-    return answer
+def _tagged(response: HttpResponse, tag: str) -> HttpResponse:
+    response["ETag"] = tag
+    response["Cache-Control"] = "private, no-cache"
+    return response
+
+
+def _known_tags(request: HttpRequest) -> dict[str, str]:
+    """What the caller has, from `If-None-Match`: digests with their signatures."""
+    header = request.META.get("HTTP_IF_NONE_MATCH", "")
+    tags = [tag.removeprefix("W/").strip('"') for tag in parse_etags(header)[:MOST_TAGS]]
+    return {digest: signature for digest, _, signature in (tag.partition(".") for tag in tags)}
+
+
+def _tag(request: HttpRequest, digest: str) -> str:
+    return _weak(digest, _signature(request, digest, _span()))
+
+
+def _weak(digest: str, signature: str) -> str:
+    return f'W/"{digest}.{signature}"'
 
 
 def _span() -> int:
@@ -107,7 +123,7 @@ def _span() -> int:
 
 
 def _signature(request: HttpRequest, digest: str, span: int) -> str:
-    who = credentials(request)
+    who = _credentials(request)
     if not who:
         return ""
     told = json.dumps([*who, request.get_full_path(), digest, span])
@@ -119,7 +135,7 @@ def _key(secret: str) -> bytes:
     return salted_hmac("monitor.answers", "", secret, algorithm="sha256").digest()
 
 
-def credentials(request: HttpRequest) -> list[str]:
+def _credentials(request: HttpRequest) -> list[str]:
     """What a caller proves with who they are; nothing where that is by other means."""
     told = [
         request.META.get("HTTP_AUTHORIZATION", ""),

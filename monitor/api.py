@@ -25,7 +25,7 @@ from monitor.access import (
     visible_runs,
     with_steps,
 )
-from monitor.answers import answer, digest_of, not_modified, shows_signed_tag
+from monitor.answers import answer, digest_of, not_modified, signed_tags, unchanged
 from monitor.forms import params_of
 from monitor.params_schema import params_schema
 from monitor.parsers import JSONParser
@@ -106,16 +106,15 @@ class TaskListView(APIView):
     def get(self, request: Request) -> HttpResponse:
         query, now = RunQuery.of(request), timezone.now()
         if query.ids_to_poll is not None:
-            snapshot = Snapshot(query.ids_to_poll)
-            results = [task_status(task, now=now) for task in snapshot.tasks(request.user)]
-            document = {"next": None, "previous": None, "results": results}
-            digest = snapshot.digest(now)
-            return not_modified(request, digest) or answer(request, digest, document, results)
-        paginator = NewestFirst()
-        runs = query.narrow(with_steps(visible_runs(request.user)))
-        page: list[Run] = paginator.paginate_queryset(runs, request, view=self) or []
-        results = [status_of(run, run.steps.all(), now=now) for run in page]
-        document = paginator.get_paginated_response(results).data
+            tasks = Snapshot(query.ids_to_poll).tasks(request.user)
+            results = [task_status(task, now=now) for task in tasks]
+            document: dict[str, Any] = {"next": None, "previous": None, "results": results}
+        else:
+            paginator = NewestFirst()
+            runs = query.narrow(with_steps(visible_runs(request.user)))
+            page: list[Run] = paginator.paginate_queryset(runs, request, view=self) or []
+            results = [status_of(run, run.steps.all(), now=now) for run in page]
+            document = paginator.get_paginated_response(results).data
         digest = digest_of(document)
         return not_modified(request, digest) or answer(request, digest, document, results)
 
@@ -128,10 +127,10 @@ class TaskView(APIView):
 
     def dispatch(self, request: HttpRequest, *args: Any, **kwargs: Any) -> HttpResponseBase:
         """Spare a caller who has the status already being looked up: see `monitor.answers`."""
-        if request.method == "GET" and shows_signed_tag(request):
+        if request.method == "GET" and (signed := signed_tags(request)):
             self.snapshot = Snapshot([kwargs["task_id"]])
-            if known := not_modified(request, self.snapshot.digest(timezone.now())):
-                return known
+            if tag := signed.get(self.snapshot.digest(timezone.now())):
+                return unchanged(tag)
         return super().dispatch(request, *args, **kwargs)
 
     @operations.read_task

@@ -74,10 +74,7 @@ class Table(Generic[M]):
     @cached_property
     def _converters(self) -> list[tuple[int, Any, Callable[..., Any]]]:
         table = self.model._meta.db_table
-        fields: dict[str, Any] = {
-            field.attname: field for field in self.model._meta.concrete_fields
-        }
-        columns = [fields[name].get_col(table) for name in self.names]
+        columns = [field.get_col(table) for field in self.fields]
         return [
             (place, column, convert)
             for place, column in enumerate(columns)
@@ -102,7 +99,6 @@ STEPS = Table(
     *META,
 )
 
-
 RUN_TIMES = RUNS.places("created_at", "started_at", "cancel_requested_at")
 STEP_TIMES = STEPS.places("queued_at", "started_at", "reported_at", "finished_at")
 RUN_ID, STEP_ID, SPLIT = RUNS.places("id")[0], len(RUNS) + STEPS.places("id")[0], len(RUNS)
@@ -120,7 +116,10 @@ class Snapshot:
             self.rows = cursor.fetchall()
 
     def digest(self, now: datetime) -> str:
-        """Of all that the tasks' status depends on: the rows, and the steps of time of each."""
+        """Of all that the tasks' status depends on: the rows, and the steps of time of each.
+
+        Of whatever was read: only for who may see all of it.
+        """
         quiet = [quiet_seconds(_latest(row), now) for row in self.rows]
         return blake2b(repr([self.rows, quiet]).encode(), digest_size=16).hexdigest()
 

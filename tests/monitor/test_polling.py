@@ -1,7 +1,8 @@
 """Polling: one statement by indexes, and a tag that changes with what is shown."""
 
+import time
 from collections.abc import Callable
-from datetime import datetime, timedelta
+from datetime import timedelta
 from typing import Any
 from uuid import UUID, uuid4
 
@@ -279,6 +280,36 @@ def test_a_caller_who_may_no_longer_see_it_never_gets_what_is_new(
     assert b"secret" not in answer.content
 
 
+def test_who_polls_on_and_on_is_looked_up_now_and_then(
+    owner: User, api: Api, make_run: MakeRun, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    client, run = api(owner), make_run(owner, state="SUCCESS")
+    began, answer = time.time(), poll(client, run)
+    User.objects.filter(pk=owner.pk).update(is_active=False)
+    statuses = []
+    for minute in range(4):
+        monkeypatch.setattr("monitor.answers.time.time", lambda at=began + 50 * minute: at)
+        answer = poll(client, run, answer["ETag"])
+        statuses.append(answer.status_code)
+        if answer.status_code == 401:
+            break
+
+    assert statuses[0] == 304
+    assert statuses[-1] == 401
+
+
+def test_a_tag_of_many_says_nothing_of_what_is_not_the_callers(
+    owner: User, other: User, api: Api, make_run: MakeRun
+) -> None:
+    client, mine, foreign = api(owner), make_run(owner), make_run(other)
+    path = f"/tasks/?ids={mine.pk},{foreign.pk}"
+    tag = client.get(path)["ETag"]
+
+    Run.objects.filter(pk=foreign.pk).update(message="new")
+
+    assert client.get(path, headers={"If-None-Match": tag}).status_code == 304
+
+
 def test_a_signature_ends_and_its_tag_still_holds(
     owner: User,
     api: Api,
@@ -287,7 +318,7 @@ def test_a_signature_ends_and_its_tag_still_holds(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     client, run = api(owner), make_run(owner, state="SUCCESS")
-    tag, now = poll(client, run)["ETag"], datetime.now().timestamp()  # noqa: DTZ005 - a number
+    tag, now = poll(client, run)["ETag"], time.time()
     monkeypatch.setattr("monitor.answers.time.time", lambda: now + 2 * answers.SIGNED_FOR)
 
     with django_assert_num_queries(1 + LOGIN):
