@@ -1,49 +1,23 @@
 """The servers of the storm: of its own, and made to be killed."""
 
-import os
-import pwd
-import shutil
 import sqlite3
-import subprocess
 import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Protocol
 from urllib.parse import quote
 
-import redis
-from redis.backoff import ConstantBackoff
-from redis.retry import Retry
-
 from quickstart.redis import RedisServer
-from tests.services import free_port
+from tests import services
 
 __all__ = ["Broker", "Database", "Postgres", "SQLite"]
 
 
-class Broker:
+class Broker(services.Redis):
     """A Redis server that keeps nothing."""
 
     def __init__(self, server: RedisServer, folder: Path) -> None:
-        self._path = folder / "redis.sock"
-        server.files(folder).mkdir()
-        self._command = [*server.command(folder, self._path), "--appendonly", "no"]
-        self.url = f"redis+socket://{quote(str(self._path))}"
-        self.client = redis.Redis(
-            unix_socket_path=str(self._path),
-            retry=Retry(ConstantBackoff(0.05), 200),
-            retry_on_error=[redis.ConnectionError, FileNotFoundError],
-        )
-
-    def start(self) -> None:
-        """Start it, empty, and wait until it answers."""
-        self._process = subprocess.Popen(self._command, stdout=subprocess.DEVNULL)
-        self.client.ping()
-
-    def kill(self) -> None:
-        """SIGKILL: whatever it held is gone."""
-        self._process.kill()
-        self._process.wait()
+        super().__init__(server, folder, "--appendonly", "no")
 
     def empty(self) -> None:
         self.client.flushall()
@@ -69,41 +43,16 @@ class Database(Protocol):
         """End it for good."""
 
 
-class Postgres:
-    """A PostgreSQL server with a cluster of its own."""
+class Postgres(services.Postgres):
+    """A PostgreSQL server that loses nothing that was committed."""
 
     def __init__(self, tools: Path, folder: Path) -> None:
-        self._tools, self._folder = tools, folder
-        # PostgreSQL refuses to run as root, as whom CI often runs.
-        self._user = "postgres" if os.geteuid() == 0 else None
-        if self._user:
-            shutil.chown(folder, self._user)
-        name = self._user or pwd.getpwuid(os.geteuid()).pw_name
-        port = free_port()
-        self.url = f"postgres://{name}@127.0.0.1:{port}/postgres"
-        # fsync stays on: what was committed must be there after an immediate stop.
-        self._options = f"-p {port} -c listen_addresses=127.0.0.1 -k {folder}"
-        self._run("initdb", "-A", "trust", "-U", name, "-E", "UTF8")
-
-    def _run(self, tool: str, *args: str) -> None:
-        command = [str(self._tools / tool), "-D", str(self._folder / "data"), *args]
-        subprocess.run(
-            command, check=True, user=self._user, cwd=self._folder, stdout=subprocess.DEVNULL
-        )
-
-    def start(self) -> None:
-        log = str(self._folder / "log")
-        self._run("pg_ctl", "-w", "-l", log, "-o", self._options, "start")
+        super().__init__(tools, folder, fsync=True)
 
     def away(self, seconds: float) -> Iterator[float]:
         self.stop()
         yield seconds
         self.start()
-
-    def stop(self) -> None:
-        """Without a checkpoint or a good-bye, as a crash does."""
-        if (self._folder / "data" / "postmaster.pid").exists():  # and not just away
-            self._run("pg_ctl", "-w", "-m", "immediate", "stop")
 
 
 class SQLite:

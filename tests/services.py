@@ -9,6 +9,7 @@ import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from urllib.parse import quote
 
 import redis
 from redis.backoff import ConstantBackoff
@@ -16,7 +17,14 @@ from redis.retry import Retry
 
 from quickstart.redis import RedisServer
 
-__all__ = ["free_port", "postgres_server", "postgres_tools", "redis_server"]
+__all__ = [
+    "Postgres",
+    "Redis",
+    "free_port",
+    "postgres_server",
+    "postgres_tools",
+    "redis_server",
+]
 
 
 def free_port() -> int:
@@ -26,26 +34,42 @@ def free_port() -> int:
         return int(probe.getsockname()[1])
 
 
+class Redis:
+    """A Redis server with a folder of its own; `options` are the server's."""
+
+    def __init__(self, server: RedisServer, folder: Path, *options: str) -> None:
+        path = folder / "redis.sock"
+        server.files(folder).mkdir()
+        self._command = [*server.command(folder, path), *options]
+        self.url = f"redis+socket://{quote(str(path))}"
+        self.client = redis.Redis(
+            unix_socket_path=str(path),
+            retry=Retry(ConstantBackoff(0.05), 200),
+            retry_on_error=[redis.ConnectionError, FileNotFoundError],
+        )
+
+    def start(self) -> None:
+        """Start it, and wait until it answers."""
+        self._process = subprocess.Popen(self._command, stdout=subprocess.DEVNULL)
+        self.client.ping()
+
+    def kill(self) -> None:
+        """SIGKILL."""
+        self._process.kill()
+        self._process.wait()
+
+
 @contextmanager
 def redis_server(server: RedisServer) -> Iterator[str]:
     """Run a Redis server; yields its URL for Celery."""
     with tempfile.TemporaryDirectory(prefix="redis-") as folder:
-        data_dir = Path(folder)
-        path = data_dir / "redis.sock"
-        server.files(data_dir).mkdir()
-        process = subprocess.Popen(server.command(data_dir, path), stdout=subprocess.DEVNULL)
+        running = Redis(server, Path(folder))
         try:
-            client = redis.Redis(
-                unix_socket_path=str(path),
-                retry=Retry(ConstantBackoff(0.05), 200),
-                retry_on_error=[redis.ConnectionError, FileNotFoundError],
-            )
-            client.ping()
-            client.close()
-            yield f"redis+socket://{path}"
+            running.start()
+            yield running.url
         finally:
-            process.kill()
-            process.wait()
+            running.client.close()
+            running.kill()
 
 
 def postgres_tools() -> Path | None:
@@ -59,25 +83,50 @@ def postgres_tools() -> Path | None:
     return installed[-1].parent if installed else None
 
 
+class Postgres:
+    """A PostgreSQL server with a cluster of its own in a folder.
+
+    Args:
+        fsync: whether what was committed is there after an immediate stop.
+    """
+
+    def __init__(self, tools: Path, folder: Path, *, fsync: bool) -> None:
+        self._tools, self._folder = tools, folder
+        # PostgreSQL refuses to run as root, as whom CI often runs.
+        self._user = "postgres" if os.geteuid() == 0 else None
+        if self._user:
+            shutil.chown(folder, self._user)
+        name = self._user or pwd.getpwuid(os.geteuid()).pw_name
+        port = free_port()
+        self.url = f"postgres://{name}@127.0.0.1:{port}/postgres"
+        self._options = f"-p {port} -c listen_addresses=127.0.0.1 -k {folder}"
+        self._options += "" if fsync else " -c fsync=off"
+        self._run("initdb", "-A", "trust", "-U", name, "-E", "UTF8", *["--no-sync"] * (not fsync))
+
+    def _run(self, tool: str, *args: str) -> None:
+        command = [str(self._tools / tool), "-D", str(self._folder / "data"), *args]
+        subprocess.run(
+            command, check=True, user=self._user, cwd=self._folder, stdout=subprocess.DEVNULL
+        )
+
+    def start(self) -> None:
+        """Start it, and wait until it answers."""
+        log = str(self._folder / "log")
+        self._run("pg_ctl", "-w", "-l", log, "-o", self._options, "start")
+
+    def stop(self) -> None:
+        """Without a checkpoint or a good-bye, as a crash does."""
+        if (self._folder / "data" / "postmaster.pid").exists():  # and not stopped before
+            self._run("pg_ctl", "-w", "-m", "immediate", "stop")
+
+
 @contextmanager
 def postgres_server(tools: Path) -> Iterator[str]:
-    """Run a PostgreSQL server with a cluster of its own; yields its URL for Django."""
-    # PostgreSQL refuses to run as root, as whom CI often runs.
-    user = "postgres" if os.geteuid() == 0 else None
+    """Run a PostgreSQL server; yields its URL for Django."""
     with tempfile.TemporaryDirectory(prefix="postgres-", ignore_cleanup_errors=True) as folder:
-        if user:
-            shutil.chown(folder, user)
-        data, port = Path(folder) / "data", free_port()
-
-        def run(tool: str, *args: str) -> None:
-            command = [str(tools / tool), "-D", str(data), *args]
-            subprocess.run(command, check=True, user=user, cwd=folder, stdout=subprocess.DEVNULL)
-
-        name = user or pwd.getpwuid(os.geteuid()).pw_name
-        run("initdb", "-A", "trust", "-U", name, "-E", "UTF8", "--no-sync")
-        options = f"-p {port} -c listen_addresses=127.0.0.1 -k {folder} -c fsync=off"
-        run("pg_ctl", "-w", "-l", str(Path(folder) / "log"), "-o", options, "start")
+        server = Postgres(tools, Path(folder), fsync=False)
+        server.start()
         try:
-            yield f"postgres://{name}@127.0.0.1:{port}/postgres"
+            yield server.url
         finally:
-            run("pg_ctl", "-w", "-m", "immediate", "stop")
+            server.stop()
