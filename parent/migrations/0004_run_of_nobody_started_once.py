@@ -2,7 +2,7 @@ from django.conf import settings
 from django.db import migrations, models
 from django.db.models import Exists, OuterRef, Q
 
-import parent.models
+from parent.models.run import set_free
 
 
 def keep_first_keys(apps, schema_editor):
@@ -28,7 +28,7 @@ class Migration(migrations.Migration):
         migrations.AlterField(
             model_name='run',
             name='owner',
-            field=models.ForeignKey(null=True, on_delete=parent.models.set_free, related_name='runs', to=settings.AUTH_USER_MODEL),
+            field=models.ForeignKey(null=True, on_delete=set_free, related_name='runs', to=settings.AUTH_USER_MODEL),
         ),
         migrations.AddConstraint(
             model_name='run',

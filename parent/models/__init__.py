@@ -1,0 +1,7 @@
+"""The rows: what is not written here does not exist, whatever a message says."""
+
+from parent.models.executor import Executor, WatchLease
+from parent.models.run import Event, Run, RunState
+from parent.models.step import Attempt, Step, StepState
+
+__all__ = ["Attempt", "Event", "Executor", "Run", "RunState", "Step", "StepState", "WatchLease"]

@@ -1,0 +1,34 @@
+"""Worker processes, and which of them may tick."""
+
+from uuid import uuid4
+
+from django.db import models
+from django.db.models.functions import Now
+
+__all__ = ["Executor", "WatchLease"]
+
+
+class Executor(models.Model):
+    """One booted worker process. Its lease on what it runs lasts while its heart beats."""
+
+    id = models.UUIDField(primary_key=True, default=uuid4, editable=False)
+    host = models.CharField(max_length=255)
+    pid = models.PositiveIntegerField()
+    pool = models.CharField(max_length=50, blank=True, default="")
+    queues = models.JSONField(default=list, help_text="What it consumes")
+    started_at = models.DateTimeField(db_default=Now())
+    heartbeat_at = models.DateTimeField(db_default=Now(), db_index=True)
+
+    def __str__(self) -> str:
+        return f"{self.host}:{self.pid}"
+
+
+class WatchLease(models.Model):
+    """The right to tick: one row, held by one executor at a time."""
+
+    id = models.PositiveSmallIntegerField(primary_key=True, default=1)
+    holder = models.UUIDField(null=True)
+    expires_at = models.DateTimeField(db_default=Now())
+
+    def __str__(self) -> str:
+        return f"held by {self.holder}"

@@ -1,0 +1,132 @@
+"""Runs, and what people did to them."""
+
+from typing import Any
+from uuid import uuid4
+
+from celery import states
+from django.conf import settings
+from django.db import models
+from django.db.models import Q
+from django.db.models.functions import Now
+
+from children.meta import Status
+from parent.models.fields import MetaFields
+
+__all__ = ["Event", "Run", "RunState", "set_free"]
+
+
+class RunState(models.TextChoices):
+    """A run's state is the Celery state of its parent task."""
+
+    PENDING = states.PENDING
+    STARTED = states.STARTED
+    PROGRESS = "PROGRESS"
+    SUCCESS = states.SUCCESS
+    FAILURE = states.FAILURE
+    REVOKED = states.REVOKED
+
+
+def set_free(collector: Any, field: Any, runs: Any, using: str) -> None:
+    """`on_delete` of a run's owner: it belongs to nobody then, and its key is not nobody's key."""
+    collector.add_field_update(Run._meta.get_field("idempotency_key"), None, runs)  # first
+    models.SET_NULL(collector, field, runs, using)
+
+
+set_free.lazy_sub_objs = True  # type: ignore[attr-defined]  # as of SET_NULL: none is fetched
+
+
+class Run(MetaFields):
+    """One execution of a workflow; its id is the Celery id of the parent task."""
+
+    ENDED = (RunState.SUCCESS, RunState.FAILURE, RunState.REVOKED)
+
+    id = models.UUIDField(primary_key=True, default=uuid4, editable=False)
+    workflow = models.CharField(max_length=100)
+    params = models.JSONField(default=dict)
+    files = models.JSONField(default=list, help_text="Storage names, deleted with the run")
+    owner = models.ForeignKey(
+        settings.AUTH_USER_MODEL, null=True, on_delete=set_free, related_name="runs"
+    )
+    state = models.CharField(max_length=10, choices=RunState, default=RunState.PENDING)
+    version = models.PositiveIntegerField(default=1, help_text="Grows with every change")
+    publishes = models.PositiveIntegerField(default=0)
+    due_at = models.DateTimeField(null=True, help_text="When a tick must look at it next")
+    deadline_at = models.DateTimeField(null=True)
+    cancel_requested_at = models.DateTimeField(null=True)
+    idempotency_key = models.CharField(  # noqa: DJ001 - null: keys are unique where there are any
+        max_length=255, null=True
+    )
+    fingerprint = models.CharField(max_length=64, blank=True, default="", help_text="Of the start")
+    created_at = models.DateTimeField(db_default=Now())
+    started_at = models.DateTimeField(null=True)
+    mirrored_at = models.DateTimeField(
+        db_default=Now(), help_text="When it was last brought up to its steps"
+    )
+    finished_at = models.DateTimeField(null=True)
+
+    class Meta:
+        indexes = [
+            models.Index(fields=["owner", "-created_at", "-id"], name="run_of_owner"),
+            models.Index(fields=["-created_at", "-id"], name="run_newest"),
+            models.Index(fields=["due_at"], name="run_due", condition=Q(due_at__isnull=False)),
+            models.Index(
+                fields=["finished_at"], name="run_ended", condition=Q(finished_at__isnull=False)
+            ),
+        ]
+        constraints = [
+            models.UniqueConstraint(fields=["owner", "idempotency_key"], name="run_started_once"),
+            # To that one each run without an owner has one of its own.
+            models.UniqueConstraint(
+                fields=["idempotency_key"],
+                condition=Q(owner__isnull=True),
+                name="run_of_nobody_started_once",
+            ),
+            models.CheckConstraint(
+                name="run_state_known", condition=Q(state__in=[state.value for state in RunState])
+            ),
+            models.CheckConstraint(
+                name="run_completion_in_range",
+                condition=Q(completion__gte=0) & Q(completion__lte=100),
+            ),
+            models.CheckConstraint(
+                name="run_ended_has_time",
+                condition=(
+                    Q(state__in=["SUCCESS", "FAILURE", "REVOKED"], finished_at__isnull=False)
+                    | Q(state__in=["PENDING", "STARTED", "PROGRESS"], finished_at__isnull=True)
+                ),
+            ),
+        ]
+
+    def __str__(self) -> str:
+        return f"{self.workflow} {self.pk}"
+
+    @property
+    def ended(self) -> bool:
+        return self.state in self.ENDED
+
+    @property
+    def status(self) -> Status:
+        match self.state:
+            case RunState.SUCCESS:
+                return Status.OK
+            case RunState.FAILURE | RunState.REVOKED:
+                return Status.ERROR
+            case RunState.PENDING:
+                return Status.PENDING
+        return Status.PROGRESS
+
+
+class Event(models.Model):
+    """Something that a person, or the service, did to a run: who, when, what."""
+
+    run = models.ForeignKey(Run, on_delete=models.CASCADE, related_name="events")
+    at = models.DateTimeField(db_default=Now())
+    who = models.CharField(max_length=150, blank=True, default="", help_text="A user's name")
+    what = models.CharField(max_length=20)
+    detail = models.JSONField(default=dict)
+
+    class Meta:
+        ordering = ["pk"]
+
+    def __str__(self) -> str:
+        return self.what

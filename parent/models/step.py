@@ -1,0 +1,133 @@
+"""Steps, each with its present attempt, and the attempts before it."""
+
+from django.db import models
+from django.db.models import Q
+
+from children.meta import Status
+from parent.models.executor import Executor
+from parent.models.fields import MetaFields
+from parent.models.run import Run
+
+__all__ = ["Attempt", "Step", "StepState"]
+
+
+class StepState(models.TextChoices):
+    """Where a step is."""
+
+    WAITING = "WAITING"
+    QUEUED = "QUEUED"
+    RUNNING = "RUNNING"
+    OK = "OK"
+    ERROR = "ERROR"
+    SKIPPED = "SKIPPED"
+    CANCELLED = "CANCELLED"
+
+
+class Step(MetaFields):
+    """One child's place in a run, with its present attempt."""
+
+    ACTIVE = (StepState.QUEUED, StepState.RUNNING)
+
+    # Each change of state writes every index of the table: there are no more than are asked for.
+    # That of the run's steps begins with the run; few ask for all steps of an executor.
+    run = models.ForeignKey(Run, on_delete=models.CASCADE, related_name="steps", db_index=False)
+    index = models.PositiveSmallIntegerField()
+    name = models.CharField(max_length=100)
+    task = models.CharField(max_length=255, help_text="The Celery task's name")
+    queue = models.CharField(max_length=255, blank=True, default="")
+    after = models.JSONField(default=list, help_text="Names of the steps it waits for")
+    weight = models.FloatField(default=1.0)
+    queue_timeout = models.FloatField(null=True, help_text="Seconds")
+    run_timeout = models.FloatField(null=True, help_text="Seconds")
+    stall_timeout = models.FloatField(null=True, help_text="Seconds")
+    poll_interval = models.FloatField(default=0.5, help_text="Seconds between reports")
+    retries = models.PositiveIntegerField(default=0, help_text="Attempts after the first")
+    retry_delay = models.FloatField(default=0.0, help_text="Seconds before the first of them")
+    backoff = models.FloatField(default=2.0, help_text="By which the delay grows")
+
+    state = models.CharField(max_length=9, choices=StepState, default=StepState.WAITING)
+    attempt = models.PositiveIntegerField(default=0)
+    retried = models.PositiveIntegerField(default=0, help_text="Of the retries that it has")
+    # Text, as in `TaskResult`, so that the two can be joined.
+    task_id = models.CharField(  # noqa: DJ001 - null until the first attempt; unique otherwise
+        max_length=36, null=True, help_text="Celery's id of this attempt; it fences it"
+    )
+    claim = models.UUIDField(null=True, help_text="Of the process that claimed this attempt")
+    kwargs = models.JSONField(null=True, help_text="The child's inputs")
+    given = models.JSONField(null=True, help_text="Inputs that a retry gave in their place")
+    executor = models.ForeignKey(
+        Executor, null=True, on_delete=models.PROTECT, related_name="steps", db_index=False
+    )
+    publishes = models.PositiveIntegerField(default=0)
+    due_at = models.DateTimeField(null=True, help_text="When a tick must look at it next")
+    queued_at = models.DateTimeField(null=True)
+    started_at = models.DateTimeField(null=True)
+    reported_at = models.DateTimeField(null=True)
+    finished_at = models.DateTimeField(null=True)
+    traceback = models.TextField(blank=True, default="")
+
+    class Meta:
+        ordering = ["index"]
+        indexes = [
+            models.Index(fields=["due_at"], name="step_due", condition=Q(due_at__isnull=False)),
+            # Of all steps ever run, few are active, and these are what every tick asks for.
+            models.Index(
+                fields=["state", "executor"],
+                name="step_active",
+                condition=Q(state__in=["QUEUED", "RUNNING"]),
+            ),
+        ]
+        constraints = [
+            models.UniqueConstraint(fields=["run", "index"], name="step_index_unique"),
+            # Not `unique=True`, which is a second index, for LIKE, on PostgreSQL.
+            models.UniqueConstraint(fields=["task_id"], name="step_task_id_unique"),
+            models.CheckConstraint(
+                name="step_state_known", condition=Q(state__in=[state.value for state in StepState])
+            ),
+            models.CheckConstraint(
+                name="step_attempt_has_id",
+                condition=~Q(state__in=["QUEUED", "RUNNING"]) | Q(task_id__isnull=False),
+            ),
+            models.CheckConstraint(
+                name="step_completion_in_range",
+                condition=Q(completion__gte=0) & Q(completion__lte=100),
+            ),
+        ]
+
+    def __str__(self) -> str:
+        return self.name
+
+    @property
+    def status(self) -> Status:
+        match self.state:
+            case StepState.OK:
+                return Status.OK
+            case StepState.ERROR | StepState.CANCELLED:
+                return Status.ERROR
+            case StepState.RUNNING:
+                return Status.PROGRESS
+        return Status.PENDING
+
+
+class Attempt(models.Model):
+    """An attempt that another one has followed; the present one is in the step."""
+
+    step = models.ForeignKey(Step, on_delete=models.CASCADE, related_name="attempts")
+    number = models.PositiveIntegerField()
+    task_id = models.CharField(max_length=36)
+    worker = models.CharField(max_length=300, blank=True, default="")
+    error = models.TextField(blank=True, default="")
+    traceback = models.TextField(blank=True, default="")
+    queued_at = models.DateTimeField(null=True)
+    started_at = models.DateTimeField(null=True)
+    finished_at = models.DateTimeField(null=True)
+
+    class Meta:
+        ordering = ["number"]
+        indexes = [models.Index(fields=["task_id"], name="attempt_task_id")]
+        constraints = [
+            models.UniqueConstraint(fields=["step", "number"], name="attempt_number_unique"),
+        ]
+
+    def __str__(self) -> str:
+        return f"attempt {self.number} of {self.step}"
