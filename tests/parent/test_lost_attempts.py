@@ -1,0 +1,99 @@
+"""Given a worker that stops, dies, or has lost the database, its attempts end once."""
+
+from datetime import timedelta
+from typing import Any
+
+import pytest
+from django.db import OperationalError
+from django.db.models.functions import Now
+
+from children.meta import Meta
+from parent import bootstep, registry
+from parent.advance import go_on
+from parent.endings import end_run
+from parent.engine import lost_attempts
+from parent.hand_back import hand_back
+from parent.models import Attempt, Executor
+from parent.tick import Ticker
+from tests.parent.conftest import claimed, one
+
+pytestmark = pytest.mark.django_db
+
+
+def test_a_worker_that_stops_hands_back_what_may_run_again(
+    started: Any, executor: Executor
+) -> None:
+    run = started(retries=1)
+    attempt = claimed(run)
+
+    hand_back(executor.pk)
+
+    step = one(run)
+    # Published by a tick elsewhere, when this process is gone.
+    assert (step.state, step.attempt, step.retried, step.publishes) == ("QUEUED", 2, 0, 0)
+    assert "was shut down while running it" in Attempt.objects.get().error
+    assert attempt.finish(Meta().ok("too late"))
+    assert one(run).state == "QUEUED"
+
+
+def test_a_worker_that_stops_gives_up_what_may_not(started: Any, executor: Executor) -> None:
+    run = started()
+    claimed(run)
+
+    hand_back(executor.pk)
+
+    error = one(run).error
+    assert error is not None
+    assert error.endswith("was shut down while running it")
+
+
+def test_a_run_that_has_gone_on_since_it_was_found_overdue_does_not_end(started: Any) -> None:
+    run = started()
+    attempt, workflow = claimed(run), registry._workflows.pop("attempted")
+    attempt.finish(Meta().ok(None))
+    run.refresh_from_db()
+    registry.register(workflow)
+    assert go_on(run.pk)
+
+    assert not end_run(run.pk, "overdue", seen=run.version)
+
+    run.refresh_from_db()
+    assert run.state == "PROGRESS"
+
+
+def test_after_an_outage_of_the_database_every_lease_begins_anew(
+    started: Any, executor: Executor
+) -> None:
+    run = started()
+    claimed(run)
+    Executor.objects.update(heartbeat_at=Now() - timedelta(seconds=100))
+    ticker = Ticker(executor.pk)
+    ticker.forgive()
+    while not ticker.tick():
+        pass
+    assert one(run).state == "RUNNING"
+
+    ticker._trust_leases_at = 0
+    ticker.tick()
+
+    assert one(run).state == "ERROR"
+
+
+def test_a_lost_attempt_is_not_forgotten_while_the_database_is_away(
+    started: Any, executor: Executor, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    run = started()
+    lost_attempts.put((claimed(run).task_id, "the worker process died"))
+    thread = bootstep.WatchThread(executor.pk, [], "prefork")
+
+    def away(*args: Any, **kwargs: Any) -> None:
+        raise OperationalError("the server closed the connection")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(bootstep, "record", away)
+        with pytest.raises(OperationalError):
+            thread.turn()
+    thread.turn()
+
+    assert one(run).error == "one: the worker process died"
+    assert lost_attempts.empty()

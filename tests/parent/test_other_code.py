@@ -1,0 +1,86 @@
+"""Given two versions of the code side by side, what one does not know waits for the other."""
+
+from typing import Any
+
+import pytest
+from celery import current_app
+from celery.exceptions import NotRegistered
+from django_celery_results.models import TaskResult
+
+from children.meta import Meta
+from parent import registry
+from parent.advance import go_on
+from parent.attempts import Again, worth_a_retry
+from parent.endings import end_attempt, end_run
+from parent.models import Executor, Step
+from parent.tick import Ticker
+from tests.parent.conftest import claimed, fail, one
+
+pytestmark = pytest.mark.django_db
+
+
+def test_of_a_workflow_that_is_unknown_here_every_failure_is_worth_a_retry(started: Any) -> None:
+    run = started(retries=1)
+    attempt = claimed(run)
+    registry._workflows.pop("attempted")
+
+    assert worth_a_retry("attempted", "one", ValueError()) == Again()
+    assert not fail(attempt)
+
+
+def test_a_run_whose_workflow_is_unknown_waits_and_goes_on_where_it_is_known(started: Any) -> None:
+    run = started()
+    attempt, workflow = claimed(run), registry._workflows.pop("attempted")
+
+    attempt.finish(Meta().ok(None))
+
+    run.refresh_from_db()
+    assert list(run.steps.values_list("state", flat=True)) == ["OK", "WAITING"]
+    assert run.due_at is not None
+    go_on(run.pk)
+    assert run.steps.filter(state="QUEUED").count() == 0
+    registry.register(workflow)
+    assert go_on(run.pk)
+    assert run.steps.filter(state="QUEUED").count() == 1
+
+
+def test_a_child_that_was_refused_once_reports_all_the_same(started: Any) -> None:
+    """Of two versions of the code, the older one had the message first."""
+    run = started()
+
+    task_id = str(one(run).task_id)
+    current_app.backend.store_result(task_id, NotRegistered("flows.noop"), "FAILURE")
+
+    claimed(run).report(Meta.at(1, 2))
+
+    assert TaskResult.objects.get(task_id=task_id).status == "PROGRESS"
+
+
+def test_a_run_that_nobody_knows_how_to_end_ends_at_its_limit(started: Any) -> None:
+    """All of its steps are OK; what the run's result is only its workflow can say."""
+    run = started()
+    claimed(run).finish(Meta().ok(None))
+    last = str(Step.objects.get(run=run, name="noop").task_id)
+    registry._workflows.pop("attempted")
+    end_attempt(last, Meta().ok(None))
+    run.refresh_from_db()
+    assert not run.ended
+
+    assert end_run(run.pk, "nobody knows it")
+
+    run.refresh_from_db()
+    assert (run.state, run.error) == ("FAILURE", "nobody knows it")
+    assert TaskResult.objects.get(task_id=str(run.pk)).status == "FAILURE"
+
+
+def test_a_silent_child_that_was_refused_once_is_not_ended_by_that(
+    started: Any, executor: Executor
+) -> None:
+    run = started()
+    attempt = claimed(run)
+    current_app.backend.store_result(attempt.task_id, NotRegistered("flows.noop"), "FAILURE")
+    ticker = Ticker(executor.pk)
+    while not ticker.tick():
+        pass
+
+    assert one(run).state == "RUNNING"
