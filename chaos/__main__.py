@@ -7,6 +7,7 @@ out of order.
 """
 
 import argparse
+import logging
 import os
 import random
 import shutil
@@ -108,6 +109,7 @@ def _use(broker: Broker, database: Database, folder: Path) -> None:
         "CHAOS_MARKS": str(folder / "marks"),
     }
     django.setup()
+    logging.disable(logging.WARNING)  # here; the workers' logs are files, and tell of all
 
 
 # As Ctrl-C does: everything that was started is ended.
