@@ -28,19 +28,19 @@ class Machine(RunMachine):
 
     @rule()
     def tick(self) -> None:
-        assert self.ticker.tick()
+        self.look()
 
     @rule()
     def publish_delayed_retries(self) -> None:
         Step.objects.filter(run=self.run_id, state="QUEUED", publishes=0).update(due_at=ago(0))
-        self.ticker.tick()
+        self.look()
         assert not Step.objects.filter(run=self.run_id, state="QUEUED", publishes=0).exists()
 
     @rule()
     def let_the_lease_lapse(self) -> None:
         Executor.objects.update(heartbeat_at=ago(100))
         running = self.in_state("RUNNING")
-        self.ticker.tick()
+        assert self.ticker.tick()
         executors.beat(self.executor)
         for name in running:
             self.model.fail(name, again=True)
@@ -51,7 +51,7 @@ class Machine(RunMachine):
         late = self.rows("RUNNING")
         late.update(started_at=ago(LIMIT + 1), due_at=ago(1))
         running = self.in_state("RUNNING")
-        self.ticker.tick()
+        self.look()
         for name in running:
             if self.model.cancelled:
                 self.model.end(name, "CANCELLED")
@@ -62,7 +62,7 @@ class Machine(RunMachine):
     def pass_the_queue_limit(self) -> None:
         self.rows("QUEUED").update(queued_at=ago(LIMIT + 1), due_at=ago(1))
         queued = self.in_state("QUEUED")
-        self.ticker.tick()
+        self.look()
         for name in queued:
             self.model.fail(name, again=False)
 
@@ -70,7 +70,7 @@ class Machine(RunMachine):
     @rule()
     def pass_the_deadline(self) -> None:
         Run.objects.filter(pk=self.run_id).update(deadline_at=ago(1), due_at=ago(1))
-        self.ticker.tick()
+        self.look()
         self.model.time_out()
 
     # What people and other programs do.
@@ -118,9 +118,9 @@ class Machine(RunMachine):
             current_app.backend.store_result(
                 str(step.task_id), NotRegistered(step.task), states.FAILURE
             )
-        self.ticker.tick()
+        self.look()
         self.rows("QUEUED").filter(publishes__gt=0).update(due_at=ago(1))
-        self.ticker.tick()
+        self.look()
 
     @rule()
     def clean_up_results(self) -> None:
