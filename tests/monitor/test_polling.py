@@ -22,9 +22,9 @@ MakeRun = Callable[..., Run]
 LOGIN = len(("session", "user"))
 
 
-@pytest.fixture
+@pytest.fixture(autouse=True)
 def clock(monkeypatch: pytest.MonkeyPatch) -> Callable[[float], None]:
-    """Sets the server's time so many seconds ahead of where it was."""
+    """Stops the server's time, and sets it so many seconds ahead of where it was."""
     began = timezone.now()
 
     def ahead(seconds: float) -> None:
