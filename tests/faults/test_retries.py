@@ -10,7 +10,7 @@ from tests.faults.invariants import assert_sound, bodies
 from tests.flows import faults
 from tests.flows.tasks import gates
 from tests.system.conftest import step
-from tests.waiting import ended
+from tests.waiting import ended, until
 from tests.workers import Worker
 
 pytestmark = pytest.mark.timeout(60)
@@ -66,7 +66,7 @@ def test_retries_that_run_out_say_so_and_only_the_last_is_a_failure(worker: Work
     row = step(run, "fail")
     assert [attempt.number for attempt in row.attempts.all()] == [1, 2]
     assert "Trouble: attempt 3" in row.traceback
-    assert told_failures() == [row.task_id]
+    until("the failure", lambda: told_failures() == [row.task_id])  # the run has ended before
     assert_sound(run)
 
 
@@ -76,7 +76,7 @@ def test_a_step_without_retries_is_tried_once(worker: Worker, how: str, error: s
 
     assert run.error == f"Error in fail: {error}"
     assert not step(run, "fail").attempts.exists()
-    assert told_failures() == [step(run, "fail").task_id]
+    until("the failure", lambda: told_failures() == [step(run, "fail").task_id])
     assert_sound(run)
 
 
@@ -124,5 +124,5 @@ def test_a_child_that_asks_for_too_many_retries_is_told_so(worker: Worker) -> No
 
     assert run.error == "Error in fail: not yet there (after 3 attempts)"
     assert len(bodies()[str(run.pk), "fail"]) == 3
-    assert told_failures() == [step(run, "fail").task_id]
+    until("the failure", lambda: told_failures() == [step(run, "fail").task_id])
     assert_sound(run)
