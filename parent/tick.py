@@ -30,6 +30,8 @@ from parent.watch import End, Keep, Mirror, Republish, Stored, Watched, watch_on
 __all__ = ["STANDBY", "Ticker"]
 
 BATCH = 1_000
+DUE_BATCH = 300
+"""Each of these may take a transaction of its own; the rest is due at the next tick still."""
 PRUNE_BATCH = 100
 OVERLAP = timedelta(seconds=2)
 """A report is stamped before it is committed; one that was slow is still found this much later."""
@@ -138,7 +140,7 @@ class Ticker:
         """Deadlines, messages that may be lost, and runs that their steps have left behind."""
         silent: list[Step] = []
         behind: set[UUID] = set()
-        due = list(_active().filter(due_at__lte=Now()).order_by("due_at")[:BATCH])
+        due = list(_active().filter(due_at__lte=Now()).order_by("due_at")[:DUE_BATCH])
         rows = _stored_of(due)
         for step in due:
             if step.run.cancel_requested_at is not None:
@@ -170,7 +172,7 @@ class Ticker:
             db_now=Now(), ended_at=Max("steps__finished_at"), retried_at=RETRIED_AT
         )
         silent: list[Run] = []
-        for run in due.order_by("due_at")[:BATCH]:
+        for run in due.order_by("due_at")[:DUE_BATCH]:
             error = overdue(run, run.db_now, ended_at=run.ended_at, retried_at=run.retried_at)
             if error is None:
                 silent.append(run)
