@@ -1,0 +1,255 @@
+/** `<task-progress src="/tasks/ID/">` follows a task: see docs/progress-bar.md. */
+
+const TIMEOUT_MS = 10_000;
+const QUIET_MS = 5_000;
+const BACKOFF_MS = 10_000;
+const MOST_IDS = 50;
+const TASK_URL = /^(.*\/)([0-9a-f-]{36})\/$/;
+const OUT = "You are signed out, or may not do this.";
+const GONE = "There is no such task: it was deleted, or it is not yours.";
+const FINAL = { 401: OUT, 403: OUT, 404: GONE, 410: GONE };
+
+const pollers = new Set();
+const wake = () => pollers.forEach((each) => each.plan(0));
+document.addEventListener("visibilitychange", wake);
+addEventListener("online", wake);
+
+/** Asks for up to MOST_IDS elements of one API and user: one timer, one request a turn. */
+class Poller {
+	members = new Set();
+	failures = 0;
+	quiet = 0;
+
+	leave(element) {
+		this.members.delete(element);
+		if (this.members.size) return;
+		clearTimeout(this.timer);
+		pollers.delete(this);
+	}
+
+	plan(wait) {
+		clearTimeout(this.timer);
+		if (this.busy || document.hidden || !this.members.size) return;
+		this.timer = setTimeout(() => this.turn(), wait);
+	}
+
+	async turn() {
+		const asked = [...this.members];
+		const ids = new Set(asked.map((each) => each.taskId));
+		const url = ids.size > 1 ? `${asked[0].list}?ids=${[...ids]}` : asked[0].url;
+		const tag = url === this.url && asked.every((each) => each.status) && this.tag;
+		this.busy = true;
+		const response = await asked[0].fetch(url, tag && { "If-None-Match": tag }).catch(() => ({}));
+		const { status: code, ok, headers } = response;
+		const body = ok && (await response.json().catch(() => {}));
+		this.busy = false;
+		if (body) Object.assign(this, { url, tag: headers.get("ETag") });
+		const same = code === 304;
+		const failed = !body && !same && !FINAL[code];
+		this.failures = failed ? this.failures + 1 : 0;
+		this.quiet = same ? this.quiet + 1 : 0;
+		for (const each of asked.filter((one) => this.members.has(one))) {
+			const mine = ({ task_id }) => task_id === each.taskId;
+			const status = same ? each.status : body?.results ? body.results.find(mine) : body;
+			if (failed) each.note("No answer from the server; reconnecting…");
+			else if (status) each.receive(status, headers);
+			else each.stop(FINAL[code] ?? GONE);
+		}
+		this.plan(this.wait(headers));
+	}
+
+	/** As the server asks, longer while nothing moves; after failures longer and longer. */
+	wait(headers) {
+		const random = 0.8 + 0.4 * Math.random();
+		const backoff = Math.min(BACKOFF_MS, 500 * 2 ** this.failures) * random;
+		if (this.failures) return Math.max(backoff, 1000 * headers?.get("Retry-After") || 0);
+		const asked = Math.min(...[...this.members].map((each) => each.status?.poll_after_ms || 0));
+		return Math.max(asked, Math.min(QUIET_MS, asked * 1.2 ** this.quiet) * random);
+	}
+}
+
+const STYLE = new CSSStyleSheet();
+STYLE.replaceSync(`
+:host { display: block; --a: var(--task-accent, light-dark(#2f6f5e, #6fbfa6));
+	--b: var(--task-bad, light-dark(#b3261e, #ff9d93)); --m: var(--task-muted, light-dark(#5c665f, #9aa69e)) }
+section, li { display: grid; gap: .4em; overflow-wrap: anywhere }
+p { display: flex; flex-wrap: wrap; gap: 0 .75em; margin: 0 }
+[part=percent], [part=times] { margin-inline-start: auto; font-variant-numeric: tabular-nums }
+[part=state], [part=times], summary { color: var(--m) }
+[part=error] { color: var(--b) }
+[data-state=FAILURE] { --a: var(--b) } [data-state=REVOKED] { --a: var(--m) }
+[part=bar] { height: var(--task-height, .6em); border-radius: 1em; overflow: hidden;
+	background: var(--task-track, light-dark(#e2e6df, #2b322d)) }
+i { display: block; height: 100%; background: var(--a); border-radius: 1em; transition: width .4s }
+ol { padding: 0; margin: 0 }
+li { margin-top: .9em; font-size: .9em; --task-height: .3em }
+[hidden], p:not(:has(:not(:empty))), div:empty { display: none }
+@media (prefers-reduced-motion: reduce) { i { transition: none } }`);
+
+const GAUGE = `
+<p><span><b part="name"></b> <span part="state"></span></span> <span part="percent"></span></p>
+<div part="bar" role="progressbar" hidden><i></i></div>
+<p><span part="message"></span> <span part="times"></span></p>
+<div part="error"></div>`;
+
+const PANEL = `<slot></slot><section part="run" tabindex="-1">${GAUGE}
+<div part="note" role="status"></div>
+<p><button part="cancel" hidden>Cancel</button><button part="retry" hidden>Retry</button></p>
+<details part="steps" hidden><summary part="summary"></summary><ol></ol></details></section>`;
+
+class TaskProgress extends HTMLElement {
+	static observedAttributes = ["src", "base", "token"];
+	/** As the API gave it; null before the first. */
+	status = null;
+
+	constructor() {
+		super();
+		this.attachShadow({ mode: "open" }).innerHTML = PANEL;
+		this.shadowRoot.adoptedStyleSheets = [STYLE];
+		this.$("name").parentNode.role = "status";
+		for (const name of ["cancel", "retry"]) this.$(name).onclick = () => this.act(name);
+	}
+
+	start() {
+		const [src, base, token] = TaskProgress.observedAttributes.map((name) => this.getAttribute(name));
+		if (this.poller || !this.isConnected || !src) return;
+		const { href: url } = new URL(src, base ?? location);
+		const [, list = url, taskId] = TASK_URL.exec(url) ?? [];
+		const key = `${list} ${token}`;
+		const fits = (each) => each.key === key && each.members.size < MOST_IDS;
+		const poller = [...pollers].find(fits) ?? Object.assign(new Poller(), { key });
+		Object.assign(this, { url, list, taskId, token, poller });
+		pollers.add(poller);
+		poller.members.add(this);
+		poller.plan(0);
+	}
+
+	stop(why) {
+		this.poller = this.poller?.leave(this);
+		if (why) this.note(why);
+	}
+
+	connectedCallback() {
+		if (this.status?.poll_after_ms !== null) this.start();
+	}
+
+	disconnectedCallback() {
+		this.stop();
+	}
+
+	attributeChangedCallback() {
+		this.stop();
+		this.status = null;
+		this.$("steps").lastChild.textContent = "";
+		this.start();
+	}
+
+	fetch(url, headers, method) {
+		const { token } = this;
+		return fetch(url, {
+			method,
+			headers: { ...headers, ...(token && { Authorization: `Token ${token}` }) },
+			cache: "no-store",
+			signal: AbortSignal.timeout(TIMEOUT_MS),
+		});
+	}
+
+	async act(name) {
+		const csrf = this.getAttribute("csrf") ?? /csrftoken=([^;]+)/.exec(document.cookie)?.[1];
+		const asked = this.fetch(`${this.url}${name}/`, { "X-CSRFToken": csrf }, "POST");
+		const response = await asked.catch(() => {});
+		const answer = await response?.json().catch(() => {});
+		this.$("run").focus(); // the button goes
+		if (response?.ok) this.receive(answer, response.headers);
+		else this.note(answer?.detail ?? "No answer from the server; try again.");
+	}
+
+	note(text) {
+		this.$("note").textContent = text;
+	}
+
+	receive(status, headers) {
+		const last = this.status;
+		// What goes on after its end, or begins a step again, may be less far than it was.
+		const again = ({ attempt }, i) => attempt > (last?.steps[i]?.attempt || attempt);
+		this.anew = !last?.poll_after_ms || status.steps.some(again);
+		this.status = status;
+		this.note("");
+		this.show(Date.parse(headers.get("Date")) || Date.now());
+		if (status === last) return;
+		this.tell("progress");
+		if (status.poll_after_ms) return this.start();
+		this.stop();
+		this.tell(status.status === "OK" ? "done" : "failed");
+	}
+
+	tell(event) {
+		this.dispatchEvent(new CustomEvent(event, { detail: this.status, bubbles: true }));
+	}
+
+	$(part, root = this.shadowRoot) {
+		return root.querySelector(`[part=${part}]`);
+	}
+
+	show(now) {
+		const { steps, status, message, poll_after_ms: wait, workflow } = this.status;
+		const list = this.$("steps").lastChild;
+		this.shadowRoot.firstChild.hidden = true;
+		this.fill(this.$("run"), this.status, this.getAttribute("label") ?? workflow, now);
+		steps.forEach((step, i) => {
+			if (!list.children[i]) list.insertAdjacentHTML("beforeend", `<li part="step">${GAUGE}</li>`);
+			this.fill(list.children[i], step, step.name, now);
+		});
+		const ok = steps.filter((step) => step.status === "OK").length;
+		this.$("summary").textContent = `${ok} of ${steps.length} steps done`;
+		const child = !steps.length;
+		const off = {
+			steps: child,
+			cancel: child || !wait || message === "cancelling",
+			retry: child || status !== "ERROR",
+		};
+		const shown = this.getAttribute("show")?.split(" ");
+		for (const each of this.shadowRoot.querySelectorAll("section > p [part], details")) {
+			const part = each.getAttribute("part");
+			each.hidden = off[part] || (shown && !shown.includes(part));
+		}
+	}
+
+	/** Write a status into its gauge: the run's, or a step's. */
+	fill(root, { task_id, state, status, completion, message, error, ...times }, name, now) {
+		const whole = status === "OK" ? 100 : Math.min(99, completion | 0);
+		const bar = this.$("bar", root);
+		const percent = this.anew ? whole : Math.max(bar.ariaValueNow, whole);
+		const word = {
+			PENDING: task_id ? "queued" : "waiting",
+			SUCCESS: "done",
+			FAILURE: "failed",
+			REVOKED: status === "ERROR" ? "cancelled" : "skipped",
+		}[state] ?? (message === "cancelling" ? message : "running");
+		if (message === word) message = "";
+		const texts = { name, state: word, percent: `${percent} %`, message, error, times: timing(times, now) };
+		for (const part in texts) {
+			const place = this.$(part, root);
+			if (place.textContent !== texts[part]) place.textContent = texts[part];
+		}
+		Object.assign(bar, { ariaLabel: name, ariaValueNow: percent, ariaValueText: `${percent} %, ${word}` });
+		bar.hidden = false;
+		bar.firstChild.style.width = `${percent}%`;
+		root.dataset.state = state;
+	}
+}
+
+function timing({ started_at: start, finished_at: end, eta_seconds: left }, now) {
+	if (!start) return "";
+	const elapsed = duration(((Date.parse(end) || now) - Date.parse(start)) / 1000);
+	return left == null ? elapsed : `${elapsed} · about ${duration(left)} left`;
+}
+
+function duration(seconds) {
+	const s = Math.max(0, seconds | 0);
+	const m = (s / 60) | 0;
+	if (m > 59) return `${(m / 60) | 0} h ${m % 60} min`;
+	return m ? `${m} min ${s % 60} s` : `${s} s`;
+}
+
+customElements.get("task-progress") ?? customElements.define("task-progress", TaskProgress);

@@ -1,0 +1,266 @@
+"""The element `<task-progress>` in a page of somebody's own."""
+
+import re
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+from django.conf import settings
+from django.contrib.auth.models import User
+from playwright.sync_api import Page, Route, expect
+
+from parent.models import Run, Step
+from tests.browser.conftest import (
+    SCRIPT,
+    MakeRun,
+    OpenPage,
+    SignIn,
+    bar_at,
+    button,
+    element,
+    part,
+    write,
+)
+
+MODULE = Path(settings.BASE_DIR) / "monitor/static/monitor/task-progress.js"
+LISTEN = """() => {
+  window.events = [];
+  for (const name of ["progress", "done", "failed"]) {
+    document.addEventListener(name, (event) => {
+      window.events.push([name, event.detail.state, event.target.tagName]);
+    });
+  }
+}"""
+
+
+def test_it_is_one_readable_module_of_less_than_10_kb() -> None:
+    code = MODULE.read_bytes()
+
+    assert len(code) < 10_000
+    assert not re.search(rb"^import |import\(", code, re.M)
+    assert max(map(len, code.splitlines())) <= 120
+
+
+def test_it_shows_the_whole_story(page: Page, run: Run) -> None:
+    assert part(page, "name").inner_text() == "main_flow"
+    assert part(page, "percent").inner_text() == "20 %"
+    expect(part(page, "state")).to_have_text("running")
+    expect(part(page, "message")).to_have_text("func_1: 4 of 10")
+    expect(part(page, "times")).to_have_text(re.compile(r"^\d+ s · about \d+ s left$"))
+    expect(part(page, "summary")).to_have_text("0 of 2 steps done")
+    expect(page.get_by_role("progressbar", name="func_1")).to_be_hidden()
+
+    part(page, "summary").click()
+
+    bar_at(page, 40, "func_1")
+    bar_at(page, 0, "func_2")
+    assert "2 steps" in part(page, "steps").inner_text()
+
+
+def test_what_was_inside_is_shown_until_there_is_a_status(
+    open_page: OpenPage, tab: Page, run: Run, sign_in: SignIn
+) -> None:
+    sign_in(tab.context)
+    tab.route("**/tasks/**", lambda route: route.abort())
+    open_page(SCRIPT + element(run, inside="<a href='/'>See the run</a>"))
+    expect(tab.get_by_text("reconnecting")).to_be_visible()
+    expect(tab.get_by_role("link", name="See the run")).to_be_visible()
+    expect(tab.get_by_role("progressbar")).to_have_count(0)
+
+    tab.unroute("**/tasks/**")
+
+    bar_at(tab, 20)
+    expect(tab.get_by_role("link", name="See the run")).to_be_hidden()
+    expect(tab.get_by_text("reconnecting")).to_be_hidden()
+
+
+def test_it_tells_its_page_what_happens(page: Page, run: Run) -> None:
+    page.evaluate(LISTEN)
+    write(run, completion=30.0)
+    bar_at(page, 30)
+    write(run, state="SUCCESS", completion=100.0)
+    bar_at(page, 100)
+
+    events = page.evaluate("events")
+    assert events[0] == ["progress", "PROGRESS", "TASK-PROGRESS"]
+    assert events[-2:] == [
+        ["progress", "SUCCESS", "TASK-PROGRESS"],
+        ["done", "SUCCESS", "TASK-PROGRESS"],
+    ]
+    assert page.evaluate("document.querySelector('task-progress').status.state") == "SUCCESS"
+
+
+@pytest.mark.parametrize(("state", "word"), [("FAILURE", "failed"), ("REVOKED", "cancelled")])
+def test_an_error_is_said_plainly(page: Page, run: Run, state: str, word: str) -> None:
+    page.evaluate(LISTEN)
+    write(run, state=state, error="Error in func_1: <no>")
+
+    expect(part(page, "state")).to_have_text(word)
+    expect(part(page, "error")).to_have_text("Error in func_1: <no>")
+    bar_at(page, 20)
+    expect(button(page, "Cancel")).to_be_hidden()
+    expect(button(page, "Retry")).to_be_visible()
+    assert page.evaluate("events.at(-1)") == ["failed", state, "TASK-PROGRESS"]
+
+
+def test_the_bar_never_runs_back_and_is_full_only_at_the_end(page: Page, run: Run) -> None:
+    write(run, completion=10.0, message="a late answer")
+    expect(part(page, "message")).to_have_text("a late answer")
+    bar_at(page, 20)
+
+    write(run, completion=100.0, message="nearly there")
+    expect(part(page, "message")).to_have_text("nearly there")
+    bar_at(page, 99)
+
+
+def test_a_new_attempt_begins_its_bars_anew(page: Page, run: Run) -> None:
+    part(page, "summary").click()
+    bar_at(page, 40, "func_1")
+
+    Step.objects.filter(run=run, name="func_1").update(attempt=2, completion=5.0)
+    write(run, completion=2.5)
+
+    bar_at(page, 5, "func_1")
+    bar_at(page, 2)
+
+
+def test_cancel_and_retry_are_one_click_each(page: Page, run: Run) -> None:
+    write(run, params={"limit": 3})
+    expect(button(page, "Retry")).to_be_hidden()
+
+    button(page, "Cancel").click()
+    expect(part(page, "state")).to_have_text("cancelling")
+    expect(button(page, "Cancel")).to_be_hidden()
+
+    run.steps.update(state="CANCELLED", error="func_1 was cancelled")
+    write(run, state="REVOKED", error="func_1 was cancelled")
+    expect(part(page, "state")).to_have_text("cancelled")
+
+    button(page, "Retry").click()
+    expect(part(page, "state")).to_have_text("running")
+    bar_at(page, 0)
+    expect(part(page, "error")).to_be_hidden()
+    assert list(run.events.values_list("what", "who")) == [("cancel", "ann"), ("retry", "ann")]
+
+    write(run, completion=35.0)
+    bar_at(page, 35)  # it is followed again
+
+
+def test_a_click_that_comes_too_late_says_so(page: Page, run: Run) -> None:
+    cancel = button(page, "Cancel")
+
+    def too_late(route: Route) -> None:
+        write(run, state="SUCCESS")
+        route.continue_()
+
+    page.route("**/cancel/", too_late)
+    cancel.click()
+
+    expect(part(page, "state")).to_have_text("done")
+    assert not run.events.exists()
+
+
+def test_another_src_is_another_task(page: Page, owner: User, make_run: MakeRun) -> None:
+    other = make_run(owner, completion=5.0)
+    page.evaluate(
+        f"document.querySelector('task-progress').setAttribute('src', '/tasks/{other.pk}/')"
+    )
+    bar_at(page, 5)
+
+
+def test_what_to_show_is_the_pages_choice(
+    open_page: OpenPage, tab: Page, run: Run, sign_in: SignIn
+) -> None:
+    sign_in(tab.context)
+    open_page(SCRIPT + element(run, 'show="percent times" label="The report"'))
+    bar_at(tab, 20, "The report")
+
+    for shown in ("percent", "times"):
+        expect(part(tab, shown)).to_be_visible()
+    for hidden in ("name", "state", "message", "cancel", "retry", "steps"):
+        expect(part(tab, hidden)).to_be_hidden()
+
+
+def test_a_pages_own_style(open_page: OpenPage, tab: Page, run: Run, sign_in: SignIn) -> None:
+    sign_in(tab.context)
+    css = """
+        task-progress { --task-accent: rgb(1, 2, 3) }
+        task-progress::part(name) { color: rgb(4, 5, 6) }
+    """
+    tab.route("**/own.css", lambda route: route.fulfill(body=css, content_type="text/css"))
+    open_page(SCRIPT + '<link rel="stylesheet" href="/own.css">' + element(run))
+    bar_at(tab, 20)
+
+    expect(part(tab, "name")).to_have_css("color", "rgb(4, 5, 6)")
+    expect(tab.locator("[part=bar] i").first).to_have_css("background-color", "rgb(1, 2, 3)")
+
+
+def test_the_live_region_says_what_changes_and_nothing_else(page: Page, run: Run) -> None:
+    page.evaluate(
+        """() => {
+          window.said = [];
+          const root = document.querySelector("task-progress").shadowRoot;
+          for (const region of root.querySelectorAll("[role=status]")) {
+            new MutationObserver(() => said.push(region.textContent)).observe(
+              region, { subtree: true, childList: true, characterData: true });
+          }
+        }"""
+    )
+    for percent in (30, 40, 50):
+        write(run, completion=float(percent), message=f"{percent} of 100")
+        bar_at(page, percent)
+    assert page.evaluate("said") == []
+
+    write(run, state="SUCCESS", completion=100.0)
+    bar_at(page, 100)
+    assert page.evaluate("said") == ["main_flow done"]
+
+
+def test_everything_can_be_done_with_the_keyboard(page: Page, run: Run) -> None:
+    write(run, params={"limit": 3})
+    page.keyboard.press("Tab")
+    expect(button(page, "Cancel")).to_be_focused()
+    page.keyboard.press("Tab")
+    page.keyboard.press("Enter")
+    bar_at(page, 40, "func_1")
+    page.keyboard.press("Shift+Tab")
+    page.keyboard.press("Enter")
+
+    expect(part(page, "state")).to_have_text("cancelling")
+    expect(part(page, "run")).to_be_focused()  # where the button was, not at the page's top
+    run.steps.update(state="CANCELLED")
+    write(run, state="REVOKED")
+    expect(button(page, "Retry")).to_be_visible()
+    page.keyboard.press("Tab")
+    page.keyboard.press("Enter")
+    expect(part(page, "state")).to_have_text("running")
+
+
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+def test_axe_finds_nothing_serious(
+    open_page: OpenPage,
+    tab: Page,
+    owner: User,
+    make_run: MakeRun,
+    sign_in: SignIn,
+    find_faults: Callable[[Page], list[str]],
+    scheme: Any,
+) -> None:
+    sign_in(tab.context)
+    tab.emulate_media(color_scheme=scheme)
+    css = ":root { color-scheme: light dark; background: Canvas; color: CanvasText }"
+    tab.route("**/own.css", lambda route: route.fulfill(body=css, content_type="text/css"))
+    running, failed = make_run(owner), make_run(owner, state="FAILURE", error="Error in func_1: no")
+    open_page(
+        SCRIPT
+        + '<link rel="stylesheet" href="/own.css"><h1>Own page</h1>'
+        + element(running, 'label="one"')
+        + element(failed, 'label="two"')
+    )
+    bar_at(tab, 20, "one")
+    bar_at(tab, 20, "two")
+    for summary in tab.locator("summary").all():
+        summary.click()
+
+    assert find_faults(tab) == []
