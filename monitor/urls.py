@@ -3,15 +3,17 @@
 from django.contrib.auth.views import LogoutView
 from django.urls import path
 
-from monitor import api, pages, schema
+from monitor import api, pages, run_pages, schema
 
 urlpatterns = [
     path("", pages.StartPage.as_view(), name="start"),
     path("start/<str:name>/", pages.WorkflowPage.as_view(), name="start-workflow"),
-    path("runs/<uuid:run_id>/", pages.RunPage.as_view(), name="run"),
-    path("runs/<uuid:run_id>/result/", pages.RunResult.as_view(), name="run-result"),
-    path("runs/<uuid:run_id>/cancel/", pages.RunCancel.as_view(), name="run-cancel"),
-    path("runs/<uuid:run_id>/retry/", pages.RunRetry.as_view(), name="run-retry"),
+    path("runs/", run_pages.RunsPage.as_view(), name="runs"),
+    path("runs/<uuid:run_id>/", run_pages.RunPage.as_view(), name="run"),
+    path("runs/<uuid:run_id>/result.json", run_pages.RunResult.as_view(), name="run-result"),
+    path("runs/<uuid:run_id>/cancel/", run_pages.RunCancel.as_view(), name="run-cancel"),
+    path("runs/<uuid:run_id>/retry/", run_pages.RunRetry.as_view(), name="run-retry"),
+    path("runs/<uuid:run_id>/delete/", run_pages.RunDelete.as_view(), name="run-delete"),
     path("login/", pages.LoginPage.as_view(), name="login"),
     path("login/link/", pages.LinkLoginPage.as_view(), name="login-link"),
     path("logout/", LogoutView.as_view(), name="logout"),

@@ -12,7 +12,15 @@ from django.db.models.functions import Now
 from parent.conf import setting
 from parent.models import Executor, WatchLease
 
-__all__ = ["beat", "boot", "hold_watch", "release_watch", "retire", "this_executor"]
+__all__ = [
+    "any_alive",
+    "beat",
+    "boot",
+    "hold_watch",
+    "release_watch",
+    "retire",
+    "this_executor",
+]
 
 WATCH_LEASE = timedelta(seconds=6)
 KEEP_DEAD = timedelta(days=1)
@@ -49,6 +57,11 @@ def retire(executor_id: UUID) -> None:
 def lease() -> timedelta:
     """How long an executor may be silent before what it runs is taken from it."""
     return timedelta(seconds=setting("LEASE") or 30)
+
+
+def any_alive() -> bool:
+    """Whether there is an executor whose heart beats: without one, nothing runs."""
+    return Executor.objects.filter(heartbeat_at__gte=Now() - lease()).exists()
 
 
 def sweep() -> None:

@@ -1,4 +1,4 @@
-"""How figures of a status read on the pages; `run.js` says the same in the browser."""
+"""How figures of a status read on the pages; `task-progress.js` says the same in the browser."""
 
 import json
 from datetime import datetime
@@ -9,7 +9,19 @@ from django import template
 from monitor.status import CANCELLING
 from parent.models import Run
 
-__all__ = ["duration", "elapsed", "percent", "pretty", "run_word", "word"]
+__all__ = [
+    "base_name",
+    "duration",
+    "elapsed",
+    "is_text",
+    "percent",
+    "precise",
+    "pretty",
+    "run_percent",
+    "run_seconds",
+    "run_word",
+    "word",
+]
 
 register = template.Library()
 
@@ -44,14 +56,36 @@ def run_word(run: Run) -> str:
 
 @register.filter
 def duration(seconds: float | None) -> str:
-    """`12 s`, `3 min 05 s` or `2 h 07 min`; empty for None."""
+    """`12 s`, `3 min 5 s` or `2 h 7 min`; empty for None."""
     if seconds is None:
         return ""
     minutes, rest = divmod(max(0, int(seconds)), 60)
     hours, minutes = divmod(minutes, 60)
     if hours:
-        return f"{hours} h {minutes:02} min"
-    return f"{minutes} min {rest:02} s" if minutes else f"{rest} s"
+        return f"{hours} h {minutes} min"
+    return f"{minutes} min {rest} s" if minutes else f"{rest} s"
+
+
+@register.filter
+def precise(seconds: float | None) -> str:
+    """A duration that may be short: `0.4 s`, `< 0.1 s`, else as `duration`; empty for None."""
+    if seconds is None or seconds >= 9.95:
+        return duration(seconds)
+    return f"{seconds:.1f} s" if seconds >= 0.05 else "< 0.1 s"
+
+
+@register.filter
+def run_seconds(run: Run) -> float | None:
+    """How long a run has run that has ended; None where it never did."""
+    if run.started_at is None or run.finished_at is None:
+        return None
+    return (run.finished_at - run.started_at).total_seconds()
+
+
+@register.filter
+def run_percent(run: Run) -> int:
+    """A run's row in per cent, as `percent`."""
+    return percent({"status": run.status, "completion": run.completion})
 
 
 @register.filter
@@ -66,3 +100,15 @@ def elapsed(status: dict[str, Any], now: datetime) -> str:
 def pretty(value: object) -> str:
     """Any JSON value, indented."""
     return json.dumps(value, indent=2, ensure_ascii=False)
+
+
+@register.filter
+def base_name(name: str) -> str:
+    """A stored file's name without its folder."""
+    return name.rpartition("/")[2]
+
+
+@register.filter
+def is_text(value: object) -> bool:
+    """Whether a JSON value is a string."""
+    return isinstance(value, str)

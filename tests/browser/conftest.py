@@ -1,7 +1,6 @@
 """A real browser on the tests' own server. Whatever a page does wrong on the way fails its test:
 an error in its JavaScript, a break of the content policy, a request to another host."""
 
-import shutil
 from collections.abc import Callable, Iterator
 from typing import Any
 from urllib.parse import urlsplit
@@ -14,6 +13,7 @@ from django.utils import timezone
 from playwright.sync_api import Browser, BrowserContext, Page, Request, expect, sync_playwright
 
 from parent.models import Run
+from tests.browser.chromium import HOW_TO_GET_IT, find
 from tests.browser.policy import STRICT
 from tests.conftest import missing
 from tests.monitor.conftest import MakeRun, make_run, other, owner, staff
@@ -22,7 +22,6 @@ from tests.system.conftest import Gate, StartWorker, gate, start_worker, worker
 __all__ = ["Gate", "MakeRun", "StartWorker", "gate", "make_run", "other", "owner", "staff"]
 __all__ += ["start_worker", "worker"]
 
-BROWSERS = ("chromium", "chromium-browser", "google-chrome")
 SCRIPT = '<script type="module" src="/static/monitor/task-progress.js"></script>'
 LOOPBACK = ("localhost", "127.0.0.1")
 OpenPage = Callable[..., Page]
@@ -35,16 +34,11 @@ document.addEventListener("securitypolicyviolation", (event) => {
 """
 
 
-def find_chromium() -> str:
-    path = next(filter(None, map(shutil.which, BROWSERS)), None)
-    if path is None:
-        missing("No Chromium on PATH: install one (Debian: chromium) to run the browser tests.")
-    return str(path)
-
-
 @pytest.fixture(scope="package")
 def chromium() -> Iterator[Browser]:
-    path = find_chromium()
+    path = find()
+    if path is None:
+        missing(HOW_TO_GET_IT)
     with pytest.MonkeyPatch.context() as patch, sync_playwright() as playwright:
         # Playwright's loop runs in this thread, and Django takes that for asynchronous code.
         patch.setenv("DJANGO_ALLOW_ASYNC_UNSAFE", "true")

@@ -96,7 +96,7 @@ def test_a_lost_session_is_said_plainly(page: Page, run: Run) -> None:
 
 def test_a_deleted_run_is_said_plainly(page: Page, run: Run) -> None:
     run.delete()
-    expect(page.get_by_text("it was deleted, or it is not yours.")).to_be_visible()
+    expect(page.get_by_text("it was deleted, or is not yours.")).to_be_visible()
 
 
 def test_it_asks_no_more_when_the_run_has_ended(page: Page, run: Run, asked: list[str]) -> None:
@@ -250,7 +250,7 @@ def show(page: Page, state: str) -> None:
           for (const [name, value] of Object.entries(told)) {
             Object.defineProperty(document, name, { value, configurable: true });
           }
-          document.dispatchEvent(new Event("visibilitychange"));
+          document.dispatchEvent(new Event("visibilitychange", { bubbles: true }));
         }""",
         state,
     )

@@ -152,7 +152,7 @@ def test_what_belongs_to_no_field_is_said_above_them(
 def test_a_workflow_without_parameters_starts_with_one_click(
     signed_in: Client,
 ) -> None:
-    assert "<button>Start</button>" in text(signed_in.get("/start/noops/"))
+    assert ">Start</button>" in text(signed_in.get("/start/noops/"))
 
     assertRedirects(signed_in.post("/start/noops/"), f"/runs/{Run.objects.get().pk}/")
 
@@ -188,7 +188,8 @@ def test_another_users_run_has_no_page(signed_in: Client, other: User, make_run:
     run = make_run(other, state="SUCCESS", result={"secret": 1})
 
     assert signed_in.get(f"/runs/{run.pk}/").status_code == 404
-    assert signed_in.get(f"/runs/{run.pk}/result/").status_code == 404
+    assert signed_in.get(f"/runs/{run.pk}/result.json").status_code == 404
+    assert signed_in.post(f"/runs/{run.pk}/delete/").status_code == 404
 
 
 def test_a_failed_run_says_why(signed_in: Client, owner: User, make_run: MakeRun) -> None:
@@ -198,19 +199,22 @@ def test_a_failed_run_says_why(signed_in: Client, owner: User, make_run: MakeRun
 
     assert "Error in func_1: &lt;b&gt;no&lt;/b&gt;" in page
     assert "Refresh" not in page
-    assert "run.js" not in page
 
 
-def test_a_result_is_readable_json(signed_in: Client, owner: User, make_run: MakeRun) -> None:
+def test_a_result_is_readable_and_downloadable_json(
+    signed_in: Client, owner: User, make_run: MakeRun
+) -> None:
     run = make_run(owner, state="SUCCESS", completion=100.0, result={"größe": ["<x>"]})
 
     page = text(signed_in.get(f"/runs/{run.pk}/"))
-    fragment = text(signed_in.get(f"/runs/{run.pk}/result/"))
+    download = signed_in.get(f"/runs/{run.pk}/result.json")
 
-    assert "größe" in fragment
-    assert "&lt;x&gt;" in fragment
-    assert fragment in page
+    assert "größe" in page
+    assert "&lt;x&gt;" in page
     assert 'value="100"' in page
+    assert f'href="/runs/{run.pk}/result.json"' in page
+    assert download.json() == {"größe": ["<x>"]}
+    assert download["Content-Disposition"] == f'attachment; filename="main_flow-{run.pk}.json"'
 
 
 def test_a_workflows_own_template_shows_its_result(
@@ -222,16 +226,16 @@ def test_a_workflows_own_template_shows_its_result(
     settings.TEMPLATES = [{**settings.TEMPLATES[0], "DIRS": [tmp_path]}]
     run = make_run(owner, state="SUCCESS", completion=100.0, result={"total": 7})
 
-    assert text(signed_in.get(f"/runs/{run.pk}/result/")) == "<b>7 of main_flow</b>"
+    assert "<b>7 of main_flow</b>" in text(signed_in.get(f"/runs/{run.pk}/"))
 
 
 def test_a_run_in_progress_has_no_result(signed_in: Client, owner: User, make_run: MakeRun) -> None:
-    assert signed_in.get(f"/runs/{make_run(owner).pk}/result/").status_code == 404
+    assert signed_in.get(f"/runs/{make_run(owner).pk}/result.json").status_code == 404
 
 
 @pytest.mark.parametrize(
     ("seconds", "shown"),
-    [(None, ""), (0.9, "0 s"), (59.9, "59 s"), (185, "3 min 05 s"), (7620, "2 h 07 min")],
+    [(None, ""), (0.9, "0 s"), (59.9, "59 s"), (185, "3 min 5 s"), (7620, "2 h 7 min")],
 )
 def test_a_duration_reads_well(seconds: float | None, shown: str) -> None:
     assert duration(seconds) == shown

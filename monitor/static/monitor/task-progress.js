@@ -6,12 +6,12 @@ const BACKOFF_MS = 10_000;
 const MOST_IDS = 50;
 const TASK_URL = /^(.*\/)([0-9a-f-]{36})\/$/;
 const OUT = "You are signed out, or may not do this.";
-const GONE = "There is no such task: it was deleted, or it is not yours.";
+const GONE = "There is no such task: it was deleted, or is not yours.";
 const FINAL = { 401: OUT, 403: OUT, 404: GONE, 410: GONE };
 
 const pollers = new Set();
 const wake = () => pollers.forEach((each) => each.plan(0));
-document.addEventListener("visibilitychange", wake);
+addEventListener("visibilitychange", wake);
 addEventListener("online", wake);
 
 /** Asks for up to MOST_IDS elements of one API and user: one timer, one request a turn. */
@@ -51,7 +51,7 @@ class Poller {
 		for (const each of asked.filter((one) => this.members.has(one))) {
 			const mine = ({ task_id }) => task_id === each.taskId;
 			const status = same ? each.status : body?.results ? body.results.find(mine) : body;
-			if (failed) each.note("No answer from the server; reconnecting…");
+			if (failed) each.note("No answer; reconnecting…");
 			else if (status) each.receive(status, headers);
 			else each.stop(FINAL[code] ?? GONE);
 		}
@@ -74,10 +74,12 @@ STYLE.replaceSync(`
 	--b: var(--task-bad, light-dark(#b3261e, #ff9d93)); --m: var(--task-muted, light-dark(#5c665f, #9aa69e)) }
 section, li { display: grid; gap: .4em; overflow-wrap: anywhere }
 p { display: flex; flex-wrap: wrap; gap: 0 .75em; margin: 0 }
-[part=percent], [part=times] { margin-inline-start: auto; font-variant-numeric: tabular-nums }
-[part=state], [part=times], summary { color: var(--m) }
+[part=percent], [part=times] { margin-inline-start: auto }
+section > p [part=percent] { font-size: var(--task-size) }
+[part=state], [part=times] { color: var(--m) }
 [part=error] { color: var(--b) }
-[data-state=FAILURE] { --a: var(--b) } [data-state=REVOKED] { --a: var(--m) }
+[data-state=FAILURE] { --a: var(--b) }
+[data-state=REVOKED], [data-state=PENDING] { --a: var(--m) }
 [part=bar] { height: var(--task-height, .6em); border-radius: 1em; overflow: hidden;
 	background: var(--task-track, light-dark(#e2e6df, #2b322d)) }
 i { display: block; height: 100%; background: var(--a); border-radius: 1em; transition: width .4s }
@@ -111,7 +113,7 @@ class TaskProgress extends HTMLElement {
 	}
 
 	start() {
-		const [src, base, token] = TaskProgress.observedAttributes.map((name) => this.getAttribute(name));
+		const [src, base, token] = ["src", "base", "token"].map((name) => this.getAttribute(name));
 		if (this.poller || !this.isConnected || !src) return;
 		const { href: url } = new URL(src, base ?? location);
 		const [, list = url, taskId] = TASK_URL.exec(url) ?? [];
@@ -130,6 +132,7 @@ class TaskProgress extends HTMLElement {
 	}
 
 	connectedCallback() {
+		this.$("steps").open = this.hasAttribute("open");
 		if (this.status?.poll_after_ms !== null) this.start();
 	}
 
@@ -161,7 +164,7 @@ class TaskProgress extends HTMLElement {
 		const answer = await response?.json().catch(() => {});
 		this.$("run").focus(); // the button goes
 		if (response?.ok) this.receive(answer, response.headers);
-		else this.note(answer?.detail ?? "No answer from the server; try again.");
+		else this.note(answer?.detail ?? "No answer; try again.");
 	}
 
 	note(text) {
@@ -197,7 +200,7 @@ class TaskProgress extends HTMLElement {
 		this.shadowRoot.firstChild.hidden = true;
 		this.fill(this.$("run"), this.status, this.getAttribute("label") ?? workflow, now);
 		steps.forEach((step, i) => {
-			if (!list.children[i]) list.insertAdjacentHTML("beforeend", `<li part="step">${GAUGE}</li>`);
+			if (!list.children[i]) list.insertAdjacentHTML("beforeend", `<li>${GAUGE}</li>`);
 			this.fill(list.children[i], step, step.name, now);
 		});
 		const ok = steps.filter((step) => step.status === "OK").length;
@@ -215,7 +218,7 @@ class TaskProgress extends HTMLElement {
 		}
 	}
 
-	/** Write a status into its gauge: the run's, or a step's. */
+	/** Write a status into a gauge: the run's, or a step's. */
 	fill(root, { task_id, state, status, completion, message, error, ...times }, name, now) {
 		const whole = status === "OK" ? 100 : Math.min(99, completion | 0);
 		const bar = this.$("bar", root);

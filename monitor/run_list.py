@@ -1,0 +1,108 @@
+"""Which runs the page of runs shows: what its filters say, a page at a time."""
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from datetime import timedelta
+from typing import Any
+from uuid import UUID
+
+from django import forms
+from django.db.models import Q, QuerySet
+from django.http import QueryDict
+from django.utils import timezone
+
+from parent.models import Run, RunState
+
+__all__ = ["PageOfRuns", "RunFilter", "page_of"]
+
+PAGE_SIZE = 25
+ACTIVE = "active"
+STATES = {
+    ACTIVE: ("Active", [RunState.PENDING, RunState.STARTED, RunState.PROGRESS]),
+    "done": ("Done", [RunState.SUCCESS]),
+    "failed": ("Failed", [RunState.FAILURE]),
+    "cancelled": ("Cancelled", [RunState.REVOKED]),
+}
+TIMES = {
+    "hour": ("The last hour", timedelta(hours=1)),
+    "day": ("The last 24 hours", timedelta(days=1)),
+    "week": ("The last 7 days", timedelta(days=7)),
+}
+
+
+class RunFilter(forms.Form):
+    """What narrows the page of runs, from its address."""
+
+    q = forms.CharField(
+        label="Search",
+        required=False,
+        max_length=200,
+        widget=forms.TextInput(
+            attrs={"type": "search", "placeholder": "Id, workflow, message or error"}
+        ),
+    )
+    workflow = forms.ChoiceField(required=False)
+    state = forms.ChoiceField(
+        required=False,
+        choices=[("", "Any state"), *((key, label) for key, (label, _) in STATES.items())],
+    )
+    since = forms.ChoiceField(
+        label="Time",
+        required=False,
+        choices=[("", "Any time"), *((key, label) for key, (label, _) in TIMES.items())],
+    )
+    before = forms.UUIDField(required=False, widget=forms.HiddenInput)
+
+    def __init__(self, data: QueryDict, *, workflows: Iterable[str]) -> None:
+        super().__init__(data)
+        field: Any = self.fields["workflow"]
+        field.choices = [("", "Any workflow"), *((name, name) for name in workflows)]
+
+    @property
+    def narrows(self) -> bool:
+        """Whether any filter is set; the place in the list is none."""
+        return any(self.data.get(name) for name in ("q", "workflow", "state", "since"))
+
+    def narrow(self, runs: QuerySet[Run]) -> QuerySet[Run]:
+        """Those of `runs` that were asked for; what cannot be read asks for nothing."""
+        self.is_valid()
+        wanted = self.cleaned_data
+        if text := wanted.get("q", "").strip().replace("\0", ""):
+            runs = runs.filter(_mentions(text))
+        if workflow := wanted.get("workflow"):
+            runs = runs.filter(workflow=workflow)
+        if state := wanted.get("state"):
+            runs = runs.filter(state__in=STATES[state][1])
+        if since := wanted.get("since"):
+            runs = runs.filter(created_at__gte=timezone.now() - TIMES[since][1])
+        return runs
+
+    @property
+    def place(self) -> UUID | None:
+        """The run after which the page begins."""
+        before: UUID | None = self.cleaned_data.get("before")
+        return before
+
+
+def _mentions(text: str) -> Q:
+    found = Q(workflow__icontains=text) | Q(message__icontains=text) | Q(error__icontains=text)
+    return found | Q(pk__startswith=text.lower())
+
+
+@dataclass(frozen=True, kw_only=True)
+class PageOfRuns:
+    """Runs, the newest first. `older` is after which run the next page begins; None on the last."""
+
+    runs: list[Run]
+    older: UUID | None
+
+
+def page_of(runs: QuerySet[Run], before: UUID | None) -> PageOfRuns:
+    """The page of `runs` that begins after the run `before`, or at the newest."""
+    place = before and Run.objects.filter(pk=before).values_list("created_at", "pk").first()
+    if place:
+        created_at, pk = place
+        runs = runs.filter(Q(created_at__lt=created_at) | Q(created_at=created_at, pk__lt=pk))
+    found = list(runs.order_by("-created_at", "-id")[: PAGE_SIZE + 1])
+    more = len(found) > PAGE_SIZE
+    return PageOfRuns(runs=found[:PAGE_SIZE], older=found[PAGE_SIZE - 1].pk if more else None)

@@ -1,0 +1,150 @@
+"""The pages of runs: the list, one run, and what its buttons do without JavaScript."""
+
+import json
+from collections.abc import Callable
+from typing import Any, cast
+from uuid import UUID
+
+from django.contrib import messages
+from django.contrib.auth.mixins import LoginRequiredMixin
+from django.contrib.auth.models import User
+from django.http import Http404, HttpRequest, HttpResponse
+from django.shortcuts import redirect, render
+from django.template.loader import select_template
+from django.utils import timezone
+from django.utils.safestring import SafeString
+from django.views.generic import View
+
+from monitor.access import find, find_to_change, find_to_retry, startable, visible_runs
+from monitor.history import history_of
+from monitor.policy import policy
+from monitor.run_list import RunFilter, page_of
+from monitor.status import status_of
+from monitor.throttles import count_start
+from monitor.timeline import timeline_of
+from parent.cancel import cancel
+from parent.errors import CannotRetry, RunActive, RunEnded, UnknownRun
+from parent.executors import any_alive
+from parent.models import Run, RunState
+from parent.remove import remove
+from parent.retry import retry
+
+__all__ = ["RunCancel", "RunDelete", "RunPage", "RunResult", "RunRetry", "RunsPage"]
+
+
+class RunsPage(LoginRequiredMixin, View):
+    """The runs that the caller may see, newest first."""
+
+    def get(self, request: HttpRequest) -> HttpResponse:
+        workflows = [workflow.name for workflow in startable(request.user)]
+        wanted = RunFilter(request.GET, workflows=workflows)
+        mine = visible_runs(request.user).select_related("owner")
+        found = wanted.narrow(mine.defer("params", "files", "result"))
+        page = page_of(found, wanted.place)
+        older = request.GET.copy()
+        older["before"] = str(page.older)
+        context = {
+            "filter": wanted,
+            "runs": page.runs,
+            "older": older.urlencode() if page.older else "",
+            "now": timezone.now(),
+            "no_worker": not any_alive(),
+        }
+        return render(request, "monitor/runs.html", context)
+
+
+class RunPage(LoginRequiredMixin, View):
+    """One run: its bars, its timeline, and its result or its error."""
+
+    def get(self, request: HttpRequest, run_id: UUID) -> HttpResponse:
+        run, child = find(request.user, run_id)
+        if child is not None:
+            return redirect("run", run.pk)
+        now, steps = timezone.now(), run.steps.all()
+        context = {
+            "run": run,
+            "status": status_of(run, steps, now=now),
+            "now": now,
+            "timeline": timeline_of(run, steps, now=now),
+            "result": result_html(run),
+            "history": history_of(run),
+            "may_change": policy().may_change(cast(User, request.user), run),
+            "no_worker": not run.ended and not any_alive(),
+        }
+        return render(request, "monitor/run.html", context)
+
+
+class RunAction(LoginRequiredMixin, View):
+    """A button of a run's page."""
+
+    def post(self, request: HttpRequest, run_id: UUID) -> HttpResponse:
+        run = self.find(request, run_id)
+        try:
+            self.act(run, request.user.get_username())
+        except (CannotRetry, RunActive, RunEnded, UnknownRun) as refused:
+            messages.warning(request, str(refused))
+        return self.then(run)
+
+    def find(self, request: HttpRequest, run_id: UUID) -> Run:
+        return find_to_change(request.user, run_id)
+
+    act: Callable[[Run, str], Any]
+
+    def then(self, run: Run) -> HttpResponse:
+        return redirect("run", run.pk)
+
+
+class RunCancel(RunAction):
+    """Cancels a run."""
+
+    def act(self, run: Run, who: str) -> None:
+        cancel(run.pk, who=who)
+
+
+class RunRetry(RunAction):
+    """Tries a failed or cancelled run again."""
+
+    def find(self, request: HttpRequest, run_id: UUID) -> Run:
+        run = find_to_retry(request.user, run_id)
+        count_start(request)
+        return run
+
+    def act(self, run: Run, who: str) -> None:
+        retry(run.pk, who=who)
+
+
+class RunDelete(RunAction):
+    """Deletes a run that has ended."""
+
+    def act(self, run: Run, _who: str) -> None:
+        remove(run)
+
+    def then(self, run: Run) -> HttpResponse:
+        return super().then(run) if Run.objects.filter(pk=run.pk).exists() else redirect("runs")
+
+
+class RunResult(LoginRequiredMixin, View):
+    """A run's result as a JSON file."""
+
+    def get(self, request: HttpRequest, run_id: UUID) -> HttpResponse:
+        run, child = find(request.user, run_id)
+        if child is not None or run.state != RunState.SUCCESS:
+            raise Http404("This run has no result.")
+        text = json.dumps(run.result, indent=2, ensure_ascii=False)
+        name = f"{run.workflow}-{run.pk}.json"
+        return HttpResponse(
+            text + "\n",
+            content_type="application/json; charset=utf-8",
+            headers={"Content-Disposition": f'attachment; filename="{name}"'},
+        )
+
+
+def result_html(run: Run) -> SafeString:
+    """The result as HTML: by the workflow's own template, else as JSON; empty without one.
+
+    A workflow ships its own as `<workflow>/result.html`; it gets `result` and `run`.
+    """
+    if run.state != RunState.SUCCESS:
+        return SafeString()
+    template = select_template([f"{run.workflow}/result.html", "monitor/result.html"])
+    return SafeString(template.render({"result": run.result, "run": run}))

@@ -1,0 +1,109 @@
+"""The timeline of a run: when each attempt of each step was queued, and when it ran."""
+
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+
+from parent.models import Attempt, Run, Step, StepState
+
+__all__ = ["LENGTH", "Row", "Span", "Timeline", "draw", "timeline_of"]
+
+LENGTH = 1000
+"""The drawing's width, in its own units."""
+SHORTEST = 3
+
+LOOKS = {StepState.OK: "ok", StepState.ERROR: "failed", StepState.CANCELLED: "cancelled"}
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Span:
+    """A part of an attempt. `look` is queued, running, ok, failed or cancelled."""
+
+    attempt: int
+    look: str
+    seconds: float
+    x: float
+    width: float
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Row:
+    """A step's spans, in order of time; none before its first attempt."""
+
+    name: str
+    spans: Sequence[Span]
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Timeline:
+    """All steps on one scale, from the run's start to its end, or to now."""
+
+    seconds: float
+    rows: Sequence[Row]
+
+
+def timeline_of(run: Run, steps: Iterable[Step], *, now: datetime) -> Timeline:
+    """The timeline of a run. One statement, for its earlier attempts."""
+    earlier: dict[int, list[Attempt]] = {}
+    for attempt in Attempt.objects.filter(step__run=run).defer("traceback"):
+        earlier.setdefault(attempt.step_id, []).append(attempt)
+    return draw(run, steps, earlier, now=now)
+
+
+def draw(
+    run: Run, steps: Iterable[Step], earlier: dict[int, list[Attempt]], *, now: datetime
+) -> Timeline:
+    """The timeline of rows.
+
+    Args:
+        earlier: attempts that others have followed, in order, by their step's primary key.
+    """
+    end = run.finished_at or now
+    scale = _Scale(start=run.created_at, end=max(end, run.created_at))
+    rows = [
+        Row(name=step.name, spans=list(_spans(step, earlier.get(step.pk, []), scale)))
+        for step in steps
+    ]
+    return Timeline(seconds=scale.seconds, rows=rows)
+
+
+@dataclass(frozen=True, slots=True)
+class _Scale:
+    start: datetime
+    end: datetime
+
+    @property
+    def seconds(self) -> float:
+        return (self.end - self.start).total_seconds()
+
+    def span(self, attempt: int, look: str, start: datetime, end: datetime | None) -> Span | None:
+        """From `start` to `end`, or as far as the scale goes; None for what is yet to begin."""
+        if start > self.end:
+            return None
+        until = min(end or self.end, self.end)
+        seconds = max(0.0, (until - start).total_seconds())
+        unit = LENGTH / self.seconds if self.seconds else 0
+        x = max(0.0, (start - self.start).total_seconds()) * unit
+        width = max(seconds * unit, SHORTEST)
+        # What is too short to be seen is drawn wider, and not over the edge.
+        x = min(x, LENGTH - width)
+        return Span(
+            attempt=attempt, look=look, seconds=seconds, x=round(x, 2), width=round(width, 2)
+        )
+
+
+def _spans(step: Step, earlier: Iterable[Attempt], scale: _Scale) -> Iterator[Span]:
+    for attempt in earlier:
+        yield from _attempt(attempt, attempt.number, "failed" if attempt.error else "ok", scale)
+    if step.attempt:
+        look = LOOKS.get(StepState(step.state), "running")
+        yield from _attempt(step, step.attempt, look, scale)
+
+
+def _attempt(row: Step | Attempt, number: int, look: str, scale: _Scale) -> Iterator[Span]:
+    parts = []
+    if row.queued_at:
+        parts.append(scale.span(number, "queued", row.queued_at, row.started_at or row.finished_at))
+    if row.started_at:
+        parts.append(scale.span(number, look, row.started_at, row.finished_at))
+    yield from filter(None, parts)

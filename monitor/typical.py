@@ -1,0 +1,32 @@
+"""How long a workflow's runs take, as a rule."""
+
+from collections.abc import Iterable
+from datetime import datetime
+from statistics import median
+
+from parent.models import Run, RunState
+
+__all__ = ["medians", "typical_seconds"]
+
+LOOK_AT = 500
+"""Of the latest runs that ended OK, whichever workflows they are of."""
+TAKE = 20
+
+
+def typical_seconds() -> dict[str, float]:
+    """The median time of the latest good runs, in seconds, by workflow. One statement.
+
+    A workflow of which there were none lately is left out.
+    """
+    runs = Run.objects.filter(state=RunState.SUCCESS).order_by("-created_at", "-id")
+    return medians(runs.values_list("workflow", "started_at", "finished_at")[:LOOK_AT])
+
+
+def medians(runs: Iterable[tuple[str, datetime | None, datetime | None]]) -> dict[str, float]:
+    """Medians of the first `TAKE` of each workflow, from triples of name, start and end."""
+    seconds: dict[str, list[float]] = {}
+    for workflow, started_at, finished_at in runs:
+        taken = seconds.setdefault(workflow, [])
+        if started_at and finished_at and len(taken) < TAKE:
+            taken.append((finished_at - started_at).total_seconds())
+    return {workflow: median(taken) for workflow, taken in seconds.items() if taken}

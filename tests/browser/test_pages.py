@@ -1,0 +1,310 @@
+"""The pages: where they follow the rows, on what screens they can be used, and by whom."""
+
+from collections.abc import Callable
+from datetime import timedelta
+from typing import Any
+from uuid import uuid4
+
+import pytest
+from django.contrib.auth.models import User
+from django.contrib.sessions.models import Session
+from django.utils import timezone
+from playwright.sync_api import Browser, BrowserContext, Page, Request, expect
+
+from parent.executors import beat
+from parent.models import Run, Step
+from parent.retry import retry
+from tests.browser.conftest import (
+    MakeRun,
+    SignIn,
+    Watched,
+    bar_at,
+    button,
+    part,
+    write,
+)
+
+FindFaults = Callable[[Page], list[str]]
+SMALL = 100_000  # bytes
+
+
+@pytest.fixture
+def signed_in(tab: Page, sign_in: SignIn) -> Page:
+    sign_in(tab.context)
+    return tab
+
+
+@pytest.fixture
+def run_page(signed_in: Page, run: Run) -> Page:
+    signed_in.goto(f"/runs/{run.pk}/")
+    bar_at(signed_in, 20)
+    return signed_in
+
+
+def test_the_run_page_follows_the_run_to_its_result(run_page: Page, run: Run) -> None:
+    write(run, completion=37.9, message="on its way")
+    bar_at(run_page, 37)
+    expect(run_page).to_have_title("37 % main_flow")
+    expect(button(run_page, "Delete")).to_have_count(0)
+
+    write(run, state="SUCCESS", completion=100.0, result={"total": 7}, version=2)
+
+    expect(run_page.get_by_text('"total": 7')).to_be_visible()
+    expect(run_page).to_have_title("100 % main_flow")
+    with run_page.expect_download() as download:
+        run_page.get_by_role("link", name="Download JSON").click()
+    assert download.value.suggested_filename == f"main_flow-{run.pk}.json"
+
+
+def test_a_run_that_ended_before_the_first_question_shows_its_result(
+    signed_in: Page, run: Run
+) -> None:
+    """It ends after the server drew the page, and before the element has asked."""
+
+    def end_first(route: Any) -> None:
+        write(run, state="SUCCESS", completion=100.0, result={"total": 7}, version=2)
+        route.continue_()
+
+    signed_in.route(f"**/tasks/{run.pk}/", end_first, times=1)
+    signed_in.goto(f"/runs/{run.pk}/")
+
+    expect(signed_in.get_by_text('"total": 7')).to_be_visible()
+
+
+def test_the_timeline_and_the_history_follow_too(run_page: Page, run: Run) -> None:
+    timeline = run_page.locator("#timeline")
+    expect(timeline).to_contain_text("running 1")
+    expect(timeline.locator("svg").nth(1).locator("rect")).to_have_count(0)
+
+    write(run, state="FAILURE", error="Error in func_1: no", params={"limit": 1})
+    now = timezone.now()
+    Step.objects.filter(run=run, name="func_1").update(state="ERROR", error="no", finished_at=now)
+    expect(timeline).to_contain_text("failed after 1")
+
+    button(run_page, "Retry").click()
+    expect(timeline).to_contain_text("attempt 2: queued")
+    expect(run_page.locator("#history")).to_contain_text("retry by ann")
+
+
+def test_a_run_is_deleted_after_a_second_click(run_page: Page, run: Run) -> None:
+    write(run, state="FAILURE", error="no")
+    delete = button(run_page, "Delete for good")
+    run_page.get_by_text("Delete this run").click()
+
+    delete.click()
+
+    run_page.wait_for_url("**/runs/")
+    assert not Run.objects.exists()
+    expect(run_page.get_by_text("You have no runs yet.")).to_be_visible()
+
+
+def test_the_list_of_runs_is_live(
+    signed_in: Page, run: Run, owner: User, make_run: MakeRun
+) -> None:
+    signed_in.goto("/runs/")
+    rows = signed_in.locator("[data-run]")
+    name = f"main_flow {str(run.pk)[:8]}"
+    bar_at(signed_in, 20, name)
+    signed_in.locator("[data-run] a").focus()
+
+    newer = make_run(owner, completion=30.0)
+    expect(rows).to_have_count(2, timeout=8_000)  # it looks every 5 s
+    expect(rows.first).to_have_attribute("data-run", str(newer.pk))
+    expect(rows.last.locator("a")).to_be_focused()
+    bar_at(signed_in, 30, f"main_flow {str(newer.pk)[:8]}")
+
+    write(run, state="FAILURE", error="Error in func_1: no")
+    expect(rows.last).to_contain_text("failed")
+    expect(rows.last).to_contain_text("Error in func_1: no")
+    bar_at(signed_in, 30, f"main_flow {str(newer.pk)[:8]}")
+
+    run.delete()
+    expect(rows).to_have_count(1, timeout=8_000)
+
+
+def test_runs_are_found_by_state_workflow_time_and_text(
+    signed_in: Page, owner: User, make_run: MakeRun
+) -> None:
+    old = timezone.now() - timedelta(days=3)
+    runs = {
+        "active": make_run(owner),
+        "failed": make_run(owner, state="FAILURE", error="no paper"),
+        "noops": make_run(owner, workflow="noops", state="SUCCESS"),
+        "old": make_run(owner, state="REVOKED", created_at=old),
+    }
+
+    def found() -> set[str]:
+        ids = {str(run.pk): name for name, run in runs.items()}
+        rows = signed_in.locator("[data-run]").all()
+        return {ids[row.get_attribute("data-run") or ""] for row in rows}
+
+    signed_in.goto("/runs/")
+    assert found() == set(runs)
+    for label, value, expected in [
+        ("State", "Active", {"active"}),
+        ("State", "Cancelled", {"old"}),
+        ("Workflow", "noops", {"noops"}),
+        ("Time", "The last 24 hours", {"active", "failed", "noops"}),
+    ]:
+        signed_in.get_by_label(label).select_option(value)
+        button(signed_in, "Filter").click()
+        signed_in.wait_for_load_state()
+        assert found() == expected, value
+        signed_in.get_by_role("link", name="Clear").click()
+    for text, expected in [("paper", {"failed"}), (str(runs["old"].pk)[:10], {"old"})]:
+        signed_in.get_by_label("Search").fill(text)
+        signed_in.keyboard.press("Enter")
+        signed_in.wait_for_url(f"**/runs/?q={text}*")
+        assert found() == expected, text
+
+    signed_in.get_by_label("Search").fill("nothing like it")
+    signed_in.keyboard.press("Enter")
+    expect(signed_in.get_by_text("No run fits these filters.")).to_be_visible()
+    signed_in.get_by_role("link", name="Clear them").click()
+    expect(signed_in.locator("[data-run]")).to_have_count(4)
+
+
+def test_older_runs_are_a_page_away(signed_in: Page, owner: User, make_run: MakeRun) -> None:
+    for _ in range(26):
+        make_run(owner, state="SUCCESS")
+    signed_in.goto("/runs/?state=done")
+    expect(signed_in.locator("[data-run]")).to_have_count(25)
+
+    signed_in.get_by_role("link", name="Older runs").click()
+
+    expect(signed_in.locator("[data-run]")).to_have_count(1)
+    expect(signed_in.get_by_label("State")).to_have_value("done")
+
+
+@pytest.mark.parametrize("path", ["/", "/runs/", "run"])
+def test_that_no_worker_runs_is_said_until_one_does(signed_in: Page, run: Run, path: str) -> None:
+    signed_in.goto(f"/runs/{run.pk}/" if path == "run" else path)
+    warning = signed_in.get_by_text("No worker is running")
+    expect(warning).to_be_visible()
+
+    beat(uuid4())
+    write(run, version=9)
+    if path == "/":
+        signed_in.reload()
+    expect(warning).to_have_count(0, timeout=8_000)
+
+
+def test_the_start_page_tells_how_long_it_takes(
+    signed_in: Page, owner: User, make_run: MakeRun
+) -> None:
+    now = timezone.now()
+    for seconds in (10, 20, 60):
+        begun = now - timedelta(seconds=seconds)
+        make_run(owner, state="SUCCESS", started_at=begun, finished_at=now)
+    signed_in.goto("/")
+    card = signed_in.locator(".card").filter(has_text="main_flow")
+
+    expect(card).to_contain_text("Typically 20 s")
+    expect(card).to_contain_text("func_1")
+
+
+def test_a_lost_session_is_said_on_the_page(run_page: Page) -> None:
+    Session.objects.all().delete()
+    expect(run_page.get_by_text("You are signed out")).to_be_visible()
+
+
+def test_without_javascript_a_link_refreshes_the_state(
+    chromium: Browser, live_server: Any, sign_in: SignIn, run: Run
+) -> None:
+    with Watched(chromium, live_server.url, java_script_enabled=False) as plain:
+        sign_in(plain)
+        tab = plain.new_page()
+        tab.goto(f"/runs/{run.pk}/")
+        expect(tab.get_by_text("queued 1.0 s", exact=True)).to_be_visible()
+
+        write(run, message="further on", params={"limit": 1})
+        tab.get_by_role("link", name="Refresh").click()
+
+        expect(tab.get_by_text("further on")).to_be_visible()
+        button(tab, "Cancel").click()
+        expect(tab.get_by_text("cancelling")).to_be_visible()
+        write(run, state="REVOKED")
+        Step.objects.filter(run=run).update(state="CANCELLED")
+        tab.get_by_role("link", name="Refresh").click()
+        button(tab, "Retry").click()
+        expect(tab.locator(".overall .state").first).to_have_text("running")
+        tab.goto("/runs/")
+        expect(tab.get_by_text("running", exact=True)).to_be_visible()
+
+
+@pytest.fixture
+def every_page(owner: User, make_run: MakeRun) -> list[str]:
+    """Addresses of pages with something on them, long words included."""
+    long = "x" * 300
+    beat(uuid4())
+    make_run(owner)
+    failed = make_run(
+        owner, state="FAILURE", error=f"Error in func_1: {long}", message=long, params={long: long}
+    )
+    failed.steps.filter(name="func_1").update(state="ERROR", error=f"Error in func_1: {long}")
+    retry(failed.pk, who="ann")
+    done = make_run(owner, state="SUCCESS", completion=100.0, result={"total": [long]})
+    runs = [f"/runs/{each.pk}/" for each in (failed, done)]
+    return ["/", "/start/main_flow/", "/start/csv_profile/", "/runs/", *runs]
+
+
+def drawn(page: Page, path: str) -> None:
+    """Wait until the page is as it will be."""
+    page.goto(path)
+    if page.locator("task-progress").count():
+        expect(part(page, "bar")).to_be_visible()
+    page.wait_for_load_state("load")
+
+
+@pytest.mark.parametrize("width", [360, 1920])
+def test_no_page_scrolls_sideways(signed_in: Page, every_page: list[str], width: int) -> None:
+    signed_in.set_viewport_size({"width": width, "height": 800})
+    for path in every_page:
+        drawn(signed_in, path)
+        assert signed_in.evaluate("document.documentElement.scrollWidth") <= width, path
+
+
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+def test_axe_finds_nothing_serious_on_any_page(
+    signed_in: Page, every_page: list[str], find_faults: FindFaults, scheme: Any
+) -> None:
+    signed_in.emulate_media(color_scheme=scheme)
+    for path in every_page:
+        drawn(signed_in, path)
+        assert find_faults(signed_in) == [], path
+    signed_in.context.clear_cookies()
+    for path in ("/login/", "/login/link/?sesame=no"):
+        drawn(signed_in, path)
+        assert find_faults(signed_in) == [], path
+
+
+def test_the_first_paint_is_small(
+    chromium: Browser, live_server: Any, sign_in: SignIn, every_page: list[str]
+) -> None:
+    for path in every_page[2:5]:
+        with Watched(chromium, live_server.url) as window:
+            sign_in(window)
+            page = window.new_page()
+            sizes: list[int] = []
+
+            def finished(request: Request, sizes: list[int] = sizes) -> None:
+                sizes.append(weight(request))
+
+            page.on("requestfinished", finished)
+            drawn(page, path)
+            assert 0 < sum(sizes) < SMALL, path
+
+
+def weight(request: Request) -> int:
+    sizes = request.sizes()
+    return int(sizes["responseBodySize"] + sizes["responseHeadersSize"])
+
+
+def test_nobody_else_sees_the_run(
+    tab: Page, sign_in: SignIn, run: Run, other: User, window: BrowserContext
+) -> None:
+    sign_in(window, other)
+    tab.goto("/runs/")
+    expect(tab.get_by_text("You have no runs yet.")).to_be_visible()
+    tab.goto(f"/runs/{run.pk}/")
+    expect(tab.get_by_role("heading", name="There is nothing here")).to_be_visible()
