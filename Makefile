@@ -11,7 +11,7 @@ PIP = .venv/bin/python -m pip --disable-pip-version-check --quiet
 COMPILE = .venv/bin/python -m uv pip compile --quiet --universal --python-version 3.11 \
 	--generate-hashes --no-header --no-annotate --no-emit-index-url --no-emit-find-links
 
-.PHONY: help up test lint bench chaos lock clean
+.PHONY: help up test lint bench chaos screenshots lock clean
 
 help:
 	@echo "make up     start everything on this machine, until Ctrl-C   [PORT=8000] [ARGS=...]"
@@ -19,6 +19,7 @@ help:
 	@echo "make lint   check style, format and types"
 	@echo "make bench  print the figures                                [ARGS=...]"
 	@echo "make chaos  a storm of all faults over real workers          [SEED=n] [MINUTES=3] [ARGS=...]"
+	@echo "make screenshots  take pictures of the pages, into docs/screenshots"
 	@echo "make lock   write the lock files anew from pyproject.toml    [ARGS=--upgrade]"
 	@echo "make clean  remove .venv and the caches (your data in .data stays)"
 	@echo "Another Python for .venv: make PYTHON=python3.12 up"
@@ -39,6 +40,9 @@ bench: .venv/installed-dev
 
 chaos: .venv/installed-dev
 	@.venv/bin/python -m chaos $(if $(SEED),--seed $(SEED)) --minutes $(MINUTES) $(ARGS)
+
+screenshots: .venv/installed-dev
+	@.venv/bin/python -m tests.browser.screenshots docs/screenshots
 
 lock: .venv/installed-dev
 	@$(COMPILE) $(ARGS) pyproject.toml --output-file requirements.lock

@@ -23,8 +23,8 @@ from tests.quickstart.machines import Machine
 
 WIDTHS = {"wide": 1280, "narrow": 360}
 SCHEMES: tuple[Literal["light", "dark"], ...] = ("light", "dark")
-HALF_WAY = 40  # per cent
-LIMIT = 350
+HALF_WAY = 72  # per cent
+LIMIT = 300
 """Blocks of the run that is on the pictures: it takes longer than they do."""
 
 

@@ -161,6 +161,18 @@ def test_a_click_that_comes_too_late_says_so(page: Page, run: Run) -> None:
     assert not run.events.exists()
 
 
+def test_a_click_that_is_refused_says_so_and_goes_on_saying_so(page: Page, run: Run) -> None:
+    page.context.clear_cookies(name="csrftoken")
+    button(page, "Cancel").click()
+    refused = page.get_by_text("CSRF")
+    expect(refused).to_be_visible()
+
+    write(run, completion=30.0)
+    bar_at(page, 30)
+
+    expect(refused).to_be_visible()
+
+
 def test_another_src_is_another_task(page: Page, owner: User, make_run: MakeRun) -> None:
     other = make_run(owner, completion=5.0)
     page.evaluate(

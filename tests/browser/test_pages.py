@@ -71,6 +71,13 @@ def test_a_run_that_ended_before_the_first_question_shows_its_result(
     expect(signed_in.get_by_text('"total": 7')).to_be_visible()
 
 
+def test_a_page_that_could_not_be_drawn_is_drawn_later(run_page: Page, run: Run) -> None:
+    run_page.route(f"**/runs/{run.pk}/", lambda route: route.fulfill(status=503), times=1)
+    write(run, state="SUCCESS", completion=100.0, result={"total": 7}, version=2)
+
+    expect(run_page.get_by_text('"total": 7')).to_be_visible()
+
+
 def test_the_timeline_and_the_history_follow_too(run_page: Page, run: Run) -> None:
     timeline = run_page.locator("#timeline")
     expect(timeline).to_contain_text("running 1")

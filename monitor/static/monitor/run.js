@@ -3,6 +3,7 @@
 import { freshPage, redraw } from "./fresh.js";
 
 const SELDOM_MS = 3_000;
+const AGAIN_MS = 2_000;
 
 const { version, state } = document.querySelector("article").dataset;
 const title = document.title.replace(/^\S+ % /, "");
@@ -25,7 +26,11 @@ async function draw(status) {
 	const page = await freshPage();
 	drawn.busy = false;
 	drawn.at = Date.now();
-	if (!page) return;
+	if (!page) {
+		// The run may have ended, and then nothing else would come.
+		setTimeout(() => draw(status), AGAIN_MS);
+		return;
+	}
 	redraw(page);
 	drawn.outline = outline(status);
 	// What came meanwhile was not drawn.

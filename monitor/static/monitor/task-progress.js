@@ -1,4 +1,4 @@
-/** `<task-progress src="/tasks/ID/">` follows a task: see docs/progress-bar.md. */
+/** `<task-progress src="/tasks/ID/">`: see docs/progress-bar.md. */
 
 const TIMEOUT_MS = 10_000;
 const QUIET_MS = 5_000;
@@ -46,7 +46,6 @@ class Poller {
 		if (body) Object.assign(this, { url, tag: headers.get("ETag") });
 		const same = code === 304;
 		const failed = !body && !same && !FINAL[code];
-		this.failures = failed ? this.failures + 1 : 0;
 		this.quiet = same ? this.quiet + 1 : 0;
 		for (const each of asked.filter((one) => this.members.has(one))) {
 			const mine = ({ task_id }) => task_id === each.taskId;
@@ -54,7 +53,9 @@ class Poller {
 			if (failed) each.note("No answer; reconnecting…");
 			else if (status) each.receive(status, headers);
 			else each.stop(FINAL[code] ?? GONE);
+			if (this.failures && status) each.note("");
 		}
+		this.failures = failed ? this.failures + 1 : 0;
 		this.plan(this.wait(headers));
 	}
 
@@ -85,7 +86,7 @@ section > p [part=percent] { font-size: var(--task-size) }
 i { display: block; height: 100%; background: var(--a); border-radius: 1em; transition: width .4s }
 ol { padding: 0; margin: 0 }
 li { margin-top: .9em; font-size: .9em; --task-height: .3em }
-[hidden], p:not(:has(:not(:empty))), div:empty { display: none }
+[hidden], p:not(:has(:not(:empty, [hidden]))), div:empty { display: none }
 @media (prefers-reduced-motion: reduce) { i { transition: none } }`);
 
 const GAUGE = `
@@ -101,7 +102,6 @@ const PANEL = `<slot></slot><section part="run" tabindex="-1">${GAUGE}
 
 class TaskProgress extends HTMLElement {
 	static observedAttributes = ["src", "base", "token"];
-	/** As the API gave it; null before the first. */
 	status = null;
 
 	constructor() {
@@ -122,6 +122,7 @@ class TaskProgress extends HTMLElement {
 		const poller = [...pollers].find(fits) ?? Object.assign(new Poller(), { key });
 		Object.assign(this, { url, list, taskId, token, poller });
 		pollers.add(poller);
+		this.note("");
 		poller.members.add(this);
 		poller.plan(0);
 	}
@@ -164,7 +165,7 @@ class TaskProgress extends HTMLElement {
 		const answer = await response?.json().catch(() => {});
 		this.$("run").focus(); // the button goes
 		if (response?.ok) this.receive(answer, response.headers);
-		else this.note(answer?.detail ?? "No answer; try again.");
+		this.note(response?.ok ? "" : (answer?.detail ?? "No answer; try again."));
 	}
 
 	note(text) {
@@ -177,7 +178,6 @@ class TaskProgress extends HTMLElement {
 		const again = ({ attempt }, i) => attempt > (last?.steps[i]?.attempt || attempt);
 		this.anew = !last?.poll_after_ms || status.steps.some(again);
 		this.status = status;
-		this.note("");
 		this.show(Date.parse(headers.get("Date")) || Date.now());
 		if (status === last) return;
 		this.tell("progress");

@@ -1,0 +1,112 @@
+"""A site of somebody's own, made of what docs/progress-bar.md says; the service beside it."""
+
+import re
+from pathlib import Path
+from typing import Any
+
+from django.conf import settings
+from django.http import HttpRequest, HttpResponse
+from django.template import engines
+from django.urls import include, path
+
+from parent.models import Run
+
+TEXT = (Path(settings.BASE_DIR) / "docs/progress-bar.md").read_text()
+VENDOR = Path(__file__).parent / "vendor"
+TYPES = {".js": "text/javascript", ".css": "text/css"}
+REACT = """
+export const { createElement, useEffect, useRef } = globalThis.React;
+export const { createRoot } = globalThis.ReactDOM;
+"""
+REACT_PAGE = """<!doctype html><html lang="en"><title>React</title>
+<script type="importmap" nonce="own">{"imports": {"react": "/own/react.mjs"}}</script>
+<script src="/own/vendor/react.production.min.js"></script>
+<script src="/own/vendor/react-dom.production.min.js"></script>
+<script type="module" src="/own/app.js"></script><main id="root"></main></html>"""
+REACT_APP = """
+import { createElement } from "react";
+import { createRoot } from "/own/react.mjs";
+import { TaskProgress } from "/own/component.js";
+
+const root = createRoot(document.getElementById("root"));
+const done = (status) => { document.title = `primes: ${status.result.primes}`; };
+window.show = (id) => root.render(
+  id && createElement(TaskProgress, { src: `/tasks/${id}/`, label: "Your report", onDone: done }));
+show(new URLSearchParams(location.search).get("run"));
+"""
+
+
+def examples(section: str, language: str) -> list[str]:
+    """The code of that language in a section of the page."""
+    text = TEXT.split(f"\n## {section}\n")[1].split("\n## ")[0]
+    return re.findall(rf"```{language}\n(.*?)```", text, re.S)
+
+
+def names_in(section: str) -> dict[str, Any]:
+    """What a section's Python makes."""
+    names: dict[str, Any] = {"__name__": "own_site"}
+    for code in examples(section, "python"):
+        exec(compile(code, "docs/progress-bar.md", "exec"), names)
+    return names
+
+
+def plain(request: HttpRequest, number: int) -> HttpResponse:
+    """One of the section's pages, with a real id, token and origin in place of its own."""
+    run = Run.objects.get()
+    html = examples("Plain HTML", "html")[number]
+    if number:
+        html = examples("Plain HTML", "html")[0].split("\n")[0] + html
+    html = html.replace("TASK_ID", str(run.pk)).replace("TOKEN", request.GET.get("token", ""))
+    html = html.replace("https://workflows.example.org/", request.build_absolute_uri("/"))
+    return HttpResponse(html)
+
+
+def htmx(request: HttpRequest) -> HttpResponse:
+    (button,) = examples("htmx", "django")
+    page = (
+        '<!doctype html><html lang="en"><title>htmx</title>'
+        '<script src="/own/vendor/htmx.min.js"></script>'
+        '<script type="module" src="/static/monitor/task-progress.js"></script>'
+    )
+    template = engines["django"].from_string(page + button)
+    return HttpResponse(template.render({}, request))
+
+
+def django_template(request: HttpRequest) -> HttpResponse:
+    """The section's view, whose template is in no file here."""
+    names = names_in("Django templates")
+    (template,) = examples("Django templates", "django")
+
+    def render_it(request: HttpRequest, name: str, context: dict[str, Any]) -> HttpResponse:
+        assert name == "report.html"
+        return HttpResponse(engines["django"].from_string(template).render(context, request))
+
+    names["render"] = render_it
+    answer: HttpResponse = names["report"](request)
+    return answer
+
+
+def react(_request: HttpRequest) -> HttpResponse:
+    policy = "default-src 'self'; script-src 'self' 'nonce-own'; style-src 'self'"
+    return HttpResponse(REACT_PAGE, headers={"Content-Security-Policy": policy})
+
+
+def script(_request: HttpRequest, name: str) -> HttpResponse:
+    (component,) = examples("React", "js")
+    scripts = {"react.mjs": REACT, "app.js": REACT_APP, "component.js": component}
+    text = scripts.get(name) or (VENDOR / Path(name).name).read_text()
+    return HttpResponse(text, content_type="text/javascript; charset=utf-8")
+
+
+htmx_views = names_in("htmx")
+urlpatterns = [
+    path("own/plain/<int:number>/", plain),
+    path("own/django/", django_template),
+    path("own/htmx/", htmx),
+    path("own/htmx/report/", htmx_views["htmx_report"], name="htmx-report"),
+    path("own/htmx/<uuid:run_id>/", htmx_views["htmx_result"], name="htmx-result"),
+    path("own/react/", react),
+    path("own/vendor/<str:name>", script),
+    path("own/<str:name>", script),
+    path("", include("mainproj.urls")),
+]
