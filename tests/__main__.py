@@ -16,6 +16,7 @@ ON_POSTGRES = [
     *("tests/monitor/test_bad_input.py", "tests/monitor/test_idempotency.py"),
     *("tests/monitor/test_polling.py", "tests/monitor/test_retry.py"),
     *("tests/monitor/test_access.py", "tests/monitor/test_login.py"),
+    "tests/monitor/test_run_list.py",
     "tests/system",
     # One of the faults has a PostgreSQL of its own, in the first round already.
     *("tests/faults", "--ignore=tests/faults/test_database.py"),

@@ -24,7 +24,7 @@ from tests.quickstart.machines import Machine
 WIDTHS = {"wide": 1280, "narrow": 360}
 SCHEMES: tuple[Literal["light", "dark"], ...] = ("light", "dark")
 HALF_WAY = 72  # per cent
-LIMIT = 300
+LIMIT = 500
 """Blocks of the run that is on the pictures: it takes longer than they do."""
 
 
