@@ -8,10 +8,9 @@ os.environ.setdefault("LOCAL", "on")
 os.environ.setdefault("START_RATE", "off")
 
 from mainproj.settings import *  # noqa: F403
-from mainproj.settings import CELERY_BROKER_TRANSPORT_OPTIONS, INSTALLED_APPS, MIDDLEWARE
+from mainproj.settings import CELERY_BROKER_TRANSPORT_OPTIONS, INSTALLED_APPS
 
 INSTALLED_APPS = [*INSTALLED_APPS, "tests.flows"]
-MIDDLEWARE = ["tests.browser.policy.strict_policy", *MIDDLEWARE]
 PASSWORD_HASHERS = ["django.contrib.auth.hashers.MD5PasswordHasher"]
 # What a test sets for the workers that it starts, as JSON.
 CELERY_BROKER_TRANSPORT_OPTIONS |= json.loads(os.environ.get("TRANSPORT_OPTIONS", "{}"))

@@ -14,7 +14,6 @@ from playwright.sync_api import Browser, BrowserContext, Page, Request, expect, 
 
 from parent.models import Run
 from tests.browser.chromium import HOW_TO_GET_IT, find
-from tests.browser.policy import STRICT
 from tests.conftest import missing
 from tests.monitor.conftest import MakeRun, make_run, other, owner, staff
 from tests.system.conftest import Gate, StartWorker, gate, start_worker, worker
@@ -23,6 +22,7 @@ __all__ = ["Gate", "MakeRun", "StartWorker", "gate", "make_run", "other", "owner
 __all__ += ["start_worker", "worker"]
 
 SCRIPT = '<script type="module" src="/static/monitor/task-progress.js"></script>'
+STRICT = "default-src 'none'; script-src 'self'; style-src 'self'; connect-src 'self'"
 LOOPBACK = ("localhost", "127.0.0.1")
 OpenPage = Callable[..., Page]
 SignIn = Callable[..., None]

@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import Any
 
 from django.conf import settings
+from django.contrib.auth.decorators import login_not_required
 from django.http import HttpRequest, HttpResponse
 from django.template import engines
 from django.urls import include, path
@@ -50,6 +51,7 @@ def names_in(section: str) -> dict[str, Any]:
     return names
 
 
+@login_not_required
 def plain(request: HttpRequest, number: int) -> HttpResponse:
     """One of the section's pages, with a real id, token and origin in place of its own."""
     run = Run.objects.get()

@@ -50,9 +50,11 @@ MATRIX = [
     ("post", "/start/guarded/", None, (LOGIN, 302, 302, 302, 403)),
     ("get", "/start/nope/", None, (LOGIN, 404, 404, 404, 404)),
     ("get", "/runs/{run}/", "PROGRESS", (LOGIN, 200, 404, 200, 200)),
-    ("get", "/runs/{run}/result/", "SUCCESS", (LOGIN, 200, 404, 200, 200)),
+    ("get", "/runs/", None, (LOGIN, 200, 200, 200, 200)),
+    ("get", "/runs/{run}/result.json", "SUCCESS", (LOGIN, 200, 404, 200, 200)),
     ("post", "/runs/{run}/cancel/", "PROGRESS", (LOGIN, 302, 404, 302, 302)),
     ("post", "/runs/{run}/retry/", "FAILURE", (LOGIN, 302, 404, 302, 403)),
+    ("post", "/runs/{run}/delete/", "FAILURE", (LOGIN, 302, 404, 302, 302)),
     ("get", "/schema/", None, (401, 200, 200, 200, 200)),
     ("get", "/docs/", None, (LOGIN, 200, 200, 200, 200)),
     ("get", "/admin/", None, (LOGIN, LOGIN, LOGIN, 200, LOGIN)),
@@ -214,6 +216,7 @@ def test_the_policy_says_the_same_of_many_runs_and_of_one(
         ("delete", "/tasks/{run}/", "SUCCESS", 403),
         ("post", "/runs/{run}/cancel/", "PROGRESS", 403),
         ("post", "/runs/{run}/retry/", "FAILURE", 403),
+        ("post", "/runs/{run}/delete/", "FAILURE", 403),
     ],
 )
 def test_a_policy_of_the_projects_own(

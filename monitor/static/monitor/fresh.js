@@ -10,10 +10,11 @@ export async function freshPage() {
 	}
 }
 
-/** Put in place what is marked as live and has changed. */
+/** Put in place what is marked as live and has changed; where the focus is, all stays. */
 export function redraw(page) {
 	for (const old of document.querySelectorAll("[data-live]")) {
 		const drawn = page.getElementById(old.id);
-		if (drawn && !drawn.isEqualNode(old)) old.replaceWith(drawn);
+		const used = old.contains(document.activeElement);
+		if (drawn && !used && !drawn.isEqualNode(old)) old.replaceWith(drawn);
 	}
 }
