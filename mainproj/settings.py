@@ -12,6 +12,7 @@ from mainproj.cache import SCHEMES, cache_at
 from mainproj.database import with_options
 from mainproj.environment import env
 from mainproj.log import log_config
+from mainproj.processes import *  # noqa: F403 - what the roles start
 from mainproj.secret import secret_key
 from mainproj.security import *  # noqa: F403 - who gets in, and what a browser may do
 from mainproj.security import PLAIN_HTTP, RATES
@@ -59,6 +60,7 @@ INSTALLED_APPS = [
     "parent",
     "monitor",
     "quickstart",
+    "roles",
     *env.words(
         "WORKFLOW_APPS",
         ["examples.csv_profile"],
@@ -135,7 +137,13 @@ STATIC_ROOT = (
     )
     or None
 )
-WHITENOISE_USE_FINDERS = True
+# Collected files have names with a hash of what is in them, and are kept for ever by browsers.
+WHITENOISE_USE_FINDERS = not STATIC_ROOT
+if STATIC_ROOT:
+    STORAGES = {
+        "default": {"BACKEND": "django.core.files.storage.FileSystemStorage"},
+        "staticfiles": {"BACKEND": "whitenoise.storage.CompressedManifestStaticFilesStorage"},
+    }
 
 LANGUAGE_CODE = "en-us"
 TIME_ZONE = "UTC"

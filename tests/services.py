@@ -88,20 +88,27 @@ class Postgres:
 
     Args:
         fsync: whether what was committed is there after an immediate stop.
+        name, password: of its superuser; without a password it lets everybody in.
     """
 
-    def __init__(self, tools: Path, folder: Path, *, fsync: bool) -> None:
+    def __init__(
+        self, tools: Path, folder: Path, *, fsync: bool, name: str = "", password: str = ""
+    ) -> None:
         self._tools, self._folder = tools, folder
         # PostgreSQL refuses to run as root, as whom CI often runs.
         self._user = "postgres" if os.geteuid() == 0 else None
         if self._user:
             shutil.chown(folder, self._user)
-        name = self._user or pwd.getpwuid(os.geteuid()).pw_name
+        name = name or self._user or pwd.getpwuid(os.geteuid()).pw_name
         port = free_port()
-        self.url = f"postgres://{name}@127.0.0.1:{port}/postgres"
+        secret, login = "", ["-A", "trust"]
+        if password:
+            (folder / "password").write_text(password)
+            secret, login = f":{password}", ["-A", "scram-sha-256", f"--pwfile={folder}/password"]
+        self.url = f"postgres://{name}{secret}@127.0.0.1:{port}/postgres"
         self._options = f"-p {port} -c listen_addresses=127.0.0.1 -k {folder}"
         self._options += "" if fsync else " -c fsync=off"
-        self._run("initdb", "-A", "trust", "-U", name, "-E", "UTF8", *["--no-sync"] * (not fsync))
+        self._run("initdb", *login, "-U", name, "-E", "UTF8", *["--no-sync"] * (not fsync))
 
     def _run(self, tool: str, *args: str) -> None:
         command = [str(self._tools / tool), "-D", str(self._folder / "data"), *args]
@@ -121,10 +128,10 @@ class Postgres:
 
 
 @contextmanager
-def postgres_server(tools: Path) -> Iterator[str]:
-    """Run a PostgreSQL server; yields its URL for Django."""
+def postgres_server(tools: Path, **login: str) -> Iterator[str]:
+    """Run a PostgreSQL server; yields its URL for Django. `login`: see `Postgres`."""
     with tempfile.TemporaryDirectory(prefix="postgres-", ignore_cleanup_errors=True) as folder:
-        server = Postgres(tools, Path(folder), fsync=False)
+        server = Postgres(tools, Path(folder), fsync=False, **login)
         server.start()
         try:
             yield server.url

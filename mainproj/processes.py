@@ -1,0 +1,46 @@
+"""Settings: what `manage.py web` and `manage.py worker` start."""
+
+import os
+
+from mainproj.environment import env
+
+__all__ = [
+    "WEB_HOST",
+    "WEB_PORT",
+    "WEB_PROCESSES",
+    "WEB_THREADS",
+    "WORKER_CONCURRENCY",
+    "WORKER_NAME",
+    "WORKER_POOL",
+    "WORKER_QUEUES",
+]
+
+WEB_HOST = env.text(
+    "WEB_HOST",
+    "127.0.0.1",
+    "the address on which the web server listens; the image has 0.0.0.0",
+    example="0.0.0.0",  # noqa: S104 - for a container, whose ports are opened one by one
+)
+WEB_PORT = env.number("WEB_PORT", 8000, "its port", at_least=1)
+WEB_PROCESSES = env.number("WEB_PROCESSES", 2, "its processes", at_least=1)
+WEB_THREADS = env.number("WEB_THREADS", 8, "requests at once in each of them", at_least=1)
+
+WORKER_NAME = env.text(
+    "WORKER_NAME",
+    "celery@%h",
+    "the worker's name, its own on each machine; %h is the host",
+    example="gpu-1@%h",
+)
+WORKER_QUEUES = env.words(
+    "WORKER_QUEUES", ["celery"], "the queues that a worker serves", example="celery,gpu"
+)
+WORKER_POOL = env.choice(
+    "WORKER_POOL", "prefork", "Celery's pool", among=["prefork", "threads", "solo"]
+)
+WORKER_CONCURRENCY = env.number(
+    "WORKER_CONCURRENCY",
+    os.cpu_count() or 1,
+    "children that a worker runs at once",
+    at_least=1,
+    unset="one for each processor",
+)

@@ -1,0 +1,15 @@
+"""`manage.py worker`: a worker, in the place of this process."""
+
+import os
+
+from django.core.management.base import BaseCommand
+
+from roles import programs
+
+
+class Command(BaseCommand):
+    help = "Run children, as WORKER_QUEUES, WORKER_POOL and WORKER_CONCURRENCY say."
+
+    def handle(self, *args: object, **options: object) -> None:  # noqa: ARG002
+        command = programs.worker()
+        os.execv(command[0], command)  # noqa: S606 - a command line of our own
