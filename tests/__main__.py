@@ -11,7 +11,7 @@ from collections.abc import Sequence
 from tests.services import postgres_server, postgres_tools
 
 ON_POSTGRES = [
-    "tests/parent",
+    *("tests/parent", "tests/deploy/test_migrations.py"),
     *("tests/monitor/test_api.py", "tests/monitor/test_cancel.py"),
     *("tests/monitor/test_bad_input.py", "tests/monitor/test_idempotency.py"),
     *("tests/monitor/test_polling.py", "tests/monitor/test_retry.py"),

@@ -5,6 +5,8 @@ import django.db.models.functions.datetime
 from django.conf import settings
 from django.db import migrations, models
 
+from parent.migrating import TakeTables
+
 
 class Migration(migrations.Migration):
 
@@ -14,6 +16,7 @@ class Migration(migrations.Migration):
     ]
 
     operations = [
+        TakeTables('run', 'step', 'executor'),
         migrations.CreateModel(
             name='Attempt',
             fields=[
@@ -51,7 +54,7 @@ class Migration(migrations.Migration):
         migrations.AddField(
             model_name='executor',
             name='pool',
-            field=models.CharField(blank=True, default='', max_length=50),
+            field=models.CharField(blank=True, db_default='', default='', max_length=50),
         ),
         migrations.AddField(
             model_name='run',
@@ -61,7 +64,7 @@ class Migration(migrations.Migration):
         migrations.AddField(
             model_name='run',
             name='fingerprint',
-            field=models.CharField(blank=True, default='', help_text='Of the start', max_length=64),
+            field=models.CharField(blank=True, db_default='', default='', help_text='Of the start', max_length=64),
         ),
         migrations.AddField(
             model_name='run',
@@ -71,7 +74,7 @@ class Migration(migrations.Migration):
         migrations.AddField(
             model_name='step',
             name='backoff',
-            field=models.FloatField(default=2.0, help_text='By which the delay grows'),
+            field=models.FloatField(db_default=2.0, default=2.0, help_text='By which the delay grows'),
         ),
         migrations.AddField(
             model_name='step',
@@ -81,17 +84,17 @@ class Migration(migrations.Migration):
         migrations.AddField(
             model_name='step',
             name='retried',
-            field=models.PositiveIntegerField(default=0, help_text='Of the retries that it has'),
+            field=models.PositiveIntegerField(db_default=0, default=0, help_text='Of the retries that it has'),
         ),
         migrations.AddField(
             model_name='step',
             name='retries',
-            field=models.PositiveIntegerField(default=0, help_text='Attempts after the first'),
+            field=models.PositiveIntegerField(db_default=0, default=0, help_text='Attempts after the first'),
         ),
         migrations.AddField(
             model_name='step',
             name='retry_delay',
-            field=models.FloatField(default=0.0, help_text='Seconds before the first of them'),
+            field=models.FloatField(db_default=0.0, default=0.0, help_text='Seconds before the first of them'),
         ),
         migrations.AlterField(
             model_name='step',

@@ -14,7 +14,7 @@ class Executor(models.Model):
     id = models.UUIDField(primary_key=True, default=uuid4, editable=False)
     host = models.CharField(max_length=255)
     pid = models.PositiveIntegerField()
-    pool = models.CharField(max_length=50, blank=True, default="")
+    pool = models.CharField(max_length=50, blank=True, default="", db_default="")
     queues = models.JSONField(default=list, help_text="What it consumes")
     started_at = models.DateTimeField(db_default=Now())
     heartbeat_at = models.DateTimeField(db_default=Now(), db_index=True)

@@ -56,7 +56,9 @@ class Run(MetaFields):
     idempotency_key = models.CharField(  # noqa: DJ001 - null: keys are unique where there are any
         max_length=255, null=True
     )
-    fingerprint = models.CharField(max_length=64, blank=True, default="", help_text="Of the start")
+    fingerprint = models.CharField(
+        max_length=64, blank=True, default="", db_default="", help_text="Of the start"
+    )
     created_at = models.DateTimeField(db_default=Now())
     started_at = models.DateTimeField(null=True)
     mirrored_at = models.DateTimeField(

@@ -41,13 +41,19 @@ class Step(MetaFields):
     run_timeout = models.FloatField(null=True, help_text="Seconds")
     stall_timeout = models.FloatField(null=True, help_text="Seconds")
     poll_interval = models.FloatField(default=0.5, help_text="Seconds between reports")
-    retries = models.PositiveIntegerField(default=0, help_text="Attempts after the first")
-    retry_delay = models.FloatField(default=0.0, help_text="Seconds before the first of them")
-    backoff = models.FloatField(default=2.0, help_text="By which the delay grows")
+    retries = models.PositiveIntegerField(
+        default=0, db_default=0, help_text="Attempts after the first"
+    )
+    retry_delay = models.FloatField(
+        default=0.0, db_default=0.0, help_text="Seconds before the first of them"
+    )
+    backoff = models.FloatField(default=2.0, db_default=2.0, help_text="By which the delay grows")
 
     state = models.CharField(max_length=9, choices=StepState, default=StepState.WAITING)
     attempt = models.PositiveIntegerField(default=0)
-    retried = models.PositiveIntegerField(default=0, help_text="Of the retries that it has")
+    retried = models.PositiveIntegerField(
+        default=0, db_default=0, help_text="Of the retries that it has"
+    )
     # Text, as in `TaskResult`, so that the two can be joined.
     task_id = models.CharField(  # noqa: DJ001 - null until the first attempt; unique otherwise
         max_length=36, null=True, help_text="Celery's id of this attempt; it fences it"

@@ -1,0 +1,169 @@
+"""A deploy migrates first, while the release before goes on writing, and changes the code then.
+
+The release before is its models as the migrations remember them: a statement of theirs names the
+columns that it knew, and no other.
+"""
+
+import threading
+from collections.abc import Iterator
+from typing import Any
+from uuid import uuid4
+
+import pytest
+from django.apps.registry import Apps
+from django.db import OperationalError, connection, transaction
+from django.db.migrations.executor import MigrationExecutor
+from django.db.migrations.loader import MigrationLoader
+from django.db.migrations.operations import CreateModel
+from django.db.models.functions import Now
+
+from children.meta import Meta
+from parent.endings import end_attempt
+from parent.migrating import TakeTables
+from parent.models import Run, Step
+from tests.waiting import until
+
+pytestmark = pytest.mark.django_db(transaction=True)
+
+GRAPH = MigrationLoader(None).graph
+[NEWEST] = GRAPH.leaf_nodes("parent")
+EARLIER = [name for app, name in GRAPH.forwards_plan(NEWEST) if app == "parent"][:-1]
+
+
+def migrate(*target: tuple[str, str]) -> Apps:
+    """Migrate forward or back; returns the models as they were there."""
+    MigrationExecutor(connection).migrate([*target])
+    return MigrationLoader(connection).project_state([*target]).apps
+
+
+@pytest.fixture(autouse=True)
+def _the_newest_again() -> Iterator[None]:
+    yield
+    migrate(NEWEST)
+
+
+class Release:
+    """What a release writes, through its own models."""
+
+    def __init__(self, models: Apps) -> None:
+        self._models = models
+
+    def __getattr__(self, name: str) -> Any:
+        """The rows of a model: `release.Run`."""
+        return self._models.get_model("parent", name)._default_manager
+
+    def start(self) -> Any:
+        """A run of three steps: the first is done, the second runs, the third waits."""
+        states = {"first": "OK", "second": "RUNNING", "third": "WAITING"}
+        executor = self.Executor.create(host="before", pid=1)
+        with transaction.atomic():
+            run = self.Run.create(workflow="noops", state="PROGRESS", started_at=Now())
+            for index, (name, state) in enumerate(states.items()):
+                self.Step.create(
+                    **{"run": run, "index": index, "name": name, "task": "tests.noop"},
+                    **{"state": state, "after": [*states][:index][-1:], "task_id": str(uuid4())},
+                    executor=executor if state == "RUNNING" else None,
+                )
+        return run.pk
+
+    def end(self, run_id: Any) -> None:
+        with transaction.atomic():
+            self.Run.select_for_update().get(pk=run_id)
+            self.Step.filter(run_id=run_id).update(state="OK", finished_at=Now(), completion=100)
+            self.Run.filter(pk=run_id).update(state="SUCCESS", finished_at=Now())
+
+
+@pytest.mark.parametrize("name", EARLIER)
+def test_each_earlier_release_writes_to_the_newest_schema(name: str) -> None:
+    release = Release(migrate(("parent", name)))
+    under_way = release.start()
+    migrate(NEWEST)
+
+    release.end(release.start())
+    release.end(under_way)
+
+    assert [run.state for run in Run.objects.all()] == ["SUCCESS", "SUCCESS"]
+
+
+@pytest.mark.parametrize("name", EARLIER)
+def test_what_an_earlier_release_began_this_one_ends(name: str) -> None:
+    run_id = Release(migrate(("parent", name))).start()
+    migrate(NEWEST)
+
+    for step in ("second", "third"):
+        attempt = Step.objects.get(run=run_id, name=step).task_id
+        end_attempt(str(attempt), Meta().ok(step))
+
+    run = Run.objects.get(pk=run_id)
+    assert (run.state, run.result, run.completion) == ("SUCCESS", "third", 100)
+
+
+class Writer(threading.Thread):
+    """A process of the release before: it starts runs and ends them until it is told to stop.
+
+    As the engine does, it tries again what a lock or a deadlock has thrown back.
+    """
+
+    def __init__(self, release: Release) -> None:
+        super().__init__(daemon=True)
+        self.ended: list[Any] = []
+        self.error: Exception | None = None
+        self.stopping = threading.Event()
+        self._release = release
+
+    def run(self) -> None:
+        try:
+            while not self.stopping.is_set():
+                run_id = self._again(self._release.start)
+                self._again(lambda: self._release.end(run_id))  # noqa: B023 - called at once
+                self.ended.append(run_id)
+        except Exception as exc:
+            self.error = exc
+        finally:
+            connection.close()
+
+    def _again(self, write: Any) -> Any:
+        while True:
+            try:
+                return write()
+            except OperationalError:
+                connection.close()
+
+
+def test_the_first_release_goes_on_writing_while_all_is_migrated() -> None:
+    release = Release(migrate(("parent", EARLIER[0])))
+    writers = [Writer(release) for _ in range(3)]
+    for writer in writers:
+        writer.start()
+
+    def wrote_more(than: list[int]) -> bool:
+        return all(
+            writer.error or len(writer.ended) >= count + 3
+            for writer, count in zip(writers, than, strict=True)
+        )
+
+    until("runs before it", lambda: wrote_more([0, 0, 0]))
+    migrate(NEWEST)
+    before = [len(writer.ended) for writer in writers]
+    until("runs after it", lambda: wrote_more(before))
+    for writer in writers:
+        writer.stopping.set()
+        writer.join()
+
+    assert [writer.error for writer in writers] == [None, None, None]
+    ended = {run_id for writer in writers for run_id in writer.ended}
+    assert {*Run.objects.filter(state="SUCCESS").values_list("pk", flat=True)} == ended
+    assert Step.objects.exclude(state="OK").count() == 0
+
+
+def test_a_migration_of_several_tables_takes_them_first() -> None:
+    """Else it and a worker may each wait for what the other holds."""
+    loader = MigrationLoader(None)
+    for name in [*EARLIER[1:], NEWEST[1]]:
+        migration = loader.get_migration("parent", name)
+        new = {each.name_lower for each in migration.operations if isinstance(each, CreateModel)}
+        named = (getattr(each, "model_name", "").lower() for each in migration.operations)
+        changed = {name for name in named if name} - new
+        taken = [each.models for each in migration.operations[:1] if isinstance(each, TakeTables)]
+
+        assert len(changed) < 2 or [{*models} for models in taken] == [changed], name
