@@ -11,12 +11,14 @@ PIP = .venv/bin/python -m pip --disable-pip-version-check --quiet
 COMPILE = .venv/bin/python -m uv pip compile --quiet --universal --python-version 3.11 \
 	--generate-hashes --no-header --no-annotate --no-emit-index-url --no-emit-find-links
 
-.PHONY: help up test lint bench chaos screenshots lock clean
+.PHONY: help up test matrix lint audit bench chaos screenshots lock clean
 
 help:
 	@echo "make up     start everything on this machine, until Ctrl-C   [PORT=8000] [ARGS=...]"
 	@echo "make test   run the tests                                    [ARGS=...]"
+	@echo "make matrix run a part of them on each other Python that is here  [ARGS=...]"
 	@echo "make lint   check style, format and types"
+	@echo "make audit  check the licences and the known holes of the packages"
 	@echo "make bench  print the figures                                [ARGS=...]"
 	@echo "make chaos  a storm of all faults over real workers          [SEED=n] [MINUTES=3] [ARGS=...]"
 	@echo "make screenshots  take pictures of the pages, into docs/screenshots"
@@ -30,10 +32,16 @@ up: .venv/installed
 test: .venv/installed-dev
 	@.venv/bin/python -m tests $(ARGS)
 
+matrix: .venv/installed-dev
+	@.venv/bin/python -m tests.matrix $(ARGS)
+
 lint: .venv/installed-dev
 	@.venv/bin/python -m ruff check .
 	@.venv/bin/python -m ruff format --check .
 	@.venv/bin/python -m mypy .
+
+audit: .venv/installed-dev
+	@.venv/bin/python -m tests.audit
 
 bench: .venv/installed-dev
 	@.venv/bin/python -m bench $(ARGS)
@@ -50,7 +58,7 @@ lock: .venv/installed-dev
 		--output-file requirements-dev.lock
 
 clean:
-	@rm -rf .venv .mypy_cache .ruff_cache .pytest_cache .hypothesis build dist *.egg-info
+	@rm -rf .venv .venv-3.* .mypy_cache .ruff_cache .pytest_cache .hypothesis build dist *.egg-info
 	@find . -name __pycache__ -type d -prune -exec rm -rf {} +
 
 # Made afresh when a lock file changes, so that nothing stays that it does not name.

@@ -51,6 +51,7 @@ def test_ours_are_one_image_that_can_write_nowhere_else(compose: Compose) -> Non
     for name in OURS:
         raw = compose.services[name].raw
         assert (raw["read_only"], raw["cap_drop"]) == (True, ["ALL"])
+        assert raw["tmpfs"] == ["/tmp"], "uploads of a size go there"
         assert (raw["image"], raw["build"]) == ("parentchild:latest", ".")
 
 

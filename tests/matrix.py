@@ -1,0 +1,79 @@
+"""The part of the suite that a Python or a Django may break, on each other Python that is here.
+
+`make matrix`. The lock files have Django 5.2 for Python 3.11, and 6.0 for the later ones. Each gets
+a virtual environment of its own, `.venv-3.x`.
+"""
+
+import shutil
+import subprocess
+import sys
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parent.parent
+LOCK = ROOT / "requirements-dev.lock"
+SUPPORTED = ("3.11", "3.12", "3.13")
+PART = [
+    *("tests/children", "tests/parent", "tests/monitor", "--ignore=tests/monitor/test_browser.py"),
+    *("tests/system/test_runs.py", "tests/deploy/test_migrations.py"),
+]
+
+
+def main(args: Sequence[str]) -> int:
+    failed = []
+    for version in SUPPORTED:
+        if version == "{}.{}".format(*sys.version_info):
+            continue
+        if found := next(interpreters(version), None):
+            say(f"Python {version}: {found}")
+            if not suite(virtual_environment(version, found), args):
+                failed.append(version)
+        else:
+            say(f"Python {version}: skipped, for it is neither on PATH nor among pyenv's versions")
+    if failed:
+        say(f"Failed on Python {', '.join(failed)}")
+    return int(bool(failed))
+
+
+def interpreters(version: str) -> Iterator[str]:
+    """Those that run. One on PATH may be a shim for a version that is not there."""
+    found = [shutil.which(f"python{version}"), *of_pyenv(version)]
+    for path in filter(None, found):
+        told = subprocess.run([path, "--version"], capture_output=True, text=True, check=False)
+        if told.stdout.startswith(f"Python {version}."):
+            yield path
+
+
+def of_pyenv(version: str) -> list[str]:
+    pyenv = shutil.which("pyenv")
+    if pyenv is None:
+        return []
+    told = subprocess.run([pyenv, "root"], capture_output=True, text=True, check=False)
+    found = Path(told.stdout.strip(), "versions").glob(f"{version}.*/bin/python{version}")
+    return sorted(map(str, found), reverse=True)
+
+
+def virtual_environment(version: str, python: str) -> Path:
+    """The Python of one that has what the lock file names."""
+    folder = ROOT / f".venv-{version}"
+    stamp = folder / "installed"
+    inside = folder / "bin" / "python"
+    if not stamp.exists() or stamp.stat().st_mtime < LOCK.stat().st_mtime:
+        subprocess.run([python, "-m", "venv", "--clear", str(folder)], check=True)
+        pip = [str(inside), "-m", "pip", "--disable-pip-version-check", "--quiet"]
+        subprocess.run([*pip, "install", "--requirement", str(LOCK)], check=True)
+        stamp.touch()
+    return inside
+
+
+def suite(python: Path, args: Sequence[str]) -> bool:
+    command = [str(python), "-m", "pytest", *(args or PART)]
+    return subprocess.run(command, cwd=ROOT, check=False).returncode == 0
+
+
+def say(line: str) -> None:
+    print(line, flush=True)  # noqa: T201 - a command line
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))
