@@ -3,7 +3,7 @@
     python -m bench [--quick] [FIGURE ...]
 
 On SQLite, then on PostgreSQL where it is found, each with a Redis server of its own and real
-workers; the crowd on PostgreSQL alone. Exit code 1 where a bound is missed.
+workers; the crowd and the sizes on PostgreSQL alone. Exit code 1 where a bound is missed.
 """
 
 import argparse
@@ -18,7 +18,7 @@ from quickstart.errors import NoRedisServer
 from tests.services import postgres_server, postgres_tools, redis_server
 
 ON_EACH_DATABASE = ("handover", "throughput", "tick", "lag", "polling")
-ON_POSTGRES = ("crowd",)
+ON_POSTGRES = ("crowd", "sizing")
 ONCE = ("slots", "track", "csv_table")
 
 
