@@ -14,7 +14,7 @@ ROOT = Path(__file__).resolve().parent.parent
 LOCK = ROOT / "requirements-dev.lock"
 SUPPORTED = ("3.11", "3.12", "3.13")
 PART = [
-    *("tests/children", "tests/parent", "tests/monitor", "--ignore=tests/monitor/test_browser.py"),
+    *("tests/children", "tests/parent", "tests/monitor"),
     *("tests/system/test_runs.py", "tests/deploy/test_migrations.py"),
 ]
 

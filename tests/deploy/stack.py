@@ -106,9 +106,9 @@ class Stack:
                 self.wait_until_healthy(other)
         self.processes[name] = getattr(self, f"_{name}", self._ours)(service)
 
-    def another(self, name: str) -> Process:
-        """One more of a service that runs already."""
-        return self._ours(self.compose.services[name])
+    def another(self, name: str, **variables: str) -> Process:
+        """One more of a service that runs already, with other variables."""
+        return self._ours(self.compose.services[name], **variables)
 
     def wait_until_healthy(self, name: str) -> None:
         def look() -> bool:
@@ -150,9 +150,11 @@ class Stack:
     def log(self, name: str) -> str:
         return self.processes[name].log.read_text()
 
-    def _ours(self, service: Service) -> Process:
+    def _ours(self, service: Service, **variables: str) -> Process:
         command = [*self.image.entrypoint, *(service.command or self.image.command)]
-        return self._process(service.name, command, **self._options(service))
+        options = self._options(service)
+        options["env"] |= variables
+        return self._process(service.name, command, **options)
 
     def _postgres(self, service: Service) -> Process:
         environment = service.environment

@@ -17,13 +17,17 @@ from tests.waiting import until
 TABLE = (ROOT / "examples" / "csv_profile" / "data" / "time_zones.csv").read_bytes()
 PROXY = {"Host": "flows.example.com", "X-Forwarded-Proto": "https"}
 """What the proxy in front says."""
+BOOTED = "Booting worker"  # of gunicorn: one of its processes
 
 
 class Answer:
     """Of the web service, read to its end."""
 
-    def __init__(self, stack: Stack, method: str, path: str, body: bytes = b"", **also: str):
-        connection = HTTPConnection("127.0.0.1", stack.web_port, timeout=30)
+    def __init__(
+        self, stack: Stack | int, method: str, path: str, body: bytes = b"", **also: str
+    ) -> None:
+        port = stack if isinstance(stack, int) else stack.web_port
+        connection = HTTPConnection("127.0.0.1", port, timeout=30)
         headers = PROXY | {name.replace("_", "-"): value for name, value in also.items()}
         connection.request(method, path, body, headers)
         response = connection.getresponse()
@@ -134,17 +138,28 @@ def test_without_a_secret_key_nothing_starts(stack: Stack) -> None:
         assert "SECRET_KEY is not set" in refused.stderr
 
 
+def test_on_ones_own_machine_it_needs_no_proxy(stack: Stack) -> None:
+    """As .env.example has it."""
+    text = (ROOT / ".env.example").read_text()
+    [lines] = re.findall(r"without a proxy.*\n((?:# \w+=.+\n)+)", text)
+    instead = dict(re.findall(r"# (\w+)=(.+)", lines))
+    port = free_port()
+    web = stack.another("web", **instead, BEHIND_TLS_PROXY="", WEB_PORT=str(port))
+    until("a web server", lambda: BOOTED in web.log.read_text(), timeout=60)
+
+    page = Answer(port, "GET", "/login/", Host=f"localhost:{port}", X_Forwarded_Proto="http")
+
+    web.stop(30)
+    assert page.status == 200, page.body
+
+
 @pytest.mark.parametrize("name", ["web", "worker"])
 def test_told_to_stop_it_ends_in_peace(stack: Stack, name: str) -> None:
-    first, stack.web_port = stack.web_port, free_port()
-    try:
-        second = stack.another(name)
-        ready = {"web": "Booting worker", "worker": " ready."}[name]
-        until(f"a second {name}", lambda: ready in second.log.read_text(), timeout=60)
+    second = stack.another(name, WEB_PORT=str(free_port()))
+    ready = {"web": BOOTED, "worker": " ready."}[name]
+    until(f"a second {name}", lambda: ready in second.log.read_text(), timeout=60)
 
-        assert second.stop(stop_grace(stack.compose.services[name])) == 0
-    finally:
-        stack.web_port = first
+    assert second.stop(stop_grace(stack.compose.services[name])) == 0
     if name == "worker":
         assert "Warm shutdown" in second.log.read_text()
 
