@@ -95,6 +95,10 @@ AXES_COOLOFF_TIME = timedelta(
 )
 # Not by the name alone: anybody could keep its owner out.
 AXES_LOCKOUT_PARAMETERS = [["username", "ip_address"]]
+AXES_CLIENT_IP_CALLABLE = "monitor.client_address.client_address"
+PROXIES = env.number(
+    "PROXIES", 0, "proxies in front, each of which adds an address to X-Forwarded-For"
+)
 AXES_LOCKOUT_CALLABLE = "monitor.refusals.locked_out"
 AXES_RESET_ON_SUCCESS = True
 AXES_DISABLE_ACCESS_LOG = True

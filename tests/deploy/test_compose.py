@@ -144,7 +144,7 @@ def test_on_ones_own_machine_it_needs_no_proxy(stack: Stack) -> None:
     [lines] = re.findall(r"without a proxy.*\n((?:# \w+=.+\n)+)", text)
     instead = dict(re.findall(r"# (\w+)=(.+)", lines))
     port = free_port()
-    web = stack.another("web", **instead, BEHIND_TLS_PROXY="", WEB_PORT=str(port))
+    web = stack.another("web", **instead, WEB_PORT=str(port))
     until("a web server", lambda: BOOTED in web.log.read_text(), timeout=60)
 
     page = Answer(port, "GET", "/login/", Host=f"localhost:{port}", X_Forwarded_Proto="http")

@@ -49,6 +49,40 @@ def test_others_come_in_all_the_same(locked_out: Client, other: User, owner: Use
     assert locked_out.get(f"/login/link/{get_query_string(owner)}").status_code == 302
 
 
+def tries(settings: Any, proxies: int, forwarded: str) -> int:
+    """What the last of as many logins answers as lock a name out, sent on by a proxy."""
+    settings.PROXIES = proxies
+    header = {"X-Forwarded-For": forwarded}
+    for _ in range(settings.AXES_FAILURE_LIMIT):
+        Client().post("/login/", WRONG, headers=header)
+    return Client().post("/login/", RIGHT, headers=header).status_code
+
+
+def test_behind_a_proxy_others_of_that_name_come_in_as_well(owner: User, settings: Any) -> None:
+    assert tries(settings, 1, "192.0.2.7") == 429
+    elsewhere = {"X-Forwarded-For": "192.0.2.8"}
+    assert Client().post("/login/", RIGHT, headers=elsewhere).status_code == 302
+
+
+@pytest.mark.parametrize("proxies", [0, 1, 2])
+def test_an_address_that_the_client_wrote_itself_does_not_help(
+    owner: User, settings: Any, proxies: int
+) -> None:
+    by_proxies = ["203.0.113.9", "10.0.0.1"][2 - proxies :]
+    assert tries(settings, proxies, ", ".join(["192.0.2.7", *by_proxies])) == 429
+
+    others = {"X-Forwarded-For": ", ".join(["192.0.2.8", *by_proxies])}
+    assert Client().post("/login/", RIGHT, headers=others).status_code == 429
+
+
+@pytest.mark.parametrize("forwarded", ["", "unknown", "192.0.2.7"])
+def test_a_header_that_says_less_than_it_should_is_not_believed(
+    owner: User, settings: Any, forwarded: str
+) -> None:
+    assert tries(settings, 2, forwarded) == 429
+    assert AccessAttempt.objects.get().ip_address == "127.0.0.1"
+
+
 def test_the_lock_ends(locked_out: Client, settings: Any) -> None:
     AccessAttempt.objects.update(attempt_time=timezone.now() - settings.AXES_COOLOFF_TIME)
 
