@@ -71,6 +71,29 @@ def test_a_run_that_ended_before_the_first_question_shows_its_result(
     expect(signed_in.get_by_text('"total": 7')).to_be_visible()
 
 
+def test_a_run_that_ended_before_the_page_listens_shows_its_result(
+    signed_in: Page, run: Run
+) -> None:
+    """The element has had its last answer while the page's own module is still on its way."""
+    held: list[Any] = []
+
+    def hold(route: Any) -> None:
+        held.append(route)
+
+    def end_first(route: Any) -> None:
+        write(run, state="SUCCESS", completion=100.0, result={"total": 7}, version=2)
+        route.continue_()
+
+    signed_in.route("**/run.js", hold)
+    signed_in.route(f"**/tasks/{run.pk}/", end_first, times=1)
+    signed_in.goto(f"/runs/{run.pk}/", wait_until="commit")
+    expect(part(signed_in, "state")).to_have_text("done")
+
+    held[0].continue_()
+
+    expect(signed_in.get_by_text('"total": 7')).to_be_visible()
+
+
 def test_a_page_that_could_not_be_drawn_is_drawn_later(run_page: Page, run: Run) -> None:
     run_page.route(f"**/runs/{run.pk}/", lambda route: route.fulfill(status=503), times=1)
     write(run, state="SUCCESS", completion=100.0, result={"total": 7}, version=2)

@@ -12,13 +12,18 @@ let drawn = { version, outline: null, at: Date.now(), busy: false };
 /** What changes the page at once: where the run is, and each step of it. */
 const outline = ({ state, steps }) => JSON.stringify([state, steps.map((s) => [s.state, s.attempt])]);
 
-document.addEventListener("progress", ({ detail: status }) => {
+document.addEventListener("progress", ({ detail: status }) => follow(status));
+// The element may have had its answer, and the last one, before this module was here.
+const { status: early } = document.querySelector("task-progress");
+if (early) follow(early);
+
+function follow(status) {
 	const percent = status.status === "OK" ? 100 : Math.min(99, Math.floor(status.completion));
 	document.title = `${percent} % ${title}`;
 	drawn.outline ??= String(status.version) === version && status.state === state && outline(status);
 	const old = Date.now() - drawn.at > SELDOM_MS && status.poll_after_ms !== null;
 	if (old || outline(status) !== drawn.outline) draw(status);
-});
+}
 
 async function draw(status) {
 	if (drawn.busy) return;
