@@ -20,6 +20,7 @@ T = TypeVar("T")
 
 DATABASES = ("django.db.backends.postgresql", "django.db.backends.sqlite3")
 RATE = re.compile(r"[1-9][0-9]{0,8}/(sec|min|hour|day)")
+TOKEN = re.compile(r"[A-Za-z0-9._~+/=-]{16,}")
 ON, OFF = ("on", "true", "yes", "1"), ("off", "false", "no", "0")
 
 
@@ -173,6 +174,18 @@ class Environment:
 
         kind = " or ".join(among)
         return self.read(name, default, about, parse, kind=kind, example=among[0], unset=unset)
+
+    def token(self, name: str, about: str) -> str:
+        """A secret that programs send; empty for none."""
+
+        def parse(value: str) -> str:
+            if not TOKEN.fullmatch(value):
+                raise ValueError("it is not 16 or more of letters, digits and -._~+/=")
+            return value
+
+        kind, example = "secret", "$(openssl rand -hex 32)"
+        told: dict[str, Any] = {"kind": kind, "example": example, "unset": "none", "secret": True}
+        return self.read(name, "", about, parse, **told)
 
     def database(self, name: str, default: str, about: str, *, unset: str) -> dict[str, Any]:
         """A database as Django wants it, from a URL."""

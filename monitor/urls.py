@@ -3,7 +3,7 @@
 from django.contrib.auth.views import LogoutView
 from django.urls import path
 
-from monitor import api, pages
+from monitor import api, operate, pages
 
 urlpatterns = [
     path("", pages.StartPage.as_view(), name="start"),
@@ -22,4 +22,6 @@ urlpatterns = [
     path("tasks/<uuid:task_id>/cancel/", api.TaskCancelView.as_view(), name="task-cancel"),
     path("tasks/<uuid:task_id>/retry/", api.TaskRetryView.as_view(), name="task-retry"),
     path("healthz", api.HealthView.as_view(), name="health"),
+    path("readyz", operate.ReadyView.as_view(), name="ready"),
+    path("metrics", operate.MetricsView.as_view(), name="metrics"),
 ]

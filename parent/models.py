@@ -12,7 +12,17 @@ from django.db.models.functions import Now
 from children.meta import Meta as UniformMeta
 from children.meta import Status
 
-__all__ = ["Attempt", "Event", "Executor", "Run", "RunState", "Step", "StepState", "WatchLease"]
+__all__ = [
+    "Attempt",
+    "Event",
+    "Executor",
+    "Run",
+    "RunState",
+    "Step",
+    "StepState",
+    "Tally",
+    "WatchLease",
+]
 
 
 class MetaFields(models.Model):
@@ -110,6 +120,10 @@ class Run(MetaFields):
         max_length=255, null=True
     )
     fingerprint = models.CharField(max_length=64, blank=True, default="", help_text="Of the start")
+    # With a default of the database's own: a worker of the last release writes runs as well.
+    trace = models.CharField(
+        max_length=55, blank=True, default="", db_default="", help_text="W3C traceparent"
+    )
     created_at = models.DateTimeField(db_default=Now())
     started_at = models.DateTimeField(null=True)
     mirrored_at = models.DateTimeField(
@@ -124,6 +138,10 @@ class Run(MetaFields):
             models.Index(fields=["due_at"], name="run_due", condition=Q(due_at__isnull=False)),
             models.Index(
                 fields=["finished_at"], name="run_ended", condition=Q(finished_at__isnull=False)
+            ),
+            # Of all runs ever, few are alive, and these are counted for /metrics.
+            models.Index(
+                fields=["workflow"], name="run_alive", condition=Q(finished_at__isnull=True)
             ),
         ]
         constraints = [
@@ -179,6 +197,7 @@ class Executor(models.Model):
     queues = models.JSONField(default=list, help_text="What it consumes")
     started_at = models.DateTimeField(db_default=Now())
     heartbeat_at = models.DateTimeField(db_default=Now(), db_index=True)
+    clock_at = models.DateTimeField(null=True, help_text="The same moment by its own clock")
 
     def __str__(self) -> str:
         return f"{self.host}:{self.pid}"
@@ -196,6 +215,7 @@ class Step(MetaFields):
     name = models.CharField(max_length=100)
     task = models.CharField(max_length=255, help_text="The Celery task's name")
     queue = models.CharField(max_length=255, blank=True, default="")
+    priority = models.PositiveSmallIntegerField(null=True, help_text="0 goes first")
     after = models.JSONField(default=list, help_text="Names of the steps it waits for")
     weight = models.FloatField(default=1.0)
     queue_timeout = models.FloatField(null=True, help_text="Seconds")
@@ -319,3 +339,16 @@ class WatchLease(models.Model):
 
     def __str__(self) -> str:
         return f"held by {self.holder}"
+
+
+class Tally(models.Model):
+    """What the watch has counted since the first run: one row, for /metrics."""
+
+    id = models.PositiveSmallIntegerField(primary_key=True, default=1)
+    figures = models.JSONField(default=dict, help_text="As `parent.meter` has them")
+    counted_until = models.DateTimeField(
+        null=True, help_text="Runs that ended before are in the figures"
+    )
+
+    def __str__(self) -> str:
+        return f"counted until {self.counted_until}"

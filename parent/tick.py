@@ -16,8 +16,9 @@ from parent import executors, orphans
 from parent.attempts import Again
 from parent.broker import BrokerMemory
 from parent.conf import setting
-from parent.endings import end_cancelled, end_run
+from parent.endings import Ending, end_cancelled, end_run
 from parent.log_context import about
+from parent.meter import meter
 from parent.mirror import Report, mirror
 from parent.models import Run, Step, StepState
 from parent.prune import prune
@@ -109,6 +110,8 @@ class Ticker:
         for step in _active().filter(task_id__in=list(rows)) if rows else ():
             row = rows[str(step.task_id)]
             verdict = watch_once(watched(step), stored(row), step.db_now)
+            lag = (step.db_now - row.date_done).total_seconds()
+            meter.observe("workflow_mirror_lag_seconds", lag)
             match verdict:
                 case End(outcome, again):
                     _end(step, outcome, again, row.traceback)
@@ -191,12 +194,13 @@ class Ticker:
         ]:
             verdict = watch_once(watched(step, dead=True), None, step.db_now)
             if isinstance(verdict, End):
-                _end(step, verdict.outcome, verdict.again)
+                ending = _end(step, verdict.outcome, verdict.again)
+                meter.count("workflow_leases_lost", by=ending is not Ending.DROPPED)
 
 
-def _end(step: Step, outcome: Meta, again: bool, traceback: str | None = None) -> None:
+def _end(step: Step, outcome: Meta, again: bool, traceback: str | None = None) -> Ending:
     with about(step):
-        record(
+        return record(
             step.name,
             str(step.task_id),
             outcome,

@@ -29,6 +29,8 @@ NEVER_SEEN = uuid4()
 # of the caller without the permission that its workflow asks for.
 MATRIX = [
     ("get", "/healthz", None, (200, 200, 200, 200, 200)),
+    ("get", "/readyz", None, (503, 503, 503, 503, 503)),
+    ("get", "/metrics", None, (401, 403, 403, 200, 403)),
     ("get", "/workflows/", None, (401, 200, 200, 200, 200)),
     ("post", "/workflows/main_flow/", None, (401, 202, 202, 202, 202)),
     ("post", "/workflows/guarded/", None, (401, 202, 202, 202, 403)),
@@ -204,7 +206,7 @@ def test_a_policy_of_the_projects_own(
     assert getattr(client, method)(path_of(path, state, "other")).status_code == status
 
 
-OPEN = {"/healthz", "/login/", "/login/link/", "/admin/login/"}
+OPEN = {"/healthz", "/readyz", "/login/", "/login/link/", "/admin/login/"}
 SAMPLES = {"uuid": str(NEVER_SEEN), "int": "1", "str": "main_flow", "slug": "x", "path": "x"}
 
 
