@@ -217,6 +217,25 @@ CACHES = {
     )
 }
 
+# OpenTelemetry reads its variables itself; these two say whether there is anything to do.
+OTEL_TRACES_EXPORTER = env.choice(
+    "OTEL_TRACES_EXPORTER",
+    "otlp" if env.is_set("OTEL_EXPORTER_OTLP_ENDPOINT") else "none",
+    "where traces go; needs `parentchild[otel]`",
+    among=["otlp", "console", "none"],
+    unset="otlp where its endpoint is set, else none",
+)
+env.text(
+    "OTEL_EXPORTER_OTLP_ENDPOINT",
+    "",
+    "the collector of traces; OpenTelemetry's other variables hold as well",
+    example="http://collector:4318",
+    unset="none",
+)
+OTEL_SERVICE_NAME = env.text(
+    "OTEL_SERVICE_NAME", "parentchild", "what traces call this service", example="flows-web"
+)
+
 LOG_FORMAT = env.choice(
     "LOG_FORMAT",
     "text" if sys.stderr.isatty() else "json",

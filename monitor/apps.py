@@ -5,3 +5,12 @@ from django.apps import AppConfig
 
 class MonitorConfig(AppConfig):
     name = "monitor"
+
+    def ready(self) -> None:
+        from parent import tracing  # noqa: PLC0415 - settings are read by now
+
+        if tracing.is_on():
+            from opentelemetry.instrumentation.django import DjangoInstrumentor  # noqa: PLC0415
+
+            # It puts a middleware of its own before all others.
+            DjangoInstrumentor().instrument(excluded_urls="healthz,readyz,metrics")
