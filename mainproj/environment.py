@@ -9,6 +9,7 @@ import re
 import warnings
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from importlib.util import find_spec
 from typing import Any, TypeVar
 
 import environ
@@ -100,10 +101,11 @@ class Environment:
                 raise ValueError(f"it is no whole number from {at_least} up")
             return int(value)
 
-        return self.read(name, default, about, parse, kind="number", example="3600", unset=unset)
+        example = unset or str(default)
+        return self.read(name, default, about, parse, kind="number", example=example, unset=unset)
 
     def seconds(
-        self, name: str, default: float, about: str, *, never: bool = True, example: str = "60"
+        self, name: str, default: float, about: str, *, never: bool = True, example: str = ""
     ) -> float:
         """Seconds; 0 is "never", where that makes sense."""
 
@@ -116,7 +118,8 @@ class Environment:
                 raise ValueError(f"it is no number of seconds{', or 0 for never' * never}")
             return seconds
 
-        unset = f"{default:g}" if default else "never"
+        unset = f"{default:.10g}" if default else "never"
+        example = example or (unset if default else "3600")
         return self.read(name, default, about, parse, kind="seconds", example=example, unset=unset)
 
     def words(self, name: str, default: Sequence[str], about: str, *, example: str) -> list[str]:
@@ -129,6 +132,41 @@ class Environment:
         return self.read(
             name, list(default), about, parse, kind="words", example=example, unset=unset
         )
+
+    def apps(self, name: str, default: Sequence[str], about: str, *, example: str) -> list[str]:
+        """Django apps, each a module or the path of an `AppConfig`."""
+
+        def parse(value: str) -> list[str]:
+            found = [word.strip() for word in value.split(",") if word.strip()]
+            for app in found:
+                if not (_is_module(app) or ("." in app and _is_module(app.rpartition(".")[0]))):
+                    raise ValueError(f"there is no module {app}: is it installed, or on PYTHONPATH")
+            return found
+
+        told: dict[str, Any] = {"kind": "modules", "example": example}
+        return self.read(name, list(default), about, parse, **told, unset=", ".join(default))
+
+    def class_path(self, name: str, default: str, about: str, *, example: str) -> str:
+        """The path of a class."""
+
+        def parse(value: str) -> str:
+            module = value.rpartition(".")[0]
+            if not _is_module(module):
+                raise ValueError(f"there is no module {module}: is it installed, or on PYTHONPATH")
+            return value
+
+        return self.read(name, default, about, parse, kind="class", example=example)
+
+    def url(self, name: str, default: str, about: str, *, among: Sequence[str], **told: Any) -> str:
+        """A URL of one of these schemes; it may hold a password."""
+
+        def parse(value: str) -> str:
+            scheme, there_is, rest = value.partition("://")
+            if not (there_is and rest and scheme in among):
+                raise ValueError(f"it does not begin with one of {', '.join(among)} and ://")
+            return value
+
+        return self.read(name, default, about, parse, kind="URL", secret=True, **told)
 
     def origins(self, name: str, about: str) -> list[str]:
         """Origins as a browser names them."""
@@ -200,6 +238,13 @@ class Environment:
         example = "rediscache://host:6379/1"
         url: dict[str, Any] = {"kind": "URL", "example": example, "unset": unset, "secret": True}
         return self.read(name, default, about, _cache, **url)
+
+
+def _is_module(name: str) -> bool:
+    try:
+        return find_spec(name) is not None
+    except (ImportError, ValueError):
+        return False
 
 
 def _flag(value: str) -> bool:

@@ -8,6 +8,8 @@ import sys
 from pathlib import Path
 from urllib.parse import quote
 
+from django.core.exceptions import ImproperlyConfigured
+
 from mainproj.cache import cache_beside
 from mainproj.database import with_options
 from mainproj.environment import env
@@ -31,7 +33,7 @@ SECRET_KEY = secret_key(
         "SECRET_KEY",
         "",
         "signs sessions and login links; the same for all web processes",
-        example="50 random characters",
+        example="$(openssl rand -base64 48)",
         unset="none; with `LOCAL` or `DEBUG` made once in `DATA_DIR`",
         secret=True,
     ),
@@ -57,7 +59,7 @@ INSTALLED_APPS = [
     "parent",
     "monitor",
     "quickstart",
-    *env.words(
+    *env.apps(
         "WORKFLOW_APPS",
         ["examples.csv_profile"],
         "apps with workflows",
@@ -160,9 +162,19 @@ SPECTACULAR_SETTINGS = {
     "COMPONENT_SPLIT_REQUEST": True,  # what goes in apart from what comes out: a file, its name
 }
 
+WORKFLOW_POLICY = env.class_path(
+    "WORKFLOW_POLICY",
+    "monitor.policy.OwnerOrStaff",
+    "the class that says who may what",
+    example="shop.policy.Teams",
+)
+
 # The engine's times: without any of these they are what parent/conf.py says.
 WORKFLOW_POLL_INTERVAL = env.seconds(
-    "WORKFLOW_POLL_INTERVAL", 0.5, "between two ticks, and between two reports of a child"
+    "WORKFLOW_POLL_INTERVAL", 0.5, "between two ticks, and two reports of a child", never=False
+)
+WORKFLOW_REPORT_INTERVAL = env.seconds(
+    "WORKFLOW_REPORT_INTERVAL", 0.5, "between two reports of a child that no run sent", never=False
 )
 WORKFLOW_QUEUE_TIMEOUT = env.seconds(
     "WORKFLOW_QUEUE_TIMEOUT", 600, "until a child that has not started is an error"
@@ -171,8 +183,18 @@ WORKFLOW_RUN_TIMEOUT = env.seconds("WORKFLOW_RUN_TIMEOUT", 0, "until one that ha
 WORKFLOW_STALL_TIMEOUT = env.seconds(
     "WORKFLOW_STALL_TIMEOUT", 0, "until one that has not reported is"
 )
-WORKFLOW_HEARTBEAT = env.seconds("WORKFLOW_HEARTBEAT", 5, "between two signs of life of a worker")
-WORKFLOW_LEASE = env.seconds("WORKFLOW_LEASE", 30, "how long a worker's sign of life is believed")
+WORKFLOW_HEARTBEAT = env.seconds(
+    "WORKFLOW_HEARTBEAT", 5, "between two signs of life of a worker", never=False
+)
+WORKFLOW_LEASE = env.seconds(
+    "WORKFLOW_LEASE", 30, "how long a worker's sign of life is believed", never=False
+)
+if WORKFLOW_LEASE < 2 * WORKFLOW_HEARTBEAT:
+    raise ImproperlyConfigured(
+        f"WORKFLOW_LEASE={WORKFLOW_LEASE:g} cannot be used: a worker that is late for one of its "
+        f"signs of life, which come each {WORKFLOW_HEARTBEAT:g} s, would lose what it runs. "
+        f"Write, for example, WORKFLOW_LEASE={6 * WORKFLOW_HEARTBEAT:g}"
+    )
 WORKFLOW_CANCEL_GRACE = env.seconds(
     "WORKFLOW_CANCEL_GRACE", 10, "until a child that does not report is terminated after a cancel"
 )
@@ -183,13 +205,13 @@ WORKFLOW_RETENTION = env.seconds(
     "WORKFLOW_RETENTION", 30 * 86_400, "until an ended run is deleted", example="604800"
 )
 
-CELERY_BROKER_URL = env.text(
+CELERY_BROKER_URL = env.url(
     "REDIS_URL",
     f"redis+socket://{quote(str(DATA_DIR))}/redis.sock",
     "the broker",
+    among=["redis", "rediss", "redis+socket", "sentinel", "amqp", "amqps", "memory"],
     example="redis://:password@host:6379/0",
     unset="a socket in `DATA_DIR`",
-    secret=True,
 )
 CELERY_BROKER_CONNECTION_RETRY_ON_STARTUP = True
 CELERY_BROKER_TRANSPORT_OPTIONS = {
