@@ -31,7 +31,7 @@ from parent.outage import OUTAGE
 
 __all__ = ["MetricsView", "ReadyView"]
 
-LOOKS: Mapping[str, Callable[[], str | None]] = {
+LOOKS: Mapping[str, Callable[[], health.Wrong | None]] = {
     "database": health.database,
     "broker": health.broker,
     "workers": health.workers,
@@ -115,10 +115,10 @@ class Readiness:
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
-        self._found: dict[str, str | None] = {}
+        self._found: dict[str, health.Wrong | None] = {}
         self._looked_at = float("-inf")
 
-    def look(self) -> dict[str, str | None]:
+    def look(self) -> dict[str, health.Wrong | None]:
         """What is wrong with each part, or None."""
         with self._lock:
             if time.monotonic() >= self._looked_at + self.LASTS:
@@ -141,6 +141,6 @@ class ReadyView(APIView):
         ready = not any(found.values())
         answer: dict[str, Any] = {"status": "ready" if ready else "not ready"}
         if request.user.is_staff:
-            answer["checks"] = {name: wrong or "ok" for name, wrong in found.items()}
+            answer["checks"] = {name: str(wrong or "ok") for name, wrong in found.items()}
         code = status.HTTP_200_OK if ready else status.HTTP_503_SERVICE_UNAVAILABLE
         return Response(answer, status=code)

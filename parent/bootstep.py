@@ -29,6 +29,7 @@ from parent.meter import meter
 from parent.models import Step
 from parent.outage import OUTAGE
 from parent.recording import record
+from parent.remote import answer_as
 from parent.tally import EVERY, tally
 from parent.tick import STANDBY, Ticker
 
@@ -48,6 +49,7 @@ class WatchStep(bootsteps.StartStopStep):
         self._thread: WatchThread | None = None
         # Before the pool is forked, so that its processes know whose executor they are.
         self._executor_id = executors.boot()
+        answer_as(self._executor_id)
         call_command("check", databases=[])
 
     def start(self, worker: Any) -> None:

@@ -254,7 +254,9 @@ def test_it_says_what_is_wrong(staff: User, api: Callable[[User | None], APIClie
         checks = answer.json()["checks"]
         assert checks["database"] == "ok"
         assert checks["broker"].startswith("the broker does not answer (")
-        assert checks["workers"].startswith("no worker has given a sign of life for 30 s: start")
+        assert checks["workers"].startswith(
+            "no worker has given a sign of life for 30 s. Start one"
+        )
 
 
 def test_a_wrong_token_is_refused() -> None:
@@ -269,7 +271,7 @@ def test_a_database_that_is_away(broker: str) -> None:
     assert answer.status_code == 503
     checks = answer.json()["checks"]
     assert checks["database"].startswith("the database does not answer (it is gone)")
-    assert checks["workers"] == "nobody knows whether a worker is alive: it is gone"
+    assert checks["workers"] == "nobody knows whether a worker is alive (it is gone). See above."
     assert checks["broker"] == "ok"
 
 
