@@ -22,6 +22,7 @@ from parent.attempts import Again
 from parent.conf import setting
 from parent.endings import Ending
 from parent.engine import lost_attempts
+from parent.forks import guard, watching
 from parent.hand_back import hand_back
 from parent.heart import Heart
 from parent.log_context import about
@@ -50,6 +51,7 @@ class WatchStep(bootsteps.StartStopStep):
         # Before the pool is forked, so that its processes know whose executor they are.
         self._executor_id = executors.boot()
         answer_as(self._executor_id)
+        guard()
         call_command("check", databases=[])
 
     def start(self, worker: Any) -> None:
@@ -102,7 +104,8 @@ class WatchThread(threading.Thread):
         while not self._stopping.is_set():
             wait = STANDBY
             try:
-                wait = self.turn()
+                with watching:
+                    wait = self.turn()
             except OUTAGE as exc:
                 logger.warning("database: %s; the watch goes on when it answers", exc)
                 connections.close_all()

@@ -62,6 +62,12 @@ def fails(progress: Progress, message: str = "it is broken") -> None:
     raise Trouble(message)
 
 
+@child_task(name="flows.slow", time_limit=1)
+def slow(progress: Progress, gate: str) -> None:
+    """Stand at a gate for longer than Celery lets it."""
+    gates().blpop([f"{gate}:open"], timeout=GATE_TIMEOUT)
+
+
 @child_task(name="flows.where")
 def where(progress: Progress) -> str:
     """The worker that runs it."""
@@ -134,3 +140,8 @@ def blog(self: Any, gate: str) -> dict[str, Any]:
 def raises_text(text: str) -> dict[str, Any]:
     """Inputs that cannot be made."""
     raise Trouble(text)
+
+
+@shared_task(name="flows.foreign_fails")
+def foreign_fails() -> None:
+    raise Trouble("a foreign one is broken")

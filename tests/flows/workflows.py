@@ -121,3 +121,5 @@ limited = Workflow(
         Step(tasks.limited, name=name, after=(), inputs=nothing) for name in ("one", "two", "three")
     ],
 )
+hard_limit = Workflow("hard_limit", params=GateParams, steps=[Step(tasks.slow)])
+foreign_broken = Workflow("foreign_broken", steps=[Step(tasks.foreign_fails)])
