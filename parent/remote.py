@@ -22,7 +22,7 @@ class Remote:
 
 
 def answer_as(executor_id: UUID) -> None:
-    """Have this worker say which executor it is, to `celery inspect workflow_executor` as well."""
+    """Have this worker say which executor it is, whatever Celery calls it."""
     from celery.worker.control import inspect_command  # noqa: PLC0415 - a worker's own
 
     def workflow_executor(_state: Any) -> str:

@@ -51,9 +51,9 @@ def start_shifted(start_worker: StartWorker, shifted: Path) -> StartWorker:
 
     def start(offset: int, pool: str = "threads", *args: str) -> Worker:
         worker = start_worker(pool, *args, LD_PRELOAD=str(shifted), CLOCK_OFFSET=str(offset))
-        told = re.search(r"\[(\S+ \S+),\d+: INFO", worker.log.read_text())
+        told = re.search(r'"timestamp": "([^"]+)"', worker.log.read_text())
         assert told is not None
-        ahead = datetime.fromisoformat(f"{told[1]}+00:00") - clock.now()
+        ahead = datetime.fromisoformat(told[1]) - clock.now()
         assert ahead.total_seconds() == pytest.approx(offset, abs=30)
         return worker
 
