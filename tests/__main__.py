@@ -15,6 +15,7 @@ ON_POSTGRES = [
     *("tests/monitor/test_api.py", "tests/monitor/test_cancel.py"),
     *("tests/monitor/test_idempotency.py", "tests/monitor/test_retry.py"),
     "tests/system",
+    *("tests/monitor/test_operate.py", "tests/operate", "--ignore=tests/operate/test_settings.py"),
     # One of the faults has a PostgreSQL of its own, in the first round already.
     *("tests/faults", "--ignore=tests/faults/test_database.py"),
 ]

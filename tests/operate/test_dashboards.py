@@ -29,7 +29,7 @@ SUFFIXES = {
 def scrape(web: Web) -> dict[tuple[str, ...], float]:
     """Samples by name and sorted values of their labels; by name alone, 0 for each that may be."""
     found: dict[tuple[str, ...], float] = {}
-    for family in families(web.get("/metrics")):  # type: ignore[no-untyped-call]
+    for family in families(web.get("/metrics")):
         found |= {(family.name + suffix,): 0 for suffix in SUFFIXES[family.type]}
         for sample in family.samples:
             found[sample.name, *sorted(sample.labels.values())] = sample.value
