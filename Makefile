@@ -54,7 +54,7 @@ screenshots: .venv/installed-dev
 
 lock: .venv/installed-dev
 	@$(COMPILE) $(ARGS) pyproject.toml --output-file requirements.lock
-	@$(COMPILE) $(ARGS) pyproject.toml --group dev --constraint requirements.lock \
+	@$(COMPILE) $(ARGS) pyproject.toml --group dev --extra otel --constraint requirements.lock \
 		--output-file requirements-dev.lock
 
 clean:

@@ -25,16 +25,24 @@ class ChildRequest(WakingRequest):
             # runs a version of the code without this task.
             self.request_dict["ignore_result"] = self._ignore_result = True
 
+    _timed_out = False
+
     def on_failure(self, exc_info: Any, *args: Any, **kwargs: Any) -> Any:
         exc = getattr(exc_info.exception, "exc", exc_info.exception)  # billiard wraps it
+        if self._timed_out or isinstance(exc, TimeLimitExceeded):
+            # Before `on_timeout`, and again when the process dies of it: Celery would tell of the
+            # one failure three times.
+            return None
         if isinstance(exc, WorkerLostError | Terminated):
             self._lost(f"the worker process died while running it ({error_text(exc)})")
         return super().on_failure(exc_info, *args, **kwargs)
 
     def on_timeout(self, soft: bool, timeout: float) -> Any:
+        if soft:
+            return super().on_timeout(soft, timeout)
+        self._timed_out = True
         answer = super().on_timeout(soft, timeout)
-        if not soft:
-            self._lost(error_text(TimeLimitExceeded(timeout)))
+        self._lost(error_text(TimeLimitExceeded(timeout)))
         return answer
 
     def _lost(self, reason: str) -> None:

@@ -1,5 +1,6 @@
 """The task author's API: `@child_task` and `ChildTask`."""
 
+import signal
 import traceback
 from collections.abc import Callable
 from functools import partial
@@ -20,6 +21,9 @@ from children.storable import storable
 __all__ = ["ChildTask", "child_task"]
 
 logger = get_task_logger(__name__)
+
+TERMINATED = -(256 - signal.SIGTERM)
+"""What billiard's processes exit with (billiard 4.3, `common._shutdown_cleanup`)."""
 
 
 class ChildTask(Task):  # type: ignore[type-arg]
@@ -68,8 +72,9 @@ class ChildTask(Task):  # type: ignore[type-arg]
         try:
             result = self.run(progress, *args, **kwargs)
         except SystemExit as exc:
-            # Exactly SystemExit: Celery's own shutdown requests are subclasses of it.
-            if type(exc) is not SystemExit:
+            # Exactly SystemExit: Celery's own shutdown requests are subclasses of it. And a pool
+            # process that gets SIGTERM, at a time limit, exits by it; its worker ends the attempt.
+            if type(exc) is not SystemExit or exc.code == TERMINATED:
                 raise
             raise ChildExit(f"the body called sys.exit({exc.code!r})") from exc
         return progress.meta.ok(result)

@@ -10,6 +10,7 @@ import warnings
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
+from importlib.util import find_spec
 from typing import Any, TypeVar
 
 import environ
@@ -21,6 +22,7 @@ T = TypeVar("T")
 
 DATABASES = ("django.db.backends.postgresql", "django.db.backends.sqlite3")
 RATE = re.compile(r"[1-9][0-9]{0,8}/(sec|min|hour|day)")
+TOKEN = re.compile(r"[A-Za-z0-9._~+/=-]{16,}")
 ON, OFF = ("on", "true", "yes", "1"), ("off", "false", "no", "0")
 
 
@@ -47,6 +49,9 @@ class Environment:
     def __init__(self, variables: Mapping[str, str] = os.environ) -> None:
         self.declared: list[Declared] = []
         self._variables = variables
+
+    def is_set(self, name: str) -> bool:
+        return bool(self._variables.get(name))
 
     def read(
         self,
@@ -97,10 +102,11 @@ class Environment:
                 raise ValueError(f"it is no whole number from {at_least} up")
             return int(value)
 
-        return self.read(name, default, about, parse, kind="number", example="3600", unset=unset)
+        example = unset or str(default)
+        return self.read(name, default, about, parse, kind="number", example=example, unset=unset)
 
     def seconds(
-        self, name: str, default: float, about: str, *, never: bool = True, example: str = "60"
+        self, name: str, default: float, about: str, *, never: bool = True, example: str = ""
     ) -> float:
         """Seconds; 0 is "never", where that makes sense."""
 
@@ -113,7 +119,8 @@ class Environment:
                 raise ValueError(f"it is no number of seconds{', or 0 for never' * never}")
             return seconds
 
-        unset = f"{default:g}" if default else "never"
+        unset = f"{default:.10g}" if default else "never"
+        example = example or (unset if default else "3600")
         return self.read(name, default, about, parse, kind="seconds", example=example, unset=unset)
 
     def words(self, name: str, default: Sequence[str], about: str, *, example: str) -> list[str]:
@@ -126,6 +133,30 @@ class Environment:
         return self.read(
             name, list(default), about, parse, kind="words", example=example, unset=unset
         )
+
+    def apps(self, name: str, default: Sequence[str], about: str, *, example: str) -> list[str]:
+        """Django apps, each a module or the path of an `AppConfig`."""
+
+        def parse(value: str) -> list[str]:
+            found = [word.strip() for word in value.split(",") if word.strip()]
+            for app in found:
+                if not (_is_module(app) or ("." in app and _is_module(app.rpartition(".")[0]))):
+                    raise ValueError(f"there is no module {app}: is it installed, or on PYTHONPATH")
+            return found
+
+        told: dict[str, Any] = {"kind": "modules", "example": example}
+        return self.read(name, list(default), about, parse, **told, unset=", ".join(default))
+
+    def class_path(self, name: str, default: str, about: str, *, example: str) -> str:
+        """The path of a class."""
+
+        def parse(value: str) -> str:
+            module = value.rpartition(".")[0]
+            if not _is_module(module):
+                raise ValueError(f"there is no module {module}: is it installed, or on PYTHONPATH")
+            return value
+
+        return self.read(name, default, about, parse, kind="class", example=example)
 
     def origins(self, name: str, about: str) -> list[str]:
         """Origins as a browser names them."""
@@ -172,6 +203,18 @@ class Environment:
         kind = " or ".join(among)
         return self.read(name, default, about, parse, kind=kind, example=among[0], unset=unset)
 
+    def token(self, name: str, about: str) -> str:
+        """A secret that programs send; empty for none."""
+
+        def parse(value: str) -> str:
+            if not TOKEN.fullmatch(value):
+                raise ValueError("it is not 16 or more of letters, digits and -._~+/=")
+            return value
+
+        kind, example = "secret", "$(openssl rand -hex 32)"
+        told: dict[str, Any] = {"kind": kind, "example": example, "unset": "none", "secret": True}
+        return self.read(name, "", about, parse, **told)
+
     def database(self, name: str, default: str, about: str, *, unset: str) -> dict[str, Any]:
         """A database as Django wants it, from a URL."""
         example = "postgres://user:password@host:5432/name"
@@ -195,6 +238,13 @@ class Environment:
         return self.read(
             name, default, about, parse, kind="URL", example=example, unset=unset, secret=True
         )
+
+
+def _is_module(name: str) -> bool:
+    try:
+        return find_spec(name) is not None
+    except (ImportError, ValueError):
+        return False
 
 
 def _flag(value: str) -> bool:

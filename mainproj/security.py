@@ -29,7 +29,7 @@ CSRF_TRUSTED_ORIGINS = env.origins(
 # Whatever others can reach is reached over TLS.
 PLAIN_HTTP = DEBUG or LOCAL
 SESSION_COOKIE_SECURE = CSRF_COOKIE_SECURE = SECURE_SSL_REDIRECT = not PLAIN_HTTP
-SECURE_REDIRECT_EXEMPT = [r"^healthz$"]
+SECURE_REDIRECT_EXEMPT = [r"^(healthz|readyz|metrics)$"]  # asked from inside, by plain http
 if env.flag("BEHIND_TLS_PROXY", False, "believe the header X-Forwarded-Proto, which a proxy sets"):
     SECURE_PROXY_SSL_HEADER = ("HTTP_X_FORWARDED_PROTO", "https")
 SECURE_HSTS_SECONDS = env.number(
@@ -104,11 +104,8 @@ AXES_RESET_ON_SUCCESS = True
 AXES_DISABLE_ACCESS_LOG = True
 AXES_VERBOSE = False
 
-WORKFLOW_POLICY = env.text(
-    "WORKFLOW_POLICY",
-    "monitor.policy.OwnerOrStaff",
-    "the class that says who sees, starts and changes what",
-    example="shop.policy.TeamPolicy",
+METRICS_TOKEN = env.token(
+    "METRICS_TOKEN", "opens /metrics and /readyz to who sends it: `Bearer <token>`"
 )
 RATES = {"start": env.rate("START_RATE", "60/min", "starts and retries of one user")}
 MAX_UPLOAD_BYTES = env.number(

@@ -8,6 +8,8 @@ import sys
 from pathlib import Path
 from urllib.parse import quote
 
+from django.core.exceptions import ImproperlyConfigured
+
 from mainproj.cache import SCHEMES, cache_at
 from mainproj.database import with_options
 from mainproj.environment import env
@@ -32,7 +34,7 @@ SECRET_KEY = secret_key(
         "SECRET_KEY",
         "",
         "signs sessions and login links; the same for all web processes",
-        example="50 random characters",
+        example="$(openssl rand -base64 48)",
         unset="none; with `LOCAL` or `DEBUG` made once in `DATA_DIR`",
         secret=True,
     ),
@@ -61,7 +63,7 @@ INSTALLED_APPS = [
     "monitor",
     "quickstart",
     "roles",
-    *env.words(
+    *env.apps(
         "WORKFLOW_APPS",
         ["examples.csv_profile"],
         "apps with workflows",
@@ -191,9 +193,19 @@ SPECTACULAR_SETTINGS = {
     "SWAGGER_UI_SETTINGS": {"displayOperationId": True, "defaultModelsExpandDepth": 0},
 }
 
+WORKFLOW_POLICY = env.class_path(
+    "WORKFLOW_POLICY",
+    "monitor.policy.OwnerOrStaff",
+    "the class that says who may what",
+    example="shop.policy.Teams",
+)
+
 # The engine's times: without any of these they are what parent/conf.py says.
 WORKFLOW_POLL_INTERVAL = env.seconds(
-    "WORKFLOW_POLL_INTERVAL", 0.5, "between two ticks, and between two reports of a child"
+    "WORKFLOW_POLL_INTERVAL", 0.5, "between two ticks, and two reports of a child", never=False
+)
+WORKFLOW_REPORT_INTERVAL = env.seconds(
+    "WORKFLOW_REPORT_INTERVAL", 0.5, "between two reports of a child that no run sent", never=False
 )
 WORKFLOW_QUEUE_TIMEOUT = env.seconds(
     "WORKFLOW_QUEUE_TIMEOUT", 600, "until a child that has not started is an error"
@@ -202,8 +214,18 @@ WORKFLOW_RUN_TIMEOUT = env.seconds("WORKFLOW_RUN_TIMEOUT", 0, "until one that ha
 WORKFLOW_STALL_TIMEOUT = env.seconds(
     "WORKFLOW_STALL_TIMEOUT", 0, "until one that has not reported is"
 )
-WORKFLOW_HEARTBEAT = env.seconds("WORKFLOW_HEARTBEAT", 5, "between two signs of life of a worker")
-WORKFLOW_LEASE = env.seconds("WORKFLOW_LEASE", 30, "how long a worker's sign of life is believed")
+WORKFLOW_HEARTBEAT = env.seconds(
+    "WORKFLOW_HEARTBEAT", 5, "between two signs of life of a worker", never=False
+)
+WORKFLOW_LEASE = env.seconds(
+    "WORKFLOW_LEASE", 30, "how long a worker's sign of life is believed", never=False
+)
+if WORKFLOW_LEASE < 2 * WORKFLOW_HEARTBEAT:
+    raise ImproperlyConfigured(
+        f"WORKFLOW_LEASE={WORKFLOW_LEASE:g} cannot be used: a worker that is late for one of its "
+        f"signs of life, which come each {WORKFLOW_HEARTBEAT:g} s, would lose what it runs. "
+        f"Write, for example, WORKFLOW_LEASE={6 * WORKFLOW_HEARTBEAT:g}"
+    )
 WORKFLOW_CANCEL_GRACE = env.seconds(
     "WORKFLOW_CANCEL_GRACE", 10, "until a child that does not report is terminated after a cancel"
 )
@@ -218,6 +240,7 @@ CELERY_BROKER_URL = env.url(
     "REDIS_URL",
     f"redis+socket://{quote(str(DATA_DIR))}/redis.sock",
     "the broker",
+    schemes=["redis", "rediss", "redis+socket", "sentinel", "amqp", "amqps", "memory"],
     unset="a socket in `DATA_DIR`",
 )
 CELERY_BROKER_CONNECTION_RETRY_ON_STARTUP = True
@@ -248,6 +271,25 @@ CACHES = {
         )
     )
 }
+
+# OpenTelemetry reads its variables itself; these two say whether there is anything to do.
+OTEL_TRACES_EXPORTER = env.choice(
+    "OTEL_TRACES_EXPORTER",
+    "otlp" if env.is_set("OTEL_EXPORTER_OTLP_ENDPOINT") else "none",
+    "where traces go; needs `parentchild[otel]`",
+    among=["otlp", "console", "none"],
+    unset="otlp where its endpoint is set, else none",
+)
+env.text(
+    "OTEL_EXPORTER_OTLP_ENDPOINT",
+    "",
+    "the collector of traces; OpenTelemetry's other variables hold as well",
+    example="http://collector:4318",
+    unset="none",
+)
+OTEL_SERVICE_NAME = env.text(
+    "OTEL_SERVICE_NAME", "parentchild", "what traces call this service", example="flows-web"
+)
 
 LOG_FORMAT = env.choice(
     "LOG_FORMAT",

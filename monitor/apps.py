@@ -8,3 +8,10 @@ class MonitorConfig(AppConfig):
 
     def ready(self) -> None:
         from monitor import checks  # noqa: F401, PLC0415 - they register themselves
+        from parent import tracing  # noqa: PLC0415 - settings are read by now
+
+        if tracing.is_on():
+            from opentelemetry.instrumentation.django import DjangoInstrumentor  # noqa: PLC0415
+
+            # It puts a middleware of its own before all others.
+            DjangoInstrumentor().instrument(excluded_urls="healthz,readyz,metrics")

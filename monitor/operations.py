@@ -6,7 +6,15 @@ from typing import Any
 from drf_spectacular.utils import OpenApiParameter, OpenApiResponse, extend_schema
 
 from monitor.requests import IDEMPOTENCY_KEY, LONGEST_KEY, RetryRequest, RunQuery
-from monitor.shapes import Health, Problem, TaskPage, TaskStatus, WorkflowEntry
+from monitor.shapes import (
+    Health,
+    NotReady,
+    Problem,
+    Readiness,
+    TaskPage,
+    TaskStatus,
+    WorkflowEntry,
+)
 
 __all__ = [
     "cancel_task",
@@ -15,6 +23,7 @@ __all__ = [
     "list_tasks",
     "list_workflows",
     "read_task",
+    "ready",
     "retry_task",
     "start",
 ]
@@ -172,6 +181,21 @@ delete_task = extend_schema(
         **_problems(403, 404, 409),
     },
 )
+ready = extend_schema(
+    operation_id="ready",
+    summary="Whether runs can go on",
+    description="For staff, and for programs that send the `METRICS_TOKEN` as a bearer's.",
+    tags=SERVICE,
+    auth=[{"cookieAuth": []}],  # type: ignore[list-item]  # its types lack this form
+    responses={
+        200: OpenApiResponse(Readiness, description="Database, broker and a worker answer."),
+        (503, PROBLEM_JSON): OpenApiResponse(
+            NotReady, description="One of them does not: `detail` says what to do."
+        ),
+        **{key: value for key, value in _problems(403).items() if key[0] != 503},
+    },
+)
+
 health = extend_schema(
     operation_id="health",
     summary="Whether the process answers",

@@ -7,7 +7,15 @@ from rest_framework import serializers
 from children.meta import Status
 from parent.models import RunState
 
-__all__ = ["Health", "Problem", "TaskPage", "TaskStatus", "WorkflowEntry"]
+__all__ = [
+    "Health",
+    "NotReady",
+    "Problem",
+    "Readiness",
+    "TaskPage",
+    "TaskStatus",
+    "WorkflowEntry",
+]
 
 Shape = serializers.Serializer[Any]
 
@@ -110,3 +118,20 @@ class Health(Shape):
     """The process answers."""
 
     status = serializers.CharField(help_text="`ok`")
+
+
+class Readiness(Shape):
+    """Runs can go on."""
+
+    status = serializers.CharField(help_text="`ready`")
+    checks = serializers.DictField(
+        child=serializers.CharField(), help_text="`ok` for each of `database, broker, workers`."
+    )
+
+
+class NotReady(Problem):
+    """Runs cannot go on."""
+
+    checks = serializers.DictField(
+        child=serializers.CharField(), help_text="What is wrong with each part, or `ok`."
+    )

@@ -3,7 +3,7 @@
 from django.contrib.auth.views import LogoutView
 from django.urls import path
 
-from monitor import api, pages, run_pages, schema
+from monitor import api, operate, pages, run_pages, schema
 
 urlpatterns = [
     path("", pages.StartPage.as_view(), name="start"),
@@ -26,4 +26,6 @@ urlpatterns = [
     path("schema/", schema.SchemaView.as_view(), name="schema"),
     path("docs/", schema.DocsPage.as_view(), name="docs"),
     path("healthz", api.HealthView.as_view(), name="health"),
+    path("readyz", operate.ReadyView.as_view(), name="ready"),
+    path("metrics", operate.MetricsView.as_view(), name="metrics"),
 ]

@@ -20,13 +20,18 @@ from django.db import connections
 from parent import executors
 from parent.attempts import Again
 from parent.conf import setting
+from parent.endings import Ending
 from parent.engine import lost_attempts
+from parent.forks import guard, watching
 from parent.hand_back import hand_back
 from parent.heart import Heart
 from parent.log_context import about
+from parent.meter import meter
 from parent.models import Step
 from parent.outage import OUTAGE
 from parent.recording import record
+from parent.remote import answer_as
+from parent.tally import EVERY, tally
 from parent.tick import STANDBY, Ticker
 
 __all__ = ["WatchStep", "WatchThread"]
@@ -45,6 +50,8 @@ class WatchStep(bootsteps.StartStopStep):
         self._thread: WatchThread | None = None
         # Before the pool is forked, so that its processes know whose executor they are.
         self._executor_id = executors.boot()
+        answer_as(self._executor_id)
+        guard()
         call_command("check", databases=[])
 
     def start(self, worker: Any) -> None:
@@ -76,6 +83,8 @@ class WatchThread(threading.Thread):
         self._executor_id = executor_id
         self._give_up_at = float("inf")
         self._ticker = Ticker(executor_id)
+        self._due_at = time.monotonic()
+        self._tally_at = 0.0
         self._stopping = threading.Event()
 
     def stop(self) -> None:
@@ -91,10 +100,12 @@ class WatchThread(threading.Thread):
     def run(self) -> None:
         self.heart.start()
         self.heart.registered.wait()
+        self._due_at = time.monotonic()
         while not self._stopping.is_set():
             wait = STANDBY
             try:
-                wait = self.turn()
+                with watching:
+                    wait = self.turn()
             except OUTAGE as exc:
                 logger.warning("database: %s; the watch goes on when it answers", exc)
                 connections.close_all()
@@ -102,7 +113,9 @@ class WatchThread(threading.Thread):
             except Exception:
                 # The watch outlives whatever one turn meets: nobody else would end the rest.
                 logger.exception("the watch met an error and goes on")
-            self._stopping.wait(wait * random.uniform(0.9, 1.1))  # noqa: S311 - jitter, no secret
+            wait *= random.uniform(0.9, 1.1)  # noqa: S311 - jitter, no secret
+            self._due_at = time.monotonic() + wait
+            self._stopping.wait(wait)
         self._hand_over()
 
     def turn(self) -> float:
@@ -110,7 +123,14 @@ class WatchThread(threading.Thread):
         if time.monotonic() >= self._give_up_at:
             self._give_up()
         self._end_lost()
-        self._ticker.tick()
+        begun = time.monotonic()
+        held = self._ticker.tick()
+        if held:
+            meter.observe("workflow_tick_lag_seconds", begun - self._due_at)
+            meter.observe("workflow_tick_seconds", time.monotonic() - begun)
+        if time.monotonic() >= self._tally_at:
+            self._tally_at = time.monotonic() + EVERY
+            tally(ended=held)
         return max(0.0, min(self._ticker.pause, self._give_up_at - time.monotonic()))
 
     def _give_up(self) -> None:
@@ -137,7 +157,8 @@ class WatchThread(threading.Thread):
                 if step is not None:
                     outcome = step.meta.failed(f"{step.name}: {reason}")
                     with about(step):
-                        record(step.name, task_id, outcome, again=Again())
+                        ending = record(step.name, task_id, outcome, again=Again())
+                    meter.count("workflow_processes_lost", by=ending is not Ending.DROPPED)
             except OUTAGE:
                 lost_attempts.put((task_id, reason))  # nobody else knows of it
                 raise

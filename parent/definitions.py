@@ -44,6 +44,8 @@ class Step:
             `()` none at all.
         weight: its share of the run's completion.
         queue: the Celery queue to publish to; None leaves it to Celery's routing.
+        priority: of those that wait in one queue, 0 goes first, and is what None is; Redis tells
+            0-2, 3-5, 6-8 and 9 apart. None leaves it to the task's own `priority`.
         queue_timeout, run_timeout, stall_timeout: seconds until a child that has not started,
             not finished, or not reported becomes an ERROR; None takes the setting
             `WORKFLOW_QUEUE_TIMEOUT` and so on, and 0 means never.
@@ -62,6 +64,7 @@ class Step:
     after: Sequence[str] | None = None
     weight: float = 1.0
     queue: str | None = None
+    priority: int | None = None
     queue_timeout: float | None = None
     run_timeout: float | None = None
     stall_timeout: float | None = None

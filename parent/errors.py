@@ -4,6 +4,7 @@ from typing import Any
 
 __all__ = [
     "CannotRetry",
+    "EndedByEngine",
     "InvalidParams",
     "InvalidRetry",
     "InvalidWorkflow",
@@ -73,6 +74,10 @@ class KeyReused(WorkflowError):
 
 class UnknownRun(WorkflowError):
     """There is no run of this id: it is wrong, or the run was deleted."""
+
+
+class EndedByEngine(WorkflowError):
+    """A child or a run passed a limit, or its worker died. Celery's `task_failure` carries it."""
 
 
 class RunFailed(WorkflowError):

@@ -3,16 +3,19 @@
 import os
 import socket
 from collections.abc import Sequence
-from datetime import timedelta
+from datetime import datetime, timedelta
 from uuid import UUID, uuid4
 
-from django.db.models import Q
+from django.db.models import Q, QuerySet
 from django.db.models.functions import Now
+from django.utils import timezone
 
 from parent.conf import setting
 from parent.models import Executor, WatchLease
 
 __all__ = [
+    "WATCH_LEASE",
+    "alive",
     "any_alive",
     "beat",
     "boot",
@@ -42,11 +45,21 @@ def this_executor() -> UUID | None:
 
 def beat(executor_id: UUID, queues: Sequence[str] = (), pool: str = "") -> None:
     """Renew the executor's lease on everything it runs; the first beat registers it."""
-    if Executor.objects.filter(pk=executor_id).update(heartbeat_at=Now()):
+    if Executor.objects.filter(pk=executor_id).update(heartbeat_at=Now(), **its_clock()):
         return
     Executor.objects.create(
-        id=executor_id, host=socket.gethostname(), pid=os.getpid(), queues=list(queues), pool=pool
+        id=executor_id,
+        host=socket.gethostname(),
+        pid=os.getpid(),
+        queues=list(queues),
+        pool=pool,
+        **its_clock(),
     )
+
+
+def its_clock() -> dict[str, datetime]:
+    """This machine's time beside the database's; nothing is decided by it, but the doctor looks."""
+    return {"clock_at": timezone.now()}
 
 
 def retire(executor_id: UUID) -> None:
@@ -59,9 +72,14 @@ def lease() -> timedelta:
     return timedelta(seconds=setting("LEASE") or 30)
 
 
+def alive() -> "QuerySet[Executor]":
+    """The executors whose lease has not lapsed."""
+    return Executor.objects.filter(heartbeat_at__gte=Now() - lease())
+
+
 def any_alive() -> bool:
     """Whether there is an executor whose heart beats: without one, nothing runs."""
-    return Executor.objects.filter(heartbeat_at__gte=Now() - lease()).exists()
+    return alive().exists()
 
 
 def sweep() -> None:

@@ -12,6 +12,7 @@ __all__ = ["problems"]
 
 LONGEST_NAME = 100  # characters, in the step's row
 LONGEST_TIME = 1e9  # seconds, some thirty years: a date far beyond is none that can be computed
+PRIORITIES = range(10)
 MOST_RETRIES, MOST_BACKOFF = 100, 10
 TIMES = ("queue_timeout", "run_timeout", "stall_timeout", "poll_interval", "retry_delay")
 
@@ -55,6 +56,8 @@ def _step_problems(step: "Step") -> Iterator[tuple[str, str]]:
         yield f"step {step.label!r} has weight {step.weight}", "A weight is a number above 0."
     if not 0 <= step.retries <= MOST_RETRIES:
         yield f"step {step.label!r} has retries={step.retries}", f"Give 0 to {MOST_RETRIES}."
+    if step.priority is not None and step.priority not in PRIORITIES:
+        yield f"step {step.label!r} has priority={step.priority}", "Give 0, which is first, to 9."
     if not 1 <= step.backoff <= MOST_BACKOFF:
         yield f"step {step.label!r} has backoff={step.backoff}", f"Give 1 to {MOST_BACKOFF}."
     for name in TIMES:

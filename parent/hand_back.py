@@ -6,6 +6,7 @@ from celery.utils.log import get_logger
 
 from parent.attempts import Again
 from parent.endings import Ending, end_attempt
+from parent.failures import tell
 from parent.log_context import about
 from parent.models import Step, StepState
 
@@ -35,3 +36,4 @@ def hand_back(executor_id: UUID) -> None:
                 logger.warning("%s[%s] is handed back to the queue", step.task, step.task_id)
             elif ending is Ending.ENDED:
                 logger.warning("%s[%s] is given up: it allows no retry", step.task, step.task_id)
+                tell(step, error)

@@ -9,6 +9,7 @@ from django.db import connections
 
 from parent import executors
 from parent.conf import setting
+from parent.forks import beating
 from parent.outage import OUTAGE, outlast
 
 __all__ = ["Heart"]
@@ -49,4 +50,5 @@ class Heart(threading.Thread):
         connections.close_all()
 
     def _beat(self) -> None:
-        executors.beat(self._executor_id, self._queues, self._pool)
+        with beating:
+            executors.beat(self._executor_id, self._queues, self._pool)

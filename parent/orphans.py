@@ -13,7 +13,7 @@ from django_celery_results.models import TaskResult
 
 from parent.models import Attempt, Step
 
-__all__ = ["forget", "sweep"]
+__all__ = ["count", "forget", "purge", "sweep"]
 
 RECENT = timedelta(minutes=2)
 """Several sweeps long: each looks at few rows, whatever is stored in all."""
@@ -27,6 +27,17 @@ def forget(task_id: str) -> None:
 def sweep() -> None:
     """Delete all that were stored lately."""
     _orphans().filter(date_done__gt=Now() - RECENT).delete()
+
+
+def count() -> int:
+    """How many there are, however old, that no sweep is about to delete."""
+    return _orphans().filter(date_done__lt=Now() - RECENT).count()
+
+
+def purge() -> int:
+    """Delete all, however old; how many there were."""
+    _, by_model = _orphans().delete()
+    return by_model.get(TaskResult._meta.label, 0)
 
 
 def _orphans() -> "QuerySet[TaskResult]":

@@ -14,6 +14,7 @@ from kombu.exceptions import OperationalError
 
 from children import host
 from children.task import ChildTask
+from parent import tracing
 from parent.log_context import about
 from parent.models import Run, RunState, Step, StepState
 
@@ -59,7 +60,7 @@ def republish_after(publishes: int) -> timedelta:
 
 def publish_run(run: Run) -> bool:
     """Send the parent task of `run`; False where the broker is away."""
-    with about(run):
+    with about(run), tracing.under(run):
         return _send(f"parent.{run.workflow}", str(run.pk), run.params, ignore_result=False)
 
 
@@ -71,8 +72,10 @@ def publish_steps(steps: Sequence[Step]) -> None:
     """
     for step in steps:
         options: dict[str, Any] = {"queue": step.queue} if step.queue else {}
+        if step.priority is not None:
+            options["priority"] = step.priority
         task = current_app.tasks.get(step.task)
-        with about(step):
+        with about(step), tracing.under(step.run):
             sent = _send(
                 step.task,
                 str(step.task_id),

@@ -19,6 +19,7 @@ from django_celery_results.models import TaskResult
 from parent import clock, results
 from parent.advance import BY_ID, lock_run
 from parent.bulk import update_rows
+from parent.meter import meter
 from parent.models import Run, Step, StepState
 from parent.publish import missing, publish_run, publish_steps, queue_of, republish_after
 
@@ -60,6 +61,7 @@ def republish_steps(steps: Sequence[Step]) -> None:
         if room[queue_of(step)] > 0:
             room[queue_of(step)] -= 1
             lost.append(step)
+    meter.count("workflow_messages_republished", by=len(lost))
     publish_steps(lost)
 
 

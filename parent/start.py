@@ -8,7 +8,7 @@ from uuid import UUID, uuid4
 from django.contrib.auth.models import User
 from django.db import IntegrityError, transaction
 
-from parent import clock, definitions, graph, results
+from parent import clock, definitions, graph, results, tracing
 from parent.advance import go_on
 from parent.conf import setting
 from parent.definitions import Workflow
@@ -78,6 +78,7 @@ def _write(workflow: Workflow, params: dict[str, Any], **columns: Any) -> Run:
     deadline = now + timedelta(seconds=workflow.timeout) if workflow.timeout else None
     run = Run(
         workflow=workflow.name,
+        trace=tracing.begin(workflow.name, columns["id"]),
         params=params,
         created_at=now,
         mirrored_at=now,
@@ -106,6 +107,7 @@ def _step_row(workflow: Workflow, run: Run, index: int, step: definitions.Step) 
         name=step.label,
         task=step.task_name,
         queue=step.queue or "",
+        priority=step.priority,
         after=list(workflow.after(step)),
         weight=step.weight,
         queue_timeout=_limit(step.queue_timeout, "QUEUE_TIMEOUT"),

@@ -7,6 +7,7 @@ from datetime import datetime, timedelta
 from typing import Any
 from uuid import UUID
 
+from celery import states
 from django.db.models import Exists, Max, OuterRef, Q, QuerySet
 from django.db.models.functions import Now
 from django_celery_results.models import TaskResult
@@ -16,8 +17,10 @@ from parent import executors, orphans
 from parent.attempts import Again
 from parent.broker import BrokerMemory
 from parent.conf import setting
-from parent.endings import end_cancelled, end_run
+from parent.endings import Ending, end_cancelled, end_run
+from parent.failures import tell
 from parent.log_context import about
+from parent.meter import meter
 from parent.mirror import Report, mirror
 from parent.models import Run, Step, StepState
 from parent.prune import prune
@@ -35,6 +38,7 @@ DUE_BATCH = 300
 PRUNE_BATCH = 100
 OVERLAP = timedelta(seconds=2)
 """A report is stamped before it is committed; one that was slow is still found this much later."""
+TOLD = (states.FAILURE, states.REVOKED)
 RETRIED_AT = Max("events__at", filter=Q(events__what="retry"))
 LISTEN = 5.0
 """Seconds after an outage of the database until the silence of a child counts again."""
@@ -111,9 +115,11 @@ class Ticker:
         for step in _active().filter(task_id__in=list(rows)) if rows else ():
             row = rows[str(step.task_id)]
             verdict = watch_once(watched(step), stored(row), step.db_now)
+            lag = (step.db_now - row.date_done).total_seconds()
+            meter.observe("workflow_mirror_lag_seconds", lag)
             match verdict:
                 case End(outcome, again):
-                    _end(step, outcome, again, row.traceback)
+                    _end(step, outcome, again, row.status, row.traceback)
                 case Mirror(meta, due_at):
                     reports[row.task_id] = Report(meta=meta, at=row.date_done, due_at=due_at)
                 case Keep(due_at) if step.state == StepState.RUNNING:
@@ -147,10 +153,11 @@ class Ticker:
                 end_cancelled(str(step.task_id))
                 terminate(step)
                 continue
-            match watch_once(watched(step), rows.get(step.task_id), step.db_now):
+            stored = rows.get(step.task_id)
+            match watch_once(watched(step), stored, step.db_now):
                 case End(outcome, again):
                     # The rows first: the worker will say that this process died.
-                    _end(step, outcome, again)
+                    _end(step, outcome, again, stored.state if stored else None)
                     terminate(step)
                     continue
                 case Republish():
@@ -180,6 +187,7 @@ class Ticker:
             running = _active().filter(run=run, state=StepState.RUNNING)
             doomed = list(running)
             if end_run(run.pk, error, seen=run.version):
+                tell(run, error)
                 for step in doomed:
                     terminate(step)
         if silent:
@@ -193,12 +201,20 @@ class Ticker:
         ]:
             verdict = watch_once(watched(step, dead=True), None, step.db_now)
             if isinstance(verdict, End):
-                _end(step, verdict.outcome, verdict.again)
+                ending = _end(step, verdict.outcome, verdict.again)
+                meter.count("workflow_leases_lost", by=ending is not Ending.DROPPED)
 
 
-def _end(step: Step, outcome: Meta, again: bool, traceback: str | None = None) -> None:
+def _end(
+    step: Step,
+    outcome: Meta,
+    again: bool,
+    state: str | None = None,
+    traceback: str | None = None,
+) -> Ending:
+    """Record the outcome. `state` is Celery's: what it calls a failure it has told of itself."""
     with about(step):
-        record(
+        ending = record(
             step.name,
             str(step.task_id),
             outcome,
@@ -206,6 +222,9 @@ def _end(step: Step, outcome: Meta, again: bool, traceback: str | None = None) -
             again=Again() if again else None,
             seen=step.state,
         )
+        if ending is Ending.ENDED and outcome.error is not None and state not in TOLD:
+            tell(step, outcome.error)
+    return ending
 
 
 def _stored_of(steps: Sequence[Step]) -> dict[str, Stored]:

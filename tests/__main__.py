@@ -18,6 +18,7 @@ ON_POSTGRES = [
     *("tests/monitor/test_access.py", "tests/monitor/test_login.py"),
     "tests/monitor/test_run_list.py",
     "tests/system",
+    *("tests/monitor/test_operate.py", "tests/operate", "--ignore=tests/operate/test_settings.py"),
     # One of the faults has a PostgreSQL of its own, in the first round already.
     *("tests/faults", "--ignore=tests/faults/test_database.py"),
 ]

@@ -34,7 +34,7 @@ class Worker:
         self.log = log
         self._args = [sys.executable, "-m", "celery", "-A", "mainproj", "worker", "-l", "INFO"]
         self._args += ["--without-mingle", "--without-gossip", *args]
-        self._environ = os.environ | {
+        self.environ = os.environ | {
             "DJANGO_SETTINGS_MODULE": "tests.settings",
             "DATABASE_URL": database_url(),
             "REDIS_URL": broker_url,
@@ -46,7 +46,7 @@ class Worker:
         """Start it, and wait until it says that it is ready."""
         self.process = subprocess.Popen(
             self._args,
-            env=self._environ,
+            env=self.environ,
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
             text=True,

@@ -11,7 +11,7 @@ from django.db.models.functions import Now
 
 from parent import executors
 from parent.conf import setting
-from parent.models import Executor, Run, Step
+from parent.models import Run, Step
 from parent.outage import outlast
 
 __all__ = ["Look", "looks"]
@@ -46,5 +46,5 @@ def _look(run_id: UUID) -> Look:
     run = Run.objects.defer("params", "files").annotate(db_now=Now()).get(pk=run_id)
     # After the run, so that the steps of one that has ended are read as they ended.
     steps = Step.objects.filter(run=run).defer("kwargs", "result", "traceback")
-    alive = Executor.objects.filter(heartbeat_at__gte=Now() - executors.lease())
-    return Look(run=run, steps=tuple(steps), now=run.db_now, attended=alive.exists())
+    attended = executors.alive().exists()
+    return Look(run=run, steps=tuple(steps), now=run.db_now, attended=attended)

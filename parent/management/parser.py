@@ -11,7 +11,7 @@ from parent.management.arguments import HELP
 
 __all__ = ["add_actions"]
 
-ACTIONS = "list | start | watch | cancel | retry | prune"
+ACTIONS = "list | start | watch | cancel | retry | prune | doctor"
 MAX_NAME = 150  # characters, as of a Django user's name
 
 
@@ -64,6 +64,13 @@ def add_actions(parser: CommandParser) -> None:
         type=_days,
         help="how long ago they must have ended (what WORKFLOW_RETENTION says)",
     )
+    looking = actions.add_parser(
+        "doctor",
+        help="look at the whole installation, and say what to do",
+        description="Look at settings, database, broker, workers, queues, clocks and runs. Prints "
+        "what is wrong and what to do; the exit code is 1 where there is anything.",
+    )
+    looking.add_argument("--json", dest="as_json", action="store_true", help="for programs")
 
 
 def _add_retry(retrying: argparse.ArgumentParser) -> None:

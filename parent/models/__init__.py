@@ -7,5 +7,16 @@ not know it, goes on writing while a deploy lasts.
 from parent.models.executor import Executor, WatchLease
 from parent.models.run import Event, Run, RunState
 from parent.models.step import Attempt, Step, StepState
+from parent.models.tally import Tally
 
-__all__ = ["Attempt", "Event", "Executor", "Run", "RunState", "Step", "StepState", "WatchLease"]
+__all__ = [
+    "Attempt",
+    "Event",
+    "Executor",
+    "Run",
+    "RunState",
+    "Step",
+    "StepState",
+    "Tally",
+    "WatchLease",
+]

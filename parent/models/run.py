@@ -56,6 +56,9 @@ class Run(MetaFields):
     idempotency_key = models.CharField(  # noqa: DJ001 - null: keys are unique where there are any
         max_length=255, null=True
     )
+    trace = models.CharField(
+        max_length=55, blank=True, default="", db_default="", help_text="W3C traceparent"
+    )
     fingerprint = models.CharField(
         max_length=64, blank=True, default="", db_default="", help_text="Of the start"
     )
@@ -73,6 +76,10 @@ class Run(MetaFields):
             models.Index(fields=["due_at"], name="run_due", condition=Q(due_at__isnull=False)),
             models.Index(
                 fields=["finished_at"], name="run_ended", condition=Q(finished_at__isnull=False)
+            ),
+            # Of all runs ever, few are alive, and these are counted for /metrics.
+            models.Index(
+                fields=["workflow"], name="run_alive", condition=Q(finished_at__isnull=True)
             ),
         ]
         constraints = [

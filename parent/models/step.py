@@ -34,6 +34,7 @@ class Step(MetaFields):
     index = models.PositiveSmallIntegerField()
     name = models.CharField(max_length=100)
     task = models.CharField(max_length=255, help_text="The Celery task's name")
+    priority = models.PositiveSmallIntegerField(null=True, help_text="0 goes first")
     queue = models.CharField(max_length=255, blank=True, default="")
     after = models.JSONField(default=list, help_text="Names of the steps it waits for")
     weight = models.FloatField(default=1.0)

@@ -13,6 +13,7 @@ from django_celery_results.models import TaskResult
 
 from children.meta import Meta
 from parent import clock, results
+from parent.doctor import fleet
 from parent.models import Executor, RunState, Step
 from parent.tick import Ticker
 from tests.conftest import missing
@@ -95,6 +96,19 @@ def test_a_run_on_such_a_worker(start_shifted: StartWorker, gate: Gate, offset: 
         assert s.started_at is not None
         assert s.finished_at is not None
         assert begun <= s.queued_at <= s.started_at <= s.finished_at <= clock.now()
+
+
+@pytest.mark.parametrize("offset", OFFSETS)
+def test_the_doctor_tells_of_such_a_worker(start_shifted: StartWorker, offset: int) -> None:
+    worker = start_shifted(offset)
+
+    (told,) = fleet.clocks()
+
+    executor = Executor.objects.get(pid=worker.process.pid)
+    ahead = "ahead of" if offset > 0 else "behind"
+    assert re.fullmatch(
+        f"the clock of {executor} is (3599|3600|3601) s {ahead} the database's", told.what
+    )
 
 
 @pytest.mark.parametrize("offset", OFFSETS)

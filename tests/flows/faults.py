@@ -98,7 +98,7 @@ def foreign_hold(gate: str, reports: bool) -> str:
 @signals.task_failure.connect(dispatch_uid="tests.flows.faults")
 def note_failure(sender: Any, task_id: str, **_: Any) -> None:
     """Take note of what Sentry would be told of."""
-    if sender.name.startswith("faults."):
+    if sender.name.startswith(("faults.", "flows.", "parent.")):
         gates().rpush(FAILURES, json.dumps(task_id))
 
 

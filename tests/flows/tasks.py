@@ -3,10 +3,11 @@
 import logging
 import os
 import signal
+import time
 from typing import Any
 
 import redis
-from celery import current_app, shared_task
+from celery import current_app, current_task, shared_task
 
 from children import ChildTask, Progress, child_task
 
@@ -59,6 +60,30 @@ def silent(progress: Progress, gate: str) -> str:
 def fails(progress: Progress, message: str = "it is broken") -> None:
     progress.update(7, 10)
     raise Trouble(message)
+
+
+@child_task(name="flows.slow", time_limit=1)
+def slow(progress: Progress, gate: str) -> None:
+    """Stand at a gate for longer than Celery lets it."""
+    gates().blpop([f"{gate}:open"], timeout=GATE_TIMEOUT)
+
+
+@child_task(name="flows.where")
+def where(progress: Progress) -> str:
+    """The worker that runs it."""
+    return str(current_task.request.hostname)
+
+
+@child_task(name="flows.ranks")
+def ranks(progress: Progress) -> int:
+    """How many ran before it."""
+    return int(gates().incr("ranks"))
+
+
+@child_task(name="flows.limited", rate_limit="1/s")
+def limited(progress: Progress) -> float:
+    """When it ran."""
+    return time.time()
 
 
 @child_task(name="flows.returns_a_set")
@@ -115,3 +140,8 @@ def blog(self: Any, gate: str) -> dict[str, Any]:
 def raises_text(text: str) -> dict[str, Any]:
     """Inputs that cannot be made."""
     raise Trouble(text)
+
+
+@shared_task(name="flows.foreign_fails")
+def foreign_fails() -> None:
+    raise Trouble("a foreign one is broken")

@@ -100,3 +100,26 @@ foreign = Workflow(
 )
 blog = Workflow("blog", params=GateParams, steps=[Step(tasks.blog)])
 counting = Workflow("counting", params=LimitParams, steps=[Step(tasks.counts)])
+two_queues = Workflow(
+    "two_queues",
+    steps=[
+        Step(tasks.where, name="here", inputs=nothing, queue="plain"),
+        Step(tasks.where, name="there", inputs=nothing, queue="gpu"),
+        Step(tasks.where, name="here_again", inputs=nothing, queue="plain"),
+    ],
+)
+ranked = Workflow(
+    "ranked",
+    steps=[
+        Step(tasks.ranks, name=name, after=(), priority=priority, inputs=nothing)
+        for name, priority in (("last", 9), ("late", 6), ("early", 3), ("first", None))
+    ],
+)
+limited = Workflow(
+    "limited",
+    steps=[
+        Step(tasks.limited, name=name, after=(), inputs=nothing) for name in ("one", "two", "three")
+    ],
+)
+hard_limit = Workflow("hard_limit", params=GateParams, steps=[Step(tasks.slow)])
+foreign_broken = Workflow("foreign_broken", steps=[Step(tasks.foreign_fails)])

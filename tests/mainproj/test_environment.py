@@ -1,8 +1,6 @@
 """Settings from the environment: read, declared, and refused with what to write instead."""
 
-import re
 from collections.abc import Callable
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -13,7 +11,6 @@ from parent.conf import DEFAULTS
 
 Read = Callable[[Environment], Any]
 
-README = (Path(__file__).resolve().parents[2] / "README.md").read_text()
 READ: dict[str, Read] = {
     "flag": lambda env: env.flag("X", False, ""),
     "number": lambda env: env.number("X", 5, "", at_least=1),
@@ -109,17 +106,9 @@ def test_what_the_settings_read_is_declared_once_with_words() -> None:
         assert "/tmp/" not in declared.default, declared  # no path of this machine
 
 
-def test_the_readme_names_each_of_them() -> None:
-    table = README.split("## Settings")[1].split("## ")[0]
-    rows = [line.split("|")[1] for line in table.splitlines() if line.startswith("| `")]
-    named = re.findall(r"`(\w+)`", "".join(rows))
-
-    assert sorted(named) == sorted(declared.name for declared in env.declared)
-
-
 def test_the_engines_defaults_are_declared_as_they_are() -> None:
     declared = {declared.name: declared.default for declared in env.declared}
 
     assert {name: declared[name] for name in DEFAULTS} == {
-        name: f"{default:g}" if default else "never" for name, default in DEFAULTS.items()
+        name: f"{default:.10g}" if default else "never" for name, default in DEFAULTS.items()
     }

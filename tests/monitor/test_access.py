@@ -33,6 +33,8 @@ NEVER_SEEN = uuid4()
 # of the caller without the permission that its workflow asks for.
 MATRIX = [
     ("get", "/healthz", None, (200, 200, 200, 200, 200)),
+    ("get", "/readyz", None, (401, 403, 403, 503, 403)),
+    ("get", "/metrics", None, (401, 403, 403, 200, 403)),
     ("get", "/workflows/", None, (401, 200, 200, 200, 200)),
     ("post", "/workflows/main_flow/", None, (401, 202, 202, 202, 202)),
     ("post", "/workflows/guarded/", None, (401, 202, 202, 202, 403)),

@@ -111,6 +111,10 @@ STEP_NAME = 'Give it one of 1 to 100 characters: Step(..., name="...").'
             [("E003", "step 'a' has weight nan", "A weight is a number above 0.")],
         ),
         (
+            [Step(func_1, name="a", priority=10)],
+            [("E003", "step 'a' has priority=10", "Give 0, which is first, to 9.")],
+        ),
+        (
             [Step(func_1, name="a", queue_timeout=-1)],
             [("E003", "step 'a' has queue_timeout -1", SECONDS)],
         ),

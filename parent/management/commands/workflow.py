@@ -1,4 +1,4 @@
-"""`manage.py workflow`: list the workflows, start, watch, cancel or retry a run, prune old ones."""
+"""`manage.py workflow`: list workflows; start, watch, cancel, retry, prune runs; see a doctor."""
 
 import getpass
 import json
@@ -14,10 +14,11 @@ from django.core.management.base import BaseCommand, CommandError, CommandParser
 from django.db import ProgrammingError
 from rich.console import Console
 
-from parent import registry
+from parent import orphans, registry
 from parent.cancel import cancel
 from parent.conf import setting
 from parent.definitions import Workflow
+from parent.doctor import examine
 from parent.errors import (
     CannotRetry,
     InvalidParams,
@@ -29,6 +30,7 @@ from parent.errors import (
 )
 from parent.management.arguments import params_of
 from parent.management.catalogue import describe, describe_params
+from parent.management.checkup import as_json, as_text
 from parent.management.console import Show, live_bars, one_line, plain_lines
 from parent.management.look import looks
 from parent.management.parser import add_actions
@@ -43,7 +45,7 @@ PRUNE_BATCH = 100
 
 
 class Command(BaseCommand):
-    help = "List the workflows; start, watch, cancel or retry a run; delete old ones."
+    help = "List the workflows; start, watch, cancel or retry a run; delete old ones; look around."
 
     def add_arguments(self, parser: CommandParser) -> None:
         add_actions(parser)
@@ -64,6 +66,8 @@ class Command(BaseCommand):
                     self._retry(who=options["who"] or _os_user(), **given)
                 case "prune":
                     self._prune(options["older_than"])
+                case "doctor":
+                    self._doctor(options["as_json"])
         except (UnknownRun, RunEnded, CannotRetry, InvalidRetry) as exc:
             raise CommandError(one_line(str(exc))) from exc
         except (*OUTAGE, ProgrammingError) as exc:
@@ -144,6 +148,14 @@ class Command(BaseCommand):
         while batch := prune(age, at_most=PRUNE_BATCH):
             pruned += batch
         self.stdout.write(f"{pruned} runs deleted.")
+        if left_over := orphans.purge():
+            self.stdout.write(f"{left_over} results of attempts that are over deleted.")
+
+    def _doctor(self, for_programs: bool) -> None:
+        findings = list(examine())
+        self.stdout.write((as_json if for_programs else as_text)(findings))
+        if findings:
+            sys.exit(1)
 
     def _display(self) -> AbstractContextManager[Show]:
         # On stderr, so that stdout has the result alone.

@@ -1,0 +1,52 @@
+"""Writes docs/settings.md from what the settings declare: `python -m mainproj.settings_table`."""
+
+import os
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+
+from mainproj.environment import Declared
+
+__all__ = ["PATH", "table"]
+
+PATH = Path(__file__).resolve().parent.parent / "docs" / "settings.md"
+
+HEAD = """\
+# Settings
+
+<!-- Written by `python -m mainproj.settings_table`; change the code that reads them instead. -->
+
+All come from the environment. One that is empty is not set. A wrong value stops the start, and
+says what to write. Times are in seconds; where the default is a time or "never", 0 is "never".
+
+| variable | what it is | kind | default | example |
+| --- | --- | --- | --- | --- |
+"""
+FOOT = """
+Libraries read some of their own: gunicorn `WEB_CONCURRENCY`, OpenTelemetry all that begin with
+`OTEL_`, libpq `PGSSLROOTCERT` and the like.
+"""
+
+
+def table(declared: Sequence[Declared]) -> str:
+    """The whole page."""
+    return HEAD + "".join(_rows(declared)) + FOOT
+
+
+def _rows(declared: Sequence[Declared]) -> Iterator[str]:
+    for each in declared:
+        default = each.default.replace("|", "\\|") or "none"
+        about = each.about.replace("|", "\\|")
+        yield f"| `{each.name}` | {about} | {each.kind} | {default} | `{each.example}` |\n"
+
+
+def main() -> None:
+    # They are read without any, as on one machine; the defaults are told in words.
+    os.environ |= {"LOCAL": "on", "SECRET_KEY": "none"}
+    from mainproj import settings  # noqa: F401, PLC0415 - reading them declares them
+    from mainproj.environment import env  # noqa: PLC0415
+
+    PATH.write_text(table(env.declared))
+
+
+if __name__ == "__main__":
+    main()

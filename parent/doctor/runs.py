@@ -1,0 +1,56 @@
+"""Runs that do not move, and what they left behind."""
+
+from collections.abc import Iterator
+from datetime import timedelta
+
+from django.db.models import Exists, F, Min, OuterRef
+from django.db.models.functions import Coalesce
+
+from parent import clock, orphans
+from parent.doctor.finding import EXAMPLES, OVERDUE, Finding
+from parent.models import Run, Step, StepState
+
+__all__ = ["left_over", "stuck"]
+
+SILENT = timedelta(hours=1)
+
+
+def stuck() -> Iterator[Finding]:
+    now = clock.now()
+    active = Step.objects.filter(run=OuterRef("pk"), state__in=Step.ACTIVE)
+    idle = Run.objects.filter(~Exists(active), finished_at__isnull=True, due_at__isnull=True)
+    for run in idle[:EXAMPLES]:
+        yield Finding(
+            part="runs",
+            what=f"{run} has not ended, and nothing in it is going to move",
+            do=f"Run: python manage.py workflow cancel {run.pk}",
+        )
+    overdue = Step.objects.filter(state__in=Step.ACTIVE, due_at__lt=now - OVERDUE)
+    if number := overdue.count():
+        since = overdue.aggregate(first=Min("due_at"))["first"]
+        yield Finding(
+            part="runs",
+            what=f"{number} steps have waited for a tick, the first for "
+            f"{(now - since).total_seconds():.0f} s",
+            do="Is a worker alive, and does it watch? See its log.",
+        )
+    told_at = Coalesce("reported_at", "started_at")
+    silent = Step.objects.filter(state=StepState.RUNNING, stall_timeout=None, run_timeout=None)
+    silent = silent.annotate(told_at=told_at).filter(told_at__lt=now - SILENT)
+    for step in silent.select_related("run").order_by(F("told_at"))[:EXAMPLES]:
+        yield Finding(
+            part="runs",
+            what=f"{step.name} of {step.run} has said nothing for over an hour, "
+            "and has no limit that would end it",
+            do="Give the step a stall_timeout, or set WORKFLOW_STALL_TIMEOUT; to end this one: "
+            f"python manage.py workflow cancel {step.run_id}",
+        )
+
+
+def left_over() -> Iterator[Finding]:
+    if number := orphans.count():
+        yield Finding(
+            part="results",
+            what=f"{number} TaskResult rows are of attempts that are over; nobody reads them",
+            do="Run: python manage.py workflow prune",
+        )

@@ -1,0 +1,103 @@
+"""Counts and histograms that a watch thread keeps in memory, until they are added to the row.
+
+A figure is a list of numbers that are added one by one: of a counter its count, of a histogram
+the sum, how many were at most as large as each of its bounds, and how many there were in all.
+"""
+
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+__all__ = ["KINDS", "Figures", "Kind", "Meter", "labels_of", "meter"]
+
+Figures = dict[str, dict[str, list[float]]]
+"""By the kind's name, and by the values of its labels as JSON."""
+
+QUICK = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0)
+LONG = (0.01, 0.05, 0.1, 0.5, 1.0, 5.0, 10.0, 30.0, 60.0, 300.0, 900.0, 3600.0, 14400.0)
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Kind:
+    """What is counted. `bounds` are a histogram's, in seconds; a counter has none."""
+
+    about: str
+    labels: Sequence[str] = ()
+    bounds: Sequence[float] = ()
+
+    @property
+    def size(self) -> int:
+        return len(self.bounds) + 2 if self.bounds else 1
+
+
+KINDS: Mapping[str, Kind] = {
+    "workflow_runs_started": Kind(about="Runs that were started.", labels=("workflow",)),
+    "workflow_runs_ended": Kind(about="Runs that ended.", labels=("workflow", "state")),
+    "workflow_step_seconds": Kind(
+        about="From the start of a step's last attempt to its end.",
+        labels=("workflow", "step", "state"),
+        bounds=LONG,
+    ),
+    "workflow_step_queue_seconds": Kind(
+        about="How long a step's last attempt waited in its queue.",
+        labels=("workflow", "step"),
+        bounds=LONG,
+    ),
+    "workflow_tick_seconds": Kind(about="How long a tick took.", bounds=QUICK),
+    "workflow_tick_lag_seconds": Kind(
+        about="How much later than it should a tick began.", bounds=QUICK
+    ),
+    "workflow_mirror_lag_seconds": Kind(
+        about="How old a child's report was when a tick found it.", bounds=QUICK
+    ),
+    "workflow_messages_republished": Kind(about="Messages that the broker seemed to have lost."),
+    "workflow_leases_lost": Kind(about="Attempts taken away from workers that fell silent."),
+    "workflow_processes_lost": Kind(about="Attempts whose process died under its worker."),
+}
+
+
+class Meter:
+    """Figures since they were last taken. Of one thread."""
+
+    def __init__(self) -> None:
+        self._figures: Figures = {}
+
+    def count(self, name: str, *labels: str, by: int = 1) -> None:
+        if by:
+            self._figure(name, labels)[0] += by
+
+    def observe(self, name: str, seconds: float, *labels: str) -> None:
+        figure = self._figure(name, labels)
+        seconds = max(0.0, seconds)
+        figure[0] += seconds
+        for place, bound in enumerate(KINDS[name].bounds, start=1):
+            figure[place] += seconds <= bound
+        figure[-1] += 1
+
+    def _figure(self, name: str, labels: Sequence[str]) -> list[float]:
+        kind = KINDS[name]
+        of_kind = self._figures.setdefault(name, {})
+        return of_kind.setdefault(json.dumps(labels), [0] * kind.size)
+
+    def add(self, figures: Figures) -> None:
+        """Add what another one has taken. Of another release's kinds and bounds nothing is kept."""
+        for name, of_kind in figures.items():
+            for key, more in of_kind.items():
+                if name in KINDS and len(more) == KINDS[name].size:
+                    mine = self._figure(name, labels_of(key))
+                    mine[:] = [a + b for a, b in zip(mine, more, strict=True)]
+
+    def take(self) -> Figures:
+        """All figures; from here on it counts anew."""
+        taken, self._figures = self._figures, {}
+        return taken
+
+
+def labels_of(key: str) -> list[str]:
+    """The values of the labels, in the order of the kind's."""
+    values: list[str] = json.loads(key)
+    return values
+
+
+meter = Meter()
+"""Of this process's watch thread."""

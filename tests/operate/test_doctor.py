@@ -1,0 +1,285 @@
+"""`manage.py workflow doctor`: each thing that it finds, made here in earnest."""
+
+import json
+import os
+import subprocess
+import sys
+from datetime import timedelta
+from io import StringIO
+from pathlib import Path
+from typing import Any
+from uuid import uuid4
+
+import pytest
+import redis
+from celery import current_app
+from django.conf import LazySettings
+from django.core.management import call_command
+from django.db import OperationalError, connection
+from django.utils import timezone
+from django_celery_results.models import TaskResult
+
+from parent import executors, registry
+from parent.doctor import Finding, examine, fleet
+from parent.models import Executor, Run, Step, StepState, WatchLease
+from parent.remote import Remote
+from tests.flows import workflows
+from tests.operate.conftest import StartWorker
+from tests.waiting import until
+
+ROOT = Path(__file__).resolve().parents[2]
+QUEUES = ["celery", "plain", "gpu", "nobody-consumes-this"]
+LONG_AGO = timedelta(hours=2)
+
+
+def found(part: str) -> list[Finding]:
+    return [finding for finding in examine() if finding.part == part]
+
+
+def only(part: str) -> Finding:
+    (finding,) = found(part)
+    return finding
+
+
+@pytest.fixture
+def alone(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Nobody is asked over the broker: the workers of these tests are rows."""
+    monkeypatch.setattr(fleet, "remote_workers", Everybody)
+
+
+class Everybody(dict[str, Any]):
+    """Each executor answers, and knows every task."""
+
+    def get(self, _executor: str, _default: Any = None) -> Any:
+        return Remote(name="any", tasks=frozenset(current_app.tasks))
+
+
+@pytest.fixture
+def well(db: None, broker: str, alone: None) -> Executor:
+    """An installation in which all is well; its only worker."""
+    executor = uuid4()
+    executors.beat(executor, QUEUES, "threads")
+    executors.hold_watch(executor)
+    executors.hold_watch(executor)
+    return Executor.objects.get(pk=executor)
+
+
+def test_all_is_well(well: Executor) -> None:
+    stdout = StringIO()
+
+    call_command("workflow", "doctor", stdout=stdout)
+
+    assert stdout.getvalue() == "All is well.\n"
+
+
+def test_findings_are_told_with_what_to_do_and_by_the_exit_code(well: Executor) -> None:
+    Executor.objects.update(queues=QUEUES[1:])
+    stdout, as_json = StringIO(), StringIO()
+
+    with pytest.raises(SystemExit) as left:
+        call_command("workflow", "doctor", stdout=stdout)
+    with pytest.raises(SystemExit):
+        call_command("workflow", "doctor", "--json", stdout=as_json)
+
+    assert left.value.code == 1
+    assert "queues: no worker consumes 'celery'" in stdout.getvalue()
+    assert "\n  Start one: celery -A mainproj worker -Q celery\n1 finding.\n" in stdout.getvalue()
+    (told,) = json.loads(as_json.getvalue())
+    assert told["part"] == "queues"
+    assert told["do"] == "Start one: celery -A mainproj worker -Q celery"
+
+
+def test_a_workflow_that_cannot_run(well: Executor, monkeypatch: pytest.MonkeyPatch) -> None:
+    from parent import Workflow
+
+    monkeypatch.setattr(registry, "_workflows", dict(registry._workflows))
+    Workflow("shop", steps=[])
+
+    told = only("settings")
+
+    assert told.what == "workflows.E003: Workflow 'shop': it has no steps."
+    assert told.do == "Give it at least one Step."
+
+
+def test_settings_that_are_not_for_a_deployment(well: Executor, settings: LazySettings) -> None:
+    settings.LOCAL = False  # the rest is as `make up` has it: plain http
+
+    assert "security.W008: Your SECURE_SSL_REDIRECT" in "".join(
+        each.what for each in found("settings")
+    )
+
+
+def test_a_broker_that_does_not_answer(db: None) -> None:
+    told = only("broker")
+
+    assert told.what.startswith("the broker does not answer (")
+    assert "REDIS_URL" in told.do
+
+
+def test_a_broker_that_throws_messages_away(well: Executor, broker: str) -> None:
+    server: Any = redis.Redis(unix_socket_path=broker.removeprefix("redis+socket://"))
+    before = server.config_get("maxmemory-policy")["maxmemory-policy"]
+    server.config_set("maxmemory-policy", "allkeys-lru")
+    try:
+        assert "throws messages away (maxmemory-policy allkeys-lru)" in only("broker").what
+    finally:
+        server.config_set("maxmemory-policy", before)
+        server.close()
+
+
+def test_a_database_that_does_not_answer(well: Executor) -> None:
+    def away(*_: Any) -> None:
+        raise OperationalError("it is gone")
+
+    with connection.execute_wrapper(away):
+        told = only("database")
+
+    assert told.what == "the database does not answer (it is gone)"
+    assert "DATABASE_URL" in told.do
+
+
+def test_a_database_without_tables(tmp_path: Path, broker: str) -> None:
+    answer = doctor(DATABASE_URL=f"sqlite:///{tmp_path}/new.sqlite3", REDIS_URL=broker)
+
+    assert answer.returncode == 1
+    (told,) = json.loads(answer.stdout)
+    assert told["part"] == "database"
+    assert "migrations are not applied, such as contenttypes.0001_initial" in told["what"]
+    assert told["do"] == "Run: python manage.py migrate"
+
+
+def doctor(**environ: str) -> "subprocess.CompletedProcess[str]":
+    command = [sys.executable, "manage.py", "workflow", "doctor", "--json"]
+    variables = os.environ | {"DJANGO_SETTINGS_MODULE": "tests.settings", **environ}
+    return subprocess.run(
+        command, cwd=ROOT, env=variables, capture_output=True, text=True, check=False
+    )
+
+
+def test_no_worker(db: None, broker: str, alone: None) -> None:
+    assert only("workers").what == "no worker has given a sign of life for 30 s"
+
+
+def test_steps_of_a_worker_that_died(well: Executor) -> None:
+    dead = Executor.objects.create(host="gone", pid=7)
+    Executor.objects.filter(pk=dead.pk).update(heartbeat_at=timezone.now() - LONG_AGO)
+    run = workflows.noops.start()
+    run.steps.filter(index=0).update(state=StepState.RUNNING, executor=dead, run_timeout=9)
+
+    assert only("workers").what == "gone:7 is dead, and 1 steps still count as running on it"
+
+
+def test_workers_of_two_machines_on_sqlite(well: Executor) -> None:
+    if connection.vendor != "sqlite":
+        pytest.skip("PostgreSQL may have any number.")
+    Executor.objects.create(host="another", pid=7, queues=QUEUES)
+
+    assert "share an SQLite file" in only("workers").what
+
+
+def test_a_queue_of_a_step_that_waits_and_nobody_consumes(well: Executor) -> None:
+    run = workflows.noops.start()
+    run.steps.filter(index=0).update(queue="renamed")
+
+    told = only("queues")
+
+    assert told.what == "no worker consumes 'renamed', which noops (flows.noop) need"
+
+
+@pytest.mark.django_db(transaction=True)
+def test_real_workers_answer_whatever_their_names(start_worker: StartWorker) -> None:
+    start_worker("-P", "prefork", "-c", "1", "-n", "any@name", "-Q", ",".join(QUEUES))
+    until("the watch", WatchLease.objects.filter(holder__isnull=False).exists)
+
+    assert list(examine()) == []
+
+
+@pytest.mark.django_db(transaction=True)
+def test_a_worker_that_does_not_answer_over_this_broker(broker: str) -> None:
+    executors.beat(uuid4(), QUEUES, "threads")
+
+    told = found("workers")
+
+    assert "is alive in the database and does not answer over this broker" in told[0].what
+
+
+@pytest.mark.django_db(transaction=True)
+def test_a_worker_that_does_not_know_its_tasks(start_worker: StartWorker) -> None:
+    start_worker(
+        *("-P", "threads", "-c", "1", "-Q", ",".join(QUEUES)),
+        DJANGO_SETTINGS_MODULE="mainproj.settings", LOCAL="on", SECRET_KEY="none",
+    )  # fmt: skip
+
+    told = found("workers")
+
+    assert "consumes their queue and does not know the tasks faults.fail, faults." in told[0].what
+
+
+def test_nobody_watches(well: Executor) -> None:
+    WatchLease.objects.update(expires_at=timezone.now() - timedelta(minutes=1))
+
+    assert only("watch").what == "no worker has ticked for 66 s"
+
+
+def test_a_worker_whose_clock_is_off(well: Executor) -> None:
+    Executor.objects.update(clock_at=timezone.now() - timedelta(minutes=1))
+
+    told = only("clocks")
+
+    assert told.what == f"the clock of {well} is 60 s behind the database's"
+
+
+def test_a_run_that_nothing_moves(well: Executor) -> None:
+    run = workflows.noops.start()
+    run.steps.update(state=StepState.WAITING, due_at=None)
+
+    told = only("runs")
+
+    assert told.what == f"noops {run.pk} has not ended, and nothing in it is going to move"
+    assert told.do == f"Run: python manage.py workflow cancel {run.pk}"
+
+
+def test_what_to_do_about_such_a_run_helps(well: Executor) -> None:
+    run = workflows.noops.start()
+    run.steps.update(state=StepState.WAITING, due_at=None)
+
+    call_command("workflow", "cancel", str(run.pk), stdout=StringIO())
+
+    assert found("runs") == []
+
+
+def test_steps_that_no_tick_looks_at(well: Executor) -> None:
+    run = workflows.noops.start()
+    run.steps.filter(index=0).update(due_at=timezone.now() - timedelta(minutes=5))
+
+    assert only("runs").what == "1 steps have waited for a tick, the first for 300 s"
+
+
+def test_a_child_that_is_silent_and_without_limits(well: Executor) -> None:
+    run = workflows.noops.start()
+    ago = timezone.now() - LONG_AGO
+    run.steps.filter(index=0).update(state=StepState.RUNNING, started_at=ago, due_at=None)
+
+    told = only("runs")
+
+    assert told.what.startswith(f"first of noops {run.pk} has said nothing for over an hour")
+    assert f"workflow cancel {run.pk}" in told.do
+
+
+def test_results_of_attempts_that_are_over_and_prune_deletes_them(well: Executor) -> None:
+    run = workflows.noops.start()
+    Step.objects.filter(run=run).update(state=StepState.OK, finished_at=timezone.now())
+    Run.objects.filter(pk=run.pk).update(state="SUCCESS", finished_at=timezone.now())
+    task_id = str(Step.objects.get(run=run, index=0).task_id)
+    TaskResult.objects.create(task_id=task_id, status="SUCCESS")
+    TaskResult.objects.filter(task_id=task_id).update(date_done=timezone.now() - LONG_AGO)
+    stdout = StringIO()
+
+    told = only("results")
+    call_command("workflow", "prune", stdout=stdout)
+
+    assert told.what == "1 TaskResult rows are of attempts that are over; nobody reads them"
+    assert told.do == "Run: python manage.py workflow prune"
+    assert stdout.getvalue() == "0 runs deleted.\n1 results of attempts that are over deleted.\n"
+    assert found("results") == []
+    assert TaskResult.objects.filter(task_id=str(run.pk)).exists()
