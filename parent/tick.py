@@ -1,8 +1,6 @@
 """One turn of the watch loop: for everything that runs, at the price of what changed."""
 
-import json
 import time
-from collections.abc import Sequence
 from datetime import datetime, timedelta
 from typing import Any
 from uuid import UUID
@@ -24,11 +22,12 @@ from parent.meter import meter
 from parent.mirror import Report, mirror
 from parent.models import Run, Step, StepState
 from parent.prune import prune
-from parent.publish import is_behind, queue_of
+from parent.publish import is_behind
 from parent.recording import record
 from parent.republish import hurry, republish_runs, republish_steps
+from parent.sight import active_steps, overdue, stored, stored_of, watched
 from parent.terminate import terminate
-from parent.watch import End, Keep, Mirror, Republish, Stored, Watched, watch_once
+from parent.watch import End, Keep, Mirror, Republish, watch_once
 
 __all__ = ["STANDBY", "Ticker"]
 
@@ -112,7 +111,7 @@ class Ticker:
         """Mirror what children reported, and end what ended without telling us."""
         rows = {row.task_id: row for row in self._changed_results()}
         reports: dict[str, Report] = {}
-        for step in _active().filter(task_id__in=list(rows)) if rows else ():
+        for step in active_steps().filter(task_id__in=list(rows)) if rows else ():
             row = rows[str(step.task_id)]
             verdict = watch_once(watched(step), stored(row), step.db_now)
             lag = (step.db_now - row.date_done).total_seconds()
@@ -146,8 +145,8 @@ class Ticker:
         """Deadlines, messages that may be lost, and runs that their steps have left behind."""
         silent: list[Step] = []
         behind: set[UUID] = set()
-        due = list(_active().filter(due_at__lte=Now()).order_by("due_at")[:DUE_BATCH])
-        rows = _stored_of(due)
+        due = list(active_steps().filter(due_at__lte=Now()).order_by("due_at")[:DUE_BATCH])
+        rows = stored_of(due)
         for step in due:
             if step.run.cancel_requested_at is not None:
                 end_cancelled(str(step.task_id))
@@ -184,7 +183,7 @@ class Ticker:
             if error is None:
                 silent.append(run)
                 continue
-            running = _active().filter(run=run, state=StepState.RUNNING)
+            running = active_steps().filter(run=run, state=StepState.RUNNING)
             doomed = list(running)
             if end_run(run.pk, error, seen=run.version):
                 tell(run, error)
@@ -196,7 +195,7 @@ class Ticker:
     def _take_from_the_dead(self) -> None:
         """End the attempts of executors whose lease has lapsed."""
         dead = Now() - executors.lease()
-        for step in _active().filter(state=StepState.RUNNING, executor__heartbeat_at__lt=dead)[
+        for step in active_steps().filter(state=StepState.RUNNING, executor__heartbeat_at__lt=dead)[
             :BATCH
         ]:
             verdict = watch_once(watched(step, dead=True), None, step.db_now)
@@ -225,65 +224,3 @@ def _end(
         if ending is Ending.ENDED and outcome.error is not None and state not in TOLD:
             tell(step, outcome.error)
     return ending
-
-
-def _stored_of(steps: Sequence[Step]) -> dict[str, Stored]:
-    ids = [str(step.task_id) for step in steps]
-    rows = TaskResult.objects.filter(task_id__in=ids) if ids else ()
-    return {row.task_id: stored(row) for row in rows}
-
-
-def _active() -> "QuerySet[Any]":
-    steps = Step.objects.filter(state__in=Step.ACTIVE).select_related("executor", "run")
-    return steps.defer("traceback").annotate(db_now=Now())
-
-
-def watched(step: Step, *, dead: bool = False) -> Watched:
-    """The row as the watch sees it."""
-    return Watched(
-        name=step.name,
-        queue=queue_of(step),
-        queued_at=step.queued_at or step.run.created_at,
-        started_at=step.started_at,
-        reported_at=step.reported_at,
-        publish_at=step.due_at,
-        queue_timeout=step.queue_timeout,
-        run_timeout=step.run_timeout,
-        stall_timeout=step.stall_timeout,
-        dead_executor=str(step.executor) if dead else None,
-        claimed=step.claim is not None,
-        meta=step.meta,
-    )
-
-
-def stored(row: TaskResult) -> Stored:
-    """The stored result, decoded; what cannot be decoded is passed on as the text it is."""
-    try:
-        result = json.loads(row.result) if row.result else None
-    except (ValueError, RecursionError):
-        result = row.result
-    return Stored(state=row.status, result=result, at=row.date_done)
-
-
-def overdue(
-    run: Run, now: datetime, *, ended_at: datetime | None, retried_at: datetime | None
-) -> str | None:
-    """Why a run must end now, or None.
-
-    Args:
-        ended_at: when the last of its steps ended.
-        retried_at: when somebody last had it go on again.
-    """
-    begun_at = retried_at or run.created_at
-    if run.deadline_at is not None and now >= run.deadline_at:
-        allowed = (run.deadline_at - begun_at).total_seconds()
-        return f"{run.workflow} did not finish within {allowed:g} s"
-    limit = setting("QUEUE_TIMEOUT")
-    # Since when nobody has gone on with it.
-    idle_since = max(filter(None, (ended_at, run.started_at, begun_at)))
-    if limit and now >= idle_since + timedelta(seconds=limit):
-        return (
-            f"{run.workflow} did not go on within {limit:g} s: "
-            "no worker that was asked knows the steps of this run"
-        )
-    return None
