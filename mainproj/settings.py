@@ -77,6 +77,7 @@ MIDDLEWARE = [
     "csp.middleware.CSPMiddleware",
     "django_permissions_policy.PermissionsPolicyMiddleware",
     "corsheaders.middleware.CorsMiddleware",
+    "monitor.unchanged.Unchanged",
     "whitenoise.middleware.WhiteNoiseMiddleware",
     "monitor.middleware.Refusals",
     "django.contrib.sessions.middleware.SessionMiddleware",

@@ -5,8 +5,7 @@ from typing import Any, cast
 from uuid import UUID
 
 from django.contrib.auth.models import User
-from django.http import Http404, HttpRequest, HttpResponse
-from django.http.response import HttpResponseBase
+from django.http import Http404, HttpResponse
 from django.urls import reverse
 from django.utils import timezone
 from rest_framework import status
@@ -25,7 +24,7 @@ from monitor.access import (
     visible_runs,
     with_steps,
 )
-from monitor.answers import answer, digest_of, not_modified, signed_tags, unchanged
+from monitor.answers import answer, digest_of, not_modified
 from monitor.forms import params_of
 from monitor.params_schema import params_schema
 from monitor.parsers import JSONParser
@@ -33,6 +32,7 @@ from monitor.polling import Snapshot, task_status
 from monitor.requests import NewestFirst, RetryRequest, RunQuery, idempotency_key
 from monitor.status import status_of
 from monitor.throttles import StartThrottle
+from monitor.unchanged import snapshot_of
 from parent.cancel import cancel
 from parent.models import Run
 from parent.remove import remove
@@ -122,20 +122,9 @@ class TaskListView(APIView):
 class TaskView(APIView):
     """One run, or one child of a run."""
 
-    snapshot: Snapshot | None = None
-    """What was read before the caller was looked up."""
-
-    def dispatch(self, request: HttpRequest, *args: Any, **kwargs: Any) -> HttpResponseBase:
-        """Spare a caller who has the status already being looked up: see `monitor.answers`."""
-        if request.method == "GET" and (signed := signed_tags(request)):
-            self.snapshot = Snapshot([kwargs["task_id"]])
-            if tag := signed.get(self.snapshot.digest(timezone.now())):
-                return unchanged(tag)
-        return super().dispatch(request, *args, **kwargs)
-
     @operations.read_task
     def get(self, request: Request, task_id: UUID) -> HttpResponse:
-        snapshot, now = self.snapshot or Snapshot([task_id]), timezone.now()
+        snapshot, now = snapshot_of(request._request, task_id), timezone.now()
         status, digest = _status(request, snapshot, now), snapshot.digest(now)
         return not_modified(request, digest) or answer(request, digest, status, [status])
 
