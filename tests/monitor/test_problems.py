@@ -60,7 +60,7 @@ def test_what_nobody_foresaw_shows_nothing_of_the_inside(
     def fail(*args: Any) -> None:
         raise RuntimeError("secret inside")
 
-    monkeypatch.setattr(api, "Snapshot", fail)
+    monkeypatch.setattr(api, "snapshot_of", fail)
     client.force_login(owner)
     client.raise_request_exception = False
 
