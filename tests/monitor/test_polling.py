@@ -10,7 +10,6 @@ import pytest
 from django.contrib.auth.models import User
 from django.db import connection
 from django.test import Client
-from django.test.utils import CaptureQueriesContext
 from django.utils import timezone
 from rest_framework.authtoken.models import Token
 from rest_framework.test import APIClient
@@ -328,17 +327,3 @@ def test_a_signature_ends_and_its_tag_still_holds(
     assert answer.status_code == 304
     with django_assert_num_queries(1):
         assert poll(client, run, answer["ETag"]).status_code == 304
-
-
-def test_nobody_is_looked_up_for_a_poll_that_finds_nothing_new(
-    client: Client, owner: User, make_run: MakeRun
-) -> None:
-    client.force_login(owner)
-    url = f"/tasks/{make_run(owner).pk}/"
-    tag = client.get(url)["ETag"]
-
-    with CaptureQueriesContext(connection) as captured:
-        response = client.get(url, headers={"If-None-Match": tag})
-
-    assert (response.status_code, len(captured)) == (304, 1)
-    assert "parent_run" in captured[0]["sql"]
