@@ -51,7 +51,8 @@ class Environment:
         self._variables = variables
 
     def is_set(self, name: str) -> bool:
-        return bool(self._variables.get(name))
+        """Whether it has a value, as `read` sees it."""
+        return bool(self._variables.get(name, "").strip())
 
     def read(
         self,

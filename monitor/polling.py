@@ -19,6 +19,7 @@ from django.db.models import Model
 from monitor.access import may_see
 from monitor.status import child_status_of, quiet_seconds, status_of
 from parent.models import Run, Step
+from parent.rows import converters
 
 if TYPE_CHECKING:
     from django.contrib.auth.models import AnonymousUser, User
@@ -73,16 +74,7 @@ class Table(Generic[M]):
 
     @cached_property
     def _converters(self) -> list[tuple[int, Any, Callable[..., Any]]]:
-        table = self.model._meta.db_table
-        columns = [field.get_col(table) for field in self.fields]
-        return [
-            (place, column, convert)
-            for place, column in enumerate(columns)
-            for convert in (
-                *connection.ops.get_db_converters(column),
-                *column.get_db_converters(connection),
-            )
-        ]
+        return converters(self.model, self.fields)
 
 
 META = ("iteration", "total", "completion", "message", "error", "result")

@@ -20,7 +20,16 @@ from django.db.models.expressions import Col
 
 from parent import clock
 
-__all__ = ["Overtaken", "Select", "Update", "apply", "select_all", "update", "update_row"]
+__all__ = [
+    "Overtaken",
+    "Select",
+    "Update",
+    "apply",
+    "converters",
+    "select_all",
+    "update",
+    "update_row",
+]
 
 T = TypeVar("T", bound=Model)
 
@@ -171,8 +180,14 @@ def _names(model: type[Model]) -> list[str]:
 
 @cache
 def _converters(model: type[Model]) -> list[tuple[int, Col, Callable[..., Any]]]:
-    """What makes Python's values of the database's: (place in the row, column, function)."""
-    columns = [field.get_col(model._meta.db_table) for field in model._meta.concrete_fields]
+    return converters(model, model._meta.concrete_fields)
+
+
+def converters(
+    model: type[Model], fields: Sequence["Field[Any, Any]"]
+) -> list[tuple[int, Col, Callable[..., Any]]]:
+    """What makes Python's values of the database's: (place among the fields, column, function)."""
+    columns = [field.get_col(model._meta.db_table) for field in fields]
     return [
         (place, column, convert)
         for place, column in enumerate(columns)

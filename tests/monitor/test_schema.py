@@ -73,6 +73,10 @@ def test_every_workflow_and_every_address_of_the_surface_is_described(
     } == described - starts
 
 
+def test_what_is_for_staff_is_described_to_staff(staff: User, api: Api) -> None:
+    assert "GET /readyz" in operations(schema_for(api(staff)))
+
+
 def is_api(pattern: URLPattern) -> bool:
     return hasattr(pattern.callback, "cls")
 
