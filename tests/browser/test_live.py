@@ -87,11 +87,9 @@ def test_with_the_keyboard_alone(tab: Page, owner: User, worker: Worker, gate: G
     expect(part(tab, "state")).to_have_text("cancelled")
     expect(button(tab, "Retry")).to_be_visible()
     tab_to("Retry")
-    tab.keyboard.press("Enter")
-    # The browser's requests pass through this thread, which must not wait for the child before.
-    expect(part(tab, "state")).to_have_text("running")
-    gate.reached()
+    # The first child may have ended OK before it could hear of the cancel; then no other comes.
     gate.open()
+    tab.keyboard.press("Enter")
     expect(part(tab, "state")).to_have_text("done", timeout=20_000)
 
     tab.locator("#delete summary").wait_for()
