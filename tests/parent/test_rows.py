@@ -33,15 +33,18 @@ def test_rows_come_as_the_model_has_them(run: Run) -> None:
 
 
 def test_updates_say_which_of_them_found_a_row(run: Run) -> None:
+    first, second, *_ = run.steps.all()
+
     found = apply(
-        update(Run, {"message": "first"}, id=run.pk),
-        update(Run, {"message": "never"}, id=run.pk, state="SUCCESS"),
-        update(Run, {"result": {"a": [1, None]}}, id=run.pk),
+        update(Run, {"message": "first", "result": {"a": [1, None]}}, id=run.pk),
+        update(Step, {"message": "never"}, id=first.pk, state="OK"),
+        update(Step, {"message": "second"}, id=second.pk, state=second.state),
     )
 
     run.refresh_from_db()
     assert found == [True, False, True]
     assert (run.message, run.result) == ("first", {"a": [1, None]})
+    assert set(run.steps.values_list("message", flat=True)) == {"", "second"}
 
 
 def test_times_are_the_databases(run: Run) -> None:
@@ -65,14 +68,16 @@ def test_an_error_is_one_of_djangos_wherever_it_shows(run: Run, count: int) -> N
 
 
 def test_a_required_row_that_is_not_as_it_was_undoes_all(run: Run) -> None:
+    first = run.steps.get(index=0)
+
     with pytest.raises(Overtaken), transaction.atomic():
         apply(
-            update(Run, {"message": "changed"}, id=run.pk),
+            update(Step, {"message": "changed"}, id=first.pk),
             update(Run, {"message": "never"}, required=True, id=run.pk, state="SUCCESS"),
         )
 
-    run.refresh_from_db()
-    assert run.message == "first"
+    first.refresh_from_db()
+    assert first.message == ""
 
 
 @pytest.mark.skipif(connection.vendor != "postgresql", reason="its planner's statistics")
