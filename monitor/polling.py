@@ -13,12 +13,12 @@ from operator import itemgetter
 from typing import TYPE_CHECKING, Any, Generic, NamedTuple, TypeVar
 from uuid import UUID
 
-from django.db import connection
 from django.db.models import Model
 
 from monitor.access import may_see
 from monitor.status import child_status_of, quiet_seconds, status_of
 from parent.models import Run, Step
+from parent.prepared import database, fetch
 from parent.rows import converters
 
 if TYPE_CHECKING:
@@ -67,10 +67,10 @@ class Table(Generic[M]):
 
     def row(self, values: Iterable[Any]) -> M:
         """The model's instance; what is not among the columns is read when it is asked for."""
-        columns = list(values)
+        columns, db = list(values), database()
         for place, column, convert in self._converters:
-            columns[place] = convert(columns[place], column, connection)
-        return self.model.from_db(connection.alias, self.names, columns)
+            columns[place] = convert(columns[place], column, db)
+        return self.model.from_db(db.alias, self.names, columns)
 
     @cached_property
     def _converters(self) -> list[tuple[int, Any, Callable[..., Any]]]:
@@ -103,9 +103,7 @@ class Snapshot:
     def __init__(self, ids: Sequence[UUID]) -> None:
         """Read the runs and children of these ids, in one statement, for nobody in particular."""
         self.ids = ids
-        with connection.cursor() as cursor:
-            cursor.execute(*statement(ids))
-            self.rows = cursor.fetchall()
+        self.rows = fetch(*statement(ids))
 
     def digest(self, now: datetime) -> str:
         """Of all that the tasks' status depends on: the rows, and the steps of time of each.
@@ -138,7 +136,7 @@ def _latest(row: Sequence[Any]) -> datetime:
 def statement(ids: Sequence[UUID]) -> tuple[str, list[Any]]:
     """The SQL that reads these runs, and the runs of these children; and its parameters."""
     tasks = [str(id) for id in ids]
-    runs = ids if connection.features.has_native_uuid_field else [id.hex for id in ids]
+    runs = ids if database().features.has_native_uuid_field else [id.hex for id in ids]
     return _sql(len(ids)), [*tasks, *runs, *tasks]
 
 

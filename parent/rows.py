@@ -6,19 +6,18 @@ these are here; all others are plain queries.
 """
 
 from collections.abc import Callable, Mapping, Sequence
-from contextlib import nullcontext
 from dataclasses import dataclass
-from functools import cache
+from functools import cache, lru_cache
 from types import MappingProxyType
 from typing import Any, TypeVar, cast
 from uuid import UUID
 
-import psycopg
-from django.db import connection, models
+from django.db import models
 from django.db.models import Field, Model
 from django.db.models.expressions import Col
 
 from parent import clock
+from parent.prepared import database, fetched, run
 
 __all__ = [
     "Overtaken",
@@ -47,7 +46,7 @@ class Select:
 
     Args:
         where: an SQL condition with one %s, for `key`, and an ORDER BY; never from input.
-        lock: until the transaction ends, where the database locks rows.
+        lock: until the transaction ends, where the database locks rows; with its time as `db_now`.
     """
 
     model: type[Model]
@@ -66,14 +65,16 @@ class Update:
 
 
 def select_all(*selects: Select) -> list[list[Any]]:
-    """The rows of each, with the database's time as `db_now`.
+    """The rows of each.
 
     A later one sees what others have committed while an earlier one waited for its lock.
     """
-    answers = _run([(_select_sql(each), [_key(each.key)]) for each in selects], _fetched)
+    statements = [
+        (_select_sql(each.model, each.where, each.lock), [_key(each.key)]) for each in selects
+    ]
+    answers = run(statements, fetched)
     return [
-        [_row(each.model, values) for values in rows]
-        for each, rows in zip(selects, answers, strict=True)
+        [_row(each, values) for values in rows] for each, rows in zip(selects, answers, strict=True)
     ]
 
 
@@ -93,21 +94,28 @@ def update(
     Args:
         times: columns to set to so many seconds after the database's time.
     """
-    params = [_value(model, *pair) for pair in (*values.items(), *where.items())]
+    params = [*values.values(), *where.values()]
+    for place, field in _specials(model, (*values, *where)):
+        params[place] = field.get_db_prep_save(params[place], database())
     sql = _update_sql(model, tuple(values), tuple(times.items()), tuple(where))
     return Update(sql, params, required)
 
 
 def apply(*updates: Update) -> list[bool]:
-    """Do the updates in order; for each, whether there was a row to update.
+    """Do the updates, each of another row; for each, whether there was that row.
 
     Raises:
         Overtaken: a required one was not there. All are done then: roll back.
     """
-    found = _run([(each.sql, each.params) for each in updates], lambda cursor: cursor.rowcount > 0)
+    if len(updates) > 1 and database().vendor == "postgresql":
+        params = [value for each in updates for value in each.params]
+        ((found,),) = run([(_at_once(tuple(each.sql for each in updates)), params)], fetched)
+    else:
+        statements = [(each.sql, each.params) for each in updates]
+        found = run(statements, lambda cursor: cursor.rowcount > 0)
     if any(each.required and not there for each, there in zip(updates, found, strict=True)):
         raise Overtaken
-    return found
+    return list(found)
 
 
 def update_row(model: type[Model], values: Mapping[str, Any], **options: Any) -> bool:
@@ -115,62 +123,26 @@ def update_row(model: type[Model], values: Mapping[str, Any], **options: Any) ->
     return apply(update(model, values, **options))[0]
 
 
-R = TypeVar("R")
-
-
-def _run(statements: Sequence[tuple[str, Sequence[Any]]], answer: Callable[[Any], R]) -> list[R]:
-    if connection.vendor == "postgresql":
-        return _run_prepared(statements, answer)
-    answers = []
-    for sql, params in statements:
-        with connection.cursor() as cursor:
-            cursor.execute(sql, params)
-            answers.append(answer(cursor))
-    return answers
-
-
-def _run_prepared(
-    statements: Sequence[tuple[str, Sequence[Any]]], answer: Callable[[Any], R]
-) -> list[R]:
-    """One round trip for all, by cursors that let the server keep what it has planned.
-
-    Django's own put the values into the SQL, so that each is another statement to the server.
-    """
-    connection.ensure_connection()
-    connection.validate_no_broken_transaction()
-    psycopg_connection = connection.connection
-    # An error of a pipeline shows at its end.
-    with connection.wrap_database_errors:
-        cursors = [psycopg.Cursor(psycopg_connection) for _ in statements]
-        with psycopg_connection.pipeline() if len(statements) > 1 else nullcontext():
-            for cursor, (sql, params) in zip(cursors, statements, strict=True):
-                cursor.execute(sql, params)
-        return [answer(cursor) for cursor in cursors]
-
-
-def _fetched(cursor: Any) -> list[Sequence[Any]]:
-    return list(cursor.fetchall())
-
-
-def _select_sql(each: Select) -> str:
-    # On SQLite a transaction has the whole database to itself.
-    suffix = " FOR UPDATE" if each.lock and connection.features.has_select_for_update else ""
-    return f"{_columns_sql(each.model)} WHERE {each.where}{suffix}"
-
-
 @cache
-def _columns_sql(model: type[Model]) -> str:
+def _select_sql(model: type[Model], where: str, lock: bool) -> str:
     columns = ", ".join(f'"{name}"' for name in _names(model))
-    return f"SELECT {columns}, {clock.sql()} FROM {model._meta.db_table}"  # noqa: S608 - our names
+    suffix = ""
+    if lock:
+        columns += f", {clock.sql()}"
+        # On SQLite a transaction has the whole database to itself.
+        suffix = " FOR UPDATE" if database().features.has_select_for_update else ""
+    return f"SELECT {columns} FROM {model._meta.db_table} WHERE {where}{suffix}"  # noqa: S608 - our names
 
 
-def _row(model: type[T], values: Sequence[Any]) -> T:
-    *columns, db_now = values
+def _row(select: Select, values: Sequence[Any]) -> Any:
+    columns, model, db = list(values), select.model, database()
+    db_now = columns.pop() if select.lock else None
     for place, column, convert in _converters(model):
-        columns[place] = convert(columns[place], column, connection)
-    row: Any = model.from_db(connection.alias, _names(model), columns)
-    row.db_now = clock.read(db_now)
-    return cast("T", row)
+        columns[place] = convert(columns[place], column, db)
+    row: Any = model.from_db(db.alias, _names(model), columns)
+    if db_now is not None:
+        row.db_now = clock.read(db_now)
+    return row
 
 
 @cache
@@ -188,18 +160,19 @@ def converters(
 ) -> list[tuple[int, Col, Callable[..., Any]]]:
     """What makes Python's values of the database's: (place among the fields, column, function)."""
     columns = [field.get_col(model._meta.db_table) for field in fields]
+    db = database()
     return [
         (place, column, convert)
         for place, column in enumerate(columns)
         for convert in (
-            *connection.ops.get_db_converters(column),
-            *column.get_db_converters(connection),
+            *db.ops.get_db_converters(column),
+            *column.get_db_converters(db),
         )
     ]
 
 
 def _key(key: UUID | str) -> UUID | str:
-    if isinstance(key, str) or connection.features.has_native_uuid_field:
+    if isinstance(key, str) or database().features.has_native_uuid_field:
         return key
     return key.hex
 
@@ -216,6 +189,14 @@ def _update_sql(
     return f"UPDATE {model._meta.db_table} SET {', '.join(sets)} WHERE {conditions}"  # noqa: S608 - our names
 
 
+@lru_cache  # of runs with many steps there are many combinations
+def _at_once(updates: Sequence[str]) -> str:
+    """One statement for all, where the database has such: it answers which have found a row."""
+    parts = ", ".join(f"u{i} AS ({sql} RETURNING 1)" for i, sql in enumerate(updates))
+    found = ", ".join(f"EXISTS (SELECT FROM u{i})" for i in range(len(updates)))
+    return f"WITH {parts} SELECT {found}"
+
+
 def _unindexed(column: str) -> str:
     """The column; a state as an expression, which no index has.
 
@@ -225,12 +206,8 @@ def _unindexed(column: str) -> str:
     return "state || ''" if column == "state" else column
 
 
-def _value(model: type[Model], column: str, value: Any) -> Any:
-    field = _special(model, column)
-    return value if field is None else field.get_db_prep_save(value, connection)
-
-
 @cache
-def _special(model: type[Model], column: str) -> "Field[Any, Any] | None":
-    field = cast("Field[Any, Any]", model._meta.get_field(column))
-    return None if isinstance(field, AS_THEY_ARE) else field
+def _specials(model: type[Model], columns: Sequence[str]) -> list[tuple[int, "Field[Any, Any]"]]:
+    """The fields whose values the database does not take as Python has them, with their places."""
+    fields = [cast("Field[Any, Any]", model._meta.get_field(column)) for column in columns]
+    return [(i, field) for i, field in enumerate(fields) if not isinstance(field, AS_THEY_ARE)]
