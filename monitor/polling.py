@@ -4,29 +4,25 @@ Polls are by far the most requests. Django would build the SQL anew for each, an
 times as long for that as the database takes to run it.
 """
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Sequence
 from datetime import UTC, datetime
-from functools import cache, cached_property
+from functools import cache
 from hashlib import blake2b
 from itertools import groupby
 from operator import itemgetter
-from typing import TYPE_CHECKING, Any, Generic, NamedTuple, TypeVar
+from typing import TYPE_CHECKING, Any, NamedTuple
 from uuid import UUID
-
-from django.db.models import Model
 
 from monitor.access import may_see
 from monitor.status import child_status_of, quiet_seconds, status_of
 from parent.models import Run, Step
 from parent.prepared import database, fetch
-from parent.rows import converters
+from parent.tables import Table
 
 if TYPE_CHECKING:
     from django.contrib.auth.models import AnonymousUser, User
 
 __all__ = ["Snapshot", "Task", "statement", "task_status"]
-
-M = TypeVar("M", bound=Model)
 
 
 class Task(NamedTuple):
@@ -42,39 +38,6 @@ def task_status(task: Task, *, now: datetime) -> dict[str, Any]:
     if task.child is not None:
         return child_status_of(task.run, task.child, now=now)
     return status_of(task.run, task.steps, now=now)
-
-
-class Table(Generic[M]):
-    """Some columns of a model: as SQL, and as rows again."""
-
-    def __init__(self, model: type[M], *names: str) -> None:
-        # `from_db` takes them in the order of the model's.
-        fields: list[Any] = [f for f in model._meta.concrete_fields if f.attname in names]
-        self.model, self.fields = model, fields
-        self.names = [field.attname for field in fields]
-
-    def __len__(self) -> int:
-        return len(self.names)
-
-    def places(self, *names: str) -> list[int]:
-        """Where among the columns these are."""
-        return [self.names.index(name) for name in names]
-
-    def sql(self, **instead: str) -> str:
-        """The columns; `instead` has other SQL for some."""
-        table = self.model._meta.db_table
-        return ", ".join(instead.get(name, f'{table}."{name}"') for name in self.names)
-
-    def row(self, values: Iterable[Any]) -> M:
-        """The model's instance; what is not among the columns is read when it is asked for."""
-        columns, db = list(values), database()
-        for place, column, convert in self._converters:
-            columns[place] = convert(columns[place], column, db)
-        return self.model.from_db(db.alias, self.names, columns)
-
-    @cached_property
-    def _converters(self) -> list[tuple[int, Any, Callable[..., Any]]]:
-        return converters(self.model, self.fields)
 
 
 META = ("iteration", "total", "completion", "message", "error", "result")

@@ -1,6 +1,6 @@
 """A run's way from one step to the next. Whoever moves it holds its row."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from datetime import datetime
 from typing import Any
@@ -48,6 +48,9 @@ RUN_FIELDS = (
     "iteration", "total", "completion", "message", "error", "result",
 )  # fmt: skip
 
+Write = Callable[..., list[bool]]
+"""`apply`, or what does the same under a condition."""
+
 BY_ID = "%s"
 BY_ATTEMPT = "(SELECT run_id FROM parent_step WHERE task_id = %s)"
 
@@ -88,6 +91,7 @@ def advance(
     changes: Sequence[Update] = (),
     *,
     tell: bool = True,
+    write: Write = apply,
 ) -> None:
     """Do what follows from where the steps of a locked run are, until nothing more follows.
 
@@ -95,6 +99,7 @@ def advance(
         changes: of its steps, to be written along.
         tell: False leaves the run's own row and its `TaskResult` to a tick where a step opens:
             the steps have all that they say, and the claim of the next one has a tick look.
+        write: does all the updates; of those that it is given the first is the first of `changes`.
 
     Raises:
         Overtaken: one of the `changes` came too late.
@@ -121,12 +126,12 @@ def advance(
                 fields = FIRST_ATTEMPT_FIELDS if step.attempt == 1 else ATTEMPT_FIELDS
             writes.append(update_of(step, fields))
         todo = plan(steps, cancelled=cancelled)
+    if tell or not opened or todo.final is not None or run.due_at != was_due_at:
+        write_run(run, steps, todo.final, now, writes, write=write)
+    else:
+        write(*writes)
     if opened:
         transaction.on_commit(lambda: publish_steps(opened))
-    if tell or not opened or todo.final is not None or run.due_at != was_due_at:
-        write_run(run, steps, todo.final, now, writes)
-    else:
-        apply(*writes)
 
 
 def skip(steps: Sequence[Step], now: datetime) -> list[Update]:
@@ -143,6 +148,8 @@ def write_run(
     now: datetime,
     writes: Sequence[Update],
     error: str = "",
+    *,
+    write: Write = apply,
 ) -> None:
     """Write the run and its `TaskResult`, after what was to be written of its steps.
 
@@ -169,7 +176,7 @@ def write_run(
             run.state = RunState.FAILURE
             error = f"Error in the result of {run.workflow}: {error_text(exc)}"
             run.set_meta(run.meta.failed(error))
-    *_, found = apply(*writes, update_of(run, RUN_FIELDS), results.update_of(run, now))
+    *_, found = write(*writes, update_of(run, RUN_FIELDS), results.update_of(run, now))
     if not found and run.ended:
         # Celery's cleanup, or a client's `forget()`, took the row: the end must be readable.
         results.create(run, f"parent.{run.workflow}")

@@ -28,7 +28,7 @@ from parent.models import RunState, Step, StepState
 from parent.publish import publish_steps
 from parent.rows import Overtaken, Update
 
-__all__ = ["Ending", "end_attempt", "end_cancelled", "end_run"]
+__all__ = ["Ending", "end_attempt", "end_cancelled", "end_run", "end_step"]
 
 END_FIELDS = (
     "state", "traceback", "started_at", "finished_at", "due_at",
@@ -87,7 +87,7 @@ def _end_attempt(
     reported = reported or step.publishes > 1
     at = retry_at(step, again, now) if outcome.error is not None else None
     if at is None:
-        change = _end_step(step, exhausted(step, again, outcome), traceback, now)
+        change = end_step(step, exhausted(step, again, outcome), traceback, now)
     else:
         step.retried += again.counts if again is not None else 0
         change = _retry_step(step, outcome, traceback, at, now)
@@ -110,7 +110,7 @@ def end_cancelled(task_id: str) -> bool:
             if run is None or step is None or run.cancel_requested_at is None:
                 return False
             outcome = step.meta.failed(f"{step.name} was cancelled")
-            change = _end_step(step, outcome, "", now, StepState.CANCELLED)
+            change = end_step(step, outcome, "", now, StepState.CANCELLED)
             results.forget([task_id])
             advance(run, steps, now, [change])
     except Overtaken:
@@ -131,7 +131,7 @@ def end_run(run_id: Any, error: str, *, seen: int | None = None) -> bool:
                 return False
             waiting = [step for step in steps if step.state == StepState.WAITING]
             ending = [step for step in steps if step.state in Step.ACTIVE] or waiting[:1]
-            changes = [_end_step(step, step.meta.failed(error), "", now) for step in ending]
+            changes = [end_step(step, step.meta.failed(error), "", now) for step in ending]
             results.forget(step.task_id for step in ending if step.task_id)
             # Not by what `plan` finds: it would open what depends on none of these, and call a
             # run good whose steps are all OK, though no worker has known how to end it.
@@ -144,7 +144,7 @@ def end_run(run_id: Any, error: str, *, seen: int | None = None) -> bool:
     return True
 
 
-def _end_step(
+def end_step(
     step: Step, outcome: Meta, traceback: str, now: datetime, state: StepState | None = None
 ) -> Update:
     """What writes the outcome, if the attempt is still in the state it was read in.

@@ -6,6 +6,7 @@ from typing import Any, TypeVar
 
 import psycopg
 from django.db import DEFAULT_DB_ALIAS, connections
+from psycopg.types.datetime import TimestamptzLoader
 
 __all__ = ["database", "fetch", "fetched", "run"]
 
@@ -55,11 +56,20 @@ def _run_prepared(
     """
     db.close_if_health_check_failed()
     db.ensure_connection()
+    db.validate_no_broken_transaction()
     # An error of a pipeline shows at its end.
     with db.wrap_database_errors:
-        # In Django's wrapper, for whoever counts or logs statements there.
-        cursors = [db._prepare_cursor(psycopg.Cursor(db.connection)) for _ in statements]
+        cursors = [_cursor(db) for _ in statements]
         with db.connection.pipeline() if len(statements) > 1 else nullcontext():
             for cursor, (sql, params) in zip(cursors, statements, strict=True):
                 cursor.execute(sql, params)
         return [answer(cursor) for cursor in cursors]
+
+
+def _cursor(db: Any) -> Any:
+    cursor = psycopg.Cursor(db.connection)
+    # Django's own, which does the same, is Python.
+    cursor.adapters.register_loader("timestamptz", TimestamptzLoader)
+    # In Django's wrapper where somebody counts or logs statements by it.
+    watched = db.queries_logged or db.execute_wrappers
+    return db._prepare_cursor(cursor) if watched else cursor

@@ -6,6 +6,7 @@ from children.meta import Meta, error_text
 from parent.attempts import Again
 from parent.endings import Ending, end_attempt
 from parent.outage import OUTAGE
+from parent.straight import end_straight
 
 __all__ = ["record"]
 
@@ -28,6 +29,8 @@ def record(
         name: of the step, for the error.
     """
     try:
+        if not reported and outcome.error is None and end_straight(task_id, outcome):
+            return Ending.ENDED
         return end_attempt(task_id, outcome, traceback, reported=reported, again=again, seen=seen)
     except OUTAGE:
         raise

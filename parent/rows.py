@@ -24,6 +24,7 @@ __all__ = [
     "Select",
     "Update",
     "apply",
+    "apply_if",
     "converters",
     "select_all",
     "update",
@@ -33,7 +34,9 @@ __all__ = [
 T = TypeVar("T", bound=Model)
 
 AS_THEY_ARE = (models.CharField, models.TextField, models.IntegerField, models.FloatField)
-"""Fields whose values both databases take as Python has them."""
+"""Fields whose values both databases take as Python has them ..."""
+AS_THEY_ARE_TO_POSTGRES = (*AS_THEY_ARE, models.DateTimeField, models.UUIDField)
+"""... and PostgreSQL: with their time zones, and as a type of its own."""
 
 
 class Overtaken(Exception):
@@ -118,6 +121,21 @@ def apply(*updates: Update) -> list[bool]:
     return list(found)
 
 
+def apply_if(guard: tuple[str, Sequence[Any]], *updates: Update) -> list[bool]:
+    """`apply` in one statement of PostgreSQL: none is done unless the SELECT `guard` finds a row,
+    and the first update as well.
+
+    Raises:
+        Overtaken: one of the two found none. Nothing was done.
+    """
+    sql = _at_once(tuple(each.sql for each in updates), guard[0])
+    params = [*guard[1], *(value for each in updates for value in each.params)]
+    ((found,),) = run([(sql, params)], fetched)
+    if not found[0]:
+        raise Overtaken
+    return list(found)
+
+
 def update_row(model: type[Model], values: Mapping[str, Any], **options: Any) -> bool:
     """One `update`, done at once."""
     return apply(update(model, values, **options))[0]
@@ -190,11 +208,17 @@ def _update_sql(
 
 
 @lru_cache  # of runs with many steps there are many combinations
-def _at_once(updates: Sequence[str]) -> str:
+def _at_once(updates: Sequence[str], guard: str = "") -> str:
     """One statement for all, where the database has such: it answers which have found a row."""
-    parts = ", ".join(f"u{i} AS ({sql} RETURNING 1)" for i, sql in enumerate(updates))
+    parts, needs = [], ""
+    if guard:
+        parts, needs = [f"guard AS ({guard})"], " AND EXISTS (SELECT FROM guard)"
+    for i, sql in enumerate(updates):
+        parts.append(f"u{i} AS ({sql}{needs} RETURNING 1)")
+        if guard:
+            needs = " AND EXISTS (SELECT FROM u0)"
     found = ", ".join(f"EXISTS (SELECT FROM u{i})" for i in range(len(updates)))
-    return f"WITH {parts} SELECT {found}"
+    return f"WITH {', '.join(parts)} SELECT {found}"
 
 
 def _unindexed(column: str) -> str:
@@ -209,5 +233,6 @@ def _unindexed(column: str) -> str:
 @cache
 def _specials(model: type[Model], columns: Sequence[str]) -> list[tuple[int, "Field[Any, Any]"]]:
     """The fields whose values the database does not take as Python has them, with their places."""
+    as_they_are = AS_THEY_ARE_TO_POSTGRES if database().vendor == "postgresql" else AS_THEY_ARE
     fields = [cast("Field[Any, Any]", model._meta.get_field(column)) for column in columns]
-    return [(i, field) for i, field in enumerate(fields) if not isinstance(field, AS_THEY_ARE)]
+    return [(i, field) for i, field in enumerate(fields) if not isinstance(field, as_they_are)]
