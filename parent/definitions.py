@@ -39,7 +39,8 @@ class Step:
     Args:
         task: the child, or any Celery task, or its name.
         name: unique in the workflow; the task's own last name without one.
-        inputs: makes the child's keyword arguments; without it they are the run's parameters.
+        inputs: makes the child's keyword arguments; without it they are the run's parameters. It
+            only reads: it may be called twice for one attempt, of which one call counts.
         after: the names of the steps it waits for; None means the one before it in the list,
             `()` none at all.
         weight: its share of the run's completion.
