@@ -17,7 +17,7 @@ from monitor.access import may_see
 from monitor.status import child_status_of, quiet_seconds, status_of
 from parent.models import Run, Step
 from parent.prepared import database, fetch
-from parent.tables import Table
+from parent.tables import META, Table
 
 if TYPE_CHECKING:
     from django.contrib.auth.models import AnonymousUser, User
@@ -40,7 +40,6 @@ def task_status(task: Task, *, now: datetime) -> dict[str, Any]:
     return status_of(task.run, task.steps, now=now)
 
 
-META = ("iteration", "total", "completion", "message", "error", "result")
 RUNS = Table(
     Run,
     *("id", "workflow", "owner_id", "state", "version", "cancel_requested_at"),

@@ -15,11 +15,10 @@ from parent.endings import end_step
 from parent.models import Run, Step
 from parent.prepared import database, fetch
 from parent.rows import Overtaken, apply_if
-from parent.tables import Table
+from parent.tables import META, Table
 
 __all__ = ["end_straight"]
 
-META = ("iteration", "total", "completion", "message", "error", "result")
 RUNS = Table(
     Run,
     *("id", "workflow", "params", "state", "version", "due_at", "deadline_at", "trace"),
@@ -30,7 +29,7 @@ STEPS = Table(
     Step,
     *("id", "run_id", "index", "name", "task", "priority", "queue", "after", "weight", "state"),
     *("queue_timeout", "run_timeout", "stall_timeout", "poll_interval", "attempt", "task_id"),
-    *("kwargs", "given", "publishes", "due_at"),
+    *("retried", "claim", "executor_id", "kwargs", "given", "publishes", "due_at", "traceback"),
     *("queued_at", "started_at", "reported_at", "finished_at"),
     *META,
 )

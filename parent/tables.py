@@ -9,7 +9,10 @@ from django.db.models import Model
 from parent.prepared import database
 from parent.rows import converters
 
-__all__ = ["Table"]
+__all__ = ["META", "Table"]
+
+META = ("iteration", "total", "completion", "message", "error", "result")
+"""The columns of the uniform meta."""
 
 M = TypeVar("M", bound=Model)
 

@@ -11,6 +11,7 @@ from django_celery_results.models import TaskResult
 
 from children.meta import Meta
 from parent import prepared, straight
+from parent.advance import ATTEMPT_FIELDS
 from parent.attempts import Again
 from parent.cancel import cancel
 from parent.endings import end_attempt, end_run
@@ -56,6 +57,11 @@ def test_the_last_one_ends_the_run(started: Any, executor: Executor) -> None:
 
     assert states(run) == ["SUCCESS", "OK", "OK"]
     assert run.result == 7
+
+
+def test_all_that_an_attempt_writes_was_read() -> None:
+    """What was not is read when it is asked for, one statement for each."""
+    assert {*ATTEMPT_FIELDS} <= {*straight.STEPS.names}
 
 
 def cancelled(run: Run, attempt: RunningAttempt) -> None:
