@@ -40,8 +40,8 @@ def run(statements: Sequence[tuple[str, Sequence[Any]]], answer: Callable[[Any],
     if db.vendor == "postgresql":
         return _run_prepared(db, statements, answer)
     answers = []
-    for sql, params in statements:
-        with db.cursor() as cursor:
+    with db.cursor() as cursor:
+        for sql, params in statements:
             cursor.execute(sql, params)
             answers.append(answer(cursor))
     return answers
