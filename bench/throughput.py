@@ -21,7 +21,7 @@ class Seconds(NamedTuple):
 
 
 def figures(*, quick: bool) -> Iterator[Figure]:
-    starts, rounds = (50, 1) if quick else (150, 2)
+    starts, rounds = (50, 1) if quick else (150, 4)
     for slots in (1, 2):
         seconds: dict[Side, list[Seconds]] = {OURS: [], NATIVE: []}
         with worker("prefork", slots):
