@@ -14,7 +14,8 @@ HOLD_TIMEOUT = 600  # seconds; a slot that nobody lets go is no use to anybody
 
 def broker() -> "redis.Redis":
     """The broker's server itself."""
-    return redis.Redis(unix_socket_path=current_app.conf.broker_url.removeprefix("redis+socket://"))
+    path = current_app.conf.broker_url.removeprefix("redis+socket://")
+    return redis.Redis(unix_socket_path=path, socket_timeout=None)  # slots are held for long
 
 
 @child_task(name="bench.moment")

@@ -24,8 +24,10 @@ class Trouble(Exception):
 def gates() -> "redis.Redis":
     """The server where tests open gates: the broker's, or another where that one will fail."""
     url = os.environ.get("GATES_URL") or current_app.conf.broker_url
-    # Many tests have no server: who asks for one there shall hear so at once.
-    return redis.Redis(unix_socket_path=url.removeprefix("redis+socket://"), retry=ONCE)
+    # Many tests have no server: who asks for one there shall hear so at once. Who waits at a gate
+    # says how long.
+    path = url.removeprefix("redis+socket://")
+    return redis.Redis(unix_socket_path=path, retry=ONCE, socket_timeout=None)
 
 
 @child_task(name="flows.noop")
