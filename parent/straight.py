@@ -1,4 +1,4 @@
-"""How most attempts end: in a run that has one step active, and that nobody else is changing.
+"""How short attempts end: of a child that has reported nothing, in a run that has one step active.
 
 `endings` locks the run, reads it, writes, and commits. Where one step is active nobody but its own
 child moves the run on, a cancel or a limit apart, so here the run is read without a lock, and what
