@@ -54,6 +54,7 @@ class Worker:
         )
         self._reader = threading.Thread(target=self._read, daemon=True)
         self._reader.start()
+        self._stopping = False
         self.wait_for(" ready.", READY_WITHIN)
         return self
 
@@ -82,10 +83,16 @@ class Worker:
         os.killpg(self.process.pid, signal.SIGKILL)
         self._gone()
 
-    def stop(self) -> None:
-        """SIGTERM, as a deploy does; SIGKILL when that is not enough."""
-        if self.process.poll() is None:
+    def ask_to_stop(self) -> None:
+        """SIGTERM, as a deploy does. One only: a second would have its children end at once."""
+        if self.process.poll() is None and not self._stopping:
+            self._stopping = True
             self.process.send_signal(signal.SIGTERM)
+
+    def stop(self) -> None:
+        """Ask it to stop, and wait; SIGKILL when that is not enough."""
+        self.ask_to_stop()
+        if self.process.poll() is None:
             try:
                 self.process.wait(STOPS_WITHIN)
             except subprocess.TimeoutExpired:

@@ -45,13 +45,14 @@ def test_workers_are_added_and_taken_away_in_mid_run(start_worker: StartWorker, 
 
     second = start_worker("-P", "threads", "-c", "1", "-n", "second@here")
     gate.reached()  # the second takes one of them
-    for _ in range(2):
+    # In this order, for a first that is free again before it hears of it would take another child,
+    # and wait at a gate that nobody opens while it stops.
+    first.ask_to_stop()
+    first.wait_for("Warm shutdown")
+    for _ in runs:
         gate.open()
     first.stop()
     assert Executor.objects.filter(pid=second.process.pid).exists()
-    for _ in range(2):
-        gate.reached()
-        gate.open()
 
     for run in runs:
         assert ended(run).state == RunState.SUCCESS
