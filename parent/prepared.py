@@ -1,7 +1,8 @@
-"""Statements of kept SQL, which the database need not plan anew: all of them in one round trip."""
+"""Statements of kept SQL, without what Django does anew for each: one round trip to PostgreSQL."""
 
 from collections.abc import Callable, Sequence
 from contextlib import nullcontext
+from functools import lru_cache
 from typing import Any, TypeVar
 
 import psycopg
@@ -37,39 +38,52 @@ def run(statements: Sequence[tuple[str, Sequence[Any]]], answer: Callable[[Any],
         django.db.Error: of any kind, as from Django's own cursors.
     """
     db = database()
-    if db.vendor == "postgresql":
-        return _run_prepared(db, statements, answer)
-    answers = []
+    db.close_if_health_check_failed()
+    db.ensure_connection()
+    db.validate_no_broken_transaction()
+    # Somebody counts or logs statements by Django's cursors.
+    watched = db.queries_logged or db.execute_wrappers
+    with db.wrap_database_errors:
+        if db.vendor == "postgresql":
+            return _run_prepared(db, statements, answer, watched)
+        if db.vendor == "sqlite" and not watched:
+            execute = db.connection.execute
+            return [answer(execute(_with_marks(sql), params)) for sql, params in statements]
+    return [_answer_of(db, sql, params, answer) for sql, params in statements]
+
+
+@lru_cache
+def _with_marks(sql: str) -> str:
+    """What Django's own cursor makes of it, anew at each call."""
+    return sql.replace("%s", "?").replace("%%", "%")
+
+
+def _answer_of(db: Any, sql: str, params: Sequence[Any], answer: Callable[[Any], R]) -> R:
     with db.cursor() as cursor:
-        for sql, params in statements:
-            cursor.execute(sql, params)
-            answers.append(answer(cursor))
-    return answers
+        cursor.execute(sql, params)
+        return answer(cursor)
 
 
 def _run_prepared(
-    db: Any, statements: Sequence[tuple[str, Sequence[Any]]], answer: Callable[[Any], R]
+    db: Any,
+    statements: Sequence[tuple[str, Sequence[Any]]],
+    answer: Callable[[Any], R],
+    watched: bool,
 ) -> list[R]:
     """By cursors that let the server keep what it has planned.
 
     Django's own put the values into the SQL, so that each is another statement to the server.
     """
-    db.close_if_health_check_failed()
-    db.ensure_connection()
-    db.validate_no_broken_transaction()
+    cursors = [_prepared_cursor(db, watched) for _ in statements]
     # An error of a pipeline shows at its end.
-    with db.wrap_database_errors:
-        cursors = [_cursor(db) for _ in statements]
-        with db.connection.pipeline() if len(statements) > 1 else nullcontext():
-            for cursor, (sql, params) in zip(cursors, statements, strict=True):
-                cursor.execute(sql, params)
-        return [answer(cursor) for cursor in cursors]
+    with db.connection.pipeline() if len(statements) > 1 else nullcontext():
+        for cursor, (sql, params) in zip(cursors, statements, strict=True):
+            cursor.execute(sql, params)
+    return [answer(cursor) for cursor in cursors]
 
 
-def _cursor(db: Any) -> Any:
+def _prepared_cursor(db: Any, watched: bool) -> Any:
     cursor = psycopg.Cursor(db.connection)
     # Django's own, which does the same, is Python.
     cursor.adapters.register_loader("timestamptz", TimestamptzLoader)
-    # In Django's wrapper where somebody counts or logs statements by it.
-    watched = db.queries_logged or db.execute_wrappers
     return db._prepare_cursor(cursor) if watched else cursor
