@@ -4,6 +4,8 @@ from pathlib import Path
 
 from django.conf import settings
 
+from mainproj.gunicorn import logconfig_dict  # noqa: F401 - one of gunicorn's settings
+
 bind = f"{settings.WEB_HOST}:{settings.WEB_PORT}"
 workers = settings.WEB_PROCESSES
 worker_class = "gthread"
@@ -11,8 +13,3 @@ threads = settings.WEB_THREADS
 # Its processes show that they live by touching a file, which a slow disk must not delay.
 worker_tmp_dir = "/dev/shm" if Path("/dev/shm").is_dir() else None  # noqa: S108
 control_socket_disable = True  # it would need a directory to write to
-# Its lines go where all others go. A line for each request is ours to write (ACCESS_LOG).
-logconfig_dict = settings.LOGGING | {
-    "loggers": settings.LOGGING["loggers"]
-    | {name: {"handlers": [], "propagate": True} for name in ("gunicorn.error", "gunicorn.access")}
-}

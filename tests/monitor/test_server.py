@@ -22,9 +22,9 @@ lines: list[str] = []
 """What the server said while it started."""
 
 
-@pytest.fixture(scope="module")
-def port(tmp_path_factory: pytest.TempPathFactory) -> Iterator[int]:
-    """The port of a gunicorn with small limits, without a database."""
+@pytest.fixture(scope="module", params=["mainproj.gunicorn", "roles.web_server"])
+def port(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[int]:
+    """The port of a gunicorn with small limits, without a database: of `up`, and of `web`."""
     port = free_port()
     lines.clear()
     environ = os.environ | {
@@ -35,8 +35,9 @@ def port(tmp_path_factory: pytest.TempPathFactory) -> Iterator[int]:
         "DATABASE_URL": f"sqlite:///{tmp_path_factory.mktemp('server')}/none.sqlite3",
         "MAX_UPLOAD_BYTES": str(LIMIT),
         "MAX_BODY_BYTES": str(LIMIT),
+        "WEB_PROCESSES": "1",
     }
-    command = [sys.executable, "-m", "gunicorn", "--config", "python:mainproj.gunicorn"]
+    command = [sys.executable, "-m", "gunicorn", "--config", f"python:{request.param}"]
     command += ["mainproj.wsgi:application"]
     command += ["--bind", f"127.0.0.1:{port}", "--worker-class", "gthread", "--threads", "4"]
     process = subprocess.Popen(
