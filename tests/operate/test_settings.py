@@ -68,6 +68,35 @@ def test_a_missing_value_stops_the_start(tmp_path: Path) -> None:
     assert "Write, for example, SECRET_KEY=$(openssl rand -base64 48)" in answer.stderr
 
 
+@pytest.mark.parametrize("role", ["web", "worker"])
+def test_a_role_does_not_start_on_the_defaults_of_one_machine(role: str, tmp_path: Path) -> None:
+    answer = manage(role, SECRET_KEY="s" * 50, DATA_DIR=str(tmp_path))
+
+    assert answer.returncode == 1
+    assert answer.stderr.startswith("CommandError: ALLOWED_HOSTS is not set")
+    assert (
+        "Write, for example, DATABASE_URL=postgres://user:password@host:5432/name" in answer.stderr
+    )
+    assert "Write, for example, REDIS_URL=redis://" in answer.stderr
+    assert "SECRET_KEY" not in answer.stderr
+
+
+def test_nor_with_the_key_that_up_has_made(tmp_path: Path) -> None:
+    (tmp_path / "secret_key").write_text("s" * 50)
+
+    answer = manage("web", DATA_DIR=str(tmp_path))
+
+    assert "Write, for example, SECRET_KEY=$(openssl rand -base64 48)" in answer.stderr
+
+
+def test_the_first_migration_says_which_database_is_missing(tmp_path: Path) -> None:
+    answer = manage("migrate", SECRET_KEY="s" * 50, DATA_DIR=str(tmp_path / "none"))
+
+    assert answer.returncode == 1
+    assert "DATABASE_URL is not set, and a deployment needs it" in answer.stderr
+    assert "Traceback" not in answer.stderr
+
+
 def test_a_worker_says_it_as_well(tmp_path: Path) -> None:
     settings = {"SECRET_KEY": "s" * 50, "DATA_DIR": str(tmp_path), "WORKFLOW_LEASE": "soon"}
     command = [sys.executable, "-m", "celery", "-A", "mainproj", "worker"]
@@ -97,6 +126,8 @@ def test_a_deployment_with_the_least_settings_is_checked_clean(tmp_path: Path) -
     settings = {
         "SECRET_KEY": "Xq3" + "abcdefghijklmnopqrstuvwxyz0123456789" * 2,
         "ALLOWED_HOSTS": "flows.example.com",
+        "DATABASE_URL": "postgres://user:password@host:5432/name",
+        "REDIS_URL": "redis://host:6379/0",
         "DATA_DIR": str(tmp_path),
     }
 

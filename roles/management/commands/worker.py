@@ -5,11 +5,13 @@ import os
 from django.core.management.base import BaseCommand
 
 from roles import programs
+from roles.required import require
 
 
 class Command(BaseCommand):
     help = "Run children, as WORKER_QUEUES, WORKER_POOL and WORKER_CONCURRENCY say."
 
     def handle(self, *args: object, **options: object) -> None:  # noqa: ARG002
+        require()
         command = programs.worker()
         os.execv(command[0], command)  # noqa: S606 - a command line of our own
