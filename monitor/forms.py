@@ -21,6 +21,8 @@ __all__ = ["blank_form", "filled_form", "params_of", "posted"]
 
 TEMPLATE_PACK = "monitor/fields"
 CSRF_FIELD = "csrfmiddlewaretoken"
+LONGEST_NAME = 1_000
+"""Of a field. Of what stands in `rows[9]` DRF makes a number, which Python does of 4,300 digits."""
 
 
 def params_of(workflow: Workflow, data: object) -> dict[str, Any]:
@@ -47,7 +49,11 @@ def _from_form(serializer: "Serializer[Any]", data: QueryDict) -> dict[str, Any]
     A field that was not sent stays out: DRF by itself takes a missing boolean for an unticked
     box, and a client of the API would lose that field's default.
     """
-    params: dict[str, Any] = {}
+    params: dict[str, Any] = {key: data[key] for key in data if len(key) > LONGEST_NAME}
+    if params:
+        data = data.copy()
+        for key in params:
+            del data[key]
     for key in data:
         name = re.split(r"[.\[]", key, maxsplit=1)[0]  # nested fields: `size.width`, `rows[0]`
         if name in serializer.fields:
@@ -92,22 +98,29 @@ def blank_form(workflow: Workflow) -> SafeString:
 
 
 def filled_form(
-    workflow: Workflow, params: Mapping[str, Any], errors: object
+    workflow: Workflow, params: Mapping[str, Any], errors: Mapping[str, Any]
 ) -> tuple[SafeString, list[str]]:
     """The fields as HTML with what was sent, and `errors` beside them.
 
     The second part has the sentences that belong beside no field.
     """
     serializer = _serializer(workflow, params)
-    serializer.is_valid()
-    beside = errors_by_field(serializer.errors)
+    # In the place of its own validation, which does not find all of them, and fails over some.
+    vars(serializer).update(_validated_data={}, _errors=errors)
     others = [
         text if field in (api_settings.NON_FIELD_ERRORS_KEY, "") else f"{field}: {text}"
         for field, texts in errors_by_field(errors).items()
         for text in texts
-        if field not in beside or field == api_settings.NON_FIELD_ERRORS_KEY
+        if not _has_place(serializer, field.split("."))
     ]
     return SafeString(render_form(serializer, TEMPLATE_PACK)), others
+
+
+def _has_place(field: object, path: list[str]) -> bool:
+    """Whether the form shows an error of that path beside one of its fields."""
+    if not path or not isinstance(field, Serializer):
+        return True
+    return path[0] in field.fields and _has_place(field.fields[path[0]], path[1:])
 
 
 def _serializer(workflow: Workflow, params: Mapping[str, Any] | None = None) -> "Serializer[Any]":

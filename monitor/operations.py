@@ -39,6 +39,7 @@ REASONS = {
     404: "There is no such thing, or it is not the caller's.",
     406: "The answer is JSON, and `Accept` refuses that.",
     409: "It does not go with the state that the run is in.",
+    411: "The length of the body is not told.",
     413: "The body is too large.",
     415: "The body is of a type that is not taken here.",
     429: "Too many requests: wait as long as `Retry-After` says.",
@@ -80,7 +81,9 @@ IDEMPOTENCY = _header(
 )
 
 NOT_MODIFIED = {304: OpenApiResponse(description=REASONS[304])}
-UNSAFE = (400, 403, 413, 415)
+SENT = (403, 411, 413)
+"""Of whatever may have a body."""
+UNSAFE = (*SENT, 400, 415)
 
 
 def start(name: str, description: str, request: dict[str, Any]) -> Decorator:
@@ -152,7 +155,7 @@ cancel_task = extend_schema(
     request=None,
     responses={
         202: OpenApiResponse(TaskStatus, description="It is being cancelled, or is already."),
-        **_problems(403, 404, 409),
+        **_problems(*SENT, 404, 409),
     },
 )
 retry_task = extend_schema(
@@ -167,7 +170,7 @@ retry_task = extend_schema(
     request={"application/json": RetryRequest},
     responses={
         202: OpenApiResponse(TaskStatus, description="It goes on."),
-        **_problems(*UNSAFE, 404, 409),
+        **_problems(*UNSAFE, 404, 409, 429),
     },
 )
 delete_task = extend_schema(
@@ -178,7 +181,7 @@ delete_task = extend_schema(
     parameters=[RETRY_AFTER],
     responses={
         204: OpenApiResponse(description="Nothing of it remains."),
-        **_problems(403, 404, 409),
+        **_problems(*SENT, 404, 409),
     },
 )
 ready = extend_schema(

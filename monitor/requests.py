@@ -2,7 +2,7 @@
 
 import re
 from collections.abc import Mapping
-from datetime import datetime
+from datetime import UTC, datetime
 from typing import Any
 from uuid import UUID
 
@@ -121,10 +121,13 @@ class NewestFirst(CursorPagination):
         try:
             cursor: Any = super().decode_cursor(request)
             position = None if cursor is None else cursor.position
-            # The database is asked for a time with its zone.
-            if position is not None and datetime.fromisoformat(position).tzinfo is None:
-                raise NotFound
-        except (NotFound, ValueError):
+            # The database is asked for a time with its zone, and in UTC it must be one as well.
+            if position is not None:
+                moment = datetime.fromisoformat(position)
+                if moment.tzinfo is None:
+                    raise NotFound
+                moment.astimezone(UTC)
+        except (NotFound, ValueError, OverflowError):
             told = "Take it from `next` or `previous` of another page."
             raise serializers.ValidationError({"cursor": [told]}) from None
         return cursor

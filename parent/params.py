@@ -62,10 +62,10 @@ def _refused(fields: Mapping[str, Any], params: Mapping[str, Any]) -> Iterator[t
     for name, value in params.items():
         if isinstance(value, File) and isinstance(fields.get(name), FileField | NoneType):
             continue
-        if _has_file(value):
-            yield name, ["Send a value, not a file."]
-            continue
         try:
+            if _has_file(value):
+                yield name, ["Send a value, not a file."]
+                continue
             if isinstance(fields.get(name), JSONField) and getattr(value, "is_json_string", False):
                 value = json.loads(value)  # of a form  # noqa: PLW2901
             check_json(value, "It is")

@@ -285,6 +285,8 @@ def test_the_list_can_be_narrowed(owner: User, api: Api, make_run: MakeRun) -> N
         ("cursor=nonsense", "cursor"),
         ("cursor=cD0x", "cursor"),  # p=1
         ("cursor=cD0yMDI1LTAxLTAx", "cursor"),  # p=2025-01-01, without a zone
+        # p=0001-01-01T00:00:00+14:00, which in UTC is before all time
+        ("cursor=cD0wMDAxLTAxLTAxVDAwJTNBMDAlM0EwMCUyQjE0JTNBMDA=", "cursor"),
     ],
 )
 def test_a_bad_filter_is_named(owner: User, api: Api, query: str, field: str) -> None:

@@ -148,6 +148,20 @@ def test_json_in_json_is_not_endlessly_deep(refused: Any) -> None:
     refused(EVERY_KIND, text.encode(), JSON)
 
 
+@pytest.mark.parametrize("depth", [400, 500, 600, 700, 800, 900])  # somewhere the parser gives up
+@pytest.mark.parametrize("path", [EVERY_KIND, "/workflows/main_flow/"])
+def test_json_that_only_python_can_read(refused: Any, path: str, depth: int) -> None:
+    deep = b"[" * depth + b"]" * depth
+
+    refused(path, b'{"title": "T", "extra": %s}' % deep, JSON)
+
+
+def test_an_index_of_a_form_that_python_makes_no_number_of(refused: Any) -> None:
+    problem = refused(EVERY_KIND, b"title=T&names[%s]=x" % (b"9" * 5_000), FORM)
+
+    assert list(problem["errors"].values()) == [["This workflow has no such parameter."]]
+
+
 def test_json_in_a_form_is_not_endlessly_deep(refused: Any) -> None:
     problem = refused(EVERY_KIND, {"title": "T", "extra": "[" * 100_000}, "")
 

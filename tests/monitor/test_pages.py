@@ -4,6 +4,7 @@ import re
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlencode
 
 import pytest
 from django.contrib.auth.models import User
@@ -133,6 +134,31 @@ def test_what_is_wrong_stands_beside_its_field_and_nothing_is_lost(
     assert 'value="kept"' in page
     assert 'value="many"' in page
     assert not Run.objects.exists()
+
+
+@pytest.mark.parametrize(
+    ("entered", "told"),
+    [
+        ({"extra": "[" * 5_000 + "]" * 5_000}, 'id="error-extra-1">It is nested too deep.'),
+        ({"extra": "[" * 300 + "]" * 300}, 'id="error-extra-1">It is not JSON that can be stored'),
+        ({"names": "a\x00b"}, 'id="error-names'),
+        ({"size.depth": "1"}, "size.depth: This workflow has no such parameter."),
+        ({"names[" + "9" * 5_000 + "]": "x"}, "9…: This workflow has no such parameter."),
+    ],
+    ids=lambda value: str(value)[:40],
+)
+def test_what_no_serializer_should_see_is_said_like_all_else(
+    signed_in: Client, form_flow: Workflow, entered: dict[str, str], told: str
+) -> None:
+    signed_in.raise_request_exception = False
+
+    body = urlencode({"title": "kept"} | entered)
+    kind = "application/x-www-form-urlencoded"
+    response = signed_in.post("/start/every_kind/", body, content_type=kind)
+
+    assert response.status_code == 400
+    assert told in text(response)
+    assert 'value="kept"' in text(response)
 
 
 def test_what_belongs_to_no_field_is_said_above_them(
