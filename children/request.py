@@ -33,7 +33,8 @@ class ChildRequest(WakingRequest):
             # Before `on_timeout`, and again when the process dies of it: Celery would tell of the
             # one failure three times.
             return None
-        if isinstance(exc, WorkerLostError | Terminated):
+        # What no body's error can be is the end of its process, or of what Celery runs it in.
+        if isinstance(exc, WorkerLostError | Terminated) or not isinstance(exc, Exception):
             self._lost(f"the worker process died while running it ({error_text(exc)})")
         return super().on_failure(exc_info, *args, **kwargs)
 

@@ -77,6 +77,14 @@ class ChildTask(Task):  # type: ignore[type-arg]
             if type(exc) is not SystemExit or exc.code == TERMINATED:
                 raise
             raise ChildExit(f"the body called sys.exit({exc.code!r})") from exc
+        except (Exception, AttemptLost):
+            raise
+        except BaseException as exc:
+            # `asyncio.CancelledError`, groups of such, the panics of other languages: no pool takes
+            # one of these for a failure. Ctrl-C in a terminal is for whoever sits there.
+            if isinstance(exc, KeyboardInterrupt) and self.request.is_eager:
+                raise
+            raise ChildError(error_text(exc)) from exc
         return progress.meta.ok(result)
 
     def _claim(self) -> host.Attempt:

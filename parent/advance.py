@@ -14,7 +14,7 @@ from parent import results
 from parent.log_context import about
 from parent.models import Run, RunState, Step, StepState
 from parent.opening import is_known, open_step, run_data, run_result
-from parent.plan import NOTHING, can_go_on, plan, run_meta, run_state
+from parent.plan import NOTHING, Plan, can_go_on, plan, run_meta, run_state
 from parent.publish import publish_steps, republish_after
 from parent.rows import Select, Update, apply, select_all, update
 
@@ -108,14 +108,13 @@ def advance(
     by_name = {step.name: step for step in steps}
     opened: list[Step] = []
     writes, was_due_at = list(changes), run.due_at
-    todo = plan(steps, cancelled=cancelled)
-    if can_go_on(steps) and not is_known(run, steps):
-        # Another version of the code is at work here. A tick sends the parent's message again,
-        # for a worker that knows how to go on.
+    # Another version of the code may be at work here. A tick sends the parent's message again, for
+    # a worker that knows how to go on; what is to be skipped needs none.
+    waits = can_go_on(steps) and not is_known(run, steps)
+    run.due_at = run.deadline_at
+    if waits:
         run.due_at = min(filter(None, (now + republish_after(0), run.deadline_at)))
-        todo = replace(todo, open=(), final=None)
-    else:
-        run.due_at = run.deadline_at
+    todo = _todo(steps, cancelled, waits)
     while todo.open or todo.skip:
         writes += skip([by_name[name] for name in todo.skip], now)
         for name in todo.open:
@@ -125,13 +124,18 @@ def advance(
                 opened.append(step)
                 fields = FIRST_ATTEMPT_FIELDS if step.attempt == 1 else ATTEMPT_FIELDS
             writes.append(update_of(step, fields))
-        todo = plan(steps, cancelled=cancelled)
+        todo = _todo(steps, cancelled, waits)
     if tell or not opened or todo.final is not None or run.due_at != was_due_at:
         write_run(run, steps, todo.final, now, writes, write=write)
     else:
         write(*writes)
     if opened:
         transaction.on_commit(lambda: publish_steps(opened))
+
+
+def _todo(steps: Sequence[Step], cancelled: bool, waits: bool) -> Plan:
+    todo = plan(steps, cancelled=cancelled)
+    return replace(todo, open=(), final=None) if waits else todo
 
 
 def skip(steps: Sequence[Step], now: datetime) -> list[Update]:

@@ -91,9 +91,10 @@ def _end_attempt(
     else:
         step.retried += again.counts if again is not None else 0
         change = _retry_step(step, outcome, traceback, at, now)
-    if reported:
-        results.forget([task_id])
     advance(run, steps, now, [change], tell=False)
+    if reported:
+        # After the step's row was written: a first report that held it has its row in by now.
+        results.forget([task_id])
     if at is None:
         return Ending.ENDED
     if at <= now:
@@ -111,8 +112,8 @@ def end_cancelled(task_id: str) -> bool:
                 return False
             outcome = step.meta.failed(f"{step.name} was cancelled")
             change = end_step(step, outcome, "", now, StepState.CANCELLED)
-            results.forget([task_id])
             advance(run, steps, now, [change])
+            results.forget([task_id])
     except Overtaken:
         return False
     return True
@@ -132,12 +133,12 @@ def end_run(run_id: Any, error: str, *, seen: int | None = None) -> bool:
             waiting = [step for step in steps if step.state == StepState.WAITING]
             ending = [step for step in steps if step.state in Step.ACTIVE] or waiting[:1]
             changes = [end_step(step, step.meta.failed(error), "", now) for step in ending]
-            results.forget(step.task_id for step in ending if step.task_id)
             # Not by what `plan` finds: it would open what depends on none of these, and call a
             # run good whose steps are all OK, though no worker has known how to end it.
             changes += skip([step for step in waiting if step.state == StepState.WAITING], now)
             final = RunState.FAILURE if run.cancel_requested_at is None else RunState.REVOKED
             write_run(run, steps, final, now, changes, error)
+            results.forget(step.task_id for step in ending if step.task_id)
     except Overtaken:
         # A claim came in between; the next tick finds the step RUNNING and ends it then.
         return False

@@ -14,7 +14,7 @@ from children.meta import Meta
 from parent import executors, orphans, results
 from parent.attempts import worth_a_retry
 from parent.endings import Ending, end_cancelled
-from parent.models import Step, StepState
+from parent.models import Run, Step, StepState
 from parent.outage import OUTAGE, outlast
 from parent.publish import LOOK_AFTER
 from parent.recording import record
@@ -100,16 +100,21 @@ class RunningAttempt:
 
     def _report_first(self, meta: Meta) -> None:
         """Write the child's `TaskResult`; also when somebody removed it."""
+        # Also where the commit goes through and its answer is lost.
+        self._reported = True
         with transaction.atomic():
             # The lock keeps the row from appearing after the attempt was taken away, when
             # nobody would delete it any more.
-            mine = self._mine().select_for_update(of=("self",)).select_related("run")
-            step = next(iter(mine), None)
-            if step is None or step.run.cancel_requested_at is not None:
+            step = self._mine().select_for_update().first()
+            # By a statement of its own: one that had to wait for the lock would see the run as it
+            # was before, without the cancel that held it.
+            if (
+                step is None
+                or Run.objects.filter(pk=step.run_id).exclude(cancel_requested_at=None).exists()
+            ):
                 raise AttemptLost(self.task_id)
             if not results.update_child(self.task_id, meta):
                 results.create_child(self.task_id, self._task_name, meta)
-        self._reported = True
 
     def finish(
         self, outcome: Meta, traceback: str | None = None, error: Exception | None = None

@@ -23,6 +23,7 @@ __all__ = [
     "release_watch",
     "retire",
     "this_executor",
+    "unwatched_for",
 ]
 
 WATCH_LEASE = timedelta(seconds=6)
@@ -85,6 +86,11 @@ def any_alive() -> bool:
 def sweep() -> None:
     """Delete executors that have been dead for long and that no step names."""
     Executor.objects.filter(heartbeat_at__lt=Now() - KEEP_DEAD, steps__isnull=True).delete()
+
+
+def unwatched_for(time: timedelta) -> bool:
+    """Whether nobody has ticked for so long: no worker was there, or the database was away."""
+    return WatchLease.objects.filter(expires_at__lt=Now() - time).exists()
 
 
 def hold_watch(executor_id: UUID) -> bool:

@@ -33,8 +33,9 @@ STEPS = Table(
     *("queued_at", "started_at", "reported_at", "finished_at"),
     *META,
 )
-# Whoever else moves a run on holds its row, and leaves one of these changed. A `TaskResult` that is
-# gone takes more than one statement to bring back.
+# A cancel, a tick and a deadline leave one of these changed. An end that opens the next step does
+# not: it is the only active step's own, and the first update finds it ended. A `TaskResult` that
+# is gone takes more than one statement to bring back.
 AS_IT_WAS = (
     "SELECT 1 FROM parent_run WHERE id = %s AND version = %s AND cancel_requested_at IS NULL "
     "AND EXISTS (SELECT FROM django_celery_results_taskresult WHERE task_id = %s) FOR UPDATE"

@@ -6,6 +6,7 @@ from typing import Any
 from uuid import UUID
 
 from celery import states
+from celery.utils.log import get_logger
 from django.db.models import Exists, Max, OuterRef, Q, QuerySet
 from django.db.models.functions import Now
 from django_celery_results.models import TaskResult
@@ -21,6 +22,7 @@ from parent.log_context import about
 from parent.meter import meter
 from parent.mirror import Report, mirror
 from parent.models import Run, Step, StepState
+from parent.outage import OUTAGE
 from parent.prune import prune
 from parent.publish import is_behind
 from parent.recording import record
@@ -30,6 +32,8 @@ from parent.terminate import terminate
 from parent.watch import End, Keep, Mirror, Republish, watch_once
 
 __all__ = ["STANDBY", "Ticker"]
+
+logger = get_logger(__name__)
 
 BATCH = 1_000
 DUE_BATCH = 300
@@ -56,26 +60,37 @@ class Ticker:
     def __init__(self, executor_id: UUID) -> None:
         self._executor_id = executor_id
         self._broker_memory = BrokerMemory(executor_id)
+        self._held = False
         self._seen_until: datetime | None = None
         self._sweep_at = 0.0
         self._listen_until = self._trust_leases_at = 0.0
         self._moved_at, self.pause = time.time(), STANDBY
 
-    def forgive(self) -> None:
+    def forgive(self, lease: float | None = None) -> None:
         """The database was away: begin every lease anew, and hear the children first.
 
         Who could neither beat nor report is not dead for that.
+
+        Args:
+            lease: seconds from now, when a whole one is not needed.
         """
         now = time.monotonic()
         self._listen_until = now + LISTEN
-        self._trust_leases_at = now + executors.lease().total_seconds()
+        if lease is None:
+            lease = executors.lease().total_seconds()
+        self._trust_leases_at = max(self._trust_leases_at, now + lease)
 
     def tick(self) -> bool:
         """Take one turn; False where another executor holds the watch lease.
 
         With nothing changed it is five statements, however many runs there are.
         """
-        held = executors.hold_watch(self._executor_id)
+        # Who comes when nobody has watched for long cannot know whether the database was away, for
+        # others too: whoever lives beats its heart meanwhile.
+        long = not self._held and executors.unwatched_for(executors.lease() / 3)
+        held = self._held = executors.hold_watch(self._executor_id)
+        if held and long:
+            self.forgive(2 * (setting("HEARTBEAT") or 5.0))
         self._notice_standstill()
         self.pause = (setting("POLL_INTERVAL") or 0.5) if held else STANDBY
         if not held:
@@ -213,14 +228,21 @@ def _end(
 ) -> Ending:
     """Record the outcome. `state` is Celery's: what it calls a failure it has told of itself."""
     with about(step):
-        ending = record(
-            step.name,
-            str(step.task_id),
-            outcome,
-            traceback,
-            again=Again() if again else None,
-            seen=step.state,
-        )
+        try:
+            ending = record(
+                step.name,
+                str(step.task_id),
+                outcome,
+                traceback,
+                again=Again() if again else None,
+                seen=step.state,
+            )
+        except OUTAGE:
+            raise
+        except Exception:
+            # It is due still. What no tick can end must not keep the tick from all others.
+            logger.exception("%s: the step could not be ended", step.task_id)
+            return Ending.DROPPED
         if ending is Ending.ENDED and outcome.error is not None and state not in TOLD:
             tell(step, outcome.error)
     return ending

@@ -1,5 +1,6 @@
 """However a body ends, its outcome says so, and Celery sees a failure."""
 
+import asyncio
 from typing import Any
 
 import pytest
@@ -104,6 +105,31 @@ def test_sys_exit_ends_the_child_and_not_the_worker(
     attempt, answer = engine.run(failing(SystemExit(code)))
     assert attempt.outcome.error == f"Error in failing: the body called sys.exit({shown})"
     assert isinstance(answer.result, ChildExit)
+
+
+@pytest.mark.parametrize(
+    ("error", "told"),
+    [
+        (asyncio.CancelledError(), "CancelledError"),
+        (asyncio.CancelledError("by the loop"), "by the loop"),
+        (BaseExceptionGroup("several", [GeneratorExit()]), "several (1 sub-exception)"),
+    ],
+)
+def test_what_no_except_exception_catches_ends_the_child_too(
+    engine: Engine, error: BaseException, told: str
+) -> None:
+    attempt, answer = engine.run(failing(error))
+
+    assert attempt.outcome.error == f"Error in failing: {told}"
+    assert answer.state == "FAILURE"
+    assert answer.result.__cause__ is error
+
+
+def test_ctrl_c_in_a_terminal_passes_through(engine: Engine) -> None:
+    attempt = Attempt()
+    with pytest.raises(KeyboardInterrupt):
+        engine.run(failing(KeyboardInterrupt()), attempt=attempt)
+    assert attempt.outcomes == []
 
 
 def test_a_shutdown_of_the_worker_passes_through(engine: Engine) -> None:

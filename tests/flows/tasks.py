@@ -1,5 +1,6 @@
 """Children that do what tests need of them."""
 
+import asyncio
 import logging
 import os
 import signal
@@ -66,6 +67,12 @@ def silent(progress: Progress, gate: str) -> str:
 def fails(progress: Progress, message: str = "it is broken") -> None:
     progress.update(7, 10)
     raise Trouble(message)
+
+
+@child_task(name="flows.breaks_off")
+def breaks_off(progress: Progress, how: str) -> None:
+    """End by what is no `Exception`."""
+    raise {"cancelled": asyncio.CancelledError, "interrupt": KeyboardInterrupt}[how]("broken off")
 
 
 @child_task(name="flows.slow", time_limit=1)

@@ -122,4 +122,12 @@ limited = Workflow(
     ],
 )
 hard_limit = Workflow("hard_limit", params=GateParams, steps=[Step(tasks.slow)])
+
+broken_off = Workflow(
+    "broken_off",
+    steps=[
+        Step(tasks.breaks_off, name="cancelled", after=(), inputs=lambda _: {"how": "cancelled"}),
+        Step(tasks.breaks_off, name="interrupted", after=(), inputs=lambda _: {"how": "interrupt"}),
+    ],
+)
 foreign_broken = Workflow("foreign_broken", steps=[Step(tasks.foreign_fails)])

@@ -8,12 +8,15 @@ from celery.exceptions import NotRegistered
 from django_celery_results.models import TaskResult
 
 from children.meta import Meta
-from parent import registry
+from parent import Step as StepDefinition
+from parent import Workflow, registry
 from parent.advance import go_on
 from parent.attempts import Again, worth_a_retry
 from parent.endings import end_attempt, end_run
 from parent.models import Executor, Step
+from parent.start import start
 from parent.tick import Ticker
+from tests.flows import tasks
 from tests.parent.conftest import claimed, fail, one
 
 pytestmark = pytest.mark.django_db
@@ -42,6 +45,32 @@ def test_a_run_whose_workflow_is_unknown_waits_and_goes_on_where_it_is_known(sta
     registry.register(workflow)
     assert go_on(run.pk)
     assert run.steps.filter(state="QUEUED").count() == 1
+
+
+def test_what_is_to_be_skipped_is_skipped_where_the_workflow_is_unknown() -> None:
+    """While what is to be opened waits for a worker that knows it."""
+    steps = [
+        StepDefinition(tasks.noop, name="a", after=()),
+        StepDefinition(tasks.noop, name="after_a", after=["a"]),
+        StepDefinition(tasks.noop, name="b", after=()),
+        StepDefinition(tasks.noop, name="after_b", after=["b"]),
+    ]
+    run = start(Workflow("attempted", steps=steps), {})
+    workflow = registry._workflows.pop("attempted")
+    a, b = (str(Step.objects.get(run=run, name=name).task_id) for name in "ab")
+    end_attempt(a, Meta().ok(None))
+
+    assert end_attempt(b, Meta().failed("broken"))
+
+    states = run.steps.values_list("state", flat=True)
+    assert [*states] == ["OK", "WAITING", "ERROR", "SKIPPED"]
+    run.refresh_from_db()
+    assert not run.ended
+    assert run.due_at is not None
+    registry.register(workflow)
+    assert go_on(run.pk)
+    assert [*states.all()] == ["OK", "QUEUED", "ERROR", "SKIPPED"]
+    registry._workflows.pop("attempted")
 
 
 def test_a_child_that_was_refused_once_reports_all_the_same(started: Any) -> None:

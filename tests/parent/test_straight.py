@@ -19,6 +19,7 @@ from parent.engine import Engine, RunningAttempt
 from parent.models import Executor, Run, Step
 from parent.publish import attempt_header
 from tests.parent.conftest import claimed, one
+from tests.parent.locks import waiting
 from tests.waiting import until
 
 pytestmark = [
@@ -158,9 +159,3 @@ def test_it_waits_for_who_holds_the_run_and_hears_what_they_did(
     ending.join()
 
     assert states(run) == ["REVOKED", "OK", "CANCELLED"]
-
-
-def waiting() -> bool:
-    with connection.cursor() as cursor:
-        cursor.execute("SELECT count(*) FROM pg_locks WHERE NOT granted")
-        return bool(cursor.fetchone()[0])

@@ -1,5 +1,6 @@
 """Given rows in some state, one tick does what follows from it, at a fixed price."""
 
+import time
 from collections.abc import Callable
 from datetime import timedelta
 from typing import Any
@@ -18,6 +19,7 @@ from parent.endings import end_attempt
 from parent.engine import Engine
 from parent.models import Executor, Run, RunState, Step, StepState, WatchLease
 from parent.publish import attempt_header
+from parent.recording import record
 from parent.start import start
 from parent.tick import Ticker
 from tests.flows import workflows
@@ -266,6 +268,49 @@ def test_an_attempt_of_a_dead_executor_is_taken_away(
     assert alive.state == StepState.RUNNING
     # What the dead one has to say, should it wake, is not heard.
     assert not end_attempt(str(step.task_id), Meta().ok(1))
+
+
+def test_who_comes_when_nobody_has_watched_for_long_takes_nothing_at_once(
+    executor: Executor, running: Callable[[], Step], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """After an outage of the database longer than a lease a new worker may be the first."""
+    Ticker(executor.pk).tick()
+    WatchLease.objects.update(expires_at=ago(60))
+    step = running()
+    Step.objects.filter(pk=step.pk).update(stall_timeout=60, started_at=ago(90), due_at=ago(30))
+    Executor.objects.update(heartbeat_at=ago(61))
+    newcomer = Ticker(uuid4())
+
+    newcomer.tick()
+
+    step.refresh_from_db()
+    assert step.state == StepState.RUNNING
+    later = time.monotonic() + 2 * 5.0  # two beats: who lives has beaten its heart by then
+    monkeypatch.setattr("parent.tick.time.monotonic", lambda: later)
+    newcomer.tick()
+    step.refresh_from_db()
+    assert step.state == StepState.ERROR
+
+
+def test_a_step_that_cannot_be_ended_does_not_keep_the_tick_from_the_next(
+    ticker: Ticker, running: Callable[[], Step], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    first, second = running(), running()
+    late = {"run_timeout": 60, "started_at": ago(61)}
+    Step.objects.filter(pk=first.pk).update(**late, due_at=ago(2))
+    Step.objects.filter(pk=second.pk).update(**late, due_at=ago(1))
+
+    def record_others(name: str, task_id: str, *given: Any, **named: Any) -> Any:
+        if task_id == first.task_id:
+            raise LookupError("of another version")
+        return record(name, task_id, *given, **named)
+
+    monkeypatch.setattr("parent.tick.record", record_others)
+
+    ticker.tick()
+
+    second.refresh_from_db()
+    assert second.state == StepState.ERROR
 
 
 @pytest.mark.parametrize(

@@ -61,6 +61,18 @@ def test_a_child_whose_process_dies(start_worker: StartWorker) -> None:
     assert ended(workflows.noops.start()).state == RunState.SUCCESS
 
 
+@pytest.mark.parametrize("pool", ["prefork", "threads", "solo"])
+def test_a_child_that_ends_by_what_is_no_exception(start_worker: StartWorker, pool: str) -> None:
+    start_worker("-P", pool, "-c", "1")
+
+    run = ended(workflows.broken_off.start())
+
+    assert run.state == RunState.FAILURE
+    for name in ("cancelled", "interrupted"):
+        assert step(run, name).error == f"Error in {name}: broken off"
+    assert ended(workflows.noops.start()).state == RunState.SUCCESS
+
+
 def test_a_child_whose_whole_worker_dies(start_worker: StartWorker, gate: Gate) -> None:
     short: dict[str, str] = {"WORKFLOW_LEASE": "2", "WORKFLOW_HEARTBEAT": "0.5"}
     doomed = start_worker("-P", "threads", "-c", "1", **short)
