@@ -8,6 +8,7 @@ from uuid import uuid4
 import pytest
 from celery import current_app
 from django.db.models.functions import Now
+from kombu.transport.virtual import Channel
 
 from parent import tick
 from parent.broker import BrokerMemory
@@ -76,6 +77,26 @@ def test_a_long_queue_that_has_lost_nothing_gets_nothing(broker: str, ticker: Ti
         ticker.tick()
 
     assert messages() == 20
+
+
+def test_a_queue_is_declared_as_celery_declares_it(
+    broker: str, ticker: Ticker, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """An AMQP broker closes the channel of who declares it in another way."""
+    declared: list[tuple[Any, ...]] = []
+    declare = Channel.queue_declare
+
+    def note(self: Any, queue: str, **options: Any) -> Any:
+        declared.append((queue, options["durable"], options["auto_delete"]))
+        return declare(self, queue, **options)
+
+    monkeypatch.setattr(Channel, "queue_declare", note)
+    queued()
+    make_due()
+
+    ticker.tick()  # asks, and publishes
+    assert len(declared) > 1
+    assert {*declared} == {("celery", True, False)}
 
 
 def test_only_as_many_are_sent_as_are_missing(broker: str, ticker: Ticker) -> None:
