@@ -22,6 +22,7 @@ __all__ = [
     "find_to_change",
     "find_to_retry",
     "find_workflow",
+    "may_retry",
     "may_see",
     "startable",
     "visible_runs",
@@ -102,6 +103,13 @@ def find_to_retry(user: "User | AnonymousUser", run_id: UUID) -> Run:
     run = find_to_change(user, run_id)
     find_workflow(user, run.workflow)
     return run
+
+
+def may_retry(user: "User | AnonymousUser", run: Run) -> bool:
+    """Whether `find_to_retry` gives the run to this user, who may see it."""
+    if user.is_anonymous or not policy().may_change(user, run):
+        return False
+    return any(workflow.name == run.workflow for workflow in startable(user))
 
 
 def startable(user: "User | AnonymousUser") -> list[Workflow]:

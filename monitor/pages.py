@@ -21,6 +21,7 @@ from monitor.typical import typical_seconds
 from parent.definitions import Workflow
 from parent.errors import InvalidParams
 from parent.executors import any_alive
+from parent.registry import workflows
 from parent.start import start
 
 __all__ = [
@@ -58,6 +59,7 @@ class StartPage(LoginRequiredMixin, TemplateView):
         typical = typical_seconds()
         return super().get_context_data(
             workflows=[(each, typical.get(each.name)) for each in startable(self.request.user)],
+            registered=bool(workflows()),
             no_worker=not any_alive(),
             runs=runs.order_by("-created_at", "-id")[:RECENT_RUNS],
             **kwargs,

@@ -15,7 +15,7 @@ from django.utils import timezone
 from django.utils.safestring import SafeString
 from django.views.generic import View
 
-from monitor.access import find, find_to_change, find_to_retry, startable, visible_runs
+from monitor.access import find, find_to_change, find_to_retry, may_retry, startable, visible_runs
 from monitor.history import history_of
 from monitor.policy import policy
 from monitor.run_list import RunFilter, page_of
@@ -69,6 +69,7 @@ class RunPage(LoginRequiredMixin, View):
             "result": result_html(run),
             "history": history_of(run),
             "may_change": policy().may_change(cast(User, request.user), run),
+            "may_retry": may_retry(request.user, run),
             "no_worker": not run.ended and not any_alive(),
         }
         return render(request, "monitor/run.html", context)

@@ -15,11 +15,11 @@ from playwright.sync_api import Browser, BrowserContext, Page, Request, expect, 
 from parent.models import Run
 from tests.browser.chromium import HOW_TO_GET_IT, find
 from tests.conftest import missing
-from tests.monitor.conftest import MakeRun, make_run, other, owner, staff
+from tests.monitor.conftest import MakeRun, form_flow, make_run, other, owner, staff
 from tests.system.conftest import Gate, StartWorker, gate, start_worker, worker
 
-__all__ = ["Gate", "MakeRun", "StartWorker", "gate", "make_run", "other", "owner", "staff"]
-__all__ += ["start_worker", "worker"]
+__all__ = ["Gate", "MakeRun", "StartWorker", "form_flow", "gate", "make_run", "other", "owner"]
+__all__ += ["staff", "start_worker", "worker"]
 
 SCRIPT = '<script type="module" src="/static/monitor/task-progress.js"></script>'
 STRICT = "default-src 'none'; script-src 'self'; style-src 'self'; connect-src 'self'"

@@ -59,8 +59,10 @@ def plain(request: HttpRequest, number: int) -> HttpResponse:
     if number:
         html = examples("Plain HTML", "html")[0].split("\n")[0] + html
     html = html.replace("TASK_ID", str(run.pk)).replace("TOKEN", request.GET.get("token", ""))
-    html = html.replace("https://workflows.example.org/", request.build_absolute_uri("/"))
-    return HttpResponse(html)
+    service = request.build_absolute_uri("/").replace("localhost", "127.0.0.1")
+    html = html.replace("https://workflows.example.org/", service)
+    policy = f"default-src 'self'; style-src 'self'; connect-src 'self' {service}"
+    return HttpResponse(html, headers={"Content-Security-Policy": policy})
 
 
 def htmx(request: HttpRequest) -> HttpResponse:

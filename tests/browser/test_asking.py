@@ -1,17 +1,14 @@
 """How `<task-progress>` asks: seldom, together, and never giving up without a word."""
 
-from typing import Any
-
 import pytest
 from django.contrib.auth.models import User
 from django.contrib.sessions.models import Session
-from playwright.sync_api import BrowserContext, Page, Route, expect
+from playwright.sync_api import BrowserContext, Page, expect
 from rest_framework.authtoken.models import Token
 
 from parent.models import Run
 from tests.browser.conftest import (
     SCRIPT,
-    STRICT,
     MakeRun,
     OpenPage,
     SignIn,
@@ -35,30 +32,6 @@ def test_a_token_in_place_of_a_session(
 
     expect(part(tab, "state")).to_have_text("cancelling")
     assert run.events.get().who == "ann"
-
-
-def test_a_base_of_another_origin(
-    open_page: OpenPage, tab: Page, run: Run, owner: User, live_server: Any
-) -> None:
-    token = Token.objects.create(user=owner).key
-    base = live_server.url.replace("localhost", "127.0.0.1")
-    tab.route(f"{base}/**", with_cors)
-
-    open_page(SCRIPT + element(run, f'base="{base}" token="{token}"'), f"{STRICT} {base}")
-
-    bar_at(tab, 20)
-
-
-def with_cors(route: Route) -> None:
-    """As a server answers that lets every origin in."""
-    allowed = {
-        "access-control-allow-origin": "*",
-        "access-control-allow-headers": "*, authorization",
-    }
-    if route.request.method == "OPTIONS":
-        return route.fulfill(status=204, headers=allowed)
-    response = route.fetch()
-    return route.fulfill(response=response, headers=response.headers | allowed)
 
 
 @pytest.mark.parametrize(

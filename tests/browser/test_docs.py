@@ -1,6 +1,7 @@
 """What docs/progress-bar.md shows works as it stands there."""
 
 import re
+from typing import Any
 
 import pytest
 from django.contrib.auth.models import User
@@ -9,7 +10,7 @@ from rest_framework.authtoken.models import Token
 
 from parent.models import Run
 from parent.workflows import main_flow
-from tests.browser.conftest import MakeRun, SignIn, bar_at, button, part
+from tests.browser.conftest import MakeRun, SignIn, bar_at, button, part, write
 from tests.browser.own_pages import TEXT
 from tests.browser.test_element import MODULE
 from tests.workers import Worker
@@ -28,10 +29,17 @@ def test_plain_html(signed_in: Page, run: Run) -> None:
     bar_at(signed_in, 20)
 
 
-def test_plain_html_of_another_origin(tab: Page, run: Run, owner: User) -> None:
+def test_plain_html_of_another_origin(
+    tab: Page, run: Run, owner: User, live_server: Any, settings: Any
+) -> None:
+    settings.CORS_ALLOWED_ORIGINS = [live_server.url]
     token = Token.objects.create(user=owner).key
+    write(run, params={"limit": 3})
     tab.goto(f"/own/plain/1/?token={token}")
     bar_at(tab, 20)
+
+    button(tab, "Cancel").click()
+    expect(part(tab, "state")).to_have_text("cancelling")
 
 
 def test_django_templates(signed_in: Page, worker: Worker) -> None:

@@ -181,6 +181,32 @@ def test_another_src_is_another_task(page: Page, owner: User, make_run: MakeRun)
     bar_at(page, 5)
 
 
+def test_another_src_while_it_is_asked_for_with_others(
+    open_page: OpenPage, tab: Page, run: Run, owner: User, make_run: MakeRun, sign_in: SignIn
+) -> None:
+    """What comes then is of the task before."""
+    second, third = make_run(owner, completion=30.0), make_run(owner, completion=5.0)
+    sign_in(tab.context)
+    held: list[Route] = []
+
+    def hold(route: Route) -> None:
+        held.append(route)
+        if len(held) > 1:
+            route.continue_()
+
+    tab.route("**/tasks/?ids=*", hold)
+    with tab.expect_request("**/tasks/?ids=*"):
+        open_page(SCRIPT + element(run, 'label="one"') + element(second, 'label="two"'))
+    tab.evaluate(
+        f"document.querySelector('task-progress').setAttribute('src', '/tasks/{third.pk}/')"
+    )
+    held[0].continue_()
+
+    bar_at(tab, 5, "one")
+    bar_at(tab, 30, "two")
+    expect(tab.get_by_text("There is no such task")).to_have_count(0)
+
+
 def test_what_to_show_is_the_pages_choice(
     open_page: OpenPage, tab: Page, run: Run, sign_in: SignIn
 ) -> None:

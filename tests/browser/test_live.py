@@ -17,6 +17,7 @@ from django.contrib.auth.models import User
 from playwright.sync_api import Browser, FilePayload, Page, expect
 from rest_framework.authtoken.models import Token
 
+from parent.definitions import Workflow
 from parent.models import Run
 from tests.browser.conftest import (
     SCRIPT,
@@ -165,6 +166,27 @@ def test_a_file_is_kept_when_another_field_is_wrong(tab: Page, sign_in: SignIn) 
     button(tab, "Start").click()
     tab.wait_for_url("**/runs/*/")
     assert Run.objects.get().params["file"].endswith("cities.csv")
+
+
+def test_what_is_wrong_with_a_file_is_said_beside_it(
+    tab: Page, sign_in: SignIn, form_flow: Workflow
+) -> None:
+    sign_in(tab.context)
+    tab.goto("/start/every_kind/")
+    tab.get_by_label("Title").fill("T")
+    choose(tab, b"")
+
+    button(tab, "Start").click()
+    expect(tab.get_by_text("The submitted file is empty.")).to_be_visible()
+    expect(tab.get_by_label("File")).to_be_focused()
+    expect(tab.get_by_label("File")).to_have_attribute("aria-invalid", "true")
+
+    choose(tab)
+    button(tab, "Start").click()
+    tab.wait_for_url("**/runs/*/")
+    tab.go_back()
+    expect(button(tab, "Start")).to_be_enabled()
+    expect(tab.get_by_text("starting the run")).to_be_hidden()
 
 
 def test_an_upload_that_is_cut_off_says_so(tab: Page, sign_in: SignIn) -> None:

@@ -287,3 +287,27 @@ def test_nothing_else_is_open(method: str, client: Client) -> None:
     assert found >= OPEN
     assert len(found) > 40
     assert {path: told for path, told in answers.items() if told not in (401, LOGIN)} == {}
+
+
+def test_who_may_not_start_it_is_offered_no_retry(
+    callers: dict[str, Any], client: Client, make_run: MakeRun
+) -> None:
+    for caller, offered in (("owner", True), ("unpermitted", False)):
+        run = make_run(callers[caller], workflow="guarded", state="FAILURE")
+        client.force_login(callers[caller])
+
+        page = client.get(f"/runs/{run.pk}/").content.decode()
+
+        assert (f"/runs/{run.pk}/retry/" in page) is offered
+        assert ('steps cancel retry"' in page) is offered
+
+
+def test_who_may_start_nothing_reads_why(
+    callers: dict[str, Any], client: Client, guarded: Workflow, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    client.force_login(callers["unpermitted"])
+    monkeypatch.setattr(registry, "_workflows", {"guarded": guarded})
+    assert "You may start none of the workflows here" in client.get("/").content.decode()
+
+    monkeypatch.setattr(registry, "_workflows", {})
+    assert "No workflow is registered." in client.get("/").content.decode()

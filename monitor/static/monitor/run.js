@@ -4,10 +4,11 @@ import { freshPage, redraw } from "./fresh.js";
 
 const SELDOM_MS = 3_000;
 const AGAIN_MS = 2_000;
+const AGAIN_MOST_MS = 60_000;
 
 const { version, state } = document.querySelector("article").dataset;
 const title = document.title.replace(/^\S+ % /, "");
-let drawn = { version, outline: null, at: Date.now(), busy: false };
+let drawn = { version, outline: null, at: Date.now(), busy: false, again: AGAIN_MS };
 
 /** What changes the page at once: where the run is, and each step of it. */
 const outline = ({ state, steps }) => JSON.stringify([state, steps.map((s) => [s.state, s.attempt])]);
@@ -33,9 +34,11 @@ async function draw(status) {
 	drawn.at = Date.now();
 	if (!page) {
 		// The run may have ended, and then nothing else would come.
-		setTimeout(() => draw(status), AGAIN_MS);
+		setTimeout(() => draw(status), drawn.again);
+		drawn.again = Math.min(AGAIN_MOST_MS, 2 * drawn.again);
 		return;
 	}
+	drawn.again = AGAIN_MS;
 	redraw(page);
 	drawn.outline = outline(status);
 	// What came meanwhile was not drawn.

@@ -1,6 +1,5 @@
-/** `<task-progress src="/tasks/ID/">`: see docs/progress-bar.md. */
+/** `<task-progress>`: see docs/progress-bar.md. */
 
-const TIMEOUT_MS = 10_000;
 const QUIET_MS = 5_000;
 const BACKOFF_MS = 10_000;
 const MOST_IDS = 50;
@@ -14,27 +13,28 @@ const wake = () => pollers.forEach((each) => each.plan(0));
 addEventListener("visibilitychange", wake);
 addEventListener("online", wake);
 
-/** Asks for up to MOST_IDS elements of one API and user: one timer, one request a turn. */
+/** One timer and request a turn, for up to MOST_IDS elements of one API and user. */
 class Poller {
-	members = new Set();
+	all = new Set();
 	failures = 0;
 	quiet = 0;
 
 	leave(element) {
-		this.members.delete(element);
-		if (this.members.size) return;
+		this.all.delete(element);
+		if (this.all.size) return;
 		clearTimeout(this.timer);
 		pollers.delete(this);
 	}
 
 	plan(wait) {
 		clearTimeout(this.timer);
-		if (this.busy || document.hidden || !this.members.size) return;
+		if (this.busy || document.hidden || !this.all.size) return;
 		this.timer = setTimeout(() => this.turn(), wait);
 	}
 
 	async turn() {
-		const asked = [...this.members];
+		const asked = [...this.all];
+		for (const each of asked) each.asked = true;
 		const ids = new Set(asked.map((each) => each.taskId));
 		const url = ids.size > 1 ? `${asked[0].list}?ids=${[...ids]}` : asked[0].url;
 		const tag = url === this.url && asked.every((each) => each.status) && this.tag;
@@ -47,24 +47,24 @@ class Poller {
 		const same = code === 304;
 		const failed = !body && !same && !FINAL[code];
 		this.quiet = same ? this.quiet + 1 : 0;
-		for (const each of asked.filter((one) => this.members.has(one))) {
+		for (const each of asked.filter((one) => one.asked)) {
 			const mine = ({ task_id }) => task_id === each.taskId;
 			const status = same ? each.status : body?.results ? body.results.find(mine) : body;
 			if (failed) each.note("No answer; reconnecting…");
 			else if (status) each.receive(status, headers);
-			else each.stop(FINAL[code] ?? GONE);
+			else if (!same) each.stop(FINAL[code] ?? GONE);
 			if (this.failures && status) each.note("");
 		}
 		this.failures = failed ? this.failures + 1 : 0;
 		this.plan(this.wait(headers));
 	}
 
-	/** As the server asks, longer while nothing moves; after failures longer and longer. */
+	/** As the server asks; longer while nothing moves, and after failures. */
 	wait(headers) {
-		const random = 0.8 + 0.4 * Math.random();
+		const random = .8 + .4 * Math.random();
 		const backoff = Math.min(BACKOFF_MS, 500 * 2 ** this.failures) * random;
 		if (this.failures) return Math.max(backoff, 1000 * headers?.get("Retry-After") || 0);
-		const asked = Math.min(...[...this.members].map((each) => each.status?.poll_after_ms || 0));
+		const asked = Math.min(...[...this.all].map((each) => each.status?.poll_after_ms || 0));
 		return Math.max(asked, Math.min(QUIET_MS, asked * 1.2 ** this.quiet) * random);
 	}
 }
@@ -118,16 +118,17 @@ class TaskProgress extends HTMLElement {
 		const { href: url } = new URL(src, base ?? location);
 		const [, list = url, taskId] = TASK_URL.exec(url) ?? [];
 		const key = `${list} ${token}`;
-		const fits = (each) => each.key === key && each.members.size < MOST_IDS;
+		const fits = (each) => each.key === key && each.all.size < MOST_IDS;
 		const poller = [...pollers].find(fits) ?? Object.assign(new Poller(), { key });
 		Object.assign(this, { url, list, taskId, token, poller });
 		pollers.add(poller);
 		this.note("");
-		poller.members.add(this);
+		poller.all.add(this);
 		poller.plan(0);
 	}
 
 	stop(why) {
+		this.asked = false;
 		this.poller = this.poller?.leave(this);
 		if (why) this.note(why);
 	}
@@ -154,15 +155,17 @@ class TaskProgress extends HTMLElement {
 			method,
 			headers: { ...headers, ...(token && { Authorization: `Token ${token}` }) },
 			cache: "no-store",
-			signal: AbortSignal.timeout(TIMEOUT_MS),
+			signal: AbortSignal.timeout(10_000),
 		});
 	}
 
 	async act(name) {
-		const csrf = this.getAttribute("csrf") ?? /csrftoken=([^;]+)/.exec(document.cookie)?.[1];
-		const asked = this.fetch(`${this.url}${name}/`, { "X-CSRFToken": csrf }, "POST");
-		const response = await asked.catch(() => {});
+		const { url, token } = this;
+		const csrf = this.getAttribute("csrf") ?? /\bcsrftoken=([^;]+)/.exec(document.cookie)?.[1];
+		const headers = !token && { "X-CSRFToken": csrf };
+		const response = await this.fetch(`${url}${name}/`, headers, "POST").catch(() => {});
 		const answer = await response?.json().catch(() => {});
+		if (url !== this.url) return;
 		this.$("run").focus(); // the button goes
 		if (response?.ok) this.receive(answer, response.headers);
 		this.note(response?.ok ? "" : (answer?.detail ?? "No answer; try again."));
@@ -174,7 +177,7 @@ class TaskProgress extends HTMLElement {
 
 	receive(status, headers) {
 		const last = this.status;
-		// What goes on after its end, or begins a step again, may be less far than it was.
+		// What goes on after its end, or tries a step again, may be less far.
 		const again = ({ attempt }, i) => attempt > (last?.steps[i]?.attempt || attempt);
 		this.anew = !last?.poll_after_ms || status.steps.some(again);
 		this.status = status;
@@ -218,7 +221,7 @@ class TaskProgress extends HTMLElement {
 		}
 	}
 
-	/** Write a status into a gauge: the run's, or a step's. */
+	/** Write a status into a gauge. */
 	fill(root, { task_id, state, status, completion, message, error, ...times }, name, now) {
 		const whole = status === "OK" ? 100 : Math.min(99, completion | 0);
 		const bar = this.$("bar", root);

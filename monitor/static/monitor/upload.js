@@ -3,6 +3,12 @@
 let form = document.querySelector("[data-start]");
 const part = (name) => form.querySelector(`[data-${name}]`);
 const files = (within) => [...within.querySelectorAll("input[type=file]")];
+const CUT_OFF = "The upload was cut off. Look at your connection, then press Start again.";
+const UNKNOWN = "The answer was cut off, and the run may have started: look at Runs before you press Start again.";
+let sent = false;
+
+// Back from the run's page.
+addEventListener("pageshow", ({ persisted }) => persisted && stopped(""));
 
 document.addEventListener("submit", (event) => {
 	// Without a file there is nothing to wait for, and the browser does the rest.
@@ -16,7 +22,7 @@ function send(request) {
 	request.responseType = "document";
 	request.upload.onprogress = ({ loaded, total }) => show(loaded, total);
 	request.onload = () => answered(request);
-	request.onerror = () => stopped("The upload was cut off. Look at your connection, then press Start again.");
+	request.onerror = () => stopped(sent ? UNKNOWN : CUT_OFF);
 	request.onabort = () => stopped("");
 	part("upload-stop").onclick = () => request.abort();
 	part("upload-error").hidden = true;
@@ -27,6 +33,8 @@ function send(request) {
 
 function show(loaded, total) {
 	const percent = total ? Math.floor((100 * loaded) / total) : 0;
+	sent = percent === 100;
+	part("upload-stop").hidden = sent;
 	const megabytes = (bytes) => (bytes / 1e6).toFixed(1);
 	part("upload").hidden = false;
 	part("upload").querySelector("progress").value = percent;
@@ -50,7 +58,7 @@ function answered({ responseURL, response, status }) {
 	}
 	const drawn = response?.querySelector("[data-start]");
 	if (drawn) {
-		for (const input of files(form)) drawn.querySelector(`[name="${input.name}"]`)?.replaceWith(input);
+		for (const input of files(form)) keep(input, drawn.querySelector(`[name="${input.name}"]`));
 		form.replaceWith(drawn);
 		form = drawn;
 		form.querySelector("[aria-invalid]")?.focus();
@@ -58,4 +66,13 @@ function answered({ responseURL, response, status }) {
 		const told = response?.querySelector("main p")?.textContent;
 		stopped(told ?? `The server answered ${status}. Press Start again.`);
 	}
+}
+
+/** Put the input that has the file in the place of the one that is drawn, and say of it what that says. */
+function keep(input, drawn) {
+	for (const name of ["aria-invalid", "aria-describedby"]) {
+		if (drawn.hasAttribute(name)) input.setAttribute(name, drawn.getAttribute(name));
+		else input.removeAttribute(name);
+	}
+	drawn.replaceWith(input);
 }
