@@ -1,7 +1,8 @@
 """Files among a run's parameters: stored with it, deleted with it."""
 
 from collections.abc import Iterable, Mapping
-from pathlib import PurePath
+from contextlib import suppress
+from pathlib import PurePath, PurePosixPath
 from typing import Any
 from uuid import UUID
 
@@ -12,6 +13,7 @@ from django.utils.text import get_valid_filename
 
 __all__ = ["delete_files", "store_files"]
 
+FOLDER = "runs/"
 MAX_STEM, MAX_SUFFIX = 160, 40  # bytes; file systems take 255, and a storage may add some
 
 
@@ -22,10 +24,16 @@ def store_files(values: Mapping[str, Any], run_id: UUID) -> tuple[dict[str, Any]
         The values with each file replaced by its storage name, and those names.
     """
     stored, names = dict(values), []
-    for key, value in values.items():
-        if isinstance(value, File):
-            stored[key] = default_storage.save(f"runs/{run_id}/{bare_name(value, key)}", value)
-            names.append(stored[key])
+    try:
+        for key, value in values.items():
+            if isinstance(value, File):
+                stored[key] = default_storage.save(
+                    f"{FOLDER}{run_id}/{bare_name(value, key)}", value
+                )
+                names.append(stored[key])
+    except BaseException:
+        delete_files(names)  # no row will ever name them
+        raise
     return stored, names
 
 
@@ -43,6 +51,13 @@ def _cut(text: str, size: int) -> str:
 
 
 def delete_files(names: Iterable[str]) -> None:
-    """Delete stored files; one that is gone already is no error."""
+    """Delete stored files, and their run's folder; one that is gone already is no error."""
+    folders = set()
     for name in names:
         default_storage.delete(name)
+        if name.startswith(FOLDER):
+            folders.add(str(PurePosixPath(name).parent))
+    for folder in folders:
+        # Where the storage has folders, and this one is empty; what it raises is its own affair.
+        with suppress(Exception):
+            default_storage.delete(folder)

@@ -1,7 +1,9 @@
 """Given a workflow and parameters, a start writes everything, or nothing."""
 
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
+from uuid import uuid4
 
 import pytest
 from celery import current_app
@@ -14,6 +16,7 @@ from rest_framework import serializers
 from parent import registry
 from parent.definitions import Step, Workflow
 from parent.errors import InvalidParams, InvalidWorkflow, RunActive
+from parent.files import store_files
 from parent.inline import run_inline
 from parent.models import Run
 from parent.models import Step as StepRow
@@ -94,7 +97,20 @@ def test_a_removed_run_leaves_no_row_and_no_file(upload: Workflow, media: Path) 
     assert not Run.objects.exists()
     assert not StepRow.objects.exists()
     assert not TaskResult.objects.exists()
-    assert not [path for path in media.rglob("*") if path.is_file()]
+    assert [*(media / "runs").iterdir()] == []
+
+
+def test_a_file_that_cannot_be_stored_leaves_no_other(media: Path) -> None:
+    class CutOff(ContentFile):  # type: ignore[type-arg]
+        def chunks(self, chunk_size: int | None = None) -> Iterator[bytes]:  # noqa: ARG002
+            raise OSError("the client has gone")
+
+    files = {"one": ContentFile(b"1", name="one"), "two": CutOff(b"2", name="two")}
+
+    with pytest.raises(OSError, match="the client has gone"):
+        store_files(files, uuid4())
+
+    assert [path for path in media.rglob("*") if path.is_file()] == []
 
 
 def test_a_start_that_fails_leaves_no_file(upload: Workflow, media: Path) -> None:
