@@ -24,15 +24,17 @@ def store_files(values: Mapping[str, Any], run_id: UUID) -> tuple[dict[str, Any]
         The values with each file replaced by its storage name, and those names.
     """
     stored, names = dict(values), []
+    folder = f"{FOLDER}{run_id}/"
     try:
         for key, value in values.items():
             if isinstance(value, File):
-                stored[key] = default_storage.save(
-                    f"{FOLDER}{run_id}/{bare_name(value, key)}", value
-                )
+                stored[key] = default_storage.save(folder + bare_name(value, key), value)
                 names.append(stored[key])
     except BaseException:
-        delete_files(names)  # no row will ever name them
+        # No row will ever name them; and of the one that failed there may be a part.
+        with suppress(Exception):
+            names = [folder + name for name in default_storage.listdir(folder)[1]]
+        delete_files(names)
         raise
     return stored, names
 
