@@ -122,7 +122,8 @@ class Environment:
 
         unset = f"{default:.10g}" if default else "never"
         example = example or (unset if default else "3600")
-        return self.read(name, default, about, parse, kind="seconds", example=example, unset=unset)
+        kind = "seconds, 0 is never" if never else "seconds"
+        return self.read(name, default, about, parse, kind=kind, example=example, unset=unset)
 
     def words(self, name: str, default: Sequence[str], about: str, *, example: str) -> list[str]:
         """What stands between commas."""

@@ -201,7 +201,7 @@ WORKFLOW_POLICY = env.class_path(
     example="shop.policy.Teams",
 )
 
-# The engine's times: without any of these they are what parent/conf.py says.
+# The engine's times: without any of these they are what parent/conf.py and children/task.py say.
 WORKFLOW_POLL_INTERVAL = env.seconds(
     "WORKFLOW_POLL_INTERVAL", 0.5, "between two ticks, and two reports of a child", never=False
 )
@@ -280,7 +280,7 @@ CACHES = {
 OTEL_TRACES_EXPORTER = env.choice(
     "OTEL_TRACES_EXPORTER",
     "otlp" if env.is_set("OTEL_EXPORTER_OTLP_ENDPOINT") else "none",
-    "where traces go; needs `parentchild[otel]`",
+    "where traces go; needs the packages of the extra `otel`",
     among=["otlp", "console", "none"],
     unset="otlp where its endpoint is set, else none",
 )

@@ -16,13 +16,13 @@ HEAD = """\
 <!-- Written by `python -m mainproj.settings_table`; change the code that reads them instead. -->
 
 All come from the environment. One that is empty is not set. A wrong value stops the start, and
-says what to write. Times are in seconds; where the default is a time or "never", 0 is "never".
+says what to write.
 
 | variable | what it is | kind | default | example |
 | --- | --- | --- | --- | --- |
 """
 FOOT = """
-Libraries read some of their own: gunicorn `WEB_CONCURRENCY`, OpenTelemetry all that begin with
+Libraries read some of their own: gunicorn `GUNICORN_CMD_ARGS`, OpenTelemetry all that begin with
 `OTEL_`, libpq `PGSSLROOTCERT` and the like.
 """
 

@@ -1,7 +1,7 @@
 """Celery tasks that are no children of ours, run as steps: Celery's signals speak for them.
 
-In a worker without this project's code nothing speaks for them but their `TaskResult`, which
-the tick reads: later, but the same.
+In a worker without this project's code nothing claims them: their messages are sent again while
+they run, so give them workers of ours.
 """
 
 from typing import Any

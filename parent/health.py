@@ -61,7 +61,7 @@ def workers() -> Wrong | None:
     limit = executors.lease().total_seconds()
     return Wrong(
         f"no worker has given a sign of life for {limit:g} s",
-        "Start one: celery -A mainproj worker; or read the log of the last.",
+        "Start one: python manage.py worker; or read the log of the last.",
     )
 
 

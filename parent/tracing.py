@@ -46,7 +46,7 @@ def set_up() -> None:
     except ImportError as exc:
         raise ImproperlyConfigured(
             f"OTEL_TRACES_EXPORTER={settings.OTEL_TRACES_EXPORTER} asks for traces, and {exc}. "
-            "Install the extra: pip install 'parentchild[otel]'"
+            "Install what the extra `otel` in pyproject.toml names."
         ) from exc
     provider = TracerProvider(
         resource=Resource.create({"service.name": settings.OTEL_SERVICE_NAME})

@@ -5,6 +5,8 @@ import sys
 from collections.abc import Mapping
 from pathlib import Path
 
+from django.conf import settings
+
 from quickstart.keeper import Program
 from quickstart.redis import RedisServer
 
@@ -37,6 +39,7 @@ def worker_name(port: int) -> str:
 def worker(port: int, pool: str, concurrency: int, environment: Mapping[str, str]) -> Program:
     """The one worker. `pool` is Celery's: prefork, threads or solo (which ignores concurrency)."""
     options = {"-n": worker_name(port), "-P": pool, "-c": str(concurrency)}
+    options["-Q"] = ",".join(settings.WORKER_QUEUES)
     return Program(
         name="worker",
         command=[

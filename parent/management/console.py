@@ -5,7 +5,6 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import timedelta
 
-from celery import current_app
 from rich.console import Console, Group
 from rich.live import Live
 from rich.progress_bar import ProgressBar
@@ -85,10 +84,7 @@ def one_line(text: str) -> str:
 def _notice(look: Look) -> str:
     if look.attended or look.run.ended:
         return ""
-    return (
-        "no worker is running: the run waits for one. "
-        f"Start one: celery -A {current_app.main} worker"
-    )
+    return "no worker is running: the run waits for one. Start one: python manage.py worker"
 
 
 def bars(look: Look) -> Group:

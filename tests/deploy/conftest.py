@@ -19,7 +19,11 @@ from tests.services import postgres_tools
 
 ROOT = Path(__file__).resolve().parent.parent.parent
 DOCKERFILE, COMPOSE = ROOT / "Dockerfile", ROOT / "docker-compose.yml"
-FILLED_IN = {"SECRET_KEY": "a+long/key=" * 5, "POSTGRES_PASSWORD": "only4tests"}
+FILLED_IN = {
+    "SECRET_KEY": "a+long/key=" * 5,
+    "POSTGRES_PASSWORD": "only4tests",
+    "ALLOWED_HOSTS": "flows.example.com",
+}
 
 
 def variables() -> dict[str, str]:
