@@ -253,9 +253,8 @@ CELERY_BROKER_TRANSPORT_OPTIONS = {
 }
 CELERY_RESULT_BACKEND = "django-db"
 CELERY_RESULT_EXTENDED = True
-# A run's result stays as long as the run: WORKFLOW_RETENTION says how long. Celery's own cleanup,
-# of beat, would delete it after a day.
-CELERY_RESULT_EXPIRES = None
+# Where beat runs, Celery's own cleanup would delete results after a day, and the runs stay.
+CELERY_RESULT_EXPIRES = WORKFLOW_RETENTION or None
 CELERY_TASK_DEFAULT_QUEUE = "celery"
 # Celery's Django fixup opens a new database connection for every task unless this is set.
 CELERY_DB_REUSE_MAX = 1000
