@@ -106,7 +106,7 @@ def filled_form(
     """
     serializer = _serializer(workflow, params)
     # In the place of its own validation, which does not find all of them, and fails over some.
-    vars(serializer).update(_validated_data={}, _errors=errors)
+    vars(serializer).update(_validated_data={}, _errors=_beside(serializer, errors))
     others = [
         text if field in (api_settings.NON_FIELD_ERRORS_KEY, "") else f"{field}: {text}"
         for field, texts in errors_by_field(errors).items()
@@ -118,9 +118,26 @@ def filled_form(
 
 def _has_place(field: object, path: list[str]) -> bool:
     """Whether the form shows an error of that path beside one of its fields."""
-    if not path or not isinstance(field, Serializer):
+    if not isinstance(field, Serializer):
         return True
-    return path[0] in field.fields and _has_place(field.fields[path[0]], path[1:])
+    return bool(path) and path[0] in field.fields and _has_place(field.fields[path[0]], path[1:])
+
+
+def _beside(field: object, errors: Any) -> Any:
+    """The errors as the form shows them: of each of its fields, a list of sentences."""
+    if isinstance(field, Serializer) and isinstance(errors, Mapping):
+        return {name: _beside(field.fields.get(name), told) for name, told in errors.items()}
+    whole = api_settings.NON_FIELD_ERRORS_KEY
+    return [
+        text if path == whole else f"{_entry(path)}: {text}"
+        for path, texts in errors_by_field(errors).items()
+        for text in texts
+    ]
+
+
+def _entry(path: str) -> str:
+    """A place in a list, as people count."""
+    return f"Entry {int(path) + 1}" if path.isdecimal() else path
 
 
 def _serializer(workflow: Workflow, params: Mapping[str, Any] | None = None) -> "Serializer[Any]":

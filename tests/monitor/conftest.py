@@ -106,7 +106,7 @@ class EveryKind(serializers.Serializer[None]):
     careful = serializers.BooleanField(default=True)
     colour = serializers.ChoiceField(choices=[("r", "Red"), ("g", "Green")], required=False)
     sizes = serializers.MultipleChoiceField(choices=["s", "m", "l"], required=False)
-    names = serializers.ListField(child=serializers.CharField(), required=False)
+    names = serializers.ListField(child=serializers.CharField(max_length=40), required=False)
     extra = serializers.JSONField(required=False)
     size = Size(required=False)
     labels = serializers.DictField(required=False)
