@@ -14,6 +14,7 @@ from rest_framework.serializers import BaseSerializer, Serializer
 from rest_framework.settings import api_settings
 from rest_framework.templatetags.rest_framework import render_form
 
+from children.storable import clean_text
 from monitor.problems import errors_by_field
 from parent.definitions import Workflow
 
@@ -129,15 +130,17 @@ def _beside(field: object, errors: Any) -> Any:
         return {name: _beside(field.fields.get(name), told) for name, told in errors.items()}
     whole = api_settings.NON_FIELD_ERRORS_KEY
     return [
-        text if path == whole else f"{_entry(path)}: {text}"
+        text if path == whole else f"{_entry(field, path)}: {text}"
         for path, texts in errors_by_field(errors).items()
         for text in texts
     ]
 
 
-def _entry(path: str) -> str:
-    """A place in a list, as people count."""
-    return f"Entry {int(path) + 1}" if path.isdecimal() else path
+def _entry(field: object, path: str) -> str:
+    """A place in the field; in a list as people count."""
+    if isinstance(field, ListField) and path.isdecimal():
+        return f"Entry {int(path) + 1}"
+    return clean_text(path)
 
 
 def _serializer(workflow: Workflow, params: Mapping[str, Any] | None = None) -> "Serializer[Any]":

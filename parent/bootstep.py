@@ -147,7 +147,7 @@ class WatchThread(threading.Thread):
 
     def _end_lost(self) -> None:
         """End the attempts whose process died under this worker."""
-        while True:
+        for _ in range(lost_attempts.qsize()):
             try:
                 task_id, reason = lost_attempts.get_nowait()
             except Empty:
@@ -162,6 +162,9 @@ class WatchThread(threading.Thread):
             except OUTAGE:
                 lost_attempts.put((task_id, reason))  # nobody else knows of it
                 raise
+            except Exception:
+                logger.exception("%s: the step could not be ended, and is tried again", task_id)
+                lost_attempts.put((task_id, reason))
 
     def _hand_over(self) -> None:
         self.heart.stop()

@@ -4,12 +4,13 @@ from dataclasses import dataclass
 from typing import Any, cast
 
 from celery import current_app
+from django.conf import settings
 from django.db import DatabaseError, connection
 
 from parent import executors
 from parent.publish import RETRY
 
-__all__ = ["Wrong", "broker", "database", "workers"]
+__all__ = ["Wrong", "broker", "database", "how_to_start", "workers"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,6 +52,12 @@ def broker() -> Wrong | None:
     return None
 
 
+def how_to_start(queue: str = "") -> str:
+    """The command that starts a worker; for a queue, if it is not the default one."""
+    local = "LOCAL=on " if getattr(settings, "LOCAL", False) else ""
+    return f"{local}{f'WORKER_QUEUES={queue} ' if queue else ''}python manage.py worker"
+
+
 def workers() -> Wrong | None:
     """Look for the heartbeat of one."""
     try:
@@ -61,7 +68,7 @@ def workers() -> Wrong | None:
     limit = executors.lease().total_seconds()
     return Wrong(
         f"no worker has given a sign of life for {limit:g} s",
-        "Start one: python manage.py worker; or read the log of the last.",
+        f"Start one: {how_to_start()}; or read the log of the last.",
     )
 
 

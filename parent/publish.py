@@ -10,7 +10,6 @@ from typing import Any, cast
 
 from celery import current_app
 from celery.utils.log import get_logger
-from kombu import Queue
 from kombu.exceptions import OperationalError
 
 from children import host
@@ -152,14 +151,14 @@ def missing(expected: Mapping[str, int]) -> Counter[str]:
 
     Of a broker that cannot be asked none is missed: there is nowhere to publish to.
     """
-    queues = current_app.amqp.queues
+    queues: Any = current_app.amqp.queues
     try:
         with cast("Any", current_app.connection_for_write()) as connection:
             connection.ensure_connection(**RETRY)
+            channel = connection.default_channel
             # Each as Celery declares it: an AMQP broker refuses to declare it otherwise.
             declared: dict[str, Any] = {
-                name: (queues.get(name) or Queue(name))(connection.default_channel)
-                for name in expected
+                name: (queues.get(name) or queues.new_missing(name))(channel) for name in expected
             }
             waiting = {name: queue.queue_declare()[1] for name, queue in declared.items()}
             return Counter({name: max(0, expected[name] - int(waiting[name])) for name in expected})

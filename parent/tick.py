@@ -5,27 +5,21 @@ from datetime import datetime, timedelta
 from typing import Any
 from uuid import UUID
 
-from celery import states
-from celery.utils.log import get_logger
 from django.db.models import Exists, Max, OuterRef, Q, QuerySet
 from django.db.models.functions import Now
 from django_celery_results.models import TaskResult
 
-from children.meta import Meta
 from parent import executors, orphans
-from parent.attempts import Again
 from parent.broker import BrokerMemory
 from parent.conf import setting
-from parent.endings import Ending, end_cancelled, end_run
+from parent.endings import end_cancelled, end_run
 from parent.failures import tell
-from parent.log_context import about
 from parent.meter import meter
 from parent.mirror import Report, mirror
 from parent.models import Run, Step, StepState
-from parent.outage import OUTAGE
 from parent.prune import prune
 from parent.publish import is_behind
-from parent.recording import record
+from parent.recording import record_seen
 from parent.republish import hurry, republish_runs, republish_steps
 from parent.sight import active_steps, overdue, stored, stored_of, watched
 from parent.terminate import terminate
@@ -33,16 +27,15 @@ from parent.watch import End, Keep, Mirror, Republish, watch_once
 
 __all__ = ["STANDBY", "Ticker"]
 
-logger = get_logger(__name__)
-
 BATCH = 1_000
 DUE_BATCH = 300
 """Each of these may take a transaction of its own; the rest is due at the next tick still."""
 PRUNE_BATCH = 100
 OVERLAP = timedelta(seconds=2)
 """A report is stamped before it is committed; one that was slow is still found this much later."""
-TOLD = (states.FAILURE, states.REVOKED)
 RETRIED_AT = Max("events__at", filter=Q(events__what="retry"))
+CONNECT = 5.0
+"""Seconds that a heart may try to connect, while the database is away, before it beats again."""
 LISTEN = 5.0
 """Seconds after an outage of the database until the silence of a child counts again."""
 STANDBY = 2.0
@@ -90,7 +83,7 @@ class Ticker:
         long = not self._held and executors.unwatched_for(executors.lease() / 3)
         held = self._held = executors.hold_watch(self._executor_id)
         if held and long:
-            self.forgive(2 * (setting("HEARTBEAT") or 5.0))
+            self.forgive(2 * (setting("HEARTBEAT") or 5.0) + CONNECT)
         self._notice_standstill()
         self.pause = (setting("POLL_INTERVAL") or 0.5) if held else STANDBY
         if not held:
@@ -133,7 +126,7 @@ class Ticker:
             meter.observe("workflow_mirror_lag_seconds", lag)
             match verdict:
                 case End(outcome, again):
-                    _end(step, outcome, again, row.status, row.traceback)
+                    record_seen(step, outcome, again, row.status, row.traceback)
                 case Mirror(meta, due_at):
                     reports[row.task_id] = Report(meta=meta, at=row.date_done, due_at=due_at)
                 case Keep(due_at) if step.state == StepState.RUNNING:
@@ -171,8 +164,9 @@ class Ticker:
             match watch_once(watched(step), stored, step.db_now):
                 case End(outcome, again):
                     # The rows first: the worker will say that this process died.
-                    _end(step, outcome, again, stored.state if stored else None)
-                    terminate(step)
+                    ending = record_seen(step, outcome, again, stored.state if stored else None)
+                    if ending is not None:
+                        terminate(step)
                     continue
                 case Republish():
                     silent.append(step)
@@ -215,34 +209,5 @@ class Ticker:
         ]:
             verdict = watch_once(watched(step, dead=True), None, step.db_now)
             if isinstance(verdict, End):
-                ending = _end(step, verdict.outcome, verdict.again)
-                meter.count("workflow_leases_lost", by=ending is not Ending.DROPPED)
-
-
-def _end(
-    step: Step,
-    outcome: Meta,
-    again: bool,
-    state: str | None = None,
-    traceback: str | None = None,
-) -> Ending:
-    """Record the outcome. `state` is Celery's: what it calls a failure it has told of itself."""
-    with about(step):
-        try:
-            ending = record(
-                step.name,
-                str(step.task_id),
-                outcome,
-                traceback,
-                again=Again() if again else None,
-                seen=step.state,
-            )
-        except OUTAGE:
-            raise
-        except Exception:
-            # It is due still. What no tick can end must not keep the tick from all others.
-            logger.exception("%s: the step could not be ended", step.task_id)
-            return Ending.DROPPED
-        if ending is Ending.ENDED and outcome.error is not None and state not in TOLD:
-            tell(step, outcome.error)
-    return ending
+                ending = record_seen(step, verdict.outcome, verdict.again)
+                meter.count("workflow_leases_lost", by=bool(ending))

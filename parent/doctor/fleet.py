@@ -61,7 +61,7 @@ def queues() -> Iterator[Finding]:
         yield Finding(
             part="queues",
             what=f"no worker consumes {queue!r}, which {', '.join(who[:EXAMPLES])}{more} need",
-            do=f"Start one: WORKER_QUEUES={queue} python manage.py worker",
+            do=f"Start one: {health.how_to_start(queue)}",
         )
 
 

@@ -12,6 +12,7 @@ from rich.table import Table
 from rich.text import Text
 
 from parent.eta import eta_seconds
+from parent.health import how_to_start
 from parent.management.look import Look
 from parent.models import Run, RunState, Step, StepState
 
@@ -84,7 +85,7 @@ def one_line(text: str) -> str:
 def _notice(look: Look) -> str:
     if look.attended or look.run.ended:
         return ""
-    return "no worker is running: the run waits for one. Start one: python manage.py worker"
+    return f"no worker is running: the run waits for one. Start one: {how_to_start()}"
 
 
 def bars(look: Look) -> Group:

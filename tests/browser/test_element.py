@@ -181,6 +181,32 @@ def test_another_src_is_another_task(page: Page, owner: User, make_run: MakeRun)
     bar_at(page, 5)
 
 
+def test_another_src_while_it_is_asked_for(
+    open_page: OpenPage, tab: Page, run: Run, owner: User, make_run: MakeRun, sign_in: SignIn
+) -> None:
+    """What comes late, and is an end, is of the task before."""
+    other = make_run(owner, completion=5.0)
+    write(run, state="SUCCESS", completion=100.0)
+    sign_in(tab.context)
+    held: list[Route] = []
+
+    def hold(route: Route) -> None:
+        held.append(route)
+
+    tab.route(f"**/tasks/{run.pk}/", hold)
+    with tab.expect_request(f"**/tasks/{run.pk}/"):
+        open_page(SCRIPT + element(run, 'label="one"'))
+    tab.evaluate(
+        f"document.querySelector('task-progress').setAttribute('src', '/tasks/{other.pk}/')"
+    )
+    bar_at(tab, 5, "one")
+
+    with tab.expect_response(f"**/tasks/{run.pk}/"):
+        held[0].continue_()
+    write(other, completion=6.0)
+    bar_at(tab, 6, "one")
+
+
 def test_another_src_while_it_is_asked_for_with_others(
     open_page: OpenPage, tab: Page, run: Run, owner: User, make_run: MakeRun, sign_in: SignIn
 ) -> None:

@@ -84,12 +84,12 @@ def test_findings_are_told_with_what_to_do_and_by_the_exit_code(well: Executor) 
     assert left.value.code == 1
     assert "queues: no worker consumes 'celery'" in stdout.getvalue()
     assert (
-        "\n  Start one: WORKER_QUEUES=celery python manage.py worker\n1 finding.\n"
+        "\n  Start one: LOCAL=on WORKER_QUEUES=celery python manage.py worker\n1 finding.\n"
         in stdout.getvalue()
     )
     (told,) = json.loads(as_json.getvalue())
     assert told["part"] == "queues"
-    assert told["do"] == "Start one: WORKER_QUEUES=celery python manage.py worker"
+    assert told["do"] == "Start one: LOCAL=on WORKER_QUEUES=celery python manage.py worker"
 
 
 def test_a_workflow_that_cannot_run(well: Executor, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -21,7 +21,7 @@ from parent.models import Executor, Run, RunState, Step, StepState, WatchLease
 from parent.publish import attempt_header
 from parent.recording import record
 from parent.start import start
-from parent.tick import Ticker
+from parent.tick import CONNECT, Ticker
 from tests.flows import workflows
 
 pytestmark = pytest.mark.django_db
@@ -285,7 +285,7 @@ def test_who_comes_when_nobody_has_watched_for_long_takes_nothing_at_once(
 
     step.refresh_from_db()
     assert step.state == StepState.RUNNING
-    later = time.monotonic() + 2 * 5.0  # two beats: who lives has beaten its heart by then
+    later = time.monotonic() + 2 * 5.0 + CONNECT
     monkeypatch.setattr("parent.tick.time.monotonic", lambda: later)
     newcomer.tick()
     step.refresh_from_db()
@@ -305,12 +305,16 @@ def test_a_step_that_cannot_be_ended_does_not_keep_the_tick_from_the_next(
             raise LookupError("of another version")
         return record(name, task_id, *given, **named)
 
-    monkeypatch.setattr("parent.tick.record", record_others)
+    monkeypatch.setattr("parent.recording.record", record_others)
+    terminated: list[Any] = []
+    monkeypatch.setattr("parent.tick.terminate", terminated.append)
 
     ticker.tick()
 
     second.refresh_from_db()
     assert second.state == StepState.ERROR
+    assert terminated == [second]  # whose end is not written may go on
+    assert not Step.objects.filter(pk=first.pk, due_at__lte=Now()).exists()
 
 
 @pytest.mark.parametrize(

@@ -34,7 +34,7 @@ class Poller {
 
 	async turn() {
 		const asked = [...this.all];
-		for (const each of asked) each.asked = true;
+		for (const each of asked) each.asked = asked;
 		const ids = new Set(asked.map((each) => each.taskId));
 		const url = ids.size > 1 ? `${asked[0].list}?ids=${[...ids]}` : asked[0].url;
 		const tag = url === this.url && asked.every((each) => each.status) && this.tag;
@@ -47,7 +47,7 @@ class Poller {
 		const same = code === 304;
 		const failed = !body && !same && !FINAL[code];
 		this.quiet = same ? this.quiet + 1 : 0;
-		for (const each of asked.filter((one) => one.asked)) {
+		for (const each of asked.filter((one) => one.asked === asked)) {
 			const mine = ({ task_id }) => task_id === each.taskId;
 			const status = same ? each.status : body?.results ? body.results.find(mine) : body;
 			if (failed) each.note("No answer; reconnecting…");
@@ -59,7 +59,7 @@ class Poller {
 		this.plan(this.wait(headers));
 	}
 
-	/** As the server asks; longer while nothing moves, and after failures. */
+	/** As the server asks; longer while nothing moves or fails. */
 	wait(headers) {
 		const random = .8 + .4 * Math.random();
 		const backoff = Math.min(BACKOFF_MS, 500 * 2 ** this.failures) * random;

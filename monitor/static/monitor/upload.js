@@ -23,7 +23,7 @@ function send(request) {
 	request.upload.onprogress = ({ loaded, total }) => show(loaded, total);
 	request.onload = () => answered(request);
 	request.onerror = () => stopped(sent ? UNKNOWN : CUT_OFF);
-	request.onabort = () => stopped("");
+	request.onabort = () => stopped(sent ? UNKNOWN : "");
 	part("upload-stop").onclick = () => request.abort();
 	part("upload-error").hidden = true;
 	part("submit").disabled = true;
@@ -34,7 +34,6 @@ function send(request) {
 function show(loaded, total) {
 	const percent = total ? Math.floor((100 * loaded) / total) : 0;
 	sent = percent === 100;
-	part("upload-stop").hidden = sent;
 	const megabytes = (bytes) => (bytes / 1e6).toFixed(1);
 	part("upload").hidden = false;
 	part("upload").querySelector("progress").value = percent;
@@ -70,6 +69,7 @@ function answered({ responseURL, response, status }) {
 
 /** Put the input that has the file in the place of the one that is drawn, and say of it what that says. */
 function keep(input, drawn) {
+	if (!drawn) return;
 	for (const name of ["aria-invalid", "aria-describedby"]) {
 		if (drawn.hasAttribute(name)) input.setAttribute(name, drawn.getAttribute(name));
 		else input.removeAttribute(name);
