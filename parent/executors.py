@@ -89,8 +89,9 @@ def sweep() -> None:
 
 
 def unwatched_for(time: timedelta) -> bool:
-    """Whether nobody has ticked for so long: no worker was there, or the database was away."""
-    return WatchLease.objects.filter(expires_at__lt=Now() - time).exists()
+    """Whether the right to tick lapsed so long ago: its holder died, or the database was away."""
+    left = WatchLease.objects.filter(holder__isnull=False, expires_at__lt=Now() - time)
+    return left.exists()
 
 
 def hold_watch(executor_id: UUID) -> bool:

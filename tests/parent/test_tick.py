@@ -271,10 +271,9 @@ def test_an_attempt_of_a_dead_executor_is_taken_away(
 
 
 def test_who_comes_when_nobody_has_watched_for_long_takes_nothing_at_once(
-    executor: Executor, running: Callable[[], Step], monkeypatch: pytest.MonkeyPatch
+    ticker: Ticker, running: Callable[[], Step], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """After an outage of the database longer than a lease a new worker may be the first."""
-    Ticker(executor.pk).tick()
     WatchLease.objects.update(expires_at=ago(60))
     step = running()
     Step.objects.filter(pk=step.pk).update(stall_timeout=60, started_at=ago(90), due_at=ago(30))
