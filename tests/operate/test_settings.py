@@ -126,8 +126,6 @@ def test_a_deployment_with_the_least_settings_is_checked_clean(tmp_path: Path) -
     settings = {
         "SECRET_KEY": "Xq3" + "abcdefghijklmnopqrstuvwxyz0123456789" * 2,
         "ALLOWED_HOSTS": "flows.example.com",
-        "DATABASE_URL": "postgres://user:password@host:5432/name",
-        "REDIS_URL": "redis://host:6379/0",
         "DATA_DIR": str(tmp_path),
     }
 
