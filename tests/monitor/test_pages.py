@@ -139,7 +139,9 @@ def test_what_is_wrong_stands_beside_its_field_and_nothing_is_lost(
 @pytest.mark.parametrize(
     ("entered", "told"),
     [
-        ({"extra": "[" * 5_000 + "]" * 5_000}, 'id="error-extra-1">It is nested too deep.'),
+        # Too deep for the parser, or for the database: how deep that is differs between Pythons.
+        ({"extra": "[" * 100_000 + "]" * 100_000}, 'id="error-extra-1">It is n'),
+        ({"extra": "[" * 5_000 + "]" * 5_000}, 'id="error-extra-1">It is n'),
         ({"extra": "[" * 300 + "]" * 300}, 'id="error-extra-1">It is not JSON that can be stored'),
         ({"names": "a\x00b"}, 'id="error-names'),
         ({"names": "a\n" + "b" * 41}, '">Entry 2: Ensure this field has no more than'),
