@@ -22,8 +22,8 @@ __all__ = [
     "find_to_change",
     "find_to_retry",
     "find_workflow",
-    "may_retry",
     "may_see",
+    "may_start",
     "startable",
     "visible_runs",
     "with_steps",
@@ -105,13 +105,6 @@ def find_to_retry(user: "User | AnonymousUser", run_id: UUID) -> Run:
     return run
 
 
-def may_retry(user: "User | AnonymousUser", run: Run) -> bool:
-    """Whether `find_to_retry` gives the run to this user, who may see it."""
-    if user.is_anonymous or not policy().may_change(user, run):
-        return False
-    return any(workflow.name == run.workflow for workflow in startable(user))
-
-
 def startable(user: "User | AnonymousUser") -> list[Workflow]:
     """The workflows that this user may start."""
     if user.is_anonymous:
@@ -137,3 +130,12 @@ def find_workflow(user: "User | AnonymousUser", name: str) -> Workflow:
         needs = f": it takes the permission {workflow.permission}" if workflow.permission else ""
         raise PermissionDenied(f"You may not start {name}{needs}.")
     return workflow
+
+
+def may_start(user: "User | AnonymousUser", name: str) -> bool:
+    """Whether `find_workflow` gives that one to this user."""
+    try:
+        find_workflow(user, name)
+    except (Http404, PermissionDenied):
+        return False
+    return True

@@ -15,7 +15,7 @@ from django.utils import timezone
 from django.utils.safestring import SafeString
 from django.views.generic import View
 
-from monitor.access import find, find_to_change, find_to_retry, may_retry, startable, visible_runs
+from monitor.access import find, find_to_change, find_to_retry, may_start, startable, visible_runs
 from monitor.history import history_of
 from monitor.policy import policy
 from monitor.run_list import RunFilter, page_of
@@ -61,6 +61,7 @@ class RunPage(LoginRequiredMixin, View):
         if child is not None:
             return redirect("run", run.pk)
         now, steps = timezone.now(), run.steps.all()
+        may_change = policy().may_change(cast(User, request.user), run)
         context = {
             "run": run,
             "status": status_of(run, steps, now=now),
@@ -68,8 +69,8 @@ class RunPage(LoginRequiredMixin, View):
             "timeline": timeline_of(run, steps, now=now),
             "result": result_html(run),
             "history": history_of(run),
-            "may_change": policy().may_change(cast(User, request.user), run),
-            "may_retry": may_retry(request.user, run),
+            "may_change": may_change,
+            "may_retry": may_change and may_start(request.user, run.workflow),
             "no_worker": not run.ended and not any_alive(),
         }
         return render(request, "monitor/run.html", context)

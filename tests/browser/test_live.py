@@ -14,7 +14,7 @@ from urllib.request import urlopen
 
 import pytest
 from django.contrib.auth.models import User
-from playwright.sync_api import Browser, FilePayload, Page, expect
+from playwright.sync_api import Browser, FilePayload, Page, Route, expect
 from rest_framework.authtoken.models import Token
 
 from parent.definitions import Workflow
@@ -184,9 +184,26 @@ def test_what_is_wrong_with_a_file_is_said_beside_it(
     choose(tab)
     button(tab, "Start").click()
     tab.wait_for_url("**/runs/*/")
-    tab.go_back()
+
+
+def test_a_form_that_comes_back_can_be_sent_again(tab: Page, sign_in: SignIn) -> None:
+    sign_in(tab.context)
+    tab.goto("/start/csv_profile/")
+    choose(tab)
+    held: list[Route] = []
+
+    def hold(route: Route) -> None:
+        held.append(route)
+
+    tab.route("**/start/csv_profile/", hold)
+    button(tab, "Start").click()
+    expect(button(tab, "Start")).to_be_disabled()
+
+    # As after Back, from a browser's cache of pages, which there is none of here.
+    tab.evaluate("dispatchEvent(new PageTransitionEvent('pageshow', { persisted: true }))")
+
     expect(button(tab, "Start")).to_be_enabled()
-    expect(tab.get_by_text("starting the run")).to_be_hidden()
+    expect(tab.get_by_role("progressbar")).to_be_hidden()
 
 
 def test_an_upload_that_is_cut_off_says_so(tab: Page, sign_in: SignIn) -> None:

@@ -95,7 +95,9 @@ def test_that_nobody_is_there_is_said_once(look: Look) -> None:
 
     (notice,) = changes(look, alone)
 
-    assert notice.startswith("no worker is running: the run waits for one. Start one: LOCAL")
+    assert notice == (
+        "no worker is running: the run waits for one. Start one: LOCAL=on python manage.py worker"
+    )
     assert changes(alone, alone) == []
     assert changes(alone, look) == []
 
