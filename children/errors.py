@@ -1,6 +1,13 @@
 """What can go wrong in a child."""
 
-__all__ = ["AttemptLost", "ChildError", "ChildExit", "ResultNotJSON", "RetryAsked"]
+__all__ = [
+    "AttemptLost",
+    "ChildError",
+    "ChildExit",
+    "ResultNotJSON",
+    "RetryAsked",
+    "TransactionLeftOpen",
+]
 
 
 class ChildError(Exception):
@@ -13,6 +20,10 @@ class ResultNotJSON(ChildError, TypeError):
 
 class ChildExit(ChildError):
     """A child's body called `sys.exit()`. Raise an exception or return instead."""
+
+
+class TransactionLeftOpen(ChildError):
+    """A child's body returned in the middle of a transaction. Nobody would ever have ended it."""
 
 
 class RetryAsked(ChildError):

@@ -23,6 +23,9 @@ class Attempt(Protocol):
     report_interval: float
     """Seconds between two reports."""
 
+    lost: bool
+    """Whether a report has found that the attempt no longer counts."""
+
     def report(self, meta: Meta) -> None:
         """Store where the child is.
 
@@ -49,11 +52,22 @@ class Attempt(Protocol):
 class Host(Protocol):
     """Hands out attempts."""
 
-    def claim(self, task_id: str, task_name: str, header: Any) -> Attempt | None:
-        """The attempt of this message; None where it may not run (a second delivery, say)."""
+    def claim(self, task_id: str, task_name: str, header: Any, *, inline: bool) -> Attempt | None:
+        """The attempt of this message; None where it may not run: of a second delivery.
+
+        Args:
+            inline: the child runs in its caller's thread, and perhaps in its transaction.
+        """
 
     def lost(self, task_id: str, reason: str) -> None:
         """The process that ran this attempt is gone. Called in a worker's main process."""
+
+    def over(self, task_id: str, reason: str) -> None:
+        """The message of this attempt has been worked off. Called in a worker's main process.
+
+        Args:
+            reason: the error of the attempt, should its outcome not have been recorded.
+        """
 
 
 _engine: Host | None = None

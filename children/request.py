@@ -34,9 +34,14 @@ class ChildRequest(WakingRequest):
             # one failure three times.
             return None
         # What no body's error can be is the end of its process, or of what Celery runs it in.
-        if isinstance(exc, WorkerLostError | Terminated) or not isinstance(exc, Exception):
+        died = isinstance(exc, WorkerLostError | Terminated) or not isinstance(exc, Exception)
+        if died:
             self._lost(f"the worker process died while running it ({error_text(exc)})")
-        return super().on_failure(exc_info, *args, **kwargs)
+        try:
+            return super().on_failure(exc_info, *args, **kwargs)
+        finally:
+            if not died:
+                self._over(error_text(exc))
 
     def on_timeout(self, soft: bool, timeout: float) -> Any:
         if soft:
@@ -45,6 +50,11 @@ class ChildRequest(WakingRequest):
         answer = super().on_timeout(soft, timeout)
         self._lost(error_text(TimeLimitExceeded(timeout)))
         return answer
+
+    def _over(self, how: str) -> None:
+        engine = host.engine()
+        if engine is not None and host.HEADER in self.request_dict:
+            engine.over(self.id, f"its outcome could not be recorded ({how})")
 
     def _lost(self, reason: str) -> None:
         engine = host.engine()

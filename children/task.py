@@ -6,6 +6,7 @@ from collections.abc import Callable
 from functools import partial
 from typing import Any, ClassVar, NoReturn, overload
 
+from billiard.exceptions import Terminated, TimeLimitExceeded, WorkerLostError
 from celery import Task, current_app, shared_task
 from celery.exceptions import Ignore, Reject, Retry
 from celery.utils.functional import head_from_fun
@@ -14,6 +15,7 @@ from django.conf import settings
 
 from children import host
 from children.errors import AttemptLost, ChildError, ChildExit
+from children.isolation import run_isolated
 from children.meta import Meta, error_text
 from children.progress import Progress
 from children.storable import storable
@@ -21,6 +23,11 @@ from children.storable import storable
 __all__ = ["ChildTask", "child_task"]
 
 logger = get_task_logger(__name__)
+
+TAKEN_FOR_THE_WORKERS = (MemoryError, Terminated, TimeLimitExceeded, WorkerLostError)
+"""Raised by a body, each would be taken for trouble of the worker's own, which a MemoryError stops
+(celery 5.7, `Request.on_failure`).
+"""
 
 TERMINATED = -(256 - signal.SIGTERM)
 """What billiard's processes exit with (billiard 4.3, `common._shutdown_cleanup`)."""
@@ -51,7 +58,7 @@ class ChildTask(Task):  # type: ignore[type-arg]
         attempt = self._claim()
         progress = Progress(attempt.report, interval=attempt.report_interval)
         try:
-            outcome = self._body(progress, args, kwargs)
+            outcome = self._body(progress, attempt, args, kwargs)
         except AttemptLost:
             logger.warning("%s[%s] ends: the attempt no longer counts", self.name, request.id)
             attempt.abandon()
@@ -61,6 +68,8 @@ class ChildTask(Task):  # type: ignore[type-arg]
         except Exception as exc:
             error = f"Error in {attempt.name}: {error_text(exc)}"
             if attempt.finish(progress.meta.failed(error), storable(traceback.format_exc()), exc):
+                if isinstance(exc, TAKEN_FOR_THE_WORKERS):
+                    raise ChildError(error_text(exc)) from exc
                 raise
             # Not a failure yet: for Celery's signals, and so for Sentry, only the last one is.
             logger.warning("%s[%s] will be tried again", self.name, request.id, exc_info=True)
@@ -68,16 +77,22 @@ class ChildTask(Task):  # type: ignore[type-arg]
         attempt.finish(outcome)
         return outcome.as_dict()
 
-    def _body(self, progress: Progress, args: Any, kwargs: Any) -> Meta:
+    def _body(self, progress: Progress, attempt: host.Attempt, args: Any, kwargs: Any) -> Meta:
+        body = partial(self.run, progress, *args, **kwargs)
         try:
-            result = self.run(progress, *args, **kwargs)
+            # What runs inline shares its caller's surroundings, and its transaction.
+            result = body() if self.request.is_eager else run_isolated(body)
         except SystemExit as exc:
             # Exactly SystemExit: Celery's own shutdown requests are subclasses of it. And a pool
             # process that gets SIGTERM, at a time limit, exits by it; its worker ends the attempt.
             if type(exc) is not SystemExit or exc.code == TERMINATED:
                 raise
             raise ChildExit(f"the body called sys.exit({exc.code!r})") from exc
-        except (Exception, AttemptLost):
+        except AttemptLost as exc:
+            if attempt.lost:
+                raise
+            raise ChildError("the body raised AttemptLost, which only a report may raise") from exc
+        except Exception:
             raise
         except BaseException as exc:
             # `asyncio.CancelledError`, groups of such, the panics of other languages: no pool takes
@@ -93,7 +108,9 @@ class ChildTask(Task):  # type: ignore[type-arg]
         engine = host.engine()
         if header is None or engine is None:
             return PlainAttempt(self)
-        attempt = engine.claim(str(request.id), str(self.name), header)
+        attempt = engine.claim(
+            str(request.id), str(self.name), header, inline=bool(request.is_eager)
+        )
         if attempt is None:
             logger.info("%s[%s] dropped: a second delivery", self.name, request.id)
             raise Ignore
@@ -117,6 +134,7 @@ class PlainAttempt:
     def __init__(self, task: ChildTask) -> None:
         self._task = task
         self.name = str(task.name).rpartition(".")[2]
+        self.lost = False
         self.report_interval = report_interval(task)
 
     def report(self, meta: Meta) -> None:

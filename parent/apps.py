@@ -10,11 +10,12 @@ class ParentConfig(AppConfig):
 
     def ready(self) -> None:
         from children import host  # noqa: PLC0415 - models are importable only from here on
-        from parent import checks, foreign, log_context, refusal, tracing  # noqa: F401, PLC0415 - checks register themselves
+        from parent import checks, foreign, log_context, refusal, sqlite, tracing  # noqa: F401, PLC0415 - checks register themselves
         from parent.bootstep import WatchStep  # noqa: PLC0415
         from parent.engine import Engine  # noqa: PLC0415
 
         tracing.set_up()
+        sqlite.connect()
         host.install(Engine())
         log_context.connect_first()
         foreign.connect()

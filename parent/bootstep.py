@@ -21,17 +21,19 @@ from parent import executors
 from parent.attempts import Again
 from parent.conf import setting
 from parent.endings import Ending
-from parent.engine import lost_attempts
+from parent.engine import Lost, lost_attempts
 from parent.forks import guard, watching
 from parent.hand_back import hand_back
 from parent.heart import Heart
+from parent.locks import NeverWait, is_locked
 from parent.log_context import about
 from parent.meter import meter
-from parent.models import Step
+from parent.models import Step, StepState
 from parent.outage import OUTAGE
 from parent.recording import record
 from parent.remote import answer_as
 from parent.tally import EVERY, tally
+from parent.terminate import is_running
 from parent.tick import STANDBY, Ticker
 
 __all__ = ["WatchStep", "WatchThread"]
@@ -85,6 +87,7 @@ class WatchThread(threading.Thread):
         self._ticker = Ticker(executor_id)
         self._due_at = time.monotonic()
         self._tally_at = 0.0
+        self._never_wait = NeverWait()
         self._stopping = threading.Event()
 
     def stop(self) -> None:
@@ -105,8 +108,13 @@ class WatchThread(threading.Thread):
             wait = STANDBY
             try:
                 with watching:
+                    self._never_wait()
                     wait = self.turn()
             except OUTAGE as exc:
+                if is_locked(exc):
+                    logger.info("the watch comes back: another transaction holds what it needs")
+                    self._stopping.wait(wait)
+                    continue
                 logger.warning("database: %s; the watch goes on when it answers", exc)
                 connections.close_all()
                 self._ticker.forgive()
@@ -146,25 +154,39 @@ class WatchThread(threading.Thread):
             os._exit(0)
 
     def _end_lost(self) -> None:
-        """End the attempts whose process died under this worker."""
+        """End the attempts that their own processes did not."""
         for _ in range(lost_attempts.qsize()):
             try:
-                task_id, reason = lost_attempts.get_nowait()
+                lost = lost_attempts.get_nowait()
             except Empty:
                 return
             try:
-                step = Step.objects.filter(task_id=task_id).select_related("run").first()
-                if step is not None:
-                    outcome = step.meta.failed(f"{step.name}: {reason}")
-                    with about(step):
-                        ending = record(step.name, task_id, outcome, again=Again())
-                    meter.count("workflow_processes_lost", by=ending is not Ending.DROPPED)
-            except OUTAGE:
-                lost_attempts.put((task_id, reason))  # nobody else knows of it
-                raise
+                self._end(lost)
+            except OUTAGE as exc:
+                lost_attempts.put(lost)  # nobody else knows of it
+                if not is_locked(exc):
+                    raise
             except Exception:
-                logger.exception("%s: the step could not be ended, and is tried again", task_id)
-                lost_attempts.put((task_id, reason))
+                logger.exception(
+                    "%s: the step could not be ended, and is tried again", lost.task_id
+                )
+                lost_attempts.put(lost)
+
+    def _end(self, lost: Lost) -> None:
+        step = Step.objects.filter(task_id=lost.task_id).select_related("run").first()
+        if step is None or not (lost.died or self._was_left(step)):
+            return
+        outcome = step.meta.failed(f"{step.name}: {lost.reason}")
+        with about(step):
+            ending = record(step.name, lost.task_id, outcome, again=Again())
+        meter.count("workflow_processes_lost", by=lost.died and ending is not Ending.DROPPED)
+
+    def _was_left(self, step: Step) -> bool:
+        """Whether it counts as running here, and nothing here runs it. Of two messages for one
+        attempt, the second is over long before the first.
+        """
+        here = step.state == StepState.RUNNING and step.executor_id == self._executor_id
+        return here and not is_running(str(step.task_id))
 
     def _hand_over(self) -> None:
         self.heart.stop()

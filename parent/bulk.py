@@ -17,7 +17,12 @@ __all__ = ["update_rows"]
 
 
 def update_rows(
-    model: type[Model], rows: Sequence[Mapping[str, Any]], *, key: str, unless: str = "FALSE"
+    model: type[Model],
+    rows: Sequence[Mapping[str, Any]],
+    *,
+    key: str,
+    unless: str = "FALSE",
+    skip_locked: bool = False,
 ) -> int:
     """Update the rows of `model` that `key` finds, leaving the other columns alone.
 
@@ -25,6 +30,7 @@ def update_rows(
         rows: dicts of field names and values, all with the same names, `key` among them; no
             JSON fields.
         unless: an SQL condition on the table `t` of rows to leave as they are; never from input.
+        skip_locked: leave those alone that another transaction holds, where rows can be held.
 
     Returns:
         How many rows were updated.
@@ -37,10 +43,19 @@ def update_rows(
         {name: field.get_db_prep_save(row[name], connection) for name, field in fields.items()}
         for row in rows
     ]
+    table, column, source = model._meta.db_table, _column(fields[key]), _source(fields)
+    with_free = is_free = ""
+    if skip_locked and connection.features.has_select_for_update_skip_locked:
+        with_free = (
+            f"WITH source AS (SELECT * FROM {source}), free AS (SELECT t.{column} AS key "  # noqa: S608 - names of our fields
+            f"FROM {table} AS t JOIN source AS r ON t.{column} = r.{key} "
+            "FOR UPDATE OF t SKIP LOCKED) "
+        )
+        source, is_free = "source AS r", f" AND t.{column} IN (SELECT key FROM free)"  # noqa: S608
     with connection.cursor() as cursor:
         cursor.execute(
-            f"UPDATE {model._meta.db_table} AS t SET {sets} FROM {_source(fields)} "  # noqa: S608 - names of our fields
-            f"WHERE t.{_column(fields[key])} = r.{key} AND NOT ({unless})",
+            f"{with_free}UPDATE {table} AS t SET {sets} FROM {source} "  # noqa: S608
+            f"WHERE t.{column} = r.{key}{is_free} AND NOT ({unless})",
             [json.dumps(payload, default=_text)],
         )
         return int(cursor.rowcount)

@@ -4,15 +4,20 @@ In a worker without this project's code nothing claims them: their messages are 
 they run, so give them workers of ours.
 """
 
+from contextlib import ExitStack
 from typing import Any
 
 from celery import signals, states
 
 from children import host
+from children.connections import close_connections
+from children.context import kept_context
 from children.errors import ChildError
 from children.meta import parse
+from children.process_state import kept_process_state
 from children.task import ChildTask
-from parent.engine import RunningAttempt
+from parent.engine_thread import EngineThread, SameThread, engine_thread
+from parent.running_attempt import RunningAttempt
 from parent.watch import named
 
 __all__ = ["connect"]
@@ -30,19 +35,34 @@ def _header(task: Any) -> Any:
     return (task.request.headers or {}).get(host.HEADER)
 
 
+def _thread(task: Any) -> EngineThread | SameThread:
+    return SameThread() if task.request.is_eager else engine_thread()
+
+
 def _on_prerun(task_id: str, task: Any, **_: Any) -> None:
     header = _header(task)
-    if header is not None:
-        # A signal cannot keep a second delivery from running, as a child's claim does; the
-        # first to finish counts.
-        RunningAttempt(task_id, task.name, header).claim()
+    if header is None:
+        return
+    # A signal cannot keep a second delivery from running, as a child's claim does; the
+    # first to finish counts.
+    RunningAttempt(task_id, task.name, header, _thread(task)).claim()
+    if not task.request.is_eager:
+        task.request.kept = kept = ExitStack()
+        kept.enter_context(kept_context())
+        kept.enter_context(kept_process_state())
 
 
 def _on_postrun(task_id: str, task: Any, retval: Any, state: str | None, **_: Any) -> None:
     header = _header(task)
-    if header is None or state not in states.READY_STATES:
+    if header is None:
+        return
+    if kept := getattr(task.request, "kept", None):
+        kept.close()
+        # Before the end is recorded: a transaction that was left open may hold a row of ours.
+        close_connections()
+    if state not in states.READY_STATES:
         return
     # Celery has stored its result by now.
-    attempt = RunningAttempt(task_id, task.name, header, reported=True)
+    attempt = RunningAttempt(task_id, task.name, header, _thread(task), reported=True)
     error = retval if isinstance(retval, Exception) else ChildError(str(retval))
     attempt.finish(named(header["step"], parse(state, retval)), None, error)

@@ -1,5 +1,6 @@
 """A worker that must stop gives back what it has not finished."""
 
+import time
 from uuid import UUID
 
 from celery.utils.log import get_logger
@@ -7,8 +8,10 @@ from celery.utils.log import get_logger
 from parent.attempts import Again
 from parent.endings import Ending, end_attempt
 from parent.failures import tell
+from parent.locks import is_locked
 from parent.log_context import about
 from parent.models import Step, StepState
+from parent.outage import OUTAGE
 
 __all__ = ["hand_back"]
 
@@ -16,6 +19,8 @@ logger = get_logger(__name__)
 
 GONE_AFTER = 1.0
 """Seconds from handing back until this process has surely exited."""
+HELD_AT_MOST = 2.0
+"""Seconds that it waits for a run which another transaction holds. Later the lease lapses."""
 
 
 def hand_back(executor_id: UUID) -> None:
@@ -25,15 +30,28 @@ def hand_back(executor_id: UUID) -> None:
     until a tick elsewhere publishes it, when this process is gone, and the old body with it.
     """
     running = Step.objects.filter(executor=executor_id, state=StepState.RUNNING)
-    for step in running.select_related("executor", "run"):
-        error = f"{step.name}: the worker {step.executor} was shut down while running it"
-        outcome = step.meta.failed(error)
-        with about(step):
-            ending = end_attempt(
-                str(step.task_id), outcome, again=Again(delay=GONE_AFTER, counts=False)
-            )
-            if ending is Ending.RETRIED:
-                logger.warning("%s[%s] is handed back to the queue", step.task, step.task_id)
-            elif ending is Ending.ENDED:
-                logger.warning("%s[%s] is given up: it allows no retry", step.task, step.task_id)
-                tell(step, error)
+    steps = list(running.select_related("executor", "run"))
+    give_up_at = time.monotonic() + HELD_AT_MOST
+    while steps and time.monotonic() < give_up_at:
+        steps = [step for step in steps if not _hand_back(step)]
+        if steps:
+            time.sleep(0.05)
+
+
+def _hand_back(step: Step) -> bool:
+    """False where another transaction holds its run: the child may be ending just now."""
+    error = f"{step.name}: the worker {step.executor} was shut down while running it"
+    with about(step):
+        try:
+            again = Again(delay=GONE_AFTER, counts=False)
+            ending = end_attempt(str(step.task_id), step.meta.failed(error), again=again)
+        except OUTAGE as exc:
+            if is_locked(exc):
+                return False
+            raise
+        if ending is Ending.RETRIED:
+            logger.warning("%s[%s] is handed back to the queue", step.task, step.task_id)
+        elif ending is Ending.ENDED:
+            logger.warning("%s[%s] is given up: it allows no retry", step.task, step.task_id)
+            tell(step, error)
+    return True

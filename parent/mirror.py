@@ -68,13 +68,14 @@ def mirror(reports: Mapping[str, Report], behind: Collection[UUID] = ()) -> int:
             if (report := reports.get(str(step.task_id))) and step.state in Step.ACTIVE
         ]
         changed = [runs[pk] for pk, steps in steps_of.items() if _take_up(runs[pk], steps, now)]
-        update_rows(Step, taken, key="id")
+        update_rows(Step, taken, key="id", skip_locked=True)
         update_rows(Run, [_run_values(run) for run in changed], key="id")
         update_rows(
             TaskResult,
             [_result_values(run, now) for run in changed],
             key="task_id",
             unless=NOT_OVER_AN_END,
+            skip_locked=True,
         )
     return len(changed)
 

@@ -7,17 +7,26 @@ from typing import TypeVar
 from celery.utils.log import get_logger
 from django.db import InterfaceError, OperationalError, connection
 
-__all__ = ["OUTAGE", "outlast"]
+__all__ = ["OUTAGE", "is_of_this_process", "outlast"]
 
 T = TypeVar("T")
 
 logger = get_logger(__name__)
 
 OUTAGE = (OperationalError, InterfaceError)
+BROKEN_FILES = ("SQLITE_IOERR", "SQLITE_NOTADB", "SQLITE_PROTOCOL")
 FIRST_WAIT, LONGEST_WAIT = 0.05, 5.0  # seconds
 
 
-def outlast(what: str, call: Callable[[], T], *, on_error: Callable[[], None] | None = None) -> T:
+def is_of_this_process(outage: Exception) -> bool:
+    """Whether SQLite finds its files changed under it: somebody here has closed them."""
+    name = getattr(outage.__cause__, "sqlite_errorname", "")
+    return name.startswith(BROKEN_FILES)
+
+
+def outlast(
+    what: str, call: Callable[[], T], *, on_error: Callable[[Exception], None] | None = None
+) -> T:
     """Call until the database answers; the message that brought us here will not come again.
 
     `call` must bear a second time: a commit whose answer was lost may have happened.
@@ -31,7 +40,7 @@ def outlast(what: str, call: Callable[[], T], *, on_error: Callable[[], None] | 
             if connection.in_atomic_block:
                 raise
             if on_error is not None:
-                on_error()
+                on_error(exc)
             logger.warning("database: %s; trying to %s again in %.2f s", exc, what, wait)
             connection.close()
             time.sleep(wait)

@@ -15,10 +15,11 @@ PATIENCE = 2.0
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Remote:
-    """A worker that has answered, with the names of the tasks it knows."""
+    """A worker that has answered: the names of the tasks it knows, the ids of those it runs."""
 
     name: str
     tasks: frozenset[str]
+    active: frozenset[str] = frozenset()
 
 
 def answer_as(executor_id: UUID) -> None:
@@ -35,12 +36,13 @@ def answer_as(executor_id: UUID) -> None:
 def remote_workers() -> dict[str, Remote]:
     """Those that answer, by the ids of their executors."""
     ask: Any = current_app.control.inspect(timeout=PATIENCE)
-    known = ask.registered() or {}
+    known, active = ask.registered() or {}, ask.active() or {}
     return {
         executor: Remote(
             # Celery adds a task's options to its name.
             name=name,
             tasks=frozenset(task.partition(" ")[0] for task in known.get(name, ())),
+            active=frozenset(request["id"] for request in active.get(name, ())),
         )
         for name, executor in (ask._request(COMMAND) or {}).items()
     }

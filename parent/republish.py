@@ -49,6 +49,7 @@ def republish_steps(steps: Sequence[Step]) -> None:
         ],
         key="task_id",
         unless="t.state <> 'QUEUED'",
+        skip_locked=True,
     )
     # A worker that did not know a child's task has stored that as its failure.
     results.forget([str(step.task_id) for step in steps])
@@ -73,6 +74,7 @@ def republish_runs(runs: Sequence[Run]) -> None:
         [{"id": r.pk, "publishes": r.publishes + 1, "due_at": next_call(r, now)} for r in runs],
         key="id",
         unless="t.state IN ('SUCCESS', 'FAILURE', 'REVOKED')",
+        skip_locked=True,
     )
     _take_back_refusals(runs)
     for run in runs:

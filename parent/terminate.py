@@ -1,4 +1,4 @@
-"""Ending the process of a child that does not end by itself."""
+"""What this worker's pool runs, and ending the process of a child that does not end by itself."""
 
 from typing import Any
 
@@ -10,7 +10,7 @@ from celery.worker.control import control_command
 from parent.log_context import about, about_message
 from parent.models import Step
 
-__all__ = ["terminate"]
+__all__ = ["is_running", "terminate"]
 
 logger = get_logger(__name__)
 
@@ -32,6 +32,15 @@ def terminate(step: Step) -> None:
     except Exception as exc:  # what a transport raises is the transport's own affair
         with about(step):
             logger.warning("broker: %s; %s runs on, and no longer counts", exc, step.task_id)
+
+
+def is_running(task_id: str) -> bool:
+    """Whether a process of this worker's pool has this attempt's message in hand."""
+    while True:
+        try:
+            return any(request.id == task_id for request in list(worker_state.active_requests))
+        except RuntimeError:  # another thread added one meanwhile
+            continue
 
 
 @control_command(name=COMMAND)

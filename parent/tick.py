@@ -2,6 +2,7 @@
 
 import time
 from datetime import datetime, timedelta
+from functools import partial
 from typing import Any
 from uuid import UUID
 
@@ -12,8 +13,9 @@ from django_celery_results.models import TaskResult
 from parent import executors, orphans
 from parent.broker import BrokerMemory
 from parent.conf import setting
-from parent.endings import end_cancelled, end_run
+from parent.endings import Ending, end_cancelled, end_run
 from parent.failures import tell
+from parent.locks import HeldByOthers
 from parent.meter import meter
 from parent.mirror import Report, mirror
 from parent.models import Run, Step, StepState
@@ -23,7 +25,7 @@ from parent.recording import record_seen
 from parent.republish import hurry, republish_runs, republish_steps
 from parent.sight import active_steps, overdue, stored, stored_of, watched
 from parent.terminate import terminate
-from parent.watch import End, Keep, Mirror, Republish, watch_once
+from parent.watch import End, Keep, Mirror, Republish, Stored, watch_once
 
 __all__ = ["STANDBY", "Ticker"]
 
@@ -58,6 +60,7 @@ class Ticker:
         self._sweep_at = 0.0
         self._listen_until = self._trust_leases_at = 0.0
         self._moved_at, self.pause = time.time(), STANDBY
+        self._others = HeldByOthers()
 
     def forgive(self, lease: float | None = None) -> None:
         """The database was away: begin every lease anew, and hear the children first.
@@ -91,19 +94,17 @@ class Ticker:
         if time.monotonic() >= self._sweep_at:
             self._sweep_at = time.monotonic() + SWEEP_EVERY
             self._seen_until = None
-            executors.sweep()
-            orphans.sweep()
-            if retention := setting("RETENTION"):
-                prune(timedelta(seconds=retention), at_most=PRUNE_BATCH)
-        self._take_reports()
+            for part in (executors.sweep, orphans.sweep, _prune):
+                self._others.unless_locked(part)
+        self._others.unless_locked(self._take_reports)
         if self._broker_memory.lapsed():
-            hurry()
+            self._others.unless_locked(hurry)
         if time.monotonic() >= self._listen_until:
-            self._look_at_due_steps()
-        self._look_at_due_runs()
+            self._others.unless_locked(self._look_at_due_steps)
+        self._others.unless_locked(self._look_at_due_runs)
         self._notice_standstill()
         if time.monotonic() >= self._trust_leases_at:
-            self._take_from_the_dead()
+            self._others.unless_locked(self._take_from_the_dead)
         return True
 
     def _notice_standstill(self) -> None:
@@ -125,8 +126,9 @@ class Ticker:
             lag = (step.db_now - row.date_done).total_seconds()
             meter.observe("workflow_mirror_lag_seconds", lag)
             match verdict:
-                case End(outcome, again):
-                    record_seen(step, outcome, again, row.status, row.traceback)
+                case End():
+                    end = partial(self._end, step, verdict, row.status, row.traceback)
+                    self._others.unless_locked(end, step.run_id)
                 case Mirror(meta, due_at):
                     reports[row.task_id] = Report(meta=meta, at=row.date_done, due_at=due_at)
                 case Keep(due_at) if step.state == StepState.RUNNING:
@@ -153,27 +155,23 @@ class Ticker:
         """Deadlines, messages that may be lost, and runs that their steps have left behind."""
         silent: list[Step] = []
         behind: set[UUID] = set()
-        due = list(active_steps().filter(due_at__lte=Now()).order_by("due_at")[:DUE_BATCH])
-        rows = stored_of(due)
-        for step in due:
+        due = active_steps().filter(due_at__lte=Now()).exclude(run__in=self._others.runs())
+        steps = list(due.order_by("due_at")[:DUE_BATCH])
+        rows = stored_of(steps)
+        for step in steps:
             if step.run.cancel_requested_at is not None:
-                end_cancelled(str(step.task_id))
-                terminate(step)
+                self._others.unless_locked(partial(self._end_cancelled, step), step.run_id)
                 continue
             stored = rows.get(step.task_id)
             match watch_once(watched(step), stored, step.db_now):
-                case End(outcome, again):
-                    # The rows first: the worker will say that this process died.
-                    ending = record_seen(step, outcome, again, stored.state if stored else None)
-                    if ending is not None:
-                        terminate(step)
+                case End() as verdict:
+                    end = partial(self._end_overdue, step, verdict, stored)
+                    self._others.unless_locked(end, step.run_id)
                     continue
                 case Republish():
                     silent.append(step)
                 case Keep(due_at) | Mirror(_, due_at):
-                    # If it is due still: a cancel may have set a time of its own.
-                    same = Step.objects.filter(task_id=step.task_id, due_at__lte=Now())
-                    same.update(due_at=due_at)
+                    self._others.unless_locked(partial(_put_off, step, due_at), step.run_id)
             if is_behind(step):
                 behind.add(step.run_id)
         if behind:
@@ -181,33 +179,59 @@ class Ticker:
         if silent:
             republish_steps(silent)
 
+    def _end_cancelled(self, step: Any) -> None:
+        end_cancelled(str(step.task_id))
+        terminate(step)
+
+    def _end_overdue(self, step: Any, verdict: End, stored: Stored | None) -> None:
+        # The rows first: the worker will say that this process died.
+        if self._end(step, verdict, stored.state if stored else None) is not None:
+            terminate(step)
+
+    def _end(
+        self, step: Any, verdict: End, state: str | None = None, traceback: str | None = None
+    ) -> Ending | None:
+        return record_seen(step, verdict.outcome, verdict.again, state, traceback)
+
     def _look_at_due_runs(self) -> None:
         """Runs that have passed their deadline, or wait for a worker that knows their steps."""
-        due = Run.objects.filter(due_at__lte=Now()).annotate(
-            db_now=Now(), ended_at=Max("steps__finished_at"), retried_at=RETRIED_AT
-        )
+        due = Run.objects.filter(due_at__lte=Now()).exclude(pk__in=self._others.runs())
+        due = due.annotate(db_now=Now(), ended_at=Max("steps__finished_at"), retried_at=RETRIED_AT)
         silent: list[Run] = []
         for run in due.order_by("due_at")[:DUE_BATCH]:
             error = overdue(run, run.db_now, ended_at=run.ended_at, retried_at=run.retried_at)
             if error is None:
                 silent.append(run)
                 continue
-            running = active_steps().filter(run=run, state=StepState.RUNNING)
-            doomed = list(running)
-            if end_run(run.pk, error, seen=run.version):
-                tell(run, error)
-                for step in doomed:
-                    terminate(step)
+            self._others.unless_locked(partial(self._end_run, run, error), run.pk)
         if silent:
             republish_runs(silent)
+
+    def _end_run(self, run: Run, error: str) -> None:
+        doomed = list(active_steps().filter(run=run, state=StepState.RUNNING))
+        if end_run(run.pk, error, seen=run.version):
+            tell(run, error)
+            for step in doomed:
+                terminate(step)
 
     def _take_from_the_dead(self) -> None:
         """End the attempts of executors whose lease has lapsed."""
         dead = Now() - executors.lease()
-        for step in active_steps().filter(state=StepState.RUNNING, executor__heartbeat_at__lt=dead)[
-            :BATCH
-        ]:
+        left = active_steps().filter(state=StepState.RUNNING, executor__heartbeat_at__lt=dead)
+        for step in left.exclude(run__in=self._others.runs())[:BATCH]:
             verdict = watch_once(watched(step, dead=True), None, step.db_now)
             if isinstance(verdict, End):
-                ending = record_seen(step, verdict.outcome, verdict.again)
-                meter.count("workflow_leases_lost", by=bool(ending))
+                self._others.unless_locked(partial(self._take_away, step, verdict), step.run_id)
+
+    def _take_away(self, step: Any, verdict: End) -> None:
+        meter.count("workflow_leases_lost", by=bool(self._end(step, verdict)))
+
+
+def _prune() -> None:
+    if retention := setting("RETENTION"):
+        prune(timedelta(seconds=retention), at_most=PRUNE_BATCH)
+
+
+def _put_off(step: Step, due_at: datetime | None) -> None:
+    """If it is due still: a cancel may have set a time of its own."""
+    Step.objects.filter(task_id=step.task_id, due_at__lte=Now()).update(due_at=due_at)

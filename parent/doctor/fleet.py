@@ -81,6 +81,7 @@ def answers() -> Iterator[Finding]:
             )
         else:
             yield from _unknown_tasks(executor, remote)
+            yield from _left_steps(executor, remote)
 
 
 def _unknown_tasks(executor: Executor, remote: Remote) -> Iterator[Finding]:
@@ -96,6 +97,22 @@ def _unknown_tasks(executor: Executor, remote: Remote) -> Iterator[Finding]:
             what=f"{executor} consumes their queue and does not know the tasks "
             f"{', '.join(unknown[:EXAMPLES])}",
             do="Give it the same code and WORKFLOW_APPS, and restart it.",
+        )
+
+
+def _left_steps(executor: Executor, remote: Remote) -> Iterator[Finding]:
+    """Steps whose message is over here, and whose outcome nobody could record."""
+    running = Step.objects.filter(
+        executor=executor, state=StepState.RUNNING, started_at__lt=clock.now() - OVERDUE
+    )
+    left = running.exclude(task_id__in=remote.active).select_related("run")
+    for step in left[:EXAMPLES]:
+        yield Finding(
+            part="runs",
+            what=f"{step.name} of {step.run} counts as running on {executor}, "
+            "which does not run it",
+            do="See the worker's log for why its outcome could not be recorded; to end it: "
+            f"python manage.py workflow cancel {step.run_id}",
         )
 
 

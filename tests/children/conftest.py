@@ -19,10 +19,12 @@ class Attempt:
     def __init__(self, lost_at: int | None = None) -> None:
         self.reports: list[Meta] = []
         self.outcomes: list[tuple[Meta, str | None]] = []
+        self.lost = False
         self._lost_at = lost_at
 
     def report(self, meta: Meta) -> None:
         if self._lost_at is not None and len(self.reports) + 1 >= self._lost_at:
+            self.lost = True
             raise AttemptLost
         self.reports.append(meta)
 
@@ -56,7 +58,14 @@ class Engine:
     def __init__(self) -> None:
         self.claimed: list[tuple[str, str]] = []
 
-    def claim(self, task_id: str, task_name: str, header: Any) -> host.Attempt | None:
+    def claim(
+        self,
+        task_id: str,
+        task_name: str,
+        header: Any,
+        *,
+        inline: bool,  # noqa: ARG002 - the protocol's
+    ) -> host.Attempt | None:
         if (task_id, task_name) in self.claimed:
             return None
         self.claimed.append((task_id, task_name))
@@ -66,6 +75,9 @@ class Engine:
 
     def lost(self, task_id: str, reason: str) -> None:
         raise AssertionError(f"nothing dies here, and yet {task_id}: {reason}")
+
+    def over(self, task_id: str, reason: str) -> None:
+        """Nothing is left over here."""
 
     def run(
         self, task: Any, *, attempt: Attempt | None = None, task_id: str = "", **kwargs: Any

@@ -269,6 +269,21 @@ def test_a_child_that_is_silent_and_without_limits(well: Executor) -> None:
     assert f"workflow cancel {run.pk}" in told.do
 
 
+def test_a_step_whose_worker_does_not_run_it(well: Executor) -> None:
+    run = workflows.noops.start()
+    ago = timezone.now() - timedelta(minutes=2)
+    run.steps.filter(index=0).update(
+        state=StepState.RUNNING, started_at=ago, due_at=None, executor=well
+    )
+
+    told = only("runs")
+
+    assert told.what == (
+        f"first of noops {run.pk} counts as running on {well}, which does not run it"
+    )
+    assert f"workflow cancel {run.pk}" in told.do
+
+
 def test_results_of_attempts_that_are_over_and_prune_deletes_them(well: Executor) -> None:
     run = workflows.noops.start()
     Step.objects.filter(run=run).update(state=StepState.OK, finished_at=timezone.now())

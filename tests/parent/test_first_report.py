@@ -11,7 +11,7 @@ from django_celery_results.models import TaskResult
 
 from children.errors import AttemptLost
 from children.meta import Meta
-from parent import engine, results
+from parent import results, running_attempt
 from parent.attempts import Again
 from parent.cancel import cancel
 from parent.endings import end_attempt, end_run
@@ -107,7 +107,7 @@ def test_one_whose_answer_was_lost_is_deleted_by_the_end(
         monkeypatch.undo()
         raise OperationalError("the server closed the connection")
 
-    monkeypatch.setattr(engine, "transaction", type("Lost", (), {"atomic": answer_lost}))
+    monkeypatch.setattr(running_attempt, "transaction", type("Lost", (), {"atomic": answer_lost}))
     attempt.report(HALF)
     assert TaskResult.objects.filter(task_id=attempt.task_id).exists()
 

@@ -4,6 +4,7 @@ from datetime import timedelta
 from typing import Any
 
 import pytest
+from celery.worker import state as worker_state
 from django.db import OperationalError
 from django.db.models.functions import Now
 
@@ -11,9 +12,9 @@ from children.meta import Meta
 from parent import bootstep, registry
 from parent.advance import go_on
 from parent.endings import end_run
-from parent.engine import lost_attempts
+from parent.engine import Lost, lost_attempts
 from parent.hand_back import hand_back
-from parent.models import Attempt, Executor
+from parent.models import Attempt, Executor, Run, Step
 from parent.tick import Ticker
 from tests.parent.conftest import claimed, one
 
@@ -83,7 +84,8 @@ def test_a_lost_attempt_is_not_forgotten_while_the_database_is_away(
     started: Any, executor: Executor, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     run = started()
-    lost_attempts.put((claimed(run).task_id, "the worker process died"))
+    died = Lost(task_id=str(claimed(run).task_id), reason="the worker process died", died=True)
+    lost_attempts.put(died)
     thread = bootstep.WatchThread(executor.pk, [], "prefork")
 
     def away(*args: Any, **kwargs: Any) -> None:
@@ -97,3 +99,55 @@ def test_a_lost_attempt_is_not_forgotten_while_the_database_is_away(
 
     assert one(run).error == "one: the worker process died"
     assert lost_attempts.empty()
+
+
+class Request:
+    """What a worker has of a message that its pool works on."""
+
+    def __init__(self, task_id: str) -> None:
+        self.id = task_id
+
+
+def over(run: Run) -> Lost:
+    return Lost(
+        task_id=str(one(run).task_id), reason="its outcome could not be recorded", died=False
+    )
+
+
+def test_a_step_is_ended_whose_message_is_over_and_whose_outcome_is_not_recorded(
+    started: Any, executor: Executor
+) -> None:
+    run = started()
+    claimed(run)
+    lost_attempts.put(over(run))
+
+    bootstep.WatchThread(executor.pk, [], "prefork").turn()
+
+    assert one(run).error == "one: its outcome could not be recorded"
+
+
+def test_the_second_message_of_an_attempt_that_still_runs_ends_nothing(
+    started: Any, executor: Executor
+) -> None:
+    run = started()
+    runs_on = Request(claimed(run).task_id)
+    worker_state.active_requests.add(runs_on)
+    lost_attempts.put(over(run))
+
+    bootstep.WatchThread(executor.pk, [], "prefork").turn()
+
+    assert one(run).state == "RUNNING"
+
+
+def test_a_message_that_is_over_here_ends_nothing_that_runs_elsewhere(
+    started: Any, executor: Executor
+) -> None:
+    run = started()
+    claimed(run)
+    other = Executor.objects.create(host="there", pid=8)
+    Step.objects.filter(run=run).update(executor=other)
+    lost_attempts.put(over(run))
+
+    bootstep.WatchThread(executor.pk, [], "prefork").turn()
+
+    assert one(run).state == "RUNNING"

@@ -1,0 +1,166 @@
+"""What a body may change of its process for those that come after it, and putting it back.
+
+Python has more such state than anybody can list; here is what bodies are known to leave changed.
+State of the context (language, time zone, decimal context) is not here: a body runs in a copy of
+its context. The random generator is left alone: put back, it would repeat its numbers.
+"""
+
+import decimal
+import gc
+import locale
+import logging
+import os
+import resource
+import signal
+import socket
+import sys
+import threading
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass
+from functools import partial
+from typing import Any
+
+from celery.utils.log import get_task_logger
+
+__all__ = ["kept_process_state"]
+
+logger = get_task_logger(__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class Part:
+    """One piece of state: how to read it, and how to write what was read."""
+
+    name: str
+    read: Callable[[], Any]
+    write: Callable[[Any], object]
+
+
+def _write_environment(before: dict[str, str]) -> None:
+    for name in os.environ.keys() - before.keys():
+        del os.environ[name]
+    os.environ.update(before)
+    time.tzset()  # which reads TZ
+
+
+def _umask() -> int:
+    # It can only be read by setting it: to one that lets nobody else in, for other threads.
+    mask = os.umask(0o077)
+    os.umask(mask)
+    return mask
+
+
+def _has_alarm() -> bool:
+    return signal.getitimer(signal.ITIMER_REAL) != (0.0, 0.0)
+
+
+def _clear_alarm(_: bool) -> None:
+    # One that was set before is nobody's to set anew: its time has gone on.
+    signal.setitimer(signal.ITIMER_REAL, 0)
+
+
+def _attribute(owner: Any, name: str) -> Part:
+    return Part(name, partial(getattr, owner, name), partial(setattr, owner, name))
+
+
+def _limit(name: str) -> Part:
+    kind = getattr(resource, name)
+    return Part(name, partial(resource.getrlimit, kind), partial(resource.setrlimit, kind))
+
+
+def _handler(number: signal.Signals) -> Part:
+    return Part(
+        f"the handler of {number.name}",
+        partial(signal.getsignal, number),
+        partial(signal.signal, number),
+    )
+
+
+PARTS = (
+    Part("the environment", lambda: dict(os.environ), _write_environment),
+    Part("the working directory", os.getcwd, os.chdir),
+    Part("the umask", _umask, os.umask),
+    Part("the alarm", _has_alarm, _clear_alarm),
+    Part(
+        "the locale",
+        partial(locale.setlocale, locale.LC_ALL),
+        partial(locale.setlocale, locale.LC_ALL),
+    ),
+    Part("the default timeout of sockets", socket.getdefaulttimeout, socket.setdefaulttimeout),
+    Part("the limit of recursion", sys.getrecursionlimit, sys.setrecursionlimit),
+    Part("the interval of threads", sys.getswitchinterval, sys.setswitchinterval),
+    Part("the garbage collector", gc.isenabled, lambda on: gc.enable() if on else gc.disable()),
+    _attribute(sys, "stdin"),
+    _attribute(sys, "stdout"),
+    _attribute(sys, "stderr"),
+    _attribute(decimal.DefaultContext, "prec"),
+    _attribute(logging.root, "level"),
+    Part("what logging leaves out", lambda: logging.root.manager.disable, logging.disable),
+    *(_limit(name) for name in sorted(dir(resource)) if name.startswith("RLIMIT_")),
+)
+HANDLERS = tuple(
+    _handler(number)
+    for number in (
+        *(signal.SIGALRM, signal.SIGCHLD, signal.SIGHUP, signal.SIGINT, signal.SIGPIPE),
+        *(signal.SIGQUIT, signal.SIGTERM, signal.SIGUSR1, signal.SIGUSR2),
+    )
+)
+"""Only the main thread can set them."""
+
+
+class _Keeper:
+    """Keeps the state while any of `bodies` runs in this process."""
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self.bodies = 0
+        self._before: list[tuple[Part, Any]] = []
+
+    @contextmanager
+    def __call__(self) -> Iterator[None]:
+        with self._lock:
+            self.bodies += 1
+            if self.bodies == 1:
+                self._before = _read()
+        try:
+            yield
+        finally:
+            with self._lock:
+                self.bodies -= 1
+                if self.bodies == 0:
+                    _put_back(self._before)
+
+
+kept_process_state = _Keeper()
+"""A context manager: put back what was changed inside, when the last of those that run side by side
+is done. Before that, on a pool of threads, it would be taken from under those that still run.
+"""
+
+
+def _read() -> list[tuple[Part, Any]]:
+    parts = PARTS
+    if threading.current_thread() is threading.main_thread():
+        parts += HANDLERS
+    found = []
+    for part in parts:
+        with suppress(OSError):  # a working directory that somebody deleted
+            found.append((part, part.read()))
+    return found
+
+
+def _put_back(before: list[tuple[Part, Any]]) -> None:
+    for part, value in before:
+        try:
+            now = part.read()
+        except OSError:
+            now = None
+        if now == value:
+            continue
+        try:
+            part.write(value)
+        except Exception as exc:
+            logger.warning("%s was changed by a task, and cannot be put back: %s", part.name, exc)
+        else:
+            logger.info("%s was changed by a task, and is put back", part.name)

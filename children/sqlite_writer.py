@@ -1,0 +1,45 @@
+"""Who holds SQLite's one write lock: a body may keep it beyond its end, out of anybody's reach.
+
+By a connection of its own, or in a thread that it left behind. While its process lives, nobody
+else writes to the database.
+"""
+
+import os
+import time
+from pathlib import Path
+
+from django.db import DEFAULT_DB_ALIAS, connections
+
+__all__ = ["keeps_the_write_lock"]
+
+LOCKS = Path("/proc/locks")
+"""What Linux tells of locks: `1: POSIX ADVISORY WRITE <pid> <major:minor:inode> <start> <end>`."""
+
+RELEASED_WITHIN = 3.0
+"""Seconds: a thread of the engine, which may be writing just now, is done by then."""
+
+
+def keeps_the_write_lock() -> bool:
+    """Whether this process holds it, and does not let go of it. False where that is not known."""
+    connection = connections[DEFAULT_DB_ALIAS]
+    if connection.vendor != "sqlite" or not LOCKS.exists():
+        return False
+    deadline = time.monotonic() + RELEASED_WITHIN
+    # SQLite's own files beside the database hold its locks in WAL mode (https://sqlite.org/wal.html).
+    name = str(connection.settings_dict["NAME"])
+    inodes = {os.stat(path).st_ino for path in (name, f"{name}-shm") if os.path.exists(path)}
+    while _holds_one_of(inodes):
+        if time.monotonic() > deadline:
+            return True
+        time.sleep(0.02)
+    return False
+
+
+def _holds_one_of(inodes: set[int]) -> bool:
+    me = str(os.getpid())
+    for line in LOCKS.read_text().splitlines():
+        match line.split():
+            case [_, "POSIX", _, "WRITE", pid, file, *_] if pid == me:
+                if int(file.rpartition(":")[2]) in inodes:
+                    return True
+    return False

@@ -1,0 +1,105 @@
+"""What a body changes around itself does not reach what comes after it."""
+
+import os
+import signal
+import threading
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+
+from children.isolation import run_isolated
+from children.process_state import HANDLERS, PARTS, kept_process_state
+
+CHANGES: dict[str, Callable[[], Any]] = {
+    "the environment": lambda: os.environ.update({"TZ": "Asia/Tokyo", "OWN": "1", "PATH": ""}),
+    "the working directory": lambda: os.chdir("/"),
+    "the umask": lambda: os.umask(0o777),
+    "the alarm": lambda: signal.alarm(60),
+}
+
+
+def state() -> dict[str, Any]:
+    return {part.name: part.read() for part in (*PARTS, *HANDLERS)}
+
+
+@pytest.fixture(autouse=True)
+def _no_timer_of_pytest() -> Any:
+    """The runner's own limit is an alarm too."""
+    timer = signal.setitimer(signal.ITIMER_REAL, 0)
+    yield
+    signal.setitimer(signal.ITIMER_REAL, *timer)
+
+
+@pytest.mark.parametrize("change", CHANGES.values(), ids=CHANGES)
+@pytest.mark.parametrize("fails", [False, True], ids=["returns", "fails"])
+def test_what_a_body_changed_is_put_back(change: Callable[[], Any], fails: bool) -> None:
+    before = state()
+
+    def body() -> None:
+        change()
+        if fails:
+            raise ValueError("it fails as well")
+
+    if fails:
+        with pytest.raises(ValueError, match="as well"):
+            run_isolated(body)
+    else:
+        run_isolated(body)
+
+    assert state() == before
+
+
+def test_state_that_cannot_be_put_back_keeps_nothing_else(tmp_path: Any) -> None:
+    gone = tmp_path / "gone"
+    gone.mkdir()
+    here = os.getcwd()
+    os.chdir(gone)
+    try:
+
+        def body() -> None:
+            gone.rmdir()
+            os.chdir("/")
+            os.umask(0)
+
+        mask = os.umask(0o022)
+        run_isolated(body)
+        assert os.umask(mask) == 0o022
+    finally:
+        os.chdir(here)
+
+
+def test_side_by_side_it_is_put_back_by_the_last() -> None:
+    before, changed, goes_on = os.getcwd(), threading.Event(), threading.Event()
+
+    def first() -> None:
+        os.chdir("/")
+        changed.set()
+        goes_on.wait(10)
+
+    thread = threading.Thread(target=run_isolated, args=(first,))
+    thread.start()
+    changed.wait(10)
+    run_isolated(lambda: None)
+
+    assert os.getcwd() == "/", "the first one is still at work there"
+    goes_on.set()
+    thread.join()
+    assert os.getcwd() == before
+    assert kept_process_state.bodies == 0
+
+
+# Python 3.12 warns of forks beside threads: this is what happens all the same.
+@pytest.mark.filterwarnings("ignore:This process:DeprecationWarning")
+def test_a_fork_that_comes_back_ends_there() -> None:
+    reader, writer = os.pipe()
+    here = os.getpid()
+
+    pid = run_isolated(os.fork)
+    os.write(writer, f"{os.getpid()} ".encode())
+    os.close(writer)
+
+    _, status = os.waitpid(pid, 0)
+    assert os.WEXITSTATUS(status) == 0
+    with os.fdopen(reader) as told:
+        assert told.read() == f"{here} ", "the fork has not come this far"

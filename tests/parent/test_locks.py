@@ -1,0 +1,170 @@
+"""Rows that another transaction holds: the watch does the rest, and comes back."""
+
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, contextmanager
+from datetime import timedelta
+from typing import Any
+
+import pytest
+from django.db import connection, transaction
+from django.db.models import F
+from django.db.models.functions import Now
+from django_celery_results.models import TaskResult
+
+from children.meta import Meta
+from parent import locks
+from parent.bootstep import WatchThread
+from parent.engine import Lost, lost_attempts
+from parent.models import Executor, Run, Step
+from parent.prepared import database
+from parent.tick import Ticker
+from tests.parent.conftest import claimed, one
+
+pytestmark = [
+    pytest.mark.django_db(transaction=True),
+    pytest.mark.skipif("connection.vendor == 'sqlite'", reason="SQLite has no locks of rows"),
+]
+
+HOUR = timedelta(hours=1)
+
+Held = Callable[[Any], AbstractContextManager[None]]
+
+
+@pytest.fixture
+def held() -> Held:
+    """Have another transaction hold rows."""
+
+    @contextmanager
+    def hold(rows: Any) -> Iterator[None]:
+        holds, done = threading.Event(), threading.Event()
+
+        def transact() -> None:
+            try:
+                with transaction.atomic():
+                    assert list(rows.select_for_update())
+                    holds.set()
+                    done.wait(30)
+            finally:
+                connection.close()
+
+        thread = threading.Thread(target=transact)
+        thread.start()
+        assert holds.wait(10)
+        try:
+            yield
+        finally:
+            done.set()
+            thread.join()
+
+    return hold
+
+
+@pytest.fixture
+def watch(executor: Executor) -> Iterator[WatchThread]:
+    """The watch of this process, as its thread has it: it waits for no lock."""
+    watch = WatchThread(executor.pk, [], "threads")
+    while not watch._ticker.tick():
+        pass
+    watch._never_wait()
+    yield watch
+    database().close()
+
+
+def overdue(run: Run) -> None:
+    Step.objects.filter(run=run, name="one").update(started_at=F("started_at") - HOUR, due_at=Now())
+
+
+HELD_ROWS = [
+    pytest.param(lambda run: Run.objects.filter(pk=run.pk), id="its run"),
+    pytest.param(lambda run: Step.objects.filter(run=run), id="its steps"),
+    pytest.param(lambda run: TaskResult.objects.filter(task_id=run.pk), id="its TaskResult"),
+]
+
+
+@pytest.mark.parametrize("rows_of", HELD_ROWS)
+def test_a_limit_is_kept_beside_a_run_that_is_held(
+    started: Any, watch: WatchThread, held: Held, rows_of: Callable[[Run], Any]
+) -> None:
+    first, second = started(run_timeout=60), started(run_timeout=60)
+    for run in (first, second):
+        claimed(run)
+        overdue(run)
+    Step.objects.filter(run=first, name="one").update(due_at=F("due_at") - HOUR)  # looked at first
+
+    with held(rows_of(first)):
+        watch.turn()
+        assert one(second).state == "ERROR"
+    watch._ticker._others = locks.HeldByOthers()
+    watch.turn()
+
+    assert one(first).error == "one did not finish within 60 s"
+
+
+@pytest.mark.parametrize("rows_of", HELD_ROWS)
+def test_a_report_is_mirrored_beside_a_run_that_is_held(
+    started: Any, watch: WatchThread, held: Held, rows_of: Callable[[Run], Any]
+) -> None:
+    first, second = started(), started()
+    for run in (first, second):
+        claimed(run).report(Meta.at(1, 2))
+
+    with held(rows_of(first)):
+        watch.turn()
+        second.refresh_from_db()
+        assert second.completion == 25.0
+    watch.turn()
+
+    first.refresh_from_db()
+    assert first.completion == 25.0
+
+
+def test_a_dead_executor_loses_its_attempts_beside_a_run_that_is_held(
+    started: Any, watch: WatchThread, held: Held, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    first, second = started(), started()
+    dead = Executor.objects.create(host="there", pid=8)
+    for run in (first, second):
+        claimed(run)
+    Step.objects.filter(name="one").update(executor=dead)
+    Executor.objects.filter(pk=dead.pk).update(heartbeat_at=Now() - HOUR)
+    watch._ticker._trust_leases_at = 0
+
+    with held(Run.objects.filter(pk=first.pk)):
+        watch.turn()
+        assert one(second).state == "ERROR"
+        assert one(first).state == "RUNNING"
+
+
+def test_a_lost_attempt_is_ended_when_its_run_is_free_again(
+    started: Any, watch: WatchThread, held: Held
+) -> None:
+    run, other = started(), started()
+    lost = claimed(run).task_id
+    claimed(other).report(Meta.at(1, 2))
+    lost_attempts.put(Lost(task_id=lost, reason="the worker process died", died=True))
+
+    with held(Run.objects.filter(pk=run.pk)):
+        watch.turn()
+        other.refresh_from_db()
+        assert other.completion == 25.0, "the rest of the turn is done all the same"
+    watch.turn()
+
+    assert one(run).error == "one: the worker process died"
+
+
+def test_what_is_held_does_not_keep_others_from_being_looked_at(
+    started: Any, watch: WatchThread, held: Held, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """However many there are that come first."""
+    monkeypatch.setattr("parent.tick.DUE_BATCH", 2)
+    runs = [started(run_timeout=60) for _ in range(4)]
+    for run in runs:
+        claimed(run)
+        overdue(run)
+    ticker: Ticker = watch._ticker
+
+    with held(Run.objects.filter(pk__in=[run.pk for run in runs[:3]])):
+        for _ in range(3):
+            ticker.tick()
+        assert one(runs[3]).state == "ERROR"
