@@ -16,6 +16,7 @@ import socket
 import sys
 import threading
 import time
+import warnings
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
@@ -61,6 +62,15 @@ def _clear_alarm(_: bool) -> None:
     signal.setitimer(signal.ITIMER_REAL, 0)
 
 
+def _write_filters(before: list[Any]) -> None:
+    warnings.resetwarnings()  # which has the old ones forgotten
+    warnings.filters[:] = before  # type: ignore[index]  # a list, whatever typeshed says
+
+
+def _write_handlers(before: list[logging.Handler]) -> None:
+    logging.root.handlers[:] = before
+
+
 def _attribute(owner: Any, name: str) -> Part:
     return Part(name, partial(getattr, owner, name), partial(setattr, owner, name))
 
@@ -80,6 +90,7 @@ def _handler(number: signal.Signals) -> Part:
 
 PARTS = (
     Part("the environment", lambda: dict(os.environ), _write_environment),
+    Part("the time zone", lambda: time.tzname, lambda _: time.tzset()),
     Part("the working directory", os.getcwd, os.chdir),
     Part("the umask", _umask, os.umask),
     Part("the alarm", _has_alarm, _clear_alarm),
@@ -91,23 +102,37 @@ PARTS = (
     Part("the default timeout of sockets", socket.getdefaulttimeout, socket.setdefaulttimeout),
     Part("the limit of recursion", sys.getrecursionlimit, sys.setrecursionlimit),
     Part("the interval of threads", sys.getswitchinterval, sys.setswitchinterval),
+    Part("the length of numbers", sys.get_int_max_str_digits, sys.set_int_max_str_digits),
     Part("the garbage collector", gc.isenabled, lambda on: gc.enable() if on else gc.disable()),
+    Part("its thresholds", gc.get_threshold, lambda before: gc.set_threshold(*before)),
+    Part("the processors", partial(os.sched_getaffinity, 0), partial(os.sched_setaffinity, 0)),
+    Part("what warnings do", lambda: list(warnings.filters), _write_filters),
     _attribute(sys, "stdin"),
     _attribute(sys, "stdout"),
     _attribute(sys, "stderr"),
+    _attribute(sys, "excepthook"),
+    _attribute(threading, "excepthook"),
     _attribute(decimal.DefaultContext, "prec"),
     _attribute(logging.root, "level"),
+    Part("where logs go", lambda: list(logging.root.handlers), _write_handlers),
     Part("what logging leaves out", lambda: logging.root.manager.disable, logging.disable),
     *(_limit(name) for name in sorted(dir(resource)) if name.startswith("RLIMIT_")),
 )
-HANDLERS = tuple(
-    _handler(number)
-    for number in (
-        *(signal.SIGALRM, signal.SIGCHLD, signal.SIGHUP, signal.SIGINT, signal.SIGPIPE),
-        *(signal.SIGQUIT, signal.SIGTERM, signal.SIGUSR1, signal.SIGUSR2),
-    )
+OF_THE_MAIN_THREAD = (
+    Part(
+        "which signals wait",
+        partial(signal.pthread_sigmask, signal.SIG_BLOCK, ()),
+        partial(signal.pthread_sigmask, signal.SIG_SETMASK),
+    ),
+    *(
+        _handler(number)
+        for number in (
+            *(signal.SIGALRM, signal.SIGCHLD, signal.SIGHUP, signal.SIGINT, signal.SIGPIPE),
+            *(signal.SIGQUIT, signal.SIGTERM, signal.SIGUSR1, signal.SIGUSR2),
+        )
+    ),
 )
-"""Only the main thread can set them."""
+"""Only it can set them."""
 
 
 class _Keeper:
@@ -142,7 +167,7 @@ is done. Before that, on a pool of threads, it would be taken from under those t
 def _read() -> list[tuple[Part, Any]]:
     parts = PARTS
     if threading.current_thread() is threading.main_thread():
-        parts += HANDLERS
+        parts += OF_THE_MAIN_THREAD
     found = []
     for part in parts:
         with suppress(OSError):  # a working directory that somebody deleted

@@ -1,26 +1,62 @@
 """What a body changes around itself does not reach what comes after it."""
 
+import gc
+import io
+import locale
+import logging
 import os
+import resource
 import signal
+import socket
+import sys
 import threading
+import time
+import warnings
 from collections.abc import Callable
 from typing import Any
 
 import pytest
 
 from children.isolation import run_isolated
-from children.process_state import HANDLERS, PARTS, kept_process_state
+from children.process_state import OF_THE_MAIN_THREAD, PARTS, kept_process_state
+
+
+def in_tokyo() -> None:
+    """In the C library only."""
+    before = os.environ.get("TZ")
+    os.environ["TZ"] = "Asia/Tokyo"
+    time.tzset()
+    if before is None:
+        del os.environ["TZ"]
+    else:
+        os.environ["TZ"] = before
+
 
 CHANGES: dict[str, Callable[[], Any]] = {
     "the environment": lambda: os.environ.update({"TZ": "Asia/Tokyo", "OWN": "1", "PATH": ""}),
+    "an environment that is empty": os.environ.clear,
+    "the time zone alone": in_tokyo,
     "the working directory": lambda: os.chdir("/"),
     "the umask": lambda: os.umask(0o777),
-    "the alarm": lambda: signal.alarm(60),
+    "an alarm": lambda: signal.alarm(60),
+    "a locale": lambda: locale.setlocale(locale.LC_ALL, "C.UTF-8"),
+    "the timeout of sockets": lambda: socket.setdefaulttimeout(0.001),
+    "recursion": lambda: sys.setrecursionlimit(50_000),
+    "the garbage collector": gc.disable,
+    "warnings": lambda: warnings.simplefilter("ignore"),
+    "logging": lambda: logging.disable(logging.CRITICAL),
+    "where logs go": lambda: logging.basicConfig(force=True),
+    "standard output": lambda: setattr(sys, "stdout", io.StringIO()),
+    "a limit of files": lambda: resource.setrlimit(
+        resource.RLIMIT_NOFILE, (64, resource.getrlimit(resource.RLIMIT_NOFILE)[1])
+    ),
+    "signals that are ignored": lambda: signal.signal(signal.SIGTERM, signal.SIG_IGN),
+    "signals that wait": lambda: signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGTERM}),
 }
 
 
 def state() -> dict[str, Any]:
-    return {part.name: part.read() for part in (*PARTS, *HANDLERS)}
+    return {part.name: part.read() for part in (*PARTS, *OF_THE_MAIN_THREAD)}
 
 
 @pytest.fixture(autouse=True)
