@@ -12,6 +12,7 @@ from typing import Any, TypeGuard
 
 from celery import states
 
+from children.error_text import error_text, text_of
 from children.errors import ResultNotJSON
 from children.storable import check_json, clean_text
 
@@ -105,10 +106,10 @@ def parse(state: str, stored: object) -> Meta:
 def _parse_report(state: str, stored: object) -> Meta:
     if not isinstance(stored, Mapping):
         # An author's own state with no meta dict: the state's name is all there is to show.
-        return Meta(message=clean_text(state if stored is None else _text(stored)))
+        return Meta(message=clean_text(state if stored is None else text_of(stored)))
     if stored.get("status") == Status.ERROR:
         # The blog pattern reports its failure as progress, and then returns.
-        return _counters(stored).failed(_text(stored.get("error") or "the task reported ERROR"))
+        return _counters(stored).failed(text_of(stored.get("error") or "the task reported ERROR"))
     return _counters(stored)
 
 
@@ -120,10 +121,11 @@ def _parse_outcome(stored: object) -> Meta:
             return _returned(_counters(stored), stored.get("result"))
         case Status.ERROR:
             reason = stored["error"] or stored["message"] or "the task ended with status ERROR"
-            return _counters(stored).failed(_text(reason))
+            return _counters(stored).failed(text_of(reason))
         case other:
             return _counters(stored).failed(
-                f"the task returned malformed meta: status {_text(other)!r} is neither OK nor ERROR"
+                f"the task returned malformed meta: status {text_of(other)!r} "
+                "is neither OK nor ERROR"
             )
 
 
@@ -147,7 +149,7 @@ def _counters(stored: Mapping[Any, Any]) -> Meta:
         iteration=iteration,
         total=total,
         completion=float(min(100, max(0, completion))),
-        message="" if message is None else clean_text(_text(message)),
+        message="" if message is None else clean_text(text_of(message)),
     )
 
 
@@ -168,33 +170,3 @@ def percent(iteration: int, total: int | None) -> float:
     if not total:
         return 0.0
     return min(100.0, max(0.0, 100.0 * iteration / total))
-
-
-def error_text(error: object) -> str:
-    """One line for people: an exception's message, or its type's name where it has none.
-
-    Args:
-        error: an exception, or the dict that Celery's JSON makes of one
-            (`celery.backends.base.Backend.prepare_exception`), or whatever else was stored.
-    """
-    name, said = "unknown error", ""
-    match error:
-        case None:
-            pass
-        case BaseException():
-            name, said = type(error).__name__, _text(error)
-        case {"exc_type": kind, **rest}:
-            args = rest.get("exc_message")
-            args = args if isinstance(args, list | tuple) else [args]
-            name, said = _text(kind), ", ".join(_text(arg) for arg in args if arg is not None)
-        case _:
-            said = _text(error)
-    return " ".join(filter(None, map(str.strip, said.splitlines()))) or name
-
-
-def _text(value: object) -> str:
-    """`str(value)`, or its type's name where an author's `__str__` fails."""
-    try:
-        return str(value)
-    except Exception:
-        return type(value).__name__

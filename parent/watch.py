@@ -122,7 +122,7 @@ def _refused_task(stored: Stored | None) -> str | None:
     """
     match stored:
         case Stored(state=states.FAILURE, result={"exc_type": "NotRegistered", **rest}):
-            return error_text({"exc_type": "the task", **rest})
+            return error_text({"exc_type": None, **rest})
     return None
 
 

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from children.meta import Meta, Status, error_text, parse
+from children.meta import Meta, Status, parse
 
 REPORT = {
     "iteration": 3,
@@ -166,30 +166,6 @@ def test_an_author_whose_text_fails_does_not_stop_the_watch() -> None:
 
     assert parse("FAILURE", Mute()).error == "Mute"
     assert parse("PROGRESS", REPORT | {"message": Mute()}).message == "Mute"
-
-
-@pytest.mark.parametrize(
-    ("error", "text"),
-    [
-        (None, "unknown error"),
-        (ValueError("bad"), "bad"),
-        (ValueError(), "ValueError"),
-        (ValueError("  \n "), "ValueError"),
-        (ValueError("first line\n  second  line\n"), "first line second  line"),
-        ("as text", "as text"),
-        ({"exc_type": "ValueError", "exc_message": ["bad"]}, "bad"),
-        ({"exc_type": "ValueError", "exc_message": "bad"}, "bad"),
-        ({"exc_type": "OSError", "exc_message": [2, "No such file"]}, "2, No such file"),
-        ({"exc_type": "ValueError", "exc_message": []}, "ValueError"),
-        ({"exc_type": "ValueError", "exc_message": [None]}, "ValueError"),
-        ({"exc_type": "ValueError", "exc_message": None}, "ValueError"),
-        ({"exc_type": "ValueError"}, "ValueError"),
-        ({"exc_type": None, "exc_message": ["bad"]}, "bad"),
-        ({"message": "own kind"}, "{'message': 'own kind'}"),
-    ],
-)
-def test_an_error_is_one_line_for_people(error: object, text: str) -> None:
-    assert error_text(error) == text
 
 
 any_text = st.text(st.characters(exclude_categories=()))

@@ -48,6 +48,7 @@ def test_an_exception_is_an_error_outcome_and_a_failure(engine: Engine) -> None:
         (OutOfPaper("two\nlines"), "Error in failing: two lines"),
         (OutOfPaper("a\x00b"), "Error in failing: a\ufffdb"),
         (OutOfPaper("name\udcff.csv"), "Error in failing: name?.csv"),
+        (KeyError("größe"), "Error in failing: KeyError: 'größe'"),
     ],
 )
 def test_every_error_can_be_stored(engine: Engine, error: Exception, told: str) -> None:
@@ -112,7 +113,10 @@ def test_sys_exit_ends_the_child_and_not_the_worker(
     [
         (asyncio.CancelledError(), "CancelledError"),
         (asyncio.CancelledError("by the loop"), "by the loop"),
-        (BaseExceptionGroup("several", [GeneratorExit()]), "several (1 sub-exception)"),
+        (
+            BaseExceptionGroup("several", [GeneratorExit()]),
+            "several (1 sub-exception): GeneratorExit",
+        ),
     ],
 )
 def test_what_no_except_exception_catches_ends_the_child_too(
