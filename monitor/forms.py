@@ -17,10 +17,12 @@ from rest_framework.templatetags.rest_framework import render_form
 from children.storable import clean_text
 from monitor.problems import errors_by_field
 from parent.definitions import Workflow
+from parent.files import is_file_list
 
 __all__ = ["blank_form", "filled_form", "params_of", "posted"]
 
 TEMPLATE_PACK = "monitor/fields"
+MANY_FILES = {"base_template": "input.html", "input_type": "file", "multiple": True}
 CSRF_FIELD = "csrfmiddlewaretoken"
 LONGEST_NAME = 1_000
 """Of a field. Of what stands in `rows[9]` DRF makes a number, which Python does of 4,300 digits."""
@@ -60,7 +62,8 @@ def _from_form(serializer: "Serializer[Any]", data: QueryDict) -> dict[str, Any]
         if name in serializer.fields:
             field = serializer.fields[name]
             # A file stays one: a field for JSON would read its name.
-            value = data[name] if isinstance(data.get(name), File) else field.get_value(data)
+            is_file = isinstance(data.get(name), File) and not is_file_list(field)
+            value = data[name] if is_file else field.get_value(data)
             if isinstance(field, BaseSerializer | DictField) and name in data:
                 value = _json(data[name])
             # DRF drops blank fields, but not a blank one for JSON.
@@ -146,4 +149,7 @@ def _entry(field: object, path: str) -> str:
 def _serializer(workflow: Workflow, params: Mapping[str, Any] | None = None) -> "Serializer[Any]":
     kind: Any = workflow.params or Serializer
     serializer: Serializer[Any] = kind() if params is None else kind(data=params)
+    for field in getattr(serializer, "fields", {}).values():
+        if is_file_list(field):
+            field.style = MANY_FILES | field.style
     return serializer

@@ -10,11 +10,12 @@ from drf_spectacular.utils import extend_schema
 from rest_framework.serializers import (
     BaseSerializer,
     DictField,
-    FileField,
     JSONField,
     Serializer,
 )
 from rest_framework.views import APIView
+
+from parent.files import takes_files
 
 __all__ = ["StartSchema", "bodies", "params_schema"]
 
@@ -70,7 +71,7 @@ def bodies(params: Params) -> dict[str, Any]:
     """
     kind: Any = params or NoParams
     fields = kind().fields if issubclass(kind, Serializer) else {}
-    files = {name: field for name, field in fields.items() if isinstance(field, FileField)}
+    files = {name: field for name, field in fields.items() if takes_files(field)}
     if any(field.required for field in files.values()):
         return {MULTIPART: kind}
     flat = not any(isinstance(field, NESTED) for field in fields.values())

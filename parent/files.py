@@ -10,8 +10,10 @@ from django.core.exceptions import SuspiciousFileOperation
 from django.core.files import File
 from django.core.files.storage import default_storage
 from django.utils.text import get_valid_filename
+from rest_framework.fields import FileField, ListField
+from rest_framework.serializers import BaseSerializer
 
-__all__ = ["delete_files", "store_files"]
+__all__ = ["delete_files", "has_files_inside", "is_file_list", "store_files", "takes_files"]
 
 FOLDER = "runs/"
 MAX_STEM, MAX_SUFFIX = 160, 40  # bytes; file systems take 255, and a storage may add some
@@ -21,15 +23,22 @@ def store_files(values: Mapping[str, Any], run_id: UUID) -> tuple[dict[str, Any]
     """Put every file among `values` into the default storage.
 
     Returns:
-        The values with each file replaced by its storage name, and those names.
+        The values with each file, in lists of files too, replaced by its storage name, and
+        those names.
     """
     stored, names = dict(values), []
     folder = f"{FOLDER}{run_id}/"
+
+    def store(key: str, file: "File[Any]") -> str:
+        names.append(default_storage.save(folder + bare_name(file, key), file))
+        return names[-1]
+
     try:
         for key, value in values.items():
             if isinstance(value, File):
-                stored[key] = default_storage.save(folder + bare_name(value, key), value)
-                names.append(stored[key])
+                stored[key] = store(key, value)
+            elif isinstance(value, list):
+                stored[key] = [store(key, v) if isinstance(v, File) else v for v in value]
     except BaseException:
         # No row will ever name them; and of the one that failed there may be a part.
         with suppress(Exception):
@@ -63,3 +72,22 @@ def delete_files(names: Iterable[str]) -> None:
         # Where the storage has folders, and this one is empty; what it raises is its own affair.
         with suppress(Exception):
             default_storage.delete(folder)
+
+
+def is_file_list(field: object) -> bool:
+    """Whether the field takes any number of files: `ListField(child=FileField())`."""
+    return isinstance(field, ListField) and isinstance(field.child, FileField)
+
+
+def takes_files(field: object) -> bool:
+    """Whether files are stored from what this field takes."""
+    return isinstance(field, FileField) or is_file_list(field)
+
+
+def has_files_inside(field: object) -> bool:
+    """Whether a file lies so deep in the field that none is stored."""
+    if takes_files(field):
+        return False
+    parts = list(getattr(field, "fields", {}).values()) if isinstance(field, BaseSerializer) else []
+    parts += [field.child] if hasattr(field, "child") else []
+    return any(takes_files(part) or has_files_inside(part) for part in parts)

@@ -16,10 +16,16 @@ __all__ = ["earlier_run", "fingerprint"]
 
 def fingerprint(workflow: str, values: Mapping[str, Any]) -> str:
     """A digest of what a start asks for; a file counts by its name and content."""
-    told = {key: _digest(v) if isinstance(v, File) else v for key, v in values.items()}
+    told = {key: _told(value) for key, value in values.items()}
     # As text, whatever it is: what is no JSON is refused later, with its reason.
     text = json.dumps([workflow, told], default=str, sort_keys=True)
     return hashlib.sha256(text.encode("utf-8", "surrogatepass")).hexdigest()
+
+
+def _told(value: Any) -> Any:
+    if isinstance(value, list):
+        return [_told(part) for part in value]
+    return _digest(value) if isinstance(value, File) else value
 
 
 def _digest(file: "File[Any]") -> list[str | None]:

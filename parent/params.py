@@ -14,6 +14,7 @@ from children.errors import ResultNotJSON
 from children.storable import check_json, clean_text
 from parent.definitions import Workflow
 from parent.errors import InvalidParams
+from parent.files import is_file_list
 
 __all__ = ["IGNORED", "as_json", "validate"]
 
@@ -29,6 +30,10 @@ def validate(workflow: Workflow, params: Mapping[str, Any]) -> dict[str, Any]:
     """
     serializer = workflow.params() if workflow.params else Serializer()
     fields: Mapping[str, Any] = getattr(serializer, "fields", {})
+    params = {
+        name: [value] if isinstance(value, File) and is_file_list(fields.get(name)) else value
+        for name, value in params.items()
+    }
     refused = dict(_refused(fields, params))
     fitting = {name: value for name, value in params.items() if name not in refused}
     serializer = type(serializer)(data=fitting)
@@ -64,7 +69,10 @@ def _refused(fields: Mapping[str, Any], params: Mapping[str, Any]) -> Iterator[t
             continue
         try:
             if _has_file(value):
-                yield name, ["Send a value, not a file."]
+                if isinstance(value, list) and is_file_list(fields.get(name)):
+                    continue  # the field says which of them is no file
+                one = isinstance(fields.get(name), FileField)
+                yield name, ["Send one file." if one else "Send a value, not a file."]
                 continue
             if isinstance(fields.get(name), JSONField) and getattr(value, "is_json_string", False):
                 value = json.loads(value)  # of a form  # noqa: PLW2901

@@ -13,7 +13,8 @@ __all__ = ["HELP", "params_of"]
 
 HELP = (
     "A parameter. The value is read as JSON where it is JSON (limit=10, tags='[1, 2]'), else as "
-    "text (name=x); '\"10\"' is a text of digits. key=@path opens a file, for a file parameter."
+    "text (name=x); '\"10\"' is a text of digits. key=@path opens a file, for a file parameter; "
+    "for one that takes several, write it once for each."
 )
 
 
@@ -27,14 +28,19 @@ def params_of(words: Iterable[str], files: ExitStack) -> dict[str, Any]:
         CommandError: a word is no `key=value`, a key comes twice, or a file cannot be opened.
     """
     params: dict[str, Any] = {}
+    opened: dict[str, list[File[bytes]]] = {}
     for word in words:
         key, equals, value = word.partition("=")
         if not key or not equals:
             raise CommandError(f"{word!r} is no parameter: write key=value, such as limit=10.")
-        if key in params:
+        is_file = value[:1] == "@"
+        if key in params or (key in opened and not is_file):
             raise CommandError(f"{key!r} is given twice: leave one of them out.")
-        params[key] = _opened(word, value[1:], files) if value[:1] == "@" else _value(value)
-    return params
+        if is_file:
+            opened.setdefault(key, []).append(_opened(word, value[1:], files))
+        else:
+            params[key] = _value(value)
+    return params | {key: given if given[1:] else given[0] for key, given in opened.items()}
 
 
 def _value(text: str) -> Any:

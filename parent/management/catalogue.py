@@ -8,6 +8,7 @@ from rest_framework.fields import ChoiceField, Field, FileField, HiddenField, em
 from rest_framework.metadata import SimpleMetadata
 
 from parent.definitions import Workflow
+from parent.files import is_file_list
 
 __all__ = ["describe", "describe_params"]
 
@@ -43,6 +44,8 @@ def describe_params(workflow: Workflow) -> list[str]:
 def _kind(field: "Field[Any, Any, Any, Any]") -> str:
     if isinstance(field, FileField):
         return "file (write @path)"
+    if is_file_list(field):
+        return "files (write @path for each)"
     kind = str(KINDS[field])  # type: ignore[index] # its stub takes classes alone
     if isinstance(field, ChoiceField):
         return f"{kind} of {' | '.join(_texts(field.choices))}"
