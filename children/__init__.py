@@ -8,9 +8,10 @@ def resize(progress, paths):
         ...
 """
 
+from children.decorator import child_task
 from children.errors import AttemptLost, ChildError
 from children.meta import Meta, Status
 from children.progress import Progress
-from children.task import ChildTask, child_task
+from children.task import ChildTask
 
 __all__ = ["AttemptLost", "ChildError", "ChildTask", "Meta", "Progress", "Status", "child_task"]

@@ -2,6 +2,7 @@
 
 import time
 from collections.abc import Callable, Iterable, Iterator, Sized
+from functools import partial
 from typing import TypeVar
 
 from children.errors import RetryAsked
@@ -112,6 +113,10 @@ class Progress:
     def message(self, text: str) -> None:
         """Set only the message."""
         self.update(message=text)
+
+    def send_by(self, sender: Callable[[Callable[[Meta], None], Meta], None]) -> None:
+        """Have `sender(send, meta)` make each report from here on, by `send(meta)`."""
+        self._send = partial(sender, self._send)
 
     def _report_if_due(self) -> bool:
         if self._clock() < self._next_at:

@@ -1,26 +1,29 @@
-"""The task author's API: `@child_task` and `ChildTask`."""
+"""`ChildTask`: how a child runs, in a step or by itself."""
 
+import inspect
 import signal
 import traceback
-from collections.abc import Callable
+from datetime import UTC, datetime
 from functools import partial
-from typing import Any, ClassVar, NoReturn, overload
+from typing import Any, ClassVar, NoReturn
 
 from billiard.exceptions import Terminated, TimeLimitExceeded, WorkerLostError
-from celery import Task, current_app, shared_task
+from celery import Task
 from celery.exceptions import Ignore, Reject, Retry
-from celery.utils.functional import head_from_fun
 from celery.utils.log import get_task_logger
 from django.conf import settings
 
 from children import host
-from children.errors import AttemptLost, ChildError, ChildExit
+from children.coroutine import CoroutineBody, in_event_loop
+from children.declaration import Problem
+from children.errors import AttemptLost, ChildError, ChildExit, RetryAsked
 from children.isolation import run_isolated
 from children.meta import Meta, error_text
 from children.progress import Progress
+from children.retrying import Retrying
 from children.storable import storable
 
-__all__ = ["ChildTask", "child_task"]
+__all__ = ["ChildTask"]
 
 logger = get_task_logger(__name__)
 
@@ -48,12 +51,20 @@ class ChildTask(Task):  # type: ignore[type-arg]
     Request = "children.request:ChildRequest"
     report_interval: ClassVar[float | None] = None
 
-    def __call__(self, *args: Any, **kwargs: Any) -> Any:
+    # What `@child_task` found.
+    retrying: ClassVar[Retrying | None] = None
+    reserved: ClassVar[frozenset[str]] = frozenset()
+    problems: ClassVar[tuple[Problem, ...]] = ()
+    step_problems: ClassVar[tuple[Problem, ...]] = ()
+
+    def __call__(self, /, *args: Any, **kwargs: Any) -> Any:
         request = self.request
         # Celery calls the task with a fresh request on the stack; a body that calls itself
         # finds that request in use.
         if request.called_directly or getattr(request, "child_entered", False):
-            return self.run(Progress(_nowhere), *args, **kwargs)
+            result = self.run(Progress(_nowhere), *args, **kwargs)
+            # Inside a loop a coroutine is for the caller to await.
+            return result if in_event_loop() else self._awaited(result)
         request.__dict__["child_entered"] = True
         attempt = self._claim()
         progress = Progress(attempt.report, interval=attempt.report_interval)
@@ -78,7 +89,9 @@ class ChildTask(Task):  # type: ignore[type-arg]
         return outcome.as_dict()
 
     def _body(self, progress: Progress, attempt: host.Attempt, args: Any, kwargs: Any) -> Meta:
-        body = partial(self.run, progress, *args, **kwargs)
+        def body() -> Any:
+            return self._awaited(self.run(progress, *args, **kwargs), progress)
+
         try:
             # What runs inline shares its caller's surroundings, and its transaction.
             result = body() if self.request.is_eager else run_isolated(body)
@@ -101,6 +114,31 @@ class ChildTask(Task):  # type: ignore[type-arg]
                 raise
             raise ChildError(error_text(exc)) from exc
         return progress.meta.ok(result)
+
+    def _awaited(self, result: Any, progress: Progress | None = None) -> Any:
+        """The result, or where it is a coroutine, what that comes to."""
+        if not inspect.iscoroutine(result):
+            return result
+        # Celery keeps a task's request for its thread.
+        body = CoroutineBody(result, begin=partial(self.request_stack.push, self.request))
+        if progress is not None:
+            progress.send_by(body.report)
+        return body.run()
+
+    def retry(self, *args: Any, **options: Any) -> Any:
+        """Celery's `raise self.retry(exc=..., countdown=...)`; in a step, `progress.retry(...)`.
+
+        Of a step only `exc`, `eta`, `countdown` and `throw` count: how often is the step's affair.
+        """
+        if host.engine() is None or host.HEADER not in (self.request.headers or {}):
+            return super().retry(*args, **options)
+        delay, exc = options.get("countdown"), options.get("exc")
+        if delay is None and (eta := options.get("eta")) is not None:
+            delay = (eta - datetime.now(eta.tzinfo and UTC)).total_seconds()
+        asked = RetryAsked("it asked for a retry" if exc is None else error_text(exc), delay)
+        if options.get("throw", True):
+            raise asked from exc
+        return asked
 
     def _claim(self) -> host.Attempt:
         request = self.request
@@ -141,8 +179,23 @@ class PlainAttempt:
         if not self._task.request.is_eager:
             self._task.update_state(state="PROGRESS", meta=meta.as_dict())
 
-    def finish(self, *_: object) -> bool:
-        """Celery stores the outcome itself, from what the task returns or raises."""
+    def finish(
+        self,
+        outcome: Meta,  # noqa: ARG002 - Celery stores it, from what the task returns or raises
+        traceback: str | None = None,  # noqa: ARG002
+        error: Exception | None = None,
+    ) -> bool:
+        """See `children.host.Attempt`. A retry is a message of Celery's.
+
+        Raises:
+            Retry: by its own options the task is tried again.
+        """
+        retrying = self._task.retrying
+        if error is not None and retrying is not None and retrying.takes(error):
+            done = self._task.request.retries or 0
+            raise self._task.retry(
+                exc=error, countdown=retrying.wait(done), max_retries=retrying.retries
+            )
         return True
 
     def abandon(self) -> None:
@@ -157,50 +210,3 @@ def report_interval(task: ChildTask) -> float:
 
 def _nowhere(meta: Meta) -> None:
     """Where the reports of a direct call go."""
-
-
-@overload
-def child_task(body: type[ChildTask], /) -> Any: ...
-@overload
-def child_task(body: Callable[..., Any], /) -> Any: ...
-@overload
-def child_task(*, name: str | None = None, **options: Any) -> Callable[[Any], Any]: ...
-
-
-def child_task(body: Any = None, /, *, name: str | None = None, **options: Any) -> Any:
-    """Make a function `f(progress, ...)`, or a `ChildTask` subclass with `run`, a child.
-
-    Args:
-        name: the Celery task's name; `<module>.<function>` without one.
-        options: any option of a Celery task (`time_limit`, `rate_limit`, ...), and
-            `report_interval` in seconds.
-
-    Returns:
-        The Celery task. Called directly, without `progress`, it runs the body here and now.
-    """
-
-    if name is not None:
-        options["name"] = name
-
-    def decorate(body: Any) -> Any:
-        if isinstance(body, type):
-            return _register_class(body, options)
-        register: Any = shared_task(base=ChildTask, __header__=_head(body, None), **options)
-        return register(body)
-
-    return decorate if body is None else decorate(body)
-
-
-def _register_class(body: type, options: dict[str, Any]) -> Any:
-    if not issubclass(body, ChildTask):
-        raise TypeError(f"{body.__name__} is no ChildTask: write class {body.__name__}(ChildTask)")
-    own = {"__module__": body.__module__, "__header__": _head(body.run, None, None)}
-    task_class: Any = type(str(body.__name__), (body,), own | options)
-    return current_app.register_task(task_class())
-
-
-def _head(body: Callable[..., Any], *given: None) -> Any:
-    """What Celery checks a call's arguments against: without `self` and `progress`, which are
-    not the caller's to give.
-    """
-    return staticmethod(partial(head_from_fun(body), *given))

@@ -2,8 +2,8 @@
 
 import math
 
+from children.decorator import child_task
 from children.progress import Progress
-from children.task import child_task
 
 __all__ = ["func_1", "func_2", "func_3"]
 

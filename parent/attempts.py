@@ -6,6 +6,7 @@ from uuid import uuid4
 
 from children.errors import RetryAsked
 from children.meta import Meta
+from children.retrying import LONGEST_DELAY, Retrying, spread
 from parent import registry
 from parent.errors import UnknownStep, UnknownWorkflow
 from parent.models import Attempt, Step, StepState
@@ -14,19 +15,19 @@ from parent.publish import republish_after
 __all__ = ["Again", "archive", "exhausted", "queue_attempt", "retry_at", "worth_a_retry"]
 
 
-LONGEST_DELAY = 86_400.0  # seconds; a delay that doubles would soon be for ever
-
-
 @dataclass(frozen=True, slots=True)
 class Again:
     """A failure that may be tried again.
 
-    `delay` is in seconds; None takes the step's own. `counts`: it uses up one of the step's
-    retries; otherwise it only needs the step to have any.
+    `delay` is in seconds; None takes the step's own, up to `longest`, and with `jitter` any time
+    up to that. `counts`: it uses up one of the step's retries; otherwise it only needs the step
+    to have any.
     """
 
     delay: float | None = None
     counts: bool = True
+    longest: float = LONGEST_DELAY
+    jitter: bool = False
 
 
 def worth_a_retry(workflow: str, step: str, error: Exception) -> Again | None:
@@ -34,11 +35,13 @@ def worth_a_retry(workflow: str, step: str, error: Exception) -> Again | None:
     if isinstance(error, RetryAsked):
         return Again(error.delay)
     try:
-        retry_on = registry.get(workflow).step(step).retry_on
+        retrying = registry.get(workflow).step(step).retrying
     except (UnknownWorkflow, UnknownStep):
         # Another version of the code started the run; its row says whether there are retries.
-        retry_on = (Exception,)
-    return Again() if isinstance(error, retry_on) else None
+        retrying = Retrying()
+    if not retrying.takes(error):
+        return None
+    return Again(longest=retrying.longest, jitter=retrying.jitter)
 
 
 def retry_at(step: Step, again: Again | None, now: datetime) -> datetime | None:
@@ -46,9 +49,10 @@ def retry_at(step: Step, again: Again | None, now: datetime) -> datetime | None:
     left = step.retries - step.retried if again is None or again.counts else step.retries
     if again is None or left <= 0:
         return None
+    if again.delay is not None:
+        return now + timedelta(seconds=spread(again.delay))
     own = step.retry_delay * step.backoff**step.retried
-    delay = own if again.delay is None else again.delay
-    return now + timedelta(seconds=min(max(delay, 0.0), LONGEST_DELAY))
+    return now + timedelta(seconds=spread(own, again.longest, jitter=again.jitter))
 
 
 def exhausted(step: Step, again: Again | None, outcome: Meta) -> Meta:

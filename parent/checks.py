@@ -9,7 +9,8 @@ from django.core.checks import CheckMessage, Error, register
 from django.utils.module_loading import autodiscover_modules
 
 from parent import graph, registry
-from parent.definitions import Workflow
+from parent.definitions import Step, Workflow
+from parent.files import has_files_inside
 
 __all__ = ["check_workflows"]
 
@@ -53,6 +54,14 @@ def check_workflow(workflow: Workflow) -> Iterator[CheckMessage]:
             "Rename it: `start(owner=...)` names the user whose run it is.",
             "E006",
         )
+    for name, field in getattr(workflow.params and workflow.params(), "fields", {}).items():
+        if has_files_inside(field):
+            yield _error(
+                workflow,
+                f"the parameter {name!r} has files inside, which nobody would store",
+                "Make each a parameter of its own: FileField() or ListField(child=FileField()).",
+                "E010",
+            )
     if workflow.permission is not None and not (
         isinstance(workflow.permission, str) and PERMISSION.fullmatch(workflow.permission)
     ):
@@ -82,6 +91,24 @@ def check_workflow(workflow: Workflow) -> Iterator[CheckMessage]:
                 "Put it into the tasks.py of an app in INSTALLED_APPS.",
                 "E005",
             )
+        yield from _child_problems(workflow, step)
+
+
+def _child_problems(workflow: Workflow, step: Step) -> Iterator[CheckMessage]:
+    """What this child cannot do as a step; what it can never do, `children.checks` says."""
+    child = step.child
+    if child is None:
+        return
+    for problem, hint in child.step_problems:
+        yield _error(workflow, f"the task of step {step.label!r} {problem}", hint, "E008")
+    fields = getattr(workflow.params(), "fields", {}) if workflow.params and not step.inputs else {}
+    for name in sorted(child.reserved & set(fields)):
+        yield _error(
+            workflow,
+            f"step {step.label!r} would get the parameter {name!r}, which its body has for its own",
+            "Rename the parameter, or say by Step(..., inputs=...) what the child gets.",
+            "E009",
+        )
 
 
 def _error(workflow: Workflow, problem: str, hint: str, number: str) -> Error:

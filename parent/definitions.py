@@ -5,9 +5,11 @@ from dataclasses import KW_ONLY, dataclass, field
 from typing import TYPE_CHECKING, Any
 from uuid import UUID
 
-from celery import Task
+from celery import Task, current_app
 from celery.result import AsyncResult
 
+from children.retrying import Retrying
+from children.task import ChildTask
 from parent import registry
 from parent.errors import UnknownStep
 from parent.tasks import make_parent_task
@@ -51,7 +53,8 @@ class Step:
             not finished, or not reported becomes an ERROR; None takes the setting
             `WORKFLOW_QUEUE_TIMEOUT` and so on, and 0 means never.
         retries: how many more attempts a failure, or the loss of its worker, leaves; then the body
-            runs at least once, and not exactly once.
+            runs at least once, and not exactly once. None takes what the child itself says
+            (`autoretry_for` and its companions), and the rest of the four with it; else 0.
         retry_delay: seconds before the first retry; each further one waits `backoff` times as long.
         retry_on: the exceptions that are worth a retry. The loss of a worker always is.
         poll_interval: seconds between two reports of the child; None takes
@@ -70,7 +73,7 @@ class Step:
     run_timeout: float | None = None
     stall_timeout: float | None = None
     poll_interval: float | None = None
-    retries: int = 0
+    retries: int | None = None
     retry_delay: float = 0.0
     backoff: float = 2.0
     retry_on: tuple[type[Exception], ...] = (Exception,)
@@ -83,6 +86,24 @@ class Step:
     def label(self) -> str:
         """The step's name in its workflow, in errors and on the page."""
         return self.name or self.task_name.rpartition(".")[2]
+
+    @property
+    def child(self) -> ChildTask | None:
+        """The task, where it is a child that is known in this process."""
+        task = current_app.tasks.get(self.task) if isinstance(self.task, str) else self.task
+        return task if isinstance(task, ChildTask) else None
+
+    @property
+    def retrying(self) -> Retrying:
+        """Which failures it is tried again after, how often, and when."""
+        if self.retries is None and (child := self.child) is not None and child.retrying:
+            return child.retrying
+        return Retrying(
+            retries=self.retries or 0,
+            delay=self.retry_delay,
+            backoff=self.backoff,
+            on=tuple(self.retry_on),
+        )
 
 
 @dataclass(frozen=True)

@@ -5,6 +5,8 @@ from collections.abc import Iterator
 from graphlib import CycleError, TopologicalSorter
 from typing import TYPE_CHECKING
 
+from children.retrying import MOST_RETRIES
+
 if TYPE_CHECKING:
     from parent.definitions import Step, Workflow
 
@@ -13,7 +15,7 @@ __all__ = ["problems"]
 LONGEST_NAME = 100  # characters, in the step's row
 LONGEST_TIME = 1e9  # seconds, some thirty years: a date far beyond is none that can be computed
 PRIORITIES = range(10)
-MOST_RETRIES, MOST_BACKOFF = 100, 10
+MOST_BACKOFF = 10
 TIMES = ("queue_timeout", "run_timeout", "stall_timeout", "poll_interval", "retry_delay")
 
 
@@ -54,7 +56,7 @@ def _step_problems(step: "Step") -> Iterator[tuple[str, str]]:
         )
     if not 0 < step.weight < math.inf:
         yield f"step {step.label!r} has weight {step.weight}", "A weight is a number above 0."
-    if not 0 <= step.retries <= MOST_RETRIES:
+    if step.retries is not None and not 0 <= step.retries <= MOST_RETRIES:
         yield f"step {step.label!r} has retries={step.retries}", f"Give 0 to {MOST_RETRIES}."
     if step.priority is not None and step.priority not in PRIORITIES:
         yield f"step {step.label!r} has priority={step.priority}", "Give 0, which is first, to 9."

@@ -101,6 +101,7 @@ def _write(workflow: Workflow, params: dict[str, Any], **columns: Any) -> Run:
 
 
 def _step_row(workflow: Workflow, run: Run, index: int, step: definitions.Step) -> Step:
+    retrying = step.retrying
     return Step(
         run=run,
         index=index,
@@ -114,9 +115,9 @@ def _step_row(workflow: Workflow, run: Run, index: int, step: definitions.Step) 
         run_timeout=_limit(step.run_timeout, "RUN_TIMEOUT"),
         stall_timeout=_limit(step.stall_timeout, "STALL_TIMEOUT"),
         poll_interval=_limit(step.poll_interval, "POLL_INTERVAL") or 0.0,
-        retries=step.retries,
-        retry_delay=step.retry_delay,
-        backoff=step.backoff,
+        retries=retrying.retries,
+        retry_delay=retrying.delay,
+        backoff=retrying.backoff,
     )
 
 

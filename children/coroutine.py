@@ -1,0 +1,158 @@
+"""Bodies that are coroutines (`async def`): a loop in a thread beside the task's own.
+
+While the body runs, its task's thread does what no event loop may: Django's ORM (`sync_to_async`,
+`aget` and their like run there, on the task's own connection) and the reports. It is also where
+Celery's limits raise. What is raised there is thrown into the body, at the `await` where it stands.
+"""
+
+import asyncio
+import threading
+from collections import deque
+from collections.abc import Callable, Coroutine, Generator
+from concurrent.futures import Executor, Future
+from contextlib import suppress
+from contextvars import copy_context
+from functools import partial
+from queue import SimpleQueue
+from typing import Any, TypeVar
+
+from asgiref.sync import ThreadSensitiveContext
+
+from children.errors import AttemptLost
+from children.meta import Meta
+
+__all__ = ["CoroutineBody", "in_event_loop"]
+
+Send = Callable[[Meta], None]
+T = TypeVar("T")
+
+
+def in_event_loop() -> bool:
+    """Whether this is called from inside a running event loop."""
+    try:
+        asyncio.get_running_loop()
+    except RuntimeError:
+        return False
+    return True
+
+
+class CoroutineBody(Executor):
+    """Runs one coroutine to its end.
+
+    Args:
+        coroutine: the body, not started.
+        begin: called first in the loop's thread.
+    """
+
+    def __init__(
+        self, coroutine: Coroutine[Any, Any, Any], *, begin: Callable[[], object] = lambda: None
+    ) -> None:
+        self._coroutine = coroutine
+        self._begin = begin
+        self._thread = threading.get_ident()
+        self._calls: SimpleQueue[Callable[[], object] | None] = SimpleQueue()
+        self._reports: deque[tuple[Send, Meta]] = deque(maxlen=1)
+        self._end: Future[Any] = Future()
+        self._loop: asyncio.AbstractEventLoop | None = None
+        self._thrown: BaseException | None = None
+        self._lost: AttemptLost | None = None
+
+    def run(self) -> Any:
+        """What the body returns; raises what it raises, also of its own limits."""
+        inside = copy_context()
+        threading.Thread(target=inside.run, args=(self._run_loop,), daemon=True).start()
+        while True:
+            try:
+                call = self._calls.get()
+                if call is None:
+                    break
+                call()
+            except BaseException as exc:
+                # A limit's signal, or what a report has raised.
+                self._throw(exc)
+        if late := self._lost or self._thrown:
+            raise late
+        return self._end.result()
+
+    def submit(self, fn: Callable[..., T], /, *args: Any, **kwargs: Any) -> "Future[T]":
+        """Have the task's thread call `fn`: the executor of `sync_to_async`."""
+        future: Future[T] = Future()
+        self._calls.put(partial(_call, future, partial(fn, *args, **kwargs)))
+        return future
+
+    def report(self, send: Send, meta: Meta) -> None:
+        """Have the task's thread send a report. Of those that wait, the newest is enough."""
+        if threading.get_ident() == self._thread:
+            self._send(send, meta)
+        else:
+            self._reports.append((send, meta))
+            self._calls.put(self._send_newest)
+
+    def _send_newest(self) -> None:
+        with suppress(IndexError):  # sent already, with one that came before
+            self._send(*self._reports.popleft())
+
+    def _send(self, send: Send, meta: Meta) -> None:
+        try:
+            send(meta)
+        except AttemptLost as exc:
+            # However the body ends now: a group of tasks would wrap it, one beside would keep it.
+            self._lost = exc
+            raise
+
+    def _run_loop(self) -> None:
+        try:
+            self._begin()
+            result = asyncio.run(self._main())
+        except BaseException as exc:
+            self._end.set_exception(exc)
+        else:
+            self._end.set_result(result)
+        finally:
+            self._calls.put(None)
+
+    async def _main(self) -> Any:
+        self._loop, self._task = asyncio.get_running_loop(), asyncio.current_task()
+        async with ThreadSensitiveContext(executor=self):
+            return await self
+
+    def _throw(self, exc: BaseException) -> None:
+        self._thrown = exc
+        if self._loop is not None:
+            with suppress(RuntimeError):  # it has ended: `run` raises it
+                self._loop.call_soon_threadsafe(self._wake)
+
+    def _wake(self) -> None:
+        if self._thrown is not None and self._task is not None:
+            self._task.cancel()
+
+    def __await__(self) -> Generator[Any, Any, Any]:
+        """The coroutine itself, in its loop. A cancel raises there what was thrown, if anything."""
+        resume = partial(self._coroutine.send, None)
+        while True:
+            if self._thrown is not None:
+                resume, self._thrown = partial(self._coroutine.throw, self._thrown), None
+            try:
+                waits_for = resume()
+            except StopIteration as end:
+                return end.value
+            try:
+                resume = partial(self._coroutine.send, (yield waits_for))
+            except asyncio.CancelledError as exc:
+                if self._thrown is not None and self._task is not None:
+                    self._task.uncancel()
+                resume = partial(self._coroutine.throw, exc)
+            except BaseException as exc:
+                resume = partial(self._coroutine.throw, exc)
+
+
+def _call(future: "Future[Any]", fn: Callable[[], Any]) -> None:
+    """Call `fn` for whoever waits for the future, if anybody still does."""
+    if not future.set_running_or_notify_cancel():
+        return
+    try:
+        result = fn()
+    except BaseException as exc:
+        future.set_exception(exc)
+    else:
+        future.set_result(result)

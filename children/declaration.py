@@ -1,0 +1,143 @@
+"""What `@child_task` was given: the body and its options, and what of them cannot work."""
+
+import inspect
+from collections.abc import Callable, Iterator, Mapping
+from functools import partial
+from typing import Any
+
+from celery.utils.functional import head_from_fun
+
+from children import retrying
+
+__all__ = ["Problem", "Signature", "function_of", "step_problems"]
+
+Problem = tuple[str, str]
+"""What is wrong, and what to write instead."""
+
+VALUES = (bool, int, float, str, bytes, list, tuple, dict, set)
+WRITE = "def total(progress, prices): ..."
+
+IN_A_STEP: Mapping[str, Problem] = {
+    "expires": (
+        "a message that is late is sent again",
+        "Give the step a limit instead: Step(..., queue_timeout=60).",
+    ),
+    "serializer": (
+        "a step's inputs are JSON",
+        "Leave it out, and let the body decode what JSON has no type for.",
+    ),
+    "track_started": (
+        "the step's row says when it started",
+        "Leave it out: Celery's STARTED would overwrite the child's meta.",
+    ),
+    "store_errors_even_if_ignored": (
+        "the step's row has the error",
+        "Leave it out: Celery would store a result that nobody deletes.",
+    ),
+    "Request": (
+        "ChildTask's own hears of a process that dies",
+        "Leave it out, or make it a subclass of children.request.ChildRequest.",
+    ),
+}
+"""Options that work for a task by itself, and not for a step's."""
+HARMLESS: Mapping[str, tuple[Any, ...]] = {"serializer": ("json",)}
+
+
+class Signature:
+    """What a body takes: first its own `self`, where it has one, then the progress, then inputs.
+
+    Args:
+        function: as Python has it, `self` included.
+        own: how many of its parameters are not inputs: 1, or 2 with `self`.
+    """
+
+    def __init__(self, function: Callable[..., Any], own: int) -> None:
+        self._function = function
+        self._own = own
+        every = list(inspect.signature(function, follow_wrapped=False).parameters.values())
+        self._positional = [
+            p for p in every if p.kind in (p.POSITIONAL_ONLY, p.POSITIONAL_OR_KEYWORD)
+        ]
+        self._every = every
+
+    @property
+    def head(self) -> Any:
+        """What Celery checks a call's arguments against: those that are the caller's to give."""
+        return staticmethod(partial(head_from_fun(self._function), *[None] * self._own))
+
+    @property
+    def reserved(self) -> frozenset[str]:
+        """Names that no input can have."""
+        own = self._positional[: self._own]
+        return frozenset(p.name for p in own if p.kind is p.POSITIONAL_OR_KEYWORD)
+
+    def problems(self) -> Iterator[Problem]:
+        """Why it could never run."""
+        yield from self._kind_problems()
+        takes_more = any(p.kind is p.VAR_POSITIONAL for p in self._every)
+        if len(self._positional) < self._own:
+            if not takes_more:
+                yield "its body takes no progress", f"Let it be the first parameter: {WRITE}"
+            return
+        if self._own == 1 and self._positional[0].name == "self":
+            yield (
+                "its first parameter is self, and it is no method",
+                "Write @child_task(bind=True) to get the task there, or leave self out.",
+            )
+            return
+        yield from self._progress_problems(self._positional[self._own - 1])
+        for parameter in self._positional[self._own :]:
+            if parameter.kind is parameter.POSITIONAL_ONLY and parameter.default is parameter.empty:
+                yield (
+                    f"its input {parameter.name!r} is positional-only, and inputs come by name",
+                    "Put the / right after progress, or leave it out.",
+                )
+
+    def _kind_problems(self) -> Iterator[Problem]:
+        if inspect.isgeneratorfunction(self._function) or inspect.isasyncgenfunction(
+            self._function
+        ):
+            yield (
+                "its body is a generator, of which nobody would take the values",
+                "Report by progress.update(...) in place of each yield, and return the result.",
+            )
+
+    def _progress_problems(self, first: inspect.Parameter) -> Iterator[Problem]:
+        kind = getattr(first.annotation, "__origin__", first.annotation)
+        named = {kind.__name__: kind for kind in VALUES}
+        kind = named.get(kind.partition("[")[0], kind) if isinstance(kind, str) else kind
+        later = any(p.name == "progress" for p in self._every if p is not first)
+        if first.name != "progress" and (kind in VALUES or (later and kind is first.empty)):
+            yield (
+                f"its body takes {first.name!r} where the progress comes",
+                f"Let progress be the first parameter: {WRITE}",
+            )
+
+
+def function_of(body: Any) -> tuple[Callable[..., Any], int]:
+    """The function behind a body, and how many of its parameters Python fills.
+
+    Raises:
+        TypeError: it is nothing that a child can be made of.
+    """
+    if isinstance(body, staticmethod):
+        return function_of(body.__func__)
+    if inspect.ismethod(body):
+        return body.__func__, 1
+    if isinstance(body, classmethod):
+        raise TypeError(f"a classmethod has no class yet: write a function, such as {WRITE}")
+    if not callable(body):
+        raise TypeError(f'{body!r} is no function: write @child_task(name="shop.total")')
+    if getattr(body, "__name__", "<lambda>") == "<lambda>":
+        raise TypeError(f"{body!r} has no name of its own: write a function, such as {WRITE}")
+    return body, 0
+
+
+def step_problems(options: Mapping[str, Any]) -> Iterator[Problem]:
+    """What of a task's options a step would not keep."""
+    for name, (why, instead) in IN_A_STEP.items():
+        value = options.get(name)
+        if value and value not in HARMLESS.get(name, ()):
+            yield f"has the option {name}, and {why}", instead
+    for problem, instead in retrying.problems(options):
+        yield f"cannot be: {problem}", instead

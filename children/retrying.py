@@ -1,0 +1,84 @@
+"""Which errors are worth another attempt, how many, and when."""
+
+import random
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+__all__ = ["LONGEST_DELAY", "MOST_RETRIES", "Retrying", "problems", "spread"]
+
+LONGEST_DELAY = 86_400.0  # seconds; a delay that doubles would soon be for ever
+MOST_RETRIES = 100
+
+IN_KWARGS = ("max_retries", "countdown")
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Retrying:
+    """How a failure is tried again.
+
+    `delay` is in seconds, before the first retry; each further one waits `backoff` times as long,
+    up to `longest`. With `jitter` the wait is any time up to that.
+    """
+
+    retries: int = 0
+    delay: float = 0.0
+    backoff: float = 2.0
+    on: tuple[type[BaseException], ...] = (Exception,)
+    never: tuple[type[BaseException], ...] = ()
+    longest: float = LONGEST_DELAY
+    jitter: bool = False
+
+    def takes(self, error: BaseException) -> bool:
+        """Whether this error is worth a retry, if one is left."""
+        return isinstance(error, self.on) and not isinstance(error, self.never)
+
+    def wait(self, done: int) -> float:
+        """Seconds until the next attempt, after `done` retries."""
+        return spread(self.delay * self.backoff**done, self.longest, jitter=self.jitter)
+
+    @classmethod
+    def of_options(cls, options: Mapping[str, Any]) -> "Retrying | None":
+        """What a task's options say, with Celery's defaults; None where they say nothing."""
+        if not options.get("autoretry_for") and "max_retries" not in options:
+            return None
+        kwargs = options.get("retry_kwargs") or {}
+        grows = float(options.get("retry_backoff") or 0)
+        delay = kwargs.get("countdown", options.get("default_retry_delay", 180.0))
+        return cls(
+            retries=kwargs.get("max_retries", options.get("max_retries", 3)),
+            delay=float(int(max(1.0, grows))) if grows else float(delay),
+            backoff=2.0 if grows else 1.0,
+            on=_kinds(options.get("autoretry_for")),
+            never=_kinds(options.get("dont_autoretry_for")),
+            longest=float(options.get("retry_backoff_max", 600)) if grows else LONGEST_DELAY,
+            jitter=bool(grows) and bool(options.get("retry_jitter", True)),
+        )
+
+
+def spread(delay: float, longest: float = LONGEST_DELAY, *, jitter: bool = False) -> float:
+    """The delay within its bounds, and with `jitter` any shorter one."""
+    delay = min(max(delay, 0.0), longest)
+    return random.uniform(0.0, delay) if jitter else delay  # noqa: S311 - no secret
+
+
+def _kinds(given: Any) -> tuple[type[BaseException], ...]:
+    return (given,) if isinstance(given, type) else tuple(given or ())
+
+
+def problems(options: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
+    """What a step cannot keep of a task's options, each with its remedy."""
+    others = sorted(set(options.get("retry_kwargs") or {}) - set(IN_KWARGS))
+    if others:
+        yield (
+            f"its retry_kwargs have {', '.join(others)}",
+            f"Leave {' and '.join(IN_KWARGS)} in them: an attempt is a message of its step's.",
+        )
+    asked = Retrying.of_options(options)
+    if asked is None:
+        return
+    if not isinstance(asked.retries, int) or not 0 <= asked.retries <= MOST_RETRIES:
+        yield f"it has max_retries={asked.retries}", f"Give 0 to {MOST_RETRIES}."
+    for kind in (*asked.on, *asked.never):
+        if not (isinstance(kind, type) and issubclass(kind, BaseException)):
+            yield f"{kind!r} in its autoretry_for is no exception", "Name classes of exceptions."

@@ -1,0 +1,317 @@
+"""An `async def` body is a child like any other: its reports, its limits, its errors."""
+
+import asyncio
+import signal
+import threading
+from collections.abc import Iterator
+from functools import wraps
+from typing import Any
+
+import pytest
+from asgiref.sync import sync_to_async
+from celery.exceptions import SoftTimeLimitExceeded
+from structlog.contextvars import bound_contextvars, get_contextvars
+
+from children import ChildTask, Progress, Status, child_task
+from tests.children.conftest import Attempt, Engine
+
+FOR_EVER = 3600
+
+
+def child(body: Any, **options: Any) -> Any:
+    return child_task(name=f"shop.{body.__name__}", **options)(body)
+
+
+async def counts(progress: Progress, n: int) -> int:
+    for _ in progress.track(range(n), message="Counting"):
+        await asyncio.sleep(0)
+    return n
+
+
+@child_task(name="shop.Counts")
+class Counts(ChildTask):
+    async def run(self, progress: Progress, n: int) -> int:
+        return await counts(progress, n)
+
+
+@wraps(counts)
+def wrapped(*args: Any, **kwargs: Any) -> Any:
+    """As a decorator leaves it: no coroutine function, but its call makes a coroutine."""
+    return counts(*args, **kwargs)
+
+
+@pytest.mark.parametrize(
+    "make",
+    [lambda: child(counts), lambda: Counts, lambda: child(wrapped)],
+    ids=["a function", "a class", "a decorated function"],
+)
+def test_it_reports_and_ends_with_its_outcome(engine: Engine, make: Any) -> None:
+    attempt, answer = engine.run(make(), n=2)
+
+    assert attempt.outcome.result == 2
+    assert (attempt.outcome.status, attempt.outcome.message) == (Status.OK, "Counting")
+    assert attempt.reports[-1].iteration == 2
+    assert answer.result == attempt.outcome.as_dict()
+
+
+def test_a_direct_call_runs_it_and_inside_a_loop_it_is_to_be_awaited() -> None:
+    task = child(counts)
+
+    async def ask() -> Any:
+        return await task(n=3)
+
+    assert task(n=2) == 2
+    assert asyncio.run(ask()) == 3
+
+
+def test_a_child_without_a_run_is_an_ordinary_task() -> None:
+    assert child(counts).apply(kwargs={"n": 2}).result["result"] == 2
+
+
+def test_it_runs_where_a_loop_runs_already(engine: Engine) -> None:
+    task = child(counts)
+
+    async def run() -> Any:
+        return engine.run(task, n=2)
+
+    attempt, _ = asyncio.run(run())
+    assert attempt.outcome.result == 2
+
+
+class ThreadAttempt(Attempt):
+    """Keeps in which thread it was told, and tells when."""
+
+    def __init__(self, lost_at: int | None = None) -> None:
+        super().__init__(lost_at)
+        self.threads: set[threading.Thread] = set()
+        self.told = threading.Event()
+
+    def report(self, meta: Any) -> None:
+        with pytest.raises(RuntimeError):
+            asyncio.get_running_loop()
+        self.threads.add(threading.current_thread())
+        super().report(meta)
+        self.told.set()
+
+
+async def by_update(progress: Progress) -> None:
+    progress.update(1, 2)
+
+
+async def by_a_task_beside_it(progress: Progress) -> None:
+    await asyncio.gather(by_update(progress), asyncio.sleep(0))
+
+
+async def by_a_thread_of_its_own(progress: Progress) -> None:
+    await asyncio.to_thread(progress.update, 1, 2)
+
+
+async def by_the_tasks_own_thread(progress: Progress) -> None:
+    await sync_to_async(progress.update)(1, 2)
+
+
+REPORTING = [by_update, by_a_task_beside_it, by_a_thread_of_its_own, by_the_tasks_own_thread]
+
+
+@pytest.mark.parametrize("body", REPORTING)
+def test_a_report_is_made_in_the_tasks_thread_while_the_body_runs(
+    engine: Engine, body: Any
+) -> None:
+    attempt = ThreadAttempt()
+
+    async def reports(progress: Progress) -> bool:
+        await body(progress)
+        return await asyncio.to_thread(attempt.told.wait, 10)
+
+    engine.run(child(reports), attempt=attempt)
+
+    assert attempt.outcome.result is True
+    assert attempt.threads == {threading.current_thread()}
+
+
+def test_what_needs_a_thread_gets_the_tasks_own(engine: Engine) -> None:
+    async def looks(progress: Progress) -> list[bool]:
+        here = await sync_to_async(threading.current_thread)()
+        return [here is threads[0], threading.current_thread() is threads[0]]
+
+    threads = [threading.current_thread()]
+    attempt, _ = engine.run(child(looks))
+
+    assert attempt.outcome.result == [True, False]
+
+
+def test_it_knows_its_request_and_its_log_context(engine: Engine) -> None:
+    async def knows(self: Any, progress: Progress) -> list[Any]:
+        return [self.request.id, get_contextvars()["shelf"]]
+
+    with bound_contextvars(shelf=7):
+        attempt, _ = engine.run(child(knows, bind=True), task_id="this-one")
+
+    assert attempt.outcome.result == ["this-one", 7]
+
+
+def test_a_body_that_calls_a_child_awaits_it(engine: Engine) -> None:
+    counted = child(counts)
+
+    async def calls(progress: Progress) -> int:
+        return int(await counted(n=4))
+
+    attempt, _ = engine.run(child(calls))
+    assert attempt.outcome.result == 4
+
+
+async def waits(progress: Progress) -> None:
+    progress.update(1, 5)
+    await asyncio.sleep(FOR_EVER)
+
+
+async def waits_in_a_group(progress: Progress) -> None:
+    async with asyncio.TaskGroup() as group:
+        group.create_task(asyncio.sleep(FOR_EVER))
+        await waits(progress)
+
+
+async def waits_for_others(progress: Progress) -> None:
+    await asyncio.gather(waits(progress), asyncio.sleep(FOR_EVER))
+
+
+async def waits_while_another_reports(progress: Progress) -> None:
+    beside = asyncio.create_task(waits(progress))
+    await asyncio.sleep(FOR_EVER)
+    await beside
+
+
+async def waits_for_a_thread(progress: Progress) -> None:
+    progress.update(1, 5)
+    await sync_to_async(threading.Event().wait)(FOR_EVER)
+
+
+async def never_rests(progress: Progress) -> None:
+    progress.update(1, 5)
+    while True:
+        await asyncio.sleep(0)
+
+
+WAITING = [
+    waits,
+    waits_in_a_group,
+    waits_for_others,
+    waits_while_another_reports,
+    never_rests,
+]
+
+
+@pytest.fixture
+def soft_limit() -> Iterator[None]:
+    """As a prefork process has it: a signal that raises in the main thread."""
+
+    def limit(*_: Any) -> None:
+        raise SoftTimeLimitExceeded
+
+    before = signal.signal(signal.SIGALRM, limit)
+    yield
+    signal.signal(signal.SIGALRM, before)
+
+
+class LimitedAttempt(Attempt):
+    """The limit passes when the first report is in."""
+
+    def report(self, meta: Any) -> None:
+        super().report(meta)
+        signal.setitimer(signal.ITIMER_REAL, 0.01)
+
+
+@pytest.mark.usefixtures("soft_limit")
+@pytest.mark.parametrize("body", [*WAITING, waits_for_a_thread])
+def test_a_soft_limit_ends_the_body(engine: Engine, body: Any) -> None:
+    attempt, answer = engine.run(child(body), attempt=LimitedAttempt())
+
+    assert attempt.outcome.status is Status.ERROR
+    assert "SoftTimeLimitExceeded" in str(attempt.outcome.error)
+    assert (attempt.outcome.iteration, answer.state) == (1, "FAILURE")
+
+
+@pytest.mark.usefixtures("soft_limit")
+def test_a_body_can_answer_a_soft_limit_and_go_on(engine: Engine) -> None:
+    async def answers(progress: Progress) -> str:
+        try:
+            await waits(progress)
+        except SoftTimeLimitExceeded:
+            async with asyncio.timeout(FOR_EVER), asyncio.TaskGroup():
+                await asyncio.sleep(0)
+            return "put away"
+        return "never"
+
+    attempt, _ = engine.run(child(answers), attempt=LimitedAttempt())
+    assert attempt.outcome.result == "put away"
+
+
+@pytest.mark.parametrize("body", WAITING)
+def test_a_lost_attempt_ends_the_body(engine: Engine, body: Any) -> None:
+    attempt, answer = engine.run(child(body), attempt=Attempt(lost_at=1))
+
+    assert (attempt.outcomes, attempt.abandoned) == ([], True)
+    assert answer.state == "IGNORED"
+
+
+def test_what_is_to_be_put_away_is_put_away_before_it_ends(engine: Engine) -> None:
+    done = []
+
+    async def tidy(progress: Progress) -> None:
+        try:
+            await waits(progress)
+        finally:
+            await asyncio.sleep(0)
+            done.append(await sync_to_async(lambda: "put away")())
+
+    engine.run(child(tidy), attempt=Attempt(lost_at=1))
+    assert done == ["put away"]
+
+
+@pytest.mark.parametrize(
+    ("error", "told"),
+    [
+        (KeyError("größe"), "KeyError: 'größe'"),
+        (asyncio.CancelledError(), "CancelledError"),
+        (TimeoutError(), "TimeoutError"),
+        (SystemExit(3), "the body called sys.exit(3)"),
+        (GeneratorExit(), "GeneratorExit"),
+    ],
+    ids=repr,
+)
+def test_its_errors_are_the_childs(engine: Engine, error: BaseException, told: str) -> None:
+    async def fails(progress: Progress) -> None:
+        progress.update(2, 5)
+        await asyncio.sleep(0)
+        raise error
+
+    attempt, answer = engine.run(child(fails))
+
+    assert attempt.outcome.error == f"Error in fails: {told}"
+    assert (attempt.outcome.iteration, answer.state) == (2, "FAILURE")
+
+
+def test_a_report_that_fails_is_an_error_of_the_child(engine: Engine) -> None:
+    class Deaf(Attempt):
+        def report(self, meta: Any) -> None:  # noqa: ARG002 - the protocol's
+            raise RuntimeError("nobody hears")
+
+    attempt, _ = engine.run(child(waits), attempt=Deaf())
+    assert attempt.outcome.error == "Error in waits: nobody hears"
+
+
+def test_what_it_leaves_running_ends_with_it(engine: Engine) -> None:
+    ended = []
+
+    async def beside() -> None:
+        try:
+            await asyncio.sleep(FOR_EVER)
+        finally:
+            ended.append(True)
+
+    async def leaves(progress: Progress) -> None:
+        leaves.task = asyncio.create_task(beside())  # type: ignore[attr-defined]
+        await asyncio.sleep(0)
+
+    attempt, _ = engine.run(child(leaves))
+    assert (attempt.outcome.status, ended) == (Status.OK, [True])
