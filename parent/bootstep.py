@@ -17,7 +17,7 @@ from celery.utils.log import get_logger
 from django.core.management import call_command
 from django.db import connections
 
-from parent import executors
+from parent import executors, revoke  # noqa: F401 - its command registers itself
 from parent.attempts import Again
 from parent.conf import setting
 from parent.endings import Ending

@@ -15,7 +15,7 @@ from parent.rows import update_row
 __all__ = ["cancel"]
 
 
-def cancel(run_id: UUID | str, *, who: str = "") -> Run:
+def cancel(run_id: UUID | str, *, who: str = "", grace: float | None = None) -> Run:
     """Cancel a run. It ends REVOKED when its running children have ended.
 
     A child ends at its next report. One that has not done so `WORKFLOW_CANCEL_GRACE` seconds
@@ -23,6 +23,7 @@ def cancel(run_id: UUID | str, *, who: str = "") -> Run:
 
     Args:
         who: the name of the user, for the run's history.
+        grace: seconds, in place of the setting; also of a cancel that was asked for before.
 
     Raises:
         UnknownRun: there is none of that id.
@@ -34,12 +35,14 @@ def cancel(run_id: UUID | str, *, who: str = "") -> Run:
             raise UnknownRun(f"There is no run {run_id}.")
         if run.ended:
             raise RunEnded(f"The run has ended already: it is {run.state}.")
-        if run.cancel_requested_at is not None:
+        if run.cancel_requested_at is None:
+            run.cancel_requested_at = now
+            update_row(Run, {"cancel_requested_at": now}, id=run.pk)
+            Event.objects.create(run=run, at=now, who=who, what="cancel")
+        elif grace is None:
             return run
-        run.cancel_requested_at = now
-        update_row(Run, {"cancel_requested_at": now}, id=run.pk)
-        Event.objects.create(run=run, at=now, who=who, what="cancel")
-        give_up_at = now + timedelta(seconds=setting("CANCEL_GRACE") or 0)
+        grace = setting("CANCEL_GRACE") or 0.0 if grace is None else grace
+        give_up_at = now + timedelta(seconds=grace)
         for step in steps:
             _cancel_step(step, now, give_up_at)
         # After the steps' rows were written: a report that holds one of them has its result in,

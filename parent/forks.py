@@ -10,16 +10,16 @@ import threading
 
 from django.db import connection
 
-__all__ = ["beating", "guard", "watching"]
+__all__ = ["beating", "guard", "revoking", "watching"]
 
-watching, beating = threading.RLock(), threading.RLock()
-"""Each held by its own thread while that is in the database: neither waits for the other."""
+watching, beating, revoking = threading.RLock(), threading.RLock(), threading.RLock()
+"""Each held by its own thread while that is in the database: none waits for another."""
 
 
 def guard() -> None:
-    """Have forks of this process wait for both. With a server there are no such counts."""
+    """Have forks of this process wait for them. With a server there are no such counts."""
     if connection.vendor == "sqlite":
-        for lock in (watching, beating):
+        for lock in (watching, beating, revoking):
             os.register_at_fork(
                 before=lock.acquire, after_in_parent=lock.release, after_in_child=lock.release
             )

@@ -1,6 +1,7 @@
 """Children that do what tests need of them."""
 
 import asyncio
+import itertools
 import logging
 import os
 import signal
@@ -61,6 +62,24 @@ def silent(progress: Progress, gate: str) -> str:
     if server.blpop([f"{gate}:open"], timeout=GATE_TIMEOUT) is None:
         raise Trouble("nobody opened the gate")
     return gate
+
+
+@child_task(name="flows.waits_limited", soft_time_limit=1)
+async def waits_limited(progress: Progress) -> None:
+    """Report 1 of 2, and wait for longer than Celery lets it."""
+    progress.update(1, 2)
+    await asyncio.sleep(GATE_TIMEOUT)
+
+
+@child_task(name="flows.goes_on")
+async def goes_on(progress: Progress, gate: str) -> None:
+    """Report for ever, beside a task that is at a gate."""
+    server = gates()
+    server.rpush(f"{gate}:reached", os.getpid())
+    async with asyncio.TaskGroup() as group:
+        group.create_task(asyncio.sleep(GATE_TIMEOUT))
+        for _ in progress.track(itertools.count()):
+            await asyncio.sleep(0.01)
 
 
 @child_task(name="flows.fails")

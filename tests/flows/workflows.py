@@ -132,3 +132,5 @@ broken_off = Workflow(
     ],
 )
 foreign_broken = Workflow("foreign_broken", steps=[Step(tasks.foreign_fails)])
+soft_limited = Workflow("soft_limited", steps=[Step(tasks.waits_limited)])
+going_on = Workflow("going_on", params=GateParams, steps=[Step(tasks.goes_on)])
