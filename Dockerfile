@@ -31,7 +31,7 @@ WORKDIR /app
 COPY --from=build /opt/venv /opt/venv
 COPY --from=build /app /app
 RUN groupadd --gid 10001 app && useradd --uid 10001 --gid app --home-dir /tmp --no-create-home app
-RUN install -d -o app -g app /media
+RUN install -d -m 700 -o app -g app /media
 # By number: Kubernetes cannot tell from a name that it is not root.
 USER 10001:10001
 EXPOSE 8000

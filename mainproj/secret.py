@@ -36,7 +36,7 @@ def _local_secret_key(data_dir: Path) -> str:
     """
     path = data_dir / "secret_key"
     try:
-        data_dir.mkdir(parents=True, exist_ok=True)
+        data_dir.mkdir(mode=0o700, parents=True, exist_ok=True)
         # Written aside and linked into place: two processes that start together agree on one
         # key, and none reads a half-written one.
         if not path.exists():

@@ -55,12 +55,12 @@ INSTALLED_APPS = [
     "csp",
     "django_celery_results",
     "rest_framework",
-    "rest_framework.authtoken",
     "drf_spectacular",
     "drf_spectacular_sidecar",
     "children",
     "parent",
     "monitor",
+    "rest_framework.authtoken",  # after what replaces its command
     "quickstart",
     "roles",
     *env.apps(
@@ -129,6 +129,9 @@ MEDIA_ROOT = env.text(
     example="/srv/media",
     unset="in `DATA_DIR`",
 )
+# Web processes and workers run as one user, and uploads are for no other.
+FILE_UPLOAD_PERMISSIONS = 0o600
+FILE_UPLOAD_DIRECTORY_PERMISSIONS = 0o700
 STATIC_URL = "static/"
 STATIC_ROOT = (
     env.text(
@@ -145,7 +148,11 @@ WHITENOISE_USE_FINDERS = not STATIC_ROOT
 if STATIC_ROOT:
     STORAGES = {
         "default": {"BACKEND": "django.core.files.storage.FileSystemStorage"},
-        "staticfiles": {"BACKEND": "whitenoise.storage.CompressedManifestStaticFilesStorage"},
+        "staticfiles": {
+            "BACKEND": "whitenoise.storage.CompressedManifestStaticFilesStorage",
+            # They are for everybody, and another user may have collected them.
+            "OPTIONS": {"file_permissions_mode": 0o644, "directory_permissions_mode": 0o755},
+        },
     }
 
 LANGUAGE_CODE = "en-us"
@@ -158,7 +165,7 @@ LOGOUT_REDIRECT_URL = "login"
 
 REST_FRAMEWORK = {
     "DEFAULT_AUTHENTICATION_CLASSES": [
-        "rest_framework.authentication.TokenAuthentication",
+        "monitor.tokens.TokenAuthentication",
         "rest_framework.authentication.SessionAuthentication",
     ],
     "DEFAULT_PERMISSION_CLASSES": ["rest_framework.permissions.IsAuthenticated"],

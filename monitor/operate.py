@@ -15,7 +15,6 @@ from rest_framework import status
 from rest_framework.authentication import (
     BaseAuthentication,
     SessionAuthentication,
-    TokenAuthentication,
     get_authorization_header,
 )
 from rest_framework.exceptions import AuthenticationFailed
@@ -28,6 +27,7 @@ from rest_framework.views import APIView
 from monitor import operations
 from monitor.metrics import WorkflowCollector
 from monitor.problems import PROBLEM_JSON, problem
+from monitor.tokens import TokenAuthentication
 from parent import health
 from parent.outage import OUTAGE
 

@@ -6,8 +6,10 @@ Standard library only: `manage.py` calls this before Django is imported.
 import os
 from collections.abc import Sequence
 
-__all__ = ["DEFAULTS", "set_defaults"]
+__all__ = ["DEFAULTS", "UMASK", "set_defaults"]
 
+UMASK = 0o077
+"""What `up` and its programs make is for the user who runs it, and for no other on the machine."""
 DEFAULTS = {"LOCAL": "on", "LOG_FORMAT": "text", "ACCESS_LOG": "off"}
 
 
@@ -16,3 +18,4 @@ def set_defaults(argv: Sequence[str]) -> None:
     if argv[1:2] == ["up"]:
         for name, value in DEFAULTS.items():
             os.environ.setdefault(name, value)
+        os.umask(UMASK)

@@ -19,6 +19,7 @@ from quickstart import account, probes, programs, redis
 from quickstart.errors import BrokerUnreachable, DatabaseUnusable, PortUnusable
 from quickstart.keeper import Program
 from quickstart.pid_file import PidFile
+from quickstart.private import make_private
 from quickstart.supervisor import Supervisor
 
 __all__ = ["Wishes", "check_port", "prepare_database", "run"]
@@ -54,6 +55,7 @@ def run(wishes: Wishes, out: TextIO) -> None:
     data_dir: Path = settings.DATA_DIR
     with ExitStack() as stack:
         pid_file = stack.enter_context(PidFile(data_dir / "up.pids"))
+        make_private(data_dir)
         if count := pid_file.stop_leftovers():
             print(f"Stopped what an earlier `up` had left running: {count}.", file=out, flush=True)
         check_port(wishes.port)

@@ -35,7 +35,7 @@ class PidFile:
 
     def __enter__(self) -> "PidFile":
         try:
-            self._path.parent.mkdir(parents=True, exist_ok=True)
+            self._path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
             if not os.access(self._path.parent, os.W_OK):
                 # Said now: a pid file of an earlier day may well open, and Redis fail later.
                 raise PermissionError(errno.EACCES, os.strerror(errno.EACCES))

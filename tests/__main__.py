@@ -16,6 +16,7 @@ ON_POSTGRES = [
     *("tests/monitor/test_bad_input.py", "tests/monitor/test_idempotency.py"),
     *("tests/monitor/test_polling.py", "tests/monitor/test_retry.py"),
     *("tests/monitor/test_access.py", "tests/monitor/test_login.py"),
+    "tests/monitor/test_tokens.py",
     "tests/monitor/test_run_list.py",
     "tests/system",
     *("tests/monitor/test_operate.py", "tests/operate", "--ignore=tests/operate/test_settings.py"),

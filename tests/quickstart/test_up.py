@@ -64,6 +64,18 @@ def test_a_killed_program_comes_back_and_runs_go_on(machine: Machine, words: str
     assert machine.leader_of(words) != killed
 
 
+def test_no_other_user_of_the_machine_can_read_anything(machine: Machine) -> None:
+    run = machine.upload("/workflows/csv_profile/", "file", "a.csv", b"a,b\n1,2\n")
+    assert final(machine, run["task_id"])["state"] == "SUCCESS"
+
+    made = [machine.data_dir, *machine.data_dir.rglob("*")]
+
+    assert {"a.csv", "db.sqlite3", "db.sqlite3-wal", "secret_key"} <= {path.name for path in made}
+    assert {oct(path.stat().st_mode & 0o777) for path in made if path.is_dir()} == {"0o700"}
+    others = {path.name: oct(path.stat().st_mode) for path in made if path.stat().st_mode & 0o77}
+    assert others == {}
+
+
 def test_a_second_up_on_the_same_data_is_refused(machine: Machine) -> None:
     refused = run_up("--data-dir", str(machine.data_dir))
 
