@@ -99,7 +99,6 @@ def _time(moment: datetime) -> str:
 
 def _tagged(response: HttpResponse, tag: str) -> HttpResponse:
     response["ETag"] = tag
-    response["Cache-Control"] = "private, no-cache"
     return response
 
 

@@ -17,7 +17,7 @@ from structlog.contextvars import bound_contextvars
 
 from monitor.refusals import of_exception, refusal
 
-__all__ = ["ClosedByDefault", "Refusals", "RequestLog"]
+__all__ = ["ClosedByDefault", "NotStored", "Refusals", "RequestLog"]
 
 logger = logging.getLogger(__name__)
 
@@ -55,6 +55,22 @@ class RequestLog:
                     "milliseconds": round(1000 * (time.perf_counter() - begun), 1),
                 }
                 logger.info("%s %s %s", *told, extra=figures)
+        return response
+
+
+class NotStored:
+    """No cache keeps an answer, of the browser or on the way: it is one person's, and may be old.
+
+    But static files, which say so themselves.
+    """
+
+    def __init__(self, get_response: GetResponse) -> None:
+        self._get_response = get_response
+
+    def __call__(self, request: HttpRequest) -> HttpResponse:
+        response = self._get_response(request)
+        if "Cache-Control" not in response:
+            response["Cache-Control"] = "private, no-store"
         return response
 
 

@@ -97,9 +97,17 @@ class PageOfRuns:
     older: UUID | None
 
 
-def page_of(runs: QuerySet[Run], before: UUID | None) -> PageOfRuns:
-    """The page of `runs` that begins after the run `before`, or at the newest."""
-    place = before and Run.objects.filter(pk=before).values_list("created_at", "pk").first()
+def page_of(
+    runs: QuerySet[Run], before: UUID | None, *, among: QuerySet[Run] | None = None
+) -> PageOfRuns:
+    """The page of `runs` that begins after the run `before`, or at the newest.
+
+    Args:
+        among: all that the caller may see, where `runs` are fewer: `before` may have left them
+            meanwhile. One that is not even here says no more than one that does not exist.
+    """
+    known = runs if among is None else among
+    place = before and known.filter(pk=before).values_list("created_at", "pk").first()
     if place:
         created_at, pk = place
         runs = runs.filter(Q(created_at__lt=created_at) | Q(created_at=created_at, pk__lt=pk))

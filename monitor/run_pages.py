@@ -38,9 +38,9 @@ class RunsPage(LoginRequiredMixin, View):
     def get(self, request: HttpRequest) -> HttpResponse:
         workflows = [workflow.name for workflow in startable(request.user)]
         wanted = RunFilter(request.GET, workflows=workflows)
-        mine = visible_runs(request.user).select_related("owner")
-        found = wanted.narrow(mine.defer("params", "files", "result"))
-        page = page_of(found, wanted.place)
+        mine = visible_runs(request.user)
+        found = wanted.narrow(mine.select_related("owner").defer("params", "files", "result"))
+        page = page_of(found, wanted.place, among=mine)
         older = request.GET.copy()
         older["before"] = str(page.older)
         context = {

@@ -2,6 +2,7 @@
 
 import re
 from collections.abc import Callable, Iterator
+from datetime import timedelta
 from pathlib import Path
 from typing import Any
 from uuid import uuid4
@@ -12,6 +13,7 @@ from django.contrib.auth.models import AnonymousUser, Group, Permission, User
 from django.db.models import QuerySet
 from django.test import Client
 from django.urls import URLPattern, URLResolver, get_resolver
+from django.utils import timezone
 from rest_framework.authtoken.models import Token
 from rest_framework.test import APIClient
 
@@ -129,6 +131,44 @@ def test_by_session(
     response = getattr(client, method)(path_of(path, state, caller), BODY.get(path), format=None)
 
     assert outcome(response) == expected(row, caller)
+    assert {"private", "no-store"} <= set(re.split(r",\s*", response["Cache-Control"]))
+
+
+PROBES = [
+    *("get /runs/?before={id}", "get /runs/?before={id}&q=func", "get /runs/?q={id}"),
+    *("get /runs/{id}/", "get /runs/{id}/result.json", "post /runs/{id}/cancel/"),
+    *("post /runs/{id}/retry/", "post /runs/{id}/delete/"),
+    *("get /tasks/{id}/", "get /tasks/?ids={id}", "get /tasks/?ids={own},{id}"),
+    *("get /tasks/?workflow={id}", "get /tasks/?cursor={id}", "post /tasks/{id}/cancel/"),
+    *("post /tasks/{id}/retry/", "delete /tasks/{id}/"),
+]
+
+
+@pytest.mark.parametrize("asked", ["run", "child"])
+@pytest.mark.parametrize("state", ["PROGRESS", "SUCCESS", "FAILURE"])
+@pytest.mark.parametrize("probe", PROBES)
+def test_nothing_tells_anothers_run_from_one_that_never_was(
+    owner: User, other: User, make_run: MakeRun, probe: str, state: str, asked: str
+) -> None:
+    now = timezone.now()
+    own = make_run(other, created_at=now - timedelta(hours=1), message="func: older")
+    theirs = make_run(owner, state=state, created_at=now - timedelta(minutes=30), result=1)
+    make_run(other, created_at=now, message="func: newer")
+    anothers = theirs.pk if asked == "run" else theirs.steps.get(name="func_1").task_id
+    client = APIClient()
+    client.force_login(other)
+    method, path = probe.split(" ")
+
+    def answer(id: Any) -> tuple[int, dict[str, Any], str]:
+        response = getattr(client, method)(path.format(id=id, own=own.pk), format=None)
+        body = response.content.decode().replace(str(id), "ID")
+        # What is anew in each answer: ids, tokens, times.
+        body = re.sub(r'"(request_id|poll_after_ms|eta_seconds)":[^,}]+', "", body)
+        body = re.sub(r"(?<=\W)([0-9a-f]{32}|\w{64})(?=\W)|(\w+ )?seconds? ago|\d+\.\d+", "", body)
+        kept = {"Content-Type", "Location", "Cache-Control", "Allow", "WWW-Authenticate"}
+        return response.status_code, {k: response.get(k) for k in kept}, body
+
+    assert answer(anothers) == answer(uuid4())
 
 
 @pytest.mark.parametrize("caller", CALLERS[1:])

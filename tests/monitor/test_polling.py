@@ -126,7 +126,7 @@ def test_nothing_new_is_a_304_without_a_body(owner: User, api: Api, make_run: Ma
     assert first["ETag"].startswith('W/"')
     assert (again.status_code, again.content) == (304, b"")
     assert again["ETag"] == first["ETag"]
-    assert again["Cache-Control"] == "private, no-cache"
+    assert again["Cache-Control"] == "private, no-store"
     assert poll(client, run, f'"other", {first["ETag"]}').status_code == 304
     assert poll(client, run, '"other"').status_code == 200
 
