@@ -130,6 +130,10 @@ MEDIA_ROOT = env.text(
     example="/srv/media",
     unset="in `DATA_DIR`",
 )
+FILE_UPLOAD_HANDLERS = [
+    "django.core.files.uploadhandler.MemoryFileUploadHandler",
+    "monitor.uploads.LargeFiles",
+]
 # Web processes and workers run as one user, and uploads are for no other.
 FILE_UPLOAD_PERMISSIONS = 0o600
 FILE_UPLOAD_DIRECTORY_PERMISSIONS = 0o700

@@ -7,10 +7,11 @@ class MonitorConfig(AppConfig):
     name = "monitor"
 
     def ready(self) -> None:
-        from monitor import checks, tokens  # noqa: F401, PLC0415 - checks register themselves
+        from monitor import checks, tokens, uploads  # noqa: F401, PLC0415 - checks register themselves
         from parent import tracing  # noqa: PLC0415 - settings are read by now
 
         tokens.connect()
+        uploads.take_any_name()
         if tracing.is_on():
             from opentelemetry.instrumentation.django import DjangoInstrumentor  # noqa: PLC0415
 

@@ -2,10 +2,11 @@
 
 from collections.abc import Iterable, Mapping
 from contextlib import suppress
-from pathlib import PurePath, PurePosixPath
+from pathlib import Path, PurePath, PurePosixPath
 from typing import Any
 from uuid import UUID
 
+from django.conf import settings
 from django.core.exceptions import SuspiciousFileOperation
 from django.core.files import File
 from django.core.files.storage import default_storage
@@ -13,9 +14,20 @@ from django.utils.text import get_valid_filename
 from rest_framework.fields import FileField, ListField
 from rest_framework.serializers import BaseSerializer
 
-__all__ = ["delete_files", "has_files_inside", "is_file_list", "store_files", "takes_files"]
+__all__ = [
+    "FOLDER",
+    "RECEIVED",
+    "delete_files",
+    "has_files_inside",
+    "is_file_list",
+    "receiving_folder",
+    "store_files",
+    "takes_files",
+]
 
 FOLDER = "runs/"
+RECEIVED = ".upload"
+"""How the name of a file ends that is being received."""
 MAX_STEM, MAX_SUFFIX = 160, 40  # bytes; file systems take 255, and a storage may add some
 
 
@@ -46,6 +58,11 @@ def store_files(values: Mapping[str, Any], run_id: UUID) -> tuple[dict[str, Any]
         delete_files(names)
         raise
     return stored, names
+
+
+def receiving_folder() -> Path:
+    """Where files are while they are received: beside where they are stored."""
+    return Path(settings.MEDIA_ROOT, "uploading")
 
 
 def bare_name(file: "File[Any]", otherwise: str) -> str:

@@ -24,6 +24,7 @@ from parent.publish import is_behind
 from parent.recording import record_seen
 from parent.republish import hurry, republish_runs, republish_steps
 from parent.sight import active_steps, overdue, stored, stored_of, watched
+from parent.strays import sweep_strays
 from parent.terminate import terminate
 from parent.watch import End, Keep, Mirror, Republish, Stored, watch_once
 
@@ -42,6 +43,8 @@ LISTEN = 5.0
 """Seconds after an outage of the database until the silence of a child counts again."""
 STANDBY = 2.0
 """Seconds between two tries for the watch lease of an executor that does not hold it."""
+STRAYS_EVERY = 3_600.0
+"""Seconds until files without a run are looked for: each time, all that are stored are listed."""
 SWEEP_EVERY = 30.0
 """Seconds until all active steps are compared with their stored results, whatever the stamps."""
 
@@ -57,7 +60,7 @@ class Ticker:
         self._broker_memory = BrokerMemory(executor_id)
         self._held = False
         self._seen_until: datetime | None = None
-        self._sweep_at = 0.0
+        self._sweep_at = self._strays_at = 0.0
         self._listen_until = self._trust_leases_at = 0.0
         self._moved_at, self.pause = time.time(), STANDBY
         self._others = HeldByOthers()
@@ -96,6 +99,9 @@ class Ticker:
             self._seen_until = None
             for part in (executors.sweep, orphans.sweep, _prune):
                 self._others.unless_locked(part)
+        if time.monotonic() >= self._strays_at:
+            self._strays_at = time.monotonic() + STRAYS_EVERY
+            sweep_strays(PRUNE_BATCH)
         self._others.unless_locked(self._take_reports)
         if self._broker_memory.lapsed():
             self._others.unless_locked(hurry)

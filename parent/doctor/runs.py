@@ -9,8 +9,10 @@ from django.db.models.functions import Coalesce
 from parent import clock, orphans
 from parent.doctor.finding import EXAMPLES, OVERDUE, Finding
 from parent.models import Run, Step, StepState
+from parent.outage import OUTAGE
+from parent.strays import find_strays
 
-__all__ = ["left_over", "stuck"]
+__all__ = ["files", "left_over", "stuck"]
 
 SILENT = timedelta(hours=1)
 
@@ -52,5 +54,27 @@ def left_over() -> Iterator[Finding]:
         yield Finding(
             part="results",
             what=f"{number} TaskResult rows are of attempts that are over; nobody reads them",
+            do="Run: python manage.py workflow prune",
+        )
+
+
+def files() -> Iterator[Finding]:
+    """Uploads without a run."""
+    try:
+        strays = list(find_strays())
+    except OUTAGE:
+        raise
+    except Exception as exc:  # what a storage raises is its own affair
+        yield Finding(
+            part="files",
+            what=f"the storage of uploaded files cannot be read ({exc})",
+            do="Is MEDIA_ROOT right, mounted, and readable for this user?",
+        )
+        return
+    if strays:
+        yield Finding(
+            part="files",
+            what=f"{len(strays)} uploads are of no run, such as {', '.join(strays[:EXAMPLES])}; "
+            "the process that took them died before it could start one",
             do="Run: python manage.py workflow prune",
         )

@@ -39,6 +39,7 @@ from parent.outage import OUTAGE
 from parent.prune import prune
 from parent.retry import retry
 from parent.start import start
+from parent.strays import delete_strays
 
 INTERRUPTED = 130
 PRUNE_BATCH = 100
@@ -150,6 +151,8 @@ class Command(BaseCommand):
         self.stdout.write(f"{pruned} runs deleted.")
         if left_over := orphans.purge():
             self.stdout.write(f"{left_over} results of attempts that are over deleted.")
+        if strays := delete_strays():
+            self.stdout.write(f"{strays} uploads without a run deleted.")
 
     def _doctor(self, for_programs: bool) -> None:
         findings = list(examine())
