@@ -6,10 +6,13 @@ from collections.abc import Iterable
 
 from children.errors import ResultNotJSON
 
-__all__ = ["check_json", "clean_text", "storable"]
+__all__ = ["GIVEN_DEPTH", "check_json", "clean_text", "storable"]
 
 MAX_TEXT = 2_000
-MAX_DEPTH = 200
+GIVEN_DEPTH = 200
+"""Of what comes from outside. On its way it gets deeper: into a child's inputs, and a result."""
+MAX_DEPTH = 2 * GIVEN_DEPTH
+"""Of what is stored. The databases' parsers and Python's own each end somewhere beyond."""
 _NUL_ESCAPE = re.compile(r"(?<!\\)(?:\\\\)*\\u0000")
 
 
@@ -25,8 +28,12 @@ def storable(text: str) -> str:
     return text.encode("utf-8", "replace").decode("utf-8")
 
 
-def check_json(value: object, what: str = "the result is") -> None:
+def check_json(value: object, what: str = "the result is", depth: int = MAX_DEPTH) -> None:
     """Make sure that `value` is JSON that PostgreSQL's `jsonb` takes as well.
+
+    Args:
+        what: how the error begins.
+        depth: how deep lists and objects may be nested.
 
     Raises:
         ResultNotJSON: naming the type, NaN, NUL, lone surrogate or depth that stands in the way.
@@ -38,11 +45,8 @@ def check_json(value: object, what: str = "the result is") -> None:
         raise ResultNotJSON(f"{what} not JSON: {exc}") from exc
     if _NUL_ESCAPE.search(text):
         raise ResultNotJSON(f"{what} not JSON that can be stored: a text in it has a NUL")
-    if _deeper_than(MAX_DEPTH, value):
-        # The databases' parsers and Python's own each end somewhere beyond.
-        raise ResultNotJSON(
-            f"{what} not JSON that can be stored: it is nested deeper than {MAX_DEPTH}"
-        )
+    if _deeper_than(depth, value):
+        raise ResultNotJSON(f"{what} not JSON that can be stored: it is nested deeper than {depth}")
 
 
 def _deeper_than(limit: int, value: object) -> bool:

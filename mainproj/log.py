@@ -1,5 +1,6 @@
 """The log: a line for each thing that happens, with what it is about; JSON, or text for people."""
 
+import logging
 from logging.config import dictConfig
 from typing import Any
 
@@ -46,7 +47,14 @@ def log_config(form: str, level: str) -> dict[str, Any]:
         "version": 1,
         "disable_existing_loggers": False,
         "formatters": {"lines": formatter},
-        "handlers": {"stderr": {"class": "logging.StreamHandler", "formatter": "lines"}},
+        "filters": {"refused": {"()": "mainproj.log.Refused"}},
+        "handlers": {
+            "stderr": {
+                "class": "logging.StreamHandler",
+                "formatter": "lines",
+                "filters": ["refused"],
+            }
+        },
         "root": {"handlers": ["stderr"], "level": level},
         "loggers": {
             # Its own handlers would say everything twice.
@@ -54,6 +62,21 @@ def log_config(form: str, level: str) -> dict[str, Any]:
             "axes": {"level": "WARNING"},
         },
     }
+
+
+class Refused(logging.Filter):
+    """A request that is refused is one line, whatever Django makes of it.
+
+    Of a wrong Host, or of too many fields, it logs an error with a traceback: anybody could fill
+    the log, and wake whoever watches it.
+    """
+
+    def filter(self, record: logging.LogRecord) -> bool:
+        if record.name.startswith("django.") and 400 <= getattr(record, "status_code", 0) < 500:
+            record.exc_info = record.exc_text = None
+            record.levelno = min(record.levelno, logging.WARNING)
+            record.levelname = logging.getLevelName(record.levelno)
+        return True
 
 
 def _of_request(_logger: WrappedLogger, _method: str, event: EventDict) -> EventDict:

@@ -111,6 +111,12 @@ RATES = {"start": env.rate("START_RATE", "60/min", "starts and retries of one us
 MAX_UPLOAD_BYTES = env.number(
     "MAX_UPLOAD_BYTES", 100 * 1024**2, "the largest body with files", at_least=1
 )
+MAX_BODY_VALUES = env.number(
+    "MAX_BODY_VALUES",
+    20_000,
+    "the most values in a body, lists and objects included",
+    at_least=1,
+)
 DATA_UPLOAD_MAX_MEMORY_SIZE = env.number(
     "MAX_BODY_BYTES", 2_621_440, "the largest of all others, and of all beside files", at_least=1
 )

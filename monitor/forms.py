@@ -16,6 +16,7 @@ from rest_framework.templatetags.rest_framework import render_form
 
 from children.storable import clean_text
 from monitor.problems import errors_by_field
+from parent.bounds import check_size
 from parent.definitions import Workflow
 from parent.files import is_file_list
 
@@ -57,9 +58,13 @@ def _from_form(serializer: "Serializer[Any]", data: QueryDict) -> dict[str, Any]
         data = data.copy()
         for key in params:
             del data[key]
+    read = set()
     for key in data:
         name = re.split(r"[.\[]", key, maxsplit=1)[0]  # nested fields: `size.width`, `rows[0]`
+        if name in read:
+            continue
         if name in serializer.fields:
+            read.add(name)
             field = serializer.fields[name]
             # A file stays one: a field for JSON would read its name.
             is_file = isinstance(data.get(name), File) and not is_file_list(field)
@@ -108,7 +113,9 @@ def filled_form(
 
     The second part has the sentences that belong beside no field.
     """
-    serializer = _serializer(workflow, params)
+    # What is too much to be looked at is too much to be shown again.
+    shown = {name: value for name, value in params.items() if not check_size([value])}
+    serializer = _serializer(workflow, shown)
     # In the place of its own validation, which does not find all of them, and fails over some.
     vars(serializer).update(_validated_data={}, _errors=_beside(serializer, errors))
     others = [

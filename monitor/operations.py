@@ -44,6 +44,7 @@ REASONS = {
     415: "The body is of a type that is not taken here.",
     429: "Too many requests: wait as long as `Retry-After` says.",
     503: "The database is away: ask again after `Retry-After`. No run is lost.",
+    507: "The server has no space left to store this.",
 }
 TASKS, WORKFLOWS, SERVICE = ["tasks"], ["workflows"], ["service"]
 
@@ -97,7 +98,7 @@ def start(name: str, description: str, request: dict[str, Any]) -> Decorator:
         request=request,
         responses={
             202: OpenApiResponse(TaskStatus, description="Started; poll its status."),
-            **_problems(*UNSAFE, 404, 409, 429),
+            **_problems(*UNSAFE, 404, 409, 429, 507),
         },
     )
     return decorator

@@ -4,13 +4,16 @@ from collections.abc import Mapping
 from http import HTTPStatus
 from typing import Any
 
-from django.core.exceptions import RequestDataTooBig
+from django.conf import settings
+from django.core.exceptions import RequestDataTooBig, TooManyFieldsSent, TooManyFilesSent
 from django.db import InterfaceError, OperationalError
-from rest_framework.exceptions import APIException, NotFound, ValidationError
+from django.http import UnreadablePostError
+from rest_framework.exceptions import APIException, NotFound, ParseError, ValidationError
 from rest_framework.response import Response
 from rest_framework.settings import api_settings
 from rest_framework.views import exception_handler as drf_exception_handler
 
+from parent.disk import is_full
 from parent.errors import (
     CannotRetry,
     InvalidParams,
@@ -50,6 +53,16 @@ class TooLarge(APIException):
     default_detail = "The body, or what it has beside its files, is too large. Send less."
 
 
+class NoSpace(APIException):
+    """A disk is full: the one for files, or the database's."""
+
+    status_code = HTTPStatus.INSUFFICIENT_STORAGE
+    default_detail = (
+        "The server has no space left to store this. Nothing was started or changed; "
+        "tell whoever runs it, and send it again when there is space."
+    )
+
+
 class DatabaseAway(APIException):
     """The database does not answer."""
 
@@ -84,12 +97,28 @@ def as_api_exception(exc: Exception) -> Exception:
             return NotFound(str(exc))
         case RunEnded() | CannotRetry() | KeyReused():
             return Conflict(str(exc))
-        case RequestDataTooBig():
-            return TooLarge()
+        case OSError() | OperationalError() if is_full(exc):
+            return NoSpace()
         case OperationalError() | InterfaceError():
             return DatabaseAway()
         case RunActive():
             return Conflict(str(exc) or "The run has not ended yet: wait for its end.")
+    return _of_body(exc)
+
+
+def _of_body(exc: Exception) -> Exception:
+    """The same of what Django raised over a body that it cannot take."""
+    match exc:
+        case RequestDataTooBig():
+            return TooLarge()
+        case TooManyFieldsSent():
+            most = settings.DATA_UPLOAD_MAX_NUMBER_FIELDS
+            return ParseError(f"There are too many fields: {most:,} is the most. Send JSON.")
+        case TooManyFilesSent():
+            most = settings.DATA_UPLOAD_MAX_NUMBER_FILES
+            return ParseError(f"There are too many files: {most:,} is the most.")
+        case UnreadablePostError():
+            return ParseError("The body did not arrive whole. Send it again.")
     return exc
 
 

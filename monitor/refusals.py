@@ -10,7 +10,14 @@ from django.http import HttpRequest, HttpResponse, JsonResponse
 from django.template.loader import render_to_string
 from rest_framework.exceptions import APIException
 
-from monitor.problems import PROBLEM_JSON, RETRY_AFTER, DatabaseAway, as_api_exception, problem
+from monitor.problems import (
+    PROBLEM_JSON,
+    RETRY_AFTER,
+    DatabaseAway,
+    NoSpace,
+    as_api_exception,
+    problem,
+)
 from parent.outage import OUTAGE
 
 __all__ = [
@@ -33,6 +40,7 @@ WORDS: dict[int, tuple[str, str]] = {
     405: ("This cannot be done here", "This address does not take this method."),
     429: ("Too often", "You have asked too often."),
     500: ("Something went wrong", "The server failed; its log says why. Runs go on all the same."),
+    507: ("No space is left", str(NoSpace.default_detail)),
     503: ("The database is away", str(DatabaseAway.default_detail)),
 }
 """The title of a page, and what to say where nothing more is known."""
@@ -87,7 +95,10 @@ def not_found(request: HttpRequest, exception: Exception) -> HttpResponse:
 def server_error(request: HttpRequest) -> HttpResponse:
     """Django's handler500, called while the exception is handled."""
     # Not in a middleware: none would see what another one raised.
-    if isinstance(sys.exception(), OUTAGE):
+    exc = sys.exception()
+    if isinstance(exc, Exception) and (told := of_exception(request, exc)):
+        return told
+    if isinstance(exc, OUTAGE):
         wait = {"Retry-After": str(RETRY_AFTER)}
         return refusal(request, HTTPStatus.SERVICE_UNAVAILABLE, headers=wait)
     return refusal(request, HTTPStatus.INTERNAL_SERVER_ERROR)

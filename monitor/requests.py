@@ -14,7 +14,8 @@ from rest_framework.pagination import CursorPagination
 from rest_framework.request import Request
 
 from children.errors import ResultNotJSON
-from children.storable import check_json, clean_text
+from children.storable import GIVEN_DEPTH, check_json
+from parent.bounds import first_few
 from parent.models import Run, RunState
 from parent.params import IGNORED
 
@@ -63,7 +64,7 @@ class RunQuery(serializers.Serializer[Run]):
         query = cls(data=request.query_params.dict())
         known = ", ".join(query.fields)
         errors = {
-            clean_text(name): [f"There is no such parameter; there are {known}."]
+            name: [f"There is no such parameter; there are {known}."]
             for name in request.query_params
             if name not in query.fields
         } | {
@@ -72,7 +73,7 @@ class RunQuery(serializers.Serializer[Run]):
             if name in query.fields and len(values) > 1
         }
         if errors:
-            raise serializers.ValidationError(errors)
+            raise serializers.ValidationError(first_few(errors))
         query.is_valid(raise_exception=True)
         return query
 
@@ -161,7 +162,7 @@ class RetryRequest(serializers.Serializer[Run]):
     def validate_result(self, result: Any) -> Any:
         """What every database takes."""
         try:
-            check_json(result, "It is")
+            check_json(result, "It is", GIVEN_DEPTH)
         except ResultNotJSON as exc:
             raise serializers.ValidationError(f"{exc}.") from exc
         return result
@@ -172,7 +173,7 @@ class RetryRequest(serializers.Serializer[Run]):
         if unknown:
             known = ", ".join(self.fields)
             told = f"A retry has no such field; it takes {known}."
-            raise serializers.ValidationError({clean_text(name): [told] for name in unknown})
+            raise serializers.ValidationError(first_few({name: [told] for name in unknown}))
         if attrs.get("skip") and "inputs" in attrs:
             raise serializers.ValidationError({"inputs": ["A step that is skipped takes none."]})
         if "result" in attrs and not attrs.get("skip"):

@@ -1,5 +1,7 @@
 """Receiving files."""
 
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from tempfile import NamedTemporaryFile
 from typing import Any
 
@@ -37,6 +39,24 @@ class LargeFiles(TemporaryFileUploadHandler):
         super(TemporaryFileUploadHandler, self).new_file(*args, **kwargs)
         told = (self.content_type, 0, self.charset, self.content_type_extra)
         self.file = ReceivedFile(str(self.file_name), *told)
+
+    def receive_data_chunk(self, raw_data: bytes, start: int) -> None:
+        with self._gone_on_error():
+            super().receive_data_chunk(raw_data, start)
+
+    def file_complete(self, file_size: int) -> "UploadedFile[Any] | None":
+        with self._gone_on_error():
+            return super().file_complete(file_size)
+
+    @contextmanager
+    def _gone_on_error(self) -> Iterator[None]:
+        """Delete a file that cannot be written; Django leaves that to the garbage collector."""
+        try:
+            yield
+        except OSError:
+            with suppress(OSError):  # what is still to be written fails again
+                self.file.close()
+            raise
 
 
 def take_any_name() -> None:

@@ -9,9 +9,11 @@ from django.core.files import File
 from django.core.serializers.json import DjangoJSONEncoder
 from rest_framework.fields import FileField, JSONField
 from rest_framework.serializers import ListSerializer, Serializer
+from rest_framework.settings import api_settings
 
 from children.errors import ResultNotJSON
-from children.storable import check_json, clean_text
+from children.storable import GIVEN_DEPTH, check_json, clean_text
+from parent.bounds import check_size, first_few
 from parent.definitions import Workflow
 from parent.errors import InvalidParams
 from parent.files import is_file_list
@@ -30,6 +32,10 @@ def validate(workflow: Workflow, params: Mapping[str, Any]) -> dict[str, Any]:
     """
     serializer = workflow.params() if workflow.params else Serializer()
     fields: Mapping[str, Any] = getattr(serializer, "fields", {})
+    if too_much := check_size(params, serializer):
+        unknown = {name: [UNKNOWN] for name in params if name not in fields}
+        told = {api_settings.NON_FIELD_ERRORS_KEY: [too_much]} | unknown
+        raise InvalidParams(first_few(told, serializer))
     params = {
         name: [value] if isinstance(value, File) and is_file_list(fields.get(name)) else value
         for name, value in params.items()
@@ -40,7 +46,7 @@ def validate(workflow: Workflow, params: Mapping[str, Any]) -> dict[str, Any]:
     errors = {} if serializer.is_valid() else dict(serializer.errors)
     errors |= dict(_unknown(serializer, fitting)) | refused
     if errors:
-        raise InvalidParams({clean_text(name): told for name, told in errors.items()})
+        raise InvalidParams(first_few(errors, serializer))
     return dict(serializer.validated_data)
 
 
@@ -76,7 +82,7 @@ def _refused(fields: Mapping[str, Any], params: Mapping[str, Any]) -> Iterator[t
                 continue
             if isinstance(fields.get(name), JSONField) and getattr(value, "is_json_string", False):
                 value = json.loads(value)  # of a form  # noqa: PLW2901
-            check_json(value, "It is")
+            check_json(value, "It is", GIVEN_DEPTH)
         except RecursionError:
             yield name, ["It is nested too deep."]
         except ValueError:

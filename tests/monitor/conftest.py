@@ -1,8 +1,12 @@
 """Rows and callers for the tests of the HTTP surface and the pages."""
 
+import json
+import logging
 from collections.abc import Callable, Iterator
 from datetime import timedelta
 from functools import cache
+from io import StringIO
+from logging.config import dictConfig
 from typing import Any
 from uuid import uuid4
 
@@ -13,6 +17,7 @@ from rest_framework import serializers
 from rest_framework.test import APIClient
 
 from children.tasks import func_1
+from mainproj.log import log_config
 from parent import definitions, registry
 from parent.models import Run, Step
 
@@ -90,6 +95,18 @@ def make_run(db: None) -> MakeRun:
         return run
 
     return make
+
+
+@pytest.fixture
+def log() -> Iterator[Callable[[], list[dict[str, Any]]]]:
+    """The lines of the log as production writes it."""
+    root, stream = logging.getLogger(), StringIO()
+    before = root.handlers[:], root.level
+    dictConfig(log_config("json", "INFO"))
+    handler: Any = root.handlers[0]
+    handler.setStream(stream)
+    yield lambda: [json.loads(line) for line in stream.getvalue().splitlines()]
+    root.handlers[:], root.level = before
 
 
 class Size(serializers.Serializer[None]):

@@ -3,9 +3,6 @@
 import json
 import logging
 import re
-from collections.abc import Callable, Iterator
-from io import StringIO
-from logging.config import dictConfig
 from typing import Any
 from uuid import uuid4
 
@@ -16,7 +13,6 @@ from django.db import DatabaseError
 from django.http import HttpRequest
 from django.test import Client
 
-from mainproj.log import log_config
 from monitor import refusals
 from parent.models import Run
 
@@ -205,18 +201,6 @@ def test_a_proxys_request_id_is_kept_where_it_is_sane(
 
     assert (given == sent) is kept
     assert re.fullmatch(r"[A-Za-z0-9._-]{1,64}", given)
-
-
-@pytest.fixture
-def log() -> Iterator[Callable[[], list[dict[str, Any]]]]:
-    """The lines of the log as production writes it."""
-    root, stream = logging.getLogger(), StringIO()
-    before = root.handlers[:], root.level
-    dictConfig(log_config("json", "INFO"))
-    handler: Any = root.handlers[0]
-    handler.setStream(stream)
-    yield lambda: [json.loads(line) for line in stream.getvalue().splitlines()]
-    root.handlers[:], root.level = before
 
 
 def test_the_log_has_the_id_and_the_user_in_each_line(
