@@ -10,7 +10,7 @@ __all__ = ["SCHEMES", "cache_at"]
 
 SCHEMES = ("redis", "rediss", "redis+socket")
 
-TIMEOUT = 0.5  # seconds; whoever waits for the cache is a person or a program with a request
+TIMEOUT = 0.3  # seconds; whoever waits for the cache is a person or a program with a request
 
 
 def cache_at(url: str) -> dict[str, Any]:

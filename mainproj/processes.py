@@ -5,7 +5,10 @@ import os
 from mainproj.environment import env
 
 __all__ = [
+    "WEB_BODY_TIMEOUT",
+    "WEB_HEADER_TIMEOUT",
     "WEB_HOST",
+    "WEB_MIN_RATE",
     "WEB_PORT",
     "WEB_PROCESSES",
     "WEB_THREADS",
@@ -24,6 +27,21 @@ WEB_HOST = env.text(
 WEB_PORT = env.number("WEB_PORT", 8000, "its port", at_least=1)
 WEB_PROCESSES = env.number("WEB_PROCESSES", 2, "its processes", at_least=1)
 WEB_THREADS = env.number("WEB_THREADS", 8, "requests at once in each of them", at_least=1)
+WEB_HEADER_TIMEOUT = env.seconds(
+    "WEB_HEADER_TIMEOUT", 10, "until a client has sent the headers of a request", never=False
+)
+WEB_BODY_TIMEOUT = env.seconds(
+    "WEB_BODY_TIMEOUT",
+    20,
+    "until it has sent the body, and until it has taken the answer, beside what WEB_MIN_RATE gives",
+    never=False,
+)
+WEB_MIN_RATE = env.number(
+    "WEB_MIN_RATE",
+    1000,
+    "bytes of a body or an answer that give it another second",
+    at_least=1,
+)
 
 WORKER_NAME = env.text(
     "WORKER_NAME",

@@ -4,7 +4,6 @@ import logging
 import re
 import time
 from collections.abc import Callable
-from contextlib import suppress
 from http import HTTPStatus
 from typing import Any
 from uuid import uuid4
@@ -15,7 +14,9 @@ from django.http import HttpRequest, HttpResponse
 from django.utils.functional import LazyObject, empty
 from structlog.contextvars import bound_contextvars
 
+from monitor.bodies import largest
 from monitor.refusals import of_exception, refusal
+from parent.publish import answering
 
 __all__ = ["ClosedByDefault", "NotStored", "Refusals", "RequestLog"]
 
@@ -24,10 +25,9 @@ logger = logging.getLogger(__name__)
 GetResponse = Callable[[HttpRequest], HttpResponse]
 
 REQUEST_ID = "X-Request-ID"
+PATIENCE = 0.4  # seconds for a message to the broker, while a client waits for its answer
+DIGITS = re.compile(r"[0-9]{1,18}")
 SANE = re.compile(r"[A-Za-z0-9._-]{1,64}")
-CHUNK = 64 * 1024
-PATIENCE = 4
-"""A body this many times as large as the largest that is taken is not even read to be discarded."""
 
 
 class RequestLog:
@@ -44,7 +44,10 @@ class RequestLog:
         request_id = given if SANE.fullmatch(given) else uuid4().hex
         request.request_id = request_id  # type: ignore[attr-defined]
         begun = time.perf_counter()
-        with bound_contextvars(request_id=request_id, user=UserId(request)):
+        with (
+            bound_contextvars(request_id=request_id, user=UserId(request)),
+            answering(PATIENCE),
+        ):
             response = self._get_response(request)
             response[REQUEST_ID] = request_id
             if settings.ACCESS_LOG:
@@ -134,23 +137,13 @@ def refuse_body(request: HttpRequest) -> HttpResponse | None:
     Django would take for an empty one.
     """
     length = request.META.get("CONTENT_LENGTH") or "0"
-    if not length.isdecimal():
+    if not DIGITS.fullmatch(length):
         return refusal(request, HTTPStatus.BAD_REQUEST, "Content-Length is no number.")
-    if "Transfer-Encoding" in request.headers and length == "0":
+    if "Transfer-Encoding" in request.headers:
         told = "Send the body in one piece, with a Content-Length."
         return refusal(request, HTTPStatus.LENGTH_REQUIRED, told)
-    has_files = request.content_type == "multipart/form-data"
-    limit = settings.MAX_UPLOAD_BYTES if has_files else settings.DATA_UPLOAD_MAX_MEMORY_SIZE
+    limit = largest(request.META.get("CONTENT_TYPE", ""))
     if int(length) <= limit:
         return None
-    if int(length) <= PATIENCE * settings.MAX_UPLOAD_BYTES:
-        _discard_body(request)
     told = f"The body has {length} bytes, and {limit} is the most that is taken here."
     return refusal(request, HTTPStatus.REQUEST_ENTITY_TOO_LARGE, told)
-
-
-def _discard_body(request: HttpRequest) -> None:
-    """Most clients send all before they read the answer, and one that is cut off reads none."""
-    with suppress(OSError):
-        while request.read(CHUNK):
-            pass

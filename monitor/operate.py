@@ -112,7 +112,8 @@ class MetricsView(APIView):
 
 
 class Readiness:
-    """What the looks last found. However many ask, it costs no more than one a second."""
+    """What the looks last found. However many ask, it costs no more than one a second, and one
+    request thread where what is looked at never answers."""
 
     LASTS = 1.0
 
@@ -120,14 +121,30 @@ class Readiness:
         self._lock = threading.Lock()
         self._found: dict[str, health.Wrong | None] = {}
         self._looked_at = float("-inf")
+        self._looking = ("", 0.0)
+        """At what, and since when."""
 
     def look(self) -> dict[str, health.Wrong | None]:
         """What is wrong with each part, or None."""
-        with self._lock:
+        if not self._lock.acquire(timeout=self.LASTS):
+            return self._found | self._silent()
+        try:
             if time.monotonic() >= self._looked_at + self.LASTS:
-                self._found = {name: look() for name, look in LOOKS.items()}
+                self._found = {name: self._look_at(name) for name in LOOKS}
                 self._looked_at = time.monotonic()
             return self._found
+        finally:
+            self._lock.release()
+
+    def _look_at(self, name: str) -> health.Wrong | None:
+        self._looking = (name, time.monotonic())
+        return LOOKS[name]()
+
+    def _silent(self) -> dict[str, health.Wrong]:
+        name, since = self._looking
+        waited = time.monotonic() - since
+        what = f"nothing is heard of the {name} since {waited:.0f} s"
+        return {name: health.Wrong(what, "Is its server up, and does it run?")}
 
 
 readiness = Readiness()

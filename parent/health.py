@@ -9,8 +9,11 @@ from django.db import DatabaseError, connection
 
 from parent import executors
 from parent.publish import RETRY
+from parent.within import within
 
 __all__ = ["Wrong", "broker", "database", "how_to_start", "workers"]
+
+PATIENCE = 1.0  # seconds for the broker; who asks is a probe that gives up soon itself
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,16 +43,20 @@ def database() -> Wrong | None:
 def broker() -> Wrong | None:
     """Ask for an answer, over a connection that is kept."""
     try:
-        with cast("Any", current_app.pool).acquire(block=True, timeout=2) as kept:
-            kept.ensure_connection(**RETRY)
-            if kept.transport.driver_type == "redis":
-                kept.default_channel.client.ping()
+        within(PATIENCE, _ask_broker)
     except Exception as exc:  # what a transport raises is the transport's own affair
         return Wrong(
             f"the broker does not answer ({_first_line(exc)})",
             "Is its server up, and is REDIS_URL right? Runs wait in the database meanwhile.",
         )
     return None
+
+
+def _ask_broker() -> None:
+    with cast("Any", current_app.pool).acquire(block=True, timeout=PATIENCE) as kept:
+        kept.ensure_connection(**RETRY)
+        if kept.transport.driver_type == "redis":
+            kept.default_channel.client.ping()
 
 
 def how_to_start(queue: str = "") -> str:

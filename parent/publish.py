@@ -17,9 +17,11 @@ from children.task import ChildTask
 from parent import tracing
 from parent.log_context import about
 from parent.models import Run, RunState, Step, StepState
+from parent.within import within
 
 __all__ = [
     "LOOK_AFTER",
+    "answering",
     "held",
     "is_behind",
     "missing",
@@ -41,6 +43,20 @@ LOOK_AFTER = timedelta(seconds=1)
 RETRY = {"max_retries": 1, "interval_start": 0, "interval_step": 0, "interval_max": 0}
 
 _held: ContextVar[bool] = ContextVar("held", default=False)
+_patience: ContextVar[float | None] = ContextVar("patience", default=None)
+
+
+@contextmanager
+def answering(seconds: float) -> Iterator[None]:
+    """In this context somebody waits for an answer: give each message no more than so long.
+
+    What was not sent by then is a tick's to send; what is sent a moment later comes twice.
+    """
+    token = _patience.set(seconds)
+    try:
+        yield
+    finally:
+        _patience.reset(token)
 
 
 @contextmanager
@@ -122,7 +138,12 @@ def _send(name: str, task_id: str, kwargs: Mapping[str, Any], **options: Any) ->
         # By the task where it is known here: its own queue, priority and limits count.
         task = current_app.tasks.get(name)
         send = task.apply_async if task else lambda **kw: current_app.send_task(name, **kw)
-        send(kwargs=dict(kwargs), task_id=task_id, retry_policy=RETRY, **options)
+        options |= {"kwargs": dict(kwargs), "task_id": task_id, "retry_policy": RETRY}
+        patience = _patience.get()
+        if patience is None:
+            send(**options)
+        else:
+            within(patience, lambda: send(**options))
     except (OperationalError, OSError) as exc:
         logger.warning("broker: %s; a tick will publish %s[%s]", exc, name, task_id)
         return False

@@ -57,7 +57,6 @@ def web(port: int, environment: Mapping[str, str]) -> Program:
     """The web server, for this machine only."""
     options = {
         "--bind": f"127.0.0.1:{port}",
-        "--worker-class": "gthread",
         "--threads": "8",
         "--graceful-timeout": str(GRACEFUL),
         "--log-level": "warning",

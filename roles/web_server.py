@@ -4,11 +4,10 @@ from pathlib import Path
 
 from django.conf import settings
 
-from mainproj.gunicorn import logconfig_dict  # noqa: F401 - one of gunicorn's settings
+from mainproj.gunicorn import logconfig_dict, worker_class  # noqa: F401 - settings of gunicorn's
 
 bind = f"{settings.WEB_HOST}:{settings.WEB_PORT}"
 workers = settings.WEB_PROCESSES
-worker_class = "gthread"
 threads = settings.WEB_THREADS
 # Its processes show that they live by touching a file, which a slow disk must not delay.
 worker_tmp_dir = "/dev/shm" if Path("/dev/shm").is_dir() else None  # noqa: S108

@@ -3,12 +3,14 @@
 import io
 import json
 import os
+import re
 import socket
 import subprocess
 import sys
 import threading
 from collections.abc import Iterator
 from http.client import HTTPConnection
+from typing import Any
 
 import pytest
 
@@ -36,10 +38,11 @@ def port(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactor
         "MAX_UPLOAD_BYTES": str(LIMIT),
         "MAX_BODY_BYTES": str(LIMIT),
         "WEB_PROCESSES": "1",
+        "HSTS_SECONDS": "60",
     }
     command = [sys.executable, "-m", "gunicorn", "--config", f"python:{request.param}"]
     command += ["mainproj.wsgi:application"]
-    command += ["--bind", f"127.0.0.1:{port}", "--worker-class", "gthread", "--threads", "4"]
+    command += ["--bind", f"127.0.0.1:{port}", "--threads", "4"]
     process = subprocess.Popen(
         [*command, "--no-control-socket"], env=environ, stderr=subprocess.PIPE, text=True
     )
@@ -83,7 +86,76 @@ def test_one_that_would_send_far_too_much_is_not_listened_to(port: int) -> None:
             b"POST /workflows/noops/ HTTP/1.1\r\nHost: localhost\r\n"
             b"Content-Type: application/json\r\nContent-Length: 9999999999999\r\n\r\n{"
         )
-        assert client.recv(1000).startswith(b"HTTP/1.1 413 ")
+        assert everything(client).startswith(b"HTTP/1.1 413 ")
+
+
+def everything(client: socket.socket) -> bytes:
+    """What the server sends until it closes."""
+    return b"".join(iter(lambda: client.recv(65536), b""))
+
+
+REFUSED: list[Any] = [
+    pytest.param("HTTP/1.1", "Content-Length: 300000000", 413, id="it is too large"),
+    pytest.param("HTTP/1.1", f"Content-Length: {LIMIT + 1}", 413, id="it is a byte too large"),
+    pytest.param("HTTP/1.1", "Transfer-Encoding: chunked", 411, id="it is in chunks"),
+    pytest.param("HTTP/1.0", "Transfer-Encoding: chunked", 411, id="it is in chunks of HTTP/1.0"),
+    pytest.param(
+        "HTTP/1.1", "Content-Length: 5\r\nTransfer-Encoding: chunked", 411, id="it is both"
+    ),
+    pytest.param("HTTP/1.1", "Content-Length: " + "9" * 5000, 400, id="its length is absurd"),
+    pytest.param("HTTP/1.1", "Content-Length: -1", 400, id="its length is negative"),
+    pytest.param(
+        "HTTP/1.1", "Content-Length: 300000000\r\nExpect: 100-continue", 413, id="it asks first"
+    ),
+]
+
+
+@pytest.mark.parametrize(("version", "headers", "status"), REFUSED)
+def test_a_refused_body_is_not_waited_for_and_closes_the_connection_where(
+    port: int, version: str, headers: str, status: int
+) -> None:
+    """Nor is it taken for another request."""
+    hello = f"POST /workflows/noops/ {version}\r\nHost: localhost\r\nConnection: keep-alive\r\n"
+    hello += f"{headers}\r\n\r\nGET /healthz HTTP/1.1\r\nHost: localhost\r\n\r\n"
+    with socket.create_connection(("127.0.0.1", port), timeout=4) as client:
+        client.sendall(hello.encode())
+        said = everything(client)
+
+    assert said.startswith(f"HTTP/{version[-3:]} {status} ".encode())
+    assert said.count(b"HTTP/1.") == 1
+
+
+def test_requests_sent_ahead_are_answered_in_turn(port: int) -> None:
+    with socket.create_connection(("127.0.0.1", port), timeout=30) as client:
+        for number in range(3):
+            client.sendall(
+                f"GET /healthz HTTP/1.1\r\nHost: localhost\r\nX-Request-ID: n{number}\r\n".encode()
+                + b"Connection: close\r\n" * (number == 2)
+                + b"\r\n"
+            )
+        said = everything(client)
+
+    assert re.findall(rb"X-Request-Id: (\w+)", said) == [b"n0", b"n1", b"n2"]
+
+
+def test_a_connection_is_kept(connection: HTTPConnection) -> None:
+    for _ in range(2):
+        connection.request("GET", "/healthz")
+        answer = connection.getresponse()
+        assert (answer.read(), answer.will_close) == (b'{"status":"ok"}', False)
+
+
+@pytest.mark.parametrize(
+    ("told", "secure"), [("https", True), ("http", False), ("", False)], ids=str
+)
+def test_a_proxy_on_this_machine_says_that_it_was_https(
+    connection: HTTPConnection, told: str, secure: bool
+) -> None:
+    headers = {"X-Forwarded-Proto": told} if told else {}
+    connection.request("GET", "/healthz", headers=headers)
+
+    # Which Django sends to nobody who came by plain http.
+    assert ("Strict-Transport-Security" in connection.getresponse().headers) is secure
 
 
 def test_a_body_in_chunks_is_refused(connection: HTTPConnection) -> None:
@@ -105,7 +177,7 @@ def test_a_request_has_one_line_and_no_secret_in_it(connection: HTTPConnection) 
         connection.getresponse().read()
 
     until("the second's line", lambda: '"second"' in "".join(lines))
-    said = [json.loads(line) for line in lines if "/healthz" in line]
+    said = [json.loads(line) for line in lines if '"first"' in line or '"second"' in line]
     assert (said[0]["request_id"], said[0]["message"]) == ("first", "GET /healthz 200")
     assert [line["request_id"] for line in said] == ["first", "second"]
     assert "secret-first" not in "".join(lines)

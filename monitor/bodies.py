@@ -1,0 +1,13 @@
+"""How large a body may be: what the web server asks before it reads one, and Django again."""
+
+from django.conf import settings
+
+__all__ = ["largest"]
+
+
+def largest(content_type: str) -> int:
+    """The most bytes that a body of this `Content-Type` may have; with files it may have more."""
+    media_type = content_type.partition(";")[0].strip().lower()
+    if media_type == "multipart/form-data":
+        return int(settings.MAX_UPLOAD_BYTES)
+    return int(settings.DATA_UPLOAD_MAX_MEMORY_SIZE)
