@@ -4,7 +4,9 @@ import re
 from collections.abc import Mapping
 from typing import Any
 
-__all__ = ["error_text", "text_of"]
+__all__ = ["UNKNOWN_ERROR", "error_text", "text_of"]
+
+UNKNOWN_ERROR = "unknown error"
 
 MOST_MEMBERS = 5
 """Of an exception group, that are named; the traceback has them all."""
@@ -29,7 +31,7 @@ def error_text(error: object) -> str:
     """
     match error:
         case None:
-            return "unknown error"
+            return UNKNOWN_ERROR
         case BaseExceptionGroup():
             return _group_text(error, DEEPEST_GROUP)
         case BaseException():
@@ -68,7 +70,7 @@ def _line(kind: str, text: str, *, names_its_kind: bool = True) -> str:
     """The text in one line, after its kind where it does not tell that itself."""
     line = " ".join(filter(None, map(str.strip, text.splitlines())))
     if not line:
-        return kind or "unknown error"
+        return kind or UNKNOWN_ERROR
     names_its_kind = (names_its_kind and _has_words(line)) or line.startswith(kind)
     return line if names_its_kind else f"{kind}: {line}"
 

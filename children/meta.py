@@ -12,13 +12,20 @@ from typing import Any, TypeGuard
 
 from celery import states
 
-from children.error_text import error_text, text_of
+from children.error_text import UNKNOWN_ERROR, error_text, text_of
 from children.errors import ResultNotJSON
 from children.storable import check_json, clean_text
 
-__all__ = ["Meta", "Status", "error_text", "parse"]
+__all__ = ["ALMOST", "LOOP", "Meta", "Number", "Status", "error_text", "parse", "whole"]
 
 KEYS = ("iteration", "total", "completion", "status", "message", "error")
+
+ALMOST = 99.9
+"""The completion that nothing passes but what ended OK."""
+LOOP = 0.99
+"""The most that a loop fills: what follows it, nobody knows before it begins."""
+
+Number = int | float
 
 
 class Status(StrEnum):
@@ -32,7 +39,9 @@ class Status(StrEnum):
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Meta:
-    """Where a child is. `total` is None while unknown; `completion` is 0 to 100."""
+    """Where a child is. `total` is None while unknown; `completion` is 0 to 100, and more than
+    `ALMOST` only with status OK.
+    """
 
     iteration: int = 0
     total: int | None = None
@@ -47,11 +56,12 @@ class Meta:
         return self.status in (Status.OK, Status.ERROR)
 
     @classmethod
-    def at(cls, iteration: int, total: int | None, message: str = "") -> "Meta":
-        """The meta of a child that has done `iteration` of `total`."""
+    def at(cls, iteration: Number, total: Number | None, message: str = "") -> "Meta":
+        """The meta of a child that has done `iteration` of `total`, in one loop."""
+        counted, of = whole(iteration, total)
         return cls(
-            iteration=iteration,
-            total=total,
+            iteration=counted,
+            total=of,
             completion=percent(iteration, total),
             message=clean_text(message),
         )
@@ -67,7 +77,13 @@ class Meta:
 
     def failed(self, error: str) -> "Meta":
         """The outcome of a child that failed; counters stay where they stood."""
-        return replace(self, status=Status.ERROR, error=clean_text(error), result=None)
+        return replace(
+            self,
+            status=Status.ERROR,
+            completion=min(self.completion, ALMOST),
+            error=clean_text(error) or UNKNOWN_ERROR,
+            result=None,
+        )
 
     def as_dict(self) -> dict[str, Any]:
         """The dict on the wire; an outcome carries `result`."""
@@ -139,23 +155,23 @@ def _returned(meta: Meta, result: object) -> Meta:
 
 def _counters(stored: Mapping[Any, Any]) -> Meta:
     """Normalise a dict's counters and message."""
-    iteration = _count(stored.get("iteration")) or 0
-    total = _count(stored.get("total"))
+    given = _count(stored.get("iteration")) or 0, _count(stored.get("total"))
     completion = stored.get("completion")
     if not _is_number(completion):
-        completion = percent(iteration, total)
+        completion = percent(*given)
     message = stored.get("message")
+    iteration, total = whole(*given)
     return Meta(
         iteration=iteration,
         total=total,
-        completion=float(min(100, max(0, completion))),
+        completion=float(min(ALMOST, max(0, completion))),
         message="" if message is None else clean_text(text_of(message)),
     )
 
 
-def _count(value: object) -> int | None:
+def _count(value: object) -> Number | None:
     """A count that fits a database's BIGINT, or None."""
-    return int(value) if _is_number(value) and 0 <= value < 2**63 else None
+    return value if _is_number(value) and 0 <= value < 2**63 else None
 
 
 def _is_number(value: object) -> TypeGuard[int | float]:
@@ -165,8 +181,15 @@ def _is_number(value: object) -> TypeGuard[int | float]:
     return isinstance(value, int) and not isinstance(value, bool)
 
 
-def percent(iteration: int, total: int | None) -> float:
-    """0 to 100; 0 while the total is unknown."""
+def percent(iteration: Number, total: Number | None) -> float:
+    """How far a loop fills the bar; 0 while the total is unknown."""
     if not total:
         return 0.0
-    return min(100.0, max(0.0, 100.0 * iteration / total))
+    return min(100.0 * LOOP, max(0.0, 100.0 * iteration / total))
+
+
+def whole(iteration: Number, total: Number | None) -> tuple[int, int | None]:
+    """The counters as the contract has them, in whole numbers: 2.9 of 10.9 is 2 of 11."""
+    if total is None:
+        return math.floor(iteration), None
+    return (math.ceil if iteration >= total else math.floor)(iteration), math.ceil(total)

@@ -2,11 +2,14 @@
 
 import time
 from collections.abc import Callable, Iterable, Iterator, Sized
+from contextlib import contextmanager
 from functools import partial
-from typing import TypeVar
+from typing import Any, TypeVar
 
+from children.bar import Bar
 from children.errors import RetryAsked
-from children.meta import Meta
+from children.meta import Meta, Number, whole
+from children.storable import clean_text
 
 __all__ = ["Progress"]
 
@@ -35,21 +38,27 @@ class Progress:
         self._interval = interval
         self._clock = clock
         self._next_at = float("-inf")
-        self._iteration = 0
-        self._total: int | None = None
+        self._bar = Bar()
         self._message = ""
 
     @property
     def meta(self) -> Meta:
         """Where the child is now, whether it was sent or held back."""
-        return Meta.at(self._iteration, self._total, self._message)
+        iteration, total = whole(*self._bar.counters)
+        return Meta(
+            iteration=iteration,
+            total=total,
+            completion=self._bar.completion,
+            message=clean_text(self._message),
+        )
 
     def track(
         self, iterable: Iterable[T], total: int | None = None, message: str | None = None
     ) -> Iterator[T]:
         """Yield the items of `iterable`, counting each one as done when the next is asked for.
 
-        There is one bar: of two loops inside each other, track the outer.
+        It fills 99 % of what is left of the bar: another loop may follow. A loop inside fills the
+        outer loop's present item, and the counters are the outer loop's.
 
         Args:
             total: how many items there will be; `len(iterable)` where it has one.
@@ -60,43 +69,71 @@ class Progress:
         """
         if total is None and isinstance(iterable, Sized):
             total = len(iterable)
-        self._total = None  # of a loop before this one
-        self.update(0, total, message)
+        loop = self._bar.track(None if total is None else _count(total))
+        if message is not None:
+            self._message = str(message)
         done, look_at, stride = 0, 1, 1
         try:
+            self._report_if_due()
             for item in iterable:
                 yield item
                 done += 1
+                loop.iteration = done
                 if done >= look_at:
-                    self._iteration = done
                     stride = 1 if self._report_if_due() else min(stride * 2, MAX_STRIDE)
                     look_at = done + stride
         finally:
             # Also when the body leaves the loop early: the error's meta says how far it came.
-            self._iteration = done
+            loop.leave()
         self._report()
+
+    @contextmanager
+    def part(self, weight: float) -> Iterator["Progress"]:
+        """A share of the bar for what is done in the block, whichever way that reports.
+
+            with progress.part(0.8):
+                for row in progress.track(rows): ...
+            with progress.part(0.2):
+                for page in progress.track(pages): ...
+
+        At the end of the block the part is full. Inside another part, or inside an item of a
+        `track`, it is a share of that. One that is larger than what is left takes what is left.
+
+        Args:
+            weight: more than 0, up to 1, which is the whole.
+
+        Raises:
+            ValueError: `weight` is something else.
+        """
+        if not 0 < weight <= 1:
+            raise ValueError(f"a part's weight is more than 0, up to 1, not {weight}")
+        with self._bar.part(float(weight)):
+            yield self
+        self._report_if_due()
 
     def update(
         self,
-        iteration: int | None = None,
-        total: int | None = None,
+        iteration: float | None = None,
+        total: float | None = None,
         message: str | None = None,
     ) -> None:
         """Set what is given, keep the rest, and report if a report is due.
 
+        Fractions count: `update(0.5, 1.0)` is 50 %. Counters that go back begin another loop, in
+        what is left of the bar. An `iteration` given inside a `track` is of its present item.
+
         Raises:
             ValueError: `iteration` or `total` is negative, or no number that can be stored.
         """
-        for count in (iteration, total):
-            if count is not None and not 0 <= count < 2**63:
-                raise ValueError(f"iteration and total count from 0 up, not {iteration} of {total}")
-        # As plain ints and text: numpy's numbers and lazy translations are not JSON.
-        if iteration is not None:
-            self._iteration = int(iteration)
-        if total is not None:
-            self._total = int(total)
+        try:
+            counts = [None if given is None else _count(given) for given in (iteration, total)]
+        except ValueError:
+            told = f"iteration and total count from 0 up, not {iteration} of {total}"
+            raise ValueError(told) from None
+        if counts != [None, None]:
+            (self._bar.last() if iteration is None else self._bar.inner()).count(*counts)
         if message is not None:
-            self._message = str(message)
+            self._message = str(message)  # lazy translations are not JSON
         self._report_if_due()
 
     def retry(
@@ -128,3 +165,14 @@ class Progress:
         self._send(self.meta)
         # After the write, not before it: a slow database is not asked faster than it answers.
         self._next_at = self._clock() + self._interval
+
+
+def _count(given: Any) -> Number:
+    """As a plain number: numpy's are not JSON, and decimals do not mix with floats."""
+    try:
+        number = int(given) if given == int(given) else float(given)
+    except (ValueError, OverflowError):
+        number = -1  # not a number, or infinite
+    if not 0 <= number < 2**63:
+        raise ValueError(f"iteration and total count from 0 up, not {given}")
+    return number

@@ -2,11 +2,12 @@
 
 import json
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
+from typing import Any
 
 from children.errors import ResultNotJSON
 
-__all__ = ["GIVEN_DEPTH", "check_json", "clean_text", "storable"]
+__all__ = ["GIVEN_DEPTH", "check_json", "check_keys", "clean_text", "storable"]
 
 MAX_TEXT = 2_000
 GIVEN_DEPTH = 200
@@ -16,10 +17,29 @@ MAX_DEPTH = 2 * GIVEN_DEPTH
 _NUL_ESCAPE = re.compile(r"(?<!\\)(?:\\\\)*\\u0000")
 
 
+# As ECMA-48 has them: colours, links, window titles. Only whole ones; what is left of others is
+# text without its escape character.
+_TERMINAL_CODES = re.compile(
+    r"(?:\x1b\[|\x9b)[0-?]*[ -/]*[@-~]"
+    r"|(?:\x1b[P\]X^_]|[\x90\x9d\x98\x9e\x9f])[^\x07\x1b\x90-\x9f]*(?:\x07|\x1b\\|\x9c)"
+    r"|\x1b[ -/]*[0-Z\\^-~]"
+)
+_SPACES = re.compile(r"[\s\x01-\x1f\x7f-\x9f]+")
+# These turn around what stands beside them, or show nothing: Bidi_Control, the byte order mark,
+# annotations between lines. What joins letters and emoji stays.
+_INVISIBLE = re.compile(r"[\u061c\u200b\u200e\u200f\u202a-\u202e\u2060-\u206f\ufeff\ufff9-\ufffb]")
+
+
 def clean_text(text: str) -> str:
-    """Text to show: `storable`, and not endless."""
-    text = storable(text)
+    """Text to show: `storable`, one line without control characters, and not endless."""
+    text = _INVISIBLE.sub("", _TERMINAL_CODES.sub("", text))
+    text = storable(_SPACES.sub(_as_spaces, text).strip())
     return text if len(text) <= MAX_TEXT else text[: MAX_TEXT - 1] + "…"
+
+
+def _as_spaces(found: re.Match[str]) -> str:
+    """One space for line breaks and controls; spaces as they are."""
+    return found[0] if found[0].strip(" \N{NO-BREAK SPACE}") == "" else " "
 
 
 def storable(text: str) -> str:
@@ -36,7 +56,8 @@ def check_json(value: object, what: str = "the result is", depth: int = MAX_DEPT
         depth: how deep lists and objects may be nested.
 
     Raises:
-        ResultNotJSON: naming the type, NaN, NUL, lone surrogate or depth that stands in the way.
+        ResultNotJSON: naming the type, NaN, NUL, lone surrogate, depth or keys that stand in the
+            way.
     """
     try:
         text = json.dumps(value, allow_nan=False, ensure_ascii=False)
@@ -47,6 +68,39 @@ def check_json(value: object, what: str = "the result is", depth: int = MAX_DEPT
         raise ResultNotJSON(f"{what} not JSON that can be stored: a text in it has a NUL")
     if _deeper_than(depth, value):
         raise ResultNotJSON(f"{what} not JSON that can be stored: it is nested deeper than {depth}")
+    check_keys(value, what)
+
+
+def check_keys(value: object, what: str = "the result is") -> None:
+    """Make sure that no two keys of a dict are one in JSON, where all keys are text.
+
+    Raises:
+        ResultNotJSON: naming the two.
+    """
+    unread, known = [value], set()
+    while unread:
+        whole = unread.pop()
+        if id(whole) in known:
+            continue  # or it would go round in a circle
+        known.add(id(whole))
+        unread += _parts(whole)
+        if isinstance(whole, Mapping) and not all(isinstance(key, str) for key in whole):
+            _check_keys_of(whole, what)
+
+
+def _check_keys_of(whole: Mapping[Any, object], what: str) -> None:
+    seen: dict[str, object] = {}
+    for key in whole:
+        try:
+            (text,) = json.loads(json.dumps({key: None}))
+        except TypeError:
+            continue  # no JSON at all, which others say better
+        if text in seen:
+            raise ResultNotJSON(
+                f"{what} not JSON that keeps all of it: the keys {seen[text]!r} and {key!r} "
+                "of a dict are the same there; use only one of the two, or other texts"
+            )
+        seen[text] = key
 
 
 def _deeper_than(limit: int, value: object) -> bool:
@@ -59,6 +113,6 @@ def _deeper_than(limit: int, value: object) -> bool:
 
 
 def _parts(value: object) -> Iterable[object]:
-    if isinstance(value, dict):
+    if isinstance(value, Mapping):
         return value.values()
     return value if isinstance(value, list | tuple) else ()

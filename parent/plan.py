@@ -5,15 +5,13 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Protocol
 
-from children.meta import Meta
+from children.meta import ALMOST, Meta
 from parent.models import RunState, StepState
 
 __all__ = ["NOTHING", "Plan", "can_go_on", "plan", "run_meta", "run_state"]
 
 ACTIVE = frozenset({StepState.QUEUED, StepState.RUNNING})
 STOPPED = frozenset({StepState.ERROR, StepState.SKIPPED, StepState.CANCELLED})
-ALMOST = 99.9
-"""The completion that a run which has not ended does not pass."""
 
 
 class StepLike(Protocol):

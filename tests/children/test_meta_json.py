@@ -2,6 +2,7 @@
 
 from datetime import UTC, datetime
 from decimal import Decimal
+from enum import IntEnum
 from typing import Any
 
 import pytest
@@ -100,9 +101,36 @@ def test_only_an_outcome_carries_a_result() -> None:
 
 @pytest.mark.parametrize(
     ("iteration", "total", "completion"),
-    [(0, None, 0.0), (5, None, 0.0), (0, 0, 0.0), (5, 0, 0.0), (1, 4, 25.0), (9, 4, 100.0)],
+    [(0, None, 0.0), (5, None, 0.0), (0, 0, 0.0), (5, 0, 0.0), (1, 4, 25.0), (9, 4, 99.0)],
 )
-def test_completion_stays_between_0_and_100(
+def test_completion_stays_below_100_until_the_end(
     iteration: int, total: int | None, completion: float
 ) -> None:
     assert Meta.at(iteration, total).completion == completion
+
+
+class Level(IntEnum):
+    LOW = 1
+
+
+@pytest.mark.parametrize(
+    "value",
+    [
+        {1: "int", "1": "str"},
+        {True: 1, "true": 2},
+        {None: 1, "null": 2},
+        {1.5: 1, "1.5": 2},
+        {"1": 1, Level.LOW: 2},
+        [{"a": ({"b": {"7": 1, 7: 2}},)}],
+        {10**30: 1, str(10**30): 2},
+    ],
+    ids=repr,
+)
+def test_keys_that_are_one_in_json_are_refused(value: object) -> None:
+    with pytest.raises(ResultNotJSON, match=r"the keys .* and .* of a dict are the same there"):
+        check_json(value)
+
+
+@pytest.mark.parametrize("value", [{1: 1, "2": 2}, {True: 1, "True": 2}, {1.0: 1, "1": 2}, {"": 1}])
+def test_keys_that_stay_apart_in_json_are_taken(value: object) -> None:
+    check_json(value)

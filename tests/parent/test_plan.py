@@ -9,9 +9,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from children.meta import Meta, Status
+from children.meta import ALMOST, Meta, Status
 from parent.models import RunState, StepState
-from parent.plan import ALMOST, Plan, plan, run_meta
+from parent.plan import Plan, plan, run_meta
 
 FINAL = {StepState.OK, StepState.ERROR, StepState.SKIPPED, StepState.CANCELLED}
 
