@@ -49,13 +49,14 @@ RUNS = Table(
 STEPS = Table(
     Step,
     *("id", "run_id", "index", "name", "weight", "state", "attempt", "task_id"),
-    *("queued_at", "started_at", "reported_at", "finished_at"),
+    *("queued_at", "started_at", "reported_at", "finished_at", "pace", "paced_since"),
     *META,
 )
 
 RUN_TIMES = RUNS.places("created_at", "started_at", "cancel_requested_at")
-STEP_TIMES = STEPS.places("queued_at", "started_at", "reported_at", "finished_at")
+STEP_TIMES = STEPS.places("started_at", "reported_at", "finished_at")
 RUN_ID, STEP_ID, SPLIT = RUNS.places("id")[0], len(RUNS) + STEPS.places("id")[0], len(RUNS)
+MIRRORED_AT, QUEUED_AT = RUNS.places("mirrored_at")[0], SPLIT + STEPS.places("queued_at")[0]
 TIMES = [*RUN_TIMES, *(SPLIT + place for place in STEP_TIMES)]
 
 
@@ -72,7 +73,7 @@ class Snapshot:
 
         Of whatever was read: only for who may see all of it.
         """
-        quiet = [quiet_seconds(_latest(row), now) for row in self.rows]
+        quiet = [quiet_seconds(_latest(row, now), now) for row in self.rows]
         return blake2b(repr([self.rows, quiet]).encode(), digest_size=16).hexdigest()
 
     def tasks(self, user: "User | AnonymousUser") -> list[Task]:
@@ -89,9 +90,14 @@ class Snapshot:
         return [found[key] for key in map(str, self.ids) if key in found]
 
 
-def _latest(row: Sequence[Any]) -> datetime:
-    """The latest of its times."""
-    moment: datetime = max(row[place] for place in TIMES if row[place] is not None)
+def _latest(row: Sequence[Any], now: datetime) -> datetime:
+    """The latest of its times, as `status.last_change` has it."""
+    queued_at = row[QUEUED_AT]
+    later = queued_at is not None and _utc(queued_at) > now
+    return _utc(max(row[p] for p in (MIRRORED_AT if later else QUEUED_AT, *TIMES) if row[p]))
+
+
+def _utc(moment: datetime) -> datetime:
     return moment if moment.tzinfo else moment.replace(tzinfo=UTC)  # SQLite knows no zones
 
 

@@ -59,7 +59,7 @@ class TaskStatus(Meta):
     state = serializers.ChoiceField(choices=RunState.choices, help_text="Celery's state.")
     result = serializers.JSONField(help_text="Any JSON, when `status` is `OK`; null before.")
     eta_seconds = serializers.FloatField(
-        allow_null=True, help_text="Seconds left at the pace so far; null while unknown."
+        allow_null=True, help_text="Seconds left at the pace of late; null while it cannot be told."
     )
     steps = TaskStep(many=True, help_text="In order; empty for a child.")
     created_at = serializers.DateTimeField(allow_null=True)

@@ -9,7 +9,7 @@ from celery import states
 
 from children.meta import Status
 from parent.conf import setting
-from parent.eta import eta_seconds
+from parent.eta import run_eta, step_eta
 from parent.models import Run, RunState, Step, StepState
 from parent.plan import run_meta, run_state
 
@@ -44,7 +44,7 @@ def status_of(run: Run, steps: Collection[Step], *, now: datetime) -> dict[str, 
     if not run.ended and _left_behind(run, steps):
         run = _brought_up(run, steps)
     ending = run.ended or run.cancel_requested_at is not None
-    changed_at = last_change(run, steps)
+    changed_at = last_change(run, steps, now)
     now = step_of_time(changed_at, now)
     return {
         "task_id": str(run.pk),
@@ -53,7 +53,7 @@ def status_of(run: Run, steps: Collection[Step], *, now: datetime) -> dict[str, 
         "state": str(run.state),
         **_meta(run),
         "result": run.result if run.status == Status.OK else None,
-        "eta_seconds": None if ending else eta_seconds(run.completion, run.started_at, now),
+        "eta_seconds": None if ending else run_eta(steps, now),
         "steps": [step_row(step) for step in steps],
         "created_at": run.created_at,
         "started_at": run.started_at,
@@ -83,7 +83,7 @@ def child_status_of(run: Run, step: Step, *, now: datetime) -> dict[str, Any]:
     `workflow`, `run_id` and `version` are its run's; it has no `steps`.
     """
     ended = STEP_STATES.get(StepState(step.state), "") in states.READY_STATES
-    changed_at = last_change(run, [step])
+    changed_at = last_change(run, [step], now)
     now = step_of_time(changed_at, now)
     return {
         "task_id": step.task_id,
@@ -92,7 +92,7 @@ def child_status_of(run: Run, step: Step, *, now: datetime) -> dict[str, Any]:
         "state": step_state(step),
         **_meta(step),
         "result": step.result if step.status == Status.OK else None,
-        "eta_seconds": None if ended else eta_seconds(step.completion, step.started_at, now),
+        "eta_seconds": None if ended else step_eta(step, now),
         "steps": [],
         "created_at": step.queued_at,
         "started_at": step.started_at,
@@ -122,11 +122,14 @@ def step_state(step: Step) -> str:
     return STEP_STATES[StepState(step.state)]
 
 
-def last_change(run: Run, steps: Iterable[Step]) -> datetime:
+def last_change(run: Run, steps: Iterable[Step], now: datetime) -> datetime:
     """When anything of these last moved."""
     moments = [run.created_at, run.started_at, run.cancel_requested_at]
     for step in steps:
-        moments += [step.queued_at, step.started_at, step.reported_at, step.finished_at]
+        moments += [step.started_at, step.reported_at, step.finished_at]
+        # A retry is queued for later, which the run's row was told when that was decided.
+        later = step.queued_at is not None and step.queued_at > now
+        moments.append(run.mirrored_at if later else step.queued_at)
     return max(moment for moment in moments if moment is not None)
 
 

@@ -18,6 +18,7 @@ from children.meta import Meta
 from parent import clock
 from parent.bulk import update_rows
 from parent.models import Run, RunState, Step, StepState
+from parent.pace import pace_after
 from parent.plan import run_meta, run_state
 from parent.results import stored_result
 
@@ -81,12 +82,14 @@ def mirror(reports: Mapping[str, Report], behind: Collection[UUID] = ()) -> int:
 
 
 def _take(step: Step, report: Report, now: datetime) -> dict[str, Any]:
+    step.pace, step.paced_since = pace_after(step, report.meta, report.at)
     step.set_meta(report.meta)
     # A foreign task claims nothing: its first report is what says that it runs.
     step.state, step.started_at = StepState.RUNNING, step.started_at or now
     step.reported_at, step.due_at = report.at, report.due_at
     names = ("id", "state", "started_at", "reported_at", "due_at", "iteration", "total")
-    return {name: getattr(step, name) for name in (*names, "completion", "message")}
+    more = ("completion", "message", "pace", "paced_since")
+    return {name: getattr(step, name) for name in (*names, *more)}
 
 
 def _take_up(run: Run, steps: list[Step], now: datetime) -> bool:

@@ -11,12 +11,13 @@ from rich.progress_bar import ProgressBar
 from rich.table import Table
 from rich.text import Text
 
-from parent.eta import eta_seconds
+from children.storable import clean_text
+from parent.eta import run_eta, step_eta
 from parent.health import how_to_start
 from parent.management.look import Look
-from parent.models import Run, RunState, Step, StepState
+from parent.models import RunState, Step, StepState
 
-__all__ = ["Show", "bars", "changes", "live_bars", "one_line", "plain_lines"]
+__all__ = ["Show", "bars", "changes", "live_bars", "plain_lines"]
 
 Show = Callable[[Look], None]
 
@@ -50,7 +51,7 @@ def _run_row(look: Look) -> Row:
         name=run.workflow,
         state=run.state,
         completion=run.completion,
-        left="" if run.ended else _left(run, look),
+        left="" if run.ended else _left(run_eta(look.steps, look.now)),
     )
 
 
@@ -60,8 +61,8 @@ def _step_rows(look: Look) -> list[Row]:
             name=step.name,
             state=step.state,
             completion=step.completion,
-            text=one_line(step.error or _said(step)),
-            left=_left(step, look) if step.state == StepState.RUNNING else "",
+            text=clean_text(step.error or _said(step)),
+            left=_left(step_eta(step, look.now)) if step.state in Step.ACTIVE else "",
         )
         for step in look.steps
     ]
@@ -72,14 +73,8 @@ def _said(step: Step) -> str:
     return f"{step.message} ({count})" if step.message and count else step.message or count
 
 
-def _left(row: Run | Step, look: Look) -> str:
-    seconds = eta_seconds(row.completion, row.started_at, look.now)
+def _left(seconds: float | None) -> str:
     return "" if seconds is None else f"{timedelta(seconds=round(seconds))} left"
-
-
-def one_line(text: str) -> str:
-    """Text without line breaks and control codes: a child's message may quote anybody's file."""
-    return "".join(char if char.isprintable() else " " for char in text)
 
 
 def _notice(look: Look) -> str:

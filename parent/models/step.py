@@ -70,6 +70,8 @@ class Step(MetaFields):
     queued_at = models.DateTimeField(null=True)
     started_at = models.DateTimeField(null=True)
     reported_at = models.DateTimeField(null=True)
+    pace = models.FloatField(null=True, help_text="Percent of it per second, of late")
+    paced_since = models.DateTimeField(null=True, help_text="Since when the pace is measured")
     finished_at = models.DateTimeField(null=True)
     traceback = models.TextField(blank=True, default="")
 

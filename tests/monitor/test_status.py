@@ -7,7 +7,6 @@ from uuid import UUID
 import pytest
 
 from monitor.status import child_status_of, poll_after_ms, status_of, step_of_time, step_state
-from parent.eta import eta_seconds
 from parent.models import Run, Step
 
 NOW = datetime(2025, 3, 1, 12, 0, tzinfo=UTC)
@@ -70,7 +69,7 @@ def test_a_run_in_progress_has_exactly_the_shape_of_the_contract() -> None:
         "message": "func_1: 37 of 100",
         "error": None,
         "result": None,
-        "eta_seconds": 44.1,
+        "eta_seconds": 17.0,
         "steps": [
             {
                 "name": "func_1",
@@ -155,23 +154,22 @@ def test_a_child_has_its_own_figures_in_the_shape_of_a_run() -> None:
     assert child["poll_after_ms"] is None
 
 
-@pytest.mark.parametrize(
-    ("completion", "started", "eta"),
-    [
-        (50.0, 10, 10.0),
-        (25.0, 10, 30.0),
-        (0.9, 10, None),
-        (50.0, 0.9, None),
-        (50.0, None, None),
-        (50.0, -5, None),
-    ],
-)
-def test_the_eta_follows_the_pace_so_far_and_is_unknown_at_first(
-    completion: float, started: float | None, eta: float | None
-) -> None:
-    started_at = None if started is None else seconds_ago(started)
+def test_the_delay_of_a_retry_counts_and_runs_down() -> None:
+    run = a_run(created_at=seconds_ago(300), started_at=seconds_ago(299), mirrored_at=NOW)
+    step = a_step(
+        **{"state": "QUEUED", "queued_at": seconds_ago(-60), "completion": 0.0, "pace": 10.0},
+        **{"started_at": None, "reported_at": None},
+    )
 
-    assert eta_seconds(completion, started_at, NOW) == eta
+    def told(seconds: float) -> list[float]:
+        now = NOW + timedelta(seconds=seconds)
+        both = status_of(run, [step], now=now), child_status_of(run, step, now=now)
+        return [status["eta_seconds"] for status in both]
+
+    assert [told(seconds) for seconds in (0, 1, 5, 40, 59)] == [
+        [eta, eta] for eta in (70, 69, 66, 38, 38)
+    ]
+    assert told(61) == [10, 10]
 
 
 @pytest.mark.parametrize(

@@ -13,7 +13,9 @@ from django.utils import timezone
 from django_celery_results.models import TaskResult
 
 from children.errors import AttemptLost
-from children.meta import Meta
+from children.meta import ALMOST, Meta
+from parent import Step as StepDefinition
+from parent import Workflow, registry
 from parent.advance import go_on
 from parent.endings import end_attempt, end_run
 from parent.engine import Engine, RunningAttempt
@@ -22,6 +24,7 @@ from parent.publish import attempt_header
 from parent.start import start
 from parent.tick import Ticker
 from tests.flows import workflows
+from tests.flows.tasks import noop
 
 pytestmark = pytest.mark.django_db
 
@@ -177,3 +180,48 @@ def test_an_outcome_that_the_rows_do_not_take_becomes_an_error_that_says_so(run:
     assert error.startswith("Error in first: the outcome could not be recorded: ")
     run.refresh_from_db()
     assert run.state == "FAILURE"
+
+
+def test_a_run_whose_result_fails_does_not_stand_at_100_percent() -> None:
+    workflow = Workflow("no_result", steps=[StepDefinition(noop)], result=lambda _: 1 / 0)
+    try:
+        run = start(workflow, {})
+        assert claimed(first(run)).finish(Meta().ok(1))
+    finally:
+        registry._workflows.pop("no_result", None)
+    run.refresh_from_db()
+
+    assert (run.state, run.completion) == ("FAILURE", ALMOST)
+    assert run.error == "Error in the result of no_result: division by zero"
+
+
+@pytest.mark.parametrize("told", [Meta.at(5, 3), Meta(completion=100.0, iteration=3, total=3)])
+def test_a_child_that_counts_beyond_its_total_is_not_done(
+    run: Run, told: Meta, executor: Executor
+) -> None:
+    attempt = claimed(first(run))
+    attempt.report(told)
+    ticker = Ticker(executor.pk)
+    while not ticker.tick():
+        pass  # the first makes the lease
+
+    step = first(run)
+    assert (step.state, step.iteration, step.total) == ("RUNNING", told.iteration, 3)
+    assert 99 <= step.completion <= ALMOST
+    attempt.finish(step.meta.failed("Error in noop: no"))
+    assert first(run).completion <= ALMOST
+
+
+def test_a_tick_measures_the_pace_of_a_child(run: Run, executor: Executor) -> None:
+    attempt, ticker = claimed(first(run)), Ticker(executor.pk)
+    for iteration in (0, 3):
+        attempt.report(Meta.at(iteration, 10))
+        while not ticker.tick():
+            pass  # the first makes the lease
+
+    step = first(run)
+    assert step.pace is not None
+    assert step.pace > 0
+    assert step.paced_since is not None
+    assert step.reported_at is not None
+    assert step.paced_since < step.reported_at

@@ -84,7 +84,7 @@ def test_the_run_has_the_last_word(look: Look) -> None:
     )
 
     assert changes(look, after) == [
-        " 20.0 %  func_1 ERROR, Error in func_1:  [2J no",
+        " 20.0 %  func_1 ERROR, Error in func_1: no",
         " 20.0 %  func_2 SKIPPED",
         " 20.0 %  main_flow FAILURE",
     ]

@@ -14,6 +14,7 @@ from django.core.management.base import BaseCommand, CommandError, CommandParser
 from django.db import ProgrammingError
 from rich.console import Console
 
+from children.storable import clean_text
 from parent import orphans, registry
 from parent.cancel import cancel
 from parent.conf import setting
@@ -31,7 +32,7 @@ from parent.errors import (
 from parent.management.arguments import params_of
 from parent.management.catalogue import describe, describe_params
 from parent.management.checkup import as_json, as_text
-from parent.management.console import Show, live_bars, one_line, plain_lines
+from parent.management.console import Show, live_bars, plain_lines
 from parent.management.look import looks
 from parent.management.parser import add_actions
 from parent.models import Run, RunState
@@ -70,10 +71,10 @@ class Command(BaseCommand):
                 case "doctor":
                     self._doctor(options["as_json"])
         except (UnknownRun, RunEnded, CannotRetry, InvalidRetry) as exc:
-            raise CommandError(one_line(str(exc))) from exc
+            raise CommandError(clean_text(str(exc))) from exc
         except (*OUTAGE, ProgrammingError) as exc:
             raise CommandError(
-                f"The database refuses: {one_line(str(exc))}. Is DATABASE_URL right, does its "
+                f"The database refuses: {clean_text(str(exc))}. Is DATABASE_URL right, does its "
                 "server run, and has `manage.py migrate` been run?"
             ) from exc
 
@@ -115,7 +116,7 @@ class Command(BaseCommand):
             self._tell(f"The run goes on. Watch it again: python manage.py workflow watch {run_id}")
             sys.exit(INTERRUPTED)
         if look.run.state != RunState.SUCCESS:
-            raise CommandError(one_line(look.run.error or f"The run is {look.run.state}."))
+            raise CommandError(clean_text(look.run.error or f"The run is {look.run.state}."))
         self.stdout.write(json.dumps(look.run.result, indent=2))
 
     def _cancel(self, run_id: UUID, who: str) -> None:
