@@ -196,6 +196,7 @@ SPECTACULAR_SETTINGS = {
     "OAS_VERSION": "3.1.0",  # the first whose schemas are JSON Schema
     "COMPONENT_SPLIT_REQUEST": True,  # what goes in apart from what comes out: a file, its name
     "PREPROCESSING_HOOKS": ["monitor.schema.with_starts"],
+    "PATH_CONVERTER_OVERRIDES": {"id": {"type": "string", "format": "uuid"}},
     "SERVE_PERMISSIONS": ["rest_framework.permissions.IsAuthenticated"],
     "SERVE_PUBLIC": False,  # each caller has the starts that they may start
     "SERVE_INCLUDE_SCHEMA": False,

@@ -9,7 +9,14 @@ from django.core.files import File
 from django.http import HttpRequest, QueryDict
 from django.utils.safestring import SafeString
 from rest_framework.exceptions import ValidationError
-from rest_framework.fields import DictField, JSONField, ListField, empty
+from rest_framework.fields import (
+    DictField,
+    JSONField,
+    ListField,
+    MultipleChoiceField,
+    empty,
+)
+from rest_framework.relations import ManyRelatedField
 from rest_framework.serializers import BaseSerializer, Serializer
 from rest_framework.settings import api_settings
 from rest_framework.templatetags.rest_framework import render_form
@@ -19,6 +26,7 @@ from monitor.problems import errors_by_field
 from parent.bounds import check_size
 from parent.definitions import Workflow
 from parent.files import is_file_list
+from parent.params import Several
 
 __all__ = ["blank_form", "filled_form", "params_of", "posted"]
 
@@ -73,10 +81,23 @@ def _from_form(serializer: "Serializer[Any]", data: QueryDict) -> dict[str, Any]
                 value = _json(data[name])
             # DRF drops blank fields, but not a blank one for JSON.
             if value is not empty and not (isinstance(field, JSONField) and value == ""):
-                params[name] = value
+                params.setdefault(name, value)
+            if len(data.getlist(key)) > 1 and not _takes_several(serializer, key):
+                params[name] = Several(data.getlist(key))
         elif key != CSRF_FIELD:
             params[key] = data[key]
     return params
+
+
+def _takes_several(field: Any, key: str) -> bool:
+    """Whether the key's field, maybe a nested one, is a list. DRF takes the last of others."""
+    for name in filter(None, re.split(r"[.\[\]]+", key)):
+        field = getattr(field, "child", field) if name.isdecimal() else _field_of(field, name)
+    return isinstance(field, ListField | MultipleChoiceField | ManyRelatedField)
+
+
+def _field_of(field: Any, name: str) -> Any:
+    return field.fields.get(name) if isinstance(field, Serializer) else None
 
 
 def _json(text: Any) -> Any:

@@ -1,28 +1,31 @@
 """Addresses: pages first, then the HTTP surface."""
 
 from django.contrib.auth.views import LogoutView
-from django.urls import path
+from django.urls import path, register_converter
 
 from monitor import api, operate, pages, run_pages, schema
+from monitor.ids import TaskId
+
+register_converter(TaskId, "id")
 
 urlpatterns = [
     path("", pages.StartPage.as_view(), name="start"),
     path("start/<str:name>/", pages.WorkflowPage.as_view(), name="start-workflow"),
     path("runs/", run_pages.RunsPage.as_view(), name="runs"),
-    path("runs/<uuid:run_id>/", run_pages.RunPage.as_view(), name="run"),
-    path("runs/<uuid:run_id>/result.json", run_pages.RunResult.as_view(), name="run-result"),
-    path("runs/<uuid:run_id>/cancel/", run_pages.RunCancel.as_view(), name="run-cancel"),
-    path("runs/<uuid:run_id>/retry/", run_pages.RunRetry.as_view(), name="run-retry"),
-    path("runs/<uuid:run_id>/delete/", run_pages.RunDelete.as_view(), name="run-delete"),
+    path("runs/<id:run_id>/", run_pages.RunPage.as_view(), name="run"),
+    path("runs/<id:run_id>/result.json", run_pages.RunResult.as_view(), name="run-result"),
+    path("runs/<id:run_id>/cancel/", run_pages.RunCancel.as_view(), name="run-cancel"),
+    path("runs/<id:run_id>/retry/", run_pages.RunRetry.as_view(), name="run-retry"),
+    path("runs/<id:run_id>/delete/", run_pages.RunDelete.as_view(), name="run-delete"),
     path("login/", pages.LoginPage.as_view(), name="login"),
     path("login/link/", pages.LinkLoginPage.as_view(), name="login-link"),
     path("logout/", LogoutView.as_view(), name="logout"),
     path("workflows/", api.WorkflowListView.as_view(), name="workflow-list"),
     path("workflows/<str:name>/", api.WorkflowView.as_view(), name="workflow-start"),
     path("tasks/", api.TaskListView.as_view(), name="task-list"),
-    path("tasks/<uuid:task_id>/", api.TaskView.as_view(), name="task-detail"),
-    path("tasks/<uuid:task_id>/cancel/", api.TaskCancelView.as_view(), name="task-cancel"),
-    path("tasks/<uuid:task_id>/retry/", api.TaskRetryView.as_view(), name="task-retry"),
+    path("tasks/<id:task_id>/", api.TaskView.as_view(), name="task-detail"),
+    path("tasks/<id:task_id>/cancel/", api.TaskCancelView.as_view(), name="task-cancel"),
+    path("tasks/<id:task_id>/retry/", api.TaskRetryView.as_view(), name="task-retry"),
     path("schema/", schema.SchemaView.as_view(), name="schema"),
     path("docs/", schema.DocsPage.as_view(), name="docs"),
     path("healthz", api.HealthView.as_view(), name="health"),

@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Iterator, Mapping
+from datetime import datetime, time
 from types import NoneType
 from typing import Any
 
@@ -12,16 +13,32 @@ from rest_framework.serializers import ListSerializer, Serializer
 from rest_framework.settings import api_settings
 
 from children.errors import ResultNotJSON
-from children.storable import GIVEN_DEPTH, check_json, clean_text
+from children.storable import GIVEN_DEPTH, check_json, check_keys, clean_text
 from parent.bounds import check_size, first_few
 from parent.definitions import Workflow
 from parent.errors import InvalidParams
 from parent.files import is_file_list
 
-__all__ = ["IGNORED", "as_json", "validate"]
+__all__ = ["IGNORED", "Several", "as_json", "validate"]
 
 IGNORED = frozenset({"csrfmiddlewaretoken"})
 UNKNOWN = "This workflow has no such parameter."
+
+
+class Several(list[Any]):
+    """What a form has sent for a field that takes one value."""
+
+
+class Encoder(DjangoJSONEncoder):
+    """Django's, which cuts the microseconds off, with them."""
+
+    def default(self, o: Any) -> Any:
+        if isinstance(o, datetime):
+            text = o.isoformat()
+            return text.removesuffix("+00:00") + "Z" if text.endswith("+00:00") else text
+        if isinstance(o, time) and o.tzinfo is None:
+            return o.isoformat()
+        return super().default(o)
 
 
 def validate(workflow: Workflow, params: Mapping[str, Any]) -> dict[str, Any]:
@@ -59,7 +76,8 @@ def as_json(values: Mapping[str, Any]) -> dict[str, Any]:
     params, errors = {}, {}
     for name, value in values.items():
         try:
-            params[name] = json.loads(json.dumps(value, cls=DjangoJSONEncoder))
+            check_keys(value, "It is")
+            params[name] = json.loads(json.dumps(value, cls=Encoder))
             check_json(params[name], "It is")
         except (TypeError, ValueError, RecursionError, ResultNotJSON) as exc:
             errors[name] = [_sentence(exc)]
@@ -73,6 +91,9 @@ def _refused(fields: Mapping[str, Any], params: Mapping[str, Any]) -> Iterator[t
     for name, value in params.items():
         if isinstance(value, File) and isinstance(fields.get(name), FileField | NoneType):
             continue
+        if isinstance(value, Several) or _are_files(value, fields.get(name)):
+            yield name, ["Send it once, not several times."]
+            continue
         try:
             if _has_file(value):
                 if isinstance(value, list) and is_file_list(fields.get(name)):
@@ -82,6 +103,7 @@ def _refused(fields: Mapping[str, Any], params: Mapping[str, Any]) -> Iterator[t
                 continue
             if isinstance(fields.get(name), JSONField) and getattr(value, "is_json_string", False):
                 value = json.loads(value)  # of a form  # noqa: PLW2901
+            check_keys(value, "It is")
             check_json(value, "It is", GIVEN_DEPTH)
         except RecursionError:
             yield name, ["It is nested too deep."]
@@ -91,6 +113,10 @@ def _refused(fields: Mapping[str, Any], params: Mapping[str, Any]) -> Iterator[t
             # A caller in this process may give what the serializer makes JSON of.
             if not isinstance(exc.__cause__, TypeError):
                 yield name, [_sentence(exc)]
+
+
+def _are_files(value: Any, field: Any) -> bool:
+    return isinstance(field, FileField) and isinstance(value, list) and _has_file(value)
 
 
 def _has_file(value: Any) -> bool:

@@ -2,7 +2,8 @@
 
 from collections.abc import Callable
 from typing import Any
-from uuid import uuid4
+from urllib.parse import quote
+from uuid import UUID, uuid4
 
 import pytest
 from django.contrib.auth.models import User
@@ -323,3 +324,36 @@ def test_a_run_in_progress_cannot_be_deleted(owner: User, api: Api, make_run: Ma
     assert response.status_code == 409
     assert response["Content-Type"] == "application/problem+json"
     assert Run.objects.filter(pk=run.pk).exists()
+
+
+SPELLINGS: dict[str, Callable[[UUID], str]] = {
+    "lower case": str,
+    "upper case": lambda id: str(id).upper(),
+    "without hyphens": lambda id: id.hex,
+    "in upper case without hyphens": lambda id: id.hex.upper(),
+    "in braces": lambda id: f"{{{id}}}",
+    "as a URN": lambda id: id.urn,
+}
+
+
+@pytest.mark.parametrize("spelling", SPELLINGS.values(), ids=SPELLINGS)
+def test_an_id_is_one_however_it_is_spelled(
+    owner: User, api: Api, make_run: MakeRun, spelling: Callable[[UUID], str]
+) -> None:
+    run, client = make_run(owner), api(owner)
+    child = UUID(run.steps.get(name="func_1").task_id)
+
+    for task_id in (run.pk, child):
+        spelled = quote(spelling(task_id))
+        assert client.get(f"/tasks/{spelled}/").json()["task_id"] == str(task_id)
+        asked = client.get(f"/tasks/?ids={spelled}").json()["results"]
+        assert [status["task_id"] for status in asked] == [str(task_id)]
+    spelled = quote(spelling(run.pk))
+    assert client.get(f"/runs/{spelled}/").status_code == 200
+    assert client.post(f"/tasks/{spelled}/cancel/").status_code == 202
+
+
+@pytest.mark.parametrize("wrong", ["nope", "0" * 31, "0" * 33, "g" * 32, "-", "%00" + "0" * 31])
+def test_what_is_no_id_is_not_found(owner: User, api: Api, wrong: str) -> None:
+    assert api(owner).get(f"/tasks/{wrong}/").status_code == 404
+    assert api(owner).get(f"/runs/{wrong}/").status_code == 404

@@ -397,7 +397,45 @@ def test_an_empty_file(refused: Any) -> None:
     assert problem["errors"] == {"file": ["The submitted file is empty."]}
 
 
-def test_two_files_where_one_is_wanted_and_a_file_that_nobody_wants(refused: Any) -> None:
+@pytest.mark.parametrize(
+    ("field", "values"),
+    [
+        ("title", ["T", "T"]),
+        ("limit", ["1", "2"]),
+        ("careful", ["false", "true"]),
+        ("colour", ["r", "g"]),
+        ("extra", ["1", "2"]),
+        ("size", ['{"width": 1}', '{"width": 2}']),
+        ("size.width", ["1", "2"]),
+        ("labels", ["{}", "{}"]),
+        ("labels.a", ["1", "2"]),
+        ("file", ["one", "two"]),
+        ("file", ["one", "same"]),
+    ],
+)
+@pytest.mark.parametrize("kind", ["form", "multipart"])
+def test_a_field_that_is_sent_twice(refused: Any, kind: str, field: str, values: list[str]) -> None:
+    sent: Any = values
+    if field == "file":
+        sent = [SimpleUploadedFile("same", value.encode()) for value in values]
+    body: Any = {"title": "T", field: sent}
+    if kind == "form":
+        if field == "file":
+            return  # a plain form has none
+        body = urlencode(body, doseq=True).encode()
+
+    problem = refused(EVERY_KIND, body, FORM)
+
+    assert problem["errors"] == {field.partition(".")[0]: ["Send it once, not several times."]}
+
+
+def test_a_file_and_a_text_of_one_name(refused: Any) -> None:
+    both = ["text", SimpleUploadedFile("a", b"a")]
+    for sent in (both, both[::-1]):
+        assert list(refused(EVERY_KIND, {"title": "T", "file": sent}, "")["errors"]) == ["file"]
+
+
+def test_a_file_that_nobody_wants(refused: Any) -> None:
     problem = refused(EVERY_KIND, {"title": "T", "other": SimpleUploadedFile("a", b"a")}, "")
 
     assert list(problem["errors"]) == ["other"]
