@@ -296,7 +296,7 @@ def test_the_policy_of_the_documentation(callers: dict[str, Any], make_run: Make
 
 
 OPEN = {"/healthz", "/login/", "/login/link/", "/admin/login/"}
-SAMPLES = {"uuid": str(NEVER_SEEN), "int": "1", "str": "main_flow", "slug": "x", "path": "x"}
+SAMPLES = {"id": str(NEVER_SEEN), "int": "1", "str": "main_flow", "slug": "x", "path": "x"}
 
 
 def addresses(patterns: Any, prefix: str = "/") -> Iterator[str]:

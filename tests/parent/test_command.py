@@ -213,7 +213,7 @@ def test_watch_of_an_ended_run_prints_its_result() -> None:
 def test_watch_of_a_failed_run_is_its_error() -> None:
     run = ended(RunState.FAILURE, error="Error in add: \x1b[2J\nno")
 
-    assert refusal("watch", str(run.pk)) == "Error in add:  [2J no"
+    assert refusal("watch", str(run.pk)) == "Error in add: no"
 
 
 @pytest.mark.django_db
