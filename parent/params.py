@@ -91,7 +91,7 @@ def _refused(fields: Mapping[str, Any], params: Mapping[str, Any]) -> Iterator[t
     for name, value in params.items():
         if isinstance(value, File) and isinstance(fields.get(name), FileField | NoneType):
             continue
-        if isinstance(value, Several) or _are_files(value, fields.get(name)):
+        if isinstance(value, Several):
             yield name, ["Send it once, not several times."]
             continue
         try:
@@ -113,10 +113,6 @@ def _refused(fields: Mapping[str, Any], params: Mapping[str, Any]) -> Iterator[t
             # A caller in this process may give what the serializer makes JSON of.
             if not isinstance(exc.__cause__, TypeError):
                 yield name, [_sentence(exc)]
-
-
-def _are_files(value: Any, field: Any) -> bool:
-    return isinstance(field, FileField) and isinstance(value, list) and _has_file(value)
 
 
 def _has_file(value: Any) -> bool:

@@ -73,4 +73,4 @@ def test_a_list_of_files_is_no_file(workflow: Workflow) -> None:
     with pytest.raises(InvalidParams) as refused:
         validate(workflow, {"file": files})
 
-    assert refused.value.errors == {"file": ["Send it once, not several times."]}
+    assert refused.value.errors == {"file": ["Send one file."]}
