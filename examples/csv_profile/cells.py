@@ -6,7 +6,17 @@ from collections.abc import Collection
 from datetime import UTC, datetime, timedelta
 from typing import Literal, cast
 
-__all__ = ["Kind", "Type", "common_type", "is_missing", "iso_date", "iso_datetime", "read_cell"]
+__all__ = [
+    "LARGEST",
+    "Kind",
+    "Type",
+    "common_type",
+    "exact",
+    "is_missing",
+    "iso_date",
+    "iso_datetime",
+    "read_cell",
+]
 
 Kind = Literal["integer", "number", "boolean", "date", "datetime", "text"]
 Type = Kind | Literal["empty"]
@@ -14,18 +24,22 @@ Type = Kind | Literal["empty"]
 # "NA" is not among them: it is also Namibia. Such a column shows up as "mixed" instead.
 MISSING = frozenset({"", "n/a", "#n/a", "nan", "null", "none"})
 
-# Digits after a leading zero are a code (a postcode, a telephone number), and more than 18 are
-# an identifier that a float would falsify: both are text. A number stays below 1e118, so that
-# no sum of numbers overflows. Dates are ISO 8601: 03/04/2024 is two days at once.
+LARGEST = 10**300
+"""What has a place on a scale lies below: no difference of two places overflows a float."""
+
+# Digits after a leading zero are a code, such as a postcode or a telephone number: text. U+2212 is
+# the minus of typeset tables. Dates are ISO 8601: 03/04/2024 is two days at once.
 VALUE = re.compile(
-    r"(?P<integer>[+-]?(?:0|[1-9][0-9]{0,17}))"
-    r"|(?P<number>[+-]?(?:(?:0|[1-9][0-9]{0,17})(?:\.[0-9]*)?|\.[0-9]+)"
-    r"(?:[eE](?:\+?[0-9]{1,2}|-[0-9]{1,3}))?)"
+    r"(?P<integer>[+\-\u2212]?(?:0|[1-9][0-9]*+))"
+    r"|(?P<number>[+\-\u2212]?(?:(?:0|[1-9][0-9]*+)(?:\.[0-9]*+)?|\.[0-9]++)"
+    r"(?:[eE][+\-\u2212]?0*+[0-9]{1,3})?)"
     r"|(?P<date>[0-9]{4}-[0-9]{2}-[0-9]{2})"
     r"|(?P<datetime>[0-9]{4}-[0-9]{2}-[0-9]{2}[T ][0-9]{2}:[0-9]{2}"
     r"(?::[0-9]{2}(?:\.[0-9]{1,6})?)?(?:Z|[+-][0-9]{2}:?[0-9]{2})?)"
     r"|(?P<boolean>(?i:true|false|yes|no))"
 )
+SIGNS = "+-\u2212"
+DIGITS = len(str(LARGEST)) - 1
 MIXTURES: dict[frozenset[Kind], Type] = {
     frozenset({"integer", "number"}): "number",
     frozenset({"date", "datetime"}): "datetime",
@@ -44,20 +58,28 @@ def read_cell(text: str) -> tuple[Kind, float | None]:
     """The kind of a cell's text, stripped and not missing, and its place on a scale.
 
     That place is the value of an integer (exactly, as an int) or a number, seconds since 1970
-    for a date (one without an offset is taken as UTC), and None for everything else.
+    for a date (one without an offset is taken as UTC), and None for everything else. An integer of
+    more digits than `LARGEST` has none either; any other number of that size is text.
     """
     match = VALUE.fullmatch(text)
     kind = cast("Kind", match.lastgroup) if match else "text"
     if kind == "integer":
-        return kind, int(text)
+        # Its length first: to convert digits takes the square of their number.
+        return kind, int(_ascii(text)) if len(text.lstrip(SIGNS)) <= DIGITS else None
     if kind == "number":
-        return kind, float(text)
+        place = float(_ascii(text)) + 0.0  # which makes 0.0 of -0.0
+        return (kind, place) if abs(place) < LARGEST else ("text", None)
     if kind in {"date", "datetime"}:
         try:
             return kind, _seconds(text)
         except ValueError:  # the thirtieth of February
             return "text", None
     return kind, None
+
+
+def exact(text: str, kind: Kind, place: float) -> float | str:
+    """What `Decimal` takes for a cell's value: its text, where the place is a rounded float."""
+    return _ascii(text) if kind == "number" else place
 
 
 def common_type(kinds: Collection[Kind]) -> Type:
@@ -79,6 +101,10 @@ def iso_datetime(seconds: float) -> str:
     return moment.replace(tzinfo=None).isoformat(timespec="seconds")
 
 
+def _ascii(number: str) -> str:
+    return number.replace("\u2212", "-")
+
+
 def _seconds(text: str) -> float:
     moment = datetime.fromisoformat(text)
     if moment.tzinfo is None:
@@ -86,4 +112,4 @@ def _seconds(text: str) -> float:
     seconds = (moment - EPOCH).total_seconds()
     if not FIRST <= seconds <= LAST:
         raise ValueError("its offset moves it out of the calendar")
-    return seconds
+    return int(seconds) if seconds.is_integer() else seconds

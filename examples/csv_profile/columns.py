@@ -3,13 +3,13 @@
 from collections import Counter
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
-from itertools import chain, repeat
 from typing import TypedDict
 
 from examples.csv_profile.cells import (
     Kind,
     Type,
     common_type,
+    exact,
     is_missing,
     iso_date,
     iso_datetime,
@@ -153,16 +153,21 @@ class Column:
         """Count the kinds, and put what has a place on a scale there."""
         places: list[float] = []
         counts: list[int] = []
+        values: list[float | str] = []
         for text, count in present.items():
             kind, place = read_cell(text)
             self._kinds[kind] += count
-            if place is not None:
+            if place is None:
+                # Of a part of the values a range or a mean would be wrong.
+                self._scale = None
+            elif self._scale is not None:
                 places.append(place)
                 counts.append(count)
+                values.append(exact(text, kind, place))
         if self.type not in SHOW:
             self._scale = None
         if self._scale is not None:
-            self._scale.add(list(chain.from_iterable(map(repeat, places, counts))))
+            self._scale.add(places, counts, values)
 
     def _rank(self, present: dict[str, int]) -> None:
         """Count the values, cut to a bounded length."""

@@ -46,6 +46,8 @@ def _about(column: ColumnProfile) -> Iterator[str]:
         yield f"“{name}” is empty."
     elif column["present"] > 1 and column["distinct"] == 1:
         yield f"“{name}” holds the same value throughout."
+    if column["type"] in {"integer", "number"} and column["min"] is None:
+        yield f"“{name}” has an integer of more than 300 digits, and so no range and no mean."
     texts = kinds.get("text", 0)
     if column["type"] == "text" and 0 < texts <= RARE * column["present"]:
         usual = max(kinds, key=lambda kind: kinds[kind])

@@ -3,8 +3,10 @@
 import csv
 import re
 from collections.abc import Iterable, Iterator
+from itertools import chain, islice
 from typing import NamedTuple
 
+from examples.csv_profile.dialect import said_delimiter
 from examples.csv_profile.errors import UnusableFile
 from examples.csv_profile.lines import line_breaks
 
@@ -26,16 +28,20 @@ class Row(NamedTuple):
 def read_rows(lines: Iterable[str], delimiter: str) -> Iterator[Row]:
     """Read rows, strictly: a quote opens and closes a whole cell.
 
-    Blank lines come as rows without cells. Spaces after a delimiter are dropped.
+    Blank lines come as rows without cells. Spaces after a delimiter are dropped. A first line that
+    only says the delimiter is passed over.
 
     Raises:
         UnusableFile: an unclosed or stray quote, or a cell or row without end.
     """
+    lines = iter(lines)
+    opening = [*islice(lines, 1)]
+    passed_over = sum(1 for line in opening if said_delimiter(line))
     record: list[str] = []
 
     def recorded() -> Iterator[str]:
         size = 0
-        for line in lines:
+        for line in chain(opening[passed_over:], lines):
             size = size + len(line) if record else len(line)
             record.append(line)
             if size > MAX_RECORD:
@@ -46,12 +52,12 @@ def read_rows(lines: Iterable[str], delimiter: str) -> Iterator[Row]:
             yield line
 
     reader = csv.reader(recorded(), delimiter=delimiter, strict=True, skipinitialspace=True)
-    first = 1
+    first = 1 + passed_over
     try:
         for cells in reader:
             yield Row(first, cells)
             record.clear()
-            first = reader.line_num + 1
+            first = reader.line_num + 1 + passed_over
     except csv.Error as exc:
         raise UnusableFile(_explain("".join(record), delimiter, first)) from exc
 

@@ -5,14 +5,19 @@ from bisect import bisect_right
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
-from itertools import pairwise
-from statistics import quantiles
+from decimal import Context, Decimal, Inexact, localcontext
+from fractions import Fraction
+from itertools import chain, pairwise, repeat
+from operator import mul
 
 from examples.csv_profile.sketches import Sample
 
 __all__ = ["BINS", "Bin", "Scale"]
 
 BINS = 12
+
+EXACT = Context(prec=1_000_000, traps=[Inexact])
+"""For sums without rounding. A cell has at most 131,072 digits and an exponent of three."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,7 +35,7 @@ class Scale:
     def __init__(self, sample_size: int) -> None:
         self.low: float = math.inf
         self.high: float = -math.inf
-        self.mean = 0.0
+        self._sum = Decimal(0)
         self._sample = Sample(sample_size)
 
     @property
@@ -38,18 +43,38 @@ class Scale:
         """Whether quartiles and histogram come from all values."""
         return self._sample.exact
 
-    def add(self, values: Sequence[float]) -> None:
-        """Take a block of at least one value. A mean of means: a running sum loses digits."""
-        self.low = min(self.low, *values)
-        self.high = max(self.high, *values)
-        self._sample.add(values)
-        share = len(values) / self._sample.seen
-        self.mean += (math.fsum(values) / len(values) - self.mean) * share
+    @property
+    def mean(self) -> float:
+        """The float that is nearest to the mean of the values as they were written."""
+        return float(Fraction(self._sum) / self._sample.seen)
+
+    def add(
+        self,
+        places: Sequence[float],
+        counts: Sequence[int],
+        exact: Sequence[float | str] | None = None,
+    ) -> None:
+        """Take a block of at least one value.
+
+        Args:
+            counts: how often each is there.
+            exact: the places as a `Decimal` takes them, where a float would have rounded.
+        """
+        self.low = min(self.low, *places)
+        self.high = max(self.high, *places)
+        with localcontext(EXACT):
+            self._sum = sum(map(mul, map(Decimal, exact or places), counts), self._sum)
+        self._sample.add(list(chain.from_iterable(map(repeat, places, counts))))
 
     def quartiles(self) -> list[float]:
         """The lower quartile, the median and the upper quartile."""
-        values = self._sample.values
-        return [values[0]] * 3 if len(values) == 1 else quantiles(values, n=4, method="inclusive")
+        values = sorted(self._sample.values)
+        found = []
+        for quarter in (1, 2, 3):
+            index, rest = divmod(quarter * (len(values) - 1), 4)
+            below, above = values[index], values[min(index + 1, len(values) - 1)]
+            found.append(float((_as_written(below) * (4 - rest) + _as_written(above) * rest) / 4))
+        return found
 
     def histogram(self, unit: float = 0) -> list[Bin]:
         """At most `BINS` equal bins over the range, or one where all values are the same.
@@ -70,11 +95,17 @@ class Scale:
 
 def _edges(low: float, high: float, unit: float) -> list[float]:
     """The bounds of the bins, from `low` to `high`; two at least."""
-    span = high - low
-    if unit:
-        # Rounded up by floor division, which is exact for integers of any size.
-        width = -(-(span + unit) // (BINS * unit)) * unit
-        bins = int(-(-(span + unit) // width))
-    else:
-        width, bins = span / BINS, BINS if span else 1
-    return [*(low + index * width for index in range(bins)), high]
+    if not unit:
+        first, last = _as_written(low), _as_written(high)
+        inner = BINS - 1 if first < last else 0
+        step = (last - first) / BINS
+        return [low, *(float(first + index * step) for index in range(1, inner + 1)), high]
+    # Rounded up by floor division, which is exact for integers of any size.
+    span = high - low + unit
+    width = -(-span // (BINS * unit)) * unit
+    return [*(low + index * width for index in range(int(-(-span // width)))), high]
+
+
+def _as_written(value: float) -> Fraction:
+    """The shortest decimal that is this float: what lies half-way from 0.1 to 0.2 is 0.15."""
+    return Fraction(repr(value))

@@ -14,6 +14,8 @@ from heapq import nsmallest
 __all__ = ["Distinct", "Frequent", "Sample"]
 
 HASHES = 2**64
+WHOLE = 2**53
+"""Beyond it not every integer is a float."""
 
 
 class Sample:
@@ -23,7 +25,7 @@ class Sample:
     """
 
     def __init__(self, size: int, seed: int = 1) -> None:
-        self.values = array("d")
+        self.values: array[float] | list[float] = array("d")
         self.seen = 0
         self._size = size
         self._random = random.Random(seed)  # noqa: S311 - it draws a sample, not a secret
@@ -37,6 +39,9 @@ class Sample:
         return self.seen == len(self.values)
 
     def add(self, values: Sequence[float]) -> None:
+        if isinstance(self.values, array) and max(map(abs, values)) > WHOLE:
+            # Larger in memory than an array, and integers of any size are in it as they are.
+            self.values = list(self.values)
         start = self.seen
         self.seen += len(values)
         room = self._size - len(self.values)

@@ -5,7 +5,7 @@ from typing import TypedDict
 
 from children import Progress, child_task
 from examples.csv_profile.columns import ColumnProfile
-from examples.csv_profile.dialect import DELIMITERS, choose_delimiter, sample_text
+from examples.csv_profile.dialect import character, choose_delimiter, sample_text
 from examples.csv_profile.encoding import choose_encoding
 from examples.csv_profile.errors import UnusableFile
 from examples.csv_profile.findings import findings
@@ -19,7 +19,7 @@ __all__ = ["Report", "Validation", "profile", "report", "validate"]
 
 
 class Validation(TypedDict):
-    """What `validate` returns; `size` is in bytes, `delimiter` a name of `DELIMITERS`."""
+    """What `validate` returns; `size` is in bytes, `delimiter` for `character`."""
 
     size: int
     encoding: str
@@ -63,7 +63,7 @@ def validate(
         encoding = choose_encoding(head, encoding)
         delimiter = choose_delimiter(sample_text(head, encoding), delimiter)
         lines = Lines(stored, encoding, on_read=progress.update)
-        layout = survey(read_rows(lines, DELIMITERS[delimiter]))
+        layout = survey(read_rows(lines, character(delimiter)))
         progress.message(f"{layout['rows']:,} rows, {len(layout['columns']):,} columns")
         return Validation(size=stored.size, encoding=encoding, delimiter=delimiter, layout=layout)
 
@@ -76,7 +76,7 @@ def profile(
     with stored_file(file) as stored:
         progress.update(0, stored.size, "Profiling the columns")
         lines = Lines(stored, encoding, on_read=progress.update)
-        return profile_rows(read_rows(lines, DELIMITERS[delimiter]), columns)
+        return profile_rows(read_rows(lines, character(delimiter)), columns)
 
 
 @child_task(name="csv_profile.report")

@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from examples.csv_profile import lines as lines_module
-from examples.csv_profile.dialect import choose_delimiter, sample_text
+from examples.csv_profile.dialect import character, choose_delimiter, sample_text
 from examples.csv_profile.encoding import ENCODINGS, choose_encoding
 from examples.csv_profile.errors import UnusableFile
 from examples.csv_profile.lines import CHUNK, Lines
@@ -77,6 +77,75 @@ def test_a_named_delimiter_is_taken_and_an_unknown_one_refused() -> None:
     assert choose_delimiter("a,b\n", "tab") == "tab"
     with pytest.raises(UnusableFile, match="use one of: auto, comma, semicolon, tab, pipe"):
         choose_delimiter("a,b\n", "colon")
+
+
+@pytest.mark.parametrize(
+    ("first", "delimiter"),
+    [
+        ("sep=;\r\n", "semicolon"),
+        ("SEP=,\n", "comma"),
+        ("sep=\t\n", "tab"),
+        ("sep=\\t\n", "tab"),
+        ("sep=|\r", "pipe"),
+        ("sep=:\n", ":"),
+        ("sep=^\n", "^"),
+        ('"sep=;"\n', "semicolon"),
+        ("sep=;;\n", "semicolon"),
+        ('"sep=;";\n', "semicolon"),
+        ("sep=; \n", "semicolon"),
+    ],
+)
+@pytest.mark.parametrize("encoding", ["utf-8", "utf-8-sig", "utf-16", "utf-32"])
+def test_a_first_line_that_says_the_delimiter_is_believed_and_is_no_row(
+    first: str, delimiter: str, encoding: str
+) -> None:
+    said, other = character(delimiter), "," if delimiter == "semicolon" else ";"
+    content = f"{first}a{other}a{said}b\n1{other}5{said}2\n".encode(encoding)
+    codec = choose_encoding(content)
+    assert choose_delimiter(sample_text(content, codec)) == delimiter
+    rows = list(read_rows(Lines(io.BytesIO(content), codec), said))
+    assert [row.line for row in rows] == [2, 3]
+    assert [row.cells for row in rows] == [[f"a{other}a", "b"], [f"1{other}5", "2"]]
+
+
+@pytest.mark.parametrize("first", ["sep=", "sep=a", "sep= ", "sep=;x", "separator=;", "a;sep=;"])
+def test_another_first_line_is_the_header(first: str) -> None:
+    rows = list(read_rows([f"{first}\n", "1\n"], ","))
+    assert [row.cells for row in rows] == [[first], ["1"]]
+
+
+def test_a_delimiter_that_the_caller_names_wins_over_the_first_line() -> None:
+    assert choose_delimiter("sep=;\na,b\n", "comma") == "comma"
+    assert [row.cells for row in read_rows(["sep=;\n", "a,b\n"], ",")] == [["a", "b"]]
+
+
+def test_what_is_wrong_after_such_a_line_is_named_by_its_own_line() -> None:
+    with pytest.raises(UnusableFile, match="the quote that opens in line 3 is never closed"):
+        list(read_rows(["sep=,\n", "a,b\n", '1,"2\n'], ","))
+
+
+@pytest.mark.parametrize("delimiter", [",", ";", "\t", "|"])
+@pytest.mark.parametrize(
+    ("cell", "value"),
+    [
+        ('5" disc', '5" disc'),
+        ('5"', '5"'),
+        ('5"" disc', '5"" disc'),
+        ('the "best" one', 'the "best" one'),
+        ('"5"" disc"', '5" disc'),
+        ('""', ""),
+        ('""""', '"'),
+        ("'5", "'5"),
+        ("O'Neill", "O'Neill"),
+    ],
+)
+def test_a_quote_inside_a_cell_that_none_opens_is_a_character(
+    cell: str, value: str, delimiter: str
+) -> None:
+    text = f"name{delimiter}n\n{cell}{delimiter}1\n{cell}{delimiter}{cell}\n"
+    assert character(choose_delimiter(text)) == delimiter
+    rows = read_rows(io.StringIO(text, newline=""), delimiter)
+    assert [row.cells for row in rows] == [["name", "n"], [value, "1"], [value, value]]
 
 
 def test_a_sample_ends_with_its_last_whole_line() -> None:

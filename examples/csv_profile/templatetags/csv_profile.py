@@ -12,7 +12,7 @@ register = template.Library()
 
 @register.filter
 def compact(value: object) -> str:
-    """A number in about six significant digits; an integer whole; a text as it is.
+    """A number in about six significant digits; an integer whole up to 21; a text as it is.
 
     Thousands are set apart from 10,000 up, so that years keep their looks.
     """
@@ -21,7 +21,7 @@ def compact(value: object) -> str:
     size = abs(value)
     if size < 10_000:
         text = f"{value:.6g}"
-    elif isinstance(value, int):
+    elif isinstance(value, int) and size < 10**21:
         text = f"{value:,}"
     elif 100_000 <= size < 1e15:
         text = f"{value:,.0f}"
