@@ -13,9 +13,11 @@ from django.utils.safestring import SafeString
 
 from parent import executors
 from parent.models import Attempt, Event, Executor, Run, Step
-from parent.remove import remove
+from parent.remove import remove, remove_ended
 
 __all__ = ["AttemptInline", "EventInline", "ExecutorAdmin", "RunAdmin", "StepAdmin", "StepInline"]
+
+DELETE_BATCH = 500
 
 Rows: TypeAlias = "QuerySet[Any]"
 
@@ -137,8 +139,11 @@ class RunAdmin(MetaColumns, ReadOnly, admin.ModelAdmin):  # type: ignore[type-ar
         remove(obj)
 
     def delete_queryset(self, request: HttpRequest, queryset: Iterable[Run]) -> None:  # noqa: ARG002
-        for run in queryset:
-            remove(run)
+        chosen = [run.pk for run in queryset]
+        for start in range(0, len(chosen), DELETE_BATCH):
+            batch = Run.objects.filter(pk__in=chosen[start : start + DELETE_BATCH])
+            while remove_ended(batch, at_most=DELETE_BATCH):
+                pass  # very large ones are deleted by several transactions
 
 
 @admin.register(Step)

@@ -27,6 +27,8 @@ __all__ = [
 ]
 
 JSON = {"content_type": "application/json", "content_encoding": "utf-8"}
+FORGET_BATCH = 10_000
+"""Ids in one statement: databases take some ten thousand parameters."""
 NO_CHILDREN = '{"children": []}'
 
 
@@ -105,4 +107,6 @@ def create_child(task_id: str, task_name: str, meta: Meta) -> None:
 
 def forget(task_ids: Iterable[str]) -> None:
     """Delete the rows."""
-    TaskResult.objects.filter(task_id__in=list(task_ids)).delete()
+    ids = list(task_ids)
+    for start in range(0, len(ids), FORGET_BATCH):
+        TaskResult.objects.filter(task_id__in=ids[start : start + FORGET_BATCH]).delete()

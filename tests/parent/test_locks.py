@@ -15,9 +15,12 @@ from django_celery_results.models import TaskResult
 from children.meta import Meta
 from parent import locks
 from parent.bootstep import WatchThread
+from parent.endings import end_run
 from parent.engine import Lost, lost_attempts
 from parent.models import Executor, Run, Step
 from parent.prepared import database
+from parent.prune import prune
+from parent.retry import retry
 from parent.tick import Ticker
 from tests.parent.conftest import claimed, one
 
@@ -168,3 +171,17 @@ def test_what_is_held_does_not_keep_others_from_being_looked_at(
         for _ in range(3):
             ticker.tick()
         assert one(runs[3]).state == "ERROR"
+
+
+def test_a_run_that_is_held_is_not_pruned_and_the_next_is(started: Any, held: Held) -> None:
+    """Whoever holds it may be about to retry it."""
+    runs = [started() for _ in range(3)]
+    for run in runs:
+        end_run(run.pk, "enough")
+    Run.objects.update(finished_at=Now() - HOUR)
+
+    with held(Run.objects.filter(pk=runs[0].pk)):
+        assert prune(HOUR / 2, at_most=2) == 2
+    assert list(Run.objects.all()) == [runs[0]]
+    retry(runs[0].pk)
+    assert prune(HOUR / 2, at_most=2) == 0

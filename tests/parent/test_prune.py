@@ -1,17 +1,23 @@
 """Given runs that ended long ago, they go with all that is theirs, and no others do."""
 
 from datetime import timedelta
+from pathlib import Path
 from typing import Any
 
 import pytest
+from django.core.files.base import ContentFile
+from django.core.files.storage import default_storage
+from django.db import connection
 from django.db.models.functions import Now
+from django.test.utils import CaptureQueriesContext
 from django_celery_results.models import TaskResult
 
 from children.meta import Meta
 from parent.attempts import Again
 from parent.endings import end_attempt, end_run
-from parent.models import Attempt, Executor, Run, Step
-from parent.prune import prune
+from parent.models import Attempt, Event, Executor, Run, Step
+from parent.prune import prune, prune_all
+from parent.retry import retry
 from parent.start import start
 from parent.tick import Ticker
 from tests.flows import workflows
@@ -70,6 +76,60 @@ def test_its_earlier_attempts_go_with_it() -> None:
 
     assert not Attempt.objects.exists()
     assert not TaskResult.objects.exists()
+
+
+def test_fifty_take_as_many_statements_as_two() -> None:
+    def statements(count: int) -> int:
+        for _ in range(count):
+            ended(31)
+        with CaptureQueriesContext(connection) as captured:
+            assert prune(MONTH, at_most=100) == count
+        return len(captured)
+
+    assert statements(2) == statements(50)
+
+
+@pytest.mark.parametrize(("most", "pruned"), [(1, 1), (5, 1), (6, 2), (8, 2), (9, 3), (100, 3)])
+def test_one_transaction_deletes_a_bounded_number_of_steps(
+    monkeypatch: pytest.MonkeyPatch, most: int, pruned: int
+) -> None:
+    monkeypatch.setattr("parent.remove.MOST_STEPS", most)
+    runs = [ended(days) for days in (60, 50, 40)]  # of three steps each
+
+    assert prune(MONTH, at_most=10) == pruned
+    assert left() == {run.pk for run in runs[pruned:]}
+    prune_all(MONTH)
+    assert left() == set()
+
+
+def test_nothing_that_hangs_on_a_run_stays() -> None:
+    run = ended(31)
+    retry(run.pk, who="me")
+    end_run(run.pk, "enough")
+    Run.objects.update(finished_at=Now() - 2 * MONTH)
+    stays = ended(1)
+
+    assert prune(MONTH, at_most=10) == 1
+
+    tables = [Run, Step, Attempt, Event, TaskResult]
+    assert [len(model._default_manager.all()) for model in tables] == [1, 3, 0, 0, 1]
+    assert left() == {stays.pk}
+
+
+@pytest.mark.django_db(transaction=True)
+def test_a_file_that_cannot_be_deleted_keeps_no_other(media: Path) -> None:
+    names = []
+    for days in (60, 50, 40):
+        run = ended(days)
+        names.append(default_storage.save(f"runs/{run.pk}/a.csv", ContentFile(b"x")))
+        Run.objects.filter(pk=run.pk).update(files=names[-1:])
+    Path(media, names[0]).unlink()
+    Path(media, names[0], "not a file").mkdir(parents=True)
+
+    assert prune(MONTH, at_most=10) == 3
+
+    assert [name for name in names if default_storage.exists(name)] == names[:1]
+    assert [path.name for path in (media / "runs").iterdir()] == [names[0].split("/")[1]]
 
 
 def test_a_tick_prunes_by_itself(settings: Any) -> None:

@@ -37,13 +37,12 @@ from parent.management.look import looks
 from parent.management.parser import add_actions
 from parent.models import Run, RunState
 from parent.outage import OUTAGE
-from parent.prune import prune
+from parent.prune import prune_all
 from parent.retry import retry
 from parent.start import start
 from parent.strays import delete_strays
 
 INTERRUPTED = 130
-PRUNE_BATCH = 100
 
 
 class Command(BaseCommand):
@@ -146,10 +145,7 @@ class Command(BaseCommand):
         if days is None and retention is None:
             raise CommandError("WORKFLOW_RETENTION is off: say --older-than DAYS.")
         age = timedelta(days=days) if days is not None else timedelta(seconds=retention or 0)
-        pruned = 0
-        while batch := prune(age, at_most=PRUNE_BATCH):
-            pruned += batch
-        self.stdout.write(f"{pruned} runs deleted.")
+        self.stdout.write(f"{prune_all(age)} runs deleted.")
         if left_over := orphans.purge():
             self.stdout.write(f"{left_over} results of attempts that are over deleted.")
         if strays := delete_strays():
