@@ -4,6 +4,7 @@ import errno
 import os
 import signal
 import socket
+from collections.abc import Callable
 from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
@@ -22,7 +23,7 @@ from quickstart.pid_file import PidFile
 from quickstart.private import make_private
 from quickstart.supervisor import Supervisor
 
-__all__ = ["Wishes", "check_port", "prepare_database", "run"]
+__all__ = ["Wishes", "check_port", "prepare_database", "run", "stop_on_signals"]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -47,7 +48,8 @@ class Broker:
 def run(wishes: Wishes, out: TextIO) -> None:
     """Start everything, print the `ready:` line, and return when all has been stopped again.
 
-    SIGINT, SIGTERM and SIGHUP stop it. Nothing is left running, whatever ends it.
+    SIGINT, SIGTERM and SIGHUP stop it; one that it was started to ignore, as by `nohup`, it goes on
+    to ignore. Nothing is left running, whatever ends it.
 
     Raises:
         UpError: it cannot start, or a program kept ending.
@@ -63,11 +65,17 @@ def run(wishes: Wishes, out: TextIO) -> None:
         current_app.conf.update(broker_url=broker.url)
         welcome = prepare_database(wishes.port)
         supervisor = stack.enter_context(Supervisor(out, pid_file))
-        for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
-            signal.signal(number, lambda *_: supervisor.stop())
+        stop_on_signals(supervisor.stop)
         if _start(supervisor, broker, wishes):
             supervisor.say(welcome)
         supervisor.ended()
+
+
+def stop_on_signals(stop: Callable[[], None]) -> None:
+    """Have signals call `stop`, but for those that this process was started to ignore."""
+    for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+        if signal.getsignal(number) != signal.SIG_IGN:
+            signal.signal(number, lambda *_: stop())
 
 
 def check_port(port: int) -> None:

@@ -1,6 +1,7 @@
 """Fixtures for all tests: a real broker, and media files that go away again."""
 
 import os
+import signal
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -13,6 +14,18 @@ from kombu import pools
 from quickstart import redis as redis_programs
 from quickstart.errors import NoRedisServer
 from tests.services import redis_server
+
+
+def pytest_configure() -> None:
+    """Programs that tests start and signal inherit what is ignored here, as it is under `nohup` and
+    in a script's background.
+    """
+    for number, default in (
+        (signal.SIGINT, signal.default_int_handler),
+        (signal.SIGTERM, signal.SIG_DFL),
+    ):
+        if signal.getsignal(number) == signal.SIG_IGN:
+            signal.signal(number, default)
 
 
 def missing(what: str) -> None:

@@ -1,6 +1,5 @@
 """Whatever a body does to its process, its run ends, and the next one finds all as it should be."""
 
-import time
 from collections.abc import Callable
 from typing import Any
 
@@ -120,12 +119,11 @@ def test_a_report_is_seen_from_inside_a_transaction_and_nobody_waits_for_it(
     run = hostile.transacting.start(gate=gate.name)
     gate.reached()
 
-    until("the report", lambda: completion(run) == 50.0, 5)
+    # Whoever waited for the transaction would wait for ever: its gate is closed.
+    until("the report", lambda: completion(run) == 50.0)
     other = workflows.noops.start()
-    until("the end of another run", lambda: look(other), 10)
-    begun = time.monotonic()
+    until("the end of another run", lambda: look(other))
     cancel(run.pk)
-    assert time.monotonic() - begun < 1.0
 
     for _ in range(2):
         gate.open()
@@ -143,7 +141,7 @@ def test_a_report_from_inside_a_transaction_of_sqlite_is_seen_when_it_ends(
     gate.open()
     gate.reached()
 
-    until("the report", lambda: completion(run) == 50.0, 5)
+    until("the report", lambda: completion(run) == 50.0)
 
     gate.open()
     assert until("its end", lambda: look(run)) == RunState.SUCCESS

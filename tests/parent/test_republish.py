@@ -1,6 +1,5 @@
 """Given messages that may be lost, as many are sent again as are missing, and no more."""
 
-import time
 from datetime import timedelta
 from typing import Any
 from uuid import uuid4
@@ -109,14 +108,17 @@ def test_only_as_many_are_sent_as_are_missing(broker: str, ticker: Ticker) -> No
     assert messages() == 20
 
 
-def test_a_broker_that_is_away_is_no_reason_to_fail(ticker: Ticker, broker: str) -> None:
+def test_a_broker_that_is_away_is_no_reason_to_fail(
+    ticker: Ticker, broker: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    slept: list[float] = []
     queued()
     make_due()
     use_broker("redis://127.0.0.1:1")
-    began = time.monotonic()
+    monkeypatch.setattr("kombu.utils.functional.sleep", slept.append)
 
     assert ticker.tick()
-    assert time.monotonic() - began < 1, "a tick slept until the broker would answer"
+    assert not any(slept), "a tick slept until the broker would answer"
     use_broker(broker)
     make_due()
     ticker.tick()

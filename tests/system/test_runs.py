@@ -1,7 +1,7 @@
 """Given a worker and a workflow, a run goes to its end on one id."""
 
-import time
 import uuid
+from itertools import pairwise
 from typing import Any
 
 import pytest
@@ -223,12 +223,13 @@ def test_parents_sent_by_a_bare_client_follow_each_other_at_once(
     start_worker: StartWorker, broker: str, pool: str
 ) -> None:
     start_worker("-P", pool, "-c", "1")
-    began = time.monotonic()
-
     for _ in range(50):
         current_app.send_task("parent.noops")
 
     ended_well = Run.objects.filter(state=RunState.SUCCESS)
-    until("50 runs", lambda: ended_well.count() == 50)
-    # An event loop that sleeps after each of them takes more than 30 s.
-    assert time.monotonic() - began < 15
+    until("50 runs", lambda: ended_well.count() == 50, timeout=60)
+    # An event loop that sleeps after each of them lies still for half a second each time; a busy
+    # machine does so now and then.
+    ends: list[Any] = sorted(ended_well.values_list("finished_at", flat=True))
+    gaps = [(later - earlier).total_seconds() for earlier, later in pairwise(ends)]
+    assert sum(gap < 0.5 for gap in gaps) > 10
