@@ -15,8 +15,13 @@ from mainproj.settings_table import PATH, table
 ROOT = Path(__file__).resolve().parents[2]
 PROGRAMS = ("children", "parent", "monitor", "mainproj", "quickstart", "examples")
 OF_OTHERS = {"DJANGO_SETTINGS_MODULE", "PYTHONPATH"}  # Django's, Python's
-HELPERS = {"mainproj/environment.py", "mainproj/settings_table.py", "quickstart/local.py"}
-"""They take names from others, or hand declared ones on."""
+HELPERS = {
+    "children/process_state.py",
+    "mainproj/environment.py",
+    "mainproj/settings_table.py",
+    "quickstart/local.py",
+}
+"""They take names from others, hand declared ones on, or put back what was there."""
 
 BASE = {name: value for name, value in os.environ.items() if name in ("PATH", "PYTHONPATH", "HOME")}
 WRONG = [
