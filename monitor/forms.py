@@ -69,24 +69,29 @@ def _from_form(serializer: "Serializer[Any]", data: QueryDict) -> dict[str, Any]
     read = set()
     for key in data:
         name = re.split(r"[.\[]", key, maxsplit=1)[0]  # nested fields: `size.width`, `rows[0]`
-        if name in read:
+        if name not in serializer.fields:
+            if key != CSRF_FIELD:
+                params[key] = data[key]
             continue
-        if name in serializer.fields:
+        if len(data.getlist(key)) > 1 and not _takes_several(serializer, key):
+            params[name] = Several(data.getlist(key))
+        if name not in read:
             read.add(name)
-            field = serializer.fields[name]
-            # A file stays one: a field for JSON would read its name.
-            is_file = isinstance(data.get(name), File) and not is_file_list(field)
-            value = data[name] if is_file else field.get_value(data)
-            if isinstance(field, BaseSerializer | DictField) and name in data:
-                value = _json(data[name])
-            # DRF drops blank fields, but not a blank one for JSON.
-            if value is not empty and not (isinstance(field, JSONField) and value == ""):
+            value = _value_of(serializer.fields[name], name, data)
+            if value is not empty:
                 params.setdefault(name, value)
-            if len(data.getlist(key)) > 1 and not _takes_several(serializer, key):
-                params[name] = Several(data.getlist(key))
-        elif key != CSRF_FIELD:
-            params[key] = data[key]
     return params
+
+
+def _value_of(field: Any, name: str, data: QueryDict) -> Any:
+    """What the form has for this field; `empty` for nothing."""
+    # A file stays one: a field for JSON would read its name.
+    is_file = isinstance(data.get(name), File) and not is_file_list(field)
+    value = data[name] if is_file else field.get_value(data)
+    if isinstance(field, BaseSerializer | DictField) and name in data:
+        value = _json(data[name])
+    # DRF drops blank fields, but not a blank one for JSON.
+    return empty if isinstance(field, JSONField) and value == "" else value
 
 
 def _takes_several(field: Any, key: str) -> bool:
