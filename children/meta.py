@@ -6,7 +6,7 @@ has `result` too. `Meta` is that dict as a value, `parse` its only reader.
 
 import math
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from enum import StrEnum
 from typing import Any, TypeGuard
 
@@ -41,6 +41,9 @@ class Status(StrEnum):
 class Meta:
     """Where a child is. `total` is None while unknown; `completion` is 0 to 100, and more than
     `ALMOST` only with status OK.
+
+    `result_size` is how many bytes of JSON the result takes; None without one, or where nobody
+    has counted. It is not on the wire.
     """
 
     iteration: int = 0
@@ -50,6 +53,7 @@ class Meta:
     message: str = ""
     error: str | None = None
     result: Any = None
+    result_size: int | None = field(default=None, compare=False, repr=False)
 
     @property
     def final(self) -> bool:
@@ -72,8 +76,9 @@ class Meta:
         Raises:
             ResultNotJSON: `result` cannot be stored as JSON; the message names the type.
         """
-        check_json(result)
-        return replace(self, status=Status.OK, completion=100.0, error=None, result=result)
+        size = None if result is None else check_json(result)
+        done = replace(self, status=Status.OK, completion=100.0, error=None)
+        return replace(done, result=result, result_size=size)
 
     def failed(self, error: str) -> "Meta":
         """The outcome of a child that failed; counters stay where they stood."""
@@ -83,6 +88,7 @@ class Meta:
             completion=min(self.completion, ALMOST),
             error=clean_text(error) or UNKNOWN_ERROR,
             result=None,
+            result_size=None,
         )
 
     def as_dict(self) -> dict[str, Any]:

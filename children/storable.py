@@ -7,9 +7,10 @@ from typing import Any
 
 from children.errors import ResultNotJSON
 
-__all__ = ["GIVEN_DEPTH", "check_json", "check_keys", "clean_text", "storable"]
+__all__ = ["GIVEN_DEPTH", "check_json", "check_keys", "clean_text", "clean_traceback", "storable"]
 
 MAX_TEXT = 2_000
+MAX_TRACEBACK = 20_000
 GIVEN_DEPTH = 200
 """Of what comes from outside. On its way it gets deeper: into a child's inputs, and a result."""
 MAX_DEPTH = 2 * GIVEN_DEPTH
@@ -42,18 +43,27 @@ def _as_spaces(found: re.Match[str]) -> str:
     return found[0] if found[0].strip(" \N{NO-BREAK SPACE}") == "" else " "
 
 
+def clean_traceback(text: str) -> str:
+    """A traceback to keep: `storable`, and without its middle where it would be endless."""
+    text, part = storable(text), MAX_TRACEBACK // 2
+    return text if len(text) <= MAX_TRACEBACK else f"{text[:part]}\n…\n{text[-part:]}"
+
+
 def storable(text: str) -> str:
     """Text that every database takes: no NUL, no lone surrogates."""
     text = text.replace("\x00", "\N{REPLACEMENT CHARACTER}")
     return text.encode("utf-8", "replace").decode("utf-8")
 
 
-def check_json(value: object, what: str = "the result is", depth: int = MAX_DEPTH) -> None:
+def check_json(value: object, what: str = "the result is", depth: int = MAX_DEPTH) -> int:
     """Make sure that `value` is JSON that PostgreSQL's `jsonb` takes as well.
 
     Args:
         what: how the error begins.
         depth: how deep lists and objects may be nested.
+
+    Returns:
+        How many bytes it takes, as UTF-8.
 
     Raises:
         ResultNotJSON: naming the type, NaN, NUL, lone surrogate, depth or keys that stand in the
@@ -61,7 +71,7 @@ def check_json(value: object, what: str = "the result is", depth: int = MAX_DEPT
     """
     try:
         text = json.dumps(value, allow_nan=False, ensure_ascii=False)
-        text.encode("utf-8")
+        size = len(text.encode("utf-8"))
     except (TypeError, ValueError, RecursionError) as exc:
         raise ResultNotJSON(f"{what} not JSON: {exc}") from exc
     if _NUL_ESCAPE.search(text):
@@ -69,6 +79,7 @@ def check_json(value: object, what: str = "the result is", depth: int = MAX_DEPT
     if _deeper_than(depth, value):
         raise ResultNotJSON(f"{what} not JSON that can be stored: it is nested deeper than {depth}")
     check_keys(value, what)
+    return size
 
 
 def check_keys(value: object, what: str = "the result is") -> None:

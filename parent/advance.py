@@ -13,7 +13,7 @@ from children.meta import error_text
 from parent import results
 from parent.log_context import about
 from parent.models import Run, RunState, Step, StepState
-from parent.opening import is_known, open_step, run_data, run_result
+from parent.opening import is_known, open_step, run_result
 from parent.plan import NOTHING, Plan, can_go_on, plan, run_meta, run_state
 from parent.publish import publish_steps, republish_after
 from parent.rows import Select, Update, apply, select_all, update
@@ -35,7 +35,7 @@ logger = get_logger(__name__)
 ATTEMPT_FIELDS = (
     "state", "attempt", "retried", "task_id", "claim", "executor_id", "kwargs", "publishes",
     "due_at", "queued_at", "started_at", "reported_at", "finished_at", "traceback",
-    "iteration", "total", "completion", "message", "error", "result",
+    "iteration", "total", "completion", "message", "error", "result", "result_size",
 )  # fmt: skip
 
 # A step that waited has nothing else yet.
@@ -45,7 +45,7 @@ FIRST_ATTEMPT_FIELDS = (
 
 RUN_FIELDS = (
     "state", "version", "started_at", "finished_at", "mirrored_at", "due_at",
-    "iteration", "total", "completion", "message", "error", "result",
+    "iteration", "total", "completion", "message", "error", "result", "result_size",
 )  # fmt: skip
 
 Write = Callable[..., list[bool]]
@@ -75,7 +75,7 @@ def lock_run(where: str, key: UUID | str) -> tuple[Run | None, list[Step], datet
     runs, steps = select_all(
         Select(Run, f"id = {where}", key, lock=True),
         # Read once the lock is held: whoever held it before may have changed them.
-        Select(Step, f'run_id = {where} ORDER BY "index"', key),
+        Select(Step, f'run_id = {where} ORDER BY "index"', key, without=("kwargs",)),
     )
     if not runs:
         return None, [], datetime.min  # noqa: DTZ901
@@ -173,7 +173,7 @@ def write_run(
         run.error = error
     if final is RunState.SUCCESS:
         try:
-            run.result = run_result(run, run_data(run, steps), steps)
+            run.set_meta(run_result(run, steps))
         except Exception as exc:
             with about(run):
                 logger.exception("%s[%s]: its result could not be made", run.workflow, run.pk)

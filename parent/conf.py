@@ -1,4 +1,6 @@
-"""The engine's settings, each with its default. Times are in seconds; 0 or None is "never"."""
+"""The engine's settings, each with its default. Times are in seconds, sizes in bytes; of a time 0
+or None is "never".
+"""
 
 from django.conf import settings
 
@@ -14,6 +16,7 @@ DEFAULTS: dict[str, float | None] = {
     "WORKFLOW_CANCEL_GRACE": 10.0,
     "WORKFLOW_SHUTDOWN_GRACE": 30.0,
     "WORKFLOW_RETENTION": 30 * 86_400.0,
+    "WORKFLOW_RESULT_INLINE_LIMIT": 1_048_576.0,
 }
 
 

@@ -11,7 +11,7 @@ from typing import Any
 from django.db import transaction
 
 from children.meta import Meta
-from children.storable import clean_text
+from children.storable import clean_text, clean_traceback
 from parent import results
 from parent.advance import (
     ATTEMPT_FIELDS,
@@ -32,7 +32,7 @@ __all__ = ["Ending", "end_attempt", "end_cancelled", "end_run", "end_step"]
 
 END_FIELDS = (
     "state", "traceback", "started_at", "finished_at", "due_at",
-    "iteration", "total", "completion", "message", "error", "result",
+    "iteration", "total", "completion", "message", "error", "result", "result_size",
 )  # fmt: skip
 
 
@@ -62,7 +62,9 @@ def end_attempt(
     """
     try:
         with transaction.atomic():
-            return _end_attempt(task_id, outcome, traceback or "", reported, again, seen)
+            return _end_attempt(
+                task_id, outcome, clean_traceback(traceback or ""), reported, again, seen
+            )
     except Overtaken:
         return Ending.DROPPED
 

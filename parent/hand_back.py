@@ -12,6 +12,7 @@ from parent.locks import is_locked
 from parent.log_context import about
 from parent.models import Step, StepState
 from parent.outage import OUTAGE
+from parent.sight import OF_RUN
 
 __all__ = ["hand_back"]
 
@@ -30,7 +31,8 @@ def hand_back(executor_id: UUID) -> None:
     until a tick elsewhere publishes it, when this process is gone, and the old body with it.
     """
     running = Step.objects.filter(executor=executor_id, state=StepState.RUNNING)
-    steps = list(running.select_related("executor", "run"))
+    running = running.select_related("executor", "run").defer("result", "given", *OF_RUN)
+    steps = list(running)
     give_up_at = time.monotonic() + HELD_AT_MOST
     while steps and time.monotonic() < give_up_at:
         steps = [step for step in steps if not _hand_back(step)]

@@ -42,7 +42,8 @@ def earlier_run(owner: User | None, key: str, mark: str) -> Run | None:
     Raises:
         KeyReused: it was started with something else.
     """
-    run = Run.objects.filter(owner=owner, idempotency_key=key).first()
+    runs = Run.objects.defer("params", "files", "result")
+    run = runs.filter(owner=owner, idempotency_key=key).first()
     if run is not None and run.fingerprint != mark:
         raise KeyReused(
             f"The idempotency key {key!r} was used for another start: take a new one for this."

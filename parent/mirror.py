@@ -50,9 +50,9 @@ def mirror(reports: Mapping[str, Report], behind: Collection[UUID] = ()) -> int:
         # transactions ever wait for each other in a circle.
         runs = {
             run.pk: run
-            for run in Run.objects.select_for_update(skip_locked=True, of=("self",)).filter(
-                told | Q(pk__in=list(behind)) if behind else told
-            )
+            for run in Run.objects.select_for_update(skip_locked=True, of=("self",))
+            .filter(told | Q(pk__in=list(behind)) if behind else told)
+            .defer("params", "files", "result")
             # Of a cancelled one nothing more is told, least of all that it is not yet overdue.
             if not run.ended and run.cancel_requested_at is None
         }

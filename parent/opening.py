@@ -8,14 +8,14 @@ from typing import Any
 from celery import current_app
 
 from children.meta import Meta, error_text
-from children.storable import check_json, storable
+from children.storable import check_json, clean_traceback
 from parent import registry
 from parent.attempts import queue_attempt
-from parent.definitions import RunData
 from parent.errors import UnknownWorkflow
 from parent.models import Run, Step, StepState
+from parent.run_data import run_data
 
-__all__ = ["is_known", "open_step", "run_data", "run_result"]
+__all__ = ["is_known", "open_step", "run_result"]
 
 
 def is_known(run: Run, steps: Sequence[Step]) -> bool:
@@ -25,12 +25,6 @@ def is_known(run: Run, steps: Sequence[Step]) -> bool:
     except UnknownWorkflow:
         return False
     return known.issuperset(step.name for step in steps)
-
-
-def run_data(run: Run, steps: Sequence[Step]) -> RunData:
-    """What the author's `inputs` and `result` read."""
-    done = {step.name: step.result for step in steps if step.state == StepState.OK}
-    return RunData(params=run.params, results=done)
 
 
 def open_step(run: Run, step: Step, steps: Sequence[Step], now: datetime) -> bool:
@@ -53,7 +47,7 @@ def open_step(run: Run, step: Step, steps: Sequence[Step], now: datetime) -> boo
     except Exception as exc:
         step.state, step.finished_at = StepState.ERROR, now
         step.set_meta(Meta().failed(f"Error in the inputs of {step.name}: {error_text(exc)}"))
-        step.traceback = storable(traceback.format_exc())
+        step.traceback = clean_traceback(traceback.format_exc())
         return False
     queue_attempt(step, now)
     return True
@@ -68,9 +62,11 @@ def _checked(step: Step, kwargs: dict[str, Any]) -> dict[str, Any]:
     return kwargs
 
 
-def run_result(run: Run, data: RunData, steps: Sequence[Step]) -> Any:
-    """The run's result: the author's, else the last step's."""
+def run_result(run: Run, steps: Sequence[Step]) -> Meta:
+    """The run's meta with its result: the author's, else the last step's.
+
+    Raises:
+        ResultNotJSON, or what the author's function raises.
+    """
     made = registry.get(run.workflow).result
-    result = made(data) if made is not None else steps[-1].result
-    check_json(result)
-    return result
+    return run.meta.ok(made(run_data(run, steps)) if made is not None else steps[-1].result)

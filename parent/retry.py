@@ -106,7 +106,8 @@ def _reset(row: Step, now: datetime) -> None:
 
 
 def _take_as_ok(row: Step, result: Any, now: datetime) -> None:
-    row.state, row.result, row.completion, row.finished_at = StepState.OK, result, 100.0, now
+    row.set_meta(Meta().ok(result))
+    row.state, row.finished_at = StepState.OK, now
 
 
 def _revive(run: Run, now: datetime) -> None:

@@ -17,6 +17,7 @@ from django.db.models import Field, Model
 from django.db.models.expressions import Col
 
 from parent import clock
+from parent.large import largest_inline, leave_out, result_sql, size_sql
 from parent.prepared import database, fetched, run
 
 __all__ = [
@@ -50,12 +51,14 @@ class Select:
     Args:
         where: an SQL condition with one %s, for `key`, and an ORDER BY; never from input.
         lock: until the transaction ends, where the database locks rows; with its time as `db_now`.
+        without: columns that are read only when they are asked for, as large results are.
     """
 
     model: type[Model]
     where: str
     key: UUID | str
     lock: bool = False
+    without: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,8 +75,10 @@ def select_all(*selects: Select) -> list[list[Any]]:
 
     A later one sees what others have committed while an earlier one waited for its lock.
     """
+    limit = largest_inline()
     statements = [
-        (_select_sql(each.model, each.where, each.lock), [_key(each.key)]) for each in selects
+        (_select_sql(each.model, each.where, each.lock, each.without, limit), [_key(each.key)])
+        for each in selects
     ]
     answers = run(statements, fetched)
     return [
@@ -142,35 +147,47 @@ def update_row(model: type[Model], values: Mapping[str, Any], **options: Any) ->
 
 
 @cache
-def _select_sql(model: type[Model], where: str, lock: bool) -> str:
-    columns = ", ".join(f'"{name}"' for name in _names(model))
+def _select_sql(
+    model: type[Model], where: str, lock: bool, without: tuple[str, ...], limit: int
+) -> str:
+    table = model._meta.db_table
+    instead = {"result": result_sql(table, limit), "result_size": size_sql(table)}
+    columns = ", ".join(instead.get(n, f'"{n}"') for n in _names(model, without))
     suffix = ""
     if lock:
         columns += f", {clock.sql()}"
         # On SQLite a transaction has the whole database to itself.
         suffix = " FOR UPDATE" if database().features.has_select_for_update else ""
-    return f"SELECT {columns} FROM {model._meta.db_table} WHERE {where}{suffix}"  # noqa: S608 - our names
+    return f"SELECT {columns} FROM {table} WHERE {where}{suffix}"  # noqa: S608 - our names
 
 
 def _row(select: Select, values: Sequence[Any]) -> Any:
     columns, model, db = list(values), select.model, database()
     db_now = columns.pop() if select.lock else None
-    for place, column, convert in _converters(model):
+    for place, column, convert in _converters(model, select.without):
         columns[place] = convert(columns[place], column, db)
-    row: Any = model.from_db(db.alias, _names(model), columns)
+    names = _names(model, select.without)
+    leave_out(names, columns)
+    row: Any = model.from_db(db.alias, names, columns)
     if db_now is not None:
         row.db_now = clock.read(db_now)
     return row
 
 
 @cache
-def _names(model: type[Model]) -> list[str]:
-    return [field.attname for field in model._meta.concrete_fields]
+def _names(model: type[Model], without: tuple[str, ...]) -> list[str]:
+    return [field.attname for field in _fields(model, without)]
 
 
 @cache
-def _converters(model: type[Model]) -> list[tuple[int, Col, Callable[..., Any]]]:
-    return converters(model, model._meta.concrete_fields)
+def _converters(
+    model: type[Model], without: tuple[str, ...]
+) -> list[tuple[int, Col, Callable[..., Any]]]:
+    return converters(model, _fields(model, without))
+
+
+def _fields(model: type[Model], without: tuple[str, ...]) -> list[Any]:
+    return [field for field in model._meta.concrete_fields if field.attname not in without]
 
 
 def converters(

@@ -14,19 +14,23 @@ from parent.models import Run, Step
 from parent.publish import queue_of
 from parent.watch import Stored, Watched
 
-__all__ = ["active_steps", "overdue", "stored", "stored_of", "watched"]
+__all__ = ["OF_RUN", "active_steps", "overdue", "stored", "stored_of", "watched"]
+
+OF_RUN = ("run__params", "run__files", "run__result")
+"""What may be large, and no tick needs."""
 
 
 def active_steps() -> "QuerySet[Any]":
     """The steps that are queued or run, each with the database's time as `db_now`."""
     steps = Step.objects.filter(state__in=Step.ACTIVE).select_related("executor", "run")
-    return steps.defer("traceback").annotate(db_now=Now())
+    return steps.defer("traceback", "result", "given", *OF_RUN).annotate(db_now=Now())
 
 
 def stored_of(steps: Sequence[Step]) -> dict[str, Stored]:
     """What Celery has stored for these, by task id."""
     ids = [str(step.task_id) for step in steps]
-    rows = TaskResult.objects.filter(task_id__in=ids) if ids else ()
+    columns = ("task_id", "status", "result", "date_done")
+    rows = TaskResult.objects.filter(task_id__in=ids).only(*columns) if ids else ()
     return {row.task_id: stored(row) for row in rows}
 
 

@@ -12,6 +12,7 @@ from children.meta import Meta
 from parent import clock
 from parent.advance import advance
 from parent.endings import end_step
+from parent.large import largest_inline, result_sql, size_sql
 from parent.models import Run, Step
 from parent.prepared import database, fetch
 from parent.rows import Overtaken, apply_if
@@ -29,7 +30,7 @@ STEPS = Table(
     Step,
     *("id", "run_id", "index", "name", "task", "priority", "queue", "after", "weight", "state"),
     *("queue_timeout", "run_timeout", "stall_timeout", "poll_interval", "attempt", "task_id"),
-    *("retried", "claim", "executor_id", "kwargs", "given", "publishes", "due_at", "traceback"),
+    *("retried", "claim", "executor_id", "given", "publishes", "due_at", "traceback"),
     *("queued_at", "started_at", "reported_at", "finished_at"),
     *META,
 )
@@ -50,7 +51,7 @@ def end_straight(task_id: str, outcome: Meta) -> bool:
     """
     if database().vendor != "postgresql":
         return False
-    rows = fetch(_read_sql(), [task_id])
+    rows = fetch(_read_sql(largest_inline()), [task_id])
     if not rows:
         return False
     run, now = RUNS.row(rows[0][: len(RUNS)]), rows[0][len(RUNS)]
@@ -73,14 +74,18 @@ def end_straight(task_id: str, outcome: Meta) -> bool:
 
 
 @cache
-def _read_sql() -> str:
+def _read_sql(limit: int) -> str:
     # The run's own columns once: its parameters may be large.
     once = {
         name: f'CASE WHEN parent_step."index" = 0 THEN parent_run."{name}" END'
         for name in RUNS.names
     }
+    small = {
+        "result": result_sql("parent_step", limit),
+        "result_size": size_sql("parent_step"),
+    }
     return (
-        f"SELECT {RUNS.sql(**once)}, {clock.sql()}, {STEPS.sql()} "  # noqa: S608 - our names
+        f"SELECT {RUNS.sql(**once)}, {clock.sql()}, {STEPS.sql(**small)} "  # noqa: S608 - our names
         "FROM parent_step AS own JOIN parent_run ON parent_run.id = own.run_id "
         "JOIN parent_step ON parent_step.run_id = parent_run.id "
         'WHERE own.task_id = %s ORDER BY parent_step."index"'

@@ -6,12 +6,13 @@ from typing import Any, Generic, TypeVar
 
 from django.db.models import Model
 
+from parent.large import leave_out
 from parent.prepared import database
 from parent.rows import converters
 
 __all__ = ["META", "Table"]
 
-META = ("iteration", "total", "completion", "message", "error", "result")
+META = ("iteration", "total", "completion", "message", "error", "result", "result_size")
 """The columns of the uniform meta."""
 
 M = TypeVar("M", bound=Model)
@@ -44,6 +45,7 @@ class Table(Generic[M]):
         columns, db = list(values), database()
         for place, column, convert in self._converters:
             columns[place] = convert(columns[place], column, db)
+        leave_out(self.names, columns)
         return self.model.from_db(db.alias, self._named, columns)
 
     @cached_property

@@ -202,7 +202,9 @@ class Ticker:
     def _look_at_due_runs(self) -> None:
         """Runs that have passed their deadline, or wait for a worker that knows their steps."""
         due = Run.objects.filter(due_at__lte=Now()).exclude(pk__in=self._others.runs())
-        due = due.annotate(db_now=Now(), ended_at=Max("steps__finished_at"), retried_at=RETRIED_AT)
+        due = due.defer("files", "result").annotate(
+            db_now=Now(), ended_at=Max("steps__finished_at"), retried_at=RETRIED_AT
+        )
         silent: list[Run] = []
         for run in due.order_by("due_at")[:DUE_BATCH]:
             error = overdue(run, run.db_now, ended_at=run.ended_at, retried_at=run.retried_at)

@@ -21,7 +21,7 @@ def stuck() -> Iterator[Finding]:
     now = clock.now()
     active = Step.objects.filter(run=OuterRef("pk"), state__in=Step.ACTIVE)
     idle = Run.objects.filter(~Exists(active), finished_at__isnull=True, due_at__isnull=True)
-    for run in idle[:EXAMPLES]:
+    for run in idle.only("workflow")[:EXAMPLES]:
         yield Finding(
             part="runs",
             what=f"{run} has not ended, and nothing in it is going to move",
@@ -39,7 +39,8 @@ def stuck() -> Iterator[Finding]:
     told_at = Coalesce("reported_at", "started_at")
     silent = Step.objects.filter(state=StepState.RUNNING, stall_timeout=None, run_timeout=None)
     silent = silent.annotate(told_at=told_at).filter(told_at__lt=now - SILENT)
-    for step in silent.select_related("run").order_by(F("told_at"))[:EXAMPLES]:
+    silent = silent.select_related("run").only("name", "run__workflow")
+    for step in silent.order_by(F("told_at"))[:EXAMPLES]:
         yield Finding(
             part="runs",
             what=f"{step.name} of {step.run} has said nothing for over an hour, "

@@ -1,11 +1,34 @@
 """The uniform meta as columns."""
 
+import json
+from typing import Any
+
 from django.db import models
 
 from children.meta import Meta as UniformMeta
 from children.meta import Status
 
-__all__ = ["MetaFields"]
+__all__ = ["MetaFields", "ResultField"]
+
+
+class Utf8Encoder(json.JSONEncoder):
+    """JSON as PostgreSQL writes it, and as results are counted: without `\\u` escapes."""
+
+    def __init__(self, **options: Any) -> None:
+        super().__init__(**{**options, "ensure_ascii": False})
+
+
+class ResultField(models.JSONField):
+    """Any JSON, of any size: one that is large is read only when it is asked for."""
+
+    def __init__(self, **options: Any) -> None:
+        super().__init__(**{**options, "encoder": Utf8Encoder})
+
+    def deconstruct(self) -> Any:
+        # To the database it is the same.
+        name, _, args, kwargs = super().deconstruct()
+        del kwargs["encoder"]
+        return name, "django.db.models.JSONField", args, kwargs
 
 
 class MetaFields(models.Model):
@@ -16,7 +39,10 @@ class MetaFields(models.Model):
     completion = models.FloatField(default=0.0, help_text="0 to 100")
     message = models.TextField(blank=True, default="")
     error = models.TextField(null=True)  # noqa: DJ001 - null is "no error" in the contract
-    result = models.JSONField(null=True)
+    result = ResultField(null=True)
+    result_size = models.BigIntegerField(
+        null=True, help_text="Bytes of its JSON; null without one, or where nobody has counted"
+    )
 
     class Meta:
         abstract = True
@@ -27,8 +53,13 @@ class MetaFields(models.Model):
         raise NotImplementedError
 
     @property
+    def result_if_read(self) -> Any:
+        """The result where it was read with the row; None where that left it out."""
+        return self.__dict__.get("result")
+
+    @property
     def meta(self) -> UniformMeta:
-        """The uniform meta."""
+        """The uniform meta; its result only where it was read with the row."""
         return UniformMeta(
             iteration=self.iteration,
             total=self.total,
@@ -36,7 +67,8 @@ class MetaFields(models.Model):
             status=self.status,
             message=self.message,
             error=self.error,
-            result=self.result,
+            result=self.result_if_read,
+            result_size=self.result_size,
         )
 
     def set_meta(self, meta: UniformMeta) -> None:
@@ -46,4 +78,4 @@ class MetaFields(models.Model):
         self.completion = meta.completion
         self.message = meta.message
         self.error = meta.error
-        self.result = meta.result
+        self.result, self.result_size = meta.result, meta.result_size
