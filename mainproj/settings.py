@@ -249,6 +249,11 @@ WORKFLOW_SHUTDOWN_GRACE = env.seconds(
 WORKFLOW_RETENTION = env.seconds(
     "WORKFLOW_RETENTION", 30 * 86_400, "until an ended run is deleted", example="604800"
 )
+WORKFLOW_RESULT_INLINE_LIMIT = env.number(
+    "WORKFLOW_RESULT_INLINE_LIMIT",
+    1_048_576,
+    "bytes of the largest result that a status carries; a larger one is at its `result_url`",
+)
 
 CELERY_BROKER_URL = env.url(
     "REDIS_URL",

@@ -4,20 +4,20 @@ from typing import TYPE_CHECKING
 from uuid import UUID
 
 from django.core.exceptions import PermissionDenied
-from django.db.models import Prefetch, Q, QuerySet
+from django.db.models import QuerySet
 from django.http import Http404
 
 from monitor.policy import policy
 from parent import registry
 from parent.definitions import Workflow
 from parent.errors import UnknownWorkflow
-from parent.models import Run, Step
+from parent.models import Run
 
 if TYPE_CHECKING:
     from django.contrib.auth.models import AnonymousUser, User
 
 __all__ = [
-    "find",
+    "NOT_FOUND",
     "find_run",
     "find_to_change",
     "find_to_retry",
@@ -26,7 +26,6 @@ __all__ = [
     "may_start",
     "startable",
     "visible_runs",
-    "with_steps",
 ]
 
 NOT_FOUND = "There is no such task: its id is wrong, it was deleted, or it is not yours."
@@ -44,41 +43,16 @@ def may_see(user: "User | AnonymousUser", run: Run) -> bool:
     return not user.is_anonymous and policy().may_see(user, run)
 
 
-def with_steps(runs: QuerySet[Run]) -> QuerySet[Run]:
-    """These runs with their steps: two statements, without the columns that no status shows."""
-    steps = Step.objects.defer("kwargs", "traceback")
-    return runs.defer("params", "files").prefetch_related(Prefetch("steps", queryset=steps))
-
-
 def find_run(user: "User | AnonymousUser", run_id: UUID) -> Run:
     """The run of that id.
 
     Raises:
         Http404: it does not exist, or this user may not know of it.
     """
-    run = visible_runs(user).filter(pk=run_id).first()
+    run = visible_runs(user).defer("params", "files", "result").filter(pk=run_id).first()
     if run is None:
         raise Http404(NOT_FOUND)
     return run
-
-
-def find(user: "User | AnonymousUser", task_id: UUID) -> tuple[Run, Step | None]:
-    """The run of that id, or a child's run and the child's step. Two statements.
-
-    Raises:
-        Http404: it does not exist, or this user may not know of it.
-    """
-    of_child = Step.objects.filter(task_id=str(task_id)).values("run")[:1]
-    run = with_steps(visible_runs(user)).filter(Q(pk=task_id) | Q(pk=of_child)).first()
-    if run is None:
-        raise Http404(NOT_FOUND)
-    if run.pk == task_id:
-        return run, None
-    for step in run.steps.all():
-        if step.task_id == str(task_id):
-            return run, step
-    # A new attempt has taken the step between the two statements.
-    raise Http404(NOT_FOUND)
 
 
 def find_to_change(user: "User | AnonymousUser", run_id: UUID) -> Run:

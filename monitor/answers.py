@@ -21,7 +21,7 @@ from django.http import HttpRequest, HttpResponse
 from django.utils.crypto import constant_time_compare, salted_hmac
 from django.utils.http import parse_etags
 
-__all__ = ["answer", "digest_of", "not_modified", "signed_tags", "unchanged"]
+__all__ = ["answer", "digest_of", "not_modified", "signed_tags", "tagged", "unchanged"]
 
 JITTER = 0.1
 SIGNED_FOR = 60
@@ -58,7 +58,12 @@ def answer(
         if status["poll_after_ms"] is not None:
             status["poll_after_ms"] = round(status["poll_after_ms"] * _jitter())
     content = _as_json(document)
-    return _tagged(HttpResponse(content, content_type="application/json"), _tag(request, digest))
+    return tagged(request, digest, HttpResponse(content, content_type="application/json"))
+
+
+def tagged(request: HttpRequest, digest: str, response: HttpResponse) -> HttpResponse:
+    """The answer with the caller's tag."""
+    return _tagged(response, _tag(request, digest))
 
 
 def signed_tags(request: HttpRequest) -> dict[str, str]:

@@ -5,7 +5,8 @@ from typing import Any, cast
 from uuid import UUID
 
 from django.contrib.auth.models import User
-from django.http import Http404, HttpResponse
+from django.db.models import QuerySet
+from django.http import HttpResponse
 from django.urls import reverse
 from django.utils import timezone
 from rest_framework import status
@@ -16,13 +17,11 @@ from rest_framework.views import APIView
 
 from monitor import operations
 from monitor.access import (
-    NOT_FOUND,
     find_to_change,
     find_to_retry,
     find_workflow,
     startable,
     visible_runs,
-    with_steps,
 )
 from monitor.answers import answer, digest_of, not_modified
 from monitor.forms import params_of
@@ -30,7 +29,7 @@ from monitor.params_schema import params_schema
 from monitor.parsers import JSONParser
 from monitor.polling import Snapshot, task_status
 from monitor.requests import NewestFirst, RetryRequest, RunQuery, idempotency_key
-from monitor.status import status_of
+from monitor.results import result_answer
 from monitor.throttles import StartThrottle
 from monitor.unchanged import snapshot_of
 from parent.cancel import cancel
@@ -43,6 +42,7 @@ __all__ = [
     "HealthView",
     "TaskCancelView",
     "TaskListView",
+    "TaskResultView",
     "TaskRetryView",
     "TaskView",
     "WorkflowListView",
@@ -105,18 +105,21 @@ class TaskListView(APIView):
     @operations.list_tasks
     def get(self, request: Request) -> HttpResponse:
         query, now = RunQuery.of(request), timezone.now()
-        if query.ids_to_poll is not None:
-            tasks = Snapshot(query.ids_to_poll).tasks(request.user)
-            results = [task_status(task, now=now) for task in tasks]
-            document: dict[str, Any] = {"next": None, "previous": None, "results": results}
-        else:
-            paginator = NewestFirst()
-            runs = query.narrow(with_steps(visible_runs(request.user)))
-            page: list[Run] = paginator.paginate_queryset(runs, request, view=self) or []
-            results = [status_of(run, run.steps.all(), now=now) for run in page]
-            document = paginator.get_paginated_response(results).data
+        ids, links = query.ids_to_poll, {"next": None, "previous": None}
+        if ids is None:
+            ids, links = self._page(query.narrow(visible_runs(request.user)), request)
+        tasks = Snapshot(ids, results=False).tasks(request.user)
+        results = [task_status(task, now=now) for task in tasks]
+        document: dict[str, Any] = {**links, "results": results}
         digest = digest_of(document)
         return not_modified(request, digest) or answer(request, digest, document, results)
+
+    def _page(self, runs: QuerySet[Run], request: Request) -> tuple[list[UUID], dict[str, Any]]:
+        """The ids on the page that was asked for, and the links to its neighbours."""
+        paginator = NewestFirst()
+        page = paginator.paginate_queryset(runs.only("created_at"), request, view=self) or []
+        links = {"next": paginator.get_next_link(), "previous": paginator.get_previous_link()}
+        return [run.pk for run in page], links
 
 
 class TaskView(APIView):
@@ -132,6 +135,14 @@ class TaskView(APIView):
     def delete(self, request: Request, task_id: UUID) -> Response:
         remove(find_to_change(request.user, task_id))
         return Response(status=status.HTTP_204_NO_CONTENT)
+
+
+class TaskResultView(APIView):
+    """The result of a run, or of one child, by itself."""
+
+    @operations.read_result
+    def get(self, request: Request, task_id: UUID) -> HttpResponse:
+        return result_answer(request, Snapshot([task_id], results=False).task(request.user))
 
 
 class TaskCancelView(APIView):
@@ -164,11 +175,5 @@ class TaskRetryView(APIView):
 
 
 def _status(request: Request, snapshot: Snapshot, now: datetime) -> dict[str, Any]:
-    """The status of the one task in the snapshot.
-
-    Raises:
-        Http404: it does not exist, or this caller may not know of it.
-    """
-    for task in snapshot.tasks(request.user):
-        return task_status(task, now=now)
-    raise Http404(NOT_FOUND)
+    """The status of the one task in the snapshot, or a 404."""
+    return task_status(snapshot.task(request.user), now=now)

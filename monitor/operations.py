@@ -22,6 +22,7 @@ __all__ = [
     "health",
     "list_tasks",
     "list_workflows",
+    "read_result",
     "read_task",
     "ready",
     "retry_task",
@@ -122,7 +123,7 @@ list_tasks = extend_schema(
         "Without `ids`: your runs, the newest first, in pages; staff see everybody's. "
         "With `ids`: one page with these runs and children, in the order asked for; those that "
         "do not exist, or are not yours, are missing. Polling many costs about as much as "
-        "polling one."
+        "polling one. No list carries results: they are at `result_url`."
     ),
     tags=TASKS,
     parameters=[RunQuery, IF_NONE_MATCH, ETAG, RETRY_AFTER],
@@ -137,12 +138,25 @@ read_task = extend_schema(
     summary="The status of a run, or of one child",
     description=(
         "Ask again after `poll_after_ms`, with the `ETag` of the last answer as `If-None-Match`: "
-        "`304` says that nothing has changed, `poll_after_ms` included."
+        "`304` says that nothing has changed, `poll_after_ms` included. A result that is larger "
+        "than the service's limit is not in it: it is at `result_url`."
     ),
     tags=TASKS,
     parameters=[IF_NONE_MATCH, ETAG, RETRY_AFTER],
     responses={
         200: OpenApiResponse(TaskStatus, description="As it is now."),
+        **NOT_MODIFIED,
+        **_problems(404),
+    },
+)
+read_result = extend_schema(
+    operation_id="read_result",
+    summary="The result of a run, or of one child",
+    description="By itself, of any size. 404 also where the task has not ended well.",
+    tags=TASKS,
+    parameters=[IF_NONE_MATCH, ETAG, RETRY_AFTER],
+    responses={
+        200: OpenApiResponse({}, description="Any JSON."),
         **NOT_MODIFIED,
         **_problems(404),
     },

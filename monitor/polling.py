@@ -13,8 +13,11 @@ from operator import itemgetter
 from typing import TYPE_CHECKING, Any, NamedTuple
 from uuid import UUID
 
-from monitor.access import may_see
+from django.http import Http404
+
+from monitor.access import NOT_FOUND, may_see
 from monitor.status import child_status_of, quiet_seconds, status_of
+from parent.large import largest_inline, result_sql, size_sql
 from parent.models import Run, Step
 from parent.prepared import database, fetch
 from parent.tables import META, Table
@@ -31,6 +34,15 @@ class Task(NamedTuple):
     run: Run
     steps: Sequence[Step]
     child: Step | None
+
+    @property
+    def task_id(self) -> str:
+        return str(self.run.pk if self.child is None else self.child.task_id)
+
+    @property
+    def row(self) -> Run | Step:
+        """What has the task's result."""
+        return self.child or self.run
 
 
 def task_status(task: Task, *, now: datetime) -> dict[str, Any]:
@@ -63,10 +75,14 @@ TIMES = [*RUN_TIMES, *(SPLIT + place for place in STEP_TIMES)]
 class Snapshot:
     """What a poll has read: rows as the database gives them, one for each step."""
 
-    def __init__(self, ids: Sequence[UUID]) -> None:
-        """Read the runs and children of these ids, in one statement, for nobody in particular."""
+    def __init__(self, ids: Sequence[UUID], *, results: bool = True) -> None:
+        """Read the runs and children of these ids, in one statement, for nobody in particular.
+
+        Args:
+            results: whether to read those that are not large.
+        """
         self.ids = ids
-        self.rows = fetch(*statement(ids))
+        self.rows = fetch(*statement(ids, results=results)) if ids else []
 
     def digest(self, now: datetime) -> str:
         """Of all that the tasks' status depends on: the rows, and the steps of time of each.
@@ -89,6 +105,16 @@ class Snapshot:
                 found |= {step.task_id: Task(run, steps, step) for step in steps if step.task_id}
         return [found[key] for key in map(str, self.ids) if key in found]
 
+    def task(self, user: "User | AnonymousUser") -> Task:
+        """The one that was asked for.
+
+        Raises:
+            Http404: it does not exist, or this user may not know of it.
+        """
+        for task in self.tasks(user):
+            return task
+        raise Http404(NOT_FOUND)
+
 
 def _latest(row: Sequence[Any], now: datetime) -> datetime:
     """The latest of its times, as `status.last_change` has it."""
@@ -101,20 +127,27 @@ def _utc(moment: datetime) -> datetime:
     return moment if moment.tzinfo else moment.replace(tzinfo=UTC)  # SQLite knows no zones
 
 
-def statement(ids: Sequence[UUID]) -> tuple[str, list[Any]]:
+def statement(ids: Sequence[UUID], *, results: bool = True) -> tuple[str, list[Any]]:
     """The SQL that reads these runs, and the runs of these children; and its parameters."""
     tasks = [str(id) for id in ids]
     runs = ids if database().features.has_native_uuid_field else [id.hex for id in ids]
-    return _sql(len(ids)), [*tasks, *runs, *tasks]
+    own = tasks if results else []
+    return _sql(len(ids), largest_inline() if results else None), [*own, *own, *runs, *tasks]
 
 
 @cache
-def _sql(count: int) -> str:
+def _sql(count: int, limit: int | None) -> str:
+    """`limit`: bytes of the largest result to read; None reads no result at all."""
     marks = ", ".join(["%s"] * count)
-    # What a step gave to the next may be large, and only the child's own status shows it.
-    result = f"CASE WHEN parent_step.task_id IN ({marks}) THEN parent_step.result END"
+    of_run = of_step = {"result": "NULL"}
+    if limit is not None:
+        # What a step gave to the next only the child's own status shows.
+        asked = f"parent_step.task_id IN ({marks})"
+        size = f"CASE WHEN {asked} THEN {size_sql('parent_step')} END"
+        of_run = {"result": result_sql("parent_run", limit), "result_size": size_sql("parent_run")}
+        of_step = {"result": result_sql("parent_step", limit, asked), "result_size": size}
     return (
-        f"SELECT {RUNS.sql()}, {STEPS.sql(result=result)} "  # noqa: S608 - our names and marks
+        f"SELECT {RUNS.sql(**of_run)}, {STEPS.sql(**of_step)} "  # noqa: S608 - our names and marks
         "FROM parent_run LEFT JOIN parent_step ON parent_step.run_id = parent_run.id "
         f"WHERE parent_run.id IN (SELECT id FROM parent_run WHERE id IN ({marks}) "
         f"UNION ALL SELECT run_id FROM parent_step WHERE task_id IN ({marks})) "

@@ -1,6 +1,5 @@
 """The pages of runs: the list, one run, and what its buttons do without JavaScript."""
 
-import json
 from collections.abc import Callable
 from typing import Any, cast
 from uuid import UUID
@@ -8,18 +7,19 @@ from uuid import UUID
 from django.contrib import messages
 from django.contrib.auth.mixins import LoginRequiredMixin
 from django.contrib.auth.models import User
-from django.http import Http404, HttpRequest, HttpResponse
+from django.http import HttpRequest, HttpResponse
 from django.shortcuts import redirect, render
-from django.template.loader import select_template
+from django.template.loader import render_to_string, select_template
 from django.utils import timezone
 from django.utils.safestring import SafeString
 from django.views.generic import View
 
-from monitor.access import find, find_to_change, find_to_retry, may_start, startable, visible_runs
+from monitor.access import find_to_change, find_to_retry, may_start, startable, visible_runs
 from monitor.history import history_of
 from monitor.policy import policy
+from monitor.polling import Snapshot, task_status
+from monitor.results import beginning, is_large, result_answer
 from monitor.run_list import RunFilter, page_of
-from monitor.status import status_of
 from monitor.throttles import count_start
 from monitor.timeline import timeline_of
 from parent.cancel import cancel
@@ -57,14 +57,14 @@ class RunPage(LoginRequiredMixin, View):
     """One run: its bars, its timeline, and its result or its error."""
 
     def get(self, request: HttpRequest, run_id: UUID) -> HttpResponse:
-        run, child = find(request.user, run_id)
-        if child is not None:
+        task, now = Snapshot([run_id]).task(request.user), timezone.now()
+        run, steps = task.run, task.steps
+        if task.child is not None:
             return redirect("run", run.pk)
-        now, steps = timezone.now(), run.steps.all()
         may_change = policy().may_change(cast(User, request.user), run)
         context = {
             "run": run,
-            "status": status_of(run, steps, now=now),
+            "status": task_status(task, now=now),
             "now": now,
             "timeline": timeline_of(run, steps, now=now),
             "result": result_html(run),
@@ -129,24 +129,22 @@ class RunResult(LoginRequiredMixin, View):
     """A run's result as a JSON file."""
 
     def get(self, request: HttpRequest, run_id: UUID) -> HttpResponse:
-        run, child = find(request.user, run_id)
-        if child is not None or run.state != RunState.SUCCESS:
-            raise Http404("This run has no result.")
-        text = json.dumps(run.result, indent=2, ensure_ascii=False)
-        name = f"{run.workflow}-{run.pk}.json"
-        return HttpResponse(
-            text + "\n",
-            content_type="application/json; charset=utf-8",
-            headers={"Content-Disposition": f'attachment; filename="{name}"'},
-        )
+        task = Snapshot([run_id], results=False).task(request.user)
+        answer = result_answer(request, task)
+        name = f"{task.run.workflow}-{task.task_id}.json"
+        answer["Content-Disposition"] = f'attachment; filename="{name}"'
+        return answer
 
 
 def result_html(run: Run) -> SafeString:
     """The result as HTML: by the workflow's own template, else as JSON; empty without one.
 
-    A workflow ships its own as `<workflow>/result.html`; it gets `result` and `run`.
+    A workflow ships its own as `<workflow>/result.html`; it gets `result` and `run`. Of a large
+    result the page shows the beginning.
     """
     if run.state != RunState.SUCCESS:
         return SafeString()
+    if is_large(run):
+        return SafeString(render_to_string("monitor/large_result.html", beginning(run)))
     template = select_template([f"{run.workflow}/result.html", "monitor/result.html"])
     return SafeString(template.render({"result": run.result, "run": run}))

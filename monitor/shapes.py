@@ -57,7 +57,15 @@ class TaskStatus(Meta):
     run_id = serializers.CharField(help_text="The run's id: the same as `task_id` for a run.")
     workflow = serializers.CharField(help_text="The name of the run's workflow.")
     state = serializers.ChoiceField(choices=RunState.choices, help_text="Celery's state.")
-    result = serializers.JSONField(help_text="Any JSON, when `status` is `OK`; null before.")
+    result = serializers.JSONField(
+        help_text="Any JSON, when `status` is `OK`; null before, in lists, and where it is large."
+    )
+    result_url = serializers.CharField(
+        allow_null=True, help_text="Where the result is by itself, when `status` is `OK`."
+    )
+    result_size = serializers.IntegerField(
+        allow_null=True, help_text="Bytes of the result's JSON; null without one that is not null."
+    )
     eta_seconds = serializers.FloatField(
         allow_null=True, help_text="Seconds left at the pace of late; null while it cannot be told."
     )

@@ -6,6 +6,7 @@ from datetime import datetime, timedelta
 from typing import Any
 
 from celery import states
+from django.urls import reverse
 
 from children.meta import Status
 from parent.conf import setting
@@ -40,6 +41,9 @@ def status_of(run: Run, steps: Collection[Step], *, now: datetime) -> dict[str, 
     is None when the run has ended: nothing will change, so there is no need to ask again.
     Both are told for the latest `step_of_time`, so that the status stays the same while nothing
     moves. `run_id` is the run's id, here the same as `task_id`. Times are datetimes.
+
+    `result` is also None where it was not read with the row; by itself it is at `result_url`, which
+    is None where there is none.
     """
     if not run.ended and _left_behind(run, steps):
         run = _brought_up(run, steps)
@@ -52,7 +56,7 @@ def status_of(run: Run, steps: Collection[Step], *, now: datetime) -> dict[str, 
         "workflow": run.workflow,
         "state": str(run.state),
         **_meta(run),
-        "result": run.result if run.status == Status.OK else None,
+        **_result(run, str(run.pk)),
         "eta_seconds": None if ending else run_eta(steps, now),
         "steps": [step_row(step) for step in steps],
         "created_at": run.created_at,
@@ -91,7 +95,7 @@ def child_status_of(run: Run, step: Step, *, now: datetime) -> dict[str, Any]:
         "workflow": run.workflow,
         "state": step_state(step),
         **_meta(step),
-        "result": step.result if step.status == Status.OK else None,
+        **_result(step, step.task_id),
         "eta_seconds": None if ended else step_eta(step, now),
         "steps": [],
         "created_at": step.queued_at,
@@ -155,6 +159,15 @@ def poll_after_ms(changed_at: datetime, now: datetime, steps: Iterable[Step]) ->
     quiet = 100 * (now - changed_at).total_seconds()
     longest = LONGEST_MS if running else LONGEST_QUEUED_MS
     return max(shortest, min(longest, round(quiet)))
+
+
+def _result(row: Run | Step, task_id: str | None) -> dict[str, Any]:
+    ok = row.status == Status.OK
+    return {
+        "result": row.result_if_read if ok else None,
+        "result_url": reverse("task-result", args=[task_id]) if ok else None,
+        "result_size": row.result_size if ok else None,
+    }
 
 
 def _meta(row: Run | Step) -> dict[str, Any]:

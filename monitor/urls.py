@@ -24,6 +24,7 @@ urlpatterns = [
     path("workflows/<str:name>/", api.WorkflowView.as_view(), name="workflow-start"),
     path("tasks/", api.TaskListView.as_view(), name="task-list"),
     path("tasks/<id:task_id>/", api.TaskView.as_view(), name="task-detail"),
+    path("tasks/<id:task_id>/result/", api.TaskResultView.as_view(), name="task-result"),
     path("tasks/<id:task_id>/cancel/", api.TaskCancelView.as_view(), name="task-cancel"),
     path("tasks/<id:task_id>/retry/", api.TaskRetryView.as_view(), name="task-retry"),
     path("schema/", schema.SchemaView.as_view(), name="schema"),

@@ -12,8 +12,10 @@ from django.utils.html import format_html
 from django.utils.safestring import SafeString
 
 from parent import executors
+from parent.large import beginning_of
 from parent.models import Attempt, Event, Executor, Run, Step
 from parent.remove import remove, remove_ended
+from parent.sight import OF_RUN
 
 __all__ = ["AttemptInline", "EventInline", "ExecutorAdmin", "RunAdmin", "StepAdmin", "StepInline"]
 
@@ -50,6 +52,28 @@ class MetaColumns:
         return row.error or row.message
 
 
+class Beginnings:
+    """What may be of any size, as far as a page shows it."""
+
+    LENGTH = 10_000  # characters
+
+    @admin.display(description="result")
+    def beginning_of_result(self, row: Run | Step) -> str:
+        return beginning_of(row, self.LENGTH, "result")
+
+    @admin.display(description="params")
+    def beginning_of_params(self, run: Run) -> str:
+        return beginning_of(run, self.LENGTH, "params")
+
+    @admin.display(description="kwargs")
+    def beginning_of_kwargs(self, step: Step) -> str:
+        return beginning_of(step, self.LENGTH, "kwargs")
+
+    @admin.display(description="given")
+    def beginning_of_given(self, step: Step) -> str:
+        return beginning_of(step, self.LENGTH, "given")
+
+
 class StepInline(MetaColumns, ReadOnly, admin.TabularInline):  # type: ignore[type-arg]
     """A run's steps on its page."""
 
@@ -59,7 +83,7 @@ class StepInline(MetaColumns, ReadOnly, admin.TabularInline):  # type: ignore[ty
     show_change_link = True
 
     def get_queryset(self, request: HttpRequest) -> Rows:
-        return super().get_queryset(request).defer("kwargs", "result", "traceback")
+        return super().get_queryset(request).defer("kwargs", "given", "result", "traceback")
 
 
 class EventInline(ReadOnly, admin.TabularInline):  # type: ignore[type-arg]
@@ -77,7 +101,7 @@ class AttemptInline(ReadOnly, admin.StackedInline):  # type: ignore[type-arg]
 
 
 @admin.register(Run)
-class RunAdmin(MetaColumns, ReadOnly, admin.ModelAdmin):  # type: ignore[type-arg]
+class RunAdmin(MetaColumns, Beginnings, ReadOnly, admin.ModelAdmin):  # type: ignore[type-arg]
     """Runs, newest first. Those that have ended can be deleted, with all that is theirs."""
 
     list_display = ["id", "workflow", "state", "progress", "says", "owner", "created_at"]
@@ -90,8 +114,16 @@ class RunAdmin(MetaColumns, ReadOnly, admin.ModelAdmin):  # type: ignore[type-ar
     show_full_result_count = False
     inlines = [StepInline, EventInline]
     fieldsets = [
-        (None, {"fields": ["id", "workflow", "owner", "state", "progress", "says", "result"]}),
-        ("Given", {"fields": ["params", "files", "idempotency_key"]}),
+        (
+            None,
+            {
+                "fields": [
+                    *("id", "workflow", "owner", "state", "progress", "says"),
+                    *("beginning_of_result", "result_size"),
+                ]
+            },
+        ),
+        ("Given", {"fields": ["beginning_of_params", "files", "idempotency_key"]}),
         (
             "Times",
             {
@@ -102,7 +134,7 @@ class RunAdmin(MetaColumns, ReadOnly, admin.ModelAdmin):  # type: ignore[type-ar
             },
         ),
     ]
-    readonly_fields = ["id", "progress", "says"]
+    readonly_fields = ["id", "progress", "says", "beginning_of_result", "beginning_of_params"]
 
     def get_queryset(self, request: HttpRequest) -> Rows:
         # Of any size, and only on the run's own page.
@@ -147,22 +179,24 @@ class RunAdmin(MetaColumns, ReadOnly, admin.ModelAdmin):  # type: ignore[type-ar
 
 
 @admin.register(Step)
-class StepAdmin(MetaColumns, ReadOnly, admin.ModelAdmin):  # type: ignore[type-arg]
+class StepAdmin(MetaColumns, Beginnings, ReadOnly, admin.ModelAdmin):  # type: ignore[type-arg]
     """Steps of all runs, newest first."""
 
     list_display = ["name", "run", "state", "progress", "says", "attempt", "queue", "executor"]
     list_filter = ["state", "task", "queued_at"]
-    list_select_related = ["run", "executor"]
     search_fields = ["=task_id", "name"]
     search_help_text = "The id of a child, or a step's name"
     ordering = ["-id"]
     sortable_by = ()
     show_full_result_count = False
     inlines = [AttemptInline]
+    exclude = ["kwargs", "given", "result"]
+    readonly_fields = ["beginning_of_kwargs", "beginning_of_given", "beginning_of_result"]
 
     def get_queryset(self, request: HttpRequest) -> Rows:
-        steps = super().get_queryset(request).defer("kwargs", "result", "traceback")
-        return steps.defer("run__params", "run__files", "run__result")
+        steps = super().get_queryset(request).defer("kwargs", "given", "result", "traceback")
+        # Not only of a list: else each page reads all of the run for its name.
+        return steps.select_related("run", "executor").defer(*OF_RUN)
 
 
 @admin.register(Executor)

@@ -11,6 +11,7 @@ from parent.models import Run
 
 __all__ = [
     "base_name",
+    "beginning",
     "duration",
     "elapsed",
     "is_text",
@@ -24,6 +25,8 @@ __all__ = [
 ]
 
 register = template.Library()
+
+LONGEST_VALUE = 2_000  # characters
 
 
 @register.filter
@@ -100,6 +103,12 @@ def elapsed(status: dict[str, Any], now: datetime) -> str:
 def pretty(value: object) -> str:
     """Any JSON value, indented."""
     return json.dumps(value, indent=2, ensure_ascii=False)
+
+
+@register.filter
+def beginning(text: str) -> str:
+    """As much of a text as a page shows of one value."""
+    return text if len(text) <= LONGEST_VALUE else f"{text[:LONGEST_VALUE]}…"
 
 
 @register.filter

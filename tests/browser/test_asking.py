@@ -146,6 +146,20 @@ def test_one_of_many_that_is_gone_says_so_and_the_others_go_on(
     bar_at(tab, 50)
 
 
+def test_who_ends_among_many_tells_its_page_the_result(
+    open_page: OpenPage, tab: Page, run: Run, owner: User, make_run: MakeRun, sign_in: SignIn
+) -> None:
+    sign_in(tab.context)
+    open_page(SCRIPT + element(make_run(owner, completion=5.0), 'label="other"') + element(run))
+    bar_at(tab, 20)
+    tab.evaluate("addEventListener('done', (event) => { window.result = event.detail.result })")
+
+    write(run, state="SUCCESS", completion=100.0, result={"primes": 7})
+
+    bar_at(tab, 100)
+    tab.wait_for_function("window.result?.primes === 7")
+
+
 def test_polling_survives_the_loss_of_the_network(
     page: Page, run: Run, window: BrowserContext
 ) -> None:

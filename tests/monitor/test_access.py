@@ -45,6 +45,8 @@ MATRIX = [
     ("get", "/tasks/{run}/", "PROGRESS", (401, 200, 404, 200, 200)),
     ("get", "/tasks/{child}/", "PROGRESS", (401, 200, 404, 200, 200)),
     ("get", "/tasks/{nothing}/", "PROGRESS", (401, 404, 404, 404, 404)),
+    ("get", "/tasks/{run}/result/", "SUCCESS", (401, 200, 404, 200, 200)),
+    ("get", "/tasks/{child}/result/", "SUCCESS", (401, 404, 404, 404, 404)),
     ("post", "/tasks/{run}/cancel/", "PROGRESS", (401, 202, 404, 202, 202)),
     ("post", "/tasks/{run}/retry/", "FAILURE", (401, 202, 404, 202, 403)),
     ("delete", "/tasks/{run}/", "SUCCESS", (401, 204, 404, 204, 204)),

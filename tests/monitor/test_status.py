@@ -69,6 +69,8 @@ def test_a_run_in_progress_has_exactly_the_shape_of_the_contract() -> None:
         "message": "func_1: 37 of 100",
         "error": None,
         "result": None,
+        "result_url": None,
+        "result_size": None,
         "eta_seconds": 17.0,
         "steps": [
             {

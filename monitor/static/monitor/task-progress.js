@@ -1,7 +1,5 @@
 /** `<task-progress>`: see docs/progress-bar.md. */
 
-const QUIET_MS = 5_000;
-const BACKOFF_MS = 10_000;
 const MOST_IDS = 50;
 const TASK_URL = /^(.*\/)([0-9a-f-]{36})\/$/;
 const OUT = "You are signed out, or may not do this.";
@@ -13,7 +11,7 @@ const wake = () => pollers.forEach((each) => each.plan(0));
 addEventListener("visibilitychange", wake);
 addEventListener("online", wake);
 
-/** One timer and request a turn, for up to MOST_IDS elements of one API and user. */
+/** One timer and request a turn. */
 class Poller {
 	all = new Set();
 	failures = 0;
@@ -42,6 +40,11 @@ class Poller {
 		const response = await asked[0].fetch(url, tag && { "If-None-Match": tag }).catch(() => ({}));
 		const { status: code, ok, headers } = response;
 		const body = ok && (await response.json().catch(() => {}));
+		for (const each of body?.results ?? []) {
+			// A list has no results.
+			const whole = each.result_url && (await asked[0].fetch(asked[0].list + each.task_id + "/").catch(() => {}));
+			if (whole?.ok) Object.assign(each, await whole.json().catch(() => {}));
+		}
 		this.busy = false;
 		if (body) Object.assign(this, { url, tag: headers.get("ETag") });
 		const same = code === 304;
@@ -59,13 +62,13 @@ class Poller {
 		this.plan(this.wait(headers));
 	}
 
-	/** As the server asks; longer while nothing moves or fails. */
+	/** As the server asks, or longer. */
 	wait(headers) {
 		const random = .8 + .4 * Math.random();
-		const backoff = Math.min(BACKOFF_MS, 500 * 2 ** this.failures) * random;
+		const backoff = Math.min(10_000, 500 * 2 ** this.failures) * random;
 		if (this.failures) return Math.max(backoff, 1000 * headers?.get("Retry-After") || 0);
 		const asked = Math.min(...[...this.all].map((each) => each.status?.poll_after_ms || 0));
-		return Math.max(asked, Math.min(QUIET_MS, asked * 1.2 ** this.quiet) * random);
+		return Math.max(asked, Math.min(5_000, asked * 1.2 ** this.quiet) * random);
 	}
 }
 
@@ -90,15 +93,15 @@ li { margin-top: .9em; font-size: .9em; --task-height: .3em }
 @media (prefers-reduced-motion: reduce) { i { transition: none } }`);
 
 const GAUGE = `
-<p><span><b part="name"></b> <span part="state"></span></span> <span part="percent"></span></p>
-<div part="bar" role="progressbar" hidden><i></i></div>
-<p><span part="message"></span> <span part="times"></span></p>
-<div part="error"></div>`;
+<p><span><b part=name></b> <span part=state></span></span> <span part=percent></span></p>
+<div part=bar role=progressbar hidden><i></i></div>
+<p><span part=message></span> <span part=times></span></p>
+<div part=error></div>`;
 
-const PANEL = `<slot></slot><section part="run" tabindex="-1">${GAUGE}
-<div part="note" role="status"></div>
-<p><button part="cancel" hidden>Cancel</button><button part="retry" hidden>Retry</button></p>
-<details part="steps" hidden><summary part="summary"></summary><ol></ol></details></section>`;
+const PANEL = `<slot></slot><section part=run tabindex=-1>${GAUGE}
+<div part=note role=status></div>
+<p><button part=cancel hidden>Cancel</button><button part=retry hidden>Retry</button></p>
+<details part=steps hidden><summary part=summary></summary><ol></ol></details></section>`;
 
 class TaskProgress extends HTMLElement {
 	static observedAttributes = ["src", "base", "token"];
@@ -166,7 +169,7 @@ class TaskProgress extends HTMLElement {
 		const response = await this.fetch(`${url}${name}/`, headers, "POST").catch(() => {});
 		const answer = await response?.json().catch(() => {});
 		if (url !== this.url) return;
-		this.$("run").focus(); // the button goes
+		this.$("run").focus();
 		if (response?.ok) this.receive(answer, response.headers);
 		this.note(response?.ok ? "" : (answer?.detail ?? "No answer; try again."));
 	}
@@ -177,7 +180,7 @@ class TaskProgress extends HTMLElement {
 
 	receive(status, headers) {
 		const last = this.status;
-		// What goes on after its end, or tries a step again, may be less far.
+		// A retry may be less far.
 		const again = ({ attempt }, i) => attempt > (last?.steps[i]?.attempt || attempt);
 		this.anew = !last?.poll_after_ms || status.steps.some(again);
 		this.status = status;
@@ -221,7 +224,6 @@ class TaskProgress extends HTMLElement {
 		}
 	}
 
-	/** Write a status into a gauge. */
 	fill(root, { task_id, state, status, completion, message, error, ...times }, name, now) {
 		const whole = status === "OK" ? 100 : Math.min(99, completion | 0);
 		const bar = this.$("bar", root);
