@@ -435,6 +435,12 @@ def test_a_field_that_is_sent_twice(refused: Any, kind: str, field: str, values:
     assert problem["errors"] == {field.partition(".")[0]: ["Send it once, not several times."]}
 
 
+def test_a_nested_field_that_is_sent_twice_after_another_one(refused: Any) -> None:
+    body = b"title=T&size.other=1&size.width=1&size.width=2"
+
+    assert list(refused(EVERY_KIND, body, FORM)["errors"]) == ["size"]
+
+
 def test_a_file_and_a_text_of_one_name(refused: Any) -> None:
     both = ["text", SimpleUploadedFile("a", b"a")]
     for sent in (both, both[::-1]):
