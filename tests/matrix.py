@@ -59,6 +59,10 @@ def virtual_environment(version: str, python: str) -> Path:
     stamp = folder / "installed"
     inside = folder / "bin" / "python"
     if not stamp.exists() or stamp.stat().st_mtime < LOCK.stat().st_mtime:
+        # Whether it is ours to empty; `make` says what to do where it is not.
+        check = ["make", "--silent", "check-venv", f"VENV={folder.name}"]
+        if subprocess.run(check, cwd=ROOT, check=False).returncode:
+            sys.exit(1)
         subprocess.run([python, "-m", "venv", "--clear", str(folder)], check=True)
         pip = [str(inside), "-m", "pip", "--disable-pip-version-check", "--quiet"]
         subprocess.run([*pip, "install", "--requirement", str(LOCK)], check=True)
