@@ -193,12 +193,6 @@ def test_a_wrong_field_of_a_form_is_named(refused: Any, body: bytes, field: str)
     assert field in problem["errors"]
 
 
-def test_a_nested_field_that_is_sent_twice_after_another_one(refused: Any) -> None:
-    problem = refused(EVERY_KIND, b"title=T&size.depth=1&size.width=1&size.width=2", FORM)
-
-    assert problem["errors"] == {"size": ["Send it once, not several times."]}
-
-
 MANY = 3_000
 """More than these tests take as `MAX_BODY_VALUES`, or some less."""
 
