@@ -17,6 +17,7 @@ PIP_AUDIT = "pip-audit==2.10.1"  # runs in an environment of its own, so that th
 # which is imported as it is, and may be replaced.
 ALLOWED = (
     *("MIT", "BSD", "Apache", "ISC", "PSF", "Python Software Foundation", "MPL-2.0", "Mozilla"),
+    *("ZPL", "Zope Public License"),
     *("LGPL", "GNU Lesser", "GNU Library"),
 )
 

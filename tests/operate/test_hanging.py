@@ -1,5 +1,6 @@
 """What the web process asks hangs: its health is told all the same, and a start waits a second."""
 
+import resource
 import socket
 import sqlite3
 import tempfile
@@ -11,6 +12,7 @@ from http.client import HTTPException
 from pathlib import Path
 from typing import Any
 
+import psutil
 import psycopg
 import pytest
 from django.db import connection
@@ -184,6 +186,19 @@ def listens(web: WebProcess) -> bool:
     except OSError:
         return False
     return True
+
+
+def test_a_disk_that_is_full_while_a_large_body_is_received(web: WebProcess) -> None:
+    (server,) = psutil.Process(web.process.pid).children()
+    before = resource.prlimit(server.pid, resource.RLIMIT_FSIZE)
+    resource.prlimit(server.pid, resource.RLIMIT_FSIZE, (600_000, before[1]))
+    try:
+        status, problem = web.ask("POST", "/workflows/noops/", 30, {"large": "a" * 1_000_000})
+    finally:
+        resource.prlimit(server.pid, resource.RLIMIT_FSIZE, before)
+
+    assert (status, problem["title"]) == (507, "Insufficient Storage")
+    assert web.get("/healthz", timeout=30) == 200
 
 
 @pytest.fixture
