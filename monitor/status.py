@@ -12,7 +12,7 @@ from children.meta import Status
 from parent.conf import setting
 from parent.eta import run_eta, step_eta
 from parent.models import Run, RunState, Step, StepState
-from parent.plan import run_meta, run_state
+from parent.plan import run_meta, run_state, summarize
 
 __all__ = ["CANCELLING", "child_status_of", "quiet_seconds", "status_of"]
 
@@ -74,10 +74,10 @@ def _left_behind(run: Run, steps: Iterable[Step]) -> bool:
 
 def _brought_up(run: Run, steps: Collection[Step]) -> Run:
     """The run as its steps have it: from one step to the next a tick writes its own row later."""
-    run, began = copy(run), [step.started_at for step in steps if step.started_at is not None]
-    run.started_at = run.started_at or min(began, default=None)
-    run.state = run_state(RunState(run.state), list(steps))
-    run.set_meta(run_meta(run.meta, list(steps)))
+    run, summary = copy(run), summarize(list(steps))
+    run.started_at = run.started_at or summary.began
+    run.state = run_state(RunState(run.state), summary)
+    run.set_meta(run_meta(run.meta, summary))
     return run
 
 

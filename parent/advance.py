@@ -1,7 +1,6 @@
 """A run's way from one step to the next. Whoever moves it holds its row."""
 
-from collections.abc import Callable, Sequence
-from dataclasses import replace
+from collections.abc import Callable, Iterator, Sequence
 from datetime import datetime
 from typing import Any
 from uuid import UUID
@@ -12,20 +11,26 @@ from django.db import transaction
 from children.meta import error_text
 from parent import results
 from parent.log_context import about
-from parent.models import Run, RunState, Step, StepState
-from parent.opening import is_known, open_step, run_result
-from parent.plan import NOTHING, Plan, can_go_on, plan, run_meta, run_state
-from parent.publish import publish_steps, republish_after
+from parent.models import Run, RunState, Step
+from parent.moves import Moves, mark_skipped, move
+from parent.opening import is_known, run_result
+from parent.plan import ACTIVE, NOTHING, Summary, plan, run_meta, run_state, summarize
+from parent.publish import first_to_publish, publish_steps, republish_after
 from parent.rows import Select, Update, apply, select_all, update
+from parent.run_steps import FEW, Rest, steps_near
+from parent.summaries import read_summaries
 
 __all__ = [
     "ATTEMPT_FIELDS",
     "BY_ATTEMPT",
     "BY_ID",
     "advance",
+    "bring_up",
     "go_on",
+    "lock_near",
     "lock_run",
     "skip",
+    "tell_end",
     "update_of",
     "write_run",
 ]
@@ -41,6 +46,13 @@ ATTEMPT_FIELDS = (
 # A step that waited has nothing else yet.
 FIRST_ATTEMPT_FIELDS = (
     "state", "attempt", "task_id", "kwargs", "publishes", "due_at", "queued_at",
+)  # fmt: skip
+
+SKIPPED_FIELDS = ("state", "finished_at")
+
+REFUSED_FIELDS = (
+    "state", "finished_at", "traceback",
+    "iteration", "total", "completion", "message", "error", "result", "result_size",
 )  # fmt: skip
 
 RUN_FIELDS = (
@@ -69,19 +81,36 @@ def go_on(run_id: Any) -> bool:
     return True
 
 
-def lock_run(where: str, key: UUID | str) -> tuple[Run | None, list[Step], datetime]:
+def lock_run(
+    where: str, key: UUID | str, *, at_most: int = 0
+) -> tuple[Run | None, list[Step], datetime]:
     """The run, locked, its steps, and the database's time. Every transition begins here."""
+    limit = f" LIMIT {at_most}" if at_most else ""
     # Only the run's own row: the tick locks runs before it touches steps, and so do we.
     runs, steps = select_all(
         Select(Run, f"id = {where}", key, lock=True),
         # Read once the lock is held: whoever held it before may have changed them.
-        Select(Step, f'run_id = {where} ORDER BY "index"', key, without=("kwargs",)),
+        Select(Step, f'run_id = {where} ORDER BY "index"{limit}', key, without=("kwargs",)),
     )
     if not runs:
         return None, [], datetime.min  # noqa: DTZ901
     for step in steps:
         step.run = runs[0]
     return runs[0], steps, runs[0].db_now
+
+
+def lock_near(task_id: str, *, ok: bool) -> tuple[Run | None, list[Step], datetime, Rest | None]:
+    """`lock_run` for the end of an attempt: of very many steps only those that it concerns, and
+    what there is to know of the rest.
+
+    Args:
+        ok: whether the attempt ends well.
+    """
+    run, steps, now = lock_run(BY_ATTEMPT, task_id, at_most=FEW + 1)
+    if run is None or len(steps) <= FEW:
+        return run, steps, now, None
+    steps, rest = steps_near(run, task_id, ok=ok)
+    return run, steps, now, rest
 
 
 def advance(
@@ -92,6 +121,7 @@ def advance(
     *,
     tell: bool = True,
     write: Write = apply,
+    rest: Rest | None = None,
 ) -> None:
     """Do what follows from where the steps of a locked run are, until nothing more follows.
 
@@ -100,49 +130,46 @@ def advance(
         tell: False leaves the run's own row and its `TaskResult` to a tick where a step opens:
             the steps have all that they say, and the claim of the next one has a tick look.
         write: does all the updates; of those that it is given the first is the first of `changes`.
+        rest: where `steps` are not all of the run's: see `lock_near`.
 
     Raises:
         Overtaken: one of the `changes` came too late.
     """
-    cancelled = run.cancel_requested_at is not None
-    by_name = {step.name: step for step in steps}
-    opened: list[Step] = []
-    writes, was_due_at = list(changes), run.due_at
-    # Another version of the code may be at work here. A tick sends the parent's message again, for
-    # a worker that knows how to go on; what is to be skipped needs none.
-    waits = can_go_on(steps) and not is_known(run, steps)
+    was_due_at = run.due_at
+    moves = move(run, steps, now, known=is_known(run, steps), rest=rest)
+    goes_on = rest is None or rest.active or any(step.state in ACTIVE for step in steps)
+    if rest is not None and (moves.refused or not goes_on):
+        # More is to be skipped, or the run is over.
+        steps, rest = rest.all_with(steps), None
+        moves = move(run, steps, now, known=is_known(run, steps), before=moves)
     run.due_at = run.deadline_at
-    if waits:
+    if moves.waits:
+        # Another version of the code may be at work here. A tick sends the parent's message again,
+        # for a worker that knows how to go on.
         run.due_at = min(filter(None, (now + republish_after(0), run.deadline_at)))
-    todo = _todo(steps, cancelled, waits)
-    while todo.open or todo.skip:
-        writes += skip([by_name[name] for name in todo.skip], now)
-        for name in todo.open:
-            step = by_name[name]
-            fields: Sequence[str] = ATTEMPT_FIELDS
-            if open_step(run, step, steps, now):
-                opened.append(step)
-                fields = FIRST_ATTEMPT_FIELDS if step.attempt == 1 else ATTEMPT_FIELDS
-            writes.append(update_of(step, fields))
-        todo = _todo(steps, cancelled, waits)
-    if tell or not opened or todo.final is not None or run.due_at != was_due_at:
-        write_run(run, steps, todo.final, now, writes, write=write)
+    first = first_to_publish(moves.opened, now)
+    writes = [*changes, *_updates(moves)]
+    if tell or not moves.opened or moves.final is not None or run.due_at != was_due_at:
+        write_run(run, steps, moves.final, now, writes, write=write, rest=rest)
     else:
         write(*writes)
-    if opened:
-        transaction.on_commit(lambda: publish_steps(opened))
+    if first:
+        transaction.on_commit(lambda: publish_steps(first))
 
 
-def _todo(steps: Sequence[Step], cancelled: bool, waits: bool) -> Plan:
-    todo = plan(steps, cancelled=cancelled)
-    return replace(todo, open=(), final=None) if waits else todo
+def _updates(moves: Moves) -> Iterator[Update]:
+    for step in moves.skipped:
+        yield update_of(step, SKIPPED_FIELDS)
+    for step in moves.opened:
+        yield update_of(step, FIRST_ATTEMPT_FIELDS if step.attempt == 1 else ATTEMPT_FIELDS)
+    for step in moves.refused:
+        yield update_of(step, REFUSED_FIELDS)
 
 
 def skip(steps: Sequence[Step], now: datetime) -> list[Update]:
     """Mark the steps SKIPPED; what writes that."""
-    for step in steps:
-        step.state, step.finished_at = StepState.SKIPPED, now
-    return [update_of(step, ("state", "finished_at")) for step in steps]
+    mark_skipped(steps, now)
+    return [update_of(step, SKIPPED_FIELDS) for step in steps]
 
 
 def write_run(
@@ -154,19 +181,42 @@ def write_run(
     error: str = "",
     *,
     write: Write = apply,
+    rest: Rest | None = None,
 ) -> None:
     """Write the run and its `TaskResult`, after what was to be written of its steps.
 
     Args:
         final: the state it ends in, None where it goes on.
         error: instead of that of its first failed step.
+        rest: where `steps` are not all of the run's.
     """
+    summary = None
+    if rest is not None:
+        write(*writes)
+        writes, summary = (), read_summaries([run.pk])[run.pk]
+    bring_up(run, steps, final, now, error, summary)
+    *_, found = write(*writes, update_of(run, RUN_FIELDS), results.update_of(run, now))
+    if not found and run.ended:
+        # Celery's cleanup, or a client's `forget()`, took the row: the end must be readable.
+        results.create(run, f"parent.{run.workflow}")
+    tell_end(run)
+
+
+def bring_up(
+    run: Run,
+    steps: Sequence[Step],
+    final: RunState | None,
+    now: datetime,
+    error: str = "",
+    summary: Summary | None = None,
+) -> None:
+    """Bring the run up to its steps, in memory; see `write_run`."""
+    summary = summary or summarize(steps)
     run.version += 1
     run.mirrored_at = now
-    began = [step.started_at for step in steps if step.started_at is not None]
-    run.started_at = run.started_at or min(began, default=None)
-    run.state = run_state(RunState(run.state), steps)
-    run.set_meta(run_meta(run.meta, steps, final))
+    run.started_at = run.started_at or summary.began
+    run.state = run_state(RunState(run.state), summary)
+    run.set_meta(run_meta(run.meta, summary, final))
     if final is not None:
         run.state, run.finished_at, run.due_at = final, now, None
     if error:
@@ -180,11 +230,11 @@ def write_run(
             run.state = RunState.FAILURE
             error = f"Error in the result of {run.workflow}: {error_text(exc)}"
             run.set_meta(run.meta.failed(error))
-    *_, found = write(*writes, update_of(run, RUN_FIELDS), results.update_of(run, now))
-    if not found and run.ended:
-        # Celery's cleanup, or a client's `forget()`, took the row: the end must be readable.
-        results.create(run, f"parent.{run.workflow}")
-    if final is not None:
+
+
+def tell_end(run: Run) -> None:
+    """Log that the run has ended, if it has."""
+    if run.ended:
         with about(run):
             logger.info("%s[%s] ended: %s %s", run.workflow, run.pk, run.state, run.error or "")
 

@@ -1,13 +1,17 @@
 """Attempts of a step: making one, making the next, and whether there is a next."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from uuid import uuid4
+
+from django.db.models import prefetch_related_objects
 
 from children.errors import RetryAsked
 from children.meta import Meta
 from children.retrying import LONGEST_DELAY, Retrying, spread
 from parent import registry
+from parent.bulk import insertion
 from parent.errors import UnknownStep, UnknownWorkflow
 from parent.models import Attempt, Step, StepState
 from parent.publish import republish_after
@@ -79,9 +83,14 @@ def queue_attempt(step: Step, now: datetime, at: datetime | None = None) -> None
     step.due_at = at or now + min(republish_after(0), _seconds(step.queue_timeout))
 
 
-def archive(step: Step, now: datetime) -> None:
-    """Keep the record of the attempt that another one is to follow."""
-    Attempt.objects.create(
+def archive(steps: Sequence[Step], now: datetime) -> None:
+    """Keep the records of the attempts that others are to follow."""
+    prefetch_related_objects(steps, "executor")
+    insertion([_record(step, now) for step in steps])()
+
+
+def _record(step: Step, now: datetime) -> Attempt:
+    return Attempt(
         step=step,
         number=step.attempt,
         task_id=step.task_id or "",

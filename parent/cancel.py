@@ -6,11 +6,12 @@ from uuid import UUID
 from django.db import transaction
 
 from parent import results
-from parent.advance import BY_ID, advance, lock_run
+from parent.advance import advance
 from parent.conf import setting
 from parent.errors import RunEnded, UnknownRun
 from parent.models import Event, Run, Step, StepState
-from parent.rows import update_row
+from parent.rows import Select, select_all, update_row
+from parent.run_steps import steps_of
 
 __all__ = ["cancel"]
 
@@ -30,7 +31,7 @@ def cancel(run_id: UUID | str, *, who: str = "", grace: float | None = None) -> 
         RunEnded: it has ended already.
     """
     with transaction.atomic():
-        run, steps, now = lock_run(BY_ID, UUID(str(run_id)))
+        run, now = _lock(UUID(str(run_id)))
         if run is None:
             raise UnknownRun(f"There is no run {run_id}.")
         if run.ended:
@@ -42,23 +43,20 @@ def cancel(run_id: UUID | str, *, who: str = "", grace: float | None = None) -> 
         elif grace is None:
             return run
         grace = setting("CANCEL_GRACE") or 0.0 if grace is None else grace
-        give_up_at = now + timedelta(seconds=grace)
-        for step in steps:
-            _cancel_step(step, now, give_up_at)
+        steps = Step.objects.filter(run=run)
+        waiting = steps.filter(state__in=(StepState.WAITING, StepState.QUEUED))
+        waiting.update(state=StepState.CANCELLED, finished_at=now, due_at=None)
+        # Those claimed in between, too.
+        steps.filter(state=StepState.RUNNING).update(due_at=now + timedelta(seconds=grace))
+        rows = steps_of(run)
         # After the steps' rows were written: a report that holds one of them has its result in,
         # and the next finds none and asks.
-        results.forget(step.task_id for step in steps if step.task_id)
-        advance(run, steps, now)
+        results.forget(step.task_id for step in rows if step.task_id)
+        advance(run, rows, now)
     return run
 
 
-def _cancel_step(step: Step, now: datetime, give_up_at: datetime) -> None:
-    if step.state in (StepState.WAITING, StepState.QUEUED):
-        was, step.state, step.finished_at, step.due_at = step.state, StepState.CANCELLED, now, None
-        values = {"state": step.state, "finished_at": now, "due_at": None}
-        if update_row(Step, values, id=step.pk, state=was):
-            return
-        step.state, step.finished_at = StepState.RUNNING, None  # claimed in between
-    if step.state == StepState.RUNNING:
-        step.due_at = give_up_at
-        update_row(Step, {"due_at": give_up_at}, id=step.pk)
+def _lock(run_id: UUID) -> tuple[Run | None, datetime]:
+    """The run, without its steps, which are yet to change, and the database's time."""
+    (found,) = select_all(Select(Run, "id = %s", run_id, lock=True))
+    return (found[0], found[0].db_now) if found else (None, datetime.min)  # noqa: DTZ901

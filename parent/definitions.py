@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import KW_ONLY, dataclass, field
+from functools import cached_property
 from typing import TYPE_CHECKING, Any
 from uuid import UUID
 
@@ -140,23 +141,33 @@ class Workflow:
         """The Celery name of the parent task."""
         return f"parent.{self.name}"
 
+    @cached_property
+    def by_label(self) -> Mapping[str, Step]:
+        """The steps by their names; of two with one name, which a check refuses, the first."""
+        return {step.label: step for step in reversed(self.steps)}
+
+    @cached_property
+    def _one_before(self) -> Mapping[str, tuple[str, ...]]:
+        labels = [step.label for step in self.steps]
+        pairs = zip(labels, [(), *((label,) for label in labels)], strict=False)
+        return dict(reversed(list(pairs)))
+
     def step(self, name: str) -> Step:
         """The step of that name.
 
         Raises:
             UnknownStep: this version of the workflow has none.
         """
-        for step in self.steps:
-            if step.label == name:
-                return step
-        raise UnknownStep(self.name, name)
+        try:
+            return self.by_label[name]
+        except KeyError:
+            raise UnknownStep(self.name, name) from None
 
     def after(self, step: Step) -> tuple[str, ...]:
         """The names of the steps that `step` waits for."""
         if step.after is not None:
             return tuple(step.after)
-        index = self.steps.index(step)
-        return (self.steps[index - 1].label,) if index else ()
+        return self._one_before.get(step.label, ())
 
     def start(self, /, owner: "User | None" = None, **params: Any) -> "Run":
         """Write a run's rows and publish it when the transaction commits.

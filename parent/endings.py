@@ -15,9 +15,9 @@ from children.storable import clean_text, clean_traceback
 from parent import results
 from parent.advance import (
     ATTEMPT_FIELDS,
-    BY_ATTEMPT,
     BY_ID,
     advance,
+    lock_near,
     lock_run,
     skip,
     update_of,
@@ -77,7 +77,7 @@ def _end_attempt(
     again: Again | None,
     seen: str | None,
 ) -> Ending:
-    run, steps, now = lock_run(BY_ATTEMPT, task_id)
+    run, steps, now, rest = lock_near(task_id, ok=outcome.error is None)
     step = next((step for step in steps if step.task_id == task_id), None)
     if run is None or step is None or step.state not in Step.ACTIVE:
         return Ending.DROPPED
@@ -93,7 +93,7 @@ def _end_attempt(
     else:
         step.retried += again.counts if again is not None else 0
         change = _retry_step(step, outcome, traceback, at, now)
-    advance(run, steps, now, [change], tell=False)
+    advance(run, steps, now, [change], tell=False, rest=rest)
     if reported:
         # After the step's row was written: a first report that held it has its row in by now.
         results.forget([task_id])
@@ -108,13 +108,13 @@ def end_cancelled(task_id: str) -> bool:
     """Take note that a running child of a cancelled run has ended, or is given up."""
     try:
         with transaction.atomic():
-            run, steps, now = lock_run(BY_ATTEMPT, task_id)
+            run, steps, now, rest = lock_near(task_id, ok=False)
             step = next((step for step in steps if step.task_id == task_id), None)
             if run is None or step is None or run.cancel_requested_at is None:
                 return False
             outcome = step.meta.failed(f"{step.name} was cancelled")
             change = end_step(step, outcome, "", now, StepState.CANCELLED)
-            advance(run, steps, now, [change])
+            advance(run, steps, now, [change], rest=rest)
             results.forget([task_id])
     except Overtaken:
         return False
@@ -170,7 +170,7 @@ def _retry_step(step: Step, failure: Meta, traceback: str, at: datetime, now: da
     was, attempt = step.state, step.attempt
     step.set_meta(failure)
     step.traceback = traceback
-    archive(copy(step), now)
+    archive([copy(step)], now)
     queue_attempt(step, now, at if at > now else None)
     step.message = clean_text(f"retry {step.retried} of {step.retries} after: {failure.error}")
     return update_of(step, ATTEMPT_FIELDS, attempt=attempt, state=was)

@@ -1,7 +1,8 @@
 """The shape of a workflow, as declared: what is wrong with it, if anything."""
 
 import math
-from collections.abc import Iterator
+from collections import Counter
+from collections.abc import Iterator, Sequence
 from graphlib import CycleError, TopologicalSorter
 from typing import TYPE_CHECKING
 
@@ -10,22 +11,23 @@ from children.retrying import MOST_RETRIES
 if TYPE_CHECKING:
     from parent.definitions import Step, Workflow
 
-__all__ = ["problems"]
+__all__ = ["listed", "problems"]
 
 LONGEST_NAME = 100  # characters, in the step's row
 LONGEST_TIME = 1e9  # seconds, some thirty years: a date far beyond is none that can be computed
 PRIORITIES = range(10)
 MOST_BACKOFF = 10
+MOST_NAMES = 20  # of the steps that one sentence lists
 TIMES = ("queue_timeout", "run_timeout", "stall_timeout", "poll_interval", "retry_delay")
 
 
 def problems(workflow: "Workflow") -> Iterator[tuple[str, str]]:
     """What keeps the steps from ever running, each with its remedy."""
-    labels = [step.label for step in workflow.steps]
+    labels = Counter(step.label for step in workflow.steps)
     if not labels:
         yield "it has no steps", "Give it at least one Step."
     yield from _time_problem("it has timeout", workflow.timeout)
-    for label in sorted({label for label in labels if labels.count(label) > 1}):
+    for label in sorted(label for label, count in labels.items() if count > 1):
         yield f"two steps are named {label!r}", 'Tell them apart: Step(..., name="...").'
     for step in workflow.steps:
         yield from _step_problems(step)
@@ -39,13 +41,20 @@ def problems(workflow: "Workflow") -> Iterator[tuple[str, str]]:
             if name not in labels:
                 yield (
                     f"step {step.label!r} comes after {name!r}, which is no step of it",
-                    f"Its steps are: {', '.join(labels)}.",
+                    f"Its steps are: {listed(list(labels))}.",
                 )
     try:
         TopologicalSorter({step.label: workflow.after(step) for step in workflow.steps}).prepare()
     except CycleError as exc:
-        circle = " -> ".join(reversed(exc.args[1]))
+        circle = listed(list(reversed(exc.args[1])), " -> ")
         yield f"its steps wait for each other: {circle}", "Take one `after` of them out."
+
+
+def listed(names: Sequence[str], separator: str = ", ") -> str:
+    """The names; of very many the first ones and the last."""
+    if len(names) > MOST_NAMES:
+        names = [*names[: MOST_NAMES - 1], "...", names[-1]]
+    return separator.join(names)
 
 
 def _step_problems(step: "Step") -> Iterator[tuple[str, str]]:

@@ -3,7 +3,6 @@
 However many children reported, it is the same few statements, in one transaction.
 """
 
-from collections import defaultdict
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from datetime import datetime
@@ -19,8 +18,9 @@ from parent import clock
 from parent.bulk import update_rows
 from parent.models import Run, RunState, Step, StepState
 from parent.pace import pace_after
-from parent.plan import run_meta, run_state
+from parent.plan import Summary, run_meta, run_state
 from parent.results import stored_result
+from parent.summaries import read_summaries
 
 __all__ = ["Report", "mirror"]
 
@@ -56,20 +56,14 @@ def mirror(reports: Mapping[str, Report], behind: Collection[UUID] = ()) -> int:
             # Of a cancelled one nothing more is told, least of all that it is not yet overdue.
             if not run.ended and run.cancel_requested_at is None
         }
-        steps_of: dict[Any, list[Step]] = defaultdict(list)
-        for step in Step.objects.filter(run_id__in=list(runs)).defer(
-            "traceback", "kwargs", "result"
-        ):
-            steps_of[step.run_id].append(step)
         now = clock.now()
-        taken = [
-            _take(step, report, now)
-            for steps in steps_of.values()
-            for step in steps
-            if (report := reports.get(str(step.task_id))) and step.state in Step.ACTIVE
-        ]
-        changed = [runs[pk] for pk, steps in steps_of.items() if _take_up(runs[pk], steps, now)]
+        reporting = Step.objects.filter(
+            run_id__in=list(runs), task_id__in=list(reports), state__in=Step.ACTIVE
+        ).defer("traceback", "kwargs", "result")
+        taken = [_take(step, reports[str(step.task_id)], now) for step in reporting]
         update_rows(Step, taken, key="id", skip_locked=True)
+        summaries = read_summaries(list(runs))
+        changed = [runs[pk] for pk, steps in summaries.items() if _take_up(runs[pk], steps, now)]
         update_rows(Run, [_run_values(run) for run in changed], key="id")
         update_rows(
             TaskResult,
@@ -92,13 +86,12 @@ def _take(step: Step, report: Report, now: datetime) -> dict[str, Any]:
     return {name: getattr(step, name) for name in (*names, *more)}
 
 
-def _take_up(run: Run, steps: list[Step], now: datetime) -> bool:
+def _take_up(run: Run, steps: Summary, now: datetime) -> bool:
     """Bring the run's meta up to its steps; False where that changes nothing."""
     before = (run.state, run.meta)
     run.state = run_state(RunState(run.state), steps)
     run.set_meta(run_meta(run.meta, steps))
-    began = (step.started_at for step in steps if step.started_at is not None)
-    run.started_at = run.started_at or min(began, default=None)
+    run.started_at = run.started_at or steps.began
     run.version += 1
     run.mirrored_at = now
     return (run.state, run.meta) != before

@@ -1,7 +1,7 @@
 """Opening a step: its inputs, its attempt, its place in a queue."""
 
 import traceback
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from datetime import datetime
 from typing import Any
 
@@ -11,6 +11,7 @@ from children.meta import Meta, error_text
 from children.storable import check_json, clean_traceback
 from parent import registry
 from parent.attempts import queue_attempt
+from parent.definitions import RunData
 from parent.errors import UnknownWorkflow
 from parent.models import Run, Step, StepState
 from parent.run_data import run_data
@@ -21,14 +22,17 @@ __all__ = ["is_known", "open_step", "run_result"]
 def is_known(run: Run, steps: Sequence[Step]) -> bool:
     """Whether this process has a workflow with all of the run's steps."""
     try:
-        known = {step.label for step in registry.get(run.workflow).steps}
+        known = registry.get(run.workflow).by_label
     except UnknownWorkflow:
         return False
-    return known.issuperset(step.name for step in steps)
+    return all(step.name in known for step in steps)
 
 
-def open_step(run: Run, step: Step, steps: Sequence[Step], now: datetime) -> bool:
+def open_step(run: Run, step: Step, data: Callable[[], RunData], now: datetime) -> bool:
     """Give the step its inputs and a new attempt, in memory.
+
+    Args:
+        data: makes what the author's `inputs` reads; called only where there are such.
 
     Returns:
         False where the inputs could not be made: the step is an ERROR then.
@@ -42,7 +46,7 @@ def open_step(run: Run, step: Step, steps: Sequence[Step], now: datetime) -> boo
         if step.given is not None:
             given = step.given
         elif definition.inputs is not None:
-            given = definition.inputs(run_data(run, steps))
+            given = definition.inputs(data())
         step.kwargs = _checked(step, dict(given))
     except Exception as exc:
         step.state, step.finished_at = StepState.ERROR, now

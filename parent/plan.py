@@ -1,6 +1,7 @@
 """Pure decisions about a run: what opens, what is skipped, when it is over, how far it is."""
 
-from collections.abc import Iterable, Sequence
+from collections import defaultdict
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Protocol
@@ -8,26 +9,60 @@ from typing import Protocol
 from children.meta import ALMOST, Meta
 from parent.models import RunState, StepState
 
-__all__ = ["NOTHING", "Plan", "can_go_on", "plan", "run_meta", "run_state"]
+__all__ = [
+    "ACTIVE",
+    "NOTHING",
+    "STOPPED",
+    "Plan",
+    "Summary",
+    "dependents",
+    "plan",
+    "run_meta",
+    "run_state",
+    "summarize",
+]
 
 ACTIVE = frozenset({StepState.QUEUED, StepState.RUNNING})
-STOPPED = frozenset({StepState.ERROR, StepState.SKIPPED, StepState.CANCELLED})
+FAILED = frozenset({StepState.ERROR, StepState.CANCELLED})
+STOPPED = FAILED | {StepState.SKIPPED}
 
 
-class StepLike(Protocol):
-    """What is read of a step."""
+class ShownLike(Protocol):
+    """What a run shows of one of its steps."""
 
     name: str
     state: str
-    after: Sequence[str]
-    weight: float
     iteration: int
     total: int | None
-    completion: float
     message: str
     error: str | None
+
+
+class StepLike(ShownLike, Protocol):
+    """What is read of a step."""
+
+    after: Sequence[str]
+    weight: float
+    completion: float
     started_at: datetime | None
     reported_at: datetime | None
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Summary:
+    """What a run's row tells of its steps.
+
+    `done` is the sum of their completions by weight. `moved`: one has reported, or has ended well.
+    `began` is when the first of them did. `failed` is the first that failed or was cancelled; who
+    goes on with a run need not know.
+    """
+
+    weight: float
+    done: float
+    moved: bool
+    began: datetime | None
+    shown: ShownLike
+    failed: ShownLike | None = None
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -43,7 +78,12 @@ NOTHING = Plan(open=(), skip=(), final=None)
 """What follows while something is active."""
 
 
-def plan(steps: Sequence[StepLike], *, cancelled: bool = False) -> Plan:
+def plan(
+    steps: Sequence[StepLike],
+    *,
+    cancelled: bool = False,
+    others: Mapping[str, StepState] | None = None,
+) -> Plan:
     """What follows from where the steps are.
 
     A step opens when all that it comes after are OK, and is skipped when one of them will
@@ -51,24 +91,20 @@ def plan(steps: Sequence[StepLike], *, cancelled: bool = False) -> Plan:
 
     Args:
         cancelled: whether the run is to be cancelled: then it ends so, unless all is done.
+        others: where `steps` are not all, the states of those others that they come after and
+            that are not OK. Whether the run is over cannot be told then.
     """
     states = {step.name: StepState(step.state) for step in steps}
+    before = states if others is None else {**others, **states}
     waiting = [step for step in steps if step.state == StepState.WAITING]
-    # Skipping spreads: to what comes after a skipped step, in whatever order they are declared.
-    while stopped := [
-        step.name
-        for step in waiting
-        if states[step.name] is StepState.WAITING
-        and any(states[name] in STOPPED for name in step.after)
-    ]:
-        states |= dict.fromkeys(stopped, StepState.SKIPPED)
+    _spread_skips(waiting, states)
     opens = tuple(
         step.name
         for step in waiting
         if states[step.name] is StepState.WAITING
-        and all(states[name] is StepState.OK for name in step.after)
+        and all(before.get(name, StepState.OK) is StepState.OK for name in step.after)
     )
-    over = not opens and not ACTIVE & set(states.values())
+    over = others is None and not opens and not ACTIVE & set(states.values())
     return Plan(
         open=opens,
         skip=tuple(step.name for step in waiting if states[step.name] is StepState.SKIPPED),
@@ -76,10 +112,29 @@ def plan(steps: Sequence[StepLike], *, cancelled: bool = False) -> Plan:
     )
 
 
-def can_go_on(steps: Sequence[StepLike]) -> bool:
-    """Whether something opens, or all is done: then the workflow's author has a say."""
-    todo = plan(steps)
-    return bool(todo.open) or todo.final is RunState.SUCCESS
+def _spread_skips(waiting: Sequence[StepLike], states: dict[str, StepState]) -> None:
+    """Mark as SKIPPED what comes after a step that will never be OK, and what comes after that.
+
+    Each dependency is looked at once, in whatever order the steps are declared.
+    """
+    stopped = [name for name, state in states.items() if state in STOPPED]
+    if not stopped:
+        return
+    after = dependents(waiting)
+    while stopped:
+        for name in after[stopped.pop()]:
+            if states[name] is StepState.WAITING:
+                states[name] = StepState.SKIPPED
+                stopped.append(name)
+
+
+def dependents(steps: Iterable[StepLike]) -> defaultdict[str, list[str]]:
+    """The names of those that come right after a step, by its name."""
+    after: defaultdict[str, list[str]] = defaultdict(list)
+    for step in steps:
+        for name in step.after:
+            after[name].append(step.name)
+    return after
 
 
 def _final(states: Iterable[StepState], cancelled: bool) -> RunState:
@@ -88,26 +143,37 @@ def _final(states: Iterable[StepState], cancelled: bool) -> RunState:
     return RunState.REVOKED if cancelled else RunState.FAILURE
 
 
-def run_state(before: RunState, steps: Sequence[StepLike]) -> RunState:
+def summarize(steps: Sequence[StepLike]) -> Summary:
+    """What a run's row tells of its steps; `parent.summaries` reads the same from the rows."""
+    return Summary(
+        weight=sum(step.weight for step in steps),
+        done=sum(step.weight * _share(step) for step in steps),
+        moved=any(step.reported_at or step.state == StepState.OK for step in steps),
+        began=min((step.started_at for step in steps if step.started_at), default=None),
+        shown=_shown(steps),
+        failed=next((step for step in steps if step.state in FAILED), None),
+    )
+
+
+def run_state(before: RunState, steps: Summary) -> RunState:
     """The state of a run that goes on: STARTED once a child runs, PROGRESS once one has reported
     or has ended well.
     """
-    if any(step.reported_at or step.state == StepState.OK for step in steps):
+    if steps.moved:
         return RunState.PROGRESS
-    if before is RunState.PENDING and any(step.started_at for step in steps):
+    if before is RunState.PENDING and steps.began:
         return RunState.STARTED
     return before
 
 
-def run_meta(before: Meta, steps: Sequence[StepLike], final: RunState | None = None) -> Meta:
+def run_meta(before: Meta, steps: Summary, final: RunState | None = None) -> Meta:
     """The run's meta, mirrored from its steps.
 
     `completion` is theirs by weight, never less than `before`'s, and 100 only at a good end.
     The counters and the message are those of the first running step, or of the last to end.
     """
-    done = sum(step.weight * _share(step) for step in steps) / sum(step.weight for step in steps)
-    completion = max(before.completion, min(done, ALMOST))
-    shown = _shown(steps)
+    completion = max(before.completion, min(steps.done / steps.weight, ALMOST))
+    shown = steps.shown
     meta = Meta(
         iteration=shown.iteration,
         total=shown.total,
@@ -116,9 +182,7 @@ def run_meta(before: Meta, steps: Sequence[StepLike], final: RunState | None = N
     )
     if final in (None, RunState.SUCCESS):
         return meta
-    failed = next(
-        (step for step in steps if step.state in (StepState.ERROR, StepState.CANCELLED)), shown
-    )
+    failed = steps.failed or shown
     return meta.failed(failed.error or f"{failed.name} was {failed.state.lower()}")
 
 
@@ -135,6 +199,6 @@ def _shown(steps: Sequence[StepLike]) -> StepLike:
     return ended[-1] if ended else steps[0]
 
 
-def _message(step: StepLike) -> str:
+def _message(step: ShownLike) -> str:
     text = step.message or (f"{step.iteration} of {step.total}" if step.total else "")
     return f"{step.name}: {text}" if text else step.name

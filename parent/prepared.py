@@ -9,7 +9,7 @@ import psycopg
 from django.db import DEFAULT_DB_ALIAS, connections
 from psycopg.types.datetime import TimestamptzLoader
 
-__all__ = ["database", "fetch", "fetched", "run"]
+__all__ = ["database", "fetch", "fetched", "run", "run_many"]
 
 R = TypeVar("R")
 
@@ -50,6 +50,20 @@ def run(statements: Sequence[tuple[str, Sequence[Any]]], answer: Callable[[Any],
             execute = db.connection.execute
             return [answer(execute(_with_marks(sql), params)) for sql, params in statements]
     return [_answer_of(db, sql, params, answer) for sql, params in statements]
+
+
+def run_many(sql: str, rows: Sequence[Sequence[Any]]) -> None:
+    """Run one statement with each of these parameters, in a transaction; see `run`."""
+    db = database()
+    db.validate_no_broken_transaction()
+    with db.wrap_database_errors:
+        if db.queries_logged or db.execute_wrappers:
+            with db.cursor() as cursor:
+                cursor.executemany(sql, rows)
+        elif db.vendor == "sqlite":
+            db.connection.executemany(_with_marks(sql), rows)
+        else:
+            psycopg.Cursor(db.connection).executemany(sql, rows)
 
 
 @lru_cache

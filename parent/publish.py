@@ -4,7 +4,7 @@ from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from contextvars import ContextVar
-from datetime import timedelta
+from datetime import datetime, timedelta
 from functools import cache
 from typing import Any, cast
 
@@ -20,8 +20,10 @@ from parent.models import Run, RunState, Step, StepState
 from parent.within import within
 
 __all__ = [
+    "AT_ONCE",
     "LOOK_AFTER",
     "answering",
+    "first_to_publish",
     "held",
     "is_behind",
     "missing",
@@ -41,6 +43,9 @@ LOOK_AFTER = timedelta(seconds=1)
 # One reconnect of a connection that went stale in the pool. Whatever lasts longer is a tick's
 # to mend: the request or the child that publishes must not wait for a broker.
 RETRY = {"max_retries": 1, "interval_start": 0, "interval_step": 0, "interval_max": 0}
+
+AT_ONCE = 100
+"""Messages for which whoever opens steps waits: a fraction of a second."""
 
 _held: ContextVar[bool] = ContextVar("held", default=False)
 _patience: ContextVar[float | None] = ContextVar("patience", default=None)
@@ -78,6 +83,15 @@ def publish_run(run: Run) -> bool:
     """Send the parent task of `run`; False where the broker is away."""
     with about(run), tracing.under(run):
         return _send(f"parent.{run.workflow}", str(run.pk), run.params, ignore_result=False)
+
+
+def first_to_publish(opened: Sequence[Step], now: datetime) -> Sequence[Step]:
+    """Of steps that open together, those to publish at once; the others say that a tick does it."""
+    if _held.get():
+        return opened
+    for step in opened[AT_ONCE:]:
+        step.publishes, step.due_at = 0, now
+    return opened[:AT_ONCE]
 
 
 def publish_steps(steps: Sequence[Step]) -> None:

@@ -12,7 +12,7 @@ from django.db import transaction
 
 from children import host
 from parent import results
-from parent.advance import BY_ATTEMPT, BY_ID, lock_run
+from parent.advance import BY_ID, lock_near, lock_run
 from parent.models import StepState
 
 __all__ = ["connect"]
@@ -32,7 +32,7 @@ def _on_unknown(id: str, name: str, message: Any, **_: Any) -> None:
 
 def _take_back_from_step(task_id: str) -> None:
     with transaction.atomic():
-        _, steps, _ = lock_run(BY_ATTEMPT, task_id)
+        _, steps, *_ = lock_near(task_id, ok=True)
         waits = any(s.task_id == task_id and s.state == StepState.QUEUED for s in steps)
         if not waits:  # one that waits tells by it, at its end, why nobody has started it
             results.forget([task_id])

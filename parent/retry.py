@@ -11,12 +11,21 @@ from children.errors import ResultNotJSON
 from children.meta import Meta
 from children.storable import check_json
 from parent import registry
-from parent.advance import BY_ID, advance, lock_run
+from parent.advance import BY_ID, advance, lock_run, update_of
 from parent.attempts import archive
 from parent.errors import CannotRetry, InvalidRetry, UnknownRun, UnknownWorkflow
+from parent.graph import listed
 from parent.models import Event, Run, RunState, Step, StepState
+from parent.plan import dependents
+from parent.rows import apply
 
-__all__ = ["dependents", "retry"]
+__all__ = ["retry", "with_dependents"]
+
+RESET_FIELDS = (
+    "state", "task_id", "claim", "executor_id", "traceback", "retried",
+    "due_at", "queued_at", "started_at", "reported_at", "finished_at",
+    "iteration", "total", "completion", "message", "error", "result", "result_size",
+)  # fmt: skip
 
 
 def retry(
@@ -55,18 +64,16 @@ def retry(
         if run.state not in (RunState.FAILURE, RunState.REVOKED):
             raise CannotRetry(f"Only a failed or cancelled run can be retried: it is {run.state}.")
         chosen = _chosen(steps, step, alone=inputs is not None or skip)
-        again = dependents(steps, chosen)
-        for row in steps:
-            if row.name in again or row.state != StepState.OK:
-                _reset(row, now)
+        again = with_dependents(steps, chosen)
+        _reset([row for row in steps if row.name in again or row.state != StepState.OK], now)
         told: dict[str, Any] = {"from": [row.name for row in chosen]}
         if inputs is not None:
             chosen[0].given = told["inputs"] = dict(inputs)
         if skip:
             _take_as_ok(chosen[0], result, now)
             told |= {"skip": True, "result": result}
-        for row in steps:
-            row.save()
+        if inputs is not None or skip:
+            chosen[0].save()
         Event.objects.create(run=run, at=now, who=who, what="retry", detail=told)
         _revive(run, now)
         advance(run, steps, now)
@@ -78,31 +85,36 @@ def _chosen(steps: Sequence[Step], name: str | None, *, alone: bool) -> list[Ste
     if name is not None:
         chosen = [row for row in steps if row.name == name]
         if not chosen:
-            known = ", ".join(row.name for row in steps)
+            known = listed([row.name for row in steps])
             raise InvalidRetry(f"The run has no step {name!r}; its steps are: {known}.")
         return chosen
     chosen = [row for row in steps if row.state in (StepState.ERROR, StepState.CANCELLED)]
     if alone and len(chosen) != 1:
-        names = ", ".join(row.name for row in chosen or steps)
+        names = listed([row.name for row in chosen or steps])
         raise InvalidRetry(f"Say which step is meant: {names}.")
     return chosen
 
 
-def dependents(steps: Sequence[Step], roots: Iterable[Step]) -> set[str]:
+def with_dependents(steps: Sequence[Step], roots: Iterable[Step]) -> set[str]:
     """The names of `roots` and of all that come after them."""
+    after = dependents(steps)
     names = {row.name for row in roots}
-    while more := {s.name for s in steps if s.name not in names and names & set(s.after)}:
-        names |= more
+    reached = list(names)
+    while reached:
+        more = [name for name in after[reached.pop()] if name not in names]
+        names.update(more)
+        reached += more
     return names
 
 
-def _reset(row: Step, now: datetime) -> None:
-    if row.attempt and row.task_id:
-        archive(row, now)
-    row.state, row.task_id, row.claim, row.executor = StepState.WAITING, None, None, None
-    row.set_meta(Meta())
-    row.traceback, row.retried, row.due_at = "", 0, None
-    row.queued_at = row.started_at = row.reported_at = row.finished_at = None
+def _reset(rows: Sequence[Step], now: datetime) -> None:
+    archive([row for row in rows if row.attempt and row.task_id], now)
+    for row in rows:
+        row.state, row.task_id, row.claim, row.executor = StepState.WAITING, None, None, None
+        row.set_meta(Meta())
+        row.traceback, row.retried, row.due_at = "", 0, None
+        row.queued_at = row.started_at = row.reported_at = row.finished_at = None
+    apply(*(update_of(row, RESET_FIELDS) for row in rows))
 
 
 def _take_as_ok(row: Step, result: Any, now: datetime) -> None:

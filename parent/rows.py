@@ -19,6 +19,7 @@ from django.db.models.expressions import Col
 from parent import clock
 from parent.large import largest_inline, leave_out, result_sql, size_sql
 from parent.prepared import database, fetched, run
+from parent.tables import converters
 
 __all__ = [
     "Overtaken",
@@ -26,8 +27,9 @@ __all__ = [
     "Update",
     "apply",
     "apply_if",
-    "converters",
+    "as_key",
     "select_all",
+    "specials_of",
     "update",
     "update_row",
 ]
@@ -38,6 +40,10 @@ AS_THEY_ARE = (models.CharField, models.TextField, models.IntegerField, models.F
 """Fields whose values both databases take as Python has them ..."""
 AS_THEY_ARE_TO_POSTGRES = (*AS_THEY_ARE, models.DateTimeField, models.UUIDField)
 """... and PostgreSQL: with their time zones, and as a type of its own."""
+
+MOST_AT_ONCE = 20
+"""Updates that are one statement to PostgreSQL. More are statements of their own, sent together: it
+takes 65,535 parameters at the most, and plans many parts in more than their share of time."""
 
 
 class Overtaken(Exception):
@@ -77,7 +83,7 @@ def select_all(*selects: Select) -> list[list[Any]]:
     """
     limit = largest_inline()
     statements = [
-        (_select_sql(each.model, each.where, each.lock, each.without, limit), [_key(each.key)])
+        (_select_sql(each.model, each.where, each.lock, each.without, limit), [as_key(each.key)])
         for each in selects
     ]
     answers = run(statements, fetched)
@@ -103,7 +109,7 @@ def update(
         times: columns to set to so many seconds after the database's time.
     """
     params = [*values.values(), *where.values()]
-    for place, field in _specials(model, (*values, *where)):
+    for place, field in specials_of(model, (*values, *where)):
         params[place] = field.get_db_prep_save(params[place], database())
     sql = _update_sql(model, tuple(values), tuple(times.items()), tuple(where))
     return Update(sql, params, required)
@@ -115,7 +121,7 @@ def apply(*updates: Update) -> list[bool]:
     Raises:
         Overtaken: a required one was not there. All are done then: roll back.
     """
-    if len(updates) > 1 and database().vendor == "postgresql":
+    if 1 < len(updates) <= MOST_AT_ONCE and database().vendor == "postgresql":
         params = [value for each in updates for value in each.params]
         ((found,),) = run([(_at_once(tuple(each.sql for each in updates)), params)], fetched)
     else:
@@ -190,23 +196,8 @@ def _fields(model: type[Model], without: tuple[str, ...]) -> list[Any]:
     return [field for field in model._meta.concrete_fields if field.attname not in without]
 
 
-def converters(
-    model: type[Model], fields: Sequence["Field[Any, Any]"]
-) -> list[tuple[int, Col, Callable[..., Any]]]:
-    """What makes Python's values of the database's: (place among the fields, column, function)."""
-    columns = [field.get_col(model._meta.db_table) for field in fields]
-    db = database()
-    return [
-        (place, column, convert)
-        for place, column in enumerate(columns)
-        for convert in (
-            *db.ops.get_db_converters(column),
-            *column.get_db_converters(db),
-        )
-    ]
-
-
-def _key(key: UUID | str) -> UUID | str:
+def as_key(key: UUID | str) -> UUID | str:
+    """An id as the database has it."""
     if isinstance(key, str) or database().features.has_native_uuid_field:
         return key
     return key.hex
@@ -248,7 +239,7 @@ def _unindexed(column: str) -> str:
 
 
 @cache
-def _specials(model: type[Model], columns: Sequence[str]) -> list[tuple[int, "Field[Any, Any]"]]:
+def specials_of(model: type[Model], columns: Sequence[str]) -> list[tuple[int, "Field[Any, Any]"]]:
     """The fields whose values the database does not take as Python has them, with their places."""
     as_they_are = AS_THEY_ARE_TO_POSTGRES if database().vendor == "postgresql" else AS_THEY_ARE
     fields = [cast("Field[Any, Any]", model._meta.get_field(column)) for column in columns]

@@ -5,13 +5,17 @@ from typing import Any
 
 from parent.definitions import RunData
 from parent.models import Run, Step, StepState
+from parent.run_steps import Rest
 
 __all__ = ["Results", "run_data"]
 
 
-def run_data(run: Run, steps: Sequence[Step]) -> RunData:
-    """The data of a run with these steps."""
-    return RunData(params=run.params, results=Results(s for s in steps if s.state == StepState.OK))
+def run_data(run: Run, steps: Sequence[Step], rest: Rest | None = None) -> RunData:
+    """The data of a run with these steps. `rest`: where they are not all."""
+    finished = [step for step in steps if step.state == StepState.OK]
+    if rest is not None:
+        finished = rest.finished_with(steps)
+    return RunData(params=run.params, results=Results(finished))
 
 
 def _of_all(name: str) -> Callable[..., Any]:

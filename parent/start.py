@@ -1,6 +1,6 @@
 """Starting a run: rows first, then a message."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from datetime import timedelta
 from typing import Any
 from uuid import UUID, uuid4
@@ -9,19 +9,21 @@ from django.contrib.auth.models import User
 from django.db import IntegrityError, transaction
 
 from parent import clock, definitions, graph, results, tracing
-from parent.advance import go_on
+from parent.advance import bring_up, tell_end
+from parent.bulk import insertion
 from parent.conf import setting
 from parent.definitions import Workflow
 from parent.errors import InvalidWorkflow
 from parent.files import delete_files, store_files
 from parent.idempotency import earlier_run, fingerprint
 from parent.models import Run, Step
-from parent.opening import open_step
+from parent.moves import move
 from parent.params import as_json, validate
-from parent.plan import plan, run_meta
-from parent.publish import publish_steps
+from parent.publish import first_to_publish, publish_steps
 
 __all__ = ["start"]
+
+LIMITS = ("QUEUE_TIMEOUT", "RUN_TIMEOUT", "STALL_TIMEOUT", "POLL_INTERVAL")
 
 
 def start(
@@ -59,8 +61,17 @@ def start(
     run_id = run_id or uuid4()
     values, files = store_files(values, run_id)
     try:
+        # Whatever can be done before is: on SQLite all others wait while a transaction writes.
+        run, steps, first = _prepare(
+            workflow, as_json(values), id=run_id, files=files, owner=owner, **once
+        )
+        write_steps = insertion(steps)
         with transaction.atomic():
-            run = _write(workflow, as_json(values), id=run_id, files=files, owner=owner, **once)
+            run.save(force_insert=True)
+            write_steps()
+            results.create(run, workflow.task_name)
+            transaction.on_commit(lambda: publish_steps(first))
+        tell_end(run)  # where the inputs of the first steps could not be made
     except BaseException as exc:
         delete_files(files)
         if not (once and isinstance(exc, IntegrityError)):
@@ -73,34 +84,43 @@ def start(
     return run
 
 
-def _write(workflow: Workflow, params: dict[str, Any], **columns: Any) -> Run:
+def _prepare(
+    workflow: Workflow, params: dict[str, Any], **columns: Any
+) -> tuple[Run, Sequence[Step], Sequence[Step]]:
+    """A run and its steps, in memory, the first ones open; and of these whom to publish."""
     now = clock.now()
     deadline = now + timedelta(seconds=workflow.timeout) if workflow.timeout else None
     run = Run(
         workflow=workflow.name,
         trace=tracing.begin(workflow.name, columns["id"]),
         params=params,
+        version=0,
         created_at=now,
-        mirrored_at=now,
         due_at=deadline,
         deadline_at=deadline,
         **columns,
     )
-    steps = [_step_row(workflow, run, index, step) for index, step in enumerate(workflow.steps)]
-    first = [step for step in steps if step.name in plan(steps).open]
-    opened = [step for step in first if open_step(run, step, steps, now)]
-    run.set_meta(run_meta(run.meta, steps))
-    run.save(force_insert=True)
-    Step.objects.bulk_create(steps)
-    results.create(run, workflow.task_name)
-    if opened != first:
-        go_on(run.pk)  # the inputs of one could not be made: what depends on it is skipped
-        run.refresh_from_db()
-    transaction.on_commit(lambda: publish_steps(opened))
-    return run
+    limits = {name: setting(name) for name in LIMITS}
+    steps = [
+        _step_row(run, index, step, workflow.after(step), limits)
+        for index, step in enumerate(workflow.steps)
+    ]
+    moves = move(run, steps, now)
+    bring_up(run, steps, moves.final, now)
+    return run, steps, first_to_publish(moves.opened, now)
 
 
-def _step_row(workflow: Workflow, run: Run, index: int, step: definitions.Step) -> Step:
+def _step_row(
+    run: Run,
+    index: int,
+    step: definitions.Step,
+    after: Sequence[str],
+    limits: Mapping[str, float | None],
+) -> Step:
+    def limit(own: float | None, name: str) -> float | None:
+        """The step's own value, else the setting's; 0 turns a limit off."""
+        return (own or None) if own is not None else limits[name]
+
     retrying = step.retrying
     return Step(
         run=run,
@@ -109,18 +129,13 @@ def _step_row(workflow: Workflow, run: Run, index: int, step: definitions.Step) 
         task=step.task_name,
         queue=step.queue or "",
         priority=step.priority,
-        after=list(workflow.after(step)),
+        after=list(after),
         weight=step.weight,
-        queue_timeout=_limit(step.queue_timeout, "QUEUE_TIMEOUT"),
-        run_timeout=_limit(step.run_timeout, "RUN_TIMEOUT"),
-        stall_timeout=_limit(step.stall_timeout, "STALL_TIMEOUT"),
-        poll_interval=_limit(step.poll_interval, "POLL_INTERVAL") or 0.0,
+        queue_timeout=limit(step.queue_timeout, "QUEUE_TIMEOUT"),
+        run_timeout=limit(step.run_timeout, "RUN_TIMEOUT"),
+        stall_timeout=limit(step.stall_timeout, "STALL_TIMEOUT"),
+        poll_interval=limit(step.poll_interval, "POLL_INTERVAL") or 0.0,
         retries=retrying.retries,
         retry_delay=retrying.delay,
         backoff=retrying.backoff,
     )
-
-
-def _limit(own: float | None, name: str) -> float | None:
-    """The step's own value, else the setting's; 0 turns a limit off."""
-    return (own or None) if own is not None else setting(name)

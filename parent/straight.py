@@ -16,6 +16,7 @@ from parent.large import largest_inline, result_sql, size_sql
 from parent.models import Run, Step
 from parent.prepared import database, fetch
 from parent.rows import Overtaken, apply_if
+from parent.run_steps import FEW
 from parent.tables import META, Table
 
 __all__ = ["end_straight"]
@@ -52,7 +53,7 @@ def end_straight(task_id: str, outcome: Meta) -> bool:
     if database().vendor != "postgresql":
         return False
     rows = fetch(_read_sql(largest_inline()), [task_id])
-    if not rows:
+    if not 0 < len(rows) <= FEW:
         return False
     run, now = RUNS.row(rows[0][: len(RUNS)]), rows[0][len(RUNS)]
     steps = [STEPS.row(row[len(RUNS) + 1 :]) for row in rows]
@@ -88,5 +89,5 @@ def _read_sql(limit: int) -> str:
         f"SELECT {RUNS.sql(**once)}, {clock.sql()}, {STEPS.sql(**small)} "  # noqa: S608 - our names
         "FROM parent_step AS own JOIN parent_run ON parent_run.id = own.run_id "
         "JOIN parent_step ON parent_step.run_id = parent_run.id "
-        'WHERE own.task_id = %s ORDER BY parent_step."index"'
+        f'WHERE own.task_id = %s ORDER BY parent_step."index" LIMIT {FEW + 1}'
     )

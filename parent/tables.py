@@ -1,16 +1,16 @@
 """Some columns of a model, for kept SQL that joins tables."""
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from functools import cached_property
 from typing import Any, Generic, TypeVar
 
-from django.db.models import Model
+from django.db.models import Field, Model
+from django.db.models.expressions import Col
 
 from parent.large import leave_out
 from parent.prepared import database
-from parent.rows import converters
 
-__all__ = ["META", "Table"]
+__all__ = ["META", "Table", "converters"]
 
 META = ("iteration", "total", "completion", "message", "error", "result", "result_size")
 """The columns of the uniform meta."""
@@ -51,3 +51,19 @@ class Table(Generic[M]):
     @cached_property
     def _converters(self) -> list[tuple[int, Any, Callable[..., Any]]]:
         return converters(self.model, self.fields)
+
+
+def converters(
+    model: type[Model], fields: Sequence["Field[Any, Any]"]
+) -> list[tuple[int, Col, Callable[..., Any]]]:
+    """What makes Python's values of the database's: (place among the fields, column, function)."""
+    columns = [field.get_col(model._meta.db_table) for field in fields]
+    db = database()
+    return [
+        (place, column, convert)
+        for place, column in enumerate(columns)
+        for convert in (
+            *db.ops.get_db_converters(column),
+            *column.get_db_converters(db),
+        )
+    ]

@@ -13,13 +13,14 @@ from hypothesis.stateful import RuleBasedStateMachine, initialize, precondition,
 from children.errors import AttemptLost, RetryAsked
 from children.meta import Meta
 from parent import Step as StepDefinition
-from parent import Workflow, executors, publish, registry
+from parent import Workflow, advance, executors, publish, registry, straight
 from parent.attempts import Again
 from parent.engine import Engine, RunningAttempt
 from parent.hand_back import hand_back
 from parent.models import Step
 from parent.publish import attempt_header
 from parent.recording import record
+from parent.run_steps import FEW
 from parent.start import start
 from parent.tick import Ticker
 from tests.flows import tasks
@@ -45,9 +46,13 @@ def graphs(draw: st.DrawFn) -> dict[str, ModelStep]:
 class RunMachine(RuleBasedStateMachine):
     """One run, its model, its ticker, and what workers do; what else happens, others add."""
 
-    @initialize(graph=graphs(), delay=st.sampled_from([0.0, 30.0]))
-    def start(self, graph: dict[str, ModelStep], delay: float) -> None:
+    @initialize(graph=graphs(), delay=st.sampled_from([0.0, 30.0]), few=st.sampled_from([FEW, 0]))
+    def start(self, graph: dict[str, ModelStep], delay: float, few: int) -> None:
+        """Args: few: 0 has each end read only the steps near to it, as in runs of very many."""
         self.undo = ExitStack()
+        for module in (advance, straight):
+            self.undo.callback(setattr, module, "FEW", FEW)
+            setattr(module, "FEW", few)  # noqa: B010 - mypy sees a constant
         self.undo.enter_context(transaction.atomic())
         self.undo.callback(transaction.set_rollback, True)
         self.undo.enter_context(publish.held())

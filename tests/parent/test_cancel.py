@@ -5,12 +5,12 @@ from typing import Any
 from uuid import uuid4
 
 import pytest
+from django.db import connection
 from django.db.models.functions import Now
 from django_celery_results.models import TaskResult
 
 from children.errors import AttemptLost
 from children.meta import Meta
-from parent import cancel as cancelling
 from parent.cancel import cancel
 from parent.endings import end_attempt, end_cancelled
 from parent.engine import Engine, RunningAttempt
@@ -18,7 +18,6 @@ from parent.errors import RunEnded, UnknownRun
 from parent.mirror import Report, mirror
 from parent.models import Event, Executor, Run, Step
 from parent.publish import attempt_header
-from parent.rows import update_row
 from parent.start import start
 from parent.tick import Ticker
 from tests.flows import workflows
@@ -112,18 +111,18 @@ def test_the_last_child_that_finishes_after_all_makes_it_a_success(run: Run) -> 
     assert states(run) == ["SUCCESS", "OK", "OK", "OK"]
 
 
-def test_a_claim_that_comes_in_between_is_asked_to_end(
-    run: Run, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_claim_that_comes_in_between_is_asked_to_end(run: Run) -> None:
     late = [claim]
 
-    def claim_first(*args: Any, **kwargs: Any) -> bool:
-        if args[0] is Step and late:
+    def claim_first(execute: Any, sql: str, params: Any, many: bool, context: Any) -> Any:
+        if sql.startswith('UPDATE "parent_step"') and late:
             late.pop()(run)
-        return update_row(*args, **kwargs)
+        return execute(sql, params, many, context)
 
-    monkeypatch.setattr(cancelling, "update_row", claim_first)
-    cancel(run.pk)
+    with connection.execute_wrapper(claim_first):
+        cancel(run.pk)
+
+    assert not late
 
     assert states(run)[1:] == ["RUNNING", "CANCELLED", "CANCELLED"]
     assert first(run).due_at is not None

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from children.meta import ALMOST, Meta, Status
 from parent.models import RunState, StepState
-from parent.plan import Plan, plan, run_meta
+from parent.plan import Plan, plan, run_meta, summarize
 
 FINAL = {StepState.OK, StepState.ERROR, StepState.SKIPPED, StepState.CANCELLED}
 
@@ -124,6 +124,57 @@ def move(steps: Sequence[Row], data: st.DataObject) -> None:
         step.error = f"Error in {step.name}: bad"
 
 
+def plan_by_the_book(steps: Sequence[Row]) -> Plan:
+    """What `plan` says, found by looking at all steps again until nothing changes."""
+    states = {step.name: step.state for step in steps}
+    waiting = [step for step in steps if step.state == "WAITING"]
+    stopped = {"ERROR", "SKIPPED", "CANCELLED"}
+    for _ in steps:
+        for step in waiting:
+            if stopped & {states[name] for name in step.after}:
+                states[step.name] = "SKIPPED"
+    opens = tuple(
+        step.name
+        for step in waiting
+        if states[step.name] == "WAITING" and {states[name] for name in step.after} <= {"OK"}
+    )
+    over = not opens and not {"QUEUED", "RUNNING"} & set(states.values())
+    final = RunState.SUCCESS if set(states.values()) == {"OK"} else RunState.FAILURE
+    return Plan(
+        open=opens,
+        skip=tuple(step.name for step in waiting if states[step.name] == "SKIPPED"),
+        final=final if over else None,
+    )
+
+
+@given(steps=graphs(), data=st.data())
+@settings(deadline=None, max_examples=200)
+def test_a_plan_is_what_the_definition_says_wherever_the_steps_are(
+    steps: list[Row], data: st.DataObject
+) -> None:
+    for step in steps:
+        step.state = data.draw(st.sampled_from(StepState))
+    assert plan(steps) == plan_by_the_book(steps)
+
+
+@given(steps=graphs(), data=st.data())
+@settings(deadline=None, max_examples=200)
+def test_what_opens_can_be_told_from_the_step_that_ended_and_those_after_it(
+    steps: list[Row], data: st.DataObject
+) -> None:
+    """As `parent.run_steps` reads them, of a run in which all that could follow has followed."""
+    ended = data.draw(st.sampled_from(steps))
+    for step in steps:
+        step.state = data.draw(st.sampled_from(["OK", "RUNNING"])) if step.after else "OK"
+    for step in steps:
+        if depends(steps, step.name, on=ended.name):
+            step.state = "WAITING"
+    near = [step for step in steps if step is ended or ended.name in step.after]
+    others = {step.name: StepState(step.state) for step in steps if step.state != "OK"}
+
+    assert plan(near, others=others).open == plan(steps).open
+
+
 @given(steps=graphs(), data=st.data())
 @settings(deadline=None, max_examples=200)
 def test_every_walk_ends_with_all_steps_final_and_completion_never_goes_back(
@@ -133,7 +184,7 @@ def test_every_walk_ends_with_all_steps_final_and_completion_never_goes_back(
     while True:
         todo = plan(steps)
         apply(steps, todo)
-        before, meta = meta, run_meta(meta, steps, todo.final)
+        before, meta = meta, run_meta(meta, summarize(steps), todo.final)
         assert meta.completion >= before.completion
         assert (meta.completion == 100) == (todo.final is RunState.SUCCESS)
         assert plan(steps).open == ()
@@ -155,17 +206,17 @@ def test_completion_is_by_weight() -> None:
         Row("b", StepState.RUNNING, weight=3, completion=50, iteration=5, total=10),
         Row("c", weight=4),
     ]
-    assert run_meta(Meta(), steps).completion == pytest.approx(100 * (1 + 1.5) / 8)
+    assert run_meta(Meta(), summarize(steps)).completion == pytest.approx(100 * (1 + 1.5) / 8)
 
 
 def test_a_step_that_is_ok_counts_in_full_whatever_it_reported_last() -> None:
     steps = [Row("a", StepState.OK, completion=70), Row("b", StepState.QUEUED)]
-    assert run_meta(Meta(), steps).completion == 50
+    assert run_meta(Meta(), summarize(steps)).completion == 50
 
 
 def test_completion_does_not_go_back() -> None:
     steps = [Row("a", StepState.RUNNING, completion=20)]
-    assert run_meta(Meta(completion=45), steps).completion == 45
+    assert run_meta(Meta(completion=45), summarize(steps)).completion == 45
 
 
 @pytest.mark.parametrize(
@@ -173,7 +224,7 @@ def test_completion_does_not_go_back() -> None:
 )
 def test_only_a_good_end_is_100(final: RunState | None, completion: float) -> None:
     steps = [Row("a", StepState.RUNNING, completion=100)]
-    assert run_meta(Meta(), steps, final).completion == completion
+    assert run_meta(Meta(), summarize(steps), final).completion == completion
 
 
 @pytest.mark.parametrize(
@@ -208,7 +259,7 @@ def test_only_a_good_end_is_100(final: RunState | None, completion: float) -> No
     ],
 )
 def test_a_run_shows_the_step_that_matters_now(steps: list[Row], expected: dict[str, Any]) -> None:
-    meta = run_meta(Meta(), steps)
+    meta = run_meta(Meta(), summarize(steps))
     assert {name: getattr(meta, name) for name in expected} == expected
     assert (meta.status, meta.error) == (Status.PROGRESS, None)
 
@@ -231,6 +282,6 @@ def test_a_run_shows_the_step_that_matters_now(steps: list[Row], expected: dict[
     ],
 )
 def test_a_failed_run_has_the_error_of_its_first_failed_step(steps: list[Row], error: str) -> None:
-    meta = run_meta(Meta(completion=40), steps, RunState.FAILURE)
+    meta = run_meta(Meta(completion=40), summarize(steps), RunState.FAILURE)
     assert (meta.status, meta.error) == (Status.ERROR, error)
     assert 40 <= meta.completion < 100
