@@ -14,6 +14,7 @@ from kombu import pools
 from quickstart import redis as redis_programs
 from quickstart.errors import NoRedisServer
 from tests.services import redis_server
+from tests.workers import fork_servers
 
 
 def pytest_configure() -> None:
@@ -49,6 +50,13 @@ def _no_broker(tmp_path_factory: pytest.TempPathFactory) -> None:
     """Without the fixture `broker` there is none: never that of a running `make up`."""
     nowhere = tmp_path_factory.mktemp("no-broker") / "redis.sock"
     use_broker(f"redis+socket://{nowhere}")
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _fork_servers() -> Iterator[None]:
+    """Those that workers were forked from end with the session."""
+    yield
+    fork_servers.close()
 
 
 @pytest.fixture(scope="session")

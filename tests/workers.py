@@ -11,9 +11,15 @@ from urllib.parse import quote
 
 from django.db import connection
 
-__all__ = ["Worker", "database_url"]
+from tests.forkserver import Forked, ForkServers
+
+__all__ = ["Worker", "database_url", "fork_servers"]
 
 READY_WITHIN, STOPS_WITHIN = 60, 30  # seconds
+# The first is read when a program is loaded, and the second starts threads, which a fork loses.
+NOT_FORKED = {"LD_PRELOAD", "OTEL_EXPORTER_OTLP_ENDPOINT"}
+
+fork_servers = ForkServers()
 
 
 def database_url() -> str:
@@ -32,7 +38,7 @@ class Worker:
 
     def __init__(self, broker_url: str, log: Path, *args: str, **environ: str) -> None:
         self.log = log
-        self._args = [sys.executable, "-m", "celery", "-A", "mainproj", "worker", "-l", "INFO"]
+        self._args = ["celery", "-A", "mainproj", "worker", "-l", "INFO"]
         self._args += ["--without-mingle", "--without-gossip", *args]
         self.environ = os.environ | {
             "DJANGO_SETTINGS_MODULE": "tests.settings",
@@ -44,19 +50,24 @@ class Worker:
 
     def start(self) -> "Worker":
         """Start it, and wait until it says that it is ready."""
-        self.process = subprocess.Popen(
-            self._args,
+        self.process = self._begin()
+        self._reader = threading.Thread(target=self._read, daemon=True)
+        self._reader.start()
+        self._stopping = False
+        self.wait_for(" ready.", READY_WITHIN)
+        return self
+
+    def _begin(self) -> "subprocess.Popen[str] | Forked":
+        if sys.platform == "linux" and not NOT_FORKED & self.environ.keys():
+            return fork_servers.of(self.environ).run(*self._args)
+        return subprocess.Popen(
+            [sys.executable, "-m", *self._args],
             env=self.environ,
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
             text=True,
             start_new_session=True,
         )
-        self._reader = threading.Thread(target=self._read, daemon=True)
-        self._reader.start()
-        self._stopping = False
-        self.wait_for(" ready.", READY_WITHIN)
-        return self
 
     def _read(self) -> None:
         assert self.process.stdout is not None
