@@ -29,7 +29,7 @@ COMPILE = .venv/bin/python -m uv pip compile --quiet --universal --python-versio
 help:
 	@echo "make up     start everything on this machine, until Ctrl-C   [PORT=8000] [ARGS=...]"
 	@echo "make test   run the tests                                    [ARGS=...]"
-	@echo "make matrix run a part of them on each other Python that is here  [ARGS=...]"
+	@echo "make matrix run a part of them on the oldest and the newest Python  [ARGS=...]"
 	@echo "make lint   check style, format and types"
 	@echo "make audit  check the licences and the known holes of the packages"
 	@echo "make bench  print the figures                                [ARGS=...]"

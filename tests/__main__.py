@@ -1,6 +1,7 @@
-"""The whole suite: on SQLite, then what touches the database again on PostgreSQL.
+"""The whole suite: a round on SQLite, then one on PostgreSQL, each in several processes.
 
-`make test ARGS=...` hands its arguments to pytest, on SQLite, or on `DATABASE_URL` where set.
+`make test ARGS=...` runs pytest with these arguments instead, in one process, on SQLite, or on
+`DATABASE_URL` where it is set.
 """
 
 import os
@@ -8,38 +9,31 @@ import subprocess
 import sys
 from collections.abc import Sequence
 
+from tests.rounds import ON_POSTGRES, PROCESSES, on_sqlite
 from tests.services import postgres_server, postgres_tools
-
-ON_POSTGRES = [
-    *("tests/parent", "tests/deploy/test_migrations.py"),
-    *("tests/monitor/test_api.py", "tests/monitor/test_cancel.py"),
-    *("tests/monitor/test_bad_input.py", "tests/monitor/test_idempotency.py"),
-    *("tests/monitor/test_polling.py", "tests/monitor/test_retry.py"),
-    *("tests/monitor/test_access.py", "tests/monitor/test_login.py"),
-    "tests/monitor/test_tokens.py",
-    "tests/monitor/test_run_list.py",
-    "tests/system",
-    *("tests/monitor/test_operate.py", "tests/operate", "--ignore=tests/operate/test_settings.py"),
-    # One of the faults has a PostgreSQL of its own, in the first round already.
-    *("tests/faults", "--ignore=tests/faults/test_database.py"),
-]
 
 
 def main(args: Sequence[str]) -> int:
     if args or "DATABASE_URL" in os.environ:
         return pytest(args)
-    on_sqlite = pytest([])
+    say("On SQLite:")
+    failed = pytest([*PROCESSES, *on_sqlite()])
     tools = postgres_tools()
     if tools is None:
-        print("PostgreSQL: skipped, for there is no `initdb` on PATH: install postgresql.")  # noqa: T201
-        return on_sqlite or int("CI" in os.environ)
+        say("On PostgreSQL: skipped, for there is no `initdb` on PATH: install postgresql.")
+        return failed or int("CI" in os.environ)
+    say("On PostgreSQL:")
     with postgres_server(tools) as url:
-        return pytest(ON_POSTGRES, DATABASE_URL=url) or on_sqlite
+        return pytest([*PROCESSES, *ON_POSTGRES], DATABASE_URL=url) or failed
 
 
 def pytest(args: Sequence[str], **environ: str) -> int:
     command = [sys.executable, "-m", "pytest", *args]
     return subprocess.run(command, env=os.environ | environ, check=False).returncode
+
+
+def say(line: str) -> None:
+    print(line, flush=True)  # noqa: T201 - a command line
 
 
 sys.exit(main(sys.argv[1:]))

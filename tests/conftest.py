@@ -37,8 +37,10 @@ def missing(what: str) -> None:
 
 
 @pytest.fixture(scope="session")
-def django_db_modify_db_settings(tmp_path_factory: pytest.TempPathFactory) -> None:
-    """SQLite in a file, where a worker can open it as well."""
+def django_db_modify_db_settings(
+    tmp_path_factory: pytest.TempPathFactory, django_db_modify_db_settings_parallel_suffix: None
+) -> None:
+    """A database for each process. SQLite's is a file, so that a worker can open it as well."""
     database = settings.DATABASES["default"]
     if "sqlite3" in database["ENGINE"]:
         folder = tmp_path_factory.mktemp("database")

@@ -1,0 +1,38 @@
+"""Which tests run on which database, and in how many processes."""
+
+import os
+from pathlib import Path
+
+__all__ = ["ON_POSTGRES", "PROCESSES", "on_sqlite"]
+
+TESTS = Path(__file__).parent
+
+# One process more than there are cores: at any time some of them wait, for a lease or a worker.
+# A file's tests stay in one process, with the fixtures that they share.
+PROCESSES = ["--numprocesses", str((os.cpu_count() or 1) + 1), "--dist", "loadfile"]
+PROCESSES += ["--no-loadscope-reorder"]  # but in the order given: what takes long comes first
+
+# What real workers do depends on the database only where it locks rows, or the whole file.
+ON_POSTGRES_ALONE = ["tests/faults", "tests/operate", "tests/system"]
+SMOKE_ON_SQLITE = [
+    *("tests/faults/test_kills.py", "tests/faults/test_locked.py", "tests/faults/test_retries.py"),
+    "tests/system/test_runs.py",
+]
+ON_BOTH = [
+    *("tests/parent", "tests/deploy/test_migrations.py"),
+    *("tests/monitor/test_api.py", "tests/monitor/test_cancel.py"),
+    *("tests/monitor/test_bad_input.py", "tests/monitor/test_idempotency.py"),
+    *("tests/monitor/test_polling.py", "tests/monitor/test_retry.py"),
+    *("tests/monitor/test_access.py", "tests/monitor/test_login.py"),
+    *("tests/monitor/test_run_list.py", "tests/monitor/test_tokens.py"),
+    "tests/monitor/test_operate.py",
+]
+ON_POSTGRES = [*ON_POSTGRES_ALONE, *ON_BOTH]
+
+
+def on_sqlite() -> list[str]:
+    """All that there is but what is for PostgreSQL alone, and a little of that."""
+    folders = {file.parent for file in TESTS.glob("*/test_*.py")}
+    paths = [*folders, *TESTS.glob("test_*.py")]
+    found = {str(path.relative_to(TESTS.parent)) for path in paths}
+    return [*SMOKE_ON_SQLITE, *sorted(found - {*ON_POSTGRES_ALONE})]
