@@ -15,7 +15,8 @@ PROCESSES += ["--no-loadscope-reorder"]  # but in the order given: what takes lo
 # What real workers do depends on the database only where it locks rows, or the whole file.
 ON_POSTGRES_ALONE = ["tests/faults", "tests/operate", "tests/system"]
 SMOKE_ON_SQLITE = [
-    *("tests/faults/test_kills.py", "tests/faults/test_locked.py", "tests/faults/test_retries.py"),
+    *("tests/faults/test_hostile_bodies.py", "tests/faults/test_kills.py"),
+    *("tests/faults/test_locked.py", "tests/faults/test_retries.py"),
     "tests/system/test_runs.py",
 ]
 ON_BOTH = [
