@@ -3,7 +3,8 @@
     python -m bench [--quick] [FIGURE ...]
 
 On SQLite, then on PostgreSQL where it is found, each with a Redis server of its own and real
-workers; the crowd and the sizes on PostgreSQL alone. Exit code 1 where a bound is missed.
+workers; the crowd and the sizes on PostgreSQL alone. A figure that could not be taken is told, and
+the others are taken. Exit code 1 where a bound is missed, or a figure not taken.
 """
 
 import argparse
@@ -12,6 +13,8 @@ import subprocess
 import sys
 import tempfile
 from collections.abc import Sequence
+from contextlib import ExitStack
+from pathlib import Path
 
 from quickstart import redis as redis_programs
 from quickstart.errors import NoRedisServer
@@ -42,9 +45,18 @@ def main(arguments: Sequence[str]) -> int:
         if again and tools is None:
             print("PostgreSQL: skipped, for there is no `initdb` on PATH: install postgresql.")
         elif again and tools:
-            with postgres_server(tools) as url:
-                missed |= measure(url, folder, again, quick=asked.quick)
-    return missed
+            missed |= on_postgres(tools, folder, again, quick=asked.quick)
+    return int(missed > 0)
+
+
+def on_postgres(tools: Path, folder: str, figures: Sequence[str], *, quick: bool) -> int:
+    with ExitStack() as stack:
+        try:
+            url = stack.enter_context(postgres_server(tools))
+        except (OSError, subprocess.SubprocessError) as exc:
+            print(f"PostgreSQL: not measured, for it could not be started: {exc}")
+            return 1
+        return measure(url, folder, figures, quick=quick)
 
 
 def measure(database_url: str, folder: str, figures: Sequence[str], *, quick: bool) -> int:

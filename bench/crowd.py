@@ -8,7 +8,7 @@ from statistics import median
 
 from django.contrib.auth.models import User
 
-from bench.figure import Figure, percentile
+from bench.figure import Figure, NotTaken, percentile
 from bench.flows import ticks
 from bench.flows.workflows import three
 from bench.ground import held_slots, worker
@@ -35,20 +35,16 @@ def figures(*, quick: bool) -> Iterator[Figure]:
         serving(Path(folder)) as (web, port),
     ):
         runs: list[str] = []
-        memory = Memory({"worker": crew.process.pid, "web": web})
-        poller = Poller(port, owner, runs)
-        with held_slots(SLOTS):
-            memory.start()
-            poller.start()
+        held = {"worker": crew.process.pid, "web": web}
+        with Memory(held) as memory, Poller(port, owner, runs) as poller:
+            with held_slots(SLOTS):
+                began = time.monotonic()
+                for _ in range(wanted):
+                    runs.append(str(three.start(owner=owner).pk))
+                starting = time.monotonic() - began
             began = time.monotonic()
-            for _ in range(wanted):
-                runs.append(str(three.start(owner=owner).pk))
-            starting = time.monotonic() - began
-        began = time.monotonic()
-        until("the end of all", lambda: ended() == wanted, timeout=LONGEST, every=0.25)
-        working = time.monotonic() - began
-        memory.stop()
-        poller.stop()
+            until("the end of all", lambda: ended() == wanted, timeout=LONGEST, every=0.25)
+            working = time.monotonic() - began
         good = Run.objects.filter(state=RunState.SUCCESS).count()
         seconds = ticks.taken()
     owner.delete()
@@ -59,6 +55,8 @@ def figures(*, quick: bool) -> Iterator[Figure]:
         value=good / wanted,
         at_least=1,
     )
+    if not seconds:
+        raise NotTaken("the worker told of no tick")
     poll = setting("POLL_INTERVAL") or 0.5
     yield Figure(
         name=f"  longest of {len(seconds)} ticks",
@@ -77,6 +75,8 @@ def figures(*, quick: bool) -> Iterator[Figure]:
             at_most=FLAT,
         )
     polls = len(poller.seconds)
+    if not polls:
+        raise NotTaken(f"the web answered nothing: {poller.bad[:1]}")
     yield Figure(
         name="  the web polled meanwhile",
         ours=f"{polls - len(poller.bad):,} of {polls:,}",

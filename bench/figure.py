@@ -1,10 +1,14 @@
-"""A figure: two sides, their ratio, and what it should be."""
+"""A figure: two sides, their ratio, and what it should be; or why it could not be taken."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
 from operator import ge, le
 
-__all__ = ["Figure", "percentile"]
+__all__ = ["Figure", "NotTaken", "Untaken", "percentile"]
+
+
+class NotTaken(Exception):
+    """What was measured is not what was meant. The message says what happened instead."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -43,7 +47,30 @@ class Figure:
         return f"  {self.name:<34} {sides} {self.value:>8.2f}  {self.verdict}".rstrip()
 
 
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Untaken:
+    """In the place of a figure that could not be taken.
+
+    Args:
+        name: of the figure, or of the part of the bench.
+        reason: why, in some words.
+    """
+
+    name: str
+    reason: str
+    ok = False
+
+    def __str__(self) -> str:
+        return f"  {self.name:<34} NOT TAKEN: {' '.join(self.reason.split())}"
+
+
 def percentile(values: Sequence[float], percent: float) -> float:
-    """The smallest of the values that `percent` of them do not exceed."""
+    """The smallest of the values that `percent` of them do not exceed.
+
+    Raises:
+        NotTaken: there are none.
+    """
+    if not values:
+        raise NotTaken("nothing was there to be measured")
     ranked = sorted(values)
     return ranked[min(len(ranked) - 1, int(len(ranked) * percent / 100))]

@@ -2,9 +2,12 @@
 
 import socket
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
+from contextlib import ExitStack
 from dataclasses import dataclass, field
+from itertools import cycle
 from threading import Thread
+from typing import NamedTuple
 
 __all__ = ["Load", "Target"]
 
@@ -27,21 +30,29 @@ class Load:
     Args:
         port: where it listens.
         cookie: what they send as `Cookie`.
+        failures: why clients broke off.
         latencies: seconds of every answer.
         statuses: how many answers there were of each status.
     """
 
     port: int
     cookie: str
+    failures: list[str] = field(default_factory=list)
     latencies: list[float] = field(default_factory=list)
     statuses: dict[int, int] = field(default_factory=dict)
     seconds: float = 0.0
 
-    def run(self, targets: Sequence[Target], *, clients: int, seconds: float) -> None:
-        """Ask for all of them in turn, by so many clients, for so long."""
+    def run(
+        self, targets: Sequence[Target], *, clients: int, seconds: float, each: bool = False
+    ) -> None:
+        """Ask for all of them in turn, by so many clients, for so long.
+
+        Args:
+            each: longer, if need be, until each was asked for.
+        """
         began = time.perf_counter()
         shares = [targets[number::clients] for number in range(clients)]
-        threads = [Thread(target=self._client, args=(s, began + seconds)) for s in shares]
+        threads = [Thread(target=self._client, args=(s, began + seconds, each)) for s in shares]
         for thread in threads:
             thread.start()
         for thread in threads:
@@ -53,18 +64,32 @@ class Load:
         """Answers in a second."""
         return len(self.latencies) / self.seconds
 
-    def _client(self, targets: Sequence[Target], deadline: float) -> None:
-        with socket.create_connection(("127.0.0.1", self.port), timeout=30) as connection:
-            connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-            for target in forever(targets):
+    def _client(self, targets: Sequence[Target], deadline: float, each: bool) -> None:
+        try:
+            self._ask(targets, deadline, len(targets) if each else 0)
+        except (OSError, ValueError) as exc:
+            self.failures.append(str(exc) or type(exc).__name__)
+
+    def _ask(self, targets: Sequence[Target], deadline: float, least: int) -> None:
+        with ExitStack() as stack:
+            connection = stack.enter_context(self._connected())
+            for number, target in enumerate(cycle(targets)):
                 asked = time.perf_counter()
-                if asked > deadline:
+                if asked > deadline and number >= least:
                     return
                 connection.sendall(self._request(target))
-                status, tag = read_answer(connection)
+                answer = read_answer(connection)
                 self.latencies.append(time.perf_counter() - asked)
-                self.statuses[status] = self.statuses.get(status, 0) + 1
-                target.tag = tag if target.tagged else b""
+                self.statuses[answer.status] = self.statuses.get(answer.status, 0) + 1
+                target.tag = answer.tag if target.tagged else b""
+                if answer.last:
+                    stack.close()
+                    connection = stack.enter_context(self._connected())
+
+    def _connected(self) -> socket.socket:
+        connection = socket.create_connection(("127.0.0.1", self.port), timeout=30)
+        connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        return connection
 
     def _request(self, target: Target) -> bytes:
         lines = [f"GET {target.path} HTTP/1.1", "Host: localhost", f"Cookie: {self.cookie}"]
@@ -72,13 +97,15 @@ class Load:
         return ("\r\n".join(lines) + "\r\n\r\n").encode()
 
 
-def forever(targets: Sequence[Target]) -> Iterator[Target]:
-    while True:
-        yield from targets
+class Answer(NamedTuple):
+    """One answer, its `ETag`, and whether it is the last on its connection."""
+
+    status: int
+    tag: bytes
+    last: bool
 
 
-def read_answer(connection: socket.socket) -> tuple[int, bytes]:
-    """The status of one answer, and its tag."""
+def read_answer(connection: socket.socket) -> Answer:
     data = b""
     while END_OF_HEAD not in data:
         data += received(connection)
@@ -90,10 +117,12 @@ def read_answer(connection: socket.socket) -> tuple[int, bytes]:
     left = int(headers.get(b"content-length", 0)) - len(body) if status != 304 else 0
     while left > 0:
         left -= len(received(connection))
-    return status, headers.get(b"etag", b"")
+    last = headers.get(b"connection", b"").lower() == b"close"
+    return Answer(status, headers.get(b"etag", b""), last)
 
 
 def received(connection: socket.socket) -> bytes:
     data = connection.recv(65536)
-    assert data, "the server closed the connection"
+    if not data:
+        raise ConnectionError("the server closed the connection")
     return data

@@ -2,7 +2,9 @@
 
 import threading
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from statistics import median
+from typing import Self
 
 import psutil
 
@@ -13,7 +15,7 @@ MEGABYTE = 1e6
 
 
 class Memory(threading.Thread):
-    """Looks until it is told to stop. `megabytes` has what it saw, by name, in order of time."""
+    """A context: looks as long as it lasts. `megabytes` has what it saw, by name and time."""
 
     def __init__(self, pids: Mapping[str, int]) -> None:
         super().__init__(name="memory", daemon=True)
@@ -26,19 +28,28 @@ class Memory(threading.Thread):
             for name, process in self._processes.items():
                 self.megabytes[name].append(_resident(process))
 
-    def stop(self) -> None:
+    def __enter__(self) -> Self:
+        self.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
         self._stopping.set()
         self.join()
 
 
 def _resident(process: psutil.Process) -> float:
     held = 0
-    for each in (process, *process.children(recursive=True)):
-        try:
+    for each in _family(process):
+        with suppress(psutil.NoSuchProcess):  # the pool replaces one
             held += each.memory_info().rss
-        except psutil.NoSuchProcess:
-            continue  # the pool replaces one
     return held / MEGABYTE
+
+
+def _family(process: psutil.Process) -> Sequence[psutil.Process]:
+    try:
+        return [process, *process.children(recursive=True)]
+    except psutil.NoSuchProcess:
+        return []
 
 
 def growth(seen: Sequence[float]) -> tuple[float, float]:

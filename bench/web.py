@@ -8,10 +8,12 @@ import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Self
 
 from django.contrib.auth.models import User
 from rest_framework.authtoken.models import Token
 
+from bench.figure import NotTaken
 from quickstart import probes, programs
 from tests.services import free_port
 from tests.waiting import until
@@ -31,11 +33,17 @@ def serving(folder: Path) -> Iterator[tuple[int, int]]:
         program = programs.web(port, {})
         process = subprocess.Popen(program.command, stdout=log, stderr=log)
         try:
-            until("the web process", lambda: probes.web(port) is None)
+            until("the web process", lambda: answers(process, port), timeout=60)
             yield process.pid, port
         finally:
             process.terminate()
             process.wait()
+
+
+def answers(process: "subprocess.Popen[bytes]", port: int) -> bool:
+    if process.poll() is not None:
+        raise NotTaken(f"the web process ended with {process.returncode}")
+    return probes.web(port) is None
 
 
 def _get(port: int, path: str, **headers: str) -> int:
@@ -50,7 +58,7 @@ def _get(port: int, path: str, **headers: str) -> int:
 
 
 class Poller(threading.Thread):
-    """Asks for runs by turns, one alone and twenty together, until it is told to stop.
+    """A context: asks for runs by turns, one alone and twenty together.
 
     `runs` may grow meanwhile.
     `seconds` has how long each answer took; `bad` what was no answer.
@@ -82,6 +90,10 @@ class Poller(threading.Thread):
             if status != http.HTTPStatus.OK:
                 self.bad.append(f"{path}: {status}")
 
-    def stop(self) -> None:
+    def __enter__(self) -> Self:
+        self.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
         self._stopping.set()
         self.join()
