@@ -100,6 +100,12 @@ class Closing(Task):
 
     channel: "Connection"
 
+    def set_close_on_finish(self) -> None:
+        """Not after each answer without a body, as waitress has it (3.0.2): a poll's 304 is one."""
+        wanted = self.request.headers.get("CONNECTION", "").lower() == "close"
+        if self.has_body or self.version != "1.1" or wanted or self.channel.server.stopping:
+            super().set_close_on_finish()
+
     def build_response_header(self) -> bytes:
         if self.channel.server.stopping:
             self.set_close_on_finish()

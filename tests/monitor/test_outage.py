@@ -3,7 +3,7 @@
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
-from uuid import uuid4
+from uuid import UUID
 
 import pytest
 from django.contrib.auth.models import User
@@ -11,7 +11,7 @@ from django.db import InterfaceError, OperationalError, connection
 from django.test import Client
 
 PROGRAM, PERSON = "application/json", "text/html,*/*;q=0.8"
-RUN = uuid4()
+RUN = UUID("6b1f0d0e-4f0c-4a52-9d6e-0c8e4b2f7a11")
 
 
 @contextmanager

@@ -145,6 +145,24 @@ def test_a_connection_is_kept(connection: HTTPConnection) -> None:
         assert (answer.read(), answer.will_close) == (b'{"status":"ok"}', False)
 
 
+def test_a_connection_is_kept_after_an_answer_without_a_body(connection: HTTPConnection) -> None:
+    """As a poll's is that finds nothing new."""
+    path = "/static/monitor/task-progress.js"
+    connection.request("GET", path)
+    first = connection.getresponse()
+    first.read()
+    used = connection.sock
+    for _ in range(2):
+        connection.request(
+            "GET", path, headers={"If-Modified-Since": first.headers["Last-Modified"]}
+        )
+        answer = connection.getresponse()
+        answer.read()
+        assert (answer.status, answer.headers["Connection"]) == (304, None)
+
+    assert connection.sock is used
+
+
 @pytest.mark.parametrize(
     ("told", "secure"), [("https", True), ("http", False), ("", False)], ids=str
 )

@@ -6,7 +6,7 @@ from collections.abc import Callable
 from datetime import timedelta
 from io import StringIO
 from pathlib import Path
-from uuid import uuid4
+from uuid import UUID, uuid4
 
 import pytest
 from django.core.files.base import ContentFile
@@ -22,6 +22,7 @@ from parent.tick import Ticker
 from tests.flows import workflows
 
 pytestmark = pytest.mark.django_db
+NOBODYS = UUID("6b1f0d0e-4f0c-4a52-9d6e-0c8e4b2f7a11")
 OLD, YOUNG = 25, 23  # hours
 Make = Callable[..., Path]
 
@@ -44,8 +45,8 @@ def put(media: Path) -> Make:
 @pytest.mark.parametrize(
     "name",
     [
-        f"runs/{uuid4()}/a.csv",
-        f"runs/{uuid4()}/deeper/down/a.csv",
+        f"runs/{NOBODYS}/a.csv",
+        f"runs/{NOBODYS}/deeper/down/a.csv",
         "uploading/tmp1.upload",
         "uploading/.upload",
     ],
@@ -85,8 +86,8 @@ def test_a_folder_stays_while_one_file_in_it_is_young(put: Make) -> None:
     "name",
     [
         *("notes.txt", "runs/a.csv", "runs/mine/a.csv", "other/a.csv"),
-        f"runs/{uuid4().hex}/a.csv",
-        f"runs/{str(uuid4()).upper()}/a.csv",
+        f"runs/{NOBODYS.hex}/a.csv",
+        f"runs/{str(NOBODYS).upper()}/a.csv",
         *("uploading/kept.csv", "uploading/deeper/tmp.upload", "tmp.upload"),
     ],
 )
