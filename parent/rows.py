@@ -5,7 +5,7 @@ long as the database takes to run it. Every child pays for the statements of a h
 these are here; all others are plain queries.
 """
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache, lru_cache
 from types import MappingProxyType
@@ -14,7 +14,6 @@ from uuid import UUID
 
 from django.db import models
 from django.db.models import Field, Model
-from django.db.models.expressions import Col
 
 from parent import clock
 from parent.large import largest_inline, leave_out, result_sql, size_sql
@@ -158,7 +157,7 @@ def _select_sql(
 ) -> str:
     table = model._meta.db_table
     instead = {"result": result_sql(table, limit), "result_size": size_sql(table)}
-    columns = ", ".join(instead.get(n, f'"{n}"') for n in _names(model, without))
+    columns = ", ".join(instead.get(n, f'"{n}"') for n in _read(model, without)[0])
     suffix = ""
     if lock:
         columns += f", {clock.sql()}"
@@ -170,9 +169,9 @@ def _select_sql(
 def _row(select: Select, values: Sequence[Any]) -> Any:
     columns, model, db = list(values), select.model, database()
     db_now = columns.pop() if select.lock else None
-    for place, column, convert in _converters(model, select.without):
+    names, converting = _read(model, select.without)
+    for place, column, convert in converting:
         columns[place] = convert(columns[place], column, db)
-    names = _names(model, select.without)
     leave_out(names, columns)
     row: Any = model.from_db(db.alias, names, columns)
     if db_now is not None:
@@ -181,19 +180,10 @@ def _row(select: Select, values: Sequence[Any]) -> Any:
 
 
 @cache
-def _names(model: type[Model], without: tuple[str, ...]) -> list[str]:
-    return [field.attname for field in _fields(model, without)]
-
-
-@cache
-def _converters(
-    model: type[Model], without: tuple[str, ...]
-) -> list[tuple[int, Col, Callable[..., Any]]]:
-    return converters(model, _fields(model, without))
-
-
-def _fields(model: type[Model], without: tuple[str, ...]) -> list[Any]:
-    return [field for field in model._meta.concrete_fields if field.attname not in without]
+def _read(model: type[Model], without: tuple[str, ...]) -> tuple[list[str], list[Any]]:
+    """The columns that are read, and their `converters`."""
+    fields = [field for field in model._meta.concrete_fields if field.attname not in without]
+    return [field.attname for field in fields], converters(model, fields)
 
 
 def as_key(key: UUID | str) -> UUID | str:

@@ -179,7 +179,7 @@ class RunningAttempt:
         with transaction.atomic():
             # The lock keeps the row from appearing after the attempt was taken away, when
             # nobody would delete it any more.
-            step = self._mine().select_for_update().first()
+            step = self._mine().select_for_update().only("run_id").first()
             # By a statement of its own: one that had to wait for the lock would see the run as it
             # was before, without the cancel that held it.
             if (

@@ -138,7 +138,7 @@ def test_results_are_a_dict_whatever_an_author_does_with_them(
     assert way(found) == {"one": LARGE, "two": 2}
 
 
-def test_a_tick_reads_no_result_and_no_parameters(
+def test_a_tick_reads_no_result_of_a_step_or_a_run(
     flow: Any, executor: Executor, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     run = flow(nothing, nothing)
@@ -153,7 +153,7 @@ def test_a_tick_reads_no_result_and_no_parameters(
     run.refresh_from_db()
     assert run.iteration == 1
     for each in queries:
-        for column in ('"parent_run"."result"', '"parent_step"."result"', '"parent_run"."files"'):
+        for column in ('"parent_run"."result"', '"parent_step"."result"'):
             assert column not in each["sql"]
 
 
