@@ -134,7 +134,7 @@ def test_a_failing_child_ends_the_run_with_its_error(worker: Worker) -> None:
     ("workflow", "error"),
     [
         ("not_json", "Error in returns_a_set: the result is not JSON: Object of type set"),
-        ("bad_inputs", "Error in the inputs of add: 'x'"),
+        ("bad_inputs", "Error in the inputs of add: KeyError: 'x'"),
         ("wrong_inputs", "Error in the inputs of add: "),
     ],
 )
