@@ -33,6 +33,8 @@ __all__ = ["blank_form", "filled_form", "params_of", "posted"]
 TEMPLATE_PACK = "monitor/fields"
 MANY_FILES = {"base_template": "input.html", "input_type": "file", "multiple": True}
 CSRF_FIELD = "csrfmiddlewaretoken"
+TICKED = ["false", "true"]
+"""What a box of the page's form sends: the value of an unticked one comes first."""
 LONGEST_NAME = 1_000
 """Of a field. Of what stands in `rows[9]` DRF makes a number, which Python does of 4,300 digits."""
 
@@ -73,8 +75,9 @@ def _from_form(serializer: "Serializer[Any]", data: QueryDict) -> dict[str, Any]
             if key != CSRF_FIELD:
                 params[key] = data[key]
             continue
-        if len(data.getlist(key)) > 1 and not _takes_several(serializer, key):
-            params[name] = Several(data.getlist(key))
+        sent = data.getlist(key)
+        if len(sent) > 1 and sent != TICKED and not _takes_several(serializer, key):
+            params[name] = Several(sent)
         if name not in read:
             read.add(name)
             value = _value_of(serializer.fields[name], name, data)
