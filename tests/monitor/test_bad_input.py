@@ -402,7 +402,7 @@ def test_an_empty_file(refused: Any) -> None:
     [
         ("title", ["T", "T"]),
         ("limit", ["1", "2"]),
-        ("careful", ["false", "true"]),
+        ("careful", ["true", "false"]),
         ("colour", ["r", "g"]),
         ("extra", ["1", "2"]),
         ("size", ['{"width": 1}', '{"width": 2}']),
