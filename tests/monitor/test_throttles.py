@@ -136,7 +136,7 @@ def test_a_cache_that_is_away_refuses_nothing_and_holds_nobody(
     answers = [signed_in.post("/workflows/noops/").status_code for _ in range(RATE + 1)]
 
     assert answers == [202] * (RATE + 1)
-    assert time.monotonic() - begun < 30  # a client without a timeout waits for ever
+    assert time.monotonic() - begun < 8
     assert "starts are not counted" in caplog.text
     settings.CACHES = {"default": cache_at("memory://")}
 

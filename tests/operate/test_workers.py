@@ -1,6 +1,5 @@
 """Many workers: queues, priorities, rate limits, and workers that come and go in mid-run."""
 
-from itertools import pairwise
 from typing import Any
 
 from parent.models import Executor, RunState, StepState, WatchLease
@@ -93,8 +92,8 @@ def test_a_rate_limit_of_a_child_holds(start_worker: StartWorker) -> None:
 
     assert run.state == RunState.SUCCESS
     times = sorted(float(each.result or 0) for each in run.steps.all())
-    # One that began late, on a busy machine, is nearer to the next.
-    assert all(later - earlier > 0.5 for earlier, later in pairwise(times))
+    # On a busy machine one may begin late, and be nearer to the next: not all of them are.
+    assert times[-1] - times[0] > 0.9 * (len(times) - 1)
 
 
 def test_another_worker_watches_soon_after_the_watcher_was_killed(
