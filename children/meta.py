@@ -14,7 +14,7 @@ from celery import states
 
 from children.error_text import UNKNOWN_ERROR, error_text, text_of
 from children.errors import ResultNotJSON
-from children.storable import check_json, clean_text
+from children.sanitize import check_json, clean_text
 
 __all__ = ["ALMOST", "LOOP", "Meta", "Number", "Status", "error_text", "parse", "whole"]
 

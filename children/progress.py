@@ -9,7 +9,7 @@ from typing import Any, TypeVar
 from children.bar import Bar
 from children.errors import RetryAsked
 from children.meta import Meta, Number, whole
-from children.storable import clean_text
+from children.sanitize import clean_text
 
 __all__ = ["Progress"]
 

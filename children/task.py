@@ -14,14 +14,14 @@ from celery.utils.log import get_task_logger
 from django.conf import settings
 
 from children import host
-from children.coroutine import CoroutineBody, in_event_loop
-from children.declaration import Problem
+from children.declaration.coroutine import CoroutineBody, in_event_loop
+from children.declaration.retrying import Retrying
+from children.declaration.signature import Problem
 from children.errors import AttemptLost, ChildError, ChildExit, RetryAsked
-from children.isolation import run_isolated
+from children.isolation.keep import run_isolated
 from children.meta import Meta, error_text
 from children.progress import Progress
-from children.retrying import Retrying
-from children.storable import storable
+from children.sanitize import storable
 
 __all__ = ["ChildTask"]
 

@@ -21,7 +21,7 @@ from rest_framework.serializers import BaseSerializer, Serializer
 from rest_framework.settings import api_settings
 from rest_framework.templatetags.rest_framework import render_form
 
-from children.storable import clean_text
+from children.sanitize import clean_text
 from monitor.problems import errors_by_field
 from parent.bounds import check_size
 from parent.definitions import Workflow

@@ -14,7 +14,7 @@ from rest_framework.pagination import CursorPagination
 from rest_framework.request import Request
 
 from children.errors import ResultNotJSON
-from children.storable import GIVEN_DEPTH, check_json
+from children.sanitize import GIVEN_DEPTH, check_json
 from parent.bounds import first_few
 from parent.models import Run, RunState
 from parent.params import IGNORED

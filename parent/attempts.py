@@ -7,9 +7,9 @@ from uuid import uuid4
 
 from django.db.models import prefetch_related_objects
 
+from children.declaration.retrying import LONGEST_DELAY, Retrying, spread
 from children.errors import RetryAsked
 from children.meta import Meta
-from children.retrying import LONGEST_DELAY, Retrying, spread
 from parent import registry
 from parent.bulk import insertion
 from parent.errors import UnknownStep, UnknownWorkflow

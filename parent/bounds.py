@@ -11,7 +11,7 @@ from django.conf import settings
 from rest_framework.serializers import Serializer
 from rest_framework.settings import api_settings
 
-from children.storable import clean_text
+from children.sanitize import clean_text
 
 __all__ = ["check_size", "first_few"]
 

@@ -95,7 +95,7 @@ def check_workflow(workflow: Workflow) -> Iterator[CheckMessage]:
 
 
 def _child_problems(workflow: Workflow, step: Step) -> Iterator[CheckMessage]:
-    """What this child cannot do as a step; what it can never do, `children.checks` says."""
+    """What this child cannot do as a step; `children.declaration.checks` says what it never can."""
     child = step.child
     if child is None:
         return

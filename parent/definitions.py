@@ -9,7 +9,7 @@ from uuid import UUID
 from celery import Task, current_app
 from celery.result import AsyncResult
 
-from children.retrying import Retrying
+from children.declaration.retrying import Retrying
 from children.task import ChildTask
 from parent import registry
 from parent.errors import UnknownStep

@@ -11,7 +11,7 @@ from typing import Any
 from django.db import transaction
 
 from children.meta import Meta
-from children.storable import clean_text, clean_traceback
+from children.sanitize import clean_text, clean_traceback
 from parent import results
 from parent.advance import (
     ATTEMPT_FIELDS,

@@ -10,11 +10,11 @@ from typing import Any
 from celery import signals, states
 
 from children import host
-from children.connections import close_connections
-from children.context import kept_context
 from children.errors import ChildError
+from children.isolation.connections import close_connections
+from children.isolation.context import kept_context
+from children.isolation.process_state import kept_process_state
 from children.meta import parse
-from children.process_state import kept_process_state
 from children.task import ChildTask
 from parent.engine_thread import EngineThread, SameThread, engine_thread
 from parent.running_attempt import RunningAttempt

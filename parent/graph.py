@@ -6,7 +6,7 @@ from collections.abc import Iterator, Sequence
 from graphlib import CycleError, TopologicalSorter
 from typing import TYPE_CHECKING
 
-from children.retrying import MOST_RETRIES
+from children.declaration.retrying import MOST_RETRIES
 
 if TYPE_CHECKING:
     from parent.definitions import Step, Workflow

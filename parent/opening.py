@@ -8,7 +8,7 @@ from typing import Any
 from celery import current_app
 
 from children.meta import Meta, error_text
-from children.storable import check_json, clean_traceback
+from children.sanitize import check_json, clean_traceback
 from parent import registry
 from parent.attempts import queue_attempt
 from parent.definitions import RunData

@@ -13,7 +13,7 @@ from rest_framework.serializers import ListSerializer, Serializer
 from rest_framework.settings import api_settings
 
 from children.errors import ResultNotJSON
-from children.storable import GIVEN_DEPTH, check_json, check_keys, clean_text
+from children.sanitize import GIVEN_DEPTH, check_json, check_keys, clean_text
 from parent.bounds import check_size, first_few
 from parent.definitions import Workflow
 from parent.errors import InvalidParams

@@ -9,7 +9,7 @@ from django.db import transaction
 
 from children.errors import ResultNotJSON
 from children.meta import Meta
-from children.storable import check_json
+from children.sanitize import check_json
 from parent import registry
 from parent.advance import BY_ID, advance, lock_run, update_of
 from parent.attempts import archive

@@ -14,9 +14,9 @@ from uuid import uuid4
 from celery.utils.log import get_logger
 from django.db import DEFAULT_DB_ALIAS, connection, connections, transaction
 
-from children.connections import in_transaction
 from children.errors import AttemptLost
-from children.isolation import end_process
+from children.isolation.connections import in_transaction
+from children.isolation.keep import end_process
 from children.meta import Meta, error_text
 from parent import executors, orphans, results
 from parent.attempts import worth_a_retry

@@ -25,7 +25,7 @@ class ParentTask(Task):  # type: ignore[type-arg]
     abstract = True
     # Celery's own STARTED would overwrite every column of a row that says more.
     track_started = False
-    Request = "children.wake:WakingRequest"
+    Request = "children.loop_wakeup:WakingRequest"
     workflow: "Workflow"
 
     def run(self, /, **params: Any) -> Any:

@@ -11,7 +11,7 @@ from rich.progress_bar import ProgressBar
 from rich.table import Table
 from rich.text import Text
 
-from children.storable import clean_text
+from children.sanitize import clean_text
 from parent.eta import run_eta, step_eta
 from parent.health import how_to_start
 from parent.management.look import Look

@@ -9,7 +9,7 @@ import pytest
 
 from children import Meta, Status
 from children.errors import ResultNotJSON
-from children.storable import MAX_DEPTH, check_json
+from children.sanitize import MAX_DEPTH, check_json
 
 
 def nested(depth: int) -> list[Any]:

@@ -4,7 +4,7 @@ import pytest
 
 from children import Meta
 from children.meta import parse
-from children.storable import clean_text
+from children.sanitize import clean_text
 
 LINES = {
     "a line break": ("one\ntwo", "one two"),

@@ -6,7 +6,7 @@ import pytest
 from celery.exceptions import Retry
 
 from children import ChildTask, Progress, child_task
-from children.retrying import LONGEST_DELAY, Retrying
+from children.declaration.retrying import LONGEST_DELAY, Retrying
 from tests.children.conftest import Engine
 
 

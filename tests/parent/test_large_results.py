@@ -9,7 +9,7 @@ from django.db import connection
 from django.test.utils import CaptureQueriesContext
 
 from children.meta import Meta
-from children.storable import MAX_TRACEBACK
+from children.sanitize import MAX_TRACEBACK
 from parent import executors, registry
 from parent.advance import BY_ID, lock_run
 from parent.cancel import cancel

@@ -14,7 +14,7 @@ from django.core.management.base import BaseCommand, CommandError, CommandParser
 from django.db import ProgrammingError
 from rich.console import Console
 
-from children.storable import clean_text
+from children.sanitize import clean_text
 from parent import orphans, registry
 from parent.cancel import cancel
 from parent.conf import setting

@@ -7,7 +7,7 @@ from typing import Any
 
 from celery.utils.functional import head_from_fun
 
-from children import retrying
+from children.declaration import retrying
 
 __all__ = ["Problem", "Signature", "function_of", "step_problems"]
 

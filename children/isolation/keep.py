@@ -8,11 +8,11 @@ from typing import NoReturn, TypeVar
 
 from celery.utils.log import get_task_logger
 
-from children.connections import close_connections
-from children.context import context_of_its_own
 from children.errors import TransactionLeftOpen
-from children.process_state import kept_process_state
-from children.sqlite_writer import keeps_the_write_lock
+from children.isolation.connections import close_connections
+from children.isolation.context import context_of_its_own
+from children.isolation.process_state import kept_process_state
+from children.isolation.sqlite_writer import keeps_the_write_lock
 
 __all__ = ["end_process", "run_isolated"]
 

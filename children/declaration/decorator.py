@@ -6,8 +6,8 @@ from typing import Any, overload
 
 from celery import Task, current_app, shared_task
 
-from children.declaration import Signature, function_of, step_problems
-from children.retrying import Retrying
+from children.declaration.retrying import Retrying
+from children.declaration.signature import Signature, function_of, step_problems
 from children.task import ChildTask
 
 __all__ = ["child_task"]

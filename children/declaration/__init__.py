@@ -1,0 +1,1 @@
+"""What `@child_task` makes of a function: its signature, retries, coroutines, checks."""
