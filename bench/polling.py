@@ -21,8 +21,8 @@ from bench.figure import Figure, Untaken, percentile
 from bench.ground import clear
 from bench.load import Load, Target
 from bench.web import serving
-from parent import results
 from parent.models import Run, Step
+from parent.store import results
 
 __all__ = ["figures"]
 

@@ -14,9 +14,9 @@ from django_celery_results.models import TaskResult
 from bench.figure import Figure
 from bench.flows.tasks import reports
 from bench.ground import clear
-from parent import executors, results
 from parent.models import Executor, Run, RunState, Step, StepState
-from parent.tick import Ticker
+from parent.store import executors, results
+from parent.watch.tick import Ticker
 from tests.waiting import until
 
 __all__ = ["figures"]

@@ -17,8 +17,8 @@ from chaos.servers import Broker, Database
 from chaos.users import Users
 from chaos.verdict import RunSeen, StepSeen
 from chaos.weather import Weather
-from parent import executors
 from parent.models import Run
+from parent.store import executors
 
 __all__ = ["Report", "rage"]
 

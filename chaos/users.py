@@ -13,13 +13,13 @@ from django.db.models import F
 
 from chaos.flows.workflows import storm
 from chaos.schedule import Fault, Kind
-from parent.cancel import cancel
 from parent.errors import CannotRetry, RunEnded
+from parent.messages.publish import publish_run, publish_steps
 from parent.models import Run, RunState, Step, StepState
-from parent.outage import outlast
-from parent.publish import publish_run, publish_steps
-from parent.retry import retry
-from parent.start import start
+from parent.runs.cancel import cancel
+from parent.runs.retry import retry
+from parent.runs.start import start
+from parent.store.outage import outlast
 
 __all__ = ["Users"]
 

@@ -42,7 +42,7 @@ SECURE_HSTS_INCLUDE_SUBDOMAINS = SECURE_HSTS_PRELOAD = env.flag(
 SILENCED_SYSTEM_CHECKS = ["security.W005", "security.W021"]
 SECURE_REFERRER_POLICY = "same-origin"
 X_FRAME_OPTIONS = "DENY"
-CSRF_FAILURE_VIEW = "monitor.refusals.csrf_failure"
+CSRF_FAILURE_VIEW = "monitor.http.error_pages.csrf_failure"
 
 # No inline script and no inline style: a text that gets into a page stays a text.
 CONTENT_SECURITY_POLICY: dict[str, Any] = {
@@ -95,11 +95,11 @@ AXES_COOLOFF_TIME = timedelta(
 )
 # Not by the name alone: anybody could keep its owner out.
 AXES_LOCKOUT_PARAMETERS = [["username", "ip_address"]]
-AXES_CLIENT_IP_CALLABLE = "monitor.client_address.client_address"
+AXES_CLIENT_IP_CALLABLE = "monitor.http.client_address.client_address"
 PROXIES = env.number(
     "PROXIES", 0, "proxies in front, each of which adds an address to X-Forwarded-For"
 )
-AXES_LOCKOUT_CALLABLE = "monitor.refusals.locked_out"
+AXES_LOCKOUT_CALLABLE = "monitor.http.error_pages.locked_out"
 AXES_RESET_ON_SUCCESS = True
 AXES_DISABLE_ACCESS_LOG = True
 AXES_VERBOSE = False

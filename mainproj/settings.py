@@ -72,20 +72,20 @@ INSTALLED_APPS = [
 ]
 
 MIDDLEWARE = [
-    "monitor.middleware.RequestLog",
-    "monitor.middleware.NotStored",
+    "monitor.http.middleware.RequestLog",
+    "monitor.http.middleware.NotStored",
     "django.middleware.security.SecurityMiddleware",
     "csp.middleware.CSPMiddleware",
     "django_permissions_policy.PermissionsPolicyMiddleware",
     "corsheaders.middleware.CorsMiddleware",
-    "monitor.unchanged.Unchanged",
+    "monitor.api.not_modified.Unchanged",
     "whitenoise.middleware.WhiteNoiseMiddleware",
-    "monitor.middleware.Refusals",
+    "monitor.http.middleware.Refusals",
     "django.contrib.sessions.middleware.SessionMiddleware",
     "django.middleware.common.CommonMiddleware",
     "django.middleware.csrf.CsrfViewMiddleware",
     "django.contrib.auth.middleware.AuthenticationMiddleware",
-    "monitor.middleware.ClosedByDefault",
+    "monitor.http.middleware.ClosedByDefault",
     "django.contrib.messages.middleware.MessageMiddleware",
     "django.middleware.clickjacking.XFrameOptionsMiddleware",
     "axes.middleware.AxesMiddleware",
@@ -132,7 +132,7 @@ MEDIA_ROOT = env.text(
 )
 FILE_UPLOAD_HANDLERS = [
     "django.core.files.uploadhandler.MemoryFileUploadHandler",
-    "monitor.uploads.LargeFiles",
+    "monitor.http.uploads.LargeFiles",
 ]
 # Web processes and workers run as one user, and uploads are for no other.
 FILE_UPLOAD_PERMISSIONS = 0o600
@@ -175,13 +175,13 @@ REST_FRAMEWORK = {
     ],
     "DEFAULT_PERMISSION_CLASSES": ["rest_framework.permissions.IsAuthenticated"],
     "DEFAULT_PARSER_CLASSES": [
-        "monitor.parsers.JSONParser",
+        "monitor.http.parsers.JSONParser",
         "rest_framework.parsers.FormParser",
         "rest_framework.parsers.MultiPartParser",
     ],
     "DEFAULT_RENDERER_CLASSES": ["rest_framework.renderers.JSONRenderer"],
     "DEFAULT_THROTTLE_RATES": RATES,
-    "EXCEPTION_HANDLER": "monitor.problems.exception_handler",
+    "EXCEPTION_HANDLER": "monitor.http.problems.exception_handler",
     "DEFAULT_SCHEMA_CLASS": "drf_spectacular.openapi.AutoSchema",
 }
 
@@ -195,7 +195,7 @@ SPECTACULAR_SETTINGS = {
     "VERSION": "0.1",  # of the contract
     "OAS_VERSION": "3.1.0",  # the first whose schemas are JSON Schema
     "COMPONENT_SPLIT_REQUEST": True,  # what goes in apart from what comes out: a file, its name
-    "PREPROCESSING_HOOKS": ["monitor.schema.with_starts"],
+    "PREPROCESSING_HOOKS": ["monitor.api.schema_views.with_starts"],
     "PATH_CONVERTER_OVERRIDES": {"id": {"type": "string", "format": "uuid"}},
     "SERVE_PERMISSIONS": ["rest_framework.permissions.IsAuthenticated"],
     "SERVE_PUBLIC": False,  # each caller has the starts that they may start

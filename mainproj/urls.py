@@ -8,7 +8,7 @@ urlpatterns = [
     path("", include("monitor.urls")),
 ]
 
-handler400 = "monitor.refusals.bad_request"
-handler403 = "monitor.refusals.forbidden"
-handler404 = "monitor.refusals.not_found"
-handler500 = "monitor.refusals.server_error"
+handler400 = "monitor.http.error_pages.bad_request"
+handler403 = "monitor.http.error_pages.forbidden"
+handler404 = "monitor.http.error_pages.not_found"
+handler500 = "monitor.http.error_pages.server_error"

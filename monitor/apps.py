@@ -7,8 +7,9 @@ class MonitorConfig(AppConfig):
     name = "monitor"
 
     def ready(self) -> None:
-        from monitor import checks, tokens, uploads  # noqa: F401, PLC0415 - checks register themselves
-        from parent import tracing  # noqa: PLC0415 - settings are read by now
+        from monitor import checks, tokens  # noqa: F401, PLC0415 - checks register themselves
+        from monitor.http import uploads  # noqa: PLC0415 - checks register themselves
+        from parent.telemetry import tracing  # noqa: PLC0415 - settings are read by now
 
         tokens.connect()
         uploads.take_any_name()

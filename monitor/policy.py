@@ -6,7 +6,7 @@ from django.conf import settings
 from django.db.models import QuerySet
 from django.utils.module_loading import import_string
 
-from parent.definitions import Workflow
+from parent.definition.workflow import Workflow
 from parent.models import Run
 
 if TYPE_CHECKING:

@@ -3,8 +3,12 @@
 from django.contrib.auth.views import LogoutView
 from django.urls import path, register_converter
 
-from monitor import api, operate, pages, run_pages, schema
-from monitor.ids import TaskId
+from monitor.api import schema_views as schema
+from monitor.api import views as api
+from monitor.http.converters import TaskId
+from monitor.ops import views as operate
+from monitor.pages import run_views as run_pages
+from monitor.pages import views as pages
 
 register_converter(TaskId, "id")
 

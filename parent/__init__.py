@@ -5,6 +5,6 @@ from parent import Step, Workflow
 resize_all = Workflow("resize_all", params=ResizeParams, steps=[Step(collect), Step(resize)])
 """
 
-from parent.definitions import RunData, Step, Workflow
+from parent.definition.workflow import RunData, Step, Workflow
 
 __all__ = ["RunData", "Step", "Workflow"]

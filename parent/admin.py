@@ -11,11 +11,11 @@ from django.http import HttpRequest
 from django.utils.html import format_html
 from django.utils.safestring import SafeString
 
-from parent import executors
-from parent.large import beginning_of
+from parent.deletion.delete import remove, remove_ended
 from parent.models import Attempt, Event, Executor, Run, Step
-from parent.remove import remove, remove_ended
-from parent.sight import OF_RUN
+from parent.store import executors
+from parent.store.large_results import beginning_of
+from parent.watch.queries import OF_RUN
 
 __all__ = ["AttemptInline", "EventInline", "ExecutorAdmin", "RunAdmin", "StepAdmin", "StepInline"]
 

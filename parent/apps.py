@@ -9,18 +9,22 @@ class ParentConfig(AppConfig):
     name = "parent"
 
     def ready(self) -> None:
-        from children import host  # noqa: PLC0415 - models are importable only from here on
-        from parent import checks, foreign, log_context, refusal, sqlite, tracing  # noqa: F401, PLC0415 - checks register themselves
-        from parent.bootstep import WatchStep  # noqa: PLC0415
-        from parent.engine import Engine  # noqa: PLC0415
+        # Models are importable only from here on.
+        from children import host  # noqa: PLC0415
+        from parent import checks  # noqa: F401, PLC0415 - checks register themselves
+        from parent.store import sqlite  # noqa: PLC0415
+        from parent.telemetry import log_context, tracing  # noqa: PLC0415
+        from parent.worker import foreign_tasks, unknown_tasks  # noqa: PLC0415
+        from parent.worker.bootstep import WatchStep  # noqa: PLC0415
+        from parent.worker.engine import Engine  # noqa: PLC0415
 
         tracing.set_up()
         sqlite.connect()
         host.install(Engine())
         log_context.connect_first()
-        foreign.connect()
+        foreign_tasks.connect()
         log_context.connect_last()
-        refusal.connect()
+        unknown_tasks.connect()
         # Before any worker starts: the default app is the one that will have it.
         current_app.steps["worker"].add(WatchStep)
         autodiscover_modules("workflows")

@@ -8,9 +8,9 @@ from celery import Task, current_app
 from django.core.checks import CheckMessage, Error, register
 from django.utils.module_loading import autodiscover_modules
 
-from parent import graph, registry
-from parent.definitions import Step, Workflow
-from parent.files import has_files_inside
+from parent.definition import registry, validation
+from parent.definition.workflow import Step, Workflow
+from parent.store.files import has_files_inside
 
 __all__ = ["check_workflows"]
 
@@ -81,7 +81,7 @@ def check_workflow(workflow: Workflow) -> Iterator[CheckMessage]:
         )
     if no_tasks:
         return  # they have no names, and without names there is no graph
-    for problem, hint in graph.problems(workflow):
+    for problem, hint in validation.problems(workflow):
         yield _error(workflow, problem, hint, "E003")
     for step in workflow.steps:
         if step.task_name not in current_app.tasks:

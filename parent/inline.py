@@ -7,11 +7,11 @@ from celery import current_app
 from django.contrib.auth.models import User
 
 from children import host
-from parent import publish
 from parent.conf import setting
-from parent.definitions import Workflow
+from parent.definition.workflow import Workflow
+from parent.messages import publish
 from parent.models import Run, Step, StepState
-from parent.start import start
+from parent.runs.start import start
 
 __all__ = ["run_inline"]
 

@@ -3,7 +3,7 @@
 from rest_framework import serializers
 
 from children.tasks import func_1, func_2, func_3
-from parent.definitions import RunData, Step, Workflow
+from parent.definition.workflow import RunData, Step, Workflow
 
 __all__ = ["MainFlowParams", "main_flow"]
 

@@ -6,9 +6,9 @@ import socket
 from django.conf import settings
 from django.db.models.functions import Now
 
-from parent import executors
 from parent.models import Executor
-from parent.outage import OUTAGE
+from parent.store import executors
+from parent.store.outage import OUTAGE
 
 __all__ = ["web", "worker"]
 

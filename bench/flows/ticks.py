@@ -3,7 +3,7 @@
 import time
 
 from bench.flows.tasks import broker
-from parent.tick import Ticker
+from parent.watch.tick import Ticker
 
 __all__ = ["taken", "tell"]
 

@@ -7,7 +7,7 @@ from rest_framework import serializers
 from examples.csv_profile.dialect import DELIMITERS
 from examples.csv_profile.encoding import ENCODINGS
 from examples.csv_profile.tasks import profile, report, validate
-from parent.definitions import RunData, Step, Workflow
+from parent.definition.workflow import RunData, Step, Workflow
 
 __all__ = ["CsvProfileParams", "csv_profile"]
 

@@ -7,8 +7,8 @@ from typing import Any
 from rest_framework.fields import ChoiceField, Field, FileField, HiddenField, empty
 from rest_framework.metadata import SimpleMetadata
 
-from parent.definitions import Workflow
-from parent.files import is_file_list
+from parent.definition.workflow import Workflow
+from parent.store.files import is_file_list
 
 __all__ = ["describe", "describe_params"]
 

@@ -4,7 +4,7 @@ import json
 from collections.abc import Sequence
 from dataclasses import asdict
 
-from parent.doctor import Finding
+from parent.operations.doctor import Finding
 
 __all__ = ["as_json", "as_text"]
 

@@ -12,10 +12,10 @@ from rich.table import Table
 from rich.text import Text
 
 from children.sanitize import clean_text
-from parent.eta import run_eta, step_eta
-from parent.health import how_to_start
-from parent.management.look import Look
+from parent.decisions.eta import run_eta, step_eta
+from parent.management.snapshot import Look
 from parent.models import RunState, Step, StepState
+from parent.operations.health import how_to_start
 
 __all__ = ["Show", "bars", "changes", "live_bars", "plain_lines"]
 

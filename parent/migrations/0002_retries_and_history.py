@@ -5,7 +5,7 @@ import django.db.models.functions.datetime
 from django.conf import settings
 from django.db import migrations, models
 
-from parent.migrating import TakeTables
+from parent.operations.migrating import TakeTables
 
 
 class Migration(migrations.Migration):

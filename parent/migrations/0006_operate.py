@@ -3,7 +3,7 @@
 from django.conf import settings
 from django.db import migrations, models
 
-from parent.migrating import TakeTables
+from parent.operations.migrating import TakeTables
 
 
 class Migration(migrations.Migration):

@@ -2,7 +2,7 @@
 
 from django.db import migrations, models
 
-from parent.migrating import TakeTables
+from parent.operations.migrating import TakeTables
 
 
 class Migration(migrations.Migration):

@@ -15,7 +15,7 @@ from waitress.channel import HTTPChannel
 from waitress.parser import HTTPRequestParser, ParsingError
 from waitress.task import ErrorTask, Task, WSGITask
 
-from monitor.bodies import largest
+from monitor.http.body_size import largest
 from roles.http.limits import Phase
 
 if TYPE_CHECKING:

@@ -17,7 +17,7 @@ from django.contrib.auth.models import User
 from playwright.sync_api import Browser, FilePayload, Page, Route, expect
 from rest_framework.authtoken.models import Token
 
-from parent.definitions import Workflow
+from parent.definition.workflow import Workflow
 from parent.models import Run
 from tests.browser.conftest import (
     SCRIPT,

@@ -11,9 +11,9 @@ from django.contrib.sessions.models import Session
 from django.utils import timezone
 from playwright.sync_api import Browser, BrowserContext, Page, Request, expect
 
-from parent.executors import beat
 from parent.models import Run, Step
-from parent.retry import retry
+from parent.runs.retry import retry
+from parent.store.executors import beat
 from tests.browser.conftest import (
     MakeRun,
     SignIn,

@@ -18,9 +18,9 @@ from django.db.migrations.operations import CreateModel
 from django.db.models.functions import Now
 
 from children.meta import Meta
-from parent.endings import end_attempt
-from parent.migrating import TakeTables
 from parent.models import Run, Step
+from parent.operations.migrating import TakeTables
+from parent.runs.endings import end_attempt
 from tests.waiting import until
 
 pytestmark = pytest.mark.django_db(transaction=True)

@@ -20,9 +20,9 @@ from examples.csv_profile.findings import MAX_FINDINGS, findings
 from examples.csv_profile.layout import Layout
 from examples.csv_profile.tasks import profile, validate
 from examples.csv_profile.workflows import csv_profile
+from parent.deletion.delete import remove
 from parent.inline import run_inline
 from parent.models import RunState
-from parent.remove import remove
 from tests.examples.conftest import TIME_ZONES, Store, profiled
 
 PNG = b"\x89PNG\r\n\x1a\n\0\0\0\rIHDR"

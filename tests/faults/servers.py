@@ -11,7 +11,7 @@ from django.db import DEFAULT_DB_ALIAS, connections
 from django.db.utils import load_backend
 
 from chaos.servers import Broker, Postgres
-from parent import rows
+from parent.store import rows
 from quickstart.redis import RedisServer
 
 __all__ = ["OwnBroker", "OwnPostgres", "use_database"]

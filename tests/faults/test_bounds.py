@@ -12,10 +12,10 @@ from django.db.models.functions import Now
 from django_celery_results.models import TaskResult
 
 from children.meta import Meta
-from parent import tick
-from parent.endings import end_attempt
 from parent.models import Executor, Run, RunState, Step, StepState
-from parent.tick import Ticker
+from parent.runs.endings import end_attempt
+from parent.watch import tick
+from parent.watch.tick import Ticker
 from tests.faults.conftest import Gate, StartWorker
 from tests.faults.invariants import assert_sound
 from tests.flows import faults, workflows

@@ -8,9 +8,9 @@ import pytest
 from django.conf import LazySettings
 from django.db import connection
 
-from parent.cancel import cancel
 from parent.errors import RunEnded
 from parent.models import Run, RunState, StepState
+from parent.runs.cancel import cancel
 from tests.faults.conftest import Gate, StartWorker
 from tests.faults.invariants import assert_sound, bodies
 from tests.flows import faults

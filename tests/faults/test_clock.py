@@ -12,10 +12,10 @@ from django.db.models.functions import Now
 from django_celery_results.models import TaskResult
 
 from children.meta import Meta
-from parent import clock, results
-from parent.doctor import fleet
 from parent.models import Executor, RunState, Step
-from parent.tick import Ticker
+from parent.operations.doctor import fleet
+from parent.store import clock, results
+from parent.watch.tick import Ticker
 from tests.conftest import missing
 from tests.faults.conftest import LEASE, Gate, StartWorker
 from tests.faults.invariants import assert_sound

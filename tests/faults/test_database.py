@@ -11,8 +11,8 @@ import pytest
 from django.core.management import call_command
 from pytest_django import DjangoDbBlocker
 
-from parent import clock
 from parent.models import Run, RunState, Step
+from parent.store import clock
 from tests.conftest import missing
 from tests.faults.conftest import LEASE, Gate, StartWorker
 from tests.faults.invariants import assert_sound, bodies

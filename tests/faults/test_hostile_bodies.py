@@ -6,8 +6,8 @@ from typing import Any
 import pytest
 from django.db import connection
 
-from parent.cancel import cancel
 from parent.models import Run, RunState, Step
+from parent.runs.cancel import cancel
 from tests.faults.conftest import Gate, StartWorker
 from tests.flows import hostile, workflows
 from tests.waiting import until

@@ -5,9 +5,9 @@ import pytest
 from django.conf import LazySettings
 from django_celery_results.models import TaskResult
 
-from parent import orphans
-from parent.cancel import cancel
+from parent.deletion import orphan_results
 from parent.models import Run, RunState
+from parent.runs.cancel import cancel
 from tests.faults.conftest import Gate, StartWorker
 from tests.faults.invariants import assert_sound
 from tests.flows import faults
@@ -34,7 +34,7 @@ def test_of_one_that_is_terminated(
     assert ended(run).state == RunState.REVOKED
     until("the end of its process", lambda: not process.is_running())
     until("what Celery stores then", lambda: left_over(run))
-    orphans.sweep()  # as the watcher does, within half a minute
+    orphan_results.sweep()  # as the watcher does, within half a minute
     assert_sound(run)
 
 

@@ -18,7 +18,7 @@ from rest_framework.test import APIClient
 
 from children.tasks import func_1
 from mainproj.log import log_config
-from parent import definitions, registry
+from parent.definition import registry, workflow
 from parent.models import Run, Step
 
 MakeRun = Callable[..., Run]
@@ -131,17 +131,17 @@ class EveryKind(serializers.Serializer[None]):
 
 
 @cache
-def every_kind() -> definitions.Workflow:
-    return definitions.Workflow(
+def every_kind() -> workflow.Workflow:
+    return workflow.Workflow(
         "every_kind",
         description="Takes all there is.",
         params=EveryKind,
-        steps=[definitions.Step(func_1, inputs=lambda _: {"limit": 1})],
+        steps=[workflow.Step(func_1, inputs=lambda _: {"limit": 1})],
     )
 
 
 @pytest.fixture
-def form_flow(monkeypatch: pytest.MonkeyPatch) -> Iterator[definitions.Workflow]:
+def form_flow(monkeypatch: pytest.MonkeyPatch) -> Iterator[workflow.Workflow]:
     """A workflow with every kind of parameter, registered for one test."""
     known = {workflow.name: workflow for workflow in registry.workflows()}
     monkeypatch.setattr(registry, "_workflows", {**known, "every_kind": every_kind()})

@@ -7,9 +7,9 @@ from celery import current_app
 
 from children.errors import AttemptLost
 from children.meta import Meta
-from parent.engine import RunningAttempt
+from parent.messages.publish import attempt_header
 from parent.models import Run, Step
-from parent.publish import attempt_header
+from parent.worker.engine import RunningAttempt
 
 __all__ = ["claimed", "fail", "finish", "report", "result_of", "states", "step"]
 

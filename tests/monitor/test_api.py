@@ -13,7 +13,7 @@ from django.core.files.uploadedfile import SimpleUploadedFile
 from rest_framework.authtoken.models import Token
 from rest_framework.test import APIClient
 
-from parent.definitions import Workflow
+from parent.definition.workflow import Workflow
 from parent.models import Run, Step
 
 Api = Callable[[User | None], APIClient]

@@ -16,10 +16,10 @@ from django.utils import timezone
 from rest_framework.test import APIClient
 
 from children.meta import Meta
-from parent.cancel import cancel
 from parent.errors import RunEnded
 from parent.models import Event, Run
-from parent.tick import Ticker
+from parent.runs.cancel import cancel
+from parent.watch.tick import Ticker
 from tests.flows import workflows
 from tests.monitor.runs import claimed, finish, report, result_of, states, step
 

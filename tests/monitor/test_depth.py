@@ -13,7 +13,8 @@ from rest_framework.test import APIClient
 from children import child_task
 from children.progress import Progress
 from children.sanitize import GIVEN_DEPTH
-from parent import Step, Workflow, registry
+from parent import Step, Workflow
+from parent.definition import registry
 from parent.inline import run_inline
 from parent.models import Run
 

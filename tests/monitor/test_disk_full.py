@@ -16,9 +16,9 @@ from psycopg import errors
 from rest_framework.test import APIClient
 
 from monitor.models import ApiToken
-from parent.definitions import Workflow
-from parent.disk import is_full
+from parent.definition.workflow import Workflow
 from parent.models import Run
+from parent.store.disk_full import is_full
 
 SIZE = 12_000_000
 """More than the tests' database, which is written to as well."""

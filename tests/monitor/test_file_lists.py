@@ -10,8 +10,9 @@ from django.test import Client
 from rest_framework import serializers
 
 from children.tasks import func_1
-from monitor.params_schema import bodies, params_schema
-from parent import Step, Workflow, registry
+from monitor.api.params_schema import bodies, params_schema
+from parent import Step, Workflow
+from parent.definition import registry
 from parent.models import Run
 
 

@@ -9,10 +9,10 @@ from django.contrib.auth.models import User
 from django.test import Client
 from pytest_django.asserts import assertRedirects
 
-from monitor.history import Entry, entries
-from parent.cancel import cancel
+from monitor.pages.history import Entry, entries
 from parent.models import Attempt, Event, Run, Step
-from parent.retry import retry
+from parent.runs.cancel import cancel
+from parent.runs.retry import retry
 from tests.flows import workflows
 from tests.monitor.runs import claimed, fail, finish, states
 

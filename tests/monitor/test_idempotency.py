@@ -12,7 +12,7 @@ from django.core.files.uploadedfile import SimpleUploadedFile
 from django.db import connection
 from rest_framework.test import APIClient
 
-from parent.definitions import Workflow
+from parent.definition.workflow import Workflow
 from parent.models import Run
 
 Api = Callable[[User | None], APIClient]

@@ -15,9 +15,9 @@ from django.test.utils import CaptureQueriesContext
 from django.utils import timezone
 from rest_framework.test import APIClient
 
-from monitor.results import BEGINNING
+from monitor.api.results import BEGINNING
 from parent.models import Run, Step
-from parent.start import start
+from parent.runs.start import start
 from tests.flows import workflows
 from tests.monitor.runs import fail, finish, result_of
 
@@ -265,7 +265,7 @@ def test_a_poll_of_an_ended_run_does_not_read_a_large_result(
     owner: User, api: Api, make_run: MakeRun, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     now = timezone.now()
-    monkeypatch.setattr("monitor.api.timezone.now", lambda: now)
+    monkeypatch.setattr("monitor.api.views.timezone.now", lambda: now)
     client, run = api(owner), written(owner, make_run, 2)
     for task_id in (str(run.pk), str(run.steps.get(name="func_1").task_id)):
         url = f"/tasks/{task_id}/"

@@ -76,7 +76,7 @@ def test_a_failure_of_ours_is_one(
     def fail(*_: Any) -> None:
         raise DatabaseError("ours")
 
-    monkeypatch.setattr("monitor.pages.StartPage.get", fail)
+    monkeypatch.setattr("monitor.pages.views.StartPage.get", fail)
     client = Client(raise_request_exception=False)
     client.force_login(owner)
 

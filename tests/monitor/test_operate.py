@@ -17,10 +17,11 @@ from prometheus_client.parser import text_string_to_metric_families as families
 from rest_framework.authtoken.models import Token
 from rest_framework.test import APIClient
 
-from monitor import operate
-from parent import clock, executors, tally
-from parent.meter import meter
+from monitor.ops import views
 from parent.models import Event, Executor, Run, Step, StepState, Tally, WatchLease
+from parent.store import clock, executors
+from parent.telemetry import totals
+from parent.telemetry.metrics import meter
 from tests.flows import workflows
 
 pytestmark = pytest.mark.django_db
@@ -33,7 +34,7 @@ ORDER = ("workflow", "step", "queue", "state", "le")
 @pytest.fixture(autouse=True)
 def _token(settings: LazySettings, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     settings.METRICS_TOKEN = TOKEN
-    monkeypatch.setattr(operate.Readiness, "LASTS", 0.0)
+    monkeypatch.setattr(views.Readiness, "LASTS", 0.0)
     yield
     meter.take()
 
@@ -139,8 +140,8 @@ def test_what_ended_is_counted_once_with_its_times(counted: None, broker: str) -
     finish(workflows.noops.start(), waited=3, took=7)
     Run.objects.update(created_at=clock.now() - AGO)
 
-    tally.tally(ended=True)
-    tally.tally(ended=True)
+    totals.tally(ended=True)
+    totals.tally(ended=True)
 
     found = samples()
     assert found["workflow_runs_started_total", "noops"] == 1
@@ -159,7 +160,7 @@ def test_a_retry_does_not_count_the_steps_that_it_kept_again(counted: None, brok
     run.steps.filter(name="first").update(finished_at=clock.now() - 1.5 * AGO)
     Event.objects.create(run=run, what="retry", at=clock.now() - 1.2 * AGO)
 
-    tally.tally(ended=True)
+    totals.tally(ended=True)
 
     found = samples()
     assert ("workflow_step_seconds_count", "noops", "first", "OK") not in found
@@ -169,7 +170,7 @@ def test_a_retry_does_not_count_the_steps_that_it_kept_again(counted: None, brok
 def test_history_before_the_first_count_is_not_counted(broker: str) -> None:
     finish(workflows.noops.start(), waited=1, took=1)
 
-    tally.tally(ended=True)
+    totals.tally(ended=True)
 
     assert ("workflow_runs_ended_total", "noops", "SUCCESS") not in samples()
 
@@ -178,7 +179,7 @@ def test_figures_of_all_workers_add_up(counted: None) -> None:
     for _ in range(2):
         meter.count("workflow_leases_lost", by=3)
         meter.observe("workflow_tick_seconds", 0.02)
-        tally.tally(ended=False)
+        totals.tally(ended=False)
 
     found = samples()
     assert found["workflow_leases_lost_total",] == 6
@@ -191,7 +192,7 @@ def test_figures_of_another_release_are_left_out(counted: None) -> None:
         figures={"long_gone": {"[]": [1]}, "workflow_tick_seconds": {"[]": [1, 2]}}
     )
 
-    tally.tally(ended=True)
+    totals.tally(ended=True)
 
     assert ask("/metrics").status_code == 200
     assert "long_gone" not in Tally.objects.get().figures
@@ -204,9 +205,9 @@ def test_figures_that_could_not_be_written_are_kept(
     with monkeypatch.context() as patched:
         patched.setattr(Tally, "save", lambda _: 1 / 0)
         with pytest.raises(ZeroDivisionError):
-            tally.tally(ended=False)
+            totals.tally(ended=False)
 
-    tally.tally(ended=False)
+    totals.tally(ended=False)
 
     assert samples()["workflow_leases_lost_total",] == 1
 

@@ -90,7 +90,7 @@ def test_other_errors_are_no_outage(caller: Client, monkeypatch: pytest.MonkeyPa
     def fail(*_: Any) -> None:
         raise RuntimeError
 
-    monkeypatch.setattr("monitor.pages.visible_runs", fail)
+    monkeypatch.setattr("monitor.pages.views.visible_runs", fail)
 
     response = caller.get("/", headers={"Accept": PERSON})
 

@@ -15,9 +15,9 @@ from pytest_django.asserts import assertRedirects
 from rest_framework import serializers
 from sesame.utils import get_query_string
 
-from monitor.forms import filled_form
+from monitor.pages.forms import filled_form
 from monitor.templatetags.monitor_format import duration, percent, word
-from parent.definitions import Workflow
+from parent.definition.workflow import Workflow
 from parent.models import Run
 
 MakeRun = Callable[..., Run]

@@ -2,8 +2,8 @@
 
 from rest_framework import serializers
 
-from monitor.params_schema import params_schema
-from parent.definitions import Workflow
+from monitor.api.params_schema import params_schema
+from parent.definition.workflow import Workflow
 
 
 class Inner(serializers.Serializer[None]):

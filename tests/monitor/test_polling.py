@@ -14,7 +14,7 @@ from django.utils import timezone
 from rest_framework.authtoken.models import Token
 from rest_framework.test import APIClient
 
-from monitor import answers, polling
+from monitor.api import etag, polling
 from parent.models import Run, Step
 
 Api = Callable[[User | None], APIClient]
@@ -28,7 +28,9 @@ def clock(monkeypatch: pytest.MonkeyPatch) -> Callable[[float], None]:
     began = timezone.now()
 
     def ahead(seconds: float) -> None:
-        monkeypatch.setattr("monitor.api.timezone.now", lambda: began + timedelta(seconds=seconds))
+        monkeypatch.setattr(
+            "monitor.api.views.timezone.now", lambda: began + timedelta(seconds=seconds)
+        )
 
     ahead(0)
     return ahead
@@ -288,7 +290,7 @@ def test_who_polls_on_and_on_is_looked_up_now_and_then(
     User.objects.filter(pk=owner.pk).update(is_active=False)
     statuses = []
     for minute in range(4):
-        monkeypatch.setattr("monitor.answers.time.time", lambda at=began + 50 * minute: at)
+        monkeypatch.setattr("monitor.api.etag.time.time", lambda at=began + 50 * minute: at)
         answer = poll(client, run, answer["ETag"])
         statuses.append(answer.status_code)
         if answer.status_code == 401:
@@ -319,7 +321,7 @@ def test_a_signature_ends_and_its_tag_still_holds(
 ) -> None:
     client, run = api(owner), make_run(owner, state="SUCCESS")
     tag, now = poll(client, run)["ETag"], time.time()
-    monkeypatch.setattr("monitor.answers.time.time", lambda: now + 2 * answers.SIGNED_FOR)
+    monkeypatch.setattr("monitor.api.etag.time.time", lambda: now + 2 * etag.SIGNED_FOR)
 
     with django_assert_num_queries(1 + LOGIN):
         answer = poll(client, run, tag)

@@ -7,8 +7,8 @@ from django.contrib.auth.models import User
 from django.test import Client
 from rest_framework.exceptions import ErrorDetail
 
-from monitor import api
-from monitor.problems import errors_by_field, problem
+from monitor.api import views
+from monitor.http.problems import errors_by_field, problem
 
 
 def test_a_problem_without_fields_says_what_is_wrong() -> None:
@@ -60,7 +60,7 @@ def test_what_nobody_foresaw_shows_nothing_of_the_inside(
     def fail(*args: Any) -> None:
         raise RuntimeError("secret inside")
 
-    monkeypatch.setattr(api, "snapshot_of", fail)
+    monkeypatch.setattr(views, "snapshot_of", fail)
     client.force_login(owner)
     client.raise_request_exception = False
 

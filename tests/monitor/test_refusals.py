@@ -13,7 +13,7 @@ from django.db import DatabaseError
 from django.http import HttpRequest
 from django.test import Client
 
-from monitor import refusals
+from monitor.http import error_pages
 from parent.models import Run
 
 PAGE = {"Accept": "text/html,application/xhtml+xml,*/*;q=0.8"}
@@ -106,8 +106,8 @@ def test_what_nobody_foresaw_is_in_the_log_alone(
     monkeypatch: pytest.MonkeyPatch,
     caplog: pytest.LogCaptureFixture,
 ) -> None:
-    monkeypatch.setattr("monitor.api.visible_runs", fail)
-    monkeypatch.setattr("monitor.pages.visible_runs", fail)
+    monkeypatch.setattr("monitor.api.views.visible_runs", fail)
+    monkeypatch.setattr("monitor.pages.views.visible_runs", fail)
 
     response = caller.get(path, headers={"Accept": accept})
 
@@ -210,7 +210,7 @@ def test_the_log_has_the_id_and_the_user_in_each_line(
         logging.getLogger("a.view").info("in the middle")
         return fail()
 
-    monkeypatch.setattr("monitor.pages.StartPage.get", lambda _, request: speak(request))
+    monkeypatch.setattr("monitor.pages.views.StartPage.get", lambda _, request: speak(request))
 
     response = caller.get("/?sesame=a-secret", headers={"X-Request-ID": "from-the-proxy"})
 
@@ -247,7 +247,7 @@ def test_nobody_is_asked_for_the_user_but_the_view(
 
 
 def test_the_words_cover_every_error_of_a_page() -> None:
-    for status, (title, words) in refusals.WORDS.items():
+    for status, (title, words) in error_pages.WORDS.items():
         assert status >= 400
         assert title
         assert words.endswith(".")

@@ -7,9 +7,9 @@ import pytest
 from django.contrib.auth.models import User
 from rest_framework.test import APIClient
 
-from parent.cancel import cancel
 from parent.models import Attempt, Event, Run
-from parent.retry import retry
+from parent.runs.cancel import cancel
+from parent.runs.retry import retry
 from tests.flows import workflows
 from tests.monitor.runs import claimed, fail, finish, result_of, states, step
 

@@ -9,8 +9,8 @@ from django.contrib.auth.models import User
 from django.http import QueryDict
 from django.utils import timezone
 
-from monitor.run_list import PAGE_SIZE, RunFilter, page_of
-from monitor.typical import typical_seconds
+from monitor.pages.run_list import PAGE_SIZE, RunFilter, page_of
+from monitor.pages.typical_duration import typical_seconds
 from parent.models import Run
 
 MakeRun = Callable[..., Run]

@@ -14,8 +14,8 @@ from jsonschema import Draft202012Validator
 from rest_framework.test import APIClient
 
 from monitor import urls
-from parent import registry
-from parent.definitions import Workflow
+from parent.definition import registry
+from parent.definition.workflow import Workflow
 
 Api = Callable[[User | None], APIClient]
 UNDESCRIBED = {"schema", "docs", "metrics", "ready"}  # the last only for staff

@@ -13,8 +13,8 @@ from django.test import Client, RequestFactory
 from rest_framework.exceptions import Throttled
 
 from mainproj.cache import cache_at
-from monitor import throttles
-from monitor.throttles import count_start
+from monitor.http import throttles
+from monitor.http.throttles import count_start
 from parent.models import Run
 
 MakeRun = Callable[..., Run]

@@ -4,8 +4,8 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from monitor.timeline import LENGTH, Span, draw
-from monitor.typical import TAKE, medians
+from monitor.pages.timeline import LENGTH, Span, draw
+from monitor.pages.typical_duration import TAKE, medians
 from parent.models import Attempt, Run, Step
 
 BEGAN = datetime(2025, 3, 1, 12, 0, tzinfo=UTC)

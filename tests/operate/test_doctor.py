@@ -19,10 +19,11 @@ from django.db import OperationalError, connection
 from django.utils import timezone
 from django_celery_results.models import TaskResult
 
-from parent import executors, registry
-from parent.doctor import Finding, examine, fleet
+from parent.definition import registry
 from parent.models import Executor, Run, Step, StepState, WatchLease
-from parent.remote import Remote
+from parent.operations.doctor import Finding, examine, fleet
+from parent.store import executors
+from parent.worker.remote_workers import Remote
 from tests.flows import workflows
 from tests.operate.conftest import StartWorker
 from tests.waiting import until

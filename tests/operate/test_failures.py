@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from parent.definitions import Workflow
+from parent.definition.workflow import Workflow
 from parent.models import Run, RunState, Step, StepState
 from tests.faults.conftest import start_worker, watcher
 from tests.flows import faults, workflows

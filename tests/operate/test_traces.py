@@ -11,8 +11,8 @@ from django.conf import LazySettings
 from django.core.exceptions import ImproperlyConfigured
 from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceRequest
 
-from parent import tracing
 from parent.models import Run
+from parent.telemetry import tracing
 from tests.operate.conftest import StartWorker
 from tests.operate.web import web_server
 from tests.waiting import ended

@@ -7,11 +7,13 @@ import pytest
 
 from children.meta import Meta
 from parent import Step as StepDefinition
-from parent import Workflow, executors, registry
-from parent.engine import Engine, RunningAttempt
+from parent import Workflow
+from parent.definition import registry
+from parent.messages.publish import attempt_header
 from parent.models import Executor, Run, Step
-from parent.publish import attempt_header
-from parent.start import start
+from parent.runs.start import start
+from parent.store import executors
+from parent.worker.engine import Engine, RunningAttempt
 from tests.flows import tasks
 
 __all__ = ["claimed", "fail", "one"]

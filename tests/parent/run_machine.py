@@ -13,16 +13,20 @@ from hypothesis.stateful import RuleBasedStateMachine, initialize, precondition,
 from children.errors import AttemptLost, RetryAsked
 from children.meta import Meta
 from parent import Step as StepDefinition
-from parent import Workflow, advance, executors, publish, registry, straight
-from parent.attempts import Again
-from parent.engine import Engine, RunningAttempt
-from parent.hand_back import hand_back
+from parent import Workflow
+from parent.definition import registry
+from parent.messages import publish
+from parent.messages.publish import attempt_header
 from parent.models import Step
-from parent.publish import attempt_header
-from parent.recording import record
-from parent.run_steps import FEW
-from parent.start import start
-from parent.tick import Ticker
+from parent.runs import advance, straight
+from parent.runs.attempts import Again
+from parent.runs.recording import record
+from parent.runs.start import start
+from parent.store import executors
+from parent.store.run_steps import FEW
+from parent.watch.tick import Ticker
+from parent.worker.engine import Engine, RunningAttempt
+from parent.worker.shutdown import hand_back
 from tests.flows import tasks
 from tests.parent.run_model import ModelRun, ModelStep
 

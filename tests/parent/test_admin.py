@@ -16,9 +16,9 @@ from django.urls import reverse
 from django.utils import timezone
 from django_celery_results.models import TaskResult
 
-from parent.cancel import cancel
 from parent.models import Attempt, Event, Executor, Run, RunState, Step, StepState
-from parent.retry import retry
+from parent.runs.cancel import cancel
+from parent.runs.retry import retry
 from tests.flows import workflows
 
 RUNS = reverse("admin:parent_run_changelist")

@@ -15,14 +15,15 @@ from django_celery_results.models import TaskResult
 from children.errors import AttemptLost
 from children.meta import ALMOST, Meta
 from parent import Step as StepDefinition
-from parent import Workflow, registry
-from parent.advance import go_on
-from parent.endings import end_attempt, end_run
-from parent.engine import Engine, RunningAttempt
+from parent import Workflow
+from parent.definition import registry
+from parent.messages.publish import attempt_header
 from parent.models import Executor, Run, Step
-from parent.publish import attempt_header
-from parent.start import start
-from parent.tick import Ticker
+from parent.runs.advance import go_on
+from parent.runs.endings import end_attempt, end_run
+from parent.runs.start import start
+from parent.watch.tick import Ticker
+from parent.worker.engine import Engine, RunningAttempt
 from tests.flows import workflows
 from tests.flows.tasks import noop
 

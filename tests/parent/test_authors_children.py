@@ -9,12 +9,13 @@ from asgiref.sync import sync_to_async
 from rest_framework import serializers
 
 from children import ChildTask, Progress, child_task
-from parent import Step, Workflow, registry
+from parent import Step, Workflow
 from parent.checks import check_workflows
+from parent.definition import registry
 from parent.inline import run_inline
 from parent.models import Attempt, Run, RunState
 from parent.models import Step as StepRow
-from parent.start import start
+from parent.runs.start import start
 from tests.children.celery_app import restored_tasks
 
 pytestmark = [pytest.mark.django_db, pytest.mark.usefixtures("own_registry")]

@@ -8,8 +8,8 @@ import pytest
 from django.db import connection
 from django.test.utils import CaptureQueriesContext
 
-from parent.bulk import update_rows
 from parent.models import Executor, Run, Step
+from parent.store.bulk import update_rows
 
 pytestmark = pytest.mark.django_db
 

@@ -11,15 +11,15 @@ from django_celery_results.models import TaskResult
 
 from children.errors import AttemptLost
 from children.meta import Meta
-from parent.cancel import cancel
-from parent.endings import end_attempt, end_cancelled
-from parent.engine import Engine, RunningAttempt
 from parent.errors import RunEnded, UnknownRun
-from parent.mirror import Report, mirror
+from parent.messages.publish import attempt_header
 from parent.models import Event, Executor, Run, Step
-from parent.publish import attempt_header
-from parent.start import start
-from parent.tick import Ticker
+from parent.runs.cancel import cancel
+from parent.runs.endings import end_attempt, end_cancelled
+from parent.runs.start import start
+from parent.watch.mirror import Report, mirror
+from parent.watch.tick import Ticker
+from parent.worker.engine import Engine, RunningAttempt
 from tests.flows import workflows
 
 pytestmark = pytest.mark.django_db

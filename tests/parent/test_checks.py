@@ -11,8 +11,9 @@ from rest_framework import serializers
 
 from children import ChildTask, Progress, child_task
 from children.tasks import func_1, func_2
-from parent import Step, Workflow, registry
+from parent import Step, Workflow
 from parent.checks import check_workflows
+from parent.definition import registry
 from parent.errors import InvalidWorkflow, UnknownStep, UnknownWorkflow
 from tests.children.celery_app import restored_tasks
 

@@ -16,7 +16,8 @@ from django.db import OperationalError, connection
 from rest_framework import serializers
 
 from parent import Step as StepDefinition
-from parent import Workflow, registry
+from parent import Workflow
+from parent.definition import registry
 from parent.management.arguments import params_of
 from parent.models import Run, RunState
 from tests.children.celery_app import restored_tasks

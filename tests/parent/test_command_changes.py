@@ -10,8 +10,8 @@ import pytest
 from django.core.management import CommandError, call_command
 from django.utils import timezone
 
-from parent.cancel import cancel
 from parent.models import Event, Run, Step
+from parent.runs.cancel import cancel
 from tests.flows import workflows
 from tests.monitor.runs import claimed, fail, finish, states, step
 

@@ -10,7 +10,7 @@ import pytest
 from rich.console import Console
 
 from parent.management.console import bars, changes
-from parent.management.look import Look
+from parent.management.snapshot import Look
 from parent.models import Run, RunState, Step, StepState
 
 NOW = datetime(2025, 3, 1, 12, 0, tzinfo=UTC)

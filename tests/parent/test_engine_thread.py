@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from parent.engine_thread import EngineThread, SameThread, engine_thread, wait_out
+from parent.worker.engine_thread import EngineThread, SameThread, engine_thread, wait_out
 
 
 class TooLong(Exception):

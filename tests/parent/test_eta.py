@@ -7,9 +7,9 @@ from typing import Any
 import pytest
 
 from children.meta import Meta
-from parent.eta import run_eta, step_eta
+from parent.decisions.eta import run_eta, step_eta
+from parent.decisions.pace import pace_after
 from parent.models import Step
-from parent.pace import pace_after
 
 NOW = datetime(2025, 3, 1, 12, 0, tzinfo=UTC)
 
@@ -27,7 +27,7 @@ def running(reports: Iterable[tuple[float, int, int | None]], **columns: Any) ->
 
 
 def hear(step: Step, seconds: float, meta: Meta) -> None:
-    """As `parent.mirror` does."""
+    """As `parent.watch.mirror` does."""
     step.pace, step.paced_since = pace_after(step, meta, at(seconds))
     step.set_meta(meta)
     step.reported_at = at(seconds)
@@ -135,7 +135,7 @@ def test_rows_of_the_release_before_have_the_pace_since_the_start() -> None:
 
 
 def again(step: Step, delay: float, now: float) -> Step:
-    """The step with its next attempt, as `parent.attempts.queue_attempt` makes it."""
+    """The step with its next attempt, as `parent.runs.attempts.queue_attempt` makes it."""
     step.state, step.queued_at = "QUEUED", at(now + delay)
     step.set_meta(Meta())
     step.started_at = step.reported_at = None

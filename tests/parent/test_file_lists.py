@@ -10,13 +10,14 @@ from django.core.files.base import ContentFile
 from django.core.files.storage import default_storage
 from rest_framework import serializers
 
-from parent import Step, Workflow, registry
+from parent import Step, Workflow
+from parent.definition import registry
+from parent.deletion.delete import remove
 from parent.errors import InvalidParams, KeyReused
 from parent.inline import run_inline
 from parent.management.arguments import params_of
 from parent.management.catalogue import describe_params
-from parent.remove import remove
-from parent.start import start
+from parent.runs.start import start
 from tests.flows import tasks
 
 pytestmark = pytest.mark.django_db

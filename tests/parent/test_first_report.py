@@ -11,11 +11,12 @@ from django_celery_results.models import TaskResult
 
 from children.errors import AttemptLost
 from children.meta import Meta
-from parent import results, running_attempt
-from parent.attempts import Again
-from parent.cancel import cancel
-from parent.endings import end_attempt, end_run
 from parent.models import Executor, Run
+from parent.runs.attempts import Again
+from parent.runs.cancel import cancel
+from parent.runs.endings import end_attempt, end_run
+from parent.store import results
+from parent.worker import running_attempt
 from tests.parent.conftest import claimed
 from tests.parent.locks import waiting
 from tests.waiting import until

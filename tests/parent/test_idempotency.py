@@ -15,12 +15,13 @@ from django.db.migrations.executor import MigrationExecutor
 from rest_framework import serializers
 
 from parent import Step as StepDefinition
-from parent import Workflow, registry
-from parent import start as starting
+from parent import Workflow
+from parent.definition import registry
 from parent.errors import KeyReused
-from parent.idempotency import earlier_run
 from parent.models import Run, Step
-from parent.start import start
+from parent.runs import start as starting
+from parent.runs.idempotency import earlier_run
+from parent.runs.start import start
 from tests.flows import tasks, workflows
 
 pytestmark = pytest.mark.django_db

@@ -10,16 +10,17 @@ from django.test.utils import CaptureQueriesContext
 
 from children.meta import Meta
 from children.sanitize import MAX_TRACEBACK
-from parent import executors, registry
-from parent.advance import BY_ID, lock_run
-from parent.cancel import cancel
-from parent.definitions import RunData, Step, Workflow
+from parent.definition import registry
+from parent.definition.workflow import RunData, Step, Workflow
+from parent.deletion.delete import remove
 from parent.models import Executor, Run
-from parent.remove import remove
-from parent.retry import retry
-from parent.run_data import Results
-from parent.start import start
-from parent.tick import Ticker
+from parent.runs.advance import BY_ID, lock_run
+from parent.runs.author_data import Results
+from parent.runs.cancel import cancel
+from parent.runs.retry import retry
+from parent.runs.start import start
+from parent.store import executors
+from parent.watch.tick import Ticker
 from tests.flows import tasks
 from tests.monitor.runs import claimed, fail, finish, result_of, step
 

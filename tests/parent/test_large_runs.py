@@ -12,21 +12,23 @@ from django.test.utils import CaptureQueriesContext
 from django.utils import timezone
 
 from children.meta import Meta
-from monitor.polling import Snapshot, task_status
+from monitor.api.polling import Snapshot, task_status
 from parent import Step as Definition
-from parent import Workflow, publish, registry
-from parent.cancel import cancel
-from parent.endings import end_attempt
-from parent.graph import problems
-from parent.mirror import Report, mirror
+from parent import Workflow
+from parent.decisions.plan import plan, summarize
+from parent.definition import registry
+from parent.definition.validation import problems
+from parent.messages import publish
+from parent.messages.publish import AT_ONCE
 from parent.models import Executor, Run, Step
-from parent.plan import plan, summarize
-from parent.publish import AT_ONCE
-from parent.retry import retry
-from parent.run_steps import FAR, FEW
-from parent.start import start
-from parent.summaries import read_summaries
-from parent.tick import Ticker
+from parent.runs.cancel import cancel
+from parent.runs.endings import end_attempt
+from parent.runs.retry import retry
+from parent.runs.start import start
+from parent.store.run_steps import FAR, FEW
+from parent.store.run_summaries import read_summaries
+from parent.watch.mirror import Report, mirror
+from parent.watch.tick import Ticker
 from tests.flows import tasks
 from tests.parent.shapes import SHAPES, calls, chain, fan_in, fan_out, pairs, parallel, refuse
 
@@ -323,7 +325,7 @@ def waiting() -> int:
 def test_what_is_left_to_ticks_does_not_keep_them_from_others(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr("parent.tick.DUE_BATCH", 5)
+    monkeypatch.setattr("parent.watch.tick.DUE_BATCH", 5)
     start(Workflow("large", steps=parallel(AT_ONCE + 20)), {})
     late = begin([Definition(tasks.noop, name="late", queue_timeout=1)])
     Step.objects.filter(run=late).update(queued_at="2020-01-01T00:00Z", due_at=Now())

@@ -13,15 +13,15 @@ from django.db.models.functions import Now
 from django_celery_results.models import TaskResult
 
 from children.meta import Meta
-from parent import locks
-from parent.bootstep import WatchThread
-from parent.endings import end_run
-from parent.engine import Lost, lost_attempts
+from parent.deletion.prune import prune
 from parent.models import Executor, Run, Step
-from parent.prepared import database
-from parent.prune import prune
-from parent.retry import retry
-from parent.tick import Ticker
+from parent.runs.endings import end_run
+from parent.runs.retry import retry
+from parent.store import locks
+from parent.store.prepared import database
+from parent.watch.tick import Ticker
+from parent.worker.bootstep import WatchThread
+from parent.worker.engine import Lost, lost_attempts
 from tests.parent.conftest import claimed, one
 
 pytestmark = [
@@ -160,7 +160,7 @@ def test_what_is_held_does_not_keep_others_from_being_looked_at(
     started: Any, watch: WatchThread, held: Held, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """However many there are that come first."""
-    monkeypatch.setattr("parent.tick.DUE_BATCH", 2)
+    monkeypatch.setattr("parent.watch.tick.DUE_BATCH", 2)
     runs = [started(run_timeout=60) for _ in range(4)]
     for run in runs:
         claimed(run)

@@ -9,13 +9,14 @@ from django.db import OperationalError
 from django.db.models.functions import Now
 
 from children.meta import Meta
-from parent import bootstep, registry
-from parent.advance import go_on
-from parent.endings import end_run
-from parent.engine import Lost, lost_attempts
-from parent.hand_back import hand_back
+from parent.definition import registry
 from parent.models import Attempt, Executor, Run, Step
-from parent.tick import Ticker
+from parent.runs.advance import go_on
+from parent.runs.endings import end_run
+from parent.watch.tick import Ticker
+from parent.worker import bootstep
+from parent.worker.engine import Lost, lost_attempts
+from parent.worker.shutdown import hand_back
 from tests.parent.conftest import claimed, one
 
 pytestmark = pytest.mark.django_db

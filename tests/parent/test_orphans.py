@@ -10,13 +10,13 @@ from django.db.models.functions import Now
 from django_celery_results.models import TaskResult
 
 from children.meta import Meta
-from parent import orphans
-from parent import retry as retrying
-from parent.endings import end_attempt
-from parent.engine import Engine, RunningAttempt
+from parent.deletion import orphan_results
+from parent.messages.publish import attempt_header
 from parent.models import Executor, Run, Step
-from parent.publish import attempt_header
-from parent.tick import Ticker
+from parent.runs import retry as retrying
+from parent.runs.endings import end_attempt
+from parent.watch.tick import Ticker
+from parent.worker.engine import Engine, RunningAttempt
 from tests.flows import workflows
 
 pytestmark = pytest.mark.django_db
@@ -119,9 +119,9 @@ def test_forget_leaves_what_is_at_work() -> None:
     step = first(workflows.foreign.start(a=1))
     store(step)
 
-    orphans.forget(str(step.task_id))
+    orphan_results.forget(str(step.task_id))
 
     assert stored() == {step.task_id}
     Step.objects.filter(pk=step.pk).update(state="ERROR", finished_at=Now())
-    orphans.forget(str(step.task_id))
+    orphan_results.forget(str(step.task_id))
     assert not stored()

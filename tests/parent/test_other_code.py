@@ -9,13 +9,14 @@ from django_celery_results.models import TaskResult
 
 from children.meta import Meta
 from parent import Step as StepDefinition
-from parent import Workflow, registry
-from parent.advance import go_on
-from parent.attempts import Again, worth_a_retry
-from parent.endings import end_attempt, end_run
+from parent import Workflow
+from parent.definition import registry
 from parent.models import Executor, Step
-from parent.start import start
-from parent.tick import Ticker
+from parent.runs.advance import go_on
+from parent.runs.attempts import Again, worth_a_retry
+from parent.runs.endings import end_attempt, end_run
+from parent.runs.start import start
+from parent.watch.tick import Ticker
 from tests.flows import tasks
 from tests.parent.conftest import claimed, fail, one
 

@@ -8,9 +8,10 @@ import pytest
 from django.core.files.base import ContentFile
 from rest_framework import serializers
 
-from parent import Step, Workflow, registry
+from parent import Step, Workflow
+from parent.definition import registry
+from parent.definition.params import as_json, validate
 from parent.errors import InvalidParams
-from parent.params import as_json, validate
 from tests.flows import tasks
 
 

@@ -10,8 +10,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from children.meta import ALMOST, Meta, Status
+from parent.decisions.plan import Plan, plan, run_meta, summarize
 from parent.models import RunState, StepState
-from parent.plan import Plan, plan, run_meta, summarize
 
 FINAL = {StepState.OK, StepState.ERROR, StepState.SKIPPED, StepState.CANCELLED}
 
@@ -162,7 +162,7 @@ def test_a_plan_is_what_the_definition_says_wherever_the_steps_are(
 def test_what_opens_can_be_told_from_the_step_that_ended_and_those_after_it(
     steps: list[Row], data: st.DataObject
 ) -> None:
-    """As `parent.run_steps` reads them, of a run in which all that could follow has followed."""
+    """As `store.run_steps` reads them, of a run in which all that could follow has followed."""
     ended = data.draw(st.sampled_from(steps))
     for step in steps:
         step.state = data.draw(st.sampled_from(["OK", "RUNNING"])) if step.after else "OK"

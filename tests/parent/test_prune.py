@@ -13,13 +13,13 @@ from django.test.utils import CaptureQueriesContext
 from django_celery_results.models import TaskResult
 
 from children.meta import Meta
-from parent.attempts import Again
-from parent.endings import end_attempt, end_run
+from parent.deletion.prune import prune, prune_all
 from parent.models import Attempt, Event, Executor, Run, Step
-from parent.prune import prune, prune_all
-from parent.retry import retry
-from parent.start import start
-from parent.tick import Ticker
+from parent.runs.attempts import Again
+from parent.runs.endings import end_attempt, end_run
+from parent.runs.retry import retry
+from parent.runs.start import start
+from parent.watch.tick import Ticker
 from tests.flows import workflows
 
 pytestmark = pytest.mark.django_db
@@ -93,7 +93,7 @@ def test_fifty_take_as_many_statements_as_two() -> None:
 def test_one_transaction_deletes_a_bounded_number_of_steps(
     monkeypatch: pytest.MonkeyPatch, most: int, pruned: int
 ) -> None:
-    monkeypatch.setattr("parent.remove.MOST_STEPS", most)
+    monkeypatch.setattr("parent.deletion.delete.MOST_STEPS", most)
     runs = [ended(days) for days in (60, 50, 40)]  # of three steps each
 
     assert prune(MONTH, at_most=10) == pruned

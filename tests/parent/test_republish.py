@@ -9,12 +9,12 @@ from celery import current_app
 from django.db.models.functions import Now
 from kombu.transport.virtual import Channel
 
-from parent import tick
-from parent.broker import BrokerMemory
+from parent.messages.broker_memory import BrokerMemory
+from parent.messages.publish import publish_steps, republish_after
 from parent.models import Executor, Step
-from parent.publish import publish_steps, republish_after
-from parent.start import start
-from parent.tick import Ticker
+from parent.runs.start import start
+from parent.watch import tick
+from parent.watch.tick import Ticker
 from tests.conftest import use_broker
 from tests.flows import workflows
 from tests.flows.tasks import gates

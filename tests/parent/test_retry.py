@@ -10,13 +10,13 @@ from django.db.models.functions import Now
 from django_celery_results.models import TaskResult
 
 from children.meta import Meta
-from parent.cancel import cancel
-from parent.endings import end_attempt, end_run
 from parent.errors import CannotRetry, InvalidRetry, UnknownRun
 from parent.models import Attempt, Event, Executor, Run, Step
-from parent.retry import retry
-from parent.start import start
-from parent.tick import Ticker
+from parent.runs.cancel import cancel
+from parent.runs.endings import end_attempt, end_run
+from parent.runs.retry import retry
+from parent.runs.start import start
+from parent.watch.tick import Ticker
 from tests.flows import workflows
 
 pytestmark = pytest.mark.django_db

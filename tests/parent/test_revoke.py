@@ -7,12 +7,12 @@ import pytest
 from django_celery_results.models import TaskResult
 
 from children.meta import Meta
-from parent.cancel import cancel
-from parent.engine import Engine
+from parent.messages.publish import attempt_header
 from parent.models import Event, Run, Step
-from parent.publish import attempt_header
-from parent.revoke import revoke_runs
-from parent.start import start
+from parent.runs.cancel import cancel
+from parent.runs.start import start
+from parent.worker.engine import Engine
+from parent.worker.revoke import revoke_runs
 from tests.flows import workflows
 
 pytestmark = pytest.mark.django_db
@@ -118,7 +118,7 @@ def test_what_is_no_runs_is_left_to_celery(run: Run) -> None:
 
 
 def test_a_run_that_is_retried_after_it_goes_on(run: Run) -> None:
-    from parent.retry import retry
+    from parent.runs.retry import retry
 
     revoke_runs([str(run.pk)])
     retry(run.pk)

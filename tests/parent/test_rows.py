@@ -6,8 +6,8 @@ import pytest
 from django.db import DatabaseError, connection, transaction
 
 from parent.models import Run, Step
-from parent.rows import Overtaken, Select, Update, apply, select_all, update, update_row
-from parent.start import start
+from parent.runs.start import start
+from parent.store.rows import Overtaken, Select, Update, apply, select_all, update, update_row
 from tests.flows import workflows
 
 pytestmark = pytest.mark.django_db

@@ -13,15 +13,15 @@ from django.db import IntegrityError
 from django_celery_results.models import TaskResult
 from rest_framework import serializers
 
-from parent import registry
-from parent.definitions import Step, Workflow
+from parent.definition import registry
+from parent.definition.workflow import Step, Workflow
+from parent.deletion.delete import remove
 from parent.errors import InvalidParams, InvalidWorkflow, RunActive
-from parent.files import store_files
 from parent.inline import run_inline
 from parent.models import Run
 from parent.models import Step as StepRow
-from parent.remove import remove
-from parent.start import start
+from parent.runs.start import start
+from parent.store.files import store_files
 from tests.flows import tasks, workflows
 
 pytestmark = pytest.mark.django_db

@@ -12,12 +12,13 @@ from hypothesis import HealthCheck, Phase, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import invariant, precondition, rule, run_state_machine_as_test
 
-from parent import executors, registry
-from parent.advance import go_on
-from parent.cancel import cancel
+from parent.definition import registry
 from parent.errors import CannotRetry, RunEnded
 from parent.models import Attempt, Executor, Run, Step
-from parent.retry import retry
+from parent.runs.advance import go_on
+from parent.runs.cancel import cancel
+from parent.runs.retry import retry
+from parent.store import executors
 from tests.parent.run_machine import LIMIT, RunMachine, picks
 
 

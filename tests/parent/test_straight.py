@@ -10,14 +10,15 @@ from django.test.utils import CaptureQueriesContext
 from django_celery_results.models import TaskResult
 
 from children.meta import Meta
-from parent import prepared, straight
-from parent.advance import ATTEMPT_FIELDS
-from parent.attempts import Again
-from parent.cancel import cancel
-from parent.endings import end_attempt, end_run
-from parent.engine import Engine, RunningAttempt
+from parent.messages.publish import attempt_header
 from parent.models import Executor, Run, Step
-from parent.publish import attempt_header
+from parent.runs import straight
+from parent.runs.advance import ATTEMPT_FIELDS
+from parent.runs.attempts import Again
+from parent.runs.cancel import cancel
+from parent.runs.endings import end_attempt, end_run
+from parent.store import prepared
+from parent.worker.engine import Engine, RunningAttempt
 from tests.parent.conftest import claimed, one
 from tests.parent.locks import waiting
 from tests.waiting import until
@@ -112,7 +113,7 @@ def test_what_came_between_the_look_and_the_end_counts(
         happens(run, attempt)
         return seen
 
-    monkeypatch.setattr("parent.straight.fetch", look_and_wait)
+    monkeypatch.setattr("parent.runs.straight.fetch", look_and_wait)
     attempt.finish(OK)
 
     assert states(run) == then

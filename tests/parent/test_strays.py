@@ -14,11 +14,11 @@ from django.core.files.storage import InMemoryStorage, default_storage
 from django.core.management import call_command
 from django.utils import timezone
 
-from parent.doctor.runs import files
+from parent.deletion.stray_files import delete_strays, find_strays
 from parent.models import Executor, Run
-from parent.start import start
-from parent.strays import delete_strays, find_strays
-from parent.tick import Ticker
+from parent.operations.doctor.runs import files
+from parent.runs.start import start
+from parent.watch.tick import Ticker
 from tests.flows import workflows
 
 pytestmark = pytest.mark.django_db
@@ -140,7 +140,7 @@ def test_another_storage_is_asked_what_it_has(monkeypatch: pytest.MonkeyPatch) -
     assert list(find_strays()) == []
 
     tomorrow = timezone.now() + timedelta(hours=OLD)
-    monkeypatch.setattr("parent.strays.clock.now", lambda: tomorrow)
+    monkeypatch.setattr("parent.deletion.stray_files.clock.now", lambda: tomorrow)
 
     assert list(find_strays()) == [f"runs/{stray}"]
     assert delete_strays() == 1

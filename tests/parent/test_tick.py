@@ -15,14 +15,14 @@ from django.test.utils import CaptureQueriesContext
 from django_celery_results.models import TaskResult
 
 from children.meta import Meta
-from parent import executors, results
-from parent.endings import end_attempt
-from parent.engine import Engine
+from parent.messages.publish import attempt_header
 from parent.models import Executor, Run, RunState, Step, StepState, WatchLease
-from parent.publish import attempt_header
-from parent.recording import record
-from parent.start import start
-from parent.tick import CONNECT, Ticker
+from parent.runs.endings import end_attempt
+from parent.runs.recording import record
+from parent.runs.start import start
+from parent.store import executors, results
+from parent.watch.tick import CONNECT, Ticker
+from parent.worker.engine import Engine
 from tests.flows import workflows
 
 pytestmark = pytest.mark.django_db
@@ -297,7 +297,7 @@ def test_who_comes_when_nobody_has_watched_for_long_takes_nothing_at_once(
     step.refresh_from_db()
     assert step.state == StepState.RUNNING
     later = time.monotonic() + 2 * 5.0 + CONNECT
-    monkeypatch.setattr("parent.tick.time.monotonic", lambda: later)
+    monkeypatch.setattr("parent.watch.tick.time.monotonic", lambda: later)
     newcomer.tick()
     step.refresh_from_db()
     assert step.state == StepState.ERROR
@@ -316,9 +316,9 @@ def test_a_step_that_cannot_be_ended_does_not_keep_the_tick_from_the_next(
             raise LookupError("of another version")
         return record(name, task_id, *given, **named)
 
-    monkeypatch.setattr("parent.recording.record", record_others)
+    monkeypatch.setattr("parent.runs.recording.record", record_others)
     terminated: list[Any] = []
-    monkeypatch.setattr("parent.tick.terminate", terminated.append)
+    monkeypatch.setattr("parent.watch.tick.terminate", terminated.append)
 
     ticker.tick()
 

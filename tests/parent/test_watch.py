@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from children.meta import Meta, Status
-from parent.watch import (
+from parent.watch.decide import (
     End,
     Keep,
     Mirror,

@@ -9,7 +9,7 @@ from celery import Celery
 from celery.result import AsyncResult, denied_join_result
 
 from children.meta import Meta
-from parent.watch import watch
+from parent.watch.decide import watch
 
 REPORT = Meta.at(3, 10, "reading").as_dict()
 

@@ -117,7 +117,7 @@ def test_a_run_posted_while_the_broker_is_away_starts_when_it_is_back(
 
 
 def test_a_second_delivery_changes_nothing(start_worker: StartWorker, gate: Gate) -> None:
-    from parent.publish import publish_run, publish_steps
+    from parent.messages.publish import publish_run, publish_steps
 
     worker = start_worker("-P", "threads", "-c", "2")
     run = workflows.gate.start(gate=gate.name)

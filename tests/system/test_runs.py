@@ -11,7 +11,7 @@ from django_celery_results.models import TaskResult
 
 from children.meta import Status
 from parent.models import Run, RunState, StepState
-from parent.watch import watch
+from parent.watch.decide import watch
 from parent.workflows import main_flow
 from tests.flows import tasks, workflows
 from tests.system.conftest import Gate, StartWorker, step

@@ -15,11 +15,12 @@ from django.db import ProgrammingError
 from rich.console import Console
 
 from children.sanitize import clean_text
-from parent import orphans, registry
-from parent.cancel import cancel
 from parent.conf import setting
-from parent.definitions import Workflow
-from parent.doctor import examine
+from parent.definition import registry
+from parent.definition.workflow import Workflow
+from parent.deletion import orphan_results
+from parent.deletion.prune import prune_all
+from parent.deletion.stray_files import delete_strays
 from parent.errors import (
     CannotRetry,
     InvalidParams,
@@ -33,14 +34,14 @@ from parent.management.arguments import params_of
 from parent.management.catalogue import describe, describe_params
 from parent.management.checkup import as_json, as_text
 from parent.management.console import Show, live_bars, plain_lines
-from parent.management.look import looks
 from parent.management.parser import add_actions
+from parent.management.snapshot import looks
 from parent.models import Run, RunState
-from parent.outage import OUTAGE
-from parent.prune import prune_all
-from parent.retry import retry
-from parent.start import start
-from parent.strays import delete_strays
+from parent.operations.doctor import examine
+from parent.runs.cancel import cancel
+from parent.runs.retry import retry
+from parent.runs.start import start
+from parent.store.outage import OUTAGE
 
 INTERRUPTED = 130
 
@@ -146,7 +147,7 @@ class Command(BaseCommand):
             raise CommandError("WORKFLOW_RETENTION is off: say --older-than DAYS.")
         age = timedelta(days=days) if days is not None else timedelta(seconds=retention or 0)
         self.stdout.write(f"{prune_all(age)} runs deleted.")
-        if left_over := orphans.purge():
+        if left_over := orphan_results.purge():
             self.stdout.write(f"{left_over} results of attempts that are over deleted.")
         if strays := delete_strays():
             self.stdout.write(f"{strays} uploads without a run deleted.")

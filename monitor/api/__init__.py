@@ -1,0 +1,1 @@
+"""The HTTP API: views, the run's status, polling, OpenAPI."""

@@ -1,0 +1,48 @@
+"""A poll that finds nothing new is answered before anything else is done for it.
+
+It is by far the most frequent request, and a session, a user and a view cost several times as much
+as the look at the rows.
+"""
+
+import re
+from collections.abc import Callable
+from contextlib import suppress
+from uuid import UUID
+
+from django.http import HttpRequest, HttpResponse
+from django.utils import timezone
+
+from monitor.api.etag import signed_tags, unchanged
+from monitor.api.polling import Snapshot
+from parent.store.outage import OUTAGE
+
+__all__ = ["Unchanged", "snapshot_of"]
+
+POLL = re.compile(r"/tasks/([0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12})/$")
+
+
+class Unchanged:
+    """`304` for the status of one task, where a signed tag says who may have it: `answers.py`.
+
+    After what every answer needs (CORS, https), and before what looks up who asks.
+    """
+
+    def __init__(self, get_response: Callable[[HttpRequest], HttpResponse]) -> None:
+        self._get_response = get_response
+
+    def __call__(self, request: HttpRequest) -> HttpResponse:
+        polled = POLL.search(request.path_info) if request.method == "GET" else None
+        # The view says how the database is.
+        with suppress(*OUTAGE):
+            if polled and (signed := signed_tags(request)):
+                snapshot = Snapshot([UUID(polled[1])])
+                if tag := signed.get(snapshot.digest(timezone.now())):
+                    return unchanged(tag)
+                request.snapshot = snapshot  # type: ignore[attr-defined]
+        return self._get_response(request)
+
+
+def snapshot_of(request: HttpRequest, task_id: UUID) -> Snapshot:
+    """What was read of this task already, or is read now."""
+    read: Snapshot | None = getattr(request, "snapshot", None)
+    return read or Snapshot([task_id])

@@ -1,0 +1,225 @@
+"""What the OpenAPI document says of each operation: decorators for the API's views."""
+
+from collections.abc import Callable
+from typing import Any
+
+from drf_spectacular.utils import OpenApiParameter, OpenApiResponse, extend_schema
+
+from monitor.api.requests import IDEMPOTENCY_KEY, LONGEST_KEY, RetryRequest, RunQuery
+from monitor.api.schema_shapes import (
+    Health,
+    NotReady,
+    Problem,
+    Readiness,
+    TaskPage,
+    TaskStatus,
+    WorkflowEntry,
+)
+
+__all__ = [
+    "cancel_task",
+    "delete_task",
+    "health",
+    "list_tasks",
+    "list_workflows",
+    "read_result",
+    "read_task",
+    "ready",
+    "retry_task",
+    "start",
+]
+
+Decorator = Callable[[Any], Any]
+
+PROBLEM_JSON = "application/problem+json"
+REASONS = {
+    304: "Nothing has changed since the answer with that `ETag`.",
+    400: "The request cannot be read, or fields of it are wrong: `errors` names them.",
+    401: "No login, or a wrong token.",
+    403: "The login does not suffice, or a session's request lacks its CSRF token.",
+    404: "There is no such thing, or it is not the caller's.",
+    406: "The answer is JSON, and `Accept` refuses that.",
+    409: "It does not go with the state that the run is in.",
+    411: "The length of the body is not told.",
+    413: "The body is too large.",
+    415: "The body is of a type that is not taken here.",
+    429: "Too many requests: wait as long as `Retry-After` says.",
+    503: "The database is away: ask again after `Retry-After`. No run is lost.",
+    507: "The server has no space left to store this.",
+}
+TASKS, WORKFLOWS, SERVICE = ["tasks"], ["workflows"], ["service"]
+
+
+def _problems(*statuses: int) -> dict[Any, Any]:
+    """The problem documents that an operation may answer with, those of every operation too."""
+    return {
+        (status, PROBLEM_JSON): OpenApiResponse(Problem, description=REASONS[status])
+        for status in sorted({401, 406, 503, *statuses})
+    }
+
+
+def _header(name: str, description: str, *statuses: int, **more: Any) -> OpenApiParameter:
+    """A header: of the answers with these statuses, else of the request."""
+    return OpenApiParameter(
+        name,
+        more.pop("type", str),
+        OpenApiParameter.HEADER,
+        description=description,
+        response=list(statuses) or False,
+        **more,
+    )
+
+
+RETRY_AFTER = _header("Retry-After", "Seconds to wait.", 429, 503, type=int)
+ETAG = _header("ETag", "Send it as `If-None-Match` with the next poll.", 200, 304)
+IF_NONE_MATCH = _header("If-None-Match", "The `ETag` of the answer that the caller has.")
+LOCATION = _header("Location", "Where the status of the run is.", 202)
+# By a schema of our own: drf-spectacular drops what else a header may look like.
+IDEMPOTENCY = _header(
+    IDEMPOTENCY_KEY,
+    "With the same key and the same parameters, the same owner gets the same run; "
+    "with other parameters it is a 409.",
+    type={"type": "string", "pattern": f"^[!-~]{{1,{LONGEST_KEY}}}$"},
+)
+
+NOT_MODIFIED = {304: OpenApiResponse(description=REASONS[304])}
+SENT = (403, 411, 413)
+"""Of whatever may have a body."""
+UNSAFE = (*SENT, 400, 415)
+
+
+def start(name: str, description: str, request: dict[str, Any]) -> Decorator:
+    """The start of one workflow; `request` has a serializer for each type of body."""
+    decorator: Decorator = extend_schema(
+        operation_id=f"start_{name}",
+        summary=f"Start {name}",
+        description=description or f"Starts a run of {name}.",
+        tags=WORKFLOWS,
+        parameters=[IDEMPOTENCY, LOCATION, RETRY_AFTER],
+        request=request,
+        responses={
+            202: OpenApiResponse(TaskStatus, description="Started; poll its status."),
+            **_problems(*UNSAFE, 404, 409, 429, 507),
+        },
+    )
+    return decorator
+
+
+list_workflows = extend_schema(
+    operation_id="list_workflows",
+    summary="The workflows that can be started",
+    description="Each with its steps, and a JSON Schema of the parameters that a start takes.",
+    tags=WORKFLOWS,
+    parameters=[RETRY_AFTER],
+    responses={
+        200: OpenApiResponse(WorkflowEntry(many=True), description="All of them, by name."),
+        **_problems(),
+    },
+)
+list_tasks = extend_schema(
+    operation_id="list_tasks",
+    summary="Your runs, or several tasks at once",
+    description=(
+        "Without `ids`: your runs, the newest first, in pages; staff see everybody's. "
+        "With `ids`: one page with these runs and children, in the order asked for; those that "
+        "do not exist, or are not yours, are missing. Polling many costs about as much as "
+        "polling one. No list carries results: they are at `result_url`."
+    ),
+    tags=TASKS,
+    parameters=[RunQuery, IF_NONE_MATCH, ETAG, RETRY_AFTER],
+    responses={
+        200: OpenApiResponse(TaskPage, description="One page."),
+        **NOT_MODIFIED,
+        **_problems(400),
+    },
+)
+read_task = extend_schema(
+    operation_id="read_task",
+    summary="The status of a run, or of one child",
+    description=(
+        "Ask again after `poll_after_ms`, with the `ETag` of the last answer as `If-None-Match`: "
+        "`304` says that nothing has changed, `poll_after_ms` included. A result that is larger "
+        "than the service's limit is not in it: it is at `result_url`."
+    ),
+    tags=TASKS,
+    parameters=[IF_NONE_MATCH, ETAG, RETRY_AFTER],
+    responses={
+        200: OpenApiResponse(TaskStatus, description="As it is now."),
+        **NOT_MODIFIED,
+        **_problems(404),
+    },
+)
+read_result = extend_schema(
+    operation_id="read_result",
+    summary="The result of a run, or of one child",
+    description="By itself, of any size. 404 also where the task has not ended well.",
+    tags=TASKS,
+    parameters=[IF_NONE_MATCH, ETAG, RETRY_AFTER],
+    responses={
+        200: OpenApiResponse({}, description="Any JSON."),
+        **NOT_MODIFIED,
+        **_problems(404),
+    },
+)
+cancel_task = extend_schema(
+    operation_id="cancel_task",
+    summary="Cancel a run",
+    description="What waits ends at once, what runs at its next report. 409 when it has ended.",
+    tags=TASKS,
+    parameters=[RETRY_AFTER],
+    request=None,
+    responses={
+        202: OpenApiResponse(TaskStatus, description="It is being cancelled, or is already."),
+        **_problems(*SENT, 404, 409),
+    },
+)
+retry_task = extend_schema(
+    operation_id="retry_task",
+    summary="Try a failed or cancelled run again",
+    description=(
+        "Goes on from the failed or cancelled steps, under the same id; or from `step` on. "
+        "409 unless the run has failed or was cancelled."
+    ),
+    tags=TASKS,
+    parameters=[RETRY_AFTER],
+    request={"application/json": RetryRequest},
+    responses={
+        202: OpenApiResponse(TaskStatus, description="It goes on."),
+        **_problems(*UNSAFE, 404, 409, 429),
+    },
+)
+delete_task = extend_schema(
+    operation_id="delete_task",
+    summary="Delete a run",
+    description="With all that belongs to it: steps, results and files. 409 while it runs.",
+    tags=TASKS,
+    parameters=[RETRY_AFTER],
+    responses={
+        204: OpenApiResponse(description="Nothing of it remains."),
+        **_problems(*SENT, 404, 409),
+    },
+)
+ready = extend_schema(
+    operation_id="ready",
+    summary="Whether runs can go on",
+    description="For staff, and for programs that send the `METRICS_TOKEN` as a bearer's.",
+    tags=SERVICE,
+    auth=[{"cookieAuth": []}],  # type: ignore[list-item]  # its types lack this form
+    responses={
+        200: OpenApiResponse(Readiness, description="Database, broker and a worker answer."),
+        (503, PROBLEM_JSON): OpenApiResponse(
+            NotReady, description="One of them does not: `detail` says what to do."
+        ),
+        **{key: value for key, value in _problems(403).items() if key[0] != 503},
+    },
+)
+
+health = extend_schema(
+    operation_id="health",
+    summary="Whether the process answers",
+    tags=SERVICE,
+    responses={
+        200: OpenApiResponse(Health, description="It does."),
+        (406, PROBLEM_JSON): OpenApiResponse(Problem, description=REASONS[406]),
+    },
+)

@@ -1,0 +1,121 @@
+"""What a workflow's start takes, as drf-spectacular describes it."""
+
+import json
+from typing import Any
+
+from django.urls import path
+from drf_spectacular.generators import SchemaGenerator
+from drf_spectacular.openapi import AutoSchema
+from drf_spectacular.utils import extend_schema
+from rest_framework.serializers import (
+    BaseSerializer,
+    DictField,
+    JSONField,
+    Serializer,
+)
+from rest_framework.views import APIView
+
+from parent.store.files import takes_files
+
+__all__ = ["StartSchema", "bodies", "params_schema"]
+
+JSON, MULTIPART = "application/json", "multipart/form-data"
+FORM = "application/x-www-form-urlencoded"
+OPENAPI_REF, JSON_SCHEMA_REF = "#/components/schemas/", "#/$defs/"
+
+ANYTHING = ["object", "array", "string", "number", "boolean"]  # but null
+NESTED = (BaseSerializer, DictField, JSONField)
+
+Params = type[BaseSerializer[Any]] | None
+
+
+class NoParams(Serializer[Any]):  # its docstring would be the description of a body
+    pass
+
+
+class StartSchema(AutoSchema):
+    """Describes what the start of a workflow takes."""
+
+    view: Any
+
+    def get_serializer_name(self, serializer: Any, direction: Any) -> str:
+        """Under the workflow's name: those of two apps may be called the same."""
+        name: str = super().get_serializer_name(serializer, direction)
+        workflow = getattr(self.view, "workflow", None)
+        return f"{workflow.name}.{name}" if workflow and direction == "request" else name
+
+    def _map_serializer_field(
+        self, field: Any, direction: Any, bypass_extensions: bool = False
+    ) -> dict[str, Any]:
+        parent: Any = super()
+        schema: dict[str, Any] = parent._map_serializer_field(field, direction, bypass_extensions)
+        if direction == "request" and isinstance(field, JSONField) and not field.allow_null:
+            schema = {"type": ANYTHING} | schema
+        return schema
+
+    def _map_serializer(
+        self, serializer: Any, direction: Any, bypass_extensions: bool = False
+    ) -> dict[str, Any]:
+        parent: Any = super()
+        schema: dict[str, Any] = parent._map_serializer(serializer, direction, bypass_extensions)
+        if direction == "request" and schema.get("type") == "object":
+            schema["additionalProperties"] = False
+        return schema
+
+
+def bodies(params: Params) -> dict[str, Any]:
+    """A serializer for each type of body that a start takes, the fullest first.
+
+    Only multipart carries a file: the others leave files out, or are left out where one is
+    required. A plain form is for flat parameters.
+    """
+    kind: Any = params or NoParams
+    fields = kind().fields if issubclass(kind, Serializer) else {}
+    files = {name: field for name, field in fields.items() if takes_files(field)}
+    if any(field.required for field in files.values()):
+        return {MULTIPART: kind}
+    flat = not any(isinstance(field, NESTED) for field in fields.values())
+    if not files:
+        return {JSON: kind, MULTIPART: kind} | ({FORM: kind} if flat else {})
+    without = type(f"{kind.__name__}WithoutFiles", (kind,), dict.fromkeys(files))
+    return {MULTIPART: kind, JSON: without} | ({FORM: without} if flat else {})
+
+
+def params_schema(params: Params) -> dict[str, Any]:
+    """The JSON schema (2020-12) of what `params` accepts; nested parts are under `$defs`.
+
+    It is that of the OpenAPI document. A file is a string of format `binary`, to be sent as
+    `multipart/form-data`.
+    """
+
+    class Start(APIView):
+        schema = StartSchema()
+
+        @extend_schema(request=bodies(params), responses=None)
+        def post(self) -> None:
+            """For description only."""
+
+    generator: Any = SchemaGenerator(patterns=[path("", Start.as_view())])  # type: ignore[no-untyped-call]
+    document = generator.get_schema(public=True)
+    (operation,) = document["paths"].values()
+    media = next(iter(operation["post"]["requestBody"]["content"].values()))
+    # OpenAPI 3.1 embeds JSON Schema itself; only the place of shared parts differs.
+    text = json.dumps([media["schema"], document["components"]["schemas"]])
+    schema: dict[str, Any]
+    schema, parts = json.loads(text.replace(OPENAPI_REF, JSON_SCHEMA_REF))
+    schema = parts[schema["$ref"].removeprefix(JSON_SCHEMA_REF)] if "$ref" in schema else schema
+    shared = _reachable(schema, parts)
+    return schema | {"$defs": shared} if shared else schema
+
+
+def _reachable(schema: dict[str, Any], parts: dict[str, Any]) -> dict[str, Any]:
+    """Those of `parts` that `schema` refers to, directly or through another."""
+    found: dict[str, Any] = {}
+    unread = [schema]
+    while unread:
+        text = json.dumps(unread.pop())
+        for name, part in parts.items():
+            if name not in found and f'"{JSON_SCHEMA_REF}{name}"' in text:
+                found[name] = part
+                unread.append(part)
+    return found

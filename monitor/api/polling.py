@@ -1,0 +1,155 @@
+"""Reading tasks for a poll: runs, with their steps, in one statement of kept SQL.
+
+Polls are by far the most requests. Django would build the SQL anew for each, and take several
+times as long for that as the database takes to run it.
+"""
+
+from collections.abc import Sequence
+from datetime import UTC, datetime
+from functools import cache
+from hashlib import blake2b
+from itertools import groupby
+from operator import itemgetter
+from typing import TYPE_CHECKING, Any, NamedTuple
+from uuid import UUID
+
+from django.http import Http404
+
+from monitor.access import NOT_FOUND, may_see
+from monitor.api.status import child_status_of, quiet_seconds, status_of
+from parent.models import Run, Step
+from parent.store.large_results import largest_inline, result_sql, size_sql
+from parent.store.prepared import database, fetch
+from parent.store.tables import META, Table
+
+if TYPE_CHECKING:
+    from django.contrib.auth.models import AnonymousUser, User
+
+__all__ = ["Snapshot", "Task", "statement", "task_status"]
+
+
+class Task(NamedTuple):
+    """A run with its steps, or one child of it."""
+
+    run: Run
+    steps: Sequence[Step]
+    child: Step | None
+
+    @property
+    def task_id(self) -> str:
+        return str(self.run.pk if self.child is None else self.child.task_id)
+
+    @property
+    def row(self) -> Run | Step:
+        """What has the task's result."""
+        return self.child or self.run
+
+
+def task_status(task: Task, *, now: datetime) -> dict[str, Any]:
+    """Its status, in the shape of the HTTP contract."""
+    if task.child is not None:
+        return child_status_of(task.run, task.child, now=now)
+    return status_of(task.run, task.steps, now=now)
+
+
+RUNS = Table(
+    Run,
+    *("id", "workflow", "owner_id", "state", "version", "cancel_requested_at"),
+    *("created_at", "started_at", "mirrored_at", "finished_at"),
+    *META,
+)
+STEPS = Table(
+    Step,
+    *("id", "run_id", "index", "name", "weight", "state", "attempt", "task_id"),
+    *("queued_at", "started_at", "reported_at", "finished_at", "pace", "paced_since"),
+    *META,
+)
+
+RUN_TIMES = RUNS.places("created_at", "started_at", "cancel_requested_at")
+STEP_TIMES = STEPS.places("started_at", "reported_at", "finished_at")
+RUN_ID, STEP_ID, SPLIT = RUNS.places("id")[0], len(RUNS) + STEPS.places("id")[0], len(RUNS)
+MIRRORED_AT, QUEUED_AT = RUNS.places("mirrored_at")[0], SPLIT + STEPS.places("queued_at")[0]
+TIMES = [*RUN_TIMES, *(SPLIT + place for place in STEP_TIMES)]
+
+
+class Snapshot:
+    """What a poll has read: rows as the database gives them, one for each step."""
+
+    def __init__(self, ids: Sequence[UUID], *, results: bool = True) -> None:
+        """Read the runs and children of these ids, in one statement, for nobody in particular.
+
+        Args:
+            results: whether to read those that are not large.
+        """
+        self.ids = ids
+        self.rows = fetch(*statement(ids, results=results)) if ids else []
+
+    def digest(self, now: datetime) -> str:
+        """Of all that the tasks' status depends on: the rows, and the steps of time of each.
+
+        Of whatever was read: only for who may see all of it.
+        """
+        quiet = [quiet_seconds(_latest(row, now), now) for row in self.rows]
+        return blake2b(repr([self.rows, quiet]).encode(), digest_size=16).hexdigest()
+
+    def tasks(self, user: "User | AnonymousUser") -> list[Task]:
+        """Those that this user may see, in the order of the ids; the others are missing."""
+        found: dict[str, Task] = {}
+        for _, group in groupby(self.rows, key=itemgetter(RUN_ID)):
+            rows = list(group)
+            run = RUNS.row(rows[0][:SPLIT])
+            if may_see(user, run):
+                # A run without steps has one row, of which they are null.
+                steps = [STEPS.row(row[SPLIT:]) for row in rows if row[STEP_ID] is not None]
+                found[str(run.pk)] = Task(run, steps, None)
+                found |= {step.task_id: Task(run, steps, step) for step in steps if step.task_id}
+        return [found[key] for key in map(str, self.ids) if key in found]
+
+    def task(self, user: "User | AnonymousUser") -> Task:
+        """The one that was asked for.
+
+        Raises:
+            Http404: it does not exist, or this user may not know of it.
+        """
+        for task in self.tasks(user):
+            return task
+        raise Http404(NOT_FOUND)
+
+
+def _latest(row: Sequence[Any], now: datetime) -> datetime:
+    """The latest of its times, as `status.last_change` has it."""
+    queued_at = row[QUEUED_AT]
+    later = queued_at is not None and _utc(queued_at) > now
+    return _utc(max(row[p] for p in (MIRRORED_AT if later else QUEUED_AT, *TIMES) if row[p]))
+
+
+def _utc(moment: datetime) -> datetime:
+    return moment if moment.tzinfo else moment.replace(tzinfo=UTC)  # SQLite knows no zones
+
+
+def statement(ids: Sequence[UUID], *, results: bool = True) -> tuple[str, list[Any]]:
+    """The SQL that reads these runs, and the runs of these children; and its parameters."""
+    tasks = [str(id) for id in ids]
+    runs = ids if database().features.has_native_uuid_field else [id.hex for id in ids]
+    own = tasks if results else []
+    return _sql(len(ids), largest_inline() if results else None), [*own, *own, *runs, *tasks]
+
+
+@cache
+def _sql(count: int, limit: int | None) -> str:
+    """`limit`: bytes of the largest result to read; None reads no result at all."""
+    marks = ", ".join(["%s"] * count)
+    of_run = of_step = {"result": "NULL"}
+    if limit is not None:
+        # What a step gave to the next only the child's own status shows.
+        asked = f"parent_step.task_id IN ({marks})"
+        size = f"CASE WHEN {asked} THEN {size_sql('parent_step')} END"
+        of_run = {"result": result_sql("parent_run", limit), "result_size": size_sql("parent_run")}
+        of_step = {"result": result_sql("parent_step", limit, asked), "result_size": size}
+    return (
+        f"SELECT {RUNS.sql(**of_run)}, {STEPS.sql(**of_step)} "  # noqa: S608 - our names and marks
+        "FROM parent_run LEFT JOIN parent_step ON parent_step.run_id = parent_run.id "
+        f"WHERE parent_run.id IN (SELECT id FROM parent_run WHERE id IN ({marks}) "
+        f"UNION ALL SELECT run_id FROM parent_step WHERE task_id IN ({marks})) "
+        'ORDER BY parent_run.id, parent_step."index"'
+    )

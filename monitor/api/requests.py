@@ -1,0 +1,182 @@
+"""What programs send beside a workflow's parameters: filters, a retry's wishes, a key."""
+
+import re
+from collections.abc import Mapping
+from datetime import UTC, datetime
+from typing import Any
+from uuid import UUID
+
+from django.db.models import QuerySet
+from drf_spectacular.utils import extend_schema_field
+from rest_framework import serializers
+from rest_framework.exceptions import NotFound
+from rest_framework.pagination import CursorPagination
+from rest_framework.request import Request
+
+from children.errors import ResultNotJSON
+from children.sanitize import GIVEN_DEPTH, check_json
+from parent.definition.params import IGNORED
+from parent.definition.size_limits import first_few
+from parent.models import Run, RunState
+
+__all__ = ["NewestFirst", "RetryRequest", "RunQuery", "idempotency_key"]
+
+MOST_IDS, PAGE_SIZE = 100, 50
+IDEMPOTENCY_KEY = "Idempotency-Key"
+LONGEST_KEY = 255
+KEY = re.compile(rf"[\x21-\x7e]{{1,{LONGEST_KEY}}}")
+
+
+def idempotency_key(request: Request) -> str | None:
+    """The key that a start carries; None without one.
+
+    Raises:
+        ValidationError: it is too long, empty, or has characters that a key may not have.
+    """
+    key = request.headers.get(IDEMPOTENCY_KEY)
+    if key is not None and not KEY.fullmatch(key):
+        told = f"Send 1 to {LONGEST_KEY} visible ASCII characters without spaces, such as a UUID."
+        raise serializers.ValidationError({IDEMPOTENCY_KEY: [told]})
+    return key
+
+
+class RunQuery(serializers.Serializer[Run]):
+    """What narrows the list of runs, or the ids of a poll."""
+
+    state = serializers.ChoiceField(
+        choices=RunState.values, required=False, help_text="Runs in this state."
+    )
+    workflow = serializers.CharField(required=False, help_text="Runs of this workflow.")
+    ids = serializers.CharField(
+        required=False, help_text=f"Up to {MOST_IDS} ids of runs or children, with commas between."
+    )
+    cursor = serializers.CharField(
+        required=False, help_text="The page, as `next` and `previous` have it."
+    )
+
+    @classmethod
+    def of(cls, request: Request) -> "RunQuery":
+        """What the request's query asks for.
+
+        Raises:
+            ValidationError: naming the parameter that is unknown, given twice, or wrong.
+        """
+        query = cls(data=request.query_params.dict())
+        known = ", ".join(query.fields)
+        errors = {
+            name: [f"There is no such parameter; there are {known}."]
+            for name in request.query_params
+            if name not in query.fields
+        } | {
+            name: ["Give it once."]
+            for name, values in request.query_params.lists()
+            if name in query.fields and len(values) > 1
+        }
+        if errors:
+            raise serializers.ValidationError(first_few(errors))
+        query.is_valid(raise_exception=True)
+        return query
+
+    def validate_ids(self, text: str) -> list[UUID]:
+        """The ids between the commas."""
+        parts = text.split(",")
+        if len(parts) > MOST_IDS:
+            raise serializers.ValidationError(f"Ask for at most {MOST_IDS} ids at once.")
+        try:
+            return list(dict.fromkeys(UUID(part.strip()) for part in parts))
+        except ValueError:
+            raise serializers.ValidationError("Give ids (UUIDs) with commas between.") from None
+
+    def validate(self, attrs: dict[str, Any]) -> dict[str, Any]:
+        """What goes together."""
+        if "ids" in attrs and len(attrs) > 1:
+            others = {name: ["Not beside ids, which name the tasks."] for name in attrs}
+            del others["ids"]
+            raise serializers.ValidationError(others)
+        return attrs
+
+    @property
+    def ids_to_poll(self) -> list[UUID] | None:
+        """The ids that were asked for; None where it is a list of runs."""
+        ids: list[UUID] | None = self.validated_data.get("ids")
+        return ids
+
+    def narrow(self, runs: QuerySet[Run]) -> QuerySet[Run]:
+        """Those of `runs` that were asked for."""
+        wanted = {name: self.validated_data.get(name) for name in ("state", "workflow")}
+        return runs.filter(**{name: value for name, value in wanted.items() if value is not None})
+
+
+class NewestFirst(CursorPagination):
+    """Pages that stay right while new runs come in."""
+
+    page_size = PAGE_SIZE
+    ordering = ("-created_at", "-id")
+
+    def decode_cursor(self, request: Request) -> Any:
+        """The cursor that the request has, if any.
+
+        Raises:
+            ValidationError: it is not one of ours.
+        """
+        try:
+            cursor: Any = super().decode_cursor(request)
+            position = None if cursor is None else cursor.position
+            # The database is asked for a time with its zone, and in UTC it must be one as well.
+            if position is not None:
+                moment = datetime.fromisoformat(position)
+                if moment.tzinfo is None:
+                    raise NotFound
+                moment.astimezone(UTC)
+        except (NotFound, ValueError, OverflowError):
+            told = "Take it from `next` or `previous` of another page."
+            raise serializers.ValidationError({"cursor": [told]}) from None
+        return cursor
+
+
+@extend_schema_field({"type": "object", "additionalProperties": {}})
+class Inputs(serializers.JSONField):
+    """The keyword arguments of a child."""
+
+
+class RetryRequest(serializers.Serializer[Run]):
+    """How a run is tried again; all of it may be left out. See `parent.runs.retry.retry`."""
+
+    step = serializers.CharField(
+        required=False, help_text="From which step on; without it, from those that failed."
+    )
+    inputs = Inputs(required=False, help_text="Of that step, in place of those that it had.")
+    skip = serializers.BooleanField(
+        required=False, help_text="Take that step as done, without running it."
+    )
+    result = serializers.JSONField(
+        required=False, allow_null=True, help_text="Of a step that is skipped; any JSON."
+    )
+
+    def validate_inputs(self, inputs: Any) -> dict[str, Any]:
+        """The keyword arguments of a child."""
+        if not isinstance(inputs, Mapping):
+            raise serializers.ValidationError("Send an object with the step's inputs as fields.")
+        return dict(self.validate_result(inputs))
+
+    def validate_result(self, result: Any) -> Any:
+        """What every database takes."""
+        try:
+            check_json(result, "It is", GIVEN_DEPTH)
+        except ResultNotJSON as exc:
+            raise serializers.ValidationError(f"{exc}.") from exc
+        return result
+
+    def validate(self, attrs: dict[str, Any]) -> dict[str, Any]:
+        """What goes together."""
+        unknown = sorted(set(self.initial_data) - set(self.fields) - IGNORED)
+        if unknown:
+            known = ", ".join(self.fields)
+            told = f"A retry has no such field; it takes {known}."
+            raise serializers.ValidationError(first_few({name: [told] for name in unknown}))
+        if attrs.get("skip") and "inputs" in attrs:
+            raise serializers.ValidationError({"inputs": ["A step that is skipped takes none."]})
+        if "result" in attrs and not attrs.get("skip"):
+            told = "Only a step that is skipped is given its result: send skip as true."
+            raise serializers.ValidationError({"result": [told]})
+        return attrs

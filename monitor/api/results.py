@@ -1,0 +1,46 @@
+"""A result by itself: whole, as it is stored, or the beginning of it for a page."""
+
+from typing import Any
+
+from django.http import Http404, HttpRequest, HttpResponse
+
+from children.meta import Status
+from monitor.api.etag import digest_of, not_modified, tagged
+from monitor.api.polling import Task
+from parent.models import Run
+from parent.store.large_results import beginning_of, json_of
+
+__all__ = ["beginning", "is_large", "result_answer"]
+
+BEGINNING = 10_000
+"""Characters of a large result that a page shows."""
+
+
+def result_answer(request: HttpRequest, task: Task) -> HttpResponse:
+    """The result of a task that has ended well, as JSON.
+
+    Raises:
+        Http404: it has none.
+    """
+    row = task.row
+    if row.status != Status.OK:
+        raise Http404("This task has no result: it has not ended, or not well.")
+    # Under its id a task has one result.
+    digest = digest_of({"task": str(task.task_id), "finished_at": row.finished_at})
+    if answer := not_modified(request, digest):
+        return answer
+    try:
+        content = json_of(row)
+    except type(row).DoesNotExist:
+        raise Http404("This task has just been deleted.") from None
+    return tagged(request, digest, HttpResponse(content, content_type="application/json"))
+
+
+def is_large(run: Run) -> bool:
+    """Whether its result was not read with it."""
+    return "result" in run.get_deferred_fields()
+
+
+def beginning(run: Run) -> dict[str, Any]:
+    """What a page shows of a large result."""
+    return {"beginning": beginning_of(run, BEGINNING), "size": run.result_size}

@@ -1,0 +1,63 @@
+"""The OpenAPI document and its page: one path for each workflow's start."""
+
+from collections.abc import Iterable, Iterator
+from typing import Any
+
+from django.contrib.auth.mixins import LoginRequiredMixin
+from drf_spectacular.views import SpectacularAPIView, SpectacularSwaggerSplitView
+from rest_framework.request import Request
+
+from monitor.access import find_workflow
+from monitor.api import openapi
+from monitor.api.params_schema import StartSchema, bodies
+from monitor.api.views import WorkflowView
+from parent.definition import registry
+from parent.definition.workflow import Workflow
+
+__all__ = ["DocsPage", "SchemaView", "start_view", "with_starts"]
+
+Endpoint = tuple[str, str, str, Any]
+"""Path, its regular expression, method, and the view's callable."""
+
+
+class SchemaView(SpectacularAPIView):
+    """The document, as YAML or JSON."""
+
+
+class DocsPage(LoginRequiredMixin, SpectacularSwaggerSplitView):
+    """The document as a page with forms; its script comes apart, for a strict policy."""
+
+    template_name = "monitor/docs.html"
+
+
+def with_starts(endpoints: Iterable[Endpoint]) -> list[Endpoint]:
+    """In place of the start of any workflow, the start of each: a hook of drf-spectacular."""
+    return [each for endpoint in endpoints for each in _expanded(endpoint)]
+
+
+def _expanded(endpoint: Endpoint) -> Iterator[Endpoint]:
+    path, regex, method, callback = endpoint
+    if callback.cls is not WorkflowView:
+        yield endpoint
+        return
+    for workflow in registry.workflows():
+        yield path.format(name=workflow.name), regex, method, start_view(workflow)
+
+
+def start_view(workflow: Workflow) -> Any:
+    """A view that stands for the start of this workflow in the document."""
+
+    class Start(WorkflowView):
+        schema = StartSchema()
+
+        def check_permissions(self, request: Request) -> None:
+            # Asked for each path that the document is to have.
+            super().check_permissions(request)
+            find_workflow(request.user, workflow.name)
+
+        @openapi.start(workflow.name, workflow.description, bodies(workflow.params))
+        def post(self) -> None:
+            """For description only."""
+
+    Start.workflow = workflow  # type: ignore[attr-defined]
+    return Start.as_view()

@@ -1,0 +1,187 @@
+"""The public status of a run or a child: a pure function of its rows and the time."""
+
+from collections.abc import Collection, Iterable
+from copy import copy
+from datetime import datetime, timedelta
+from typing import Any
+
+from celery import states
+from django.urls import reverse
+
+from children.meta import Status
+from parent.conf import setting
+from parent.decisions.eta import run_eta, step_eta
+from parent.decisions.plan import run_meta, run_state, summarize
+from parent.models import Run, RunState, Step, StepState
+
+__all__ = ["CANCELLING", "child_status_of", "quiet_seconds", "status_of"]
+
+LONGEST_MS, LONGEST_QUEUED_MS = 2_000, 5_000
+
+STEP_STATES = {
+    StepState.WAITING: states.PENDING,
+    StepState.QUEUED: states.PENDING,
+    StepState.OK: states.SUCCESS,
+    StepState.ERROR: states.FAILURE,
+    StepState.SKIPPED: states.REVOKED,
+    StepState.CANCELLED: states.REVOKED,
+}
+# These two share a Celery state, so their message tells them apart.
+STEP_MESSAGES = {StepState.SKIPPED: "skipped", StepState.CANCELLED: "cancelled"}
+
+
+CANCELLING = "cancelling"
+
+
+def status_of(run: Run, steps: Collection[Step], *, now: datetime) -> dict[str, Any]:
+    """The status of a run, in the shape of the HTTP contract.
+
+    `eta_seconds` is None while it cannot be told, and when the run has ended or is being
+    cancelled; the message is `cancelling` then. `poll_after_ms`
+    is None when the run has ended: nothing will change, so there is no need to ask again.
+    Both are told for the latest `step_of_time`, so that the status stays the same while nothing
+    moves. `run_id` is the run's id, here the same as `task_id`. Times are datetimes.
+
+    `result` is also None where it was not read with the row; by itself it is at `result_url`, which
+    is None where there is none.
+    """
+    if not run.ended and _left_behind(run, steps):
+        run = _brought_up(run, steps)
+    ending = run.ended or run.cancel_requested_at is not None
+    changed_at = last_change(run, steps, now)
+    now = step_of_time(changed_at, now)
+    return {
+        "task_id": str(run.pk),
+        "run_id": str(run.pk),
+        "workflow": run.workflow,
+        "state": str(run.state),
+        **_meta(run),
+        **_result(run, str(run.pk)),
+        "eta_seconds": None if ending else run_eta(steps, now),
+        "steps": [step_row(step) for step in steps],
+        "created_at": run.created_at,
+        "started_at": run.started_at,
+        "finished_at": run.finished_at,
+        "poll_after_ms": None if run.ended else poll_after_ms(changed_at, now, steps),
+        "version": run.version,
+    }
+
+
+def _left_behind(run: Run, steps: Iterable[Step]) -> bool:
+    moves = (at for step in steps for at in (step.queued_at, step.started_at, step.finished_at))
+    return any(at is not None and at > run.mirrored_at for at in moves)
+
+
+def _brought_up(run: Run, steps: Collection[Step]) -> Run:
+    """The run as its steps have it: from one step to the next a tick writes its own row later."""
+    run, summary = copy(run), summarize(list(steps))
+    run.started_at = run.started_at or summary.began
+    run.state = run_state(RunState(run.state), summary)
+    run.set_meta(run_meta(run.meta, summary))
+    return run
+
+
+def child_status_of(run: Run, step: Step, *, now: datetime) -> dict[str, Any]:
+    """The status of a child under its own id: the shape of a run's, with the child's figures.
+
+    `workflow`, `run_id` and `version` are its run's; it has no `steps`.
+    """
+    ended = STEP_STATES.get(StepState(step.state), "") in states.READY_STATES
+    changed_at = last_change(run, [step], now)
+    now = step_of_time(changed_at, now)
+    return {
+        "task_id": step.task_id,
+        "run_id": str(run.pk),
+        "workflow": run.workflow,
+        "state": step_state(step),
+        **_meta(step),
+        **_result(step, step.task_id),
+        "eta_seconds": None if ended else step_eta(step, now),
+        "steps": [],
+        "created_at": step.queued_at,
+        "started_at": step.started_at,
+        "finished_at": step.finished_at,
+        "poll_after_ms": None if ended else poll_after_ms(changed_at, now, [step]),
+        "version": run.version,
+    }
+
+
+def step_row(step: Step) -> dict[str, Any]:
+    """A step as it stands in its run's status."""
+    return {
+        "name": step.name,
+        "task_id": step.task_id,
+        "state": step_state(step),
+        **_meta(step),
+        "attempt": step.attempt,
+        "started_at": step.started_at,
+        "finished_at": step.finished_at,
+    }
+
+
+def step_state(step: Step) -> str:
+    """The Celery state of a step: PROGRESS once its child has reported."""
+    if step.state == StepState.RUNNING:
+        return "PROGRESS" if step.reported_at else states.STARTED
+    return STEP_STATES[StepState(step.state)]
+
+
+def last_change(run: Run, steps: Iterable[Step], now: datetime) -> datetime:
+    """When anything of these last moved."""
+    moments = [run.created_at, run.started_at, run.cancel_requested_at]
+    for step in steps:
+        moments += [step.started_at, step.reported_at, step.finished_at]
+        # A retry is queued for later, which the run's row was told when that was decided.
+        later = step.queued_at is not None and step.queued_at > now
+        moments.append(run.mirrored_at if later else step.queued_at)
+    return max(moment for moment in moments if moment is not None)
+
+
+def step_of_time(changed_at: datetime, now: datetime) -> datetime:
+    """The latest of 0, 1, 2, 4, 8 ... seconds after the last change."""
+    return changed_at + timedelta(seconds=quiet_seconds(changed_at, now))
+
+
+def quiet_seconds(changed_at: datetime, now: datetime) -> int:
+    """The time since the last change, rounded down to 0, 1, 2, 4, 8 ... seconds."""
+    quiet = (now - changed_at).total_seconds()
+    return 0 if quiet < 1 else 1 << (int(quiet).bit_length() - 1)
+
+
+def poll_after_ms(changed_at: datetime, now: datetime, steps: Iterable[Step]) -> int:
+    """When to ask next: a tenth of the time since anything moved, within limits.
+
+    So a client asks at the poll interval while reports come in, every 2 s while a child says
+    nothing, and every 5 s while all wait in a long queue.
+    """
+    shortest = round(1000 * (setting("POLL_INTERVAL") or 0.1))
+    running = any(step.state == StepState.RUNNING for step in steps)
+    quiet = 100 * (now - changed_at).total_seconds()
+    longest = LONGEST_MS if running else LONGEST_QUEUED_MS
+    return max(shortest, min(longest, round(quiet)))
+
+
+def _result(row: Run | Step, task_id: str | None) -> dict[str, Any]:
+    ok = row.status == Status.OK
+    return {
+        "result": row.result_if_read if ok else None,
+        "result_url": reverse("task-result", args=[task_id]) if ok else None,
+        "result_size": row.result_size if ok else None,
+    }
+
+
+def _meta(row: Run | Step) -> dict[str, Any]:
+    message = row.message
+    if isinstance(row, Run):
+        # Its running children end at their next report.
+        message = message if row.ended or row.cancel_requested_at is None else CANCELLING
+    elif not message:
+        message = STEP_MESSAGES.get(StepState(row.state), "")
+    return {
+        "iteration": row.iteration,
+        "total": row.total,
+        "completion": row.completion,
+        "status": row.status.value,
+        "message": message,
+        "error": row.error,
+    }

@@ -1,0 +1,179 @@
+"""The HTTP surface for programs."""
+
+from datetime import datetime
+from typing import Any, cast
+from uuid import UUID
+
+from django.contrib.auth.models import User
+from django.db.models import QuerySet
+from django.http import HttpResponse
+from django.urls import reverse
+from django.utils import timezone
+from rest_framework import status
+from rest_framework.permissions import AllowAny
+from rest_framework.request import Request
+from rest_framework.response import Response
+from rest_framework.views import APIView
+
+from monitor.access import (
+    find_to_change,
+    find_to_retry,
+    find_workflow,
+    startable,
+    visible_runs,
+)
+from monitor.api import openapi
+from monitor.api.etag import answer, digest_of, not_modified
+from monitor.api.not_modified import snapshot_of
+from monitor.api.params_schema import params_schema
+from monitor.api.polling import Snapshot, task_status
+from monitor.api.requests import NewestFirst, RetryRequest, RunQuery, idempotency_key
+from monitor.api.results import result_answer
+from monitor.http.parsers import JSONParser
+from monitor.http.throttles import StartThrottle
+from monitor.pages.forms import params_of
+from parent.deletion.delete import remove
+from parent.models import Run
+from parent.runs.cancel import cancel
+from parent.runs.retry import retry
+from parent.runs.start import start
+
+__all__ = [
+    "HealthView",
+    "TaskCancelView",
+    "TaskListView",
+    "TaskResultView",
+    "TaskRetryView",
+    "TaskView",
+    "WorkflowListView",
+    "WorkflowView",
+]
+
+
+class HealthView(APIView):
+    """Whether the process answers. Open to all."""
+
+    authentication_classes = ()
+    permission_classes = (AllowAny,)
+
+    @openapi.health
+    def get(self, _request: Request) -> Response:
+        return Response({"status": "ok"})
+
+
+class WorkflowListView(APIView):
+    """The workflows that the caller can start."""
+
+    @openapi.list_workflows
+    def get(self, request: Request) -> Response:
+        return Response(
+            [
+                {
+                    "name": workflow.name,
+                    "description": workflow.description,
+                    "params": params_schema(workflow.params),
+                    "steps": [
+                        {"name": step.label, "after": list(workflow.after(step))}
+                        for step in workflow.steps
+                    ],
+                }
+                for workflow in startable(request.user)
+            ]
+        )
+
+
+class WorkflowView(APIView):
+    """One workflow; POST starts a run of it."""
+
+    throttle_classes = (StartThrottle,)
+
+    def post(self, request: Request, name: str) -> Response:
+        workflow = find_workflow(request.user, name)
+        params = params_of(workflow, request.data)
+        owner, key = cast(User, request.user), idempotency_key(request)
+        run = start(workflow, params, owner=owner, idempotency_key=key)
+        return Response(
+            _status(request, Snapshot([run.pk]), timezone.now()),
+            status=status.HTTP_202_ACCEPTED,
+            headers={"Location": reverse("task-detail", args=[run.pk])},
+        )
+
+
+class TaskListView(APIView):
+    """The caller's runs; staff's callers see all."""
+
+    @openapi.list_tasks
+    def get(self, request: Request) -> HttpResponse:
+        query, now = RunQuery.of(request), timezone.now()
+        ids, links = query.ids_to_poll, {"next": None, "previous": None}
+        if ids is None:
+            ids, links = self._page(query.narrow(visible_runs(request.user)), request)
+        tasks = Snapshot(ids, results=False).tasks(request.user)
+        results = [task_status(task, now=now) for task in tasks]
+        document: dict[str, Any] = {**links, "results": results}
+        digest = digest_of(document)
+        return not_modified(request, digest) or answer(request, digest, document, results)
+
+    def _page(self, runs: QuerySet[Run], request: Request) -> tuple[list[UUID], dict[str, Any]]:
+        """The ids on the page that was asked for, and the links to its neighbours."""
+        paginator = NewestFirst()
+        page = paginator.paginate_queryset(runs.only("created_at"), request, view=self) or []
+        links = {"next": paginator.get_next_link(), "previous": paginator.get_previous_link()}
+        return [run.pk for run in page], links
+
+
+class TaskView(APIView):
+    """One run, or one child of a run."""
+
+    @openapi.read_task
+    def get(self, request: Request, task_id: UUID) -> HttpResponse:
+        snapshot, now = snapshot_of(request._request, task_id), timezone.now()
+        status, digest = _status(request, snapshot, now), snapshot.digest(now)
+        return not_modified(request, digest) or answer(request, digest, status, [status])
+
+    @openapi.delete_task
+    def delete(self, request: Request, task_id: UUID) -> Response:
+        remove(find_to_change(request.user, task_id))
+        return Response(status=status.HTTP_204_NO_CONTENT)
+
+
+class TaskResultView(APIView):
+    """The result of a run, or of one child, by itself."""
+
+    @openapi.read_result
+    def get(self, request: Request, task_id: UUID) -> HttpResponse:
+        return result_answer(request, Snapshot([task_id], results=False).task(request.user))
+
+
+class TaskCancelView(APIView):
+    """POST cancels a run."""
+
+    @openapi.cancel_task
+    def post(self, request: Request, task_id: UUID) -> Response:
+        run = find_to_change(request.user, task_id)
+        cancel(run.pk, who=request.user.get_username())
+        return Response(
+            _status(request, Snapshot([run.pk]), timezone.now()), status=status.HTTP_202_ACCEPTED
+        )
+
+
+class TaskRetryView(APIView):
+    """POST tries a failed or cancelled run again."""
+
+    parser_classes = (JSONParser,)
+    throttle_classes = (StartThrottle,)
+
+    @openapi.retry_task
+    def post(self, request: Request, task_id: UUID) -> Response:
+        run = find_to_retry(request.user, task_id)
+        wishes = RetryRequest(data=request.data)
+        wishes.is_valid(raise_exception=True)
+        retry(run.pk, who=request.user.get_username(), **wishes.validated_data)
+        return Response(
+            _status(request, Snapshot([run.pk]), timezone.now()), status=status.HTTP_202_ACCEPTED
+        )
+
+
+def _status(request: Request, snapshot: Snapshot, now: datetime) -> dict[str, Any]:
+    """The status of the one task in the snapshot, or a 404."""
+    return task_status(snapshot.task(request.user), now=now)

@@ -1,0 +1,1 @@
+"""What concerns HTTP and no workflow: bodies, answers, errors, middleware, throttles."""

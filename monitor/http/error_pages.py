@@ -1,0 +1,124 @@
+"""Errors outside the API's views: for a program a problem document, for a person a page."""
+
+import sys
+from collections.abc import Mapping
+from http import HTTPStatus
+from typing import Any
+
+from django.conf import settings
+from django.http import HttpRequest, HttpResponse, JsonResponse
+from django.template.loader import render_to_string
+from rest_framework.exceptions import APIException
+
+from monitor.http.problems import (
+    PROBLEM_JSON,
+    RETRY_AFTER,
+    DatabaseAway,
+    NoSpace,
+    as_api_exception,
+    problem,
+)
+from parent.store.outage import OUTAGE
+
+__all__ = [
+    "bad_request",
+    "csrf_failure",
+    "forbidden",
+    "locked_out",
+    "not_found",
+    "refusal",
+    "server_error",
+]
+
+WORDS: dict[int, tuple[str, str]] = {
+    400: ("This request cannot be read", "The request cannot be read."),
+    403: ("You may not do this", "You may not do this."),
+    404: (
+        "There is nothing here",
+        "There is nothing at this address: it is wrong, or what it showed was deleted.",
+    ),
+    405: ("This cannot be done here", "This address does not take this method."),
+    429: ("Too often", "You have asked too often."),
+    500: ("Something went wrong", "The server failed; its log says why. Runs go on all the same."),
+    507: ("No space is left", str(NoSpace.default_detail)),
+    503: ("The database is away", str(DatabaseAway.default_detail)),
+}
+"""The title of a page, and what to say where nothing more is known."""
+
+
+def refusal(
+    request: HttpRequest,
+    status: int,
+    detail: str | None = None,
+    *,
+    headers: Mapping[str, str] | None = None,
+) -> HttpResponse:
+    """The answer to a request that is refused, or that failed."""
+    title, words = WORDS.get(status, (HTTPStatus(status).phrase, HTTPStatus(status).description))
+    detail = detail or words
+    request_id = getattr(request, "request_id", None)
+    if request.get_preferred_type([PROBLEM_JSON, "text/html"]) != "text/html":
+        document = problem(status, {"detail": detail}, request_id)
+        return JsonResponse(document, status=status, content_type=PROBLEM_JSON, headers=headers)
+    page = {"title": title, "detail": detail, "request_id": request_id}
+    # After a failure not even the user's name can be counted on.
+    known = request if status < HTTPStatus.INTERNAL_SERVER_ERROR else None
+    html = render_to_string("monitor/error.html", page, known)
+    return HttpResponse(html, status=status, headers=headers)
+
+
+def of_exception(request: HttpRequest, exc: Exception) -> HttpResponse | None:
+    """The answer to what a page raised, where that is one of DRF's errors or the engine's own."""
+    told = as_api_exception(exc)
+    if not isinstance(told, APIException) or isinstance(told, DatabaseAway):
+        return None
+    wait = getattr(told, "wait", None)
+    headers = {"Retry-After": f"{wait:.0f}"} if wait is not None else None
+    return refusal(request, told.status_code, str(told.detail), headers=headers)
+
+
+def bad_request(request: HttpRequest, exception: Exception) -> HttpResponse:
+    """Django's handler400."""
+    return of_exception(request, exception) or refusal(request, HTTPStatus.BAD_REQUEST)
+
+
+def forbidden(request: HttpRequest, exception: Exception) -> HttpResponse:
+    """Django's handler403."""
+    return refusal(request, HTTPStatus.FORBIDDEN, _said(exception))
+
+
+def not_found(request: HttpRequest, exception: Exception) -> HttpResponse:
+    """Django's handler404."""
+    return refusal(request, HTTPStatus.NOT_FOUND, _said(exception))
+
+
+def server_error(request: HttpRequest) -> HttpResponse:
+    """Django's handler500, called while the exception is handled."""
+    # Not in a middleware: none would see what another one raised.
+    exc = sys.exception()
+    if isinstance(exc, Exception) and (told := of_exception(request, exc)):
+        return told
+    if isinstance(exc, OUTAGE):
+        wait = {"Retry-After": str(RETRY_AFTER)}
+        return refusal(request, HTTPStatus.SERVICE_UNAVAILABLE, headers=wait)
+    return refusal(request, HTTPStatus.INTERNAL_SERVER_ERROR)
+
+
+def csrf_failure(request: HttpRequest, reason: str = "") -> HttpResponse:  # noqa: ARG001
+    """Django's `CSRF_FAILURE_VIEW`."""
+    told = "This form was not sent from a page of ours, or is too old: reload the page, try again."
+    return refusal(request, HTTPStatus.FORBIDDEN, told)
+
+
+def locked_out(request: HttpRequest, *_: Any, **__: Any) -> HttpResponse:
+    """The answer to a login after too many that failed; django-axes calls it."""
+    wait = int(settings.AXES_COOLOFF_TIME.total_seconds())
+    told = f"Too many logins have failed. Try again in {-(-wait // 60)} minutes."
+    status = HTTPStatus.TOO_MANY_REQUESTS
+    return refusal(request, status, told, headers={"Retry-After": str(wait)})
+
+
+def _said(exception: Exception) -> str | None:
+    """What a view of ours said. Django's resolver says which patterns it tried, in a dict."""
+    said = exception.args[0] if exception.args else None
+    return said if isinstance(said, str) else None

@@ -1,0 +1,164 @@
+"""Errors as RFC 9457 problem documents."""
+
+from collections.abc import Mapping
+from http import HTTPStatus
+from typing import Any
+
+from django.conf import settings
+from django.core.exceptions import RequestDataTooBig, TooManyFieldsSent, TooManyFilesSent
+from django.db import InterfaceError, OperationalError
+from django.http import UnreadablePostError
+from rest_framework.exceptions import APIException, NotFound, ParseError, ValidationError
+from rest_framework.response import Response
+from rest_framework.settings import api_settings
+from rest_framework.views import exception_handler as drf_exception_handler
+
+from parent.errors import (
+    CannotRetry,
+    InvalidParams,
+    InvalidRetry,
+    KeyReused,
+    RunActive,
+    RunEnded,
+    UnknownRun,
+    UnknownWorkflow,
+)
+from parent.store.disk_full import is_full
+
+__all__ = [
+    "PROBLEM_JSON",
+    "RETRY_AFTER",
+    "DatabaseAway",
+    "as_api_exception",
+    "errors_by_field",
+    "exception_handler",
+    "problem",
+]
+
+PROBLEM_JSON = "application/problem+json"
+RETRY_AFTER = 5
+"""Seconds after which a client may ask again while the database is away."""
+
+
+class Conflict(APIException):
+    """What was asked for does not go with the state that the run is in."""
+
+    status_code = HTTPStatus.CONFLICT
+
+
+class TooLarge(APIException):
+    """The body is larger than the server takes."""
+
+    status_code = HTTPStatus.REQUEST_ENTITY_TOO_LARGE
+    default_detail = "The body, or what it has beside its files, is too large. Send less."
+
+
+class NoSpace(APIException):
+    """A disk is full: the one for files, or the database's."""
+
+    status_code = HTTPStatus.INSUFFICIENT_STORAGE
+    default_detail = (
+        "The server has no space left to store this. Nothing was started or changed; "
+        "tell whoever runs it, and send it again when there is space."
+    )
+
+
+class DatabaseAway(APIException):
+    """The database does not answer."""
+
+    status_code = HTTPStatus.SERVICE_UNAVAILABLE
+    default_detail = (
+        f"The database does not answer. Runs are not lost; ask again in {RETRY_AFTER} s."
+    )
+    wait = RETRY_AFTER  # DRF's name for the header Retry-After
+
+
+def exception_handler(exc: Exception, context: dict[str, Any]) -> Response | None:
+    """Make a problem document of what an API view raised; named in `REST_FRAMEWORK`.
+
+    None, for what nobody foresaw, leaves the error to Django, which logs it.
+    """
+    response = drf_exception_handler(as_api_exception(exc), context)
+    if response is not None:
+        request_id = getattr(context.get("request"), "request_id", None)
+        response.data = problem(response.status_code, response.data, request_id)
+        response.content_type = PROBLEM_JSON
+    return response
+
+
+def as_api_exception(exc: Exception) -> Exception:
+    """What DRF knows how to answer, in place of what the engine, Django or the database raised."""
+    match exc:
+        case InvalidParams():
+            return ValidationError(exc.errors)
+        case InvalidRetry():
+            return ValidationError({api_settings.NON_FIELD_ERRORS_KEY: [str(exc)]})
+        case UnknownWorkflow() | UnknownRun():
+            return NotFound(str(exc))
+        case RunEnded() | CannotRetry() | KeyReused():
+            return Conflict(str(exc))
+        case OSError() | OperationalError() if is_full(exc):
+            return NoSpace()
+        case OperationalError() | InterfaceError():
+            return DatabaseAway()
+        case RunActive():
+            return Conflict(str(exc) or "The run has not ended yet: wait for its end.")
+    return _of_body(exc)
+
+
+def _of_body(exc: Exception) -> Exception:
+    """The same of what Django raised over a body that it cannot take."""
+    match exc:
+        case RequestDataTooBig():
+            return TooLarge()
+        case TooManyFieldsSent():
+            most = settings.DATA_UPLOAD_MAX_NUMBER_FIELDS
+            return ParseError(f"There are too many fields: {most:,} is the most. Send JSON.")
+        case TooManyFilesSent():
+            most = settings.DATA_UPLOAD_MAX_NUMBER_FILES
+            return ParseError(f"There are too many files: {most:,} is the most.")
+        case UnreadablePostError():
+            return ParseError("The body did not arrive whole. Send it again.")
+    return exc
+
+
+def problem(status: int, data: Any, request_id: str | None = None) -> dict[str, Any]:
+    """A problem document: `type, title, status, detail`, and `errors` where fields are wrong.
+
+    Args:
+        status: the HTTP status.
+        data: what DRF would have answered: `{"detail": text}`, or errors by field.
+        request_id: by which the log knows the request.
+    """
+    document = {
+        "type": "about:blank",
+        "title": HTTPStatus(status).phrase,
+        "status": int(status),
+    }
+    if request_id is not None:
+        document["request_id"] = request_id
+    if isinstance(data, Mapping) and set(data) == {"detail"} and isinstance(data["detail"], str):
+        return document | {"detail": data["detail"]}
+    errors = errors_by_field(data)
+    return document | {"detail": f"Not accepted: {', '.join(errors)}.", "errors": errors}
+
+
+def errors_by_field(errors: Any, field: str = "") -> dict[str, list[str]]:
+    """DRF's nested errors as one list of sentences per field; `a.b` and `a.0` are nested."""
+    if isinstance(errors, Mapping):
+        parts = errors.items()
+    elif isinstance(errors, list) and any(isinstance(part, Mapping | list) for part in errors):
+        parts = dict(enumerate(errors)).items()
+    else:
+        texts = errors if isinstance(errors, list) else [errors]
+        return {field or api_settings.NON_FIELD_ERRORS_KEY: [str(text) for text in texts]}
+    flat: dict[str, list[str]] = {}
+    for key, part in parts:
+        # A list of rows has an empty part for each row that is right.
+        if part:
+            # What is wrong with a nested object as a whole is told of the field that has it.
+            nested = field if field and key == api_settings.NON_FIELD_ERRORS_KEY else str(key)
+            flat |= errors_by_field(
+                part, nested if nested == field else f"{field}.{key}".lstrip(".")
+            )
+    return flat

@@ -1,0 +1,1 @@
+"""What operators and machines ask the service: health, readiness, metrics."""

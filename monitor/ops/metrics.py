@@ -1,0 +1,121 @@
+"""The figures of /metrics: what the watch has counted, and what is alive in the rows now.
+
+All of it is in the database, so every web process gives the same answer. It is a few statements,
+whose price is that of the runs that are alive, not of all there ever were.
+"""
+
+from collections import Counter
+from collections.abc import Iterable, Iterator, Sequence
+from typing import Any
+
+from django.db.models import Count, Min, QuerySet
+from django.db.models.functions import Now
+from prometheus_client.core import (
+    CounterMetricFamily,
+    GaugeMetricFamily,
+    HistogramMetricFamily,
+    Metric,
+)
+from prometheus_client.registry import Collector
+
+from parent.messages.publish import queue_of
+from parent.models import Run, Step, StepState, Tally, WatchLease
+from parent.store import executors
+from parent.telemetry.metrics import KINDS, Figures, Kind, labels_of
+
+__all__ = ["WorkflowCollector"]
+
+
+class WorkflowCollector(Collector):
+    """Reads the rows at each scrape."""
+
+    def collect(self) -> Iterator[Metric]:
+        row = Tally.objects.filter(pk=1).first()
+        figures: Figures = row.figures if row is not None else {}
+        for name, kind in KINDS.items():
+            yield _kept(name, kind, figures.get(name, {}))
+        yield _runs()
+        yield from _queues()
+        yield from _executors()
+        yield _watch()
+
+
+def _kept(name: str, kind: Kind, figures: dict[str, list[float]]) -> Metric:
+    # Of what has no labels a scrape tells from the first on, so that a rate has where to begin.
+    if not kind.labels and not figures:
+        figures = {"[]": [0.0] * kind.size}
+    same = {key: figure for key, figure in figures.items() if len(figure) == kind.size}
+    if not kind.bounds:
+        counter = CounterMetricFamily(name, kind.about, labels=kind.labels)
+        for key, (value,) in same.items():
+            counter.add_metric(labels_of(key), value)
+        return counter
+    histogram = HistogramMetricFamily(name, kind.about, labels=kind.labels)
+    for key, (total, *counts) in same.items():
+        buckets = list(zip((*map(str, kind.bounds), "+Inf"), counts, strict=True))
+        histogram.add_metric(labels_of(key), buckets, total)
+    return histogram
+
+
+def _runs() -> Metric:
+    alive = Run.objects.filter(finished_at__isnull=True).order_by()
+    return _gauge(
+        "workflow_runs",
+        "Runs that have not ended.",
+        ("workflow", "state"),
+        alive.values_list("workflow", "state").annotate(Count("pk")),
+    )
+
+
+def _queues() -> Iterator[Metric]:
+    """Active steps, and how long the first of each queue has waited."""
+    active: QuerySet[Step] = Step.objects.filter(state__in=Step.ACTIVE).order_by()
+    rows = active.values_list("queue", "task", "state", Now()).annotate(
+        Count("pk"), Min("queued_at")
+    )
+    steps: Counter[tuple[str, str]] = Counter()
+    waits: dict[str, float] = {}
+    for queue, task, state, now, number, first in rows:
+        name = queue_of(Step(queue=queue, task=task))
+        steps[name, state] += number
+        # A retry that is not yet due is queued in time to come.
+        if state == StepState.QUEUED and first is not None:
+            waits[name] = max(waits.get(name, 0.0), (now - first).total_seconds())
+    yield _gauge(
+        "workflow_steps",
+        "Steps that wait in a queue (QUEUED) or run.",
+        ("queue", "state"),
+        [(*key, number) for key, number in steps.items()],
+    )
+    yield _gauge(
+        "workflow_queue_oldest_seconds",
+        "For how long the first step in a queue has waited.",
+        ("queue",),
+        list(waits.items()),
+    )
+
+
+def _executors() -> Iterator[Metric]:
+    consumed = list(executors.alive().values_list("queues", flat=True))
+    yield _gauge("workflow_executors", "Workers that are alive.", (), [(len(consumed),)])
+    queues = Counter(queue for queues in consumed for queue in queues)
+    yield _gauge(
+        "workflow_queue_executors",
+        "Workers that are alive and consume a queue.",
+        ("queue",),
+        list(queues.items()),
+    )
+
+
+def _watch() -> Metric:
+    """How long ago the last tick began: it renews the lease."""
+    row = WatchLease.objects.annotate(now=Now()).values_list("now", "expires_at").first()
+    ages = [((row[0] - (row[1] - executors.WATCH_LEASE)).total_seconds(),)] if row else []
+    return _gauge("workflow_watch_age_seconds", "Since the last tick of any worker.", (), ages)
+
+
+def _gauge(name: str, about: str, labels: Sequence[str], rows: Iterable[Any]) -> Metric:
+    gauge = GaugeMetricFamily(name, about, labels=labels)
+    for *values, number in rows:
+        gauge.add_metric(list(map(str, values)), float(number))
+    return gauge

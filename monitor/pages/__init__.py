@@ -1,0 +1,1 @@
+"""The pages that people see: catalogue, start form, runs, one run."""

@@ -1,0 +1,150 @@
+"""The pages of runs: the list, one run, and what its buttons do without JavaScript."""
+
+from collections.abc import Callable
+from typing import Any, cast
+from uuid import UUID
+
+from django.contrib import messages
+from django.contrib.auth.mixins import LoginRequiredMixin
+from django.contrib.auth.models import User
+from django.http import HttpRequest, HttpResponse
+from django.shortcuts import redirect, render
+from django.template.loader import render_to_string, select_template
+from django.utils import timezone
+from django.utils.safestring import SafeString
+from django.views.generic import View
+
+from monitor.access import find_to_change, find_to_retry, may_start, startable, visible_runs
+from monitor.api.polling import Snapshot, task_status
+from monitor.api.results import beginning, is_large, result_answer
+from monitor.http.throttles import count_start
+from monitor.pages.history import history_of
+from monitor.pages.run_list import RunFilter, page_of
+from monitor.pages.timeline import timeline_of
+from monitor.policy import policy
+from parent.deletion.delete import remove
+from parent.errors import CannotRetry, RunActive, RunEnded, UnknownRun
+from parent.models import Run, RunState
+from parent.runs.cancel import cancel
+from parent.runs.retry import retry
+from parent.store.executors import any_alive
+
+__all__ = ["RunCancel", "RunDelete", "RunPage", "RunResult", "RunRetry", "RunsPage"]
+
+
+class RunsPage(LoginRequiredMixin, View):
+    """The runs that the caller may see, newest first."""
+
+    def get(self, request: HttpRequest) -> HttpResponse:
+        workflows = [workflow.name for workflow in startable(request.user)]
+        wanted = RunFilter(request.GET, workflows=workflows)
+        mine = visible_runs(request.user)
+        found = wanted.narrow(mine.select_related("owner").defer("params", "files", "result"))
+        page = page_of(found, wanted.place, among=mine)
+        older = request.GET.copy()
+        older["before"] = str(page.older)
+        context = {
+            "filter": wanted,
+            "runs": page.runs,
+            "older": older.urlencode() if page.older else "",
+            "now": timezone.now(),
+            "no_worker": not any_alive(),
+        }
+        return render(request, "monitor/runs.html", context)
+
+
+class RunPage(LoginRequiredMixin, View):
+    """One run: its bars, its timeline, and its result or its error."""
+
+    def get(self, request: HttpRequest, run_id: UUID) -> HttpResponse:
+        task, now = Snapshot([run_id]).task(request.user), timezone.now()
+        run, steps = task.run, task.steps
+        if task.child is not None:
+            return redirect("run", run.pk)
+        may_change = policy().may_change(cast(User, request.user), run)
+        context = {
+            "run": run,
+            "status": task_status(task, now=now),
+            "now": now,
+            "timeline": timeline_of(run, steps, now=now),
+            "result": result_html(run),
+            "history": history_of(run),
+            "may_change": may_change,
+            "may_retry": may_change and may_start(request.user, run.workflow),
+            "no_worker": not run.ended and not any_alive(),
+        }
+        return render(request, "monitor/run.html", context)
+
+
+class RunAction(LoginRequiredMixin, View):
+    """A button of a run's page."""
+
+    def post(self, request: HttpRequest, run_id: UUID) -> HttpResponse:
+        run = self.find(request, run_id)
+        try:
+            self.act(run, request.user.get_username())
+        except (CannotRetry, RunActive, RunEnded, UnknownRun) as refused:
+            messages.warning(request, str(refused))
+        return self.then(run)
+
+    def find(self, request: HttpRequest, run_id: UUID) -> Run:
+        return find_to_change(request.user, run_id)
+
+    act: Callable[[Run, str], Any]
+
+    def then(self, run: Run) -> HttpResponse:
+        return redirect("run", run.pk)
+
+
+class RunCancel(RunAction):
+    """Cancels a run."""
+
+    def act(self, run: Run, who: str) -> None:
+        cancel(run.pk, who=who)
+
+
+class RunRetry(RunAction):
+    """Tries a failed or cancelled run again."""
+
+    def find(self, request: HttpRequest, run_id: UUID) -> Run:
+        run = find_to_retry(request.user, run_id)
+        count_start(request)
+        return run
+
+    def act(self, run: Run, who: str) -> None:
+        retry(run.pk, who=who)
+
+
+class RunDelete(RunAction):
+    """Deletes a run that has ended."""
+
+    def act(self, run: Run, _who: str) -> None:
+        remove(run)
+
+    def then(self, run: Run) -> HttpResponse:
+        return super().then(run) if Run.objects.filter(pk=run.pk).exists() else redirect("runs")
+
+
+class RunResult(LoginRequiredMixin, View):
+    """A run's result as a JSON file."""
+
+    def get(self, request: HttpRequest, run_id: UUID) -> HttpResponse:
+        task = Snapshot([run_id], results=False).task(request.user)
+        answer = result_answer(request, task)
+        name = f"{task.run.workflow}-{task.task_id}.json"
+        answer["Content-Disposition"] = f'attachment; filename="{name}"'
+        return answer
+
+
+def result_html(run: Run) -> SafeString:
+    """The result as HTML: by the workflow's own template, else as JSON; empty without one.
+
+    A workflow ships its own as `<workflow>/result.html`; it gets `result` and `run`. Of a large
+    result the page shows the beginning.
+    """
+    if run.state != RunState.SUCCESS:
+        return SafeString()
+    if is_large(run):
+        return SafeString(render_to_string("monitor/large_result.html", beginning(run)))
+    template = select_template([f"{run.workflow}/result.html", "monitor/result.html"])
+    return SafeString(template.render({"result": run.result, "run": run}))

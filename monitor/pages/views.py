@@ -1,0 +1,94 @@
+"""The pages for people who sign in and start workflows; those of runs are in `run_pages`."""
+
+from http import HTTPStatus
+from typing import Any, cast
+
+from django.contrib.auth.decorators import login_not_required
+from django.contrib.auth.mixins import LoginRequiredMixin
+from django.contrib.auth.models import User
+from django.contrib.auth.views import LoginView
+from django.http import HttpRequest, HttpResponse
+from django.shortcuts import redirect, render
+from django.utils.decorators import method_decorator
+from django.utils.safestring import SafeString
+from django.views.generic import TemplateView, View
+from sesame.views import LoginView as SesameLoginView
+
+from monitor.access import find_workflow, startable, visible_runs
+from monitor.http.throttles import count_start
+from monitor.pages.forms import blank_form, filled_form, params_of, posted
+from monitor.pages.typical_duration import typical_seconds
+from parent.definition.registry import workflows
+from parent.definition.workflow import Workflow
+from parent.errors import InvalidParams
+from parent.runs.start import start
+from parent.store.executors import any_alive
+
+__all__ = [
+    "LinkLoginPage",
+    "LoginPage",
+    "StartPage",
+    "WorkflowPage",
+]
+
+RECENT_RUNS = 8
+
+
+class LoginPage(LoginView):
+    """Sign in with name and password."""
+
+    template_name = "monitor/login.html"
+    redirect_authenticated_user = True
+
+
+@method_decorator(login_not_required, name="dispatch")
+class LinkLoginPage(SesameLoginView):  # type: ignore[misc]
+    """Sign in with a one-time link."""
+
+    def login_failed(self) -> HttpResponse:
+        return render(self.request, "monitor/login_link.html", status=HTTPStatus.FORBIDDEN)
+
+
+class StartPage(LoginRequiredMixin, TemplateView):
+    """The catalogue of workflows, and the caller's latest runs."""
+
+    template_name = "monitor/start.html"
+
+    def get_context_data(self, **kwargs: Any) -> dict[str, Any]:
+        runs = visible_runs(self.request.user).defer("params", "files", "result")
+        typical = typical_seconds()
+        return super().get_context_data(
+            workflows=[(each, typical.get(each.name)) for each in startable(self.request.user)],
+            registered=bool(workflows()),
+            no_worker=not any_alive(),
+            runs=runs.order_by("-created_at", "-id")[:RECENT_RUNS],
+            **kwargs,
+        )
+
+
+class WorkflowPage(LoginRequiredMixin, View):
+    """One workflow's form."""
+
+    def get(self, request: HttpRequest, name: str) -> HttpResponse:
+        workflow = find_workflow(request.user, name)
+        return _form_page(request, workflow, blank_form(workflow))
+
+    def post(self, request: HttpRequest, name: str) -> HttpResponse:
+        workflow = find_workflow(request.user, name)
+        count_start(request)
+        params = params_of(workflow, posted(workflow, request))
+        try:
+            run = start(workflow, params, owner=cast(User, request.user))
+        except InvalidParams as refused:
+            fields, errors = filled_form(workflow, params, refused.errors)
+            return _form_page(request, workflow, fields, errors)
+        return redirect("run", run.pk)
+
+
+def _form_page(
+    request: HttpRequest, workflow: Workflow, fields: SafeString, errors: list[str] | None = None
+) -> HttpResponse:
+    """The form; `errors` are those that belong beside no field, None before anything was sent."""
+    context = {"workflow": workflow, "fields": fields, "errors": errors}
+    status = HTTPStatus.OK if errors is None else HTTPStatus.BAD_REQUEST
+    return render(request, "monitor/workflow.html", context, status=status)

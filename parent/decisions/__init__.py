@@ -1,0 +1,1 @@
+"""Pure decisions about rows in memory: nothing here reads or writes a database."""

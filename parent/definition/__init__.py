@@ -1,0 +1,1 @@
+"""What a workflow's author declares, and the checks of it before anything runs."""

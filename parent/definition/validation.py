@@ -1,0 +1,80 @@
+"""The shape of a workflow, as declared: what is wrong with it, if anything."""
+
+import math
+from collections import Counter
+from collections.abc import Iterator, Sequence
+from graphlib import CycleError, TopologicalSorter
+from typing import TYPE_CHECKING
+
+from children.declaration.retrying import MOST_RETRIES
+
+if TYPE_CHECKING:
+    from parent.definition.workflow import Step, Workflow
+
+__all__ = ["listed", "problems"]
+
+LONGEST_NAME = 100  # characters, in the step's row
+LONGEST_TIME = 1e9  # seconds, some thirty years: a date far beyond is none that can be computed
+PRIORITIES = range(10)
+MOST_BACKOFF = 10
+MOST_NAMES = 20  # of the steps that one sentence lists
+TIMES = ("queue_timeout", "run_timeout", "stall_timeout", "poll_interval", "retry_delay")
+
+
+def problems(workflow: "Workflow") -> Iterator[tuple[str, str]]:
+    """What keeps the steps from ever running, each with its remedy."""
+    labels = Counter(step.label for step in workflow.steps)
+    if not labels:
+        yield "it has no steps", "Give it at least one Step."
+    yield from _time_problem("it has timeout", workflow.timeout)
+    for label in sorted(label for label, count in labels.items() if count > 1):
+        yield f"two steps are named {label!r}", 'Tell them apart: Step(..., name="...").'
+    for step in workflow.steps:
+        yield from _step_problems(step)
+        if isinstance(step.after, str):
+            yield (
+                f"step {step.label!r} comes after the text {step.after!r}",
+                f"Write a list of names: after=[{step.after!r}].",
+            )
+            continue
+        for name in workflow.after(step):
+            if name not in labels:
+                yield (
+                    f"step {step.label!r} comes after {name!r}, which is no step of it",
+                    f"Its steps are: {listed(list(labels))}.",
+                )
+    try:
+        TopologicalSorter({step.label: workflow.after(step) for step in workflow.steps}).prepare()
+    except CycleError as exc:
+        circle = listed(list(reversed(exc.args[1])), " -> ")
+        yield f"its steps wait for each other: {circle}", "Take one `after` of them out."
+
+
+def listed(names: Sequence[str], separator: str = ", ") -> str:
+    """The names; of very many the first ones and the last."""
+    if len(names) > MOST_NAMES:
+        names = [*names[: MOST_NAMES - 1], "...", names[-1]]
+    return separator.join(names)
+
+
+def _step_problems(step: "Step") -> Iterator[tuple[str, str]]:
+    if not 0 < len(step.label) <= LONGEST_NAME:
+        yield (
+            f"a step has the name {step.label!r}",
+            f'Give it one of 1 to {LONGEST_NAME} characters: Step(..., name="...").',
+        )
+    if not 0 < step.weight < math.inf:
+        yield f"step {step.label!r} has weight {step.weight}", "A weight is a number above 0."
+    if step.retries is not None and not 0 <= step.retries <= MOST_RETRIES:
+        yield f"step {step.label!r} has retries={step.retries}", f"Give 0 to {MOST_RETRIES}."
+    if step.priority is not None and step.priority not in PRIORITIES:
+        yield f"step {step.label!r} has priority={step.priority}", "Give 0, which is first, to 9."
+    if not 1 <= step.backoff <= MOST_BACKOFF:
+        yield f"step {step.label!r} has backoff={step.backoff}", f"Give 1 to {MOST_BACKOFF}."
+    for name in TIMES:
+        yield from _time_problem(f"step {step.label!r} has {name}", getattr(step, name))
+
+
+def _time_problem(what: str, seconds: float | None) -> Iterator[tuple[str, str]]:
+    if seconds is not None and not 0 <= seconds <= LONGEST_TIME:
+        yield f"{what} {seconds}", f"Give seconds from 0, which is never, to {LONGEST_TIME:g}."

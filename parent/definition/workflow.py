@@ -1,0 +1,188 @@
+"""What a workflow's author declares: `Workflow` and `Step`."""
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import KW_ONLY, dataclass, field
+from functools import cached_property
+from typing import TYPE_CHECKING, Any
+from uuid import UUID
+
+from celery import Task, current_app
+from celery.result import AsyncResult
+
+from children.declaration.retrying import Retrying
+from children.task import ChildTask
+from parent.definition import registry
+from parent.definition.parent_task import make_parent_task
+from parent.errors import UnknownStep
+
+if TYPE_CHECKING:
+    from django.contrib.auth.models import User
+    from rest_framework.serializers import BaseSerializer
+
+    from parent.models import Run
+
+__all__ = ["RunData", "Step", "Workflow"]
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class RunData:
+    """What `inputs` and `result` may read of a run.
+
+    `params` are the run's parameters as JSON; `results` those of the finished steps, by name.
+    """
+
+    params: Mapping[str, Any]
+    results: Mapping[str, Any]
+
+
+@dataclass(frozen=True)
+class Step:
+    """One child's place in a workflow.
+
+    Args:
+        task: the child, or any Celery task, or its name.
+        name: unique in the workflow; the task's own last name without one.
+        inputs: makes the child's keyword arguments; without it they are the run's parameters. It
+            only reads: it may be called twice for one attempt, of which one call counts.
+        after: the names of the steps it waits for; None means the one before it in the list,
+            `()` none at all.
+        weight: its share of the run's completion.
+        queue: the Celery queue to publish to; None leaves it to Celery's routing.
+        priority: of those that wait in one queue, 0 goes first, and is what None is; Redis tells
+            0-2, 3-5, 6-8 and 9 apart. None leaves it to the task's own `priority`.
+        queue_timeout, run_timeout, stall_timeout: seconds until a child that has not started,
+            not finished, or not reported becomes an ERROR; None takes the setting
+            `WORKFLOW_QUEUE_TIMEOUT` and so on, and 0 means never.
+        retries: how many more attempts a failure, or the loss of its worker, leaves; then the body
+            runs at least once, and not exactly once. None takes what the child itself says
+            (`autoretry_for` and its companions), and the rest of the four with it; else 0.
+        retry_delay: seconds before the first retry; each further one waits `backoff` times as long.
+        retry_on: the exceptions that are worth a retry. The loss of a worker always is.
+        poll_interval: seconds between two reports of the child; None takes
+            `WORKFLOW_POLL_INTERVAL`, and a shorter one than that only shows in `watch()`.
+    """
+
+    task: "Task[..., Any] | type[Task[..., Any]] | str"  # a class as mypy sees `@child_task`
+    _: KW_ONLY
+    name: str = ""
+    inputs: Callable[[RunData], Mapping[str, Any]] | None = None
+    after: Sequence[str] | None = None
+    weight: float = 1.0
+    queue: str | None = None
+    priority: int | None = None
+    queue_timeout: float | None = None
+    run_timeout: float | None = None
+    stall_timeout: float | None = None
+    poll_interval: float | None = None
+    retries: int | None = None
+    retry_delay: float = 0.0
+    backoff: float = 2.0
+    retry_on: tuple[type[Exception], ...] = (Exception,)
+
+    @property
+    def task_name(self) -> str:
+        return self.task if isinstance(self.task, str) else str(self.task.name)
+
+    @property
+    def label(self) -> str:
+        """The step's name in its workflow, in errors and on the page."""
+        return self.name or self.task_name.rpartition(".")[2]
+
+    @property
+    def child(self) -> ChildTask | None:
+        """The task, where it is a child that is known in this process."""
+        task = current_app.tasks.get(self.task) if isinstance(self.task, str) else self.task
+        return task if isinstance(task, ChildTask) else None
+
+    @property
+    def retrying(self) -> Retrying:
+        """Which failures it is tried again after, how often, and when."""
+        if self.retries is None and (child := self.child) is not None and child.retrying:
+            return child.retrying
+        return Retrying(
+            retries=self.retries or 0,
+            delay=self.retry_delay,
+            backoff=self.backoff,
+            on=tuple(self.retry_on),
+        )
+
+
+@dataclass(frozen=True)
+class Workflow:
+    """A named definition: parameters and steps. Making one registers it.
+
+    Args:
+        name: unique; part of the URL and of the parent task's name, `parent.<name>`.
+        steps: in order; see `Step.after` for other shapes than a sequence.
+        params: a DRF serializer class that validates the parameters; None takes none.
+        description: one line for people.
+        result: makes the run's result; without it, it is the last step's.
+        timeout: seconds until the whole run ends as an ERROR; None means never.
+        permission: `app.codename`; who lacks it neither sees the workflow in the catalogue nor
+            starts or retries a run of it over HTTP. None asks for nothing but a login.
+    """
+
+    name: str
+    _: KW_ONLY
+    steps: Sequence[Step]
+    params: "type[BaseSerializer[Any]] | None" = None
+    description: str = ""
+    result: Callable[[RunData], Any] | None = None
+    timeout: float | None = None
+    permission: str | None = None
+    task: "Task[..., Any]" = field(init=False, repr=False, compare=False)
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "task", make_parent_task(self))
+        registry.register(self)
+
+    @property
+    def task_name(self) -> str:
+        """The Celery name of the parent task."""
+        return f"parent.{self.name}"
+
+    @cached_property
+    def by_label(self) -> Mapping[str, Step]:
+        """The steps by their names; of two with one name, which a check refuses, the first."""
+        return {step.label: step for step in reversed(self.steps)}
+
+    @cached_property
+    def _one_before(self) -> Mapping[str, tuple[str, ...]]:
+        labels = [step.label for step in self.steps]
+        pairs = zip(labels, [(), *((label,) for label in labels)], strict=False)
+        return dict(reversed(list(pairs)))
+
+    def step(self, name: str) -> Step:
+        """The step of that name.
+
+        Raises:
+            UnknownStep: this version of the workflow has none.
+        """
+        try:
+            return self.by_label[name]
+        except KeyError:
+            raise UnknownStep(self.name, name) from None
+
+    def after(self, step: Step) -> tuple[str, ...]:
+        """The names of the steps that `step` waits for."""
+        if step.after is not None:
+            return tuple(step.after)
+        return self._one_before.get(step.label, ())
+
+    def start(self, /, owner: "User | None" = None, **params: Any) -> "Run":
+        """Write a run's rows and publish it when the transaction commits.
+
+        Raises:
+            InvalidParams: with an error per field.
+        """
+        from parent.runs.start import start  # noqa: PLC0415 - rows need Django's apps loaded
+
+        return start(self, params, owner=owner)
+
+    def delay(self, /, **params: Any) -> "AsyncResult[Any]":
+        """Like `start`, for those who know Celery: the result follows the run."""
+        return self.result_of(self.start(**params).pk)
+
+    def result_of(self, run_id: UUID | str) -> "AsyncResult[Any]":
+        """The Celery result under which a run can be followed."""
+        return self.task.AsyncResult(str(run_id))

@@ -1,0 +1,1 @@
+"""The broker: sending messages, counting them, and noticing that it lost some."""

@@ -1,0 +1,202 @@
+"""Publishing: the rows are written already, so a message may fail, be lost, or come twice."""
+
+from collections import Counter
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from contextvars import ContextVar
+from datetime import datetime, timedelta
+from functools import cache
+from typing import Any, cast
+
+from celery import current_app
+from celery.utils.log import get_logger
+from kombu.exceptions import OperationalError
+
+from children import host
+from children.task import ChildTask
+from parent.messages.deadline import within
+from parent.models import Run, RunState, Step, StepState
+from parent.telemetry import tracing
+from parent.telemetry.log_context import about
+
+__all__ = [
+    "AT_ONCE",
+    "LOOK_AFTER",
+    "answering",
+    "first_to_publish",
+    "held",
+    "is_behind",
+    "missing",
+    "publish_run",
+    "publish_steps",
+    "queue_of",
+    "republish_after",
+]
+
+logger = get_logger(__name__)
+
+FIRST_DELAY, LONGEST_DELAY = 5.0, 30.0  # seconds until a message that seems lost is sent again
+
+LOOK_AFTER = timedelta(seconds=1)
+"""From when a run was left behind by its steps until a tick brings it up to them."""
+
+# One reconnect of a connection that went stale in the pool. Whatever lasts longer is a tick's
+# to mend: the request or the child that publishes must not wait for a broker.
+RETRY = {"max_retries": 1, "interval_start": 0, "interval_step": 0, "interval_max": 0}
+
+AT_ONCE = 100
+"""Messages for which whoever opens steps waits: a fraction of a second."""
+
+_held: ContextVar[bool] = ContextVar("held", default=False)
+_patience: ContextVar[float | None] = ContextVar("patience", default=None)
+
+
+@contextmanager
+def answering(seconds: float) -> Iterator[None]:
+    """In this context somebody waits for an answer: give each message no more than so long.
+
+    What was not sent by then is a tick's to send; what is sent a moment later comes twice.
+    """
+    token = _patience.set(seconds)
+    try:
+        yield
+    finally:
+        _patience.reset(token)
+
+
+@contextmanager
+def held() -> Iterator[None]:
+    """Publish nothing in this context: its owner runs the steps itself."""
+    token = _held.set(True)
+    try:
+        yield
+    finally:
+        _held.reset(token)
+
+
+def republish_after(publishes: int) -> timedelta:
+    """How long to wait for a message sent `publishes` times before it is missed."""
+    return timedelta(seconds=min(FIRST_DELAY * 2 ** min(publishes, 10), LONGEST_DELAY))
+
+
+def publish_run(run: Run) -> bool:
+    """Send the parent task of `run`; False where the broker is away."""
+    with about(run), tracing.under(run):
+        return _send(f"parent.{run.workflow}", str(run.pk), run.params, ignore_result=False)
+
+
+def first_to_publish(opened: Sequence[Step], now: datetime) -> Sequence[Step]:
+    """Of steps that open together, those to publish at once; the others say that a tick does it."""
+    if _held.get():
+        return opened
+    for step in opened[AT_ONCE:]:
+        step.publishes, step.due_at = 0, now
+    return opened[:AT_ONCE]
+
+
+def publish_steps(steps: Sequence[Step]) -> None:
+    """Send the attempts of these steps. Their rows say QUEUED.
+
+    With the first that cannot be sent it ends: to wait for a silent broker at each of them would
+    hold a request, or the heart of a worker, for minutes. A tick sends the rest.
+    """
+    for step in steps:
+        options: dict[str, Any] = {"queue": step.queue} if step.queue else {}
+        if step.priority is not None:
+            options["priority"] = step.priority
+        task = current_app.tasks.get(step.task)
+        with about(step), tracing.under(step.run):
+            sent = _send(
+                step.task,
+                str(step.task_id),
+                step.kwargs or {},
+                # A child of ours finishes in the rows; Celery's own write after that would bring
+                # its TaskResult back to life. A foreign task has nothing else to tell us by.
+                ignore_result=isinstance(task, ChildTask),
+                headers={host.HEADER: attempt_header(step)},
+                **options,
+            )
+        if not sent:
+            return
+
+
+def attempt_header(step: Step) -> dict[str, Any]:
+    """What a claim needs to know, carried along to save it a query."""
+    # A step that runs makes a run STARTED, so one that is PENDING is about to fall behind.
+    pending = step.run.state == RunState.PENDING
+    look_at = step.run.mirrored_at + LOOK_AFTER if pending or is_behind(step) else None
+    return {
+        "run": str(step.run_id),
+        "workflow": step.run.workflow,
+        "step": step.name,
+        "attempt": step.attempt,
+        "look_at": look_at and look_at.isoformat(),
+        "interval": step.poll_interval,
+        "run_timeout": step.run_timeout,
+        "stall_timeout": step.stall_timeout,
+    }
+
+
+def is_behind(step: Step) -> bool:
+    """Whether the row of the step's run does not tell yet of where this active step is."""
+    run = step.run
+    if run.state == RunState.PENDING and step.state == StepState.RUNNING:
+        return True
+    return step.queued_at is not None and run.mirrored_at < step.queued_at
+
+
+def _send(name: str, task_id: str, kwargs: Mapping[str, Any], **options: Any) -> bool:
+    if _held.get():
+        return True
+    try:
+        # By the task where it is known here: its own queue, priority and limits count.
+        task = current_app.tasks.get(name)
+        send = task.apply_async if task else lambda **kw: current_app.send_task(name, **kw)
+        options |= {"kwargs": dict(kwargs), "task_id": task_id, "retry_policy": RETRY}
+        patience = _patience.get()
+        if patience is None:
+            send(**options)
+        else:
+            within(patience, lambda: send(**options))
+    except (OperationalError, OSError) as exc:
+        logger.warning("broker: %s; a tick will publish %s[%s]", exc, name, task_id)
+        return False
+    return True
+
+
+def queue_of(row: Step | Run) -> str:
+    """The queue that the row's messages wait in."""
+    if isinstance(row, Step) and row.queue:
+        return row.queue
+    name = row.task if isinstance(row, Step) else f"parent.{row.workflow}"
+    return _routed(name)
+
+
+@cache
+def _routed(name: str) -> str:
+    """The queue that Celery publishes a task to, by its routes or the task's own option."""
+    own = getattr(current_app.tasks.get(name), "queue", None)
+    queue = own or current_app.amqp.router.route({}, name).get("queue")
+    queue = queue or current_app.conf.task_default_queue
+    return str(getattr(queue, "name", queue))
+
+
+def missing(expected: Mapping[str, int]) -> Counter[str]:
+    """How many of the `expected` messages do not wait in each queue.
+
+    Of a broker that cannot be asked none is missed: there is nowhere to publish to.
+    """
+    queues: Any = current_app.amqp.queues
+    try:
+        with cast("Any", current_app.connection_for_write()) as connection:
+            connection.ensure_connection(**RETRY)
+            channel = connection.default_channel
+            # Each as Celery declares it: an AMQP broker refuses to declare it otherwise.
+            declared: dict[str, Any] = {
+                name: (queues.get(name) or queues.new_missing(name))(channel) for name in expected
+            }
+            waiting = {name: queue.queue_declare()[1] for name, queue in declared.items()}
+            return Counter({name: max(0, expected[name] - int(waiting[name])) for name in expected})
+    except Exception as exc:  # what a transport raises is the transport's own affair
+        logger.warning("broker: %s; nothing is published again until it answers", exc)
+        return Counter()

@@ -1,0 +1,1 @@
+"""What operators ask for: health, doctor's findings, safe migrations."""

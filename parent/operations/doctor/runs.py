@@ -1,0 +1,82 @@
+"""Runs that do not move, and what they left behind."""
+
+from collections.abc import Iterator
+from datetime import timedelta
+
+from django.db.models import Exists, F, Min, OuterRef
+from django.db.models.functions import Coalesce
+
+from parent.deletion import orphan_results
+from parent.deletion.stray_files import find_strays
+from parent.models import Run, Step, StepState
+from parent.operations.doctor.finding import EXAMPLES, OVERDUE, Finding
+from parent.store import clock
+from parent.store.outage import OUTAGE
+
+__all__ = ["files", "left_over", "stuck"]
+
+SILENT = timedelta(hours=1)
+
+
+def stuck() -> Iterator[Finding]:
+    now = clock.now()
+    active = Step.objects.filter(run=OuterRef("pk"), state__in=Step.ACTIVE)
+    idle = Run.objects.filter(~Exists(active), finished_at__isnull=True, due_at__isnull=True)
+    for run in idle.only("workflow")[:EXAMPLES]:
+        yield Finding(
+            part="runs",
+            what=f"{run} has not ended, and nothing in it is going to move",
+            do=f"Run: python manage.py workflow cancel {run.pk}",
+        )
+    overdue = Step.objects.filter(state__in=Step.ACTIVE, due_at__lt=now - OVERDUE)
+    if number := overdue.count():
+        since = overdue.aggregate(first=Min("due_at"))["first"]
+        yield Finding(
+            part="runs",
+            what=f"{number} steps have waited for a tick, the first for "
+            f"{(now - since).total_seconds():.0f} s",
+            do="Is a worker alive, and does it watch? See its log.",
+        )
+    told_at = Coalesce("reported_at", "started_at")
+    silent = Step.objects.filter(state=StepState.RUNNING, stall_timeout=None, run_timeout=None)
+    silent = silent.annotate(told_at=told_at).filter(told_at__lt=now - SILENT)
+    silent = silent.select_related("run").only("name", "run__workflow")
+    for step in silent.order_by(F("told_at"))[:EXAMPLES]:
+        yield Finding(
+            part="runs",
+            what=f"{step.name} of {step.run} has said nothing for over an hour, "
+            "and has no limit that would end it",
+            do="Give the step a stall_timeout, or set WORKFLOW_STALL_TIMEOUT; to end this one: "
+            f"python manage.py workflow cancel {step.run_id}",
+        )
+
+
+def left_over() -> Iterator[Finding]:
+    if number := orphan_results.count():
+        yield Finding(
+            part="results",
+            what=f"{number} TaskResult rows are of attempts that are over; nobody reads them",
+            do="Run: python manage.py workflow prune",
+        )
+
+
+def files() -> Iterator[Finding]:
+    """Uploads without a run."""
+    try:
+        strays = list(find_strays())
+    except OUTAGE:
+        raise
+    except Exception as exc:  # what a storage raises is its own affair
+        yield Finding(
+            part="files",
+            what=f"the storage of uploaded files cannot be read ({exc})",
+            do="Is MEDIA_ROOT right, mounted, and readable for this user?",
+        )
+        return
+    if strays:
+        yield Finding(
+            part="files",
+            what=f"{len(strays)} uploads are of no run, such as {', '.join(strays[:EXAMPLES])}; "
+            "the process that took them died before it could start one",
+            do="Run: python manage.py workflow prune",
+        )

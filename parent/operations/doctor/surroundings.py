@@ -1,0 +1,64 @@
+"""Settings, broker and database."""
+
+from collections.abc import Iterator
+from typing import Any, cast
+
+from celery import current_app
+from django.conf import settings
+from django.core import checks
+from django.db import connection
+from django.db.migrations.executor import MigrationExecutor
+
+from parent.operations import health
+from parent.operations.doctor.finding import EXAMPLES, Finding
+
+__all__ = ["broker", "database", "project"]
+
+
+def project() -> Iterator[Finding]:
+    """Django's checks, our workflows' among them; those of a deployment where it is one."""
+    alone = settings.DEBUG or getattr(settings, "LOCAL", False)
+    for found in checks.run_checks(include_deployment_checks=not alone):
+        if found.level >= checks.WARNING and not found.is_silenced():
+            yield Finding(
+                part="settings", what=f"{found.id}: {found.msg}", do=found.hint or "See its text."
+            )
+
+
+def broker() -> Iterator[Finding]:
+    if wrong := health.broker():
+        yield Finding(part="broker", what=wrong.what, do=wrong.do)
+        return
+    policy = _eviction_policy()
+    if policy.startswith("allkeys"):
+        yield Finding(
+            part="broker",
+            what=f"when its memory is full it throws messages away (maxmemory-policy {policy})",
+            do="Set it to noeviction: redis-cli config set maxmemory-policy noeviction",
+        )
+
+
+def _eviction_policy() -> str:
+    with cast("Any", current_app.pool).acquire(block=True) as kept:
+        if kept.transport.driver_type != "redis":
+            return ""
+        try:
+            found = kept.default_channel.client.config_get("maxmemory-policy")
+        except Exception:  # hosted servers do not let everybody ask
+            return ""
+    return str(found.get("maxmemory-policy", ""))
+
+
+def database() -> Iterator[Finding]:
+    """Whether it answers, and has the tables of this release."""
+    if wrong := health.database():
+        yield Finding(part="database", what=wrong.what, do=wrong.do)
+        return
+    executor = MigrationExecutor(connection)
+    if plan := executor.migration_plan(executor.loader.graph.leaf_nodes()):
+        names = ", ".join(f"{each.app_label}.{each.name}" for each, _ in plan[:EXAMPLES])
+        yield Finding(
+            part="database",
+            what=f"{len(plan)} migrations are not applied, such as {names}",
+            do="Run: python manage.py migrate",
+        )

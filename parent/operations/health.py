@@ -1,0 +1,83 @@
+"""Whether the parts answer: each look says what is wrong, or None."""
+
+from dataclasses import dataclass
+from typing import Any, cast
+
+from celery import current_app
+from django.conf import settings
+from django.db import DatabaseError, connection
+
+from parent.messages.deadline import within
+from parent.messages.publish import RETRY
+from parent.store import executors
+
+__all__ = ["Wrong", "broker", "database", "how_to_start", "workers"]
+
+PATIENCE = 1.0  # seconds for the broker; who asks is a probe that gives up soon itself
+
+
+@dataclass(frozen=True, slots=True)
+class Wrong:
+    """What is wrong, and what to do."""
+
+    what: str
+    do: str
+
+    def __str__(self) -> str:
+        return f"{self.what}. {self.do}"
+
+
+def database() -> Wrong | None:
+    """Read a row."""
+    try:
+        with connection.cursor() as cursor:
+            cursor.execute("SELECT 1")
+    except DatabaseError as exc:
+        return Wrong(
+            f"the database does not answer ({_first_line(exc)})",
+            "Is its server up, and is DATABASE_URL right?",
+        )
+    return None
+
+
+def broker() -> Wrong | None:
+    """Ask for an answer, over a connection that is kept."""
+    try:
+        within(PATIENCE, _ask_broker)
+    except Exception as exc:  # what a transport raises is the transport's own affair
+        return Wrong(
+            f"the broker does not answer ({_first_line(exc)})",
+            "Is its server up, and is REDIS_URL right? Runs wait in the database meanwhile.",
+        )
+    return None
+
+
+def _ask_broker() -> None:
+    with cast("Any", current_app.pool).acquire(block=True, timeout=PATIENCE) as kept:
+        kept.ensure_connection(**RETRY)
+        if kept.transport.driver_type == "redis":
+            kept.default_channel.client.ping()
+
+
+def how_to_start(queue: str = "") -> str:
+    """The command that starts a worker; for a queue, if it is not the default one."""
+    local = "LOCAL=on " if getattr(settings, "LOCAL", False) else ""
+    return f"{local}{f'WORKER_QUEUES={queue} ' if queue else ''}python manage.py worker"
+
+
+def workers() -> Wrong | None:
+    """Look for the heartbeat of one."""
+    try:
+        if executors.alive().exists():
+            return None
+    except DatabaseError as exc:
+        return Wrong(f"nobody knows whether a worker is alive ({_first_line(exc)})", "See above.")
+    limit = executors.lease().total_seconds()
+    return Wrong(
+        f"no worker has given a sign of life for {limit:g} s",
+        f"Start one: {how_to_start()}; or read the log of the last.",
+    )
+
+
+def _first_line(exc: BaseException) -> str:
+    return (str(exc) or type(exc).__name__).splitlines()[0]

@@ -1,0 +1,1 @@
+"""A run's life: start, transitions, attempts, endings, cancel and retry."""

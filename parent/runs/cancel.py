@@ -1,0 +1,62 @@
+"""Cancelling a run: what waits ends at once, what runs is asked to, and in the end made to."""
+
+from datetime import datetime, timedelta
+from uuid import UUID
+
+from django.db import transaction
+
+from parent.conf import setting
+from parent.errors import RunEnded, UnknownRun
+from parent.models import Event, Run, Step, StepState
+from parent.runs.advance import advance
+from parent.store import results
+from parent.store.rows import Select, select_all, update_row
+from parent.store.run_steps import steps_of
+
+__all__ = ["cancel"]
+
+
+def cancel(run_id: UUID | str, *, who: str = "", grace: float | None = None) -> Run:
+    """Cancel a run. It ends REVOKED when its running children have ended.
+
+    A child ends at its next report. One that has not done so `WORKFLOW_CANCEL_GRACE` seconds
+    later is terminated on pools that can, and given up in any case.
+
+    Args:
+        who: the name of the user, for the run's history.
+        grace: seconds, in place of the setting; also of a cancel that was asked for before.
+
+    Raises:
+        UnknownRun: there is none of that id.
+        RunEnded: it has ended already.
+    """
+    with transaction.atomic():
+        run, now = _lock(UUID(str(run_id)))
+        if run is None:
+            raise UnknownRun(f"There is no run {run_id}.")
+        if run.ended:
+            raise RunEnded(f"The run has ended already: it is {run.state}.")
+        if run.cancel_requested_at is None:
+            run.cancel_requested_at = now
+            update_row(Run, {"cancel_requested_at": now}, id=run.pk)
+            Event.objects.create(run=run, at=now, who=who, what="cancel")
+        elif grace is None:
+            return run
+        grace = setting("CANCEL_GRACE") or 0.0 if grace is None else grace
+        steps = Step.objects.filter(run=run)
+        waiting = steps.filter(state__in=(StepState.WAITING, StepState.QUEUED))
+        waiting.update(state=StepState.CANCELLED, finished_at=now, due_at=None)
+        # Those claimed in between, too.
+        steps.filter(state=StepState.RUNNING).update(due_at=now + timedelta(seconds=grace))
+        rows = steps_of(run)
+        # After the steps' rows were written: a report that holds one of them has its result in,
+        # and the next finds none and asks.
+        results.forget(step.task_id for step in rows if step.task_id)
+        advance(run, rows, now)
+    return run
+
+
+def _lock(run_id: UUID) -> tuple[Run | None, datetime]:
+    """The run, without its steps, which are yet to change, and the database's time."""
+    (found,) = select_all(Select(Run, "id = %s", run_id, lock=True))
+    return (found[0], found[0].db_now) if found else (None, datetime.min)  # noqa: DTZ901

@@ -1,0 +1,176 @@
+"""How attempts and runs end. Each ending is one transaction that holds the run's row: the
+outcome, what opens next, and at the end the run's own meta and its `TaskResult`.
+"""
+
+from copy import copy
+from datetime import datetime
+from enum import IntEnum
+from functools import partial
+from typing import Any
+
+from django.db import transaction
+
+from children.meta import Meta
+from children.sanitize import clean_text, clean_traceback
+from parent.messages.publish import publish_steps
+from parent.models import RunState, Step, StepState
+from parent.runs.advance import (
+    ATTEMPT_FIELDS,
+    BY_ID,
+    advance,
+    lock_near,
+    lock_run,
+    skip,
+    update_of,
+    write_run,
+)
+from parent.runs.attempts import Again, archive, exhausted, queue_attempt, retry_at
+from parent.store import results
+from parent.store.rows import Overtaken, Update
+
+__all__ = ["Ending", "end_attempt", "end_cancelled", "end_run", "end_step"]
+
+END_FIELDS = (
+    "state", "traceback", "started_at", "finished_at", "due_at",
+    "iteration", "total", "completion", "message", "error", "result", "result_size",
+)  # fmt: skip
+
+
+class Ending(IntEnum):
+    """What became of an outcome. Falsy where the attempt no longer counted."""
+
+    DROPPED = 0
+    ENDED = 1
+    RETRIED = 2
+
+
+def end_attempt(
+    task_id: str,
+    outcome: Meta,
+    traceback: str | None = None,
+    *,
+    reported: bool = True,
+    again: Again | None = None,
+    seen: str | None = None,
+) -> Ending:
+    """Record the outcome of an attempt, once, and go on with its run.
+
+    Args:
+        reported: whether the child may have a `TaskResult` to delete.
+        again: a failure of the kind that may be tried again, where its step has retries left.
+        seen: the step's state for which this is the outcome; it is dropped in another one.
+    """
+    try:
+        with transaction.atomic():
+            return _end_attempt(
+                task_id, outcome, clean_traceback(traceback or ""), reported, again, seen
+            )
+    except Overtaken:
+        return Ending.DROPPED
+
+
+def _end_attempt(
+    task_id: str,
+    outcome: Meta,
+    traceback: str,
+    reported: bool,
+    again: Again | None,
+    seen: str | None,
+) -> Ending:
+    run, steps, now, rest = lock_near(task_id, ok=outcome.error is None)
+    step = next((step for step in steps if step.task_id == task_id), None)
+    if run is None or step is None or step.state not in Step.ACTIVE:
+        return Ending.DROPPED
+    if seen is not None and step.state != seen:
+        return Ending.DROPPED
+    if run.cancel_requested_at is not None:
+        again = None
+    # Of two messages, a worker that does not know the task may have refused one.
+    reported = reported or step.publishes > 1
+    at = retry_at(step, again, now) if outcome.error is not None else None
+    if at is None:
+        change = end_step(step, exhausted(step, again, outcome), traceback, now)
+    else:
+        step.retried += again.counts if again is not None else 0
+        change = _retry_step(step, outcome, traceback, at, now)
+    advance(run, steps, now, [change], tell=False, rest=rest)
+    if reported:
+        # After the step's row was written: a first report that held it has its row in by now.
+        results.forget([task_id])
+    if at is None:
+        return Ending.ENDED
+    if at <= now:
+        transaction.on_commit(partial(publish_steps, [step]))
+    return Ending.RETRIED
+
+
+def end_cancelled(task_id: str) -> bool:
+    """Take note that a running child of a cancelled run has ended, or is given up."""
+    try:
+        with transaction.atomic():
+            run, steps, now, rest = lock_near(task_id, ok=False)
+            step = next((step for step in steps if step.task_id == task_id), None)
+            if run is None or step is None or run.cancel_requested_at is None:
+                return False
+            outcome = step.meta.failed(f"{step.name} was cancelled")
+            change = end_step(step, outcome, "", now, StepState.CANCELLED)
+            advance(run, steps, now, [change], rest=rest)
+            results.forget([task_id])
+    except Overtaken:
+        return False
+    return True
+
+
+def end_run(run_id: Any, error: str, *, seen: int | None = None) -> bool:
+    """End a whole run: what is active becomes an ERROR, what waits is skipped.
+
+    Args:
+        seen: the version of the run that is to end; one that has gone on since is left alone.
+    """
+    try:
+        with transaction.atomic():
+            run, steps, now = lock_run(BY_ID, run_id)
+            if run is None or run.ended or seen not in (None, run.version):
+                return False
+            waiting = [step for step in steps if step.state == StepState.WAITING]
+            ending = [step for step in steps if step.state in Step.ACTIVE] or waiting[:1]
+            changes = [end_step(step, step.meta.failed(error), "", now) for step in ending]
+            # Not by what `plan` finds: it would open what depends on none of these, and call a
+            # run good whose steps are all OK, though no worker has known how to end it.
+            changes += skip([step for step in waiting if step.state == StepState.WAITING], now)
+            final = RunState.FAILURE if run.cancel_requested_at is None else RunState.REVOKED
+            write_run(run, steps, final, now, changes, error)
+            results.forget(step.task_id for step in ending if step.task_id)
+    except Overtaken:
+        # A claim came in between; the next tick finds the step RUNNING and ends it then.
+        return False
+    return True
+
+
+def end_step(
+    step: Step, outcome: Meta, traceback: str, now: datetime, state: StepState | None = None
+) -> Update:
+    """What writes the outcome, if the attempt is still in the state it was read in.
+
+    Raises:
+        Overtaken: it has ended already.
+    """
+    was = step.state
+    if was not in (*Step.ACTIVE, StepState.WAITING):
+        raise Overtaken
+    step.state = state or (StepState.OK if outcome.error is None else StepState.ERROR)
+    step.set_meta(outcome)
+    step.traceback, step.finished_at, step.due_at = traceback, now, None
+    step.started_at = step.started_at or (now if outcome.error is None else None)
+    return update_of(step, END_FIELDS, attempt=step.attempt, state=was)
+
+
+def _retry_step(step: Step, failure: Meta, traceback: str, at: datetime, now: datetime) -> Update:
+    """What puts a new attempt in the place of a failed one, if that is still as it was read."""
+    was, attempt = step.state, step.attempt
+    step.set_meta(failure)
+    step.traceback = traceback
+    archive([copy(step)], now)
+    queue_attempt(step, now, at if at > now else None)
+    step.message = clean_text(f"retry {step.retried} of {step.retries} after: {failure.error}")
+    return update_of(step, ATTEMPT_FIELDS, attempt=attempt, state=was)

@@ -1,0 +1,76 @@
+"""Opening a step: its inputs, its attempt, its place in a queue."""
+
+import traceback
+from collections.abc import Callable, Mapping, Sequence
+from datetime import datetime
+from typing import Any
+
+from celery import current_app
+
+from children.meta import Meta, error_text
+from children.sanitize import check_json, clean_traceback
+from parent.definition import registry
+from parent.definition.workflow import RunData
+from parent.errors import UnknownWorkflow
+from parent.models import Run, Step, StepState
+from parent.runs.attempts import queue_attempt
+from parent.runs.author_data import run_data
+
+__all__ = ["is_known", "open_step", "run_result"]
+
+
+def is_known(run: Run, steps: Sequence[Step]) -> bool:
+    """Whether this process has a workflow with all of the run's steps."""
+    try:
+        known = registry.get(run.workflow).by_label
+    except UnknownWorkflow:
+        return False
+    return all(step.name in known for step in steps)
+
+
+def open_step(run: Run, step: Step, data: Callable[[], RunData], now: datetime) -> bool:
+    """Give the step its inputs and a new attempt, in memory.
+
+    Args:
+        data: makes what the author's `inputs` reads; called only where there are such.
+
+    Returns:
+        False where the inputs could not be made: the step is an ERROR then.
+
+    Raises:
+        UnknownWorkflow, UnknownStep: this process runs a version of the code without it.
+    """
+    definition = registry.get(run.workflow).step(step.name)
+    try:
+        given: Mapping[str, Any] = run.params
+        if step.given is not None:
+            given = step.given
+        elif definition.inputs is not None:
+            given = definition.inputs(data())
+        step.kwargs = _checked(step, dict(given))
+    except Exception as exc:
+        step.state, step.finished_at = StepState.ERROR, now
+        step.set_meta(Meta().failed(f"Error in the inputs of {step.name}: {error_text(exc)}"))
+        step.traceback = clean_traceback(traceback.format_exc())
+        return False
+    queue_attempt(step, now)
+    return True
+
+
+def _checked(step: Step, kwargs: dict[str, Any]) -> dict[str, Any]:
+    check_json(kwargs, "the inputs are")
+    check_arguments = getattr(current_app.tasks.get(step.task), "__header__", None)
+    if check_arguments is not None:
+        # Here, and not at publishing, where it would come too late to be an outcome.
+        check_arguments(**kwargs)
+    return kwargs
+
+
+def run_result(run: Run, steps: Sequence[Step]) -> Meta:
+    """The run's meta with its result: the author's, else the last step's.
+
+    Raises:
+        ResultNotJSON, or what the author's function raises.
+    """
+    made = registry.get(run.workflow).result
+    return run.meta.ok(made(run_data(run, steps)) if made is not None else steps[-1].result)

@@ -1,0 +1,87 @@
+"""Recording an outcome whatever comes: nobody else would end the step."""
+
+from datetime import timedelta
+
+from celery import states
+from celery.utils.log import get_logger
+from django.db.models.functions import Now
+
+from children.meta import Meta, error_text
+from parent.models import Step
+from parent.runs.attempts import Again
+from parent.runs.endings import Ending, end_attempt
+from parent.runs.straight import end_straight
+from parent.store.outage import OUTAGE
+from parent.telemetry.log_context import about
+from parent.telemetry.task_failure import tell
+
+__all__ = ["record", "record_seen"]
+
+logger = get_logger(__name__)
+
+TOLD = (states.FAILURE, states.REVOKED)
+AGAIN = timedelta(seconds=30)
+"""Until a step that could not be ended is tried again."""
+
+
+def record(
+    name: str,
+    task_id: str,
+    outcome: Meta,
+    traceback: str | None = None,
+    *,
+    again: Again | None = None,
+    reported: bool = True,
+    seen: str | None = None,
+) -> Ending:
+    """`end_attempt`; where the rows do not take the outcome, that is the outcome.
+
+    Args:
+        name: of the step, for the error.
+    """
+    try:
+        if not reported and outcome.error is None and end_straight(task_id, outcome):
+            return Ending.ENDED
+        return end_attempt(task_id, outcome, traceback, reported=reported, again=again, seen=seen)
+    except OUTAGE:
+        raise
+    except Exception as exc:
+        logger.exception("%s: its outcome could not be recorded", task_id)
+        text = f"Error in {name}: the outcome could not be recorded: {error_text(exc)}"
+        return end_attempt(task_id, outcome.failed(text), traceback, reported=reported, seen=seen)
+
+
+def record_seen(
+    step: Step,
+    outcome: Meta,
+    again: bool,
+    state: str | None = None,
+    traceback: str | None = None,
+) -> Ending | None:
+    """Record what a tick has seen of a step; None where that fails.
+
+    Args:
+        again: whether it may be tried again.
+        state: Celery's, where it has one: of what it calls a failure it has told by itself.
+    """
+    with about(step):
+        try:
+            ending = record(
+                step.name,
+                str(step.task_id),
+                outcome,
+                traceback,
+                again=Again() if again else None,
+                seen=step.state,
+            )
+        except OUTAGE:
+            raise
+        except Exception:
+            # What no tick can end must not keep the tick from all others.
+            logger.exception("%s: the step could not be ended", step.task_id)
+            late = Step.objects.filter(task_id=step.task_id, due_at__lte=Now())
+            late.update(due_at=Now() + AGAIN)
+            return None
+        if ending is Ending.ENDED and outcome.error is not None and state not in TOLD:
+            tell(step, outcome.error)
+    return ending

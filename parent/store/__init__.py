@@ -1,0 +1,1 @@
+"""The database: its statements, clock, locks and outages, and the file storage."""

@@ -1,0 +1,112 @@
+"""`TaskResult`: what any Celery client reads of a run or of a child.
+
+Rows are written with named columns only, and conditionally: `store_result` would overwrite
+every column, and a late report would overwrite an end.
+"""
+
+import json
+from collections.abc import Iterable
+from datetime import datetime
+from typing import Any
+
+from celery import states
+from django.db.models.functions import Now
+from django_celery_results.models import TaskResult
+
+from children.meta import Meta
+from parent.models import Run, RunState
+from parent.store.rows import Update, update
+
+__all__ = [
+    "create",
+    "create_child",
+    "forget",
+    "stored_result",
+    "update_child",
+    "update_of",
+]
+
+JSON = {"content_type": "application/json", "content_encoding": "utf-8"}
+FORGET_BATCH = 10_000
+"""Ids in one statement: databases take some ten thousand parameters."""
+NO_CHILDREN = '{"children": []}'
+
+
+def stored_result(run: Run) -> str:
+    """What `TaskResult.result` holds for a run in this state, as JSON.
+
+    Celery's readers raise from a FAILURE whose result does not name an exception's type,
+    message and module (`celery.backends.base.exception_to_python`).
+    """
+    value: Any
+    match run.state:
+        case RunState.SUCCESS:
+            value = run.result
+        case RunState.FAILURE:
+            value = _exception("parent.errors", "RunFailed", run.error)
+        case RunState.REVOKED:
+            value = _exception("celery.exceptions", "TaskRevokedError", run.error)
+        case _:
+            value = run.meta.as_dict()
+    return json.dumps(value)
+
+
+def _exception(module: str, name: str, message: str | None) -> dict[str, Any]:
+    return {"exc_module": module, "exc_type": name, "exc_message": [message]}
+
+
+def create(run: Run, task_name: str) -> None:
+    """Write the parent's row, so that its id is known before any worker has seen it."""
+    # A bare client's `send_task` may have been refused or answered before: then a row stands.
+    TaskResult.objects.update_or_create(
+        task_id=str(run.pk),
+        defaults={
+            "task_name": task_name,
+            "task_kwargs": json.dumps(repr(run.params)),
+            "status": run.state,
+            "result": stored_result(run),
+            "traceback": None,
+            "meta": NO_CHILDREN,
+            **JSON,
+        },
+    )
+
+
+def update_of(run: Run, now: datetime) -> Update:
+    """What brings the parent's row to the run's state."""
+    values: dict[str, Any] = {"status": run.state, "result": stored_result(run)}
+    if run.ended:
+        # Not before: an index has it, and without it PostgreSQL need not write any of them.
+        values["date_done"] = now
+    return update(TaskResult, values, task_id=str(run.pk))
+
+
+def update_child(task_id: str, meta: Meta) -> bool:
+    """Write a child's report over its last one; False when there is none to write over."""
+    rows = TaskResult.objects.filter(task_id=task_id).exclude(status__in=states.READY_STATES)
+    return bool(rows.update(status="PROGRESS", result=json.dumps(meta.as_dict()), date_done=Now()))
+
+
+def create_child(task_id: str, task_name: str, meta: Meta) -> None:
+    """Write a child's first report."""
+    # A worker that did not know the task may have stored that as its failure.
+    TaskResult.objects.update_or_create(
+        task_id=task_id,
+        defaults={
+            "task_name": task_name,
+            "status": "PROGRESS",
+            "result": json.dumps(meta.as_dict()),
+            "traceback": None,
+            "meta": NO_CHILDREN,
+            **JSON,
+        },
+    )
+    # The model itself stamps a row by this machine's clock, and ticks go by the database's.
+    TaskResult.objects.filter(task_id=task_id).update(date_done=Now())
+
+
+def forget(task_ids: Iterable[str]) -> None:
+    """Delete the rows."""
+    ids = list(task_ids)
+    for start in range(0, len(ids), FORGET_BATCH):
+        TaskResult.objects.filter(task_id__in=ids[start : start + FORGET_BATCH]).delete()

@@ -1,0 +1,108 @@
+"""Traces, where OpenTelemetry is told to send them: a request, its run, its children as one.
+
+A run is a span of its own, which begins and ends with its start. Its context is in the run's row:
+whoever publishes a child - the child before it, a tick - does it under that span.
+"""
+
+from collections.abc import Iterator
+from contextlib import AbstractContextManager, contextmanager, nullcontext
+from typing import TYPE_CHECKING, Any
+from uuid import UUID
+
+from celery import signals
+from django.conf import settings
+from django.core.exceptions import ImproperlyConfigured
+
+if TYPE_CHECKING:
+    from parent.models import Run
+
+__all__ = ["begin", "is_on", "set_up", "under"]
+
+FLUSH = 2_000
+"""Milliseconds that a process which ends gives its last spans."""
+
+
+def is_on() -> bool:
+    """Whether the settings name an exporter."""
+    return getattr(settings, "OTEL_TRACES_EXPORTER", "none") != "none"
+
+
+def set_up() -> None:
+    """Begin to trace in this process, and in those that it forks.
+
+    Raises:
+        ImproperlyConfigured: the packages are not there.
+    """
+    if not is_on():
+        return
+    try:
+        from opentelemetry import trace  # noqa: PLC0415 - an extra
+        from opentelemetry.instrumentation.celery import CeleryInstrumentor  # noqa: PLC0415
+        from opentelemetry.sdk.resources import Resource  # noqa: PLC0415
+        from opentelemetry.sdk.trace import TracerProvider  # noqa: PLC0415
+        from opentelemetry.sdk.trace.export import BatchSpanProcessor  # noqa: PLC0415
+
+        exporter = _exporter(settings.OTEL_TRACES_EXPORTER)
+    except ImportError as exc:
+        raise ImproperlyConfigured(
+            f"OTEL_TRACES_EXPORTER={settings.OTEL_TRACES_EXPORTER} asks for traces, and {exc}. "
+            "Install what the extra `otel` in pyproject.toml names."
+        ) from exc
+    provider = TracerProvider(
+        resource=Resource.create({"service.name": settings.OTEL_SERVICE_NAME})
+    )
+    provider.add_span_processor(BatchSpanProcessor(exporter))
+    trace.set_tracer_provider(provider)
+    CeleryInstrumentor().instrument()  # type: ignore[no-untyped-call]
+
+    def flush(**_: Any) -> None:
+        provider.force_flush(FLUSH)
+
+    # Pool processes end without Python's own exit.
+    signals.worker_process_shutdown.connect(
+        flush, weak=False, dispatch_uid="parent.telemetry.tracing.pool"
+    )
+    signals.worker_shutdown.connect(
+        flush, weak=False, dispatch_uid="parent.telemetry.tracing.worker"
+    )
+
+
+def _exporter(name: str) -> Any:
+    if name == "console":
+        from opentelemetry.sdk.trace.export import ConsoleSpanExporter  # noqa: PLC0415
+
+        return ConsoleSpanExporter()
+    from opentelemetry.exporter.otlp.proto.http.trace_exporter import (  # noqa: PLC0415
+        OTLPSpanExporter,
+    )
+
+    return OTLPSpanExporter()
+
+
+def begin(workflow: str, run_id: UUID) -> str:
+    """Make the span of a run, under whatever is being traced here; its W3C traceparent."""
+    if not is_on():
+        return ""
+    from opentelemetry import propagate, trace  # noqa: PLC0415
+
+    about = {"workflow.name": workflow, "workflow.run": str(run_id)}
+    carrier: dict[str, str] = {}
+    with trace.get_tracer("parent").start_as_current_span(f"parent.{workflow}", attributes=about):
+        propagate.inject(carrier)
+    return carrier.get("traceparent", "")
+
+
+def under(run: "Run") -> AbstractContextManager[None]:
+    """What is sent in this context belongs to the run's trace."""
+    return _under(run.trace) if run.trace and is_on() else nullcontext()
+
+
+@contextmanager
+def _under(traceparent: str) -> Iterator[None]:
+    from opentelemetry import context, propagate  # noqa: PLC0415
+
+    token = context.attach(propagate.extract({"traceparent": traceparent}, context.Context()))
+    try:
+        yield
+    finally:
+        context.detach(token)

@@ -1,0 +1,1 @@
+"""The watch: what a tick does about everything that is queued or running."""

@@ -1,0 +1,111 @@
+"""The mirror: children's reports into their steps, their runs and the parents' `TaskResult`.
+
+However many children reported, it is the same few statements, in one transaction.
+"""
+
+from collections.abc import Collection, Mapping
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+from uuid import UUID
+
+from django.db import transaction
+from django.db.models import Q
+from django_celery_results.models import TaskResult
+
+from children.meta import Meta
+from parent.decisions.pace import pace_after
+from parent.decisions.plan import Summary, run_meta, run_state
+from parent.models import Run, RunState, Step, StepState
+from parent.store import clock
+from parent.store.bulk import update_rows
+from parent.store.results import stored_result
+from parent.store.run_summaries import read_summaries
+
+__all__ = ["Report", "mirror"]
+
+NOT_OVER_AN_END = "t.status IN ('SUCCESS', 'FAILURE', 'REVOKED')"
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Report:
+    """What one child reported, and when a tick must look at it next."""
+
+    meta: Meta
+    at: datetime
+    due_at: datetime | None
+
+
+def mirror(reports: Mapping[str, Report], behind: Collection[UUID] = ()) -> int:
+    """Copy reports, by the children's task ids, upwards; return how many runs changed.
+
+    A run that is locked is being moved on by a finishing child, and is left to the next tick.
+
+    Args:
+        behind: ids of more runs to bring up to their steps.
+    """
+    told = Q(pk__in=Step.objects.filter(task_id__in=list(reports)).values("run_id"))
+    with transaction.atomic():
+        # All of a turn's runs are locked before anything is written, so that no two
+        # transactions ever wait for each other in a circle.
+        runs = {
+            run.pk: run
+            for run in Run.objects.select_for_update(skip_locked=True, of=("self",))
+            .filter(told | Q(pk__in=list(behind)) if behind else told)
+            .defer("params", "files", "result")
+            # Of a cancelled one nothing more is told, least of all that it is not yet overdue.
+            if not run.ended and run.cancel_requested_at is None
+        }
+        now = clock.now()
+        reporting = Step.objects.filter(
+            run_id__in=list(runs), task_id__in=list(reports), state__in=Step.ACTIVE
+        ).defer("traceback", "kwargs", "result")
+        taken = [_take(step, reports[str(step.task_id)], now) for step in reporting]
+        update_rows(Step, taken, key="id", skip_locked=True)
+        summaries = read_summaries(list(runs))
+        changed = [runs[pk] for pk, steps in summaries.items() if _take_up(runs[pk], steps, now)]
+        update_rows(Run, [_run_values(run) for run in changed], key="id")
+        update_rows(
+            TaskResult,
+            [_result_values(run, now) for run in changed],
+            key="task_id",
+            unless=NOT_OVER_AN_END,
+            skip_locked=True,
+        )
+    return len(changed)
+
+
+def _take(step: Step, report: Report, now: datetime) -> dict[str, Any]:
+    step.pace, step.paced_since = pace_after(step, report.meta, report.at)
+    step.set_meta(report.meta)
+    # A foreign task claims nothing: its first report is what says that it runs.
+    step.state, step.started_at = StepState.RUNNING, step.started_at or now
+    step.reported_at, step.due_at = report.at, report.due_at
+    names = ("id", "state", "started_at", "reported_at", "due_at", "iteration", "total")
+    more = ("completion", "message", "pace", "paced_since")
+    return {name: getattr(step, name) for name in (*names, *more)}
+
+
+def _take_up(run: Run, steps: Summary, now: datetime) -> bool:
+    """Bring the run's meta up to its steps; False where that changes nothing."""
+    before = (run.state, run.meta)
+    run.state = run_state(RunState(run.state), steps)
+    run.set_meta(run_meta(run.meta, steps))
+    run.started_at = run.started_at or steps.began
+    run.version += 1
+    run.mirrored_at = now
+    return (run.state, run.meta) != before
+
+
+def _run_values(run: Run) -> dict[str, Any]:
+    names = ("id", "state", "version", "started_at", "mirrored_at", "iteration", "total")
+    return {name: getattr(run, name) for name in (*names, "completion", "message")}
+
+
+def _result_values(run: Run, now: datetime) -> dict[str, Any]:
+    return {
+        "task_id": str(run.pk),
+        "status": run.state,
+        "result": stored_result(run),
+        "date_done": now,
+    }

@@ -1,0 +1,85 @@
+"""What a tick sees: active steps, what Celery has stored for them, and runs that are overdue."""
+
+import json
+from collections.abc import Sequence
+from datetime import datetime, timedelta
+from typing import Any
+
+from django.db.models import QuerySet
+from django.db.models.functions import Now
+from django_celery_results.models import TaskResult
+
+from parent.conf import setting
+from parent.messages.publish import queue_of
+from parent.models import Run, Step
+from parent.watch.decide import Stored, Watched
+
+__all__ = ["OF_RUN", "active_steps", "overdue", "stored", "stored_of", "watched"]
+
+OF_RUN = ("run__params", "run__files", "run__result")
+"""What may be large, and no tick needs."""
+
+
+def active_steps() -> "QuerySet[Any]":
+    """The steps that are queued or run, each with the database's time as `db_now`."""
+    steps = Step.objects.filter(state__in=Step.ACTIVE).select_related("executor", "run")
+    return steps.defer("traceback", "result", "given", *OF_RUN).annotate(db_now=Now())
+
+
+def stored_of(steps: Sequence[Step]) -> dict[str, Stored]:
+    """What Celery has stored for these, by task id."""
+    ids = [str(step.task_id) for step in steps]
+    columns = ("task_id", "status", "result", "date_done")
+    rows = TaskResult.objects.filter(task_id__in=ids).only(*columns) if ids else ()
+    return {row.task_id: stored(row) for row in rows}
+
+
+def watched(step: Step, *, dead: bool = False) -> Watched:
+    """The row as the watch sees it."""
+    return Watched(
+        name=step.name,
+        queue=queue_of(step),
+        queued_at=step.queued_at or step.run.created_at,
+        started_at=step.started_at,
+        reported_at=step.reported_at,
+        publish_at=step.due_at,
+        queue_timeout=step.queue_timeout,
+        run_timeout=step.run_timeout,
+        stall_timeout=step.stall_timeout,
+        dead_executor=str(step.executor) if dead else None,
+        claimed=step.claim is not None,
+        meta=step.meta,
+    )
+
+
+def stored(row: TaskResult) -> Stored:
+    """The stored result, decoded; what cannot be decoded is passed on as the text it is."""
+    try:
+        result = json.loads(row.result) if row.result else None
+    except (ValueError, RecursionError):
+        result = row.result
+    return Stored(state=row.status, result=result, at=row.date_done)
+
+
+def overdue(
+    run: Run, now: datetime, *, ended_at: datetime | None, retried_at: datetime | None
+) -> str | None:
+    """Why a run must end now, or None.
+
+    Args:
+        ended_at: when the last of its steps ended.
+        retried_at: when somebody last had it go on again.
+    """
+    begun_at = retried_at or run.created_at
+    if run.deadline_at is not None and now >= run.deadline_at:
+        allowed = (run.deadline_at - begun_at).total_seconds()
+        return f"{run.workflow} did not finish within {allowed:g} s"
+    limit = setting("QUEUE_TIMEOUT")
+    # Since when nobody has gone on with it.
+    idle_since = max(filter(None, (ended_at, run.started_at, begun_at)))
+    if limit and now >= idle_since + timedelta(seconds=limit):
+        return (
+            f"{run.workflow} did not go on within {limit:g} s: "
+            "no worker that was asked knows the steps of this run"
+        )
+    return None

@@ -1,0 +1,124 @@
+"""Publishing again what the broker seems to have lost.
+
+A queue that holds a message for everything that waits in it has lost nothing: it is only long.
+So messages are counted first, and only as many are sent as are missing, the oldest first. One
+too many does no harm: the claim drops it.
+"""
+
+from collections import Counter
+from collections.abc import Sequence, Set
+from datetime import datetime, timedelta
+from uuid import UUID
+
+from celery import states
+from django.db import transaction
+from django.db.models import Count
+from django.db.models.functions import Now
+from django_celery_results.models import TaskResult
+
+from parent.messages.publish import missing, publish_run, publish_steps, queue_of, republish_after
+from parent.models import Run, Step, StepState
+from parent.runs.advance import BY_ID, lock_run
+from parent.store import clock, results
+from parent.store.bulk import update_rows
+from parent.telemetry.metrics import meter
+
+__all__ = ["hurry", "republish_runs", "republish_steps"]
+
+
+def hurry() -> None:
+    """Have the messages of all that is queued looked for now, if any is missing."""
+    if not any(missing(_expected()).values()):
+        return
+    published = Step.objects.filter(state=StepState.QUEUED, publishes__gt=0)
+    with transaction.atomic():
+        # Who holds one of these rows moves it on, and may be waiting for another of them.
+        free = published.select_for_update(skip_locked=True, of=("self",)).order_by()
+        Step.objects.filter(pk__in=free.values("pk")).update(due_at=Now())
+
+
+def republish_steps(steps: Sequence[Step]) -> None:
+    """Look for the messages of QUEUED steps that are due; set when to look next."""
+    now = clock.now()
+    # Before publishing: a child that starts at once must find its row as it will stay.
+    update_rows(
+        Step,
+        [
+            {"task_id": s.task_id, "publishes": s.publishes + 1, "due_at": next_look(s, now)}
+            for s in steps
+        ],
+        key="task_id",
+        unless="t.state <> 'QUEUED'",
+        skip_locked=True,
+    )
+    # A worker that did not know a child's task has stored that as its failure.
+    results.forget([str(step.task_id) for step in steps])
+    # A retry whose time has come was not published before.
+    publish_steps([step for step in steps if not step.publishes])
+    steps = [step for step in steps if step.publishes]
+    room = _missing_in({queue_of(step) for step in steps})
+    lost: list[Step] = []
+    for step in sorted(steps, key=lambda step: step.queued_at or now):
+        if room[queue_of(step)] > 0:
+            room[queue_of(step)] -= 1
+            lost.append(step)
+    meter.count("workflow_messages_republished", by=len(lost))
+    publish_steps(lost)
+
+
+def republish_runs(runs: Sequence[Run]) -> None:
+    """Send the parents of runs that wait for a worker that knows their steps, to find one."""
+    now = clock.now()
+    update_rows(
+        Run,
+        [{"id": r.pk, "publishes": r.publishes + 1, "due_at": next_call(r, now)} for r in runs],
+        key="id",
+        unless="t.state IN ('SUCCESS', 'FAILURE', 'REVOKED')",
+        skip_locked=True,
+    )
+    _take_back_refusals(runs)
+    for run in runs:
+        if not publish_run(run):
+            return  # nor would the others be sent; see `publish_steps`
+
+
+def _take_back_refusals(runs: Sequence[Run]) -> None:
+    """A worker that did not know a parent's task has stored that as its failure."""
+    ids = [str(run.pk) for run in runs]
+    refused = TaskResult.objects.filter(task_id__in=ids, status__in=states.READY_STATES)
+    for run_id in refused.values_list("task_id", flat=True):
+        with transaction.atomic():
+            run, _, _ = lock_run(BY_ID, UUID(run_id))
+            # It may have ended since it was found to be due.
+            if run is not None and not run.ended:
+                results.create(run, f"parent.{run.workflow}")
+
+
+def next_call(run: Run, now: datetime) -> datetime:
+    """When a run that waits for a worker is due next: its message, or its deadline."""
+    return min(filter(None, (now + republish_after(run.publishes), run.deadline_at)))
+
+
+def next_look(step: Step, now: datetime) -> datetime:
+    """When a QUEUED step is due next: its message, or its deadline."""
+    again = now + republish_after(step.publishes)
+    if step.queue_timeout is None or step.queued_at is None:
+        return again
+    return min(again, step.queued_at + timedelta(seconds=step.queue_timeout))
+
+
+def _missing_in(queues: Set[str]) -> Counter[str]:
+    """How many messages each of these queues lacks."""
+    if not queues:
+        return Counter()
+    expected = _expected()
+    return missing({queue: expected[queue] for queue in queues})
+
+
+def _expected() -> Counter[str]:
+    """How many messages each queue must hold, by the rows."""
+    expected: Counter[str] = Counter()
+    queued = Step.objects.filter(state=StepState.QUEUED, publishes__gt=0).order_by()
+    for queue, task, count in queued.values_list("queue", "task").annotate(Count("pk")):
+        expected[queue_of(Step(queue=queue, task=task))] += count
+    return expected

@@ -1,0 +1,248 @@
+"""One turn of the watch loop: for everything that runs, at the price of what changed."""
+
+import time
+from datetime import datetime, timedelta
+from functools import partial
+from typing import Any
+from uuid import UUID
+
+from django.db.models import Case, Exists, Max, OuterRef, Q, QuerySet, When
+from django.db.models.functions import Now
+from django_celery_results.models import TaskResult
+
+from parent.conf import setting
+from parent.deletion import orphan_results
+from parent.deletion.prune import prune
+from parent.deletion.stray_files import sweep_strays
+from parent.messages.broker_memory import BrokerMemory
+from parent.messages.publish import is_behind
+from parent.models import Run, Step, StepState
+from parent.runs.endings import Ending, end_cancelled, end_run
+from parent.runs.recording import record_seen
+from parent.store import executors
+from parent.store.locks import HeldByOthers
+from parent.telemetry.metrics import meter
+from parent.telemetry.task_failure import tell
+from parent.watch.decide import End, Keep, Mirror, Republish, Stored, watch_once
+from parent.watch.mirror import Report, mirror
+from parent.watch.queries import active_steps, overdue, stored, stored_of, watched
+from parent.watch.republish import hurry, republish_runs, republish_steps
+from parent.worker.terminate import terminate
+
+__all__ = ["STANDBY", "Ticker"]
+
+BATCH = 1_000
+DUE_BATCH = 300
+"""Each of these may take a transaction of its own; the rest is due at the next tick still."""
+PRUNE_BATCH = 100
+OVERLAP = timedelta(seconds=2)
+"""A report is stamped before it is committed; one that was slow is still found this much later."""
+LEFT_TO_TICK = Case(When(state=StepState.QUEUED, publishes=0, then=1), default=0)
+RETRIED_AT = Max("events__at", filter=Q(events__what="retry"))
+CONNECT = 5.0
+"""Seconds that a heart may try to connect, while the database is away, before it beats again."""
+LISTEN = 5.0
+"""Seconds after an outage of the database until the silence of a child counts again."""
+STANDBY = 2.0
+"""Seconds between two tries for the watch lease of an executor that does not hold it."""
+STRAYS_EVERY = 3_600.0
+"""Seconds until files without a run are looked for: each time, all that are stored are listed."""
+SWEEP_EVERY = 30.0
+"""Seconds until all active steps are compared with their stored results, whatever the stamps."""
+
+
+class Ticker:
+    """The ticks of one executor. Only the holder of the watch lease does any work.
+
+    `pause` is how many seconds to wait until the next.
+    """
+
+    def __init__(self, executor_id: UUID) -> None:
+        self._executor_id = executor_id
+        self._broker_memory = BrokerMemory(executor_id)
+        self._held = False
+        self._seen_until: datetime | None = None
+        self._sweep_at = self._strays_at = 0.0
+        self._listen_until = self._trust_leases_at = 0.0
+        self._moved_at, self.pause = time.time(), STANDBY
+        self._others = HeldByOthers()
+
+    def forgive(self, lease: float | None = None) -> None:
+        """The database was away: begin every lease anew, and hear the children first.
+
+        Who could neither beat nor report is not dead for that.
+
+        Args:
+            lease: seconds from now, when a whole one is not needed.
+        """
+        now = time.monotonic()
+        self._listen_until = now + LISTEN
+        if lease is None:
+            lease = executors.lease().total_seconds()
+        self._trust_leases_at = max(self._trust_leases_at, now + lease)
+
+    def tick(self) -> bool:
+        """Take one turn; False where another executor holds the watch lease.
+
+        With nothing changed it is five statements, however many runs there are.
+        """
+        # Who comes when nobody has watched for long cannot know whether the database was away, for
+        # others too: whoever lives beats its heart meanwhile.
+        long = not self._held and executors.unwatched_for(executors.lease() / 3)
+        held = self._held = executors.hold_watch(self._executor_id)
+        if held and long:
+            self.forgive(2 * (setting("HEARTBEAT") or 5.0) + CONNECT)
+        self._notice_standstill()
+        self.pause = (setting("POLL_INTERVAL") or 0.5) if held else STANDBY
+        if not held:
+            return False
+        if time.monotonic() >= self._sweep_at:
+            self._sweep_at = time.monotonic() + SWEEP_EVERY
+            self._seen_until = None
+            for part in (executors.sweep, orphan_results.sweep, _prune):
+                self._others.unless_locked(part)
+        if time.monotonic() >= self._strays_at:
+            self._strays_at = time.monotonic() + STRAYS_EVERY
+            sweep_strays(PRUNE_BATCH)
+        self._others.unless_locked(self._take_reports)
+        if self._broker_memory.lapsed():
+            self._others.unless_locked(hurry)
+        if time.monotonic() >= self._listen_until:
+            self._others.unless_locked(self._look_at_due_steps)
+        self._others.unless_locked(self._look_at_due_runs)
+        self._notice_standstill()
+        if time.monotonic() >= self._trust_leases_at:
+            self._others.unless_locked(self._take_from_the_dead)
+        return True
+
+    def _notice_standstill(self) -> None:
+        """Forgive as well where all stood still without an error: by a lock on the database, in
+        a machine that was asleep. By the clock on the wall, for the other one sleeps along.
+        """
+        now = time.time()
+        if now - self._moved_at > self.pause + executors.lease().total_seconds() / 2:
+            self.forgive()
+        self._moved_at = now
+
+    def _take_reports(self) -> None:
+        """Mirror what children reported, and end what ended without telling us."""
+        rows = {row.task_id: row for row in self._changed_results()}
+        reports: dict[str, Report] = {}
+        for step in active_steps().filter(task_id__in=list(rows)) if rows else ():
+            row = rows[str(step.task_id)]
+            verdict = watch_once(watched(step), stored(row), step.db_now)
+            lag = (step.db_now - row.date_done).total_seconds()
+            meter.observe("workflow_mirror_lag_seconds", lag)
+            match verdict:
+                case End():
+                    end = partial(self._end, step, verdict, row.status, row.traceback)
+                    self._others.unless_locked(end, step.run_id)
+                case Mirror(meta, due_at):
+                    reports[row.task_id] = Report(meta=meta, at=row.date_done, due_at=due_at)
+                case Keep(due_at) if step.state == StepState.RUNNING:
+                    # The same again still says that the child is alive.
+                    reports[row.task_id] = Report(meta=step.meta, at=row.date_done, due_at=due_at)
+        if reports:
+            mirror(reports)
+
+    def _changed_results(self) -> list[TaskResult]:
+        """The stored results of active steps that are newer than what was mirrored of them."""
+        newer = Q(reported_at=None) | Q(reported_at__lt=OuterRef("date_done"))
+        active = Step.objects.filter(newer, task_id=OuterRef("task_id"), state__in=Step.ACTIVE)
+        rows: QuerySet[Any] = TaskResult.objects.filter(Exists(active)).annotate(db_now=Now())
+        rows = rows.order_by("date_done")
+        if self._seen_until is not None:
+            rows = rows.filter(date_done__gt=self._seen_until - OVERLAP)
+        found = list(rows[:BATCH])
+        if found:
+            # A foreign task's is stamped by its worker's clock, which may be ahead.
+            self._seen_until = min(found[-1].date_done, found[-1].db_now)
+        return found
+
+    def _look_at_due_steps(self) -> None:
+        """Deadlines, messages that may be lost, and runs that their steps have left behind."""
+        silent: list[Step] = []
+        behind: set[UUID] = set()
+        due = active_steps().filter(due_at__lte=Now()).exclude(run__in=self._others.runs())
+        # Last come those that were left to a tick because very many opened together.
+        steps = list(due.order_by(LEFT_TO_TICK, "due_at", "pk")[:DUE_BATCH])
+        rows = stored_of(steps)
+        for step in steps:
+            if step.run.cancel_requested_at is not None:
+                self._others.unless_locked(partial(self._end_cancelled, step), step.run_id)
+                continue
+            stored = rows.get(step.task_id)
+            match watch_once(watched(step), stored, step.db_now):
+                case End() as verdict:
+                    end = partial(self._end_overdue, step, verdict, stored)
+                    self._others.unless_locked(end, step.run_id)
+                    continue
+                case Republish():
+                    silent.append(step)
+                case Keep(due_at) | Mirror(_, due_at):
+                    self._others.unless_locked(partial(_put_off, step, due_at), step.run_id)
+            if is_behind(step):
+                behind.add(step.run_id)
+        if behind:
+            mirror({}, behind)
+        if silent:
+            republish_steps(silent)
+
+    def _end_cancelled(self, step: Any) -> None:
+        end_cancelled(str(step.task_id))
+        terminate(step)
+
+    def _end_overdue(self, step: Any, verdict: End, stored: Stored | None) -> None:
+        # The rows first: the worker will say that this process died.
+        if self._end(step, verdict, stored.state if stored else None) is not None:
+            terminate(step)
+
+    def _end(
+        self, step: Any, verdict: End, state: str | None = None, traceback: str | None = None
+    ) -> Ending | None:
+        return record_seen(step, verdict.outcome, verdict.again, state, traceback)
+
+    def _look_at_due_runs(self) -> None:
+        """Runs that have passed their deadline, or wait for a worker that knows their steps."""
+        due = Run.objects.filter(due_at__lte=Now()).exclude(pk__in=self._others.runs())
+        due = due.defer("files", "result").annotate(
+            db_now=Now(), ended_at=Max("steps__finished_at"), retried_at=RETRIED_AT
+        )
+        silent: list[Run] = []
+        for run in due.order_by("due_at")[:DUE_BATCH]:
+            error = overdue(run, run.db_now, ended_at=run.ended_at, retried_at=run.retried_at)
+            if error is None:
+                silent.append(run)
+                continue
+            self._others.unless_locked(partial(self._end_run, run, error), run.pk)
+        if silent:
+            republish_runs(silent)
+
+    def _end_run(self, run: Run, error: str) -> None:
+        doomed = list(active_steps().filter(run=run, state=StepState.RUNNING))
+        if end_run(run.pk, error, seen=run.version):
+            tell(run, error)
+            for step in doomed:
+                terminate(step)
+
+    def _take_from_the_dead(self) -> None:
+        """End the attempts of executors whose lease has lapsed."""
+        dead = Now() - executors.lease()
+        left = active_steps().filter(state=StepState.RUNNING, executor__heartbeat_at__lt=dead)
+        for step in left.exclude(run__in=self._others.runs())[:BATCH]:
+            verdict = watch_once(watched(step, dead=True), None, step.db_now)
+            if isinstance(verdict, End):
+                self._others.unless_locked(partial(self._take_away, step, verdict), step.run_id)
+
+    def _take_away(self, step: Any, verdict: End) -> None:
+        meter.count("workflow_leases_lost", by=bool(self._end(step, verdict)))
+
+
+def _prune() -> None:
+    if retention := setting("RETENTION"):
+        prune(timedelta(seconds=retention), at_most=PRUNE_BATCH)
+
+
+def _put_off(step: Step, due_at: datetime | None) -> None:
+    """If it is due still: a cancel may have set a time of its own."""
+    Step.objects.filter(task_id=step.task_id, due_at__lte=Now()).update(due_at=due_at)

@@ -1,0 +1,1 @@
+"""What runs inside a Celery worker: heartbeat, watch thread, and a child's attempt."""

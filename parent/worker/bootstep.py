@@ -1,0 +1,200 @@
+"""The worker's part in the engine: a heart and the ticks, in threads beside the pool.
+
+Never on Celery's event loop, which SQL would stop from consuming, and never as a Celery task,
+which would need a slot.
+"""
+
+import os
+import random
+import threading
+import time
+from queue import Empty
+from typing import Any
+from uuid import UUID
+
+from celery import bootsteps, signals
+from celery.utils.log import get_logger
+from django.core.management import call_command
+from django.db import connections
+
+from parent.conf import setting
+from parent.models import Step, StepState
+from parent.runs.attempts import Again
+from parent.runs.endings import Ending
+from parent.runs.recording import record
+from parent.store import executors
+from parent.store.locks import NeverWait, is_locked
+from parent.store.outage import OUTAGE
+from parent.telemetry.log_context import about
+from parent.telemetry.metrics import meter
+from parent.telemetry.totals import EVERY, tally
+from parent.watch.tick import STANDBY, Ticker
+from parent.worker import revoke  # noqa: F401 - its command registers itself
+from parent.worker.engine import Lost, lost_attempts
+from parent.worker.forks import guard, watching
+from parent.worker.heartbeat import Heart
+from parent.worker.remote_workers import answer_as
+from parent.worker.shutdown import hand_back
+from parent.worker.terminate import is_running
+
+__all__ = ["WatchStep", "WatchThread"]
+
+logger = get_logger(__name__)
+
+
+class WatchStep(bootsteps.StartStopStep):
+    """Registers this worker as an executor, and runs its watch thread."""
+
+    # After the pool: its processes are forked before the thread and its connection exist.
+    requires = ("celery.worker.components:Pool",)
+
+    def __init__(self, worker: Any, **kwargs: Any) -> None:
+        super().__init__(worker, **kwargs)
+        self._thread: WatchThread | None = None
+        # Before the pool is forked, so that its processes know whose executor they are.
+        self._executor_id = executors.boot()
+        answer_as(self._executor_id)
+        guard()
+        call_command("check", databases=[])
+
+    def start(self, worker: Any) -> None:
+        queues = sorted(worker.app.amqp.queues.consume_from)
+        pool = worker.pool_cls.__module__.rpartition(".")[2]
+        self._thread = WatchThread(self._executor_id, queues, pool)
+        self._thread.start()
+        self._thread.heart.registered.wait()
+        # Not in `stop`: Celery calls that before it waits for what still runs in the pool, and
+        # that must have a heartbeat until its end.
+        signals.worker_shutting_down.connect(self._on_shutting_down)
+        signals.worker_shutdown.connect(self._on_shutdown)
+
+    def _on_shutting_down(self, **_: Any) -> None:
+        if self._thread is not None:
+            self._thread.shut_down_within(setting("SHUTDOWN_GRACE"))
+
+    def _on_shutdown(self, **_: Any) -> None:
+        if self._thread is not None:
+            self._thread.stop()
+
+
+class WatchThread(threading.Thread):
+    """Ends what died, and ticks, until it is told to stop; beside it beats the heart."""
+
+    def __init__(self, executor_id: UUID, queues: list[str], pool: str) -> None:
+        super().__init__(name="watch", daemon=True)
+        self.heart = Heart(executor_id, queues, pool)
+        self._executor_id = executor_id
+        self._give_up_at = float("inf")
+        self._ticker = Ticker(executor_id)
+        self._due_at = time.monotonic()
+        self._tally_at = 0.0
+        self._never_wait = NeverWait()
+        self._stopping = threading.Event()
+
+    def stop(self) -> None:
+        """Stop, and hand over the watch lease."""
+        self._stopping.set()
+        self.join(timeout=5)
+
+    def shut_down_within(self, grace: float | None) -> None:
+        """Let running children end for `grace` seconds, then hand back the rest and exit."""
+        if grace is not None:
+            self._give_up_at = time.monotonic() + grace
+
+    def run(self) -> None:
+        self.heart.start()
+        self.heart.registered.wait()
+        self._due_at = time.monotonic()
+        while not self._stopping.is_set():
+            wait = STANDBY
+            try:
+                with watching:
+                    self._never_wait()
+                    wait = self.turn()
+            except OUTAGE as exc:
+                if is_locked(exc):
+                    logger.info("the watch comes back: another transaction holds what it needs")
+                    self._stopping.wait(wait)
+                    continue
+                logger.warning("database: %s; the watch goes on when it answers", exc)
+                connections.close_all()
+                self._ticker.forgive()
+            except Exception:
+                # The watch outlives whatever one turn meets: nobody else would end the rest.
+                logger.exception("the watch met an error and goes on")
+            wait *= random.uniform(0.9, 1.1)  # noqa: S311 - jitter, no secret
+            self._due_at = time.monotonic() + wait
+            self._stopping.wait(wait)
+        self._hand_over()
+
+    def turn(self) -> float:
+        """One turn; returns the seconds to wait until the next."""
+        if time.monotonic() >= self._give_up_at:
+            self._give_up()
+        self._end_lost()
+        begun = time.monotonic()
+        held = self._ticker.tick()
+        if held:
+            meter.observe("workflow_tick_lag_seconds", begun - self._due_at)
+            meter.observe("workflow_tick_seconds", time.monotonic() - begun)
+        if time.monotonic() >= self._tally_at:
+            self._tally_at = time.monotonic() + EVERY
+            tally(ended=held)
+        return max(0.0, min(self._ticker.pause, self._give_up_at - time.monotonic()))
+
+    def _give_up(self) -> None:
+        try:
+            hand_back(self._executor_id)
+            self._hand_over()
+        except OUTAGE as exc:
+            logger.warning("database: %s; nothing is handed back, the leases lapse", exc)
+        finally:
+            logger.warning("exiting: the grace of %s s has passed", setting("SHUTDOWN_GRACE"))
+            # Celery would go on waiting. The kernel kills prefork processes with their parent
+            # (celery 5.7 asks it to, on Linux); elsewhere their attempts no longer count.
+            os._exit(0)
+
+    def _end_lost(self) -> None:
+        """End the attempts that their own processes did not."""
+        for _ in range(lost_attempts.qsize()):
+            try:
+                lost = lost_attempts.get_nowait()
+            except Empty:
+                return
+            try:
+                self._end(lost)
+            except OUTAGE as exc:
+                lost_attempts.put(lost)  # nobody else knows of it
+                if not is_locked(exc):
+                    raise
+            except Exception:
+                logger.exception(
+                    "%s: the step could not be ended, and is tried again", lost.task_id
+                )
+                lost_attempts.put(lost)
+
+    def _end(self, lost: Lost) -> None:
+        step = Step.objects.filter(task_id=lost.task_id).select_related("run").first()
+        if step is None or not (lost.died or self._was_left(step)):
+            return
+        outcome = step.meta.failed(f"{step.name}: {lost.reason}")
+        with about(step):
+            ending = record(step.name, lost.task_id, outcome, again=Again())
+        meter.count("workflow_processes_lost", by=lost.died and ending is not Ending.DROPPED)
+
+    def _was_left(self, step: Step) -> bool:
+        """Whether it counts as running here, and nothing here runs it. Of two messages for one
+        attempt, the second is over long before the first.
+        """
+        here = step.state == StepState.RUNNING and step.executor_id == self._executor_id
+        return here and not is_running(str(step.task_id))
+
+    def _hand_over(self) -> None:
+        self.heart.stop()
+        try:
+            executors.release_watch(self._executor_id)
+            executors.retire(self._executor_id)
+        except OUTAGE as exc:
+            logger.warning("database: %s; the watch lease lapses by itself", exc)
+        finally:
+            connections.close_all()

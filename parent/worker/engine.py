@@ -1,0 +1,43 @@
+"""The engine as a child sees it."""
+
+from dataclasses import dataclass
+from queue import SimpleQueue
+from typing import Any
+
+from parent.worker.engine_thread import SameThread, engine_thread
+from parent.worker.running_attempt import RunningAttempt
+
+__all__ = ["Engine", "Lost", "RunningAttempt", "lost_attempts"]
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Lost:
+    """An attempt whose own process did not, or may not have, recorded its end.
+
+    `died`: the process is gone. Otherwise only the message is over, and most have ended well.
+    """
+
+    task_id: str
+    reason: str
+    died: bool
+
+
+lost_attempts: SimpleQueue[Lost] = SimpleQueue()
+"""The worker's watch thread ends them."""
+
+
+class Engine:
+    """What `children.host` is given."""
+
+    def claim(
+        self, task_id: str, task_name: str, header: Any, *, inline: bool = True
+    ) -> RunningAttempt | None:
+        thread = SameThread() if inline else engine_thread()
+        attempt = RunningAttempt(task_id, task_name, header, thread)
+        return attempt if attempt.claim() else None
+
+    def lost(self, task_id: str, reason: str) -> None:
+        lost_attempts.put(Lost(task_id=task_id, reason=reason, died=True))
+
+    def over(self, task_id: str, reason: str) -> None:
+        lost_attempts.put(Lost(task_id=task_id, reason=reason, died=False))

@@ -1,0 +1,54 @@
+"""The heart of a worker: it renews the lease on all that the worker runs."""
+
+import threading
+from collections.abc import Sequence
+from uuid import UUID
+
+from celery.utils.log import get_logger
+from django.db import connections
+
+from parent.conf import setting
+from parent.store import executors
+from parent.store.outage import OUTAGE, outlast
+from parent.worker.forks import beating
+
+__all__ = ["Heart"]
+
+logger = get_logger(__name__)
+
+
+class Heart(threading.Thread):
+    """Beats until it is told to stop.
+
+    Not between two turns of the watch: one that meets a silent broker, or a thousand lost steps,
+    may take longer than a lease.
+    """
+
+    def __init__(self, executor_id: UUID, queues: Sequence[str], pool: str) -> None:
+        super().__init__(name="heart", daemon=True)
+        self.registered = threading.Event()
+        self._executor_id = executor_id
+        self._queues = queues
+        self._pool = pool
+        self._stopping = threading.Event()
+
+    def stop(self) -> None:
+        """Stop. A beat after this would register the executor anew."""
+        self._stopping.set()
+        if self.is_alive():
+            self.join(timeout=5)
+
+    def run(self) -> None:
+        outlast("register this executor", self._beat)
+        self.registered.set()
+        while not self._stopping.wait(setting("HEARTBEAT") or 5.0):
+            try:
+                self._beat()
+            except OUTAGE as exc:
+                logger.warning("database: %s; the heart beats when it answers", exc)
+                connections.close_all()
+        connections.close_all()
+
+    def _beat(self) -> None:
+        with beating:
+            executors.beat(self._executor_id, self._queues, self._pool)

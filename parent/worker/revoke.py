@@ -1,0 +1,110 @@
+"""Celery's own `revoke`, of a run or of a child of one: it cancels the run.
+
+Every worker hears of a revoke, and none has to run the task; the first that is there writes the
+cancel. Of what is no run's, Celery's own command is left to do what it does.
+"""
+
+import threading
+from collections.abc import Iterable, Mapping
+from functools import partial
+from typing import Any
+from uuid import UUID
+
+from celery.utils.log import get_logger
+from celery.worker import control
+from django.db import connections
+
+from parent.errors import RunEnded, UnknownRun
+from parent.models import Attempt, Run, Step
+from parent.runs.cancel import cancel
+from parent.store.outage import outlast
+from parent.telemetry.log_context import about
+from parent.worker.forks import revoking
+
+__all__ = ["revoke_runs"]
+
+logger = get_logger(__name__)
+
+SIGNATURE = "[id1 [id2 [... [idN]]]]"
+celerys_own: Any = control.revoke  # type: ignore[attr-defined]  # missing in celery-types
+
+
+@control.control_command(name="revoke", variadic="task_id", signature=SIGNATURE)
+def _revoke(
+    state: Any,
+    task_id: str | list[str],
+    terminate: bool = False,
+    signal: str | None = None,
+    **others: Any,
+) -> dict[str, str]:
+    """Revoke tasks by their ids; those of runs and of their children cancel the run."""
+    ids = {task_id} if isinstance(task_id, str) else set(task_id or ())
+    # This is the worker's event loop, which SQL would keep from consuming.
+    work = partial(_revoke_in_thread, ids, terminate, partial(celerys_own, state), signal, others)
+    threading.Thread(target=work, name="revoke", daemon=True).start()
+    return {"ok": f"tasks {', '.join(sorted(ids))} are revoked; of runs, the run is cancelled"}
+
+
+@control.control_command(
+    name="terminate", args=[("signal", str)], signature=f"<signal> {SIGNATURE}"
+)
+def _terminate(state: Any, signal: str, task_id: str | list[str], **others: Any) -> dict[str, str]:
+    """Terminate tasks by their ids; those of runs and of their children cancel the run at once."""
+    answer: dict[str, str] = _revoke(state, task_id, terminate=True, signal=signal, **others)
+    return answer
+
+
+def _revoke_in_thread(
+    ids: set[str], terminate: bool, celerys: Any, signal: str | None, others: Mapping[str, Any]
+) -> None:
+    try:
+        rest = outlast("revoke", partial(revoke_runs, ids, at_once=terminate))
+    except Exception:
+        logger.exception("the revoke of %s met an error", ", ".join(sorted(ids)))
+        return
+    finally:
+        connections.close_all()
+    if rest:
+        celerys(list(rest), terminate, signal, **others)
+
+
+def revoke_runs(ids: Iterable[str], *, at_once: bool = False) -> set[str]:
+    """Cancel the runs that these are the ids of, or of an active child of.
+
+    Args:
+        at_once: give children no time to end by themselves.
+
+    Returns:
+        The ids that are of no run and no attempt.
+    """
+    with revoking:  # no fork meanwhile: see `parent.worker.forks`
+        runs = _runs_of(set(ids))
+        for run_id in {run_id for run_id in runs.values() if run_id is not None}:
+            try:
+                run = cancel(run_id, grace=0.0 if at_once else None)
+            except (RunEnded, UnknownRun) as exc:
+                logger.info("a revoke of %s cancels nothing: %s", run_id, exc)
+            else:
+                with about(run):
+                    logger.info("run %s is cancelled by a revoke", run_id)
+    return set(ids) - runs.keys()
+
+
+def _runs_of(ids: set[str]) -> dict[str, UUID | None]:
+    """Those of `ids` that the rows know, with the run to cancel; None where a child has ended."""
+    found: dict[str, UUID | None] = dict.fromkeys(
+        Attempt.objects.filter(task_id__in=ids).values_list("task_id", flat=True)
+    )
+    for step in Step.objects.filter(task_id__in=ids).only("task_id", "run_id", "state"):
+        found[str(step.task_id)] = step.run_id if step.state in Step.ACTIVE else None
+    by_uuid = {uuid: text for text in ids if (uuid := _uuid(text)) is not None}
+    for run_id in Run.objects.filter(pk__in=by_uuid).values_list("pk", flat=True):
+        found[by_uuid[run_id]] = run_id
+    return found
+
+
+def _uuid(text: str) -> UUID | None:
+    try:
+        return UUID(text)
+    except ValueError:
+        return None

@@ -1,0 +1,245 @@
+"""One attempt, in the process that runs it: claim, report, finish.
+
+The statements are made by the engine's own thread, over a connection that the body cannot reach.
+"""
+
+from collections.abc import Callable
+from concurrent.futures import Future, wait
+from contextvars import copy_context
+from datetime import datetime
+from functools import partial
+from typing import Any, TypeVar
+from uuid import uuid4
+
+from celery.utils.log import get_logger
+from django.db import DEFAULT_DB_ALIAS, connection, connections, transaction
+
+from children.errors import AttemptLost
+from children.isolation.connections import in_transaction
+from children.isolation.keep import end_process
+from children.meta import Meta, error_text
+from parent.deletion import orphan_results
+from parent.messages.publish import LOOK_AFTER
+from parent.models import Run, Step, StepState
+from parent.runs.attempts import worth_a_retry
+from parent.runs.endings import Ending, end_cancelled
+from parent.runs.recording import record
+from parent.store import executors, results
+from parent.store.outage import OUTAGE, is_of_this_process, outlast
+from parent.store.rows import update_row
+from parent.worker.engine_thread import EngineThread, SameThread, wait_out
+
+__all__ = ["RunningAttempt"]
+
+logger = get_logger(__name__)
+
+SHORT = LOOK_AFTER.total_seconds()
+
+REPORT_WITHIN = 1.0
+"""Seconds that a body waits for its report to be stored, at the most."""
+
+T = TypeVar("T")
+
+
+class RunningAttempt:
+    """One attempt, in the process that runs it.
+
+    Args:
+        header: what `parent.messages.publish.attempt_header` sent along.
+        thread: makes its statements; without one, the caller's does.
+        reported: whether it may have a `TaskResult` already.
+    """
+
+    def __init__(
+        self,
+        task_id: str,
+        task_name: str,
+        header: dict[str, Any],
+        thread: EngineThread | SameThread | None = None,
+        *,
+        reported: bool = False,
+    ) -> None:
+        self.task_id = task_id
+        self.name = str(header["step"])
+        self.lost = False
+        self._workflow = str(header["workflow"])
+        self.report_interval = float(header["interval"])
+        self._task_name = task_name
+        self._thread = thread or SameThread()
+        # As it is before the body: what that makes of its own is not the engine's.
+        self._context = copy_context()
+        self._reported = reported
+        self._report: Future[None] | None = None
+        self._held_back: Meta | None = None
+        self._broken = 0
+        self._claim = uuid4()
+        limits = (header["run_timeout"], header["stall_timeout"])
+        self._first_limit = min((limit for limit in limits if limit), default=None)
+        self._look_at = header["look_at"] and datetime.fromisoformat(header["look_at"])
+
+    def _start(self, work: Callable[[], T]) -> "Future[T]":
+        return self._thread.start(partial(self._context.copy().run, work))
+
+    def claim(self) -> bool:
+        """QUEUED -> RUNNING, for exactly one of all deliveries.
+
+        Raises:
+            SoftTimeLimitExceeded: it came meanwhile, and is this attempt's outcome.
+        """
+        claim = self._start(self._take)
+        interruption = wait_out(claim)
+        claimed = claim.result()
+        if claimed and interruption is not None:
+            error = f"Error in {self.name}: {error_text(interruption)}"
+            self.finish(Meta().failed(error), error=interruption)
+            raise interruption
+        return claimed
+
+    def _take(self) -> bool:
+        tries = 0
+        values: dict[str, Any] = {
+            "state": StepState.RUNNING,
+            "claim": self._claim,
+            "executor_id": executors.this_executor(),
+        }
+        times = {"started_at": 0.0}
+        # Of a run whose row its steps have left behind a tick takes a look, and tells: so the
+        # many that have ended by then need no statement for it. The look sees to the limits.
+        if self._first_limit and not (self._look_at and self._first_limit >= SHORT):
+            times["due_at"] = self._first_limit
+        else:
+            values["due_at"] = self._look_at
+
+        def claim_once() -> bool:
+            nonlocal tries
+            tries += 1
+            claimed = update_row(
+                Step, values, times=times, task_id=self.task_id, state=StepState.QUEUED
+            )
+            # After an error the first UPDATE may have been committed all the same.
+            return claimed or (tries > 1 and self._is_ours())
+
+        return outlast(f"claim {self.task_id}", claim_once)
+
+    def _is_ours(self) -> bool:
+        return bool(self._mine().exists())
+
+    def _mine(self) -> Any:
+        return Step.objects.filter(task_id=self.task_id, state=StepState.RUNNING, claim=self._claim)
+
+    def report(self, meta: Meta) -> None:
+        """Store a report; see `children.host.Attempt`."""
+        if self._report is not None and not self._report.done():
+            return  # the database is slow; the next report has all of this one
+        self._end_report()
+        if self._thread.apart and _holds_the_writer():
+            self._hold_back(meta)
+            return
+        self._report = self._start(partial(self._store, meta))
+        # The body does not wait for whoever holds a row, or the whole database.
+        wait([self._report], REPORT_WITHIN)
+        self._end_report()
+
+    def _end_report(self) -> None:
+        """Raise what the last report raised, once."""
+        if self._report is None or not self._report.done():
+            return
+        report, self._report = self._report, None
+        try:
+            report.result()
+        except AttemptLost:
+            self.lost = True
+            raise
+
+    def _hold_back(self, meta: Meta) -> None:
+        """Report when the body's transaction has ended: SQLite lets nobody else write meanwhile."""
+        self._held_back = meta
+        if connection.in_atomic_block:
+            transaction.on_commit(self._release)
+
+    def _release(self) -> None:
+        meta, self._held_back = self._held_back, None
+        if meta is not None:
+            self.report(meta)
+
+    def _store(self, meta: Meta) -> None:
+        try:
+            if self._reported and results.update_child(self.task_id, meta):
+                return
+            self._report_first(meta)
+        except OUTAGE as exc:
+            if connection.in_atomic_block:
+                raise
+            logger.warning("%s: report not stored: %s", self.task_id, exc)
+            connection.close()
+
+    def _report_first(self, meta: Meta) -> None:
+        """Write the child's `TaskResult`; also when somebody removed it."""
+        # Also where the commit goes through and its answer is lost.
+        self._reported = True
+        with transaction.atomic():
+            # The lock keeps the row from appearing after the attempt was taken away, when
+            # nobody would delete it any more.
+            step = self._mine().select_for_update().only("run_id").first()
+            # By a statement of its own: one that had to wait for the lock would see the run as it
+            # was before, without the cancel that held it.
+            if (
+                step is None
+                or Run.objects.filter(pk=step.run_id).exclude(cancel_requested_at=None).exists()
+            ):
+                raise AttemptLost(self.task_id)
+            if not results.update_child(self.task_id, meta):
+                results.create_child(self.task_id, self._task_name, meta)
+
+    def finish(
+        self, outcome: Meta, traceback: str | None = None, error: Exception | None = None
+    ) -> bool:
+        """Record the outcome and open what comes next; see `children.host.Attempt`."""
+        finish = self._start(partial(self._finish, outcome, traceback, error))
+        # A time limit that comes now is too late: the body has ended.
+        wait_out(finish)
+        return finish.result()
+
+    def _finish(self, outcome: Meta, traceback: str | None, error: Exception | None) -> bool:
+        again = worth_a_retry(self._workflow, self.name, error) if error is not None else None
+        told = partial(
+            record,
+            self.name,
+            self.task_id,
+            outcome,
+            traceback,
+            again=again,
+            reported=self._reported,
+        )
+        tell = partial(outlast, f"finish {self.task_id}", told, on_error=self._end_broken_process)
+        try:
+            ending = tell()
+        except Exception:
+            if not self._thread.apart:
+                raise
+            logger.exception("%s: its end is recorded over a new connection", self.task_id)
+            connection.close()
+            ending = tell()
+        if ending is Ending.DROPPED:
+            logger.warning("%s: outcome dropped: the attempt no longer counts", self.task_id)
+            outlast(f"forget {self.task_id}", partial(orphan_results.forget, self.task_id))
+        return ending is not Ending.RETRIED
+
+    def _end_broken_process(self, outage: Exception) -> None:
+        if self._thread.apart and is_of_this_process(outage):
+            self._broken += 1
+            if self._broken > 1:  # over a new connection, too
+                end_process(f"{self.name} has closed files under it ({outage})")
+
+    def abandon(self) -> None:
+        """Let a cancelled run end; see `children.host.Attempt`."""
+        work = partial(outlast, f"abandon {self.task_id}", partial(end_cancelled, self.task_id))
+        abandoned = self._start(work)
+        wait_out(abandoned)
+        abandoned.result()
+
+
+def _holds_the_writer() -> bool:
+    """Whether the body is in a transaction that keeps every other connection from writing."""
+    mine = connections[DEFAULT_DB_ALIAS]
+    return mine.vendor == "sqlite" and in_transaction(mine)
