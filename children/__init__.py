@@ -8,7 +8,7 @@ def resize(progress, paths):
         ...
 """
 
-from children.declaration.decorator import child_task
+from children.decorator import child_task
 from children.errors import AttemptLost, ChildError
 from children.meta import Meta, Status
 from children.progress import Progress

@@ -8,7 +8,7 @@ class ChildrenConfig(AppConfig):
     name = "children"
 
     def ready(self) -> None:
-        from children.declaration import checks  # noqa: F401, PLC0415 - they register themselves
+        from children import checks  # noqa: F401, PLC0415 - they register themselves
         from children.loop_wakeup import WakeStep  # noqa: PLC0415 - Celery's worker is not for every process
 
         current_app.steps["worker"].add(WakeStep)

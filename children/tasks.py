@@ -2,7 +2,7 @@
 
 import math
 
-from children.declaration.decorator import child_task
+from children.decorator import child_task
 from children.progress import Progress
 
 __all__ = ["func_1", "func_2", "func_3"]

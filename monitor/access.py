@@ -8,8 +8,7 @@ from django.db.models import QuerySet
 from django.http import Http404
 
 from monitor.policy import policy
-from parent.definition import registry
-from parent.definition.workflow import Workflow
+from parent.definition.workflow import Workflow, registry
 from parent.errors import UnknownWorkflow
 from parent.models import Run
 

@@ -12,15 +12,18 @@ class ParentConfig(AppConfig):
         # Models are importable only from here on.
         from children import host  # noqa: PLC0415
         from parent import checks  # noqa: F401, PLC0415 - checks register themselves
+        from parent.definition import runtime  # noqa: PLC0415
+        from parent.engine import Engine  # noqa: PLC0415
         from parent.store import sqlite  # noqa: PLC0415
         from parent.telemetry import log_context, tracing  # noqa: PLC0415
         from parent.worker import foreign_tasks, unknown_tasks  # noqa: PLC0415
         from parent.worker.bootstep import WatchStep  # noqa: PLC0415
-        from parent.worker.engine import Engine  # noqa: PLC0415
+        from parent.worker.host import ParentHost  # noqa: PLC0415
 
         tracing.set_up()
         sqlite.connect()
-        host.install(Engine())
+        runtime.install(Engine())
+        host.install(ParentHost())
         log_context.connect_first()
         foreign_tasks.connect()
         log_context.connect_last()

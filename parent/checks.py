@@ -8,8 +8,8 @@ from celery import Task, current_app
 from django.core.checks import CheckMessage, Error, register
 from django.utils.module_loading import autodiscover_modules
 
-from parent.definition import registry, validation
-from parent.definition.workflow import Step, Workflow
+from parent.definition import validation
+from parent.definition.workflow import Step, Workflow, registry
 from parent.store.files import has_files_inside
 
 __all__ = ["check_workflows"]
@@ -95,7 +95,7 @@ def check_workflow(workflow: Workflow) -> Iterator[CheckMessage]:
 
 
 def _child_problems(workflow: Workflow, step: Step) -> Iterator[CheckMessage]:
-    """What this child cannot do as a step; `children.declaration.checks` says what it never can."""
+    """What this child cannot do as a step; `children.checks` says what it never can."""
     child = step.child
     if child is None:
         return

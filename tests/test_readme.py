@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from parent.definition import registry
+from parent.definition.workflow import registry
 from parent.inline import run_inline
 from tests.children.celery_app import restored_tasks
 

@@ -1,1 +1,1 @@
-"""What `@child_task` makes of a function: its signature, retries, coroutines, checks."""
+"""What `@child_task` reads of a function: its signature, its retries, whether it is async."""

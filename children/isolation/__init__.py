@@ -1,1 +1,1 @@
-"""A body leaves nothing behind: what it changed in its process ends with it."""
+"""Isolation of a body: what it changes in its process is undone when it ends."""

@@ -11,8 +11,7 @@ from monitor.access import find_workflow
 from monitor.api import openapi
 from monitor.api.params_schema import StartSchema, bodies
 from monitor.api.views import WorkflowView
-from parent.definition import registry
-from parent.definition.workflow import Workflow
+from parent.definition.workflow import Workflow, registry
 
 __all__ = ["DocsPage", "SchemaView", "start_view", "with_starts"]
 

@@ -18,8 +18,7 @@ from monitor.access import find_workflow, startable, visible_runs
 from monitor.http.throttles import count_start
 from monitor.pages.forms import blank_form, filled_form, params_of, posted
 from monitor.pages.typical_duration import typical_seconds
-from parent.definition.registry import workflows
-from parent.definition.workflow import Workflow
+from parent.definition.workflow import Workflow, registry
 from parent.errors import InvalidParams
 from parent.runs.start import start
 from parent.store.executors import any_alive
@@ -59,7 +58,7 @@ class StartPage(LoginRequiredMixin, TemplateView):
         typical = typical_seconds()
         return super().get_context_data(
             workflows=[(each, typical.get(each.name)) for each in startable(self.request.user)],
-            registered=bool(workflows()),
+            registered=bool(registry.workflows()),
             no_worker=not any_alive(),
             runs=runs.order_by("-created_at", "-id")[:RECENT_RUNS],
             **kwargs,

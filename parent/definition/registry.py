@@ -1,46 +1,55 @@
-"""The workflows of this process, by name."""
+"""The workflows of a process, by name."""
 
-from typing import TYPE_CHECKING
+from typing import Generic, Protocol, TypeVar
 
 from parent.errors import UnknownWorkflow
 
-if TYPE_CHECKING:
-    from parent.definition.workflow import Workflow
-
-__all__ = ["duplicates", "get", "names", "register", "workflows"]
-
-_workflows: "dict[str, Workflow]" = {}
-_duplicates: list[str] = []
+__all__ = ["Registry"]
 
 
-def register(workflow: "Workflow") -> None:
-    """Add a workflow. A second one of the same name is kept out, and found by a system check."""
-    if workflow.name in _workflows:
-        _duplicates.append(workflow.name)
-    else:
-        _workflows[workflow.name] = workflow
+class Named(Protocol):
+    """What can be registered."""
+
+    @property
+    def name(self) -> str: ...
 
 
-def get(name: str) -> "Workflow":
-    """The workflow of that name.
-
-    Raises:
-        UnknownWorkflow: none is registered here.
-    """
-    try:
-        return _workflows[name]
-    except KeyError:
-        known = ", ".join(names()) or "none"
-        raise UnknownWorkflow(f"There is no workflow {name!r}; registered are: {known}.") from None
+W = TypeVar("W", bound=Named)
 
 
-def names() -> list[str]:
-    return sorted(_workflows)
+class Registry(Generic[W]):
+    """Workflows by their names."""
 
+    def __init__(self) -> None:
+        self._workflows: dict[str, W] = {}
+        self._duplicates: list[str] = []
 
-def workflows() -> "list[Workflow]":
-    return [_workflows[name] for name in names()]
+    def register(self, workflow: W) -> None:
+        """Add a workflow. A second one of the same name is not added: a system check reports it."""
+        if workflow.name in self._workflows:
+            self._duplicates.append(workflow.name)
+        else:
+            self._workflows[workflow.name] = workflow
 
+    def get(self, name: str) -> W:
+        """The workflow of that name.
 
-def duplicates() -> list[str]:
-    return list(_duplicates)
+        Raises:
+            UnknownWorkflow: none of that name is registered in this process.
+        """
+        try:
+            return self._workflows[name]
+        except KeyError:
+            known = ", ".join(self.names()) or "none"
+            raise UnknownWorkflow(
+                f"There is no workflow {name!r}; registered are: {known}."
+            ) from None
+
+    def names(self) -> list[str]:
+        return sorted(self._workflows)
+
+    def workflows(self) -> list[W]:
+        return [self._workflows[name] for name in self.names()]
+
+    def duplicates(self) -> list[str]:
+        return list(self._duplicates)

@@ -6,13 +6,14 @@ from functools import cached_property
 from typing import TYPE_CHECKING, Any
 from uuid import UUID
 
-from celery import Task, current_app
+from celery import Task, current_app, shared_task
 from celery.result import AsyncResult
 
 from children.declaration.retrying import Retrying
 from children.task import ChildTask
-from parent.definition import registry
-from parent.definition.parent_task import make_parent_task
+from parent.definition.parent_task import ParentTask
+from parent.definition.registry import Registry
+from parent.definition.runtime import runtime
 from parent.errors import UnknownStep
 
 if TYPE_CHECKING:
@@ -21,7 +22,10 @@ if TYPE_CHECKING:
 
     from parent.models import Run
 
-__all__ = ["RunData", "Step", "Workflow"]
+__all__ = ["RunData", "Step", "Workflow", "registry"]
+
+registry: "Registry[Workflow]" = Registry()
+"""All workflows of this process."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -133,7 +137,7 @@ class Workflow:
     task: "Task[..., Any]" = field(init=False, repr=False, compare=False)
 
     def __post_init__(self) -> None:
-        object.__setattr__(self, "task", make_parent_task(self))
+        object.__setattr__(self, "task", _parent_task(self))
         registry.register(self)
 
     @property
@@ -175,9 +179,7 @@ class Workflow:
         Raises:
             InvalidParams: with an error per field.
         """
-        from parent.runs.start import start  # noqa: PLC0415 - rows need Django's apps loaded
-
-        return start(self, params, owner=owner)
+        return runtime().start(self, params, owner)
 
     def delay(self, /, **params: Any) -> "AsyncResult[Any]":
         """Like `start`, for those who know Celery: the result follows the run."""
@@ -186,3 +188,10 @@ class Workflow:
     def result_of(self, run_id: UUID | str) -> "AsyncResult[Any]":
         """The Celery result under which a run can be followed."""
         return self.task.AsyncResult(str(run_id))
+
+
+def _parent_task(workflow: Workflow) -> Any:
+    """Register the Celery task `parent.<workflow>`."""
+    register = shared_task(name=workflow.task_name, base=ParentTask, bind=True, workflow=workflow)
+    body: Any = ParentTask.run
+    return register(body)

@@ -10,7 +10,7 @@ from django.db.models import prefetch_related_objects
 from children.declaration.retrying import LONGEST_DELAY, Retrying, spread
 from children.errors import RetryAsked
 from children.meta import Meta
-from parent.definition import registry
+from parent.definition.workflow import registry
 from parent.errors import UnknownStep, UnknownWorkflow
 from parent.messages.publish import republish_after
 from parent.models import Attempt, Step, StepState

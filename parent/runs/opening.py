@@ -9,8 +9,7 @@ from celery import current_app
 
 from children.meta import Meta, error_text
 from children.sanitize import check_json, clean_traceback
-from parent.definition import registry
-from parent.definition.workflow import RunData
+from parent.definition.workflow import RunData, registry
 from parent.errors import UnknownWorkflow
 from parent.models import Run, Step, StepState
 from parent.runs.attempts import queue_attempt

@@ -11,8 +11,8 @@ from children.errors import ResultNotJSON
 from children.meta import Meta
 from children.sanitize import check_json
 from parent.decisions.plan import dependents
-from parent.definition import registry
 from parent.definition.validation import listed
+from parent.definition.workflow import registry
 from parent.errors import CannotRetry, InvalidRetry, UnknownRun, UnknownWorkflow
 from parent.models import Event, Run, RunState, Step, StepState
 from parent.runs.advance import BY_ID, advance, lock_run, update_of

@@ -16,6 +16,7 @@ from parent.deletion.prune import prune
 from parent.deletion.stray_files import sweep_strays
 from parent.messages.broker_memory import BrokerMemory
 from parent.messages.publish import is_behind
+from parent.messages.terminate import terminate
 from parent.models import Run, Step, StepState
 from parent.runs.endings import Ending, end_cancelled, end_run
 from parent.runs.recording import record_seen
@@ -27,7 +28,6 @@ from parent.watch.decide import End, Keep, Mirror, Republish, Stored, watch_once
 from parent.watch.mirror import Report, mirror
 from parent.watch.queries import active_steps, overdue, stored, stored_of, watched
 from parent.watch.republish import hurry, republish_runs, republish_steps
-from parent.worker.terminate import terminate
 
 __all__ = ["STANDBY", "Ticker"]
 

@@ -30,12 +30,12 @@ from parent.telemetry.metrics import meter
 from parent.telemetry.totals import EVERY, tally
 from parent.watch.tick import STANDBY, Ticker
 from parent.worker import revoke  # noqa: F401 - its command registers itself
-from parent.worker.engine import Lost, lost_attempts
 from parent.worker.forks import guard, watching
 from parent.worker.heartbeat import Heart
+from parent.worker.host import Lost, lost_attempts
+from parent.worker.pool import is_running
 from parent.worker.remote_workers import answer_as
 from parent.worker.shutdown import hand_back
-from parent.worker.terminate import is_running
 
 __all__ = ["WatchStep", "WatchThread"]
 

@@ -8,7 +8,7 @@ import pytest
 from celery import Task, shared_task
 
 from children import ChildTask, Progress, Status, child_task, host
-from children.declaration.checks import check_children
+from children.checks import check_children
 from tests.children.conftest import Attempt, Engine
 
 

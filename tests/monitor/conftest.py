@@ -18,7 +18,8 @@ from rest_framework.test import APIClient
 
 from children.tasks import func_1
 from mainproj.log import log_config
-from parent.definition import registry, workflow
+from parent.definition.workflow import Step as StepDefinition
+from parent.definition.workflow import Workflow, registry
 from parent.models import Run, Step
 
 MakeRun = Callable[..., Run]
@@ -131,17 +132,17 @@ class EveryKind(serializers.Serializer[None]):
 
 
 @cache
-def every_kind() -> workflow.Workflow:
-    return workflow.Workflow(
+def every_kind() -> Workflow:
+    return Workflow(
         "every_kind",
         description="Takes all there is.",
         params=EveryKind,
-        steps=[workflow.Step(func_1, inputs=lambda _: {"limit": 1})],
+        steps=[StepDefinition(func_1, inputs=lambda _: {"limit": 1})],
     )
 
 
 @pytest.fixture
-def form_flow(monkeypatch: pytest.MonkeyPatch) -> Iterator[workflow.Workflow]:
+def form_flow(monkeypatch: pytest.MonkeyPatch) -> Iterator[Workflow]:
     """A workflow with every kind of parameter, registered for one test."""
     known = {workflow.name: workflow for workflow in registry.workflows()}
     monkeypatch.setattr(registry, "_workflows", {**known, "every_kind": every_kind()})

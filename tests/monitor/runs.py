@@ -9,7 +9,7 @@ from children.errors import AttemptLost
 from children.meta import Meta
 from parent.messages.publish import attempt_header
 from parent.models import Run, Step
-from parent.worker.engine import RunningAttempt
+from parent.worker.running_attempt import RunningAttempt
 
 __all__ = ["claimed", "fail", "finish", "report", "result_of", "states", "step"]
 

@@ -20,8 +20,7 @@ from rest_framework.test import APIClient
 from children.tasks import func_1
 from monitor.access import may_see, visible_runs
 from monitor.policy import OwnerOrStaff
-from parent.definition import registry
-from parent.definition.workflow import Step, Workflow
+from parent.definition.workflow import Step, Workflow, registry
 from parent.models import Run
 
 MakeRun = Callable[..., Run]

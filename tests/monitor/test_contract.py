@@ -10,8 +10,7 @@ from django.contrib.auth.models import User
 from rest_framework.authtoken.models import Token
 from rest_framework.test import APIClient
 
-from parent.definition import registry
-from parent.definition.workflow import Workflow
+from parent.definition.workflow import Workflow, registry
 
 EXAMPLES = 5
 # One workflow with JSON, one with a required file, and one with every kind of field.

@@ -14,7 +14,7 @@ from children import child_task
 from children.progress import Progress
 from children.sanitize import GIVEN_DEPTH
 from parent import Step, Workflow
-from parent.definition import registry
+from parent.definition.workflow import registry
 from parent.inline import run_inline
 from parent.models import Run
 

@@ -12,7 +12,7 @@ from rest_framework import serializers
 from children.tasks import func_1
 from monitor.api.params_schema import bodies, params_schema
 from parent import Step, Workflow
-from parent.definition import registry
+from parent.definition.workflow import registry
 from parent.models import Run
 
 

@@ -14,8 +14,7 @@ from jsonschema import Draft202012Validator
 from rest_framework.test import APIClient
 
 from monitor import urls
-from parent.definition import registry
-from parent.definition.workflow import Workflow
+from parent.definition.workflow import Workflow, registry
 
 Api = Callable[[User | None], APIClient]
 UNDESCRIBED = {"schema", "docs", "metrics", "ready"}  # the last only for staff

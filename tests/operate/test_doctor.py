@@ -19,7 +19,7 @@ from django.db import OperationalError, connection
 from django.utils import timezone
 from django_celery_results.models import TaskResult
 
-from parent.definition import registry
+from parent.definition.workflow import registry
 from parent.models import Executor, Run, Step, StepState, WatchLease
 from parent.operations.doctor import Finding, examine, fleet
 from parent.store import executors

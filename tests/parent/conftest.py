@@ -8,12 +8,13 @@ import pytest
 from children.meta import Meta
 from parent import Step as StepDefinition
 from parent import Workflow
-from parent.definition import registry
+from parent.definition.workflow import registry
 from parent.messages.publish import attempt_header
 from parent.models import Executor, Run, Step
 from parent.runs.start import start
 from parent.store import executors
-from parent.worker.engine import Engine, RunningAttempt
+from parent.worker.host import ParentHost
+from parent.worker.running_attempt import RunningAttempt
 from tests.flows import tasks
 
 __all__ = ["claimed", "fail", "one"]
@@ -45,7 +46,7 @@ def one(run: Run) -> Step:
 
 def claimed(run: Run) -> RunningAttempt:
     step = one(run)
-    attempt = Engine().claim(str(step.task_id), step.task, attempt_header(step))
+    attempt = ParentHost().claim(str(step.task_id), step.task, attempt_header(step))
     assert attempt is not None
     return attempt
 

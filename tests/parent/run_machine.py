@@ -14,7 +14,7 @@ from children.errors import AttemptLost, RetryAsked
 from children.meta import Meta
 from parent import Step as StepDefinition
 from parent import Workflow
-from parent.definition import registry
+from parent.definition.workflow import registry
 from parent.messages import publish
 from parent.messages.publish import attempt_header
 from parent.models import Step
@@ -25,7 +25,8 @@ from parent.runs.start import start
 from parent.store import executors
 from parent.store.run_steps import FEW
 from parent.watch.tick import Ticker
-from parent.worker.engine import Engine, RunningAttempt
+from parent.worker.host import ParentHost
+from parent.worker.running_attempt import RunningAttempt
 from parent.worker.shutdown import hand_back
 from tests.flows import tasks
 from tests.parent.run_model import ModelRun, ModelStep
@@ -106,7 +107,7 @@ class RunMachine(RuleBasedStateMachine):
             return
         task_id = every[pick % len(every)]
         row = ids.get(task_id) or next(iter(Step.objects.filter(run=self.run_id)))
-        attempt = Engine().claim(task_id, row.task, attempt_header(row))
+        attempt = ParentHost().claim(task_id, row.task, attempt_header(row))
         counts = task_id in ids and self.model.steps[row.name].state == "QUEUED"
         assert (attempt is not None) == counts
         self.delivered.append(task_id)

@@ -16,14 +16,15 @@ from children.errors import AttemptLost
 from children.meta import ALMOST, Meta
 from parent import Step as StepDefinition
 from parent import Workflow
-from parent.definition import registry
+from parent.definition.workflow import registry
 from parent.messages.publish import attempt_header
 from parent.models import Executor, Run, Step
 from parent.runs.advance import go_on
 from parent.runs.endings import end_attempt, end_run
 from parent.runs.start import start
 from parent.watch.tick import Ticker
-from parent.worker.engine import Engine, RunningAttempt
+from parent.worker.host import ParentHost
+from parent.worker.running_attempt import RunningAttempt
 from tests.flows import workflows
 from tests.flows.tasks import noop
 
@@ -40,7 +41,7 @@ def first(run: Run) -> Step:
 
 
 def claim(step: Step) -> RunningAttempt | None:
-    return Engine().claim(str(step.task_id), step.task, attempt_header(step))
+    return ParentHost().claim(str(step.task_id), step.task, attempt_header(step))
 
 
 def claimed(step: Step) -> RunningAttempt:

@@ -11,7 +11,7 @@ from rest_framework import serializers
 from children import ChildTask, Progress, child_task
 from parent import Step, Workflow
 from parent.checks import check_workflows
-from parent.definition import registry
+from parent.definition.workflow import registry
 from parent.inline import run_inline
 from parent.models import Attempt, Run, RunState
 from parent.models import Step as StepRow

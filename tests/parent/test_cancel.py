@@ -19,7 +19,8 @@ from parent.runs.endings import end_attempt, end_cancelled
 from parent.runs.start import start
 from parent.watch.mirror import Report, mirror
 from parent.watch.tick import Ticker
-from parent.worker.engine import Engine, RunningAttempt
+from parent.worker.host import ParentHost
+from parent.worker.running_attempt import RunningAttempt
 from tests.flows import workflows
 
 pytestmark = pytest.mark.django_db
@@ -36,7 +37,7 @@ def first(run: Run) -> Step:
 
 def claim(run: Run) -> RunningAttempt:
     step = first(run)
-    attempt = Engine().claim(str(step.task_id), step.task, attempt_header(step))
+    attempt = ParentHost().claim(str(step.task_id), step.task, attempt_header(step))
     assert attempt is not None
     return attempt
 
@@ -60,7 +61,7 @@ def test_a_message_of_a_cancelled_step_runs_nothing(run: Run) -> None:
     step = first(run)
     cancel(run.pk)
 
-    assert Engine().claim(str(step.task_id), step.task, attempt_header(step)) is None
+    assert ParentHost().claim(str(step.task_id), step.task, attempt_header(step)) is None
 
 
 @pytest.mark.parametrize("reported", [False, True])

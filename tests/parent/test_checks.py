@@ -13,7 +13,7 @@ from children import ChildTask, Progress, child_task
 from children.tasks import func_1, func_2
 from parent import Step, Workflow
 from parent.checks import check_workflows
-from parent.definition import registry
+from parent.definition.workflow import registry
 from parent.errors import InvalidWorkflow, UnknownStep, UnknownWorkflow
 from tests.children.celery_app import restored_tasks
 

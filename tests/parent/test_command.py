@@ -17,7 +17,7 @@ from rest_framework import serializers
 
 from parent import Step as StepDefinition
 from parent import Workflow
-from parent.definition import registry
+from parent.definition.workflow import registry
 from parent.management.arguments import params_of
 from parent.models import Run, RunState
 from tests.children.celery_app import restored_tasks

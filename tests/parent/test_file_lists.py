@@ -11,7 +11,7 @@ from django.core.files.storage import default_storage
 from rest_framework import serializers
 
 from parent import Step, Workflow
-from parent.definition import registry
+from parent.definition.workflow import registry
 from parent.deletion.delete import remove
 from parent.errors import InvalidParams, KeyReused
 from parent.inline import run_inline

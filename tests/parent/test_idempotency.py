@@ -16,7 +16,7 @@ from rest_framework import serializers
 
 from parent import Step as StepDefinition
 from parent import Workflow
-from parent.definition import registry
+from parent.definition.workflow import registry
 from parent.errors import KeyReused
 from parent.models import Run, Step
 from parent.runs import start as starting

@@ -10,8 +10,7 @@ from django.test.utils import CaptureQueriesContext
 
 from children.meta import Meta
 from children.sanitize import MAX_TRACEBACK
-from parent.definition import registry
-from parent.definition.workflow import RunData, Step, Workflow
+from parent.definition.workflow import RunData, Step, Workflow, registry
 from parent.deletion.delete import remove
 from parent.models import Executor, Run
 from parent.runs.advance import BY_ID, lock_run

@@ -16,8 +16,8 @@ from monitor.api.polling import Snapshot, task_status
 from parent import Step as Definition
 from parent import Workflow
 from parent.decisions.plan import plan, summarize
-from parent.definition import registry
 from parent.definition.validation import problems
+from parent.definition.workflow import registry
 from parent.messages import publish
 from parent.messages.publish import AT_ONCE
 from parent.models import Executor, Run, Step

@@ -21,7 +21,7 @@ from parent.store import locks
 from parent.store.prepared import database
 from parent.watch.tick import Ticker
 from parent.worker.bootstep import WatchThread
-from parent.worker.engine import Lost, lost_attempts
+from parent.worker.host import Lost, lost_attempts
 from tests.parent.conftest import claimed, one
 
 pytestmark = [

@@ -9,13 +9,13 @@ from django.db import OperationalError
 from django.db.models.functions import Now
 
 from children.meta import Meta
-from parent.definition import registry
+from parent.definition.workflow import registry
 from parent.models import Attempt, Executor, Run, Step
 from parent.runs.advance import go_on
 from parent.runs.endings import end_run
 from parent.watch.tick import Ticker
 from parent.worker import bootstep
-from parent.worker.engine import Lost, lost_attempts
+from parent.worker.host import Lost, lost_attempts
 from parent.worker.shutdown import hand_back
 from tests.parent.conftest import claimed, one
 

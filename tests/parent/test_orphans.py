@@ -16,7 +16,8 @@ from parent.models import Executor, Run, Step
 from parent.runs import retry as retrying
 from parent.runs.endings import end_attempt
 from parent.watch.tick import Ticker
-from parent.worker.engine import Engine, RunningAttempt
+from parent.worker.host import ParentHost
+from parent.worker.running_attempt import RunningAttempt
 from tests.flows import workflows
 
 pytestmark = pytest.mark.django_db
@@ -44,7 +45,7 @@ def test_a_silent_child_that_was_refused_and_then_claimed_leaves_nothing() -> No
     Step.objects.filter(pk=step.pk).update(publishes=2)
     store(step, states.FAILURE)
 
-    attempt = Engine().claim(str(step.task_id), step.task, attempt_header(step))
+    attempt = ParentHost().claim(str(step.task_id), step.task, attempt_header(step))
     assert attempt is not None
     attempt.finish(Meta().ok(None))
 
@@ -104,7 +105,7 @@ def test_so_is_what_an_attempt_stored_that_another_one_has_followed(
 
 def test_what_is_at_work_and_what_is_not_ours_stays(sweep: Callable[[], None]) -> None:
     step, run = first(workflows.counting.start(limit=3)), workflows.noops.start()
-    attempt = Engine().claim(str(step.task_id), step.task, attempt_header(step))
+    attempt = ParentHost().claim(str(step.task_id), step.task, attempt_header(step))
     assert attempt is not None
     attempt.report(Meta.at(1, 3))
     current_app.backend.store_result("another-task", 1, states.SUCCESS)

@@ -10,7 +10,7 @@ from django_celery_results.models import TaskResult
 from children.meta import Meta
 from parent import Step as StepDefinition
 from parent import Workflow
-from parent.definition import registry
+from parent.definition.workflow import registry
 from parent.models import Executor, Step
 from parent.runs.advance import go_on
 from parent.runs.attempts import Again, worth_a_retry

@@ -11,7 +11,7 @@ from parent.messages.publish import attempt_header
 from parent.models import Event, Run, Step
 from parent.runs.cancel import cancel
 from parent.runs.start import start
-from parent.worker.engine import Engine
+from parent.worker.host import ParentHost
 from parent.worker.revoke import revoke_runs
 from tests.flows import workflows
 
@@ -29,7 +29,7 @@ def first(run: Run) -> Step:
 
 def claim(run: Run) -> Any:
     step = first(run)
-    attempt = Engine().claim(str(step.task_id), step.task, attempt_header(step))
+    attempt = ParentHost().claim(str(step.task_id), step.task, attempt_header(step))
     assert attempt is not None
     return attempt
 

@@ -13,8 +13,7 @@ from django.db import IntegrityError
 from django_celery_results.models import TaskResult
 from rest_framework import serializers
 
-from parent.definition import registry
-from parent.definition.workflow import Step, Workflow
+from parent.definition.workflow import Step, Workflow, registry
 from parent.deletion.delete import remove
 from parent.errors import InvalidParams, InvalidWorkflow, RunActive
 from parent.inline import run_inline

@@ -12,7 +12,7 @@ from hypothesis import HealthCheck, Phase, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import invariant, precondition, rule, run_state_machine_as_test
 
-from parent.definition import registry
+from parent.definition.workflow import registry
 from parent.errors import CannotRetry, RunEnded
 from parent.models import Attempt, Executor, Run, Step
 from parent.runs.advance import go_on

@@ -18,7 +18,8 @@ from parent.runs.attempts import Again
 from parent.runs.cancel import cancel
 from parent.runs.endings import end_attempt, end_run
 from parent.store import prepared
-from parent.worker.engine import Engine, RunningAttempt
+from parent.worker.host import ParentHost
+from parent.worker.running_attempt import RunningAttempt
 from tests.parent.conftest import claimed, one
 from tests.parent.locks import waiting
 from tests.waiting import until
@@ -52,7 +53,7 @@ def test_the_last_one_ends_the_run(started: Any, executor: Executor) -> None:
     run = started()
     claimed(run).finish(OK)
     last = Step.objects.select_related("run").get(run=run, name="noop")
-    attempt = Engine().claim(str(last.task_id), last.task, attempt_header(last))
+    attempt = ParentHost().claim(str(last.task_id), last.task, attempt_header(last))
     assert attempt is not None
 
     assert straight.end_straight(attempt.task_id, OK)

@@ -22,7 +22,7 @@ from parent.runs.recording import record
 from parent.runs.start import start
 from parent.store import executors, results
 from parent.watch.tick import CONNECT, Ticker
-from parent.worker.engine import Engine
+from parent.worker.host import ParentHost
 from tests.flows import workflows
 
 pytestmark = pytest.mark.django_db
@@ -165,7 +165,7 @@ def test_a_report_is_mirrored_into_step_run_and_the_parents_result(
 def test_a_run_has_started_when_its_first_child_runs(ticker: Ticker) -> None:
     run = start(workflows.counting, {"limit": 10})
     step = Step.objects.select_related("run").get(run=run)
-    assert Engine().claim(str(step.task_id), step.task, attempt_header(step))
+    assert ParentHost().claim(str(step.task_id), step.task, attempt_header(step))
     Step.objects.filter(run=run).update(due_at=Now())
 
     ticker.tick()

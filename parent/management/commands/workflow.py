@@ -16,8 +16,7 @@ from rich.console import Console
 
 from children.sanitize import clean_text
 from parent.conf import setting
-from parent.definition import registry
-from parent.definition.workflow import Workflow
+from parent.definition.workflow import Workflow, registry
 from parent.deletion import orphan_results
 from parent.deletion.prune import prune_all
 from parent.deletion.stray_files import delete_strays

@@ -7,7 +7,7 @@ from datetime import timedelta
 from django.db import connection
 from django.utils import timezone
 
-from parent.definition import registry
+from parent.definition.workflow import registry
 from parent.messages.publish import queue_of
 from parent.models import Executor, Step, StepState, WatchLease
 from parent.operations import health

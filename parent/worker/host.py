@@ -1,4 +1,4 @@
-"""The engine as a child sees it."""
+"""The engine as a child calls it: see `children.host`."""
 
 from dataclasses import dataclass
 from queue import SimpleQueue
@@ -7,7 +7,7 @@ from typing import Any
 from parent.worker.engine_thread import SameThread, engine_thread
 from parent.worker.running_attempt import RunningAttempt
 
-__all__ = ["Engine", "Lost", "RunningAttempt", "lost_attempts"]
+__all__ = ["Lost", "ParentHost", "lost_attempts"]
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -26,8 +26,8 @@ lost_attempts: SimpleQueue[Lost] = SimpleQueue()
 """The worker's watch thread ends them."""
 
 
-class Engine:
-    """What `children.host` is given."""
+class ParentHost:
+    """Implements `children.host.Host`."""
 
     def claim(
         self, task_id: str, task_name: str, header: Any, *, inline: bool = True

@@ -1,0 +1,38 @@
+"""The engine as workflows and their parent tasks call it: see `parent.definition.runtime`."""
+
+from collections.abc import Mapping
+from typing import Any
+from uuid import UUID
+
+from django.contrib.auth.models import User
+
+from parent.definition.workflow import Workflow
+from parent.inline import run_inline
+from parent.models import Run
+from parent.runs.advance import go_on
+from parent.runs.start import start
+from parent.store.outage import outlast
+
+__all__ = ["Engine"]
+
+
+class Engine:
+    """Implements `Runtime`."""
+
+    def start(self, workflow: Workflow, params: Mapping[str, Any], owner: User | None) -> Run:
+        return start(workflow, params, owner=owner)
+
+    def start_or_continue(
+        self, workflow: Workflow, params: Mapping[str, Any], run_id: UUID
+    ) -> None:
+        outlast(f"start {run_id}", lambda: _start_or_continue(workflow, params, run_id))
+
+    def run_inline(self, workflow: Workflow, params: Mapping[str, Any]) -> Run:
+        return run_inline(workflow, **params)
+
+
+def _start_or_continue(workflow: Workflow, params: Mapping[str, Any], run_id: UUID) -> None:
+    if Run.objects.filter(pk=run_id).exists():
+        go_on(run_id)
+    else:
+        start(workflow, params, run_id=run_id)

@@ -1,0 +1,31 @@
+"""Asking the worker that runs an attempt to kill its process."""
+
+from celery import current_app
+from celery.utils.log import get_logger
+
+from parent.models import Step
+from parent.telemetry.log_context import about
+
+__all__ = ["COMMAND", "terminate"]
+
+logger = get_logger(__name__)
+
+POOLS = ("prefork",)
+"""Pools that can end one task from outside: a thread cannot be killed."""
+
+COMMAND = "workflow_terminate"
+"""The remote control command; `parent.worker.pool` carries it out."""
+
+
+def terminate(step: Step) -> None:
+    """Have the process that runs this attempt killed, where its pool can do that.
+
+    The pool starts another process. Whether this works or not, the attempt no longer counts.
+    """
+    if step.executor is None or step.executor.pool not in POOLS:
+        return
+    try:
+        current_app.control.broadcast(COMMAND, arguments={"task_id": str(step.task_id)})
+    except Exception as exc:  # each transport raises errors of its own
+        with about(step):
+            logger.warning("broker: %s; %s runs on, and no longer counts", exc, step.task_id)
