@@ -7,29 +7,35 @@ from statistics import median
 
 from bench.figure import Figure, percentile
 from bench.ground import clear, worker
-from bench.sides import NATIVE, OURS, Side
+from bench.sides import REPORTING, SILENT, Side
 from tests.waiting import until
 
 __all__ = ["figures"]
 
+MEASURES: list[tuple[str, Callable[[Sequence[float]], float], float | None]] = [
+    ("median", median, 1.5),
+    ("p95", partial(percentile, percent=95), None),
+]
+
 
 def figures(*, quick: bool) -> Iterator[Figure]:
     rounds = 20 if quick else 100
-    gaps: dict[Side, list[float]] = {OURS: [], NATIVE: []}
     with worker("prefork", 1):
-        for side in (OURS, NATIVE):
-            one_by_one(side, 3)  # connections open, caches fill
-        for _ in range(rounds // 10):
-            for side in (OURS, NATIVE, NATIVE, OURS):
-                gaps[side] += one_by_one(side, 5)
-    ours, native = gaps[OURS], gaps[NATIVE]
-    measures: list[tuple[str, Callable[[Sequence[float]], float], float | None]] = [
-        ("median", median, 1.5),
-        ("p95", partial(percentile, percent=95), None),
-    ]
-    for name, of, bound in measures:
+        yield from figures_of("hand-over", REPORTING, rounds)
+        yield from figures_of("  of silent children", SILENT, rounds)
+
+
+def figures_of(name: str, sides: tuple[Side, Side], rounds: int) -> Iterator[Figure]:
+    gaps: dict[Side, list[float]] = {side: [] for side in sides}
+    for side in sides:
+        one_by_one(side, 3)  # connections open, caches fill
+    for _ in range(rounds // 10):
+        for side in (*sides, *reversed(sides)):
+            gaps[side] += one_by_one(side, 5)
+    ours, native = (gaps[side] for side in sides)
+    for what, of, bound in MEASURES:
         yield Figure(
-            name=f"hand-over, {name} of {len(ours)}",
+            name=f"{name}, {what} of {len(ours)}",
             ours=f"{of(ours) * 1e3:.1f} ms",
             other=f"native chain {of(native) * 1e3:.1f} ms",
             value=of(ours) / of(native),

@@ -1,4 +1,4 @@
-"""Both sides of a comparison: runs of three no-op steps, and native chains of three no-op tasks."""
+"""Both sides of a comparison: runs of three steps, and native chains of three tasks."""
 
 from collections.abc import Sequence
 from typing import Any, Protocol
@@ -6,11 +6,12 @@ from typing import Any, Protocol
 from celery import chain, uuid
 from django_celery_results.models import TaskResult
 
-from bench.flows.tasks import native_moment
-from bench.flows.workflows import three
+from bench.flows.tasks import native_items, native_moment
+from bench.flows.workflows import three, three_that_report
+from parent import Workflow
 from parent.models import Run, RunState, Step
 
-__all__ = ["NATIVE", "OURS", "Side"]
+__all__ = ["REPORTING", "SILENT", "Side"]
 
 
 class Side(Protocol):
@@ -27,8 +28,11 @@ class Side(Protocol):
 
 
 class Ours:
+    def __init__(self, workflow: Workflow) -> None:
+        self._workflow = workflow
+
     def start(self) -> str:
-        return str(three.start().pk)
+        return str(self._workflow.start().pk)
 
     def ended(self) -> int:
         return Run.objects.filter(state=RunState.SUCCESS).count()
@@ -39,17 +43,18 @@ class Ours:
 
 
 class Native:
-    def __init__(self) -> None:
+    def __init__(self, task: Any) -> None:
+        self._task = task
         self._ids: dict[str, Sequence[str]] = {}
 
     def start(self) -> str:
         ids = [uuid() for _ in range(3)]
-        chain(*(native_moment.si().set(task_id=id) for id in ids)).apply_async()
+        chain(*(self._task.si().set(task_id=id) for id in ids)).apply_async()
         self._ids[ids[-1]] = ids
         return ids[-1]
 
     def ended(self) -> int:
-        rows = TaskResult.objects.filter(task_name=native_moment.name, status="SUCCESS")
+        rows = TaskResult.objects.filter(task_name=self._task.name, status="SUCCESS")
         return rows.count() // 3
 
     def moments(self, started: str) -> list[float]:
@@ -58,5 +63,8 @@ class Native:
         return sorted(float(row.result) for row in rows)
 
 
-OURS: Side = Ours()
-NATIVE: Side = Native()
+REPORTING: tuple[Side, Side] = (Ours(three_that_report), Native(native_items))
+"""Ours and the native one, of children that report, as those do that people run."""
+
+SILENT: tuple[Side, Side] = (Ours(three), Native(native_moment))
+"""The same of children that report nothing."""

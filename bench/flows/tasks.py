@@ -1,13 +1,19 @@
 """The bodies that are measured: a moment each, so that what lies between them is all there is."""
 
 import time
+from typing import TYPE_CHECKING, Any
 
 import redis
 from celery import current_app, shared_task
 
 from children import Progress, child_task
 
-__all__ = ["broker", "hold", "moment", "native_moment", "reports"]
+if TYPE_CHECKING:
+    from celery import Task
+
+__all__ = ["broker", "hold", "items", "moment", "native_items", "native_moment", "reports"]
+
+ITEMS = 3
 
 HOLD_TIMEOUT = 600  # seconds; a slot that nobody lets go is no use to anybody
 
@@ -27,6 +33,22 @@ def moment(progress: Progress) -> float:  # noqa: ARG001 - it has nothing to rep
 @shared_task(name="bench.native_moment")
 def native_moment() -> float:
     """The same as a plain Celery task."""
+    return time.monotonic()
+
+
+@child_task(name="bench.items")
+def items(progress: Progress) -> float:
+    """`moment`, after it has tracked three items: it reports the first of them."""
+    for _ in progress.track(range(ITEMS)):
+        pass
+    return time.monotonic()
+
+
+@shared_task(name="bench.native_items", bind=True)
+def native_items(self: "Task[Any, Any]") -> float:
+    """What people write in a plain Celery task for the same: a report of each item."""
+    for done in range(1, ITEMS + 1):
+        self.update_state(state="PROGRESS", meta={"iteration": done, "total": ITEMS})
     return time.monotonic()
 
 

@@ -1,13 +1,16 @@
 """The workflows that are measured."""
 
-from bench.flows.tasks import moment, reports
+from bench.flows.tasks import items, moment, reports
 from parent import Step, Workflow
 
-__all__ = ["EVERY", "REPORTS", "reporting", "three"]
+__all__ = ["EVERY", "REPORTS", "reporting", "three", "three_that_report"]
 
 REPORTS, EVERY = 20, 0.1  # of each child, and seconds from one to the next
 
-three = Workflow("three", steps=[Step(moment, name=name) for name in ("one", "two", "three")])
+NAMES = ("one", "two", "three")
+
+three = Workflow("three", steps=[Step(moment, name=name) for name in NAMES])
+three_that_report = Workflow("three_that_report", steps=[Step(items, name=name) for name in NAMES])
 reporting = Workflow(
     "reporting",
     steps=[
