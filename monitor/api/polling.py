@@ -13,14 +13,15 @@ from operator import itemgetter
 from typing import TYPE_CHECKING, Any, NamedTuple
 from uuid import UUID
 
+from django.db import connection
 from django.http import Http404
 
 from monitor.access import NOT_FOUND, may_see
 from monitor.api.status import child_status_of, quiet_seconds, status_of
+from monitor.api.table import Table, result_sql, size_sql
 from parent.models import Run, Step
-from parent.store.large_results import largest_inline, result_sql, size_sql
-from parent.store.prepared import database, fetch
-from parent.store.tables import META, Table
+from parent.models.fields import META_COLUMNS
+from parent.store.large_results import largest_inline
 
 if TYPE_CHECKING:
     from django.contrib.auth.models import AnonymousUser, User
@@ -56,13 +57,13 @@ RUNS = Table(
     Run,
     *("id", "workflow", "owner_id", "state", "version", "cancel_requested_at"),
     *("created_at", "started_at", "mirrored_at", "finished_at"),
-    *META,
+    *META_COLUMNS,
 )
 STEPS = Table(
     Step,
     *("id", "run_id", "index", "name", "weight", "state", "attempt", "task_id"),
     *("queued_at", "started_at", "reported_at", "finished_at", "pace", "paced_since"),
-    *META,
+    *META_COLUMNS,
 )
 
 RUN_TIMES = RUNS.places("created_at", "started_at", "cancel_requested_at")
@@ -82,7 +83,7 @@ class Snapshot:
             results: whether to read those that are not large.
         """
         self.ids = ids
-        self.rows = fetch(*statement(ids, results=results)) if ids else []
+        self.rows = _fetch(*statement(ids, results=results)) if ids else []
 
     def digest(self, now: datetime) -> str:
         """Of all that the tasks' status depends on: the rows, and the steps of time of each.
@@ -116,6 +117,12 @@ class Snapshot:
         raise Http404(NOT_FOUND)
 
 
+def _fetch(sql: str, params: Sequence[Any]) -> list[Sequence[Any]]:
+    with connection.cursor() as cursor:
+        cursor.execute(sql, params)
+        return list(cursor.fetchall())
+
+
 def _latest(row: Sequence[Any], now: datetime) -> datetime:
     """The latest of its times, as `status.last_change` has it."""
     queued_at = row[QUEUED_AT]
@@ -130,7 +137,7 @@ def _utc(moment: datetime) -> datetime:
 def statement(ids: Sequence[UUID], *, results: bool = True) -> tuple[str, list[Any]]:
     """The SQL that reads these runs, and the runs of these children; and its parameters."""
     tasks = [str(id) for id in ids]
-    runs = ids if database().features.has_native_uuid_field else [id.hex for id in ids]
+    runs = ids if connection.features.has_native_uuid_field else [id.hex for id in ids]
     own = tasks if results else []
     return _sql(len(ids), largest_inline() if results else None), [*own, *own, *runs, *tasks]
 

@@ -8,7 +8,12 @@ from django.db import models
 from children.meta import Meta as UniformMeta
 from children.meta import Status
 
-__all__ = ["MetaFields", "ResultField"]
+__all__ = ["META_COLUMNS", "MetaFields", "ResultField"]
+
+META_COLUMNS = (
+    "iteration", "total", "completion", "message", "error", "result", "result_size",
+)  # fmt: skip
+"""The columns of the uniform meta; its status follows from the row's state."""
 
 
 class Utf8Encoder(json.JSONEncoder):

@@ -1,6 +1,6 @@
 """Cancelling a run: what waits ends at once, what runs is asked to, and in the end made to."""
 
-from datetime import datetime, timedelta
+from datetime import timedelta
 from uuid import UUID
 
 from django.db import transaction
@@ -10,8 +10,7 @@ from parent.errors import RunEnded, UnknownRun
 from parent.models import Event, Run, Step, StepState
 from parent.runs.advance import advance
 from parent.store import results
-from parent.store.rows import Select, select_all, update_row
-from parent.store.run_steps import steps_of
+from parent.store.run_rows import lock_run_alone, steps_of
 
 __all__ = ["cancel"]
 
@@ -31,14 +30,15 @@ def cancel(run_id: UUID | str, *, who: str = "", grace: float | None = None) -> 
         RunEnded: it has ended already.
     """
     with transaction.atomic():
-        run, now = _lock(UUID(str(run_id)))
-        if run is None:
+        locked = lock_run_alone(UUID(str(run_id)))
+        if locked is None:
             raise UnknownRun(f"There is no run {run_id}.")
+        run, now = locked.run, locked.now
         if run.ended:
             raise RunEnded(f"The run has ended already: it is {run.state}.")
         if run.cancel_requested_at is None:
             run.cancel_requested_at = now
-            update_row(Run, {"cancel_requested_at": now}, id=run.pk)
+            run.save(update_fields=["cancel_requested_at"])
             Event.objects.create(run=run, at=now, who=who, what="cancel")
         elif grace is None:
             return run
@@ -54,9 +54,3 @@ def cancel(run_id: UUID | str, *, who: str = "", grace: float | None = None) -> 
         results.forget(step.task_id for step in rows if step.task_id)
         advance(run, rows, now)
     return run
-
-
-def _lock(run_id: UUID) -> tuple[Run | None, datetime]:
-    """The run, without its steps, which are yet to change, and the database's time."""
-    (found,) = select_all(Select(Run, "id = %s", run_id, lock=True))
-    return (found[0], found[0].db_now) if found else (None, datetime.min)  # noqa: DTZ901

@@ -14,26 +14,18 @@ from children.meta import Meta
 from children.sanitize import clean_text, clean_traceback
 from parent.messages.publish import publish_steps
 from parent.models import RunState, Step, StepState
-from parent.runs.advance import (
-    ATTEMPT_FIELDS,
-    BY_ID,
-    advance,
-    lock_near,
-    lock_run,
-    skip,
-    update_of,
-    write_run,
-)
+from parent.models.fields import META_COLUMNS
+from parent.runs.advance import ATTEMPT, SKIPPED, advance, write_run
 from parent.runs.attempts import Again, archive, exhausted, queue_attempt, retry_at
+from parent.runs.transitions import mark_skipped
 from parent.store import results
-from parent.store.rows import Overtaken, Update
+from parent.store.run_rows import lock_for_end, lock_run
+from parent.store.writes import Overtaken, write, write_if
 
 __all__ = ["Ending", "end_attempt", "end_cancelled", "end_run", "end_step"]
 
-END_FIELDS = (
-    "state", "traceback", "started_at", "finished_at", "due_at",
-    "iteration", "total", "completion", "message", "error", "result", "result_size",
-)  # fmt: skip
+END = ("state", "traceback", "started_at", "finished_at", "due_at", *META_COLUMNS)
+"""The columns that the end of a step writes."""
 
 
 class Ending(IntEnum):
@@ -77,11 +69,12 @@ def _end_attempt(
     again: Again | None,
     seen: str | None,
 ) -> Ending:
-    run, steps, now, rest = lock_near(task_id, ok=outcome.error is None)
-    step = next((step for step in steps if step.task_id == task_id), None)
-    if run is None or step is None or step.state not in Step.ACTIVE:
+    locked = lock_for_end(task_id, ok=outcome.error is None)
+    if locked is None:
         return Ending.DROPPED
-    if seen is not None and step.state != seen:
+    run, steps, now, rest = locked
+    step = next((step for step in steps if step.task_id == task_id), None)
+    if step is None or step.state not in (Step.ACTIVE if seen is None else (seen,)):
         return Ending.DROPPED
     if run.cancel_requested_at is not None:
         again = None
@@ -89,11 +82,11 @@ def _end_attempt(
     reported = reported or step.publishes > 1
     at = retry_at(step, again, now) if outcome.error is not None else None
     if at is None:
-        change = end_step(step, exhausted(step, again, outcome), traceback, now)
+        end_step(step, exhausted(step, again, outcome), traceback, now)
     else:
         step.retried += again.counts if again is not None else 0
-        change = _retry_step(step, outcome, traceback, at, now)
-    advance(run, steps, now, [change], tell=False, rest=rest)
+        _retry_step(step, outcome, traceback, at, now)
+    advance(run, steps, now, mirror=False, rest=rest)
     if reported:
         # After the step's row was written: a first report that held it has its row in by now.
         results.forget([task_id])
@@ -108,13 +101,16 @@ def end_cancelled(task_id: str) -> bool:
     """Take note that a running child of a cancelled run has ended, or is given up."""
     try:
         with transaction.atomic():
-            run, steps, now, rest = lock_near(task_id, ok=False)
+            locked = lock_for_end(task_id, ok=False)
+            if locked is None or locked.run.cancel_requested_at is None:
+                return False
+            run, steps, now, rest = locked
             step = next((step for step in steps if step.task_id == task_id), None)
-            if run is None or step is None or run.cancel_requested_at is None:
+            if step is None:
                 return False
             outcome = step.meta.failed(f"{step.name} was cancelled")
-            change = end_step(step, outcome, "", now, StepState.CANCELLED)
-            advance(run, steps, now, [change], rest=rest)
+            end_step(step, outcome, "", now, StepState.CANCELLED)
+            advance(run, steps, now, rest=rest)
             results.forget([task_id])
     except Overtaken:
         return False
@@ -129,17 +125,21 @@ def end_run(run_id: Any, error: str, *, seen: int | None = None) -> bool:
     """
     try:
         with transaction.atomic():
-            run, steps, now = lock_run(BY_ID, run_id)
-            if run is None or run.ended or seen not in (None, run.version):
+            locked = lock_run(run_id)
+            if locked is None or locked.run.ended or seen not in (None, locked.run.version):
                 return False
+            run, steps, now, _ = locked
             waiting = [step for step in steps if step.state == StepState.WAITING]
             ending = [step for step in steps if step.state in Step.ACTIVE] or waiting[:1]
-            changes = [end_step(step, step.meta.failed(error), "", now) for step in ending]
+            for step in ending:
+                end_step(step, step.meta.failed(error), "", now)
             # Not by what `plan` finds: it would open what depends on none of these, and call a
             # run good whose steps are all OK, though no worker has known how to end it.
-            changes += skip([step for step in waiting if step.state == StepState.WAITING], now)
+            skipped = [step for step in waiting if step.state == StepState.WAITING]
+            mark_skipped(skipped, now)
+            write(skipped, SKIPPED)
             final = RunState.FAILURE if run.cancel_requested_at is None else RunState.REVOKED
-            write_run(run, steps, final, now, changes, error)
+            write_run(run, steps, final, now, error)
             results.forget(step.task_id for step in ending if step.task_id)
     except Overtaken:
         # A claim came in between; the next tick finds the step RUNNING and ends it then.
@@ -149,11 +149,11 @@ def end_run(run_id: Any, error: str, *, seen: int | None = None) -> bool:
 
 def end_step(
     step: Step, outcome: Meta, traceback: str, now: datetime, state: StepState | None = None
-) -> Update:
-    """What writes the outcome, if the attempt is still in the state it was read in.
+) -> None:
+    """Write the outcome of the present attempt, if it is still in the state it was read in.
 
     Raises:
-        Overtaken: it has ended already.
+        Overtaken: it is not.
     """
     was = step.state
     if was not in (*Step.ACTIVE, StepState.WAITING):
@@ -162,15 +162,21 @@ def end_step(
     step.set_meta(outcome)
     step.traceback, step.finished_at, step.due_at = traceback, now, None
     step.started_at = step.started_at or (now if outcome.error is None else None)
-    return update_of(step, END_FIELDS, attempt=step.attempt, state=was)
+    write_if(step, END, was=was)
 
 
-def _retry_step(step: Step, failure: Meta, traceback: str, at: datetime, now: datetime) -> Update:
-    """What puts a new attempt in the place of a failed one, if that is still as it was read."""
-    was, attempt = step.state, step.attempt
+def _retry_step(step: Step, failure: Meta, traceback: str, at: datetime, now: datetime) -> None:
+    """Put a new attempt in the place of a failed one, if that is still as it was read.
+
+    Raises:
+        Overtaken: it is not.
+    """
+    was = step.state
     step.set_meta(failure)
     step.traceback = traceback
     archive([copy(step)], now)
     queue_attempt(step, now, at if at > now else None)
     step.message = clean_text(f"retry {step.retried} of {step.retries} after: {failure.error}")
-    return update_of(step, ATTEMPT_FIELDS, attempt=attempt, state=was)
+    # What it was given stays, and was not read.
+    columns = [name for name in ATTEMPT if name != "kwargs"]
+    write_if(step, columns, was=was)

@@ -10,7 +10,6 @@ from children.meta import Meta, error_text
 from parent.models import Step
 from parent.runs.attempts import Again
 from parent.runs.endings import Ending, end_attempt
-from parent.runs.straight import end_straight
 from parent.store.outage import OUTAGE
 from parent.telemetry.log_context import about
 from parent.telemetry.task_failure import tell
@@ -40,8 +39,6 @@ def record(
         name: of the step, for the error.
     """
     try:
-        if not reported and outcome.error is None and end_straight(task_id, outcome):
-            return Ending.ENDED
         return end_attempt(task_id, outcome, traceback, reported=reported, again=again, seen=seen)
     except OUTAGE:
         raise

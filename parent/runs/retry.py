@@ -15,16 +15,17 @@ from parent.definition.validation import listed
 from parent.definition.workflow import registry
 from parent.errors import CannotRetry, InvalidRetry, UnknownRun, UnknownWorkflow
 from parent.models import Event, Run, RunState, Step, StepState
-from parent.runs.advance import BY_ID, advance, lock_run, update_of
+from parent.models.fields import META_COLUMNS
+from parent.runs.advance import advance
 from parent.runs.attempts import archive
-from parent.store.rows import apply
+from parent.store.run_rows import lock_run
+from parent.store.writes import write
 
 __all__ = ["retry", "with_dependents"]
 
 RESET_FIELDS = (
     "state", "task_id", "claim", "executor_id", "traceback", "retried",
-    "due_at", "queued_at", "started_at", "reported_at", "finished_at",
-    "iteration", "total", "completion", "message", "error", "result", "result_size",
+    "due_at", "queued_at", "started_at", "reported_at", "finished_at", *META_COLUMNS,
 )  # fmt: skip
 
 
@@ -58,9 +59,10 @@ def retry(
     except ResultNotJSON as exc:
         raise InvalidRetry(str(exc)) from exc
     with transaction.atomic():
-        run, steps, now = lock_run(BY_ID, UUID(str(run_id)))
-        if run is None:
+        locked = lock_run(UUID(str(run_id)))
+        if locked is None:
             raise UnknownRun(f"There is no run {run_id}.")
+        run, steps, now, _ = locked
         if run.state not in (RunState.FAILURE, RunState.REVOKED):
             raise CannotRetry(f"Only a failed or cancelled run can be retried: it is {run.state}.")
         chosen = _chosen(steps, step, alone=inputs is not None or skip)
@@ -114,7 +116,7 @@ def _reset(rows: Sequence[Step], now: datetime) -> None:
         row.set_meta(Meta())
         row.traceback, row.retried, row.due_at = "", 0, None
         row.queued_at = row.started_at = row.reported_at = row.finished_at = None
-    apply(*(update_of(row, RESET_FIELDS) for row in rows))
+    write(rows, RESET_FIELDS)
 
 
 def _take_as_ok(row: Step, result: Any, now: datetime) -> None:

@@ -16,7 +16,7 @@ from parent.definition.workflow import Workflow
 from parent.errors import InvalidWorkflow
 from parent.messages.publish import first_to_publish, publish_steps
 from parent.models import Run, Step
-from parent.runs.advance import bring_up, tell_end
+from parent.runs.advance import bring_up, log_end
 from parent.runs.idempotency import earlier_run, fingerprint
 from parent.runs.transitions import move
 from parent.store import clock, results
@@ -74,7 +74,7 @@ def start(
             write_steps()
             results.create(run, workflow.task_name)
             transaction.on_commit(lambda: publish_steps(first))
-        tell_end(run)  # where the inputs of the first steps could not be made
+        log_end(run)  # where the inputs of the first steps could not be made
     except BaseException as exc:
         delete_files(files)
         if not (once and isinstance(exc, IntegrityError)):

@@ -9,7 +9,7 @@ from parent.decisions.plan import plan
 from parent.models import Run, RunState, Step, StepState
 from parent.runs.author_data import run_data
 from parent.runs.opening import open_step
-from parent.store.run_steps import Rest
+from parent.store.run_rows import Rest
 
 __all__ = ["Moves", "mark_skipped", "move"]
 

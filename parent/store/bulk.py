@@ -7,15 +7,11 @@ thousands of rows; both databases can join an UPDATE to a list of rows sent as o
 import json
 from collections.abc import Callable, Mapping, Sequence
 from datetime import date
-from functools import partial
 from typing import Any, cast
 from uuid import UUID
 
 from django.db import connection
-from django.db.models import AutoField, Field, Model
-
-from parent.store.prepared import database, run_many
-from parent.store.rows import specials_of
+from django.db.models import AutoField, Field, JSONField, Model
 
 __all__ = ["insertion", "update_rows"]
 
@@ -30,15 +26,20 @@ def insertion(rows: Sequence[Model]) -> Callable[[], None]:
         return lambda: None
     meta = rows[0]._meta
     fields = [field for field in meta.concrete_fields if not isinstance(field, AutoField)]
-    values = [[getattr(row, field.attname) for field in fields] for row in rows]
-    db, specials = database(), specials_of(type(rows[0]), tuple(f.attname for f in fields))
-    for of_row in values:
-        for place, field in specials:
-            if of_row[place] is not None:
-                of_row[place] = field.get_db_prep_save(of_row[place], db)
+    values = [[_prepared(field, row) for field in fields] for row in rows]
     columns, marks = ", ".join(map(_column, fields)), ", ".join(["%s"] * len(fields))
     sql = f"INSERT INTO {meta.db_table} ({columns}) VALUES ({marks})"  # noqa: S608 - our names
-    return partial(run_many, sql, values)
+
+    def insert() -> None:
+        with connection.cursor() as cursor:
+            cursor.executemany(sql, values)
+
+    return insert
+
+
+def _prepared(field: "Field[Any, Any]", row: Model) -> Any:
+    value = getattr(row, field.attname)
+    return value if value is None else field.get_db_prep_save(value, connection)
 
 
 def update_rows(
@@ -52,8 +53,7 @@ def update_rows(
     """Update the rows of `model` that `key` finds, leaving the other columns alone.
 
     Args:
-        rows: dicts of field names and values, all with the same names, `key` among them; no
-            JSON fields.
+        rows: dicts of field names and values, all with the same names, `key` among them.
         unless: an SQL condition on the table `t` of rows to leave as they are; never from input.
         skip_locked: leave those alone that another transaction holds, where rows can be held.
 
@@ -63,10 +63,9 @@ def update_rows(
     if not rows:
         return 0
     fields = {name: cast("Field[Any, Any]", model._meta.get_field(name)) for name in rows[0]}
-    sets = ", ".join(f"{_column(f)} = r.{name}" for name, f in fields.items() if name != key)
+    sets = ", ".join(f"{_column(f)} = {_new(name, f)}" for name, f in fields.items() if name != key)
     payload = [
-        {name: field.get_db_prep_save(row[name], connection) for name, field in fields.items()}
-        for row in rows
+        {name: _in_payload(field, row[name]) for name, field in fields.items()} for row in rows
     ]
     table, column, source = model._meta.db_table, _column(fields[key]), _source(fields)
     with_free = is_free = ""
@@ -86,13 +85,31 @@ def update_rows(
         return int(cursor.rowcount)
 
 
+def _in_payload(field: "Field[Any, Any]", value: Any) -> Any:
+    if isinstance(field, JSONField):
+        # As text: out of the payload SQLite would take a string without its quotes, and true as 1.
+        return None if value is None else json.dumps(value, cls=field.encoder)
+    return field.get_db_prep_save(value, connection)
+
+
 def _source(fields: Mapping[str, "Field[Any, Any]"]) -> str:
     """The JSON parameter as a table `r`, with a typed column for each field."""
     if connection.vendor == "postgresql":
-        types = ", ".join(f"{name} {field.db_type(connection)}" for name, field in fields.items())
+        types = ", ".join(f"{name} {_type_of(field)}" for name, field in fields.items())
         return f"jsonb_to_recordset(%s::jsonb) AS r({types})"
     values = ", ".join(f"json_extract(value, '$.{name}') AS {name}" for name in fields)
     return f"(SELECT {values} FROM json_each(%s)) AS r"  # noqa: S608 - names of our fields
+
+
+def _type_of(field: "Field[Any, Any]") -> str:
+    return "text" if isinstance(field, JSONField) else str(field.db_type(connection))
+
+
+def _new(name: str, field: "Field[Any, Any]") -> str:
+    """The new value, as SQL."""
+    if isinstance(field, JSONField) and connection.vendor == "postgresql":
+        return f"r.{name}::jsonb"
+    return f"r.{name}"
 
 
 def _text(value: object) -> str:

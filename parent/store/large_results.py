@@ -1,48 +1,49 @@
-"""Large results: left out of what is read with their rows, and read by themselves when asked for.
+"""Large results are not read with their rows: only their size is, and the result on demand.
 
-Such a row says the result's size, and Django reads the result when somebody takes it from the row.
+`WORKFLOW_RESULT_INLINE_LIMIT` says what is large.
 """
 
-from collections.abc import Sequence
-from typing import Any
+from typing import Any, TypeVar
 
-from django.db.models import DEFERRED, QuerySet, TextField
-from django.db.models.functions import Cast, Left
+from django.db.models import Case, F, QuerySet, TextField, Value, When
+from django.db.models.functions import Cast, Coalesce, Left, Length
 
 from parent.conf import setting
 from parent.models import Run, Step
-from parent.store.prepared import database
+from parent.models.fields import ResultField
 
-__all__ = ["beginning_of", "json_of", "largest_inline", "leave_out", "result_sql", "size_sql"]
+__all__ = ["beginning_of", "json_of", "largest_inline", "read"]
 
 NULL = "null"
 
+M = TypeVar("M", Run, Step)
+
 
 def largest_inline() -> int:
-    """Bytes of the largest result that is read with its row."""
+    """The size in bytes of the largest result that is read with its row."""
     return int(setting("RESULT_INLINE_LIMIT") or 0)
 
 
-def size_sql(table: str) -> str:
-    """The size of the result of a row, also of one that a release before has written."""
-    text = f"CAST({table}.result AS BLOB)"
-    if database().vendor == "postgresql":
-        text = f"CAST({table}.result AS text)"
-    length = "octet_length" if database().vendor == "postgresql" else "length"
-    return f"COALESCE({table}.result_size, {length}({text}))"
+def read(rows: "QuerySet[M]") -> list[M]:
+    """The rows, each with its result where that is not large.
 
-
-def result_sql(table: str, limit: int, condition: str = "TRUE") -> str:
-    """The result of a row where it is not large, and the condition holds; else NULL."""
-    return f"CASE WHEN {condition} AND {size_sql(table)} <= {limit} THEN {table}.result END"
-
-
-def leave_out(names: Sequence[str], columns: list[Any]) -> None:
-    """Make a result that has a size, and was not read, one that is read when it is asked for."""
-    if "result" in names and "result_size" in names:
-        result, size = names.index("result"), names.index("result_size")
-        if columns[size] is not None and columns[result] is None:
-            columns[result] = DEFERRED
+    A large one is a deferred field: Django reads it when somebody takes it from the row.
+    """
+    # The release before 0.1 stored no size: such a row is measured here.
+    size = Coalesce("result_size", Length(Cast("result", TextField())))
+    small = Case(
+        When(measured_size__lte=largest_inline(), then=F("result")),
+        default=Value(None),
+        output_field=ResultField(),
+    )
+    found: list[Any] = list(
+        rows.defer("result").annotate(measured_size=size).annotate(small_result=small)
+    )
+    for row in found:
+        row.result_size, result = row.measured_size, row.__dict__.pop("small_result")
+        if row.result_size is None or result is not None:
+            row.result = result
+    return found
 
 
 def json_of(row: Run | Step) -> bytes:
@@ -56,7 +57,7 @@ def json_of(row: Run | Step) -> bytes:
 
 
 def beginning_of(row: Run | Step, length: int, column: str = "result") -> str:
-    """The first characters of the result's JSON, or of another such column's; `…` for the rest.
+    """The first `length` characters of a JSON column, and `…` where there are more.
 
     Raises:
         ObjectDoesNotExist: the row is gone.

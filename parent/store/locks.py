@@ -10,9 +10,9 @@ from typing import Any
 from uuid import UUID
 
 from celery.utils.log import get_logger
+from django.db import connection
 
 from parent.store.outage import OUTAGE
-from parent.store.prepared import database
 
 __all__ = ["HeldByOthers", "NeverWait", "is_locked"]
 
@@ -35,12 +35,11 @@ class NeverWait:
 
     def __call__(self) -> None:
         """Once for each connection that it opens."""
-        db = database()
-        db.ensure_connection()
-        if db.vendor == "postgresql" and db.connection is not self._done:
-            with db.cursor() as cursor:
+        connection.ensure_connection()
+        if connection.vendor == "postgresql" and connection.connection is not self._done:
+            with connection.cursor() as cursor:
                 cursor.execute("SELECT set_config('lock_timeout', %s, FALSE)", [LOCK_TIMEOUT])
-            self._done = db.connection
+            self._done = connection.connection
 
 
 class HeldByOthers:

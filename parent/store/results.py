@@ -15,15 +15,14 @@ from django_celery_results.models import TaskResult
 
 from children.meta import Meta
 from parent.models import Run, RunState
-from parent.store.rows import Update, update
 
 __all__ = [
     "create",
     "create_child",
     "forget",
     "stored_result",
+    "update",
     "update_child",
-    "update_of",
 ]
 
 JSON = {"content_type": "application/json", "content_encoding": "utf-8"}
@@ -72,13 +71,14 @@ def create(run: Run, task_name: str) -> None:
     )
 
 
-def update_of(run: Run, now: datetime) -> Update:
-    """What brings the parent's row to the run's state."""
+def update(run: Run, now: datetime) -> bool:
+    """Bring the parent's row to the run's state; False when there is no such row."""
     values: dict[str, Any] = {"status": run.state, "result": stored_result(run)}
     if run.ended:
-        # Not before: an index has it, and without it PostgreSQL need not write any of them.
+        # Not before the end: the column is indexed, and as long as no indexed column changes
+        # PostgreSQL need not write to any index of the row.
         values["date_done"] = now
-    return update(TaskResult, values, task_id=str(run.pk))
+    return bool(TaskResult.objects.filter(task_id=str(run.pk)).update(**values))
 
 
 def update_child(task_id: str, meta: Meta) -> bool:

@@ -8,7 +8,6 @@ too many does no harm: the claim drops it.
 from collections import Counter
 from collections.abc import Sequence, Set
 from datetime import datetime, timedelta
-from uuid import UUID
 
 from celery import states
 from django.db import transaction
@@ -18,9 +17,9 @@ from django_celery_results.models import TaskResult
 
 from parent.messages.publish import missing, publish_run, publish_steps, queue_of, republish_after
 from parent.models import Run, Step, StepState
-from parent.runs.advance import BY_ID, lock_run
 from parent.store import clock, results
 from parent.store.bulk import update_rows
+from parent.store.run_rows import lock_run_alone
 from parent.telemetry.metrics import meter
 
 __all__ = ["hurry", "republish_runs", "republish_steps"]
@@ -88,10 +87,10 @@ def _take_back_refusals(runs: Sequence[Run]) -> None:
     refused = TaskResult.objects.filter(task_id__in=ids, status__in=states.READY_STATES)
     for run_id in refused.values_list("task_id", flat=True):
         with transaction.atomic():
-            run, _, _ = lock_run(BY_ID, UUID(run_id))
+            locked = lock_run_alone(run_id)
             # It may have ended since it was found to be due.
-            if run is not None and not run.ended:
-                results.create(run, f"parent.{run.workflow}")
+            if locked is not None and not locked.run.ended:
+                results.create(locked.run, f"parent.{locked.run.workflow}")
 
 
 def next_call(run: Run, now: datetime) -> datetime:

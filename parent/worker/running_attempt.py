@@ -6,13 +6,14 @@ The statements are made by the engine's own thread, over a connection that the b
 from collections.abc import Callable
 from concurrent.futures import Future, wait
 from contextvars import copy_context
-from datetime import datetime
+from datetime import datetime, timedelta
 from functools import partial
 from typing import Any, TypeVar
 from uuid import uuid4
 
 from celery.utils.log import get_logger
 from django.db import DEFAULT_DB_ALIAS, connection, connections, transaction
+from django.db.models.functions import Now
 
 from children.errors import AttemptLost
 from children.isolation.connections import in_transaction
@@ -26,7 +27,6 @@ from parent.runs.endings import Ending, end_cancelled
 from parent.runs.recording import record
 from parent.store import executors, results
 from parent.store.outage import OUTAGE, is_of_this_process, outlast
-from parent.store.rows import update_row
 from parent.worker.engine_thread import EngineThread, SameThread, wait_out
 
 __all__ = ["RunningAttempt"]
@@ -97,27 +97,24 @@ class RunningAttempt:
 
     def _take(self) -> bool:
         tries = 0
-        values: dict[str, Any] = {
-            "state": StepState.RUNNING,
-            "claim": self._claim,
-            "executor_id": executors.this_executor(),
-        }
-        times = {"started_at": 0.0}
-        # Of a run whose row its steps have left behind a tick takes a look, and tells: so the
-        # many that have ended by then need no statement for it. The look sees to the limits.
+        due_at: Any = self._look_at
+        # A tick brings up a run's row that its steps have left behind, and then sees to the
+        # limits: so the many runs that have ended by then need no statement for it.
         if self._first_limit and not (self._look_at and self._first_limit >= SHORT):
-            times["due_at"] = self._first_limit
-        else:
-            values["due_at"] = self._look_at
+            due_at = Now() + timedelta(seconds=self._first_limit)
 
         def claim_once() -> bool:
             nonlocal tries
             tries += 1
-            claimed = update_row(
-                Step, values, times=times, task_id=self.task_id, state=StepState.QUEUED
+            claimed = Step.objects.filter(task_id=self.task_id, state=StepState.QUEUED).update(
+                state=StepState.RUNNING,
+                claim=self._claim,
+                executor_id=executors.this_executor(),
+                started_at=Now(),
+                due_at=due_at,
             )
             # After an error the first UPDATE may have been committed all the same.
-            return claimed or (tries > 1 and self._is_ours())
+            return bool(claimed) or (tries > 1 and self._is_ours())
 
         return outlast(f"claim {self.task_id}", claim_once)
 

@@ -11,9 +11,9 @@ from celery import signals
 from django.db import transaction
 
 from children import host
-from parent.models import StepState
-from parent.runs.advance import BY_ID, lock_near, lock_run
+from parent.models import Step, StepState
 from parent.store import results
+from parent.store.run_rows import lock_run_alone, lock_run_of
 
 __all__ = ["connect"]
 
@@ -32,14 +32,14 @@ def _on_unknown(id: str, name: str, message: Any, **_: Any) -> None:
 
 def _take_back_from_step(task_id: str) -> None:
     with transaction.atomic():
-        _, steps, *_ = lock_near(task_id, ok=True)
-        waits = any(s.task_id == task_id and s.state == StepState.QUEUED for s in steps)
-        if not waits:  # one that waits tells by it, at its end, why nobody has started it
+        lock_run_of(task_id)
+        # A step that waits needs the refusal: its end says by it why no worker has started it.
+        if not Step.objects.filter(task_id=task_id, state=StepState.QUEUED).exists():
             results.forget([task_id])
 
 
 def _take_back_from_run(run_id: UUID, name: str) -> None:
     with transaction.atomic():
-        run, _, _ = lock_run(BY_ID, run_id)
-        if run is not None:  # otherwise a client sent it, and the refusal is its answer
-            results.create(run, name)
+        locked = lock_run_alone(run_id)
+        if locked is not None:  # otherwise a client sent it, and the refusal is its answer
+            results.create(locked.run, name)

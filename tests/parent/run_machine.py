@@ -18,12 +18,11 @@ from parent.definition.workflow import registry
 from parent.messages import publish
 from parent.messages.publish import attempt_header
 from parent.models import Step
-from parent.runs import advance, straight
 from parent.runs.attempts import Again
 from parent.runs.recording import record
 from parent.runs.start import start
-from parent.store import executors
-from parent.store.run_steps import FEW
+from parent.store import executors, run_rows
+from parent.store.run_rows import FEW
 from parent.watch.tick import Ticker
 from parent.worker.host import ParentHost
 from parent.worker.running_attempt import RunningAttempt
@@ -55,9 +54,8 @@ class RunMachine(RuleBasedStateMachine):
     def start(self, graph: dict[str, ModelStep], delay: float, few: int) -> None:
         """Args: few: 0 has each end read only the steps near to it, as in runs of very many."""
         self.undo = ExitStack()
-        for module in (advance, straight):
-            self.undo.callback(setattr, module, "FEW", FEW)
-            setattr(module, "FEW", few)  # noqa: B010 - mypy sees a constant
+        self.undo.callback(setattr, run_rows, "FEW", FEW)
+        setattr(run_rows, "FEW", few)  # noqa: B010 - mypy sees a constant
         self.undo.enter_context(transaction.atomic())
         self.undo.callback(transaction.set_rollback, True)
         self.undo.enter_context(publish.held())

@@ -13,12 +13,12 @@ from children.sanitize import MAX_TRACEBACK
 from parent.definition.workflow import RunData, Step, Workflow, registry
 from parent.deletion.delete import remove
 from parent.models import Executor, Run
-from parent.runs.advance import BY_ID, lock_run
 from parent.runs.author_data import Results
 from parent.runs.cancel import cancel
 from parent.runs.retry import retry
 from parent.runs.start import start
 from parent.store import executors
+from parent.store.run_rows import steps_of
 from parent.watch.tick import Ticker
 from tests.flows import tasks
 from tests.monitor.runs import claimed, fail, finish, result_of, step
@@ -126,7 +126,7 @@ def test_results_are_a_dict_whatever_an_author_does_with_them(
     run = flow(nothing, nothing)
     finish(run, "one", LARGE)
     finish(run, "step 0", 2)
-    _, steps, _ = lock_run(BY_ID, run.pk)
+    steps = steps_of(run)
     steps[1].name = "two"
 
     found = Results(steps[:2])

@@ -25,7 +25,7 @@ from parent.runs.cancel import cancel
 from parent.runs.endings import end_attempt
 from parent.runs.retry import retry
 from parent.runs.start import start
-from parent.store.run_steps import FAR, FEW
+from parent.store.run_rows import FAR, FEW
 from parent.store.run_summaries import read_summaries
 from parent.watch.mirror import Report, mirror
 from parent.watch.tick import Ticker

@@ -18,7 +18,6 @@ from parent.models import Executor, Run, Step
 from parent.runs.endings import end_run
 from parent.runs.retry import retry
 from parent.store import locks
-from parent.store.prepared import database
 from parent.watch.tick import Ticker
 from parent.worker.bootstep import WatchThread
 from parent.worker.host import Lost, lost_attempts
@@ -71,7 +70,7 @@ def watch(executor: Executor) -> Iterator[WatchThread]:
         pass
     watch._never_wait()
     yield watch
-    database().close()
+    connection.close()
 
 
 def overdue(run: Run) -> None:

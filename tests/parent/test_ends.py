@@ -1,0 +1,106 @@
+"""The end of an attempt: one way for every child, in few statements, under the run's lock."""
+
+import threading
+from typing import Any
+
+import pytest
+from django.db import connection, transaction
+from django.test.utils import CaptureQueriesContext
+from django_celery_results.models import TaskResult
+
+from children.meta import Meta
+from parent.models import Executor, Run, Step
+from parent.runs.cancel import cancel
+from parent.runs.endings import end_attempt
+from tests.parent.conftest import claimed, one
+from tests.parent.locks import waiting
+from tests.waiting import until
+
+pytestmark = pytest.mark.django_db
+
+OK = Meta().ok(7)
+
+
+def states(run: Run) -> list[str]:
+    run.refresh_from_db()
+    assert TaskResult.objects.get(task_id=str(run.pk)).status == run.state
+    return [run.state, *run.steps.values_list("state", flat=True)]
+
+
+def statements(captured: CaptureQueriesContext) -> list[str]:
+    """The verbs of those that read or write rows."""
+    verbs = [query["sql"].lstrip("( ").split()[0] for query in captured.captured_queries]
+    return [verb for verb in verbs if verb in ("SELECT", "UPDATE", "INSERT", "DELETE", "WITH")]
+
+
+def test_it_reads_twice_and_writes_each_step_once(started: Any, executor: Executor) -> None:
+    run = started()
+    attempt = claimed(run)
+
+    with CaptureQueriesContext(connection) as captured:
+        attempt.finish(OK)
+
+    # The run, its steps; the step that ended, the step that opened.
+    assert statements(captured) == ["SELECT", "SELECT", "UPDATE", "UPDATE"]
+    assert states(run) == ["PENDING", "OK", "QUEUED"]  # the run's own row is a tick's
+
+
+def test_of_a_child_that_has_reported_its_row_is_deleted_too(
+    started: Any, executor: Executor
+) -> None:
+    run = started()
+    attempt = claimed(run)
+    attempt.report(Meta(iteration=1, total=2))
+
+    with CaptureQueriesContext(connection) as captured:
+        attempt.finish(OK)
+
+    assert statements(captured)[:4] == ["SELECT", "SELECT", "UPDATE", "UPDATE"]
+    assert set(statements(captured)[4:]) <= {"SELECT", "DELETE"}
+    assert not TaskResult.objects.filter(task_id=attempt.task_id).exists()
+
+
+def test_a_result_that_is_gone_is_written_again(started: Any, executor: Executor) -> None:
+    run = started()
+    attempt = claimed(run)
+    TaskResult.objects.all().delete()
+
+    attempt.finish(OK)
+    last = Step.objects.get(run=run, name="noop")
+    Step.objects.filter(pk=last.pk).update(state="RUNNING")
+
+    assert end_attempt(str(last.task_id), OK)
+    assert states(run) == ["SUCCESS", "OK", "OK"]
+
+
+def test_the_first_of_two_ends_counts(started: Any, executor: Executor) -> None:
+    run = started()
+    attempt = claimed(run)
+
+    assert end_attempt(attempt.task_id, Meta().ok("first"))
+    attempt.finish(OK)
+
+    assert states(run) == ["PENDING", "OK", "QUEUED"]
+    assert one(run).result == "first"
+
+
+@pytest.mark.skipif(connection.vendor != "postgresql", reason="SQLite has one lock for all rows")
+@pytest.mark.django_db(transaction=True)
+def test_it_waits_for_who_holds_the_run_and_sees_what_they_did(
+    started: Any, executor: Executor
+) -> None:
+    run = started()
+    attempt = claimed(run)
+
+    def finish() -> None:
+        attempt.finish(OK)
+        connection.close()
+
+    ending = threading.Thread(target=finish)
+    with transaction.atomic():
+        cancel(run.pk)
+        ending.start()
+        until("it waits for the lock", waiting)
+    ending.join()
+
+    assert states(run) == ["REVOKED", "OK", "CANCELLED"]

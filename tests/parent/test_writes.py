@@ -1,0 +1,53 @@
+"""Rows are written if they are still as they were read."""
+
+import pytest
+from django.db import connection, transaction
+
+from parent.models import Run, Step
+from parent.runs.start import start
+from parent.store.writes import Overtaken, write, write_if
+from tests.flows import workflows
+
+pytestmark = pytest.mark.django_db
+
+
+@pytest.fixture
+def run() -> Run:
+    return start(workflows.noops, {})
+
+
+def test_only_the_named_columns_are_written(run: Run) -> None:
+    first, second, *_ = run.steps.all()
+    for step in (first, second):
+        step.message, step.iteration, step.kwargs = f"of {step.name}", 5, {"a": [step.index, None]}
+
+    write([first, second], ("message", "kwargs"))
+
+    rows = Step.objects.filter(pk__in=[first.pk, second.pk])
+    assert list(rows.values_list("message", "iteration", "kwargs")) == [
+        (f"of {first.name}", 0, {"a": [0, None]}),
+        (f"of {second.name}", 0, {"a": [1, None]}),
+    ]
+
+
+def test_a_row_that_is_not_as_it_was_undoes_all(run: Run) -> None:
+    first, second, *_ = run.steps.all()
+    first.message = second.message = "changed"
+
+    def write_both() -> None:
+        with transaction.atomic():
+            write_if(first, ["message"], was=first.state)
+            write_if(second, ["message"], was="OK")
+
+    with pytest.raises(Overtaken):
+        write_both()
+    assert not Step.objects.filter(message="changed").exists()
+
+
+@pytest.mark.skipif(connection.vendor != "postgresql", reason="its planner's statistics")
+def test_one_step_is_found_by_its_key_however_many_are_in_its_state(run: Run) -> None:
+    """By the index of active steps a claim would go through all that are queued."""
+    plan = Step.objects.filter(task_id="x", state="QUEUED").explain()
+
+    assert "step_task_id_unique" in plan
+    assert "step_active" not in plan
