@@ -87,14 +87,12 @@ def test_reacts_element_comes_and_goes(
 
 def test_it_names_every_attribute_property_and_part() -> None:
     module = MODULE.read_text()
-    attributes = set(re.findall(r'this\.(?:get|has)Attribute\("(\w+)"\)', module)) | {
-        "src",
-        "base",
-        "token",
-    }
+    attributes = set(re.findall(r'this\.(?:get|has)Attribute\("(\w+)"\)', module))
     properties = set(re.findall(r"var\((--task-\w+)", module))
     parts = set(re.findall(r'part="(\w+)"', module))
 
-    assert {"show", "csrf"} <= attributes
+    assert {"src", "token", "show", "csrf"} <= attributes
+    assert "--task-height" in properties
+    assert {"run", "bar", "note", "summary"} <= parts
     assert [name for name in attributes if f"| `{name}` |" not in TEXT] == []
     assert [name for name in properties | parts if f"`{name}`" not in TEXT] == []

@@ -1,143 +1,324 @@
-/** `<task-progress>`: see docs/progress-bar.md. */
+/**
+ * The custom element `<task-progress>`: the progress of one task, with Cancel and Retry.
+ *
+ * This is one file without imports on purpose. People copy it to their own servers, and where static files
+ * have hashed names, the names in `import` statements stay as they are written here.
+ *
+ * Sections: polling, requests, appearance, the element, texts.
+ */
 
+/**
+ * A task's status, as the API answers it (docs/api.md).
+ * @typedef {object} Status
+ */
+
+const SIGNED_OUT = "You are signed out, or may not do this.";
+const NO_SUCH_TASK = "There is no such task: it was deleted, or is not yours.";
+/** Answers after which it makes no sense to ask again. */
+const REFUSALS = { 401: SIGNED_OUT, 403: SIGNED_OUT, 404: NO_SUCH_TASK, 410: NO_SUCH_TASK };
+
+// ---- Polling ----
+
+/** The most ids that the API takes in one request. */
 const MOST_IDS = 50;
-const TASK_URL = /^(.*\/)([0-9a-f-]{36})\/$/;
-const OUT = "You are signed out, or may not do this.";
-const GONE = "There is no such task: it was deleted, or is not yours.";
-const FINAL = { 401: OUT, 403: OUT, 404: GONE, 410: GONE };
+const FIRST_BACKOFF_MS = 500;
+const LONGEST_BACKOFF_MS = 10_000;
+const UNCHANGED_GROWTH = 1.2;
+const LONGEST_UNCHANGED_WAIT_MS = 5_000;
 
+/**
+ * What an element gives to its poller. Each `start()` makes a new one, so an answer to a request that was sent
+ * before a `stop()` or a new `src` finds its subscriber gone, and is dropped.
+ * @typedef {object} Subscriber
+ * @property {string} url address of the status
+ * @property {string|undefined} taskId undefined where the address is not of the form `/tasks/ID/`
+ * @property {Status|null} status the last one received
+ * @property {(status: Status, headers: Headers) => void} receive takes a status, perhaps an unchanged one
+ * @property {(text: string) => void} note shows a sentence about the connection
+ * @property {(why: string) => void} refuse ends the polling
+ */
+
+/** The pollers that have subscribers. */
 const pollers = new Set();
-const wake = () => pollers.forEach((each) => each.plan(0));
-addEventListener("visibilitychange", wake);
-addEventListener("online", wake);
 
-/** One timer and request a turn. */
+/** Polls for all elements with the same API and token: one timer, and at most one request at a time. */
 class Poller {
-	all = new Set();
-	failures = 0;
-	quiet = 0;
+	subscribers = new Set();
+	#timer;
+	#requesting = false;
+	#failures = 0;
+	#unchanged = 0;
+	#lastUrl;
+	#etag;
 
-	leave(element) {
-		this.all.delete(element);
-		if (this.all.size) return;
-		clearTimeout(this.timer);
+	/** A poller with room for one more subscriber. */
+	static find(list, token) {
+		for (const poller of pollers) {
+			const same = poller.list === list && poller.token === token;
+			if (same && poller.subscribers.size < MOST_IDS) return poller;
+		}
+		return new Poller(list, token);
+	}
+
+	/**
+	 * @param {string} list address of the list of tasks, with a slash at its end
+	 * @param {string|null} token null to use the session
+	 */
+	constructor(list, token) {
+		this.list = list;
+		this.token = token;
+	}
+
+	add(subscriber) {
+		pollers.add(this);
+		this.subscribers.add(subscriber);
+		this.schedule(0);
+	}
+
+	remove(subscriber) {
+		this.subscribers.delete(subscriber);
+		if (this.subscribers.size) return;
+		clearTimeout(this.#timer);
 		pollers.delete(this);
 	}
 
-	plan(wait) {
-		clearTimeout(this.timer);
-		if (this.busy || document.hidden || !this.all.size) return;
-		this.timer = setTimeout(() => this.turn(), wait);
+	/** Make the next request after `wait` milliseconds. */
+	schedule(wait) {
+		clearTimeout(this.#timer);
+		// The end of a request schedules the next one, and a tab that is shown again schedules one at once.
+		if (this.#requesting || document.hidden || !this.subscribers.size) return;
+		this.#timer = setTimeout(() => this.#poll(), wait);
 	}
 
-	async turn() {
-		const asked = [...this.all];
-		for (const each of asked) each.asked = asked;
-		const ids = new Set(asked.map((each) => each.taskId));
-		const url = ids.size > 1 ? `${asked[0].list}?ids=${[...ids]}` : asked[0].url;
-		const tag = url === this.url && asked.every((each) => each.status) && this.tag;
-		this.busy = true;
-		const response = await asked[0].fetch(url, tag && { "If-None-Match": tag }).catch(() => ({}));
-		const { status: code, ok, headers } = response;
-		const body = ok && (await response.json().catch(() => {}));
-		for (const each of body?.results ?? []) {
-			// A list has no results.
-			const whole = each.result_url && (await asked[0].fetch(asked[0].list + each.task_id + "/").catch(() => {}));
-			if (whole?.ok) Object.assign(each, await whole.json().catch(() => {}));
+	async #poll() {
+		const asked = [...this.subscribers];
+		const ids = new Set(asked.map((subscriber) => subscriber.taskId));
+		const url = ids.size > 1 ? `${this.list}?ids=${[...ids]}` : asked[0].url;
+		// A 304 says nothing to a subscriber that has no status yet.
+		const known = url === this.#lastUrl && asked.every((subscriber) => subscriber.status);
+
+		this.#requesting = true;
+		const headers = known && this.#etag ? { "If-None-Match": this.#etag } : {};
+		const response = await request(url, { token: this.token, headers });
+		const body = response?.ok ? await json(response) : undefined;
+		await this.#addResults(body?.results ?? []);
+		this.#requesting = false;
+
+		if (body) {
+			this.#lastUrl = url;
+			this.#etag = response.headers.get("ETag");
 		}
-		this.busy = false;
-		if (body) Object.assign(this, { url, tag: headers.get("ETag") });
-		const same = code === 304;
-		const failed = !body && !same && !FINAL[code];
-		this.quiet = same ? this.quiet + 1 : 0;
-		for (const each of asked.filter((one) => one.asked === asked)) {
-			const mine = ({ task_id }) => task_id === each.taskId;
-			const status = same ? each.status : body?.results ? body.results.find(mine) : body;
-			if (failed) each.note("No answer; reconnecting…");
-			else if (status) each.receive(status, headers);
-			else if (!same) each.stop(FINAL[code] ?? GONE);
-			if (this.failures && status) each.note("");
+		const unchanged = response?.status === 304;
+		const refusal = REFUSALS[response?.status];
+		const failed = !body && !unchanged && !refusal;
+		for (const subscriber of asked) {
+			if (!this.subscribers.has(subscriber)) continue;
+			const status = unchanged ? subscriber.status : statusOf(subscriber.taskId, body);
+			if (failed) subscriber.note("No answer; reconnecting…");
+			else if (status) subscriber.receive(status, response.headers);
+			else subscriber.refuse(refusal ?? NO_SUCH_TASK);
+			// Other notes, such as why a click was refused, stay.
+			if (status && this.#failures) subscriber.note("");
 		}
-		this.failures = failed ? this.failures + 1 : 0;
-		this.plan(this.wait(headers));
+		this.#unchanged = unchanged ? this.#unchanged + 1 : 0;
+		this.#failures = failed ? this.#failures + 1 : 0;
+		this.schedule(this.#wait(response?.headers));
 	}
 
-	/** As the server asks, or longer. */
-	wait(headers) {
-		const random = .8 + .4 * Math.random();
-		const backoff = Math.min(10_000, 500 * 2 ** this.failures) * random;
-		if (this.failures) return Math.max(backoff, 1000 * headers?.get("Retry-After") || 0);
-		const asked = Math.min(...[...this.all].map((each) => each.status?.poll_after_ms || 0));
-		return Math.max(asked, Math.min(5_000, asked * 1.2 ** this.quiet) * random);
+	/** The API leaves results out of lists: get those of the tasks that ended OK. */
+	async #addResults(statuses) {
+		for (const status of statuses) {
+			if (!status.result_url) continue;
+			const response = await request(`${this.list}${status.task_id}/`, { token: this.token });
+			if (response?.ok) Object.assign(status, await json(response));
+		}
+	}
+
+	/** Milliseconds until the next request: what the server says at least, and longer while nothing changes. */
+	#wait(headers) {
+		// Random, so that many browsers do not ask in step.
+		const random = 0.8 + 0.4 * Math.random();
+		if (this.#failures) {
+			const backoff = Math.min(LONGEST_BACKOFF_MS, FIRST_BACKOFF_MS * 2 ** this.#failures) * random;
+			const retryAfter = 1000 * headers?.get("Retry-After") || 0;
+			return Math.max(backoff, retryAfter);
+		}
+		// A subscriber without a status came during the request, and waits for nothing.
+		const waits = [...this.subscribers].map((subscriber) => subscriber.status?.poll_after_ms || 0);
+		const wait = Math.min(...waits);
+		const longer = Math.min(LONGEST_UNCHANGED_WAIT_MS, wait * UNCHANGED_GROWTH ** this.#unchanged);
+		return Math.max(wait, longer * random);
 	}
 }
 
+/** The status of a task in an answer, which is a list of statuses or one status. */
+function statusOf(taskId, body) {
+	return body?.results ? body.results.find((status) => status.task_id === taskId) : body;
+}
+
+function pollNow() {
+	for (const poller of pollers) poller.schedule(0);
+}
+
+addEventListener("visibilitychange", pollNow);
+addEventListener("online", pollNow);
+
+// ---- Requests ----
+
+const TIMEOUT_MS = 10_000;
+/** The address of the list, and the id. */
+const TASK_URL = /^(.*\/)([0-9a-f-]{36})\/$/;
+const CSRF_COOKIE = /\bcsrftoken=([^;]+)/;
+
+/** The response; undefined when there is no answer. */
+function request(url, { token, method, headers }) {
+	const authorization = token ? { Authorization: `Token ${token}` } : {};
+	return fetch(url, {
+		method,
+		headers: { ...headers, ...authorization },
+		cache: "no-store",
+		signal: AbortSignal.timeout(TIMEOUT_MS),
+	}).catch(() => undefined);
+}
+
+/** The body of a response; undefined when it is not JSON. */
+function json(response) {
+	return response.json().catch(() => undefined);
+}
+
+// ---- Appearance ----
+
 const STYLE = new CSSStyleSheet();
 STYLE.replaceSync(`
-:host { display: block; --a: var(--task-accent, light-dark(#2f6f5e, #6fbfa6));
-	--b: var(--task-bad, light-dark(#b3261e, #ff9d93)); --m: var(--task-muted, light-dark(#5c665f, #9aa69e)) }
-section, li { display: grid; gap: .4em; overflow-wrap: anywhere }
-p { display: flex; flex-wrap: wrap; gap: 0 .75em; margin: 0 }
-[part=percent], [part=times] { margin-inline-start: auto }
-section > p [part=percent] { font-size: var(--task-size) }
-[part=state], [part=times] { color: var(--m) }
-[part=error] { color: var(--b) }
-[data-state=FAILURE] { --a: var(--b) }
-[data-state=REVOKED], [data-state=PENDING] { --a: var(--m) }
-[part=bar] { height: var(--task-height, .6em); border-radius: 1em; overflow: hidden;
-	background: var(--task-track, light-dark(#e2e6df, #2b322d)) }
-i { display: block; height: 100%; background: var(--a); border-radius: 1em; transition: width .4s }
-ol { padding: 0; margin: 0 }
-li { margin-top: .9em; font-size: .9em; --task-height: .3em }
-[hidden], p:not(:has(:not(:empty, [hidden]))), div:empty { display: none }
-@media (prefers-reduced-motion: reduce) { i { transition: none } }`);
+:host {
+	display: block;
+	--state-color: var(--task-accent, light-dark(#2f6f5e, #6fbfa6));
+	--bad-color: var(--task-bad, light-dark(#b3261e, #ff9d93));
+	--muted-color: var(--task-muted, light-dark(#5c665f, #9aa69e));
+}
+section, li { display: grid; gap: 0.4em; overflow-wrap: anywhere; }
+p { display: flex; flex-wrap: wrap; gap: 0 0.75em; margin: 0; }
+[part=percent], [part=times] { margin-inline-start: auto; }
+section > p [part=percent] { font-size: var(--task-size); }
+[part=state], [part=times] { color: var(--muted-color); }
+[part=error] { color: var(--bad-color); }
+[data-state=FAILURE] { --state-color: var(--bad-color); }
+[data-state=REVOKED], [data-state=PENDING] { --state-color: var(--muted-color); }
+[part=bar] {
+	height: var(--task-height, 0.6em);
+	border-radius: 1em;
+	overflow: hidden;
+	background: var(--task-track, light-dark(#e2e6df, #2b322d));
+}
+i { display: block; height: 100%; background: var(--state-color); border-radius: 1em; transition: width 0.4s; }
+ol { padding: 0; margin: 0; }
+li { margin-top: 0.9em; font-size: 0.9em; --task-height: 0.3em; }
+/* Empty rows take no room, nor the gap beside it. */
+[hidden], p:not(:has(:not(:empty, [hidden]))), div:empty { display: none; }
+@media (prefers-reduced-motion: reduce) { i { transition: none; } }
+`);
 
-const GAUGE = `
-<p><span><b part=name></b> <span part=state></span></span> <span part=percent></span></p>
-<div part=bar role=progressbar hidden><i></i></div>
-<p><span part=message></span> <span part=times></span></p>
-<div part=error></div>`;
+/** The parts of the run, and of each step. Without spaces inside empty parts: `:empty` would not match them. */
+function gauge(nameAttributes = "") {
+	return `
+<p><span ${nameAttributes}><b part="name"></b> <span part="state"></span></span> <span part="percent"></span></p>
+<div part="bar" role="progressbar" hidden><i></i></div>
+<p><span part="message"></span> <span part="times"></span></p>
+<div part="error"></div>`;
+}
 
-const PANEL = `<slot></slot><section part=run tabindex=-1>${GAUGE}
-<div part=note role=status></div>
-<p><button part=cancel hidden>Cancel</button><button part=retry hidden>Retry</button></p>
-<details part=steps hidden><summary part=summary></summary><ol></ol></details></section>`;
+// Screen readers announce changes of the run's name and state, and not each percent.
+const CONTENT = `
+<slot></slot>
+<section part="run" tabindex="-1">
+	${gauge('role="status"')}
+	<div part="note" role="status"></div>
+	<p><button part="cancel" hidden>Cancel</button><button part="retry" hidden>Retry</button></p>
+	<details part="steps" hidden><summary part="summary"></summary><ol></ol></details>
+</section>`;
 
+// ---- The element ----
+
+/**
+ * What it holds is shown until the first status has come.
+ *
+ * No attribute may also be the name of a property: React 19 would set the property instead.
+ *
+ * @attr {string} src - address of the status, `/tasks/ID/`
+ * @attr {string} base - the API's origin, where that is not the page's
+ * @attr {string} token - an API token, in place of the session
+ * @attr {string} csrf - the CSRF token, where its cookie cannot be read
+ * @attr {string} label - the task's name on the page; the workflow's without it
+ * @attr {string} show - which of `name state percent message times steps cancel retry` to show; all without it
+ * @attr {boolean} open - begin with the steps unfolded
+ *
+ * @prop {Status|null} status - the last status
+ *
+ * @fires progress - a new status has come; `detail` is the status, here and below
+ * @fires done - the task ended OK
+ * @fires failed - the task failed or was cancelled
+ *
+ * @csspart run - everything
+ * @csspart name
+ * @csspart state - one word
+ * @csspart percent
+ * @csspart bar
+ * @csspart message
+ * @csspart times - the elapsed time, and the estimated time that is left
+ * @csspart error
+ * @csspart note - about the connection, or why a click was refused
+ * @csspart cancel
+ * @csspart retry
+ * @csspart steps
+ * @csspart summary - how many steps are done
+ *
+ * @cssprop --task-accent - colour of what runs or is done
+ * @cssprop --task-bad - colour of errors
+ * @cssprop --task-muted - colour of secondary text
+ * @cssprop --task-track - colour of the bar's empty part
+ * @cssprop --task-height - height of the bar
+ * @cssprop --task-size - font size of the run's percentage
+ */
 class TaskProgress extends HTMLElement {
 	static observedAttributes = ["src", "base", "token"];
+
 	status = null;
+	#url;
+	#token;
+	#poller = null;
+	#subscriber = null;
+	/** Whether this status may be behind the last one: it is the first, or of a new attempt. */
+	#restarted = false;
 
 	constructor() {
 		super();
-		this.attachShadow({ mode: "open" }).innerHTML = PANEL;
+		this.attachShadow({ mode: "open" }).innerHTML = CONTENT;
 		this.shadowRoot.adoptedStyleSheets = [STYLE];
-		this.$("name").parentNode.role = "status";
-		for (const name of ["cancel", "retry"]) this.$(name).onclick = () => this.act(name);
+		for (const action of ["cancel", "retry"]) this.#part(action).onclick = () => this.#act(action);
 	}
 
+	/** Begin to poll, unless it polls already. */
 	start() {
-		const [src, base, token] = ["src", "base", "token"].map((name) => this.getAttribute(name));
-		if (this.poller || !this.isConnected || !src) return;
-		const { href: url } = new URL(src, base ?? location);
-		const [, list = url, taskId] = TASK_URL.exec(url) ?? [];
-		const key = `${list} ${token}`;
-		const fits = (each) => each.key === key && each.all.size < MOST_IDS;
-		const poller = [...pollers].find(fits) ?? Object.assign(new Poller(), { key });
-		Object.assign(this, { url, list, taskId, token, poller });
-		pollers.add(poller);
-		this.note("");
-		poller.all.add(this);
-		poller.plan(0);
+		const src = this.getAttribute("src");
+		if (this.#poller || !this.isConnected || !src) return;
+		this.#url = new URL(src, this.getAttribute("base") ?? location).href;
+		this.#token = this.getAttribute("token");
+		const [, list = this.#url, taskId] = TASK_URL.exec(this.#url) ?? [];
+		this.#note("");
+		this.#subscriber = this.#subscription(this.#url, taskId);
+		this.#poller = Poller.find(list, this.#token);
+		this.#poller.add(this.#subscriber);
 	}
 
-	stop(why) {
-		this.asked = false;
-		this.poller = this.poller?.leave(this);
-		if (why) this.note(why);
+	/** End the polling; what is shown stays. */
+	stop() {
+		this.#poller?.remove(this.#subscriber);
+		this.#poller = null;
 	}
 
 	connectedCallback() {
-		this.$("steps").open = this.hasAttribute("open");
+		this.#part("steps").open = this.hasAttribute("open");
+		// The server gives null when the task has ended.
 		if (this.status?.poll_after_ms !== null) this.start();
 	}
 
@@ -148,116 +329,182 @@ class TaskProgress extends HTMLElement {
 	attributeChangedCallback() {
 		this.stop();
 		this.status = null;
-		this.$("steps").lastChild.textContent = "";
+		this.#stepList.replaceChildren();
 		this.start();
 	}
 
-	fetch(url, headers, method) {
-		const { token } = this;
-		return fetch(url, {
-			method,
-			headers: { ...headers, ...(token && { Authorization: `Token ${token}` }) },
-			cache: "no-store",
-			signal: AbortSignal.timeout(10_000),
-		});
-	}
-
-	async act(name) {
-		const { url, token } = this;
-		const csrf = this.getAttribute("csrf") ?? /\bcsrftoken=([^;]+)/.exec(document.cookie)?.[1];
-		const headers = !token && { "X-CSRFToken": csrf };
-		const response = await this.fetch(`${url}${name}/`, headers, "POST").catch(() => {});
-		const answer = await response?.json().catch(() => {});
-		if (url !== this.url) return;
-		this.$("run").focus();
-		if (response?.ok) this.receive(answer, response.headers);
-		this.note(response?.ok ? "" : (answer?.detail ?? "No answer; try again."));
-	}
-
-	note(text) {
-		this.$("note").textContent = text;
-	}
-
-	receive(status, headers) {
-		const last = this.status;
-		// A retry may be less far.
-		const again = ({ attempt }, i) => attempt > (last?.steps[i]?.attempt || attempt);
-		this.anew = !last?.poll_after_ms || status.steps.some(again);
-		this.status = status;
-		this.show(Date.parse(headers.get("Date")) || Date.now());
-		if (status === last) return;
-		this.tell("progress");
-		if (status.poll_after_ms) return this.start();
-		this.stop();
-		this.tell(status.status === "OK" ? "done" : "failed");
-	}
-
-	tell(event) {
-		this.dispatchEvent(new CustomEvent(event, { detail: this.status, bubbles: true }));
-	}
-
-	$(part, root = this.shadowRoot) {
-		return root.querySelector(`[part=${part}]`);
-	}
-
-	show(now) {
-		const { steps, status, message, poll_after_ms: wait, workflow } = this.status;
-		const list = this.$("steps").lastChild;
-		this.shadowRoot.firstChild.hidden = true;
-		this.fill(this.$("run"), this.status, this.getAttribute("label") ?? workflow, now);
-		steps.forEach((step, i) => {
-			if (!list.children[i]) list.insertAdjacentHTML("beforeend", `<li>${GAUGE}</li>`);
-			this.fill(list.children[i], step, step.name, now);
-		});
-		const ok = steps.filter((step) => step.status === "OK").length;
-		this.$("summary").textContent = `${ok} of ${steps.length} steps done`;
-		const child = !steps.length;
-		const off = {
-			steps: child,
-			cancel: child || !wait || message === "cancelling",
-			retry: child || status !== "ERROR",
+	/** @returns {Subscriber} */
+	#subscription(url, taskId) {
+		const element = this;
+		return {
+			url,
+			taskId,
+			get status() {
+				return element.status;
+			},
+			receive: (status, headers) => this.#receive(status, headers),
+			note: (text) => this.#note(text),
+			refuse: (why) => {
+				this.stop();
+				this.#note(why);
+			},
 		};
-		const shown = this.getAttribute("show")?.split(" ");
-		for (const each of this.shadowRoot.querySelectorAll("section > p [part], details")) {
-			const part = each.getAttribute("part");
-			each.hidden = off[part] || (shown && !shown.includes(part));
+	}
+
+	/** Cancel or retry the task. */
+	async #act(action) {
+		const url = this.#url;
+		const token = this.#token;
+		const csrf = this.getAttribute("csrf") ?? CSRF_COOKIE.exec(document.cookie)?.[1] ?? "";
+		const headers = token ? {} : { "X-CSRFToken": csrf };
+		const response = await request(`${url}${action}/`, { token, method: "POST", headers });
+		const answer = response && (await json(response));
+		// The answer is about another task when `src` has changed.
+		if (url !== this.#url) return;
+		// The button that had the focus may go; without this, the focus would move to the page's top.
+		this.#part("run").focus();
+		if (response?.ok && answer) {
+			this.#receive(answer, response.headers);
+			this.#note("");
+		} else {
+			this.#note(answer?.detail ?? "No answer; try again.");
 		}
 	}
 
-	fill(root, { task_id, state, status, completion, message, error, ...times }, name, now) {
-		const whole = status === "OK" ? 100 : Math.min(99, completion | 0);
-		const bar = this.$("bar", root);
-		const percent = this.anew ? whole : Math.max(bar.ariaValueNow, whole);
-		const word = {
-			PENDING: task_id ? "queued" : "waiting",
-			SUCCESS: "done",
-			FAILURE: "failed",
-			REVOKED: status === "ERROR" ? "cancelled" : "skipped",
-		}[state] ?? (message === "cancelling" ? message : "running");
-		if (message === word) message = "";
-		const texts = { name, state: word, percent: `${percent} %`, message, error, times: timing(times, now) };
-		for (const part in texts) {
-			const place = this.$(part, root);
-			if (place.textContent !== texts[part]) place.textContent = texts[part];
+	/** Show a status, and tell the page about it unless it is the last one again, after a 304. */
+	#receive(status, headers) {
+		const last = this.status;
+		const isNewAttempt = (step, index) => step.attempt > (last?.steps[index]?.attempt || step.attempt);
+		this.#restarted = !last?.poll_after_ms || status.steps.some(isNewAttempt);
+		this.status = status;
+		// The server's clock: the times in a status are from it too.
+		this.#render(Date.parse(headers.get("Date")) || Date.now());
+		if (status === last) return;
+		this.#dispatch("progress");
+		if (status.poll_after_ms) {
+			// A retry may have come after the end.
+			this.start();
+		} else {
+			this.stop();
+			this.#dispatch(status.status === "OK" ? "done" : "failed");
 		}
-		Object.assign(bar, { ariaLabel: name, ariaValueNow: percent, ariaValueText: `${percent} %, ${word}` });
+	}
+
+	#dispatch(name) {
+		this.dispatchEvent(new CustomEvent(name, { detail: this.status, bubbles: true }));
+	}
+
+	#part(name, root = this.shadowRoot) {
+		return root.querySelector(`[part="${name}"]`);
+	}
+
+	get #stepList() {
+		return this.#part("steps").querySelector("ol");
+	}
+
+	#note(text) {
+		this.#part("note").textContent = text;
+	}
+
+	#render(now) {
+		const { steps, workflow } = this.status;
+		const list = this.#stepList;
+		this.shadowRoot.querySelector("slot").hidden = true;
+		this.#renderGauge(this.#part("run"), this.status, this.getAttribute("label") ?? workflow, now);
+		for (const [index, step] of steps.entries()) {
+			if (!list.children[index]) list.insertAdjacentHTML("beforeend", `<li>${gauge()}</li>`);
+			this.#renderGauge(list.children[index], step, step.name, now);
+		}
+		const done = steps.filter((step) => step.status === "OK").length;
+		this.#part("summary").textContent = `${done} of ${steps.length} steps done`;
+		this.#hideParts();
+	}
+
+	/** Hide what makes no sense for this status, and what the page does not want. */
+	#hideParts() {
+		const { steps, status, message, poll_after_ms } = this.status;
+		// Only runs have steps; a child cannot be cancelled or retried by itself.
+		const isChild = !steps.length;
+		const senseless = {
+			steps: isChild,
+			cancel: isChild || !poll_after_ms || message === "cancelling",
+			retry: isChild || status !== "ERROR",
+		};
+		const wanted = this.getAttribute("show")?.split(" ");
+		for (const element of this.shadowRoot.querySelectorAll("section > p [part], details")) {
+			const name = element.getAttribute("part");
+			element.hidden = senseless[name] || (wanted && !wanted.includes(name));
+		}
+	}
+
+	/** Show the status of a run or a step in its part of the page. */
+	#renderGauge(root, status, name, now) {
+		const bar = this.#part("bar", root);
+		const reached = wholePercent(status);
+		// Answers may overtake each other: the bar does not run back.
+		const percent = this.#restarted ? reached : Math.max(bar.ariaValueNow, reached);
+		const state = stateWord(status);
+		const texts = {
+			name,
+			state,
+			percent: `${percent} %`,
+			message: status.message === state ? "" : status.message,
+			error: status.error,
+			times: timing(status, now),
+		};
+		for (const [part, text] of Object.entries(texts)) {
+			const element = this.#part(part, root);
+			// A screen reader may announce an equal text again.
+			if (element.textContent !== text) element.textContent = text;
+		}
+		bar.ariaLabel = name;
+		bar.ariaValueNow = percent;
+		bar.ariaValueText = `${percent} %, ${state}`;
 		bar.hidden = false;
 		bar.firstChild.style.width = `${percent}%`;
-		root.dataset.state = state;
+		root.dataset.state = status.state;
 	}
 }
 
-function timing({ started_at: start, finished_at: end, eta_seconds: left }, now) {
-	if (!start) return "";
-	const elapsed = duration(((Date.parse(end) || now) - Date.parse(start)) / 1000);
-	return left == null ? elapsed : `${elapsed} · about ${duration(left)} left`;
+// ---- Texts ----
+
+/** 0 to 100, rounded down: 100 only for what ended OK. */
+function wholePercent({ status, completion }) {
+	return status === "OK" ? 100 : Math.min(99, Math.floor(completion ?? 0));
 }
 
+/** A status in one word. */
+function stateWord({ state, status, task_id, message }) {
+	switch (state) {
+		case "PENDING":
+			return task_id ? "queued" : "waiting";
+		case "SUCCESS":
+			return "done";
+		case "FAILURE":
+			return "failed";
+		case "REVOKED":
+			return status === "ERROR" ? "cancelled" : "skipped";
+		default:
+			return message === "cancelling" ? "cancelling" : "running";
+	}
+}
+
+/** `5 s · about 20 s left`; empty before the start. `now` is in milliseconds. */
+function timing({ started_at, finished_at, eta_seconds }, now) {
+	if (!started_at) return "";
+	const end = Date.parse(finished_at) || now;
+	const elapsed = duration((end - Date.parse(started_at)) / 1000);
+	return eta_seconds == null ? elapsed : `${elapsed} · about ${duration(eta_seconds)} left`;
+}
+
+/** `12 s`, `3 min 5 s` or `2 h 7 min`. */
 function duration(seconds) {
-	const s = Math.max(0, seconds | 0);
-	const m = (s / 60) | 0;
-	if (m > 59) return `${(m / 60) | 0} h ${m % 60} min`;
-	return m ? `${m} min ${s % 60} s` : `${s} s`;
+	const wholeSeconds = Math.max(0, Math.floor(seconds));
+	const minutes = Math.floor(wholeSeconds / 60);
+	const hours = Math.floor(minutes / 60);
+	if (hours) return `${hours} h ${minutes % 60} min`;
+	return minutes ? `${minutes} min ${wholeSeconds % 60} s` : `${wholeSeconds} s`;
 }
 
-customElements.get("task-progress") ?? customElements.define("task-progress", TaskProgress);
+// A page may load the module from two addresses, and a name can be defined once only.
+if (!customElements.get("task-progress")) customElements.define("task-progress", TaskProgress);
