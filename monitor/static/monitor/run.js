@@ -1,47 +1,59 @@
-/** The run's page: when the run has moved on, it is drawn anew by the server, the bars apart. */
+/**
+ * The page of one run. `<task-progress>` keeps the bars up to date; this asks the server for the rest of the page
+ * (timeline, result, history) again when the run has moved on.
+ */
 
-import { freshPage, redraw } from "./fresh.js";
+import { fetchPage, replaceLiveParts } from "./page-refresh.js";
 
-const SELDOM_MS = 3_000;
-const AGAIN_MS = 2_000;
-const AGAIN_MOST_MS = 60_000;
+/** Refresh this often at least while the run is running: the timeline grows. */
+const REFRESH_EVERY_MS = 3_000;
+const FIRST_RETRY_MS = 2_000;
+const LONGEST_RETRY_MS = 60_000;
 
-const { version, state } = document.querySelector("article").dataset;
+const element = document.querySelector("task-progress");
+const rendered = document.querySelector("article").dataset;
 const title = document.title.replace(/^\S+ % /, "");
-let drawn = { version, outline: null, at: Date.now(), busy: false, again: AGAIN_MS };
 
-/** What changes the page at once: where the run is, and each step of it. */
-const outline = ({ state, steps }) => JSON.stringify([state, steps.map((s) => [s.state, s.attempt])]);
+/** The outline of the status that the page shows; null while that is not known. */
+let shownOutline = null;
+let refreshedAt = Date.now();
+let refreshing = false;
+let retryAfter = FIRST_RETRY_MS;
 
 document.addEventListener("progress", ({ detail: status }) => follow(status));
-// The element may have had its answer, and the last one, before this module was here.
-const { status: early } = document.querySelector("task-progress");
-if (early) follow(early);
+// The element may have had its status, even the last one, before this module was loaded.
+if (element.status) follow(element.status);
+
+/** What makes the page refresh at once when it changes: the state of the run, and each step's state and attempt. */
+function outline({ state, steps }) {
+	return JSON.stringify([state, steps.map((step) => [step.state, step.attempt])]);
+}
 
 function follow(status) {
 	const percent = status.status === "OK" ? 100 : Math.min(99, Math.floor(status.completion));
 	document.title = `${percent} % ${title}`;
-	drawn.outline ??= String(status.version) === version && status.state === state && outline(status);
-	const old = Date.now() - drawn.at > SELDOM_MS && status.poll_after_ms !== null;
-	if (old || outline(status) !== drawn.outline) draw(status);
+
+	const isAsRendered = String(status.version) === rendered.version && status.state === rendered.state;
+	if (isAsRendered) shownOutline ??= outline(status);
+	const isOld = Date.now() - refreshedAt > REFRESH_EVERY_MS && status.poll_after_ms !== null;
+	if (isOld || outline(status) !== shownOutline) refresh(status);
 }
 
-async function draw(status) {
-	if (drawn.busy) return;
-	drawn.busy = true;
-	const page = await freshPage();
-	drawn.busy = false;
-	drawn.at = Date.now();
+async function refresh(status) {
+	if (refreshing) return;
+	refreshing = true;
+	const page = await fetchPage();
+	refreshing = false;
+	refreshedAt = Date.now();
 	if (!page) {
-		// The run may have ended, and then nothing else would come.
-		setTimeout(() => draw(status), drawn.again);
-		drawn.again = Math.min(AGAIN_MOST_MS, 2 * drawn.again);
+		// If the run has ended, no event comes that would refresh the page.
+		setTimeout(() => refresh(status), retryAfter);
+		retryAfter = Math.min(LONGEST_RETRY_MS, 2 * retryAfter);
 		return;
 	}
-	drawn.again = AGAIN_MS;
-	redraw(page);
-	drawn.outline = outline(status);
-	// What came meanwhile was not drawn.
-	const { status: latest } = document.querySelector("task-progress");
-	if (outline(latest) !== drawn.outline) draw(latest);
+	retryAfter = FIRST_RETRY_MS;
+	replaceLiveParts(page);
+	shownOutline = outline(status);
+	// A status that came during the request may not be on the page.
+	if (outline(element.status) !== shownOutline) refresh(element.status);
 }

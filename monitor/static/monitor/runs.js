@@ -1,47 +1,63 @@
-/** The list of runs: new ones come in at the top, and those that have ended show their outcome. */
+/** The list of runs: new runs appear at the top, and those that have ended show their outcome. */
 
-import { freshPage, redraw } from "./fresh.js";
+import { fetchPage, replaceLiveParts } from "./page-refresh.js";
 
-const EVERY_MS = 5_000;
+const REFRESH_EVERY_MS = 5_000;
 let timer;
-let busy = false;
+let refreshing = false;
 
-function plan(wait) {
+function schedule(wait) {
 	clearTimeout(timer);
-	if (!document.hidden) timer = setTimeout(look, wait);
+	if (!document.hidden) timer = setTimeout(refresh, wait);
 }
 
-async function look() {
-	if (busy) return;
-	busy = true;
-	const page = await freshPage();
-	busy = false;
+function scheduleNow() {
+	schedule(0);
+}
+
+async function refresh() {
+	if (refreshing) return;
+	refreshing = true;
+	const page = await fetchPage();
+	refreshing = false;
 	if (page) {
-		redraw(page);
-		const [list, drawn] = [document, page].map((each) => each.getElementById("list"));
-		const [rows, drawnRows] = [list, drawn].map((each) => each.querySelector(".runs"));
-		if (rows && drawnRows) merge(rows, [...drawnRows.children]);
-		else if (!drawn.isEqualNode(list)) list.replaceWith(drawn);
+		replaceLiveParts(page);
+		replaceList(page);
 	}
-	plan(EVERY_MS);
+	schedule(REFRESH_EVERY_MS);
 }
 
-/** Rows whose run goes on, or is over, as it did or was stay: their bars move, and focus stays. */
-function merge(list, drawn) {
-	const ids = new Set(drawn.map((row) => row.dataset.run));
-	for (const row of [...list.children]) if (!ids.has(row.dataset.run)) row.remove();
-	let next = list.firstElementChild;
-	for (const row of drawn) {
-		const old = list.querySelector(`[data-run="${row.dataset.run}"]`);
-		if (!old) list.insertBefore(row, next);
-		else if (follows(old) !== follows(row)) old.replaceWith(row);
-		next = (old?.isConnected ? old : row).nextElementSibling;
+/** Merge the rows; where the list is empty, or was, replace it as a whole. */
+function replaceList(page) {
+	const [current, fresh] = [document, page].map((each) => each.getElementById("list"));
+	const [rows, freshRows] = [current, fresh].map((list) => list.querySelector(".runs"));
+	if (rows && freshRows) mergeRows(rows, [...freshRows.children]);
+	else if (!fresh.isEqualNode(current)) current.replaceWith(fresh);
+}
+
+/** Replace a row only when its run has ended or was retried: in the others the bar moves, and the focus stays. */
+function mergeRows(rows, freshRows) {
+	const freshIds = new Set(freshRows.map((row) => row.dataset.run));
+	for (const row of [...rows.children]) {
+		if (!freshIds.has(row.dataset.run)) row.remove();
+	}
+	let next = rows.firstElementChild;
+	for (const fresh of freshRows) {
+		const current = rows.querySelector(`[data-run="${fresh.dataset.run}"]`);
+		let kept = fresh;
+		if (!current) rows.insertBefore(fresh, next);
+		else if (hasBar(current) !== hasBar(fresh)) current.replaceWith(fresh);
+		else kept = current;
+		next = kept.nextElementSibling;
 	}
 }
 
-const follows = (row) => row.querySelector("task-progress") !== null;
+/** Only the row of a run that has not ended has a bar. */
+function hasBar(row) {
+	return row.querySelector("task-progress") !== null;
+}
 
-document.addEventListener("done", () => plan(0));
-document.addEventListener("failed", () => plan(0));
-document.addEventListener("visibilitychange", () => plan(0));
-plan(EVERY_MS);
+document.addEventListener("done", scheduleNow);
+document.addEventListener("failed", scheduleNow);
+document.addEventListener("visibilitychange", scheduleNow);
+schedule(REFRESH_EVERY_MS);

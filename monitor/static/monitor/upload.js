@@ -1,78 +1,101 @@
-/** The form of a workflow: files go up with a bar, and are kept when a field is wrong. */
+/**
+ * The form that starts a workflow. When it has files, this sends it, to show the upload's progress, and to keep the
+ * chosen files when another field is wrong. Without files the browser sends it.
+ */
 
-let form = document.querySelector("[data-start]");
-const part = (name) => form.querySelector(`[data-${name}]`);
-const files = (within) => [...within.querySelectorAll("input[type=file]")];
 const CUT_OFF = "The upload was cut off. Look at your connection, then press Start again.";
 const UNKNOWN = "The answer was cut off, and the run may have started: look at Runs before you press Start again.";
+
+let form = document.querySelector("[data-start]");
+/** Whether the whole form was sent: after that the server may have started the run. */
 let sent = false;
 
-// Back from the run's page.
-addEventListener("pageshow", ({ persisted }) => persisted && stopped(""));
+/** The element of the form that has `data-NAME`. */
+function part(name) {
+	return form.querySelector(`[data-${name}]`);
+}
 
-document.addEventListener("submit", (event) => {
-	// Without a file there is nothing to wait for, and the browser does the rest.
-	if (event.target !== form || !files(form).some((input) => input.files.length)) return;
-	event.preventDefault();
-	if (!part("submit").disabled) send(new XMLHttpRequest());
+function fileInputs(root) {
+	return [...root.querySelectorAll("input[type=file]")];
+}
+
+addEventListener("pageshow", ({ persisted }) => {
+	// After Back, the browser may show the page as it was when it was left: uploading.
+	if (persisted) showEnd("");
 });
 
-function send(request) {
+document.addEventListener("submit", (event) => {
+	const hasFiles = fileInputs(form).some((input) => input.files.length);
+	if (event.target !== form || !hasFiles) return;
+	event.preventDefault();
+	// Enter in a field submits the form also while it is being sent.
+	if (!part("submit").disabled) send();
+});
+
+function send() {
+	// Unlike `fetch`, it reports the progress of an upload.
+	const request = new XMLHttpRequest();
 	request.open("POST", location.href);
 	request.responseType = "document";
-	request.upload.onprogress = ({ loaded, total }) => show(loaded, total);
-	request.onload = () => answered(request);
-	request.onerror = () => stopped(sent ? UNKNOWN : CUT_OFF);
-	request.onabort = () => stopped(sent ? UNKNOWN : "");
+	request.upload.onprogress = ({ loaded, total }) => showProgress(loaded, total);
+	request.onload = () => showAnswer(request);
+	request.onerror = () => showEnd(sent ? UNKNOWN : CUT_OFF);
+	request.onabort = () => showEnd(sent ? UNKNOWN : "");
 	part("upload-stop").onclick = () => request.abort();
 	part("upload-error").hidden = true;
 	part("submit").disabled = true;
-	show(0, 0);
+	showProgress(0, 0);
 	request.send(new FormData(form));
 }
 
-function show(loaded, total) {
+function showProgress(loaded, total) {
 	const percent = total ? Math.floor((100 * loaded) / total) : 0;
 	sent = percent === 100;
-	const megabytes = (bytes) => (bytes / 1e6).toFixed(1);
 	part("upload").hidden = false;
 	part("upload").querySelector("progress").value = percent;
-	part("upload-text").textContent = percent < 100
-		? `Uploading: ${megabytes(loaded)} of ${megabytes(total)} MB`
-		: "Uploaded; starting the run…";
+	part("upload-text").textContent = sent
+		? "Uploaded; starting the run…"
+		: `Uploading: ${megabytes(loaded)} of ${megabytes(total)} MB`;
 }
 
-function stopped(why) {
+function megabytes(bytes) {
+	return (bytes / 1e6).toFixed(1);
+}
+
+/** Make the form ready to be sent again, with an error where there is one. */
+function showEnd(error) {
 	part("upload").hidden = true;
 	part("submit").disabled = false;
-	part("upload-error").hidden = !why;
-	part("upload-error").textContent = why;
+	part("upload-error").hidden = !error;
+	part("upload-error").textContent = error;
 }
 
-/** The run's page, or this form again with what is wrong in it, or a page that says what is. */
-function answered({ responseURL, response, status }) {
+/** Go to the run's page, or show what is wrong: in the form, or with the text of an error page. */
+function showAnswer({ responseURL, response, status }) {
 	if (status < 400) {
 		location.assign(responseURL);
 		return;
 	}
-	const drawn = response?.querySelector("[data-start]");
-	if (drawn) {
-		for (const input of files(form)) keep(input, drawn.querySelector(`[name="${input.name}"]`));
-		form.replaceWith(drawn);
-		form = drawn;
+	const answeredForm = response?.querySelector("[data-start]");
+	if (answeredForm) {
+		for (const input of fileInputs(form)) {
+			keepFiles(input, answeredForm.querySelector(`[name="${input.name}"]`));
+		}
+		form.replaceWith(answeredForm);
+		form = answeredForm;
 		form.querySelector("[aria-invalid]")?.focus();
 	} else {
-		const told = response?.querySelector("main p")?.textContent;
-		stopped(told ?? `The server answered ${status}. Press Start again.`);
+		const text = response?.querySelector("main p")?.textContent;
+		showEnd(text ?? `The server answered ${status}. Press Start again.`);
 	}
 }
 
-/** Put the input that has the file in the place of the one that is drawn, and say of it what that says. */
-function keep(input, drawn) {
-	if (!drawn) return;
+/** Put the input with the chosen files in the place of the empty one, and take over what that says about errors. */
+function keepFiles(input, emptyInput) {
+	if (!emptyInput) return;
 	for (const name of ["aria-invalid", "aria-describedby"]) {
-		if (drawn.hasAttribute(name)) input.setAttribute(name, drawn.getAttribute(name));
+		if (emptyInput.hasAttribute(name)) input.setAttribute(name, emptyInput.getAttribute(name));
 		else input.removeAttribute(name);
 	}
-	drawn.replaceWith(input);
+	emptyInput.replaceWith(input);
 }
