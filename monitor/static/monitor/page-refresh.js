@@ -1,5 +1,8 @@
 /** Bring an open page up to date: ask the server for it again, and replace the parts that have changed. */
 
+// Where static files have hashed names, pages still import this file by its plain name. A browser may use an older
+// copy for a while after an upgrade, so what is exported should stay compatible with the version before.
+
 const TIMEOUT_MS = 10_000;
 
 /** @returns {Promise<Document|null>} this page as the server renders it now; null when it does not answer */

@@ -192,6 +192,7 @@ const STYLE = new CSSStyleSheet();
 STYLE.replaceSync(`
 :host {
 	display: block;
+	/* monitor.css uses it for the dot beside the state. */
 	--state-color: var(--task-accent, light-dark(#2f6f5e, #6fbfa6));
 	--bad-color: var(--task-bad, light-dark(#b3261e, #ff9d93));
 	--muted-color: var(--task-muted, light-dark(#5c665f, #9aa69e));
@@ -382,7 +383,7 @@ class TaskProgress extends HTMLElement {
 		if (status === last) return;
 		this.#dispatch("progress");
 		if (status.poll_after_ms) {
-			// A retry may have come after the end.
+			// After the end of a task the polling is over; after a retry it begins again.
 			this.start();
 		} else {
 			this.stop();
