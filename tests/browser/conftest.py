@@ -1,5 +1,5 @@
-"""A real browser on the tests' own server. Whatever a page does wrong on the way fails its test:
-an error in its JavaScript, a break of the content policy, a request to another host."""
+"""Fixtures for a real browser against the live test server. A test fails when a page has a
+JavaScript error, violates its Content Security Policy, or sends a request to another host."""
 
 from collections.abc import Callable, Iterator
 from typing import Any
@@ -13,7 +13,7 @@ from django.utils import timezone
 from playwright.sync_api import Browser, BrowserContext, Page, Request, expect, sync_playwright
 
 from parent.models import Run
-from tests.browser.chromium import HOW_TO_GET_IT, find
+from tests.browser.chromium import HOW_TO_INSTALL, find
 from tests.conftest import missing
 from tests.monitor.conftest import MakeRun, form_flow, make_run, other, owner, staff
 from tests.system.conftest import Gate, StartWorker, gate, start_worker, worker
@@ -27,7 +27,7 @@ LOOPBACK = ("localhost", "127.0.0.1")
 OpenPage = Callable[..., Page]
 SignIn = Callable[..., None]
 
-TELL_OF_VIOLATIONS = """
+LOG_VIOLATIONS = """
 document.addEventListener("securitypolicyviolation", (event) => {
   console.error(`Content Security Policy: ${event.violatedDirective} ${event.blockedURI}`);
 });
@@ -38,9 +38,9 @@ document.addEventListener("securitypolicyviolation", (event) => {
 def chromium() -> Iterator[Browser]:
     path = find()
     if path is None:
-        missing(HOW_TO_GET_IT)
+        missing(HOW_TO_INSTALL)
     with pytest.MonkeyPatch.context() as patch, sync_playwright() as playwright:
-        # Playwright's loop runs in this thread, and Django takes that for asynchronous code.
+        # Playwright runs an event loop in this thread, so Django refuses synchronous queries.
         patch.setenv("DJANGO_ALLOW_ASYNC_UNSAFE", "true")
         browser = playwright.chromium.launch(executable_path=path, args=["--no-sandbox"])
         yield browser
@@ -49,32 +49,32 @@ def chromium() -> Iterator[Browser]:
 
 @pytest.fixture
 def window(chromium: Browser, live_server: Any) -> Iterator[BrowserContext]:
-    """A browser window with cookies of its own."""
+    """A browser context: a window with its own cookies."""
     with Watched(chromium, live_server.url) as context:
         yield context
 
 
 class Watched:
-    """A window in which no page may do wrong."""
+    """A browser context whose end fails when a page did something wrong."""
 
     def __init__(self, chromium: Browser, origin: str, **options: Any) -> None:
         self.context = chromium.new_context(
             base_url=origin, service_workers="block", reduced_motion="reduce", **options
         )
         self.context.set_default_timeout(10_000)
-        self.context.add_init_script(TELL_OF_VIOLATIONS)
-        self.wrong: list[str] = []
-        self.context.on("weberror", lambda error: self.wrong.append(str(error.error)))
-        self.context.on("console", lambda said: self._said(said.text))
-        self.context.on("request", self._asked)
+        self.context.add_init_script(LOG_VIOLATIONS)
+        self.problems: list[str] = []
+        self.context.on("weberror", lambda error: self.problems.append(str(error.error)))
+        self.context.on("console", lambda message: self._on_console(message.text))
+        self.context.on("request", self._on_request)
 
-    def _said(self, text: str) -> None:
+    def _on_console(self, text: str) -> None:
         if "Content Security Policy" in text:
-            self.wrong.append(text)
+            self.problems.append(text)
 
-    def _asked(self, request: Request) -> None:
+    def _on_request(self, request: Request) -> None:
         if urlsplit(request.url).hostname not in LOOPBACK:
-            self.wrong.append(f"a request to another host: {request.url}")
+            self.problems.append(f"a request to another host: {request.url}")
 
     def __enter__(self) -> BrowserContext:
         return self.context
@@ -82,7 +82,7 @@ class Watched:
     def __exit__(self, *error: object) -> None:
         self.context.close()
         if error == (None, None, None):
-            assert self.wrong == []
+            assert self.problems == []
 
 
 @pytest.fixture
@@ -92,11 +92,11 @@ def tab(window: BrowserContext) -> Page:
 
 @pytest.fixture
 def sign_in(live_server: Any, client: Client, owner: User) -> SignIn:
-    """Give a window the session of a user, the run's owner if nobody else."""
+    """Give a window the session of a user, by default the run's owner."""
 
     def sign_in(context: BrowserContext, user: User = owner) -> None:
         client.force_login(user)
-        client.get("/")  # for the CSRF cookie
+        client.get("/")  # sets the CSRF cookie
         context.add_cookies(
             [
                 {"name": name, "value": client.cookies[name].value, "url": live_server.url}
@@ -109,7 +109,7 @@ def sign_in(live_server: Any, client: Client, owner: User) -> SignIn:
 
 @pytest.fixture
 def open_page(tab: Page) -> OpenPage:
-    """Open a page of somebody's own, on the server's origin and under a strict policy."""
+    """Open a page of another author, on the server's origin and under a strict policy."""
 
     def open_page(body: str, policy: str = STRICT) -> Page:
         html = f'<!doctype html><html lang="en"><title>Own page</title><main>{body}</main></html>'
@@ -125,8 +125,8 @@ def open_page(tab: Page) -> OpenPage:
 
 
 @pytest.fixture
-def asked(tab: Page) -> list[str]:
-    """The requests for statuses that the page makes."""
+def status_requests(tab: Page) -> list[str]:
+    """URLs of the status requests that the page has sent."""
     urls: list[str] = []
 
     def note(request: Request) -> None:
@@ -145,28 +145,28 @@ def run(owner: User, make_run: MakeRun) -> Run:
 
 @pytest.fixture
 def page(open_page: OpenPage, tab: Page, sign_in: SignIn, run: Run) -> Page:
-    """Somebody's page with the run's element, signed in."""
+    """A page of another author with the run's element, signed in."""
     sign_in(tab.context)
-    tab.clock.install()  # so that a test can let time pass
+    tab.clock.install()  # lets a test advance the time
     open_page(SCRIPT + element(run))
     bar_at(tab, 20)
     return tab
 
 
 @pytest.fixture
-def find_faults() -> Callable[[Page], list[str]]:
-    """What axe-core finds wrong with a page as it is, as serious or worse."""
+def find_violations() -> Callable[[Page], list[str]]:
+    """What axe-core finds on a page, of impact serious or critical."""
 
-    def find_faults(page: Page) -> list[str]:
+    def find_violations(page: Page) -> list[str]:
         found = Axe().run(page).response["violations"]
         return [
-            f"{fault['id']}: {node['html']} {node['failureSummary']}"
-            for fault in found
-            if fault["impact"] in ("serious", "critical")
-            for node in fault["nodes"]
+            f"{violation['id']}: {node['html']} {node['failureSummary']}"
+            for violation in found
+            if violation["impact"] in ("serious", "critical")
+            for node in violation["nodes"]
         ]
 
-    return find_faults
+    return find_violations
 
 
 def element(run: Run, attributes: str = "", inside: str = "") -> str:
@@ -175,7 +175,7 @@ def element(run: Run, attributes: str = "", inside: str = "") -> str:
 
 
 def part(page: Page, name: str) -> Any:
-    """The first element's part of that name."""
+    """The part of that name, of the first element on the page."""
     return page.locator(f"task-progress [part={name}]").first
 
 
@@ -184,13 +184,13 @@ def button(page: Page, name: str) -> Any:
 
 
 def write(run: Run, **columns: Any) -> None:
-    """Change a run's row, as the engine does."""
+    """Change a run's row; a final state sets `finished_at` too."""
     if columns.get("state") in Run.ENDED:
         columns["finished_at"] = timezone.now()
     Run.objects.filter(pk=run.pk).update(**columns)
 
 
 def bar_at(page: Page, percent: int, name: str = "main_flow") -> None:
-    """Wait until the bar of that name stands at so many percent."""
+    """Wait until the bar with that name is at `percent`."""
     bar = page.get_by_role("progressbar", name=name, exact=True)
     expect(bar).to_have_attribute("aria-valuenow", str(percent))

@@ -1,4 +1,4 @@
-"""A site of somebody's own, made of what docs/progress-bar.md says; the service beside it."""
+"""URLs of a site made of the examples in docs/progress-bar.md, beside the service's own URLs."""
 
 import re
 from pathlib import Path
@@ -38,13 +38,13 @@ show(new URLSearchParams(location.search).get("run"));
 
 
 def examples(section: str, language: str) -> list[str]:
-    """The code of that language in a section of the page."""
+    """The code blocks in that language in a section of docs/progress-bar.md."""
     text = TEXT.split(f"\n## {section}\n")[1].split("\n## ")[0]
     return re.findall(rf"```{language}\n(.*?)```", text, re.S)
 
 
-def names_in(section: str) -> dict[str, Any]:
-    """What a section's Python makes."""
+def python_names(section: str) -> dict[str, Any]:
+    """The names that a section's Python code defines."""
     names: dict[str, Any] = {"__name__": "own_site"}
     for code in examples(section, "python"):
         exec(compile(code, "docs/progress-bar.md", "exec"), names)
@@ -53,7 +53,7 @@ def names_in(section: str) -> dict[str, Any]:
 
 @login_not_required
 def plain(request: HttpRequest, number: int) -> HttpResponse:
-    """One of the section's pages, with a real id, token and origin in place of its own."""
+    """Example `number` of the section, with a real id, token and origin."""
     run = Run.objects.get()
     html = examples("Plain HTML", "html")[number]
     if number:
@@ -77,15 +77,15 @@ def htmx(request: HttpRequest) -> HttpResponse:
 
 
 def django_template(request: HttpRequest) -> HttpResponse:
-    """The section's view, whose template is in no file here."""
-    names = names_in("Django templates")
+    """The section's view. It gets its template from the docs, not from a file."""
+    names = python_names("Django templates")
     (template,) = examples("Django templates", "django")
 
-    def render_it(request: HttpRequest, name: str, context: dict[str, Any]) -> HttpResponse:
+    def render_example(request: HttpRequest, name: str, context: dict[str, Any]) -> HttpResponse:
         assert name == "report.html"
         return HttpResponse(engines["django"].from_string(template).render(context, request))
 
-    names["render"] = render_it
+    names["render"] = render_example
     answer: HttpResponse = names["report"](request)
     return answer
 
@@ -102,7 +102,7 @@ def script(_request: HttpRequest, name: str) -> HttpResponse:
     return HttpResponse(text, content_type="text/javascript; charset=utf-8")
 
 
-htmx_views = names_in("htmx")
+htmx_views = python_names("htmx")
 urlpatterns = [
     path("own/plain/<int:number>/", plain),
     path("own/django/", django_template),

@@ -1,4 +1,4 @@
-"""Pictures of the pages of a real `make up`: light and dark, wide and narrow.
+"""Take screenshots of the pages of a real `make up`: light and dark, wide and narrow.
 
 `python -m tests.browser.screenshots FOLDER`
 """
@@ -18,30 +18,30 @@ os.environ.setdefault("DJANGO_SETTINGS_MODULE", "tests.settings")
 from django.conf import settings
 from playwright.sync_api import BrowserContext, Page, expect, sync_playwright
 
-from tests.browser.chromium import HOW_TO_GET_IT, find
+from tests.browser.chromium import HOW_TO_INSTALL, find
 from tests.quickstart.machines import Machine
 
 WIDTHS = {"wide": 1280, "narrow": 360}
 SCHEMES: tuple[Literal["light", "dark"], ...] = ("light", "dark")
 HALF_WAY = 72  # per cent
 LIMIT = 500
-"""Blocks of the run that is on the pictures: it takes longer than they do."""
+"""Blocks of the run that is shown running: it must run longer than the screenshots take."""
 
 
 def main(folder: Path) -> None:
     path = find()
     if path is None:
-        sys.exit(HOW_TO_GET_IT)
+        sys.exit(HOW_TO_INSTALL)
     folder.mkdir(parents=True, exist_ok=True)
     with up() as machine, sync_playwright() as playwright:
         browser = playwright.chromium.launch(executable_path=path, args=["--no-sandbox"])
         window = browser.new_context(base_url=f"http://127.0.0.1:{machine.port}")
         window.set_default_timeout(60_000)
-        shoot(window, folder, "login", "/login/")
+        take(window, folder, "login", "/login/")
         page = window.new_page()
         page.goto(machine.login_link)
         for name, address, ready in scenes(page):
-            shoot(window, folder, name, address, ready)
+            take(window, folder, name, address, ready)
         browser.close()
 
 
@@ -57,7 +57,7 @@ def up() -> Iterator[Machine]:
 
 
 def scenes(page: Page) -> Iterator[tuple[str, str, Callable[[Page], None]]]:
-    """Name and address of each page, and what has to be on it before it is taken."""
+    """Name and address of each page, and a function that waits until the page is ready."""
     data = Path(settings.BASE_DIR) / "examples/csv_profile/data/time_zones.csv"
     done = upload(page, "time_zones.csv", data.read_bytes())
     ended(page)
@@ -112,7 +112,7 @@ def ended(page: Page) -> None:
     expect(state).to_have_text(re.compile("done|failed|cancelled"), timeout=60_000)
 
 
-def shoot(
+def take(
     window: BrowserContext,
     folder: Path,
     name: str,

@@ -1,4 +1,4 @@
-"""What docs/progress-bar.md shows works as it stands there."""
+"""Each example in docs/progress-bar.md works as it is written."""
 
 import re
 from typing import Any
@@ -48,7 +48,7 @@ def test_django_templates(signed_in: Page, worker: Worker) -> None:
     assert Run.objects.get().params == {"limit": 3}
 
 
-def test_the_django_templates_buttons(signed_in: Page) -> None:
+def test_the_buttons_in_a_django_template(signed_in: Page) -> None:
     signed_in.goto("/own/django/")
     button(signed_in, "Cancel").click()
     expect(part(signed_in, "state")).to_have_text("cancelled")
@@ -68,8 +68,8 @@ def test_react(signed_in: Page, owner: User, worker: Worker) -> None:
     expect(signed_in).to_have_title("primes: 6057")
 
 
-def test_reacts_element_comes_and_goes(
-    signed_in: Page, run: Run, owner: User, make_run: MakeRun, asked: list[str]
+def test_reacts_element_can_change_its_task_and_be_removed(
+    signed_in: Page, run: Run, owner: User, make_run: MakeRun, status_requests: list[str]
 ) -> None:
     signed_in.clock.install()
     signed_in.goto(f"/own/react/?run={run.pk}")
@@ -80,12 +80,12 @@ def test_reacts_element_comes_and_goes(
     signed_in.evaluate("show(null)")
     expect(signed_in.locator("task-progress")).to_have_count(0)
     signed_in.wait_for_load_state("networkidle")
-    before = len(asked)
+    before = len(status_requests)
     signed_in.clock.run_for(10_000)
-    assert len(asked) == before
+    assert len(status_requests) == before
 
 
-def test_it_names_every_attribute_property_and_part() -> None:
+def test_the_docs_name_every_attribute_property_and_part() -> None:
     module = MODULE.read_text()
     attributes = set(re.findall(r'this\.(?:get|has)Attribute\("(\w+)"\)', module))
     properties = set(re.findall(r"var\((--task-\w+)", module))

@@ -1,4 +1,4 @@
-"""The element `<task-progress>` in a page of somebody's own."""
+"""The element `<task-progress>` in a page of another author."""
 
 import gzip
 import re
@@ -71,7 +71,7 @@ def test_no_attribute_is_also_a_property(page: Page) -> None:
     assert properties == []
 
 
-def test_it_shows_the_whole_story(page: Page, run: Run) -> None:
+def test_it_shows_name_state_message_times_and_steps(page: Page, run: Run) -> None:
     assert part(page, "name").inner_text() == "main_flow"
     assert part(page, "percent").inner_text() == "20 %"
     expect(part(page, "state")).to_have_text("running")
@@ -87,7 +87,7 @@ def test_it_shows_the_whole_story(page: Page, run: Run) -> None:
     assert "2 steps" in part(page, "steps").inner_text()
 
 
-def test_what_was_inside_is_shown_until_there_is_a_status(
+def test_its_content_is_shown_until_there_is_a_status(
     open_page: OpenPage, tab: Page, run: Run, sign_in: SignIn
 ) -> None:
     sign_in(tab.context)
@@ -104,7 +104,7 @@ def test_what_was_inside_is_shown_until_there_is_a_status(
     expect(tab.get_by_text("reconnecting")).to_be_hidden()
 
 
-def test_it_tells_its_page_what_happens(page: Page, run: Run) -> None:
+def test_it_sends_events(page: Page, run: Run) -> None:
     page.evaluate(LISTEN)
     write(run, completion=30.0)
     bar_at(page, 30)
@@ -121,7 +121,7 @@ def test_it_tells_its_page_what_happens(page: Page, run: Run) -> None:
 
 
 @pytest.mark.parametrize(("state", "word"), [("FAILURE", "failed"), ("REVOKED", "cancelled")])
-def test_an_error_is_said_plainly(page: Page, run: Run, state: str, word: str) -> None:
+def test_it_shows_an_error(page: Page, run: Run, state: str, word: str) -> None:
     page.evaluate(LISTEN)
     write(run, state=state, error="Error in func_1: <no>")
 
@@ -133,7 +133,7 @@ def test_an_error_is_said_plainly(page: Page, run: Run, state: str, word: str) -
     assert page.evaluate("events.at(-1)") == ["failed", state, "TASK-PROGRESS"]
 
 
-def test_the_bar_never_runs_back_and_is_full_only_at_the_end(page: Page, run: Run) -> None:
+def test_the_bar_never_moves_back_and_is_full_only_at_the_end(page: Page, run: Run) -> None:
     write(run, completion=10.0, message="a late answer")
     expect(part(page, "message")).to_have_text("a late answer")
     bar_at(page, 20)
@@ -143,7 +143,7 @@ def test_the_bar_never_runs_back_and_is_full_only_at_the_end(page: Page, run: Ru
     bar_at(page, 99)
 
 
-def test_a_new_attempt_begins_its_bars_anew(page: Page, run: Run) -> None:
+def test_a_new_attempt_resets_the_bars(page: Page, run: Run) -> None:
     part(page, "summary").click()
     bar_at(page, 40, "func_1")
 
@@ -173,10 +173,10 @@ def test_cancel_and_retry_are_one_click_each(page: Page, run: Run) -> None:
     assert list(run.events.values_list("what", "who")) == [("cancel", "ann"), ("retry", "ann")]
 
     write(run, completion=35.0)
-    bar_at(page, 35)  # it is followed again
+    bar_at(page, 35)  # it polls again
 
 
-def test_a_click_that_comes_too_late_says_so(page: Page, run: Run) -> None:
+def test_a_cancel_that_comes_too_late_shows_the_end(page: Page, run: Run) -> None:
     cancel = button(page, "Cancel")
 
     def too_late(route: Route) -> None:
@@ -190,7 +190,7 @@ def test_a_click_that_comes_too_late_says_so(page: Page, run: Run) -> None:
     assert not run.events.exists()
 
 
-def test_a_click_that_is_refused_says_so_and_goes_on_saying_so(page: Page, run: Run) -> None:
+def test_the_reason_of_a_refused_click_stays(page: Page, run: Run) -> None:
     page.context.clear_cookies(name="csrftoken")
     button(page, "Cancel").click()
     refused = page.get_by_text("CSRF")
@@ -202,7 +202,7 @@ def test_a_click_that_is_refused_says_so_and_goes_on_saying_so(page: Page, run: 
     expect(refused).to_be_visible()
 
 
-def test_another_src_is_another_task(page: Page, owner: User, make_run: MakeRun) -> None:
+def test_a_new_src_shows_another_task(page: Page, owner: User, make_run: MakeRun) -> None:
     other = make_run(owner, completion=5.0)
     page.evaluate(
         f"document.querySelector('task-progress').setAttribute('src', '/tasks/{other.pk}/')"
@@ -210,10 +210,10 @@ def test_another_src_is_another_task(page: Page, owner: User, make_run: MakeRun)
     bar_at(page, 5)
 
 
-def test_another_src_while_it_is_asked_for(
+def test_a_new_src_during_a_request(
     open_page: OpenPage, tab: Page, run: Run, owner: User, make_run: MakeRun, sign_in: SignIn
 ) -> None:
-    """What comes late, and is an end, is of the task before."""
+    """A late answer about the previous task, here its end, is dropped."""
     other = make_run(owner, completion=5.0)
     write(run, state="SUCCESS", completion=100.0)
     sign_in(tab.context)
@@ -236,10 +236,10 @@ def test_another_src_while_it_is_asked_for(
     bar_at(tab, 6, "one")
 
 
-def test_another_src_while_it_is_asked_for_with_others(
+def test_a_new_src_during_a_request_for_several_tasks(
     open_page: OpenPage, tab: Page, run: Run, owner: User, make_run: MakeRun, sign_in: SignIn
 ) -> None:
-    """What comes then is of the task before."""
+    """The answer is about the previous task, and is dropped."""
     second, third = make_run(owner, completion=30.0), make_run(owner, completion=5.0)
     sign_in(tab.context)
     held: list[Route] = []
@@ -262,7 +262,7 @@ def test_another_src_while_it_is_asked_for_with_others(
     expect(tab.get_by_text("There is no such task")).to_have_count(0)
 
 
-def test_what_to_show_is_the_pages_choice(
+def test_the_page_chooses_what_to_show(
     open_page: OpenPage, tab: Page, run: Run, sign_in: SignIn
 ) -> None:
     sign_in(tab.context)
@@ -275,7 +275,7 @@ def test_what_to_show_is_the_pages_choice(
         expect(part(tab, hidden)).to_be_hidden()
 
 
-def test_a_pages_own_style(open_page: OpenPage, tab: Page, run: Run, sign_in: SignIn) -> None:
+def test_the_page_can_style_it(open_page: OpenPage, tab: Page, run: Run, sign_in: SignIn) -> None:
     sign_in(tab.context)
     css = """
         task-progress { --task-accent: rgb(1, 2, 3) }
@@ -289,13 +289,13 @@ def test_a_pages_own_style(open_page: OpenPage, tab: Page, run: Run, sign_in: Si
     expect(tab.locator("[part=bar] i").first).to_have_css("background-color", "rgb(1, 2, 3)")
 
 
-def test_the_live_region_says_what_changes_and_nothing_else(page: Page, run: Run) -> None:
+def test_the_live_region_announces_changes_of_state_only(page: Page, run: Run) -> None:
     page.evaluate(
         """() => {
-          window.said = [];
+          window.announced = [];
           const root = document.querySelector("task-progress").shadowRoot;
           for (const region of root.querySelectorAll("[role=status]")) {
-            new MutationObserver(() => said.push(region.textContent)).observe(
+            new MutationObserver(() => announced.push(region.textContent)).observe(
               region, { subtree: true, childList: true, characterData: true });
           }
         }"""
@@ -303,11 +303,11 @@ def test_the_live_region_says_what_changes_and_nothing_else(page: Page, run: Run
     for percent in (30, 40, 50):
         write(run, completion=float(percent), message=f"{percent} of 100")
         bar_at(page, percent)
-    assert page.evaluate("said") == []
+    assert page.evaluate("announced") == []
 
     write(run, state="SUCCESS", completion=100.0)
     bar_at(page, 100)
-    assert page.evaluate("said") == ["main_flow done"]
+    assert page.evaluate("announced") == ["main_flow done"]
 
 
 def test_everything_can_be_done_with_the_keyboard(page: Page, run: Run) -> None:
@@ -321,7 +321,7 @@ def test_everything_can_be_done_with_the_keyboard(page: Page, run: Run) -> None:
     page.keyboard.press("Enter")
 
     expect(part(page, "state")).to_have_text("cancelling")
-    expect(part(page, "run")).to_be_focused()  # where the button was, not at the page's top
+    expect(part(page, "run")).to_be_focused()  # not the top of the page
     run.steps.update(state="CANCELLED")
     write(run, state="REVOKED")
     expect(button(page, "Retry")).to_be_visible()
@@ -337,7 +337,7 @@ def test_axe_finds_nothing_serious(
     owner: User,
     make_run: MakeRun,
     sign_in: SignIn,
-    find_faults: Callable[[Page], list[str]],
+    find_violations: Callable[[Page], list[str]],
     scheme: Any,
 ) -> None:
     sign_in(tab.context)
@@ -356,4 +356,4 @@ def test_axe_finds_nothing_serious(
     for summary in tab.locator("summary").all():
         summary.click()
 
-    assert find_faults(tab) == []
+    assert find_violations(tab) == []

@@ -1,4 +1,4 @@
-"""From the form to the end, with a real worker, and a server that goes away."""
+"""From the form to the end of a run with a real worker, and a server that stops for a while."""
 
 import os
 import re
@@ -36,7 +36,7 @@ from tests.services import free_port
 from tests.waiting import until
 from tests.workers import Worker, database_url
 
-AWAY = 20  # seconds
+DOWNTIME = 20  # seconds
 CSV = b"city,people\n" + b"Ulm,126000\n" * 200_000
 
 
@@ -88,7 +88,8 @@ def test_with_the_keyboard_alone(tab: Page, owner: User, worker: Worker, gate: G
     expect(part(tab, "state")).to_have_text("cancelled")
     expect(button(tab, "Retry")).to_be_visible()
     tab_to("Retry")
-    # The first child may have ended OK before it could hear of the cancel; then no other comes.
+    # Opened at once: the first child may have ended OK before it saw the cancel, and then the retry
+    # does not run it again.
     gate.open()
     tab.keyboard.press("Enter")
     expect(part(tab, "state")).to_have_text("done", timeout=20_000)
@@ -105,7 +106,7 @@ def test_with_the_keyboard_alone(tab: Page, owner: User, worker: Worker, gate: G
     assert not Run.objects.exists()
 
 
-def test_an_error_reaches_the_person_who_waits(tab: Page, sign_in: SignIn, worker: Worker) -> None:
+def test_an_error_is_shown_on_the_runs_page(tab: Page, sign_in: SignIn, worker: Worker) -> None:
     sign_in(tab.context)
     tab.goto("/start/broken/")
     button(tab, "Start").click()
@@ -168,7 +169,7 @@ def test_a_file_is_kept_when_another_field_is_wrong(tab: Page, sign_in: SignIn) 
     assert Run.objects.get().params["file"].endswith("cities.csv")
 
 
-def test_what_is_wrong_with_a_file_is_said_beside_it(
+def test_an_error_in_a_file_is_shown_beside_its_field(
     tab: Page, sign_in: SignIn, form_flow: Workflow
 ) -> None:
     sign_in(tab.context)
@@ -199,7 +200,7 @@ def test_a_form_that_comes_back_can_be_sent_again(tab: Page, sign_in: SignIn) ->
     button(tab, "Start").click()
     expect(button(tab, "Start")).to_be_disabled()
 
-    # As after Back, from a browser's cache of pages, which there is none of here.
+    # As after Back from the browser's page cache, which is off in this test.
     tab.evaluate("dispatchEvent(new PageTransitionEvent('pageshow', { persisted: true }))")
 
     expect(button(tab, "Start")).to_be_enabled()
@@ -277,7 +278,7 @@ def test_a_server_that_is_away_for_20_seconds(
         expect(tab.get_by_text("reconnecting")).to_be_visible(timeout=15_000)
         gate.open()
         until("the run's end", lambda: Run.objects.get(pk=run.pk).ended)
-        until("20 s", lambda: time.monotonic() - stopped > AWAY)
+        until("20 s", lambda: time.monotonic() - stopped > DOWNTIME)
         expect(tab.get_by_text("reconnecting")).to_be_visible()
         bar_at(tab, 15, "gate")
         server.start()

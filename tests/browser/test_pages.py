@@ -1,4 +1,4 @@
-"""The pages: where they follow the rows, on what screens they can be used, and by whom."""
+"""The pages: how they follow the rows, on which screens they can be used, and who sees them."""
 
 from collections.abc import Callable
 from datetime import timedelta
@@ -24,7 +24,7 @@ from tests.browser.conftest import (
     write,
 )
 
-FindFaults = Callable[[Page], list[str]]
+FindViolations = Callable[[Page], list[str]]
 SMALL = 100_000  # bytes
 
 
@@ -56,10 +56,8 @@ def test_the_run_page_follows_the_run_to_its_result(run_page: Page, run: Run) ->
     assert download.value.suggested_filename == f"main_flow-{run.pk}.json"
 
 
-def test_a_run_that_ended_before_the_first_question_shows_its_result(
-    signed_in: Page, run: Run
-) -> None:
-    """It ends after the server drew the page, and before the element has asked."""
+def test_a_run_that_ended_before_the_first_poll_shows_its_result(signed_in: Page, run: Run) -> None:
+    """It ends after the server rendered the page, and before the element's first request."""
 
     def end_first(route: Any) -> None:
         write(run, state="SUCCESS", completion=100.0, result={"total": 7}, version=2)
@@ -74,7 +72,7 @@ def test_a_run_that_ended_before_the_first_question_shows_its_result(
 def test_a_run_that_ended_before_the_page_listens_shows_its_result(
     signed_in: Page, run: Run
 ) -> None:
-    """The element has had its last answer while the page's own module is still on its way."""
+    """The element has its last answer while the page's own module is still loading."""
     held: list[Any] = []
 
     def hold(route: Any) -> None:
@@ -94,14 +92,14 @@ def test_a_run_that_ended_before_the_page_listens_shows_its_result(
     expect(signed_in.get_by_text('"total": 7')).to_be_visible()
 
 
-def test_a_page_that_could_not_be_drawn_is_drawn_later(run_page: Page, run: Run) -> None:
+def test_a_refresh_that_failed_is_tried_again(run_page: Page, run: Run) -> None:
     run_page.route(f"**/runs/{run.pk}/", lambda route: route.fulfill(status=503), times=1)
     write(run, state="SUCCESS", completion=100.0, result={"total": 7}, version=2)
 
     expect(run_page.get_by_text('"total": 7')).to_be_visible()
 
 
-def test_the_timeline_and_the_history_follow_too(run_page: Page, run: Run) -> None:
+def test_the_timeline_and_the_history_are_live(run_page: Page, run: Run) -> None:
     timeline = run_page.locator("#timeline")
     expect(timeline).to_contain_text("running 1")
     expect(timeline.locator("svg").nth(1).locator("rect")).to_have_count(0)
@@ -138,7 +136,7 @@ def test_the_list_of_runs_is_live(
     signed_in.locator("[data-run] a").focus()
 
     newer = make_run(owner, completion=30.0)
-    expect(rows).to_have_count(2, timeout=8_000)  # it looks every 5 s
+    expect(rows).to_have_count(2, timeout=8_000)  # it is refreshed every 5 s
     expect(rows.first).to_have_attribute("data-run", str(newer.pk))
     expect(rows.last.locator("a")).to_be_focused()
     bar_at(signed_in, 30, f"main_flow {str(newer.pk)[:8]}")
@@ -202,7 +200,7 @@ def test_older_runs_are_a_page_away(signed_in: Page, owner: User, make_run: Make
     older = signed_in.get_by_role("link", name="Older runs")
     expect(older).to_have_count(0)
 
-    make_run(owner, state="SUCCESS")  # takes the last one's place
+    make_run(owner, state="SUCCESS")  # pushes the last one to the next page
     expect(older).to_be_visible(timeout=15_000)
     expect(signed_in.locator("[data-run]")).to_have_count(25)
     older.click()
@@ -212,7 +210,9 @@ def test_older_runs_are_a_page_away(signed_in: Page, owner: User, make_run: Make
 
 
 @pytest.mark.parametrize("path", ["/", "/runs/", "run"])
-def test_that_no_worker_runs_is_said_until_one_does(signed_in: Page, run: Run, path: str) -> None:
+def test_a_notice_says_that_no_worker_is_running_until_one_is(
+    signed_in: Page, run: Run, path: str
+) -> None:
     signed_in.goto(f"/runs/{run.pk}/" if path == "run" else path)
     warning = signed_in.get_by_text("No worker is running")
     expect(warning).to_be_visible()
@@ -224,7 +224,7 @@ def test_that_no_worker_runs_is_said_until_one_does(signed_in: Page, run: Run, p
     expect(warning).to_have_count(0, timeout=8_000)
 
 
-def test_the_start_page_tells_how_long_it_takes(
+def test_the_start_page_shows_the_typical_duration(
     signed_in: Page, owner: User, make_run: MakeRun
 ) -> None:
     now = timezone.now()
@@ -238,7 +238,7 @@ def test_the_start_page_tells_how_long_it_takes(
     expect(card).to_contain_text("func_1")
 
 
-def test_a_lost_session_is_said_on_the_page(run_page: Page) -> None:
+def test_the_page_says_when_the_session_is_lost(run_page: Page) -> None:
     Session.objects.all().delete()
     expect(run_page.get_by_text("You are signed out")).to_be_visible()
 
@@ -269,7 +269,7 @@ def test_without_javascript_a_link_refreshes_the_state(
 
 @pytest.fixture
 def every_page(owner: User, make_run: MakeRun) -> list[str]:
-    """Addresses of pages with something on them, long words included."""
+    """Addresses of pages that have content, with very long words."""
     long = "x" * 300
     beat(uuid4())
     make_run(owner)
@@ -283,8 +283,8 @@ def every_page(owner: User, make_run: MakeRun) -> list[str]:
     return ["/", "/start/main_flow/", "/start/csv_profile/", "/runs/", *runs]
 
 
-def drawn(page: Page, path: str) -> None:
-    """Wait until the page is as it will be."""
+def open_rendered(page: Page, path: str) -> None:
+    """Open a page, and wait until its bars are shown."""
     page.goto(path)
     if page.locator("task-progress").count():
         expect(part(page, "bar")).to_be_visible()
@@ -295,22 +295,22 @@ def drawn(page: Page, path: str) -> None:
 def test_no_page_scrolls_sideways(signed_in: Page, every_page: list[str], width: int) -> None:
     signed_in.set_viewport_size({"width": width, "height": 800})
     for path in every_page:
-        drawn(signed_in, path)
+        open_rendered(signed_in, path)
         assert signed_in.evaluate("document.documentElement.scrollWidth") <= width, path
 
 
 @pytest.mark.parametrize("scheme", ["light", "dark"])
 def test_axe_finds_nothing_serious_on_any_page(
-    signed_in: Page, every_page: list[str], find_faults: FindFaults, scheme: Any
+    signed_in: Page, every_page: list[str], find_violations: FindViolations, scheme: Any
 ) -> None:
     signed_in.emulate_media(color_scheme=scheme)
     for path in every_page:
-        drawn(signed_in, path)
-        assert find_faults(signed_in) == [], path
+        open_rendered(signed_in, path)
+        assert find_violations(signed_in) == [], path
     signed_in.context.clear_cookies()
     for path in ("/login/", "/login/link/?sesame=no"):
-        drawn(signed_in, path)
-        assert find_faults(signed_in) == [], path
+        open_rendered(signed_in, path)
+        assert find_violations(signed_in) == [], path
 
 
 def test_the_first_paint_is_small(
@@ -323,14 +323,14 @@ def test_the_first_paint_is_small(
             sizes: list[int] = []
 
             def finished(request: Request, sizes: list[int] = sizes) -> None:
-                sizes.append(weight(request))
+                sizes.append(transferred(request))
 
             page.on("requestfinished", finished)
-            drawn(page, path)
+            open_rendered(page, path)
             assert 0 < sum(sizes) < SMALL, path
 
 
-def weight(request: Request) -> int:
+def transferred(request: Request) -> int:
     sizes = request.sizes()
     return int(sizes["responseBodySize"] + sizes["responseHeadersSize"])
 

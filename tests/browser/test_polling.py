@@ -1,4 +1,4 @@
-"""How `<task-progress>` asks: seldom, together, and never giving up without a word."""
+"""How `<task-progress>` polls: one request for all elements, backoff, and a note when it stops."""
 
 import pytest
 from django.contrib.auth.models import User
@@ -35,7 +35,7 @@ def test_a_token_in_place_of_a_session(
 
 
 @pytest.mark.parametrize(
-    ("status", "said"),
+    ("status", "note"),
     [
         (401, "You are signed out"),
         (403, "You are signed out"),
@@ -43,47 +43,47 @@ def test_a_token_in_place_of_a_session(
         (410, "There is no such task"),
     ],
 )
-def test_a_refusal_is_said_plainly_and_ends_the_asking(
-    page: Page, asked: list[str], status: int, said: str
+def test_a_refusal_is_shown_and_ends_the_polling(
+    page: Page, status_requests: list[str], status: int, note: str
 ) -> None:
     page.route("**/tasks/**", lambda route: route.fulfill(status=status, json={}))
-    expect(page.get_by_text(said)).to_be_visible()
+    expect(page.get_by_text(note)).to_be_visible()
     bar_at(page, 20)
 
-    assert is_quiet(page, asked)
+    assert is_quiet(page, status_requests)
 
 
-def is_quiet(page: Page, asked: list[str], seconds: int = 60) -> bool:
-    """Whether nothing is asked for so long, by the page's clock."""
-    before = len(asked)
+def is_quiet(page: Page, status_requests: list[str], seconds: int = 60) -> bool:
+    """Whether the page sends no request for so many seconds of its own clock."""
+    before = len(status_requests)
     page.clock.run_for(1000 * seconds)
-    return len(asked) == before
+    return len(status_requests) == before
 
 
-def test_a_lost_session_is_said_plainly(page: Page, run: Run) -> None:
+def test_it_says_when_the_session_is_lost(page: Page, run: Run) -> None:
     Session.objects.all().delete()
     expect(page.get_by_text("You are signed out")).to_be_visible()
 
 
-def test_a_deleted_run_is_said_plainly(page: Page, run: Run) -> None:
+def test_it_says_when_the_run_was_deleted(page: Page, run: Run) -> None:
     run.delete()
     expect(page.get_by_text("it was deleted, or is not yours.")).to_be_visible()
 
 
-def test_it_asks_no_more_when_the_run_has_ended(page: Page, run: Run, asked: list[str]) -> None:
+def test_it_stops_when_the_run_has_ended(page: Page, run: Run, status_requests: list[str]) -> None:
     write(run, state="SUCCESS", completion=100.0)
     bar_at(page, 100)
-    assert is_quiet(page, asked)
+    assert is_quiet(page, status_requests)
 
 
 @pytest.mark.parametrize("stop", ["it.stop()", "it.remove()"])
-def test_it_leaves_no_timer_behind(page: Page, asked: list[str], stop: str) -> None:
+def test_it_leaves_no_timer_behind(page: Page, status_requests: list[str], stop: str) -> None:
     page.evaluate(f"it = document.querySelector('task-progress'); {stop}")
     page.wait_for_load_state("networkidle")
-    assert is_quiet(page, asked)
+    assert is_quiet(page, status_requests)
 
 
-def test_it_stops_and_starts_on_its_pages_word(page: Page, run: Run) -> None:
+def test_the_page_can_stop_and_start_it(page: Page, run: Run) -> None:
     page.evaluate("it = document.querySelector('task-progress'); it.stop()")
     page.wait_for_load_state("networkidle")
     write(run, completion=30.0)
@@ -91,8 +91,8 @@ def test_it_stops_and_starts_on_its_pages_word(page: Page, run: Run) -> None:
     bar_at(page, 30)
 
 
-def test_it_asks_for_changes_only(page: Page, run: Run) -> None:
-    """With If-None-Match; a 304 leaves what there is, and the next change is seen."""
+def test_it_sends_if_none_match(page: Page, run: Run) -> None:
+    """A 304 changes nothing on the page, and the next change is shown."""
     with page.expect_response(lambda response: response.status == 304) as unchanged:
         pass
     assert unchanged.value.request.headers["if-none-match"]
@@ -108,33 +108,33 @@ def test_fifty_elements_make_one_request_a_turn(
     owner: User,
     make_run: MakeRun,
     sign_in: SignIn,
-    asked: list[str],
+    status_requests: list[str],
 ) -> None:
     sign_in(tab.context)
     runs = [make_run(owner, completion=float(number)) for number in range(50)]
     open_page(SCRIPT + "".join(element(run, f'label="run {run.completion:g}"') for run in runs))
     for number in (0, 25, 49):
         bar_at(tab, number, f"run {number}")
-    del asked[:]
+    del status_requests[:]
 
     for run in runs:
         write(run, completion=60.0)
     for number in range(50):
         bar_at(tab, 60, f"run {number}")
 
-    turns = len(asked)
-    assert {url.count(",") for url in asked} == {49}
-    assert all("?ids=" in url for url in asked)
-    # One request at a time, half a second apart at least.
+    turns = len(status_requests)
+    assert {url.count(",") for url in status_requests} == {49}
+    assert all("?ids=" in url for url in status_requests)
+    # One request at a time, with at least half a second between them.
     began = tab.evaluate("performance.now()")
     with tab.expect_request("**/tasks/?ids=*"):
         pass
     with tab.expect_request("**/tasks/?ids=*"):
         pass
-    assert len(asked) - turns <= (tab.evaluate("performance.now()") - began) / 500 + 1
+    assert len(status_requests) - turns <= (tab.evaluate("performance.now()") - began) / 500 + 1
 
 
-def test_one_of_many_that_is_gone_says_so_and_the_others_go_on(
+def test_one_missing_task_does_not_stop_the_others(
     open_page: OpenPage, tab: Page, run: Run, other: User, make_run: MakeRun, sign_in: SignIn
 ) -> None:
     sign_in(tab.context)
@@ -146,7 +146,7 @@ def test_one_of_many_that_is_gone_says_so_and_the_others_go_on(
     bar_at(tab, 50)
 
 
-def test_who_ends_among_many_tells_its_page_the_result(
+def test_the_end_of_one_of_several_tasks_brings_its_result(
     open_page: OpenPage, tab: Page, run: Run, owner: User, make_run: MakeRun, sign_in: SignIn
 ) -> None:
     sign_in(tab.context)
@@ -173,50 +173,50 @@ def test_polling_survives_the_loss_of_the_network(
     expect(page.get_by_text("reconnecting")).to_be_hidden()
 
 
-def test_failures_are_followed_by_longer_and_longer_waits(page: Page, asked: list[str]) -> None:
+def test_it_backs_off_after_failures(page: Page, status_requests: list[str]) -> None:
     page.route("**/tasks/**", lambda route: route.fulfill(status=500))
     expect(page.get_by_text("reconnecting")).to_be_visible()
-    before = len(asked)
+    before = len(status_requests)
 
     for _ in range(60):
         page.clock.run_for(1000)
 
-    # Without backing off there were a hundred.
-    assert 4 <= len(asked) - before <= 12
+    # Without backoff there would be a hundred.
+    assert 4 <= len(status_requests) - before <= 12
 
 
-def test_retry_after_is_heeded(page: Page, run: Run, asked: list[str]) -> None:
+def test_it_obeys_retry_after(page: Page, run: Run, status_requests: list[str]) -> None:
     page.route("**/tasks/**", lambda r: r.fulfill(status=503, headers={"retry-after": "30"}))
     page.clock.run_for(2000)
     expect(page.get_by_text("reconnecting")).to_be_visible()
-    before = len(asked)
+    before = len(status_requests)
     page.unroute("**/tasks/**")
     write(run, completion=50.0)
 
     page.clock.run_for(28_000)
-    assert len(asked) == before
+    assert len(status_requests) == before
     page.clock.run_for(5_000)
     bar_at(page, 50)
 
 
-def test_a_hidden_tab_asks_for_nothing_and_catches_up(
-    page: Page, run: Run, asked: list[str]
+def test_a_hidden_tab_sends_no_request_and_catches_up(
+    page: Page, run: Run, status_requests: list[str]
 ) -> None:
-    """Chromium without a screen takes every tab for visible, so the page is told otherwise."""
-    show(page, "hidden")
+    """In headless Chromium every tab is visible, so the test overrides what the page sees."""
+    set_visibility(page, "hidden")
     page.wait_for_load_state("networkidle")
     write(run, completion=50.0)
-    assert is_quiet(page, asked)
+    assert is_quiet(page, status_requests)
 
-    show(page, "visible")
+    set_visibility(page, "visible")
     bar_at(page, 50)
 
 
-def show(page: Page, state: str) -> None:
+def set_visibility(page: Page, state: str) -> None:
     page.evaluate(
         """(state) => {
-          const told = { visibilityState: state, hidden: state === "hidden" };
-          for (const [name, value] of Object.entries(told)) {
+          const values = { visibilityState: state, hidden: state === "hidden" };
+          for (const [name, value] of Object.entries(values)) {
             Object.defineProperty(document, name, { value, configurable: true });
           }
           document.dispatchEvent(new Event("visibilitychange", { bubbles: true }));
