@@ -19,7 +19,7 @@ from parent.models import Run, RunState, Step, StepState
 from parent.runs.cancel import cancel
 from parent.runs.retry import retry
 from parent.runs.start import start
-from parent.store.outage import outlast
+from parent.store.outage import retry_while_database_is_down
 
 __all__ = ["Users"]
 
@@ -80,12 +80,14 @@ class Users(threading.Thread):
         if fault is None:
             self._staying = False
         else:
-            outlast(fault.kind, DEEDS[fault.kind](self, fault))
+            retry_while_database_is_down(fault.kind, DEEDS[fault.kind](self, fault))
 
     def _start(self) -> None:
         # The second of two calls, where the first one's answer was lost, finds the run by its key.
         params, key = {"number": self.started}, str(self.started)
-        outlast("start a run", lambda: start(storm, params, idempotency_key=key))
+        retry_while_database_is_down(
+            "start a run", lambda: start(storm, params, idempotency_key=key)
+        )
         self.started += 1
 
     def _cancel(self, fault: Fault) -> Callable[[], None]:
@@ -101,12 +103,14 @@ class Users(threading.Thread):
 
     def _try_again(self) -> None:
         ended = Run.objects.filter(pk__in=self._cancelled, state__in=Run.ENDED)
-        for run_id, state in outlast("look", lambda: list(ended.values_list("pk", "state"))):
+        for run_id, state in retry_while_database_is_down(
+            "look", lambda: list(ended.values_list("pk", "state"))
+        ):
             self._cancelled.discard(run_id)
             if state == RunState.REVOKED:
                 # The second of two calls, where the first one's answer was lost, is refused.
                 with suppress(CannotRetry):
-                    outlast("retry", partial(retry, run_id, who="somebody"))
+                    retry_while_database_is_down("retry", partial(retry, run_id, who="somebody"))
 
     def _send_twice(self, _: Fault) -> Callable[[], None]:
         active = Step.objects.filter(state__in=Step.ACTIVE).select_related("run")

@@ -11,7 +11,7 @@ from django.http import HttpRequest
 from django.utils.html import format_html
 from django.utils.safestring import SafeString
 
-from parent.deletion.delete import remove, remove_ended
+from parent.deletion.delete import delete_ended, delete_run
 from parent.models import Attempt, Event, Executor, Run, Step
 from parent.store import executors
 from parent.store.large_results import beginning_of
@@ -168,13 +168,13 @@ class RunAdmin(MetaColumns, Beginnings, ReadOnly, admin.ModelAdmin):  # type: ig
         return [str(run) for run in runs], counts, set(), active
 
     def delete_model(self, request: HttpRequest, obj: Run) -> None:  # noqa: ARG002
-        remove(obj)
+        delete_run(obj)
 
     def delete_queryset(self, request: HttpRequest, queryset: Iterable[Run]) -> None:  # noqa: ARG002
         chosen = [run.pk for run in queryset]
         for start in range(0, len(chosen), DELETE_BATCH):
             batch = Run.objects.filter(pk__in=chosen[start : start + DELETE_BATCH])
-            while remove_ended(batch, at_most=DELETE_BATCH):
+            while delete_ended(batch, at_most=DELETE_BATCH):
                 pass  # very large ones are deleted by several transactions
 
 

@@ -11,7 +11,7 @@ from parent.inline import run_inline
 from parent.models import Run
 from parent.runs.advance import go_on
 from parent.runs.start import start
-from parent.store.outage import outlast
+from parent.store.outage import retry_while_database_is_down
 
 __all__ = ["Engine"]
 
@@ -25,7 +25,9 @@ class Engine:
     def start_or_continue(
         self, workflow: Workflow, params: Mapping[str, Any], run_id: UUID
     ) -> None:
-        outlast(f"start {run_id}", lambda: _start_or_continue(workflow, params, run_id))
+        retry_while_database_is_down(
+            f"start {run_id}", lambda: _start_or_continue(workflow, params, run_id)
+        )
 
     def run_inline(self, workflow: Workflow, params: Mapping[str, Any]) -> Run:
         return run_inline(workflow, **params)

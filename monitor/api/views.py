@@ -32,7 +32,7 @@ from monitor.api.results import result_answer
 from monitor.http.parsers import JSONParser
 from monitor.http.throttles import StartThrottle
 from monitor.pages.forms import params_of
-from parent.deletion.delete import remove
+from parent.deletion.delete import delete_run
 from parent.models import Run
 from parent.runs.cancel import cancel
 from parent.runs.retry import retry
@@ -133,7 +133,7 @@ class TaskView(APIView):
 
     @openapi.delete_task
     def delete(self, request: Request, task_id: UUID) -> Response:
-        remove(find_to_change(request.user, task_id))
+        delete_run(find_to_change(request.user, task_id))
         return Response(status=status.HTTP_204_NO_CONTENT)
 
 

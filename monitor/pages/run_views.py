@@ -22,7 +22,7 @@ from monitor.pages.history import history_of
 from monitor.pages.run_list import RunFilter, page_of
 from monitor.pages.timeline import timeline_of
 from monitor.policy import policy
-from parent.deletion.delete import remove
+from parent.deletion.delete import delete_run
 from parent.errors import CannotRetry, RunActive, RunEnded, UnknownRun
 from parent.models import Run, RunState
 from parent.runs.cancel import cancel
@@ -119,7 +119,7 @@ class RunDelete(RunAction):
     """Deletes a run that has ended."""
 
     def act(self, run: Run, _who: str) -> None:
-        remove(run)
+        delete_run(run)
 
     def then(self, run: Run) -> HttpResponse:
         return super().then(run) if Run.objects.filter(pk=run.pk).exists() else redirect("runs")

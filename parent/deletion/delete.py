@@ -14,7 +14,7 @@ from parent.models import Attempt, Run, Step
 from parent.store import results
 from parent.store.files import delete_files
 
-__all__ = ["remove", "remove_ended"]
+__all__ = ["delete_ended", "delete_run"]
 
 logger = get_logger(__name__)
 
@@ -25,7 +25,7 @@ Doomed = Sequence[tuple[UUID, Sequence[str]]]
 """The ids of runs whose rows are locked, each with the storage names of its files."""
 
 
-def remove(run: Run) -> None:
+def delete_run(run: Run) -> None:
     """Delete the run, its steps, its `TaskResult` rows and its files.
 
     Raises:
@@ -41,7 +41,7 @@ def remove(run: Run) -> None:
         _delete_all([(locked.pk, locked.files)])
 
 
-def remove_ended(runs: "QuerySet[Run]", *, at_most: int) -> int:
+def delete_ended(runs: "QuerySet[Run]", *, at_most: int) -> int:
     """Delete the first of these runs, of those that have ended; how many that were.
 
     They are fewer than `at_most` where they have very many steps; at least one, if there is one.
@@ -74,7 +74,7 @@ def _delete_all(runs: Doomed) -> None:
         *steps.values_list("task_id", flat=True),
         *followed.values_list("task_id", flat=True),
     )
-    results.forget([*map(str, ids), *attempts])
+    results.delete([*map(str, ids), *attempts])
     _cascade(Run.objects.filter(pk__in=ids))
     transaction.on_commit(lambda: _delete_files(runs))
 

@@ -13,19 +13,19 @@ from django_celery_results.models import TaskResult
 
 from parent.models import Attempt, Step
 
-__all__ = ["count", "forget", "purge", "sweep"]
+__all__ = ["count", "delete_all", "delete_of", "delete_recent"]
 
-PURGE_BATCH = 1_000
+BATCH = 1_000
 RECENT = timedelta(minutes=2)
 """Several sweeps long: each looks at few rows, whatever is stored in all."""
 
 
-def forget(task_id: str) -> None:
+def delete_of(task_id: str) -> None:
     """Delete what is stored for this attempt, if it is over."""
     _orphans().filter(task_id=task_id).delete()
 
 
-def sweep() -> None:
+def delete_recent() -> None:
     """Delete all that were stored lately."""
     _orphans().filter(date_done__gt=Now() - RECENT).delete()
 
@@ -35,16 +35,16 @@ def count() -> int:
     return _orphans().filter(date_done__lt=Now() - RECENT).count()
 
 
-def purge() -> int:
+def delete_all() -> int:
     """Delete all, however old; how many there were."""
     # Found first, and deleted a few at a time: finding them looks at all that is stored, and on
     # SQLite nobody else writes while a statement that deletes does that.
     ids = list(_orphans().values_list("pk", flat=True))
-    purged = 0
-    for start in range(0, len(ids), PURGE_BATCH):
-        rows, _ = _orphans().filter(pk__in=ids[start : start + PURGE_BATCH]).delete()
-        purged += rows
-    return purged
+    deleted = 0
+    for start in range(0, len(ids), BATCH):
+        rows, _ = _orphans().filter(pk__in=ids[start : start + BATCH]).delete()
+        deleted += rows
+    return deleted
 
 
 def _orphans() -> "QuerySet[TaskResult]":

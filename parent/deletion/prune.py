@@ -6,7 +6,7 @@ from datetime import timedelta
 from django.db import connection
 from django.db.models.functions import Now
 
-from parent.deletion.delete import remove_ended
+from parent.deletion.delete import delete_ended
 from parent.models import Run
 
 __all__ = ["prune", "prune_all"]
@@ -24,7 +24,7 @@ PAUSE = 0.1
 def prune(older_than: timedelta, *, at_most: int) -> int:
     """Delete runs that ended before `older_than` ago, the oldest first; returns how many."""
     old = Run.objects.filter(finished_at__lt=Now() - older_than).order_by("finished_at")
-    return remove_ended(old, at_most=at_most)
+    return delete_ended(old, at_most=at_most)
 
 
 def prune_all(older_than: timedelta) -> int:

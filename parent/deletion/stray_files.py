@@ -20,7 +20,7 @@ from parent.store import clock
 from parent.store.files import FOLDER, RECEIVED, receiving_folder
 from parent.store.outage import OUTAGE
 
-__all__ = ["delete_strays", "find_strays", "sweep_strays"]
+__all__ = ["delete_strays", "delete_strays_quietly", "find_strays"]
 
 logger = get_logger(__name__)
 
@@ -55,7 +55,7 @@ def delete_strays(at_most: int | None = None) -> int:
     return deleted
 
 
-def sweep_strays(at_most: int) -> None:
+def delete_strays_quietly(at_most: int) -> None:
     """The same for a tick, to which a storage that is away is no error."""
     try:
         delete_strays(at_most)

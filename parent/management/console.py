@@ -13,13 +13,13 @@ from rich.text import Text
 
 from children.sanitize import clean_text
 from parent.decisions.eta import run_eta, step_eta
-from parent.management.snapshot import Look
+from parent.management.snapshot import Snapshot
 from parent.models import RunState, Step, StepState
 from parent.operations.health import how_to_start
 
 __all__ = ["Show", "bars", "changes", "live_bars", "plain_lines"]
 
-Show = Callable[[Look], None]
+Show = Callable[[Snapshot], None]
 
 BAR_WIDTH = 30
 STYLES: dict[str, str] = {
@@ -44,27 +44,27 @@ class Row:
     left: str = field(default="", compare=False)
 
 
-def _run_row(look: Look) -> Row:
+def _run_row(snapshot: Snapshot) -> Row:
     # Without a text: its message mirrors a step's, and its error is the command's last word.
-    run = look.run
+    run = snapshot.run
     return Row(
         name=run.workflow,
         state=run.state,
         completion=run.completion,
-        left="" if run.ended else _left(run_eta(look.steps, look.now)),
+        left="" if run.ended else _left(run_eta(snapshot.steps, snapshot.now)),
     )
 
 
-def _step_rows(look: Look) -> list[Row]:
+def _step_rows(snapshot: Snapshot) -> list[Row]:
     return [
         Row(
             name=step.name,
             state=step.state,
             completion=step.completion,
             text=clean_text(step.error or _said(step)),
-            left=_left(step_eta(step, look.now)) if step.state in Step.ACTIVE else "",
+            left=_left(step_eta(step, snapshot.now)) if step.state in Step.ACTIVE else "",
         )
-        for step in look.steps
+        for step in snapshot.steps
     ]
 
 
@@ -77,13 +77,13 @@ def _left(seconds: float | None) -> str:
     return "" if seconds is None else f"{timedelta(seconds=round(seconds))} left"
 
 
-def _notice(look: Look) -> str:
-    if look.attended or look.run.ended:
+def _notice(snapshot: Snapshot) -> str:
+    if snapshot.attended or snapshot.run.ended:
         return ""
     return f"no worker is running: the run waits for one. Start one: {how_to_start()}"
 
 
-def bars(look: Look) -> Group:
+def bars(snapshot: Snapshot) -> Group:
     """The run's bar, one below it for each step, and a notice if nobody seems to be there."""
     table = Table.grid(padding=(0, 1), expand=True)
     table.add_column(no_wrap=True, overflow="ellipsis", max_width=30)
@@ -92,7 +92,7 @@ def bars(look: Look) -> Group:
     table.add_column(width=max(map(len, [*RunState, *StepState])), no_wrap=True)
     table.add_column(ratio=1, no_wrap=True, overflow="ellipsis")
     table.add_column(justify="right", no_wrap=True)
-    for row in (_run_row(look), *_step_rows(look)):
+    for row in (_run_row(snapshot), *_step_rows(snapshot)):
         style = STYLES.get(row.state, "cyan")
         table.add_row(
             Text(row.name),
@@ -108,7 +108,7 @@ def bars(look: Look) -> Group:
             Text(row.text),
             row.left,
         )
-    notice = _notice(look)
+    notice = _notice(snapshot)
     return Group(table, Text(notice, style="yellow")) if notice else Group(table)
 
 
@@ -116,10 +116,10 @@ def bars(look: Look) -> Group:
 def live_bars(console: Console) -> Iterator[Show]:
     """Show each look in the place of the one before; the last stays."""
     with Live(console=console, auto_refresh=False) as live:
-        yield lambda look: live.update(bars(look), refresh=True)
+        yield lambda snapshot: live.update(bars(snapshot), refresh=True)
 
 
-def changes(before: Look | None, after: Look) -> list[str]:
+def changes(before: Snapshot | None, after: Snapshot) -> list[str]:
     """A line for each step that changed, for a new state of the run, and for a notice."""
     known = {row.name: row for row in _step_rows(before)} if before else {}
     run = _run_row(after)
@@ -144,12 +144,12 @@ def _line(row: Row) -> str:
 
 def plain_lines(write: Callable[[str], object]) -> Show:
     """Write a line for each change."""
-    before: Look | None = None
+    before: Snapshot | None = None
 
-    def show(look: Look) -> None:
+    def show(snapshot: Snapshot) -> None:
         nonlocal before
-        for line in changes(before, look):
+        for line in changes(before, snapshot):
             write(line)
-        before = look
+        before = snapshot
 
     return show

@@ -12,13 +12,13 @@ from django.db.models.functions import Now
 from parent.conf import setting
 from parent.models import Run, Step
 from parent.store import executors
-from parent.store.outage import outlast
+from parent.store.outage import retry_while_database_is_down
 
-__all__ = ["Look", "looks"]
+__all__ = ["Snapshot", "snapshots"]
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class Look:
+class Snapshot:
     """A run as it is `now`, by the database's clock. `attended`: an executor is alive."""
 
     run: Run
@@ -27,24 +27,26 @@ class Look:
     attended: bool
 
 
-def looks(run_id: UUID) -> Iterator[Look]:
+def snapshots(run_id: UUID) -> Iterator[Snapshot]:
     """The run at every poll interval; the last look is of its end.
 
     Raises:
         Run.DoesNotExist: there is no such run, or it has been deleted since.
     """
-    look = _look(run_id)
+    snapshot = _snapshot(run_id)
     while True:
-        yield look
-        if look.run.ended:
+        yield snapshot
+        if snapshot.run.ended:
             return
         time.sleep(setting("POLL_INTERVAL") or 0.5)
-        look = outlast(f"look at the run {run_id}", partial(_look, run_id))
+        snapshot = retry_while_database_is_down(
+            f"look at the run {run_id}", partial(_snapshot, run_id)
+        )
 
 
-def _look(run_id: UUID) -> Look:
+def _snapshot(run_id: UUID) -> Snapshot:
     run = Run.objects.defer("params", "files").annotate(db_now=Now()).get(pk=run_id)
     # After the run, so that the steps of one that has ended are read as they ended.
     steps = Step.objects.filter(run=run).defer("kwargs", "result", "traceback")
     attended = executors.alive().exists()
-    return Look(run=run, steps=tuple(steps), now=run.db_now, attended=attended)
+    return Snapshot(run=run, steps=tuple(steps), now=run.db_now, attended=attended)

@@ -16,12 +16,12 @@ from parent.messages.publish import republish_after
 from parent.models import Attempt, Step, StepState
 from parent.store.bulk import insertion
 
-__all__ = ["Again", "archive", "exhausted", "queue_attempt", "retry_at", "worth_a_retry"]
+__all__ = ["RetryDecision", "archive", "exhausted", "queue_attempt", "retry_at", "worth_a_retry"]
 
 
 @dataclass(frozen=True, slots=True)
-class Again:
-    """A failure that may be tried again.
+class RetryDecision:
+    """How a failure may be retried.
 
     `delay` is in seconds; None takes the step's own, up to `longest`, and with `jitter` any time
     up to that. `counts`: it uses up one of the step's retries; otherwise it only needs the step
@@ -34,10 +34,10 @@ class Again:
     jitter: bool = False
 
 
-def worth_a_retry(workflow: str, step: str, error: Exception) -> Again | None:
+def worth_a_retry(workflow: str, step: str, error: Exception) -> RetryDecision | None:
     """Whether the step's author counts this exception among those that pass."""
     if isinstance(error, RetryAsked):
-        return Again(error.delay)
+        return RetryDecision(error.delay)
     try:
         retrying = registry.get(workflow).step(step).retrying
     except (UnknownWorkflow, UnknownStep):
@@ -45,23 +45,23 @@ def worth_a_retry(workflow: str, step: str, error: Exception) -> Again | None:
         retrying = Retrying()
     if not retrying.takes(error):
         return None
-    return Again(longest=retrying.longest, jitter=retrying.jitter)
+    return RetryDecision(longest=retrying.longest, jitter=retrying.jitter)
 
 
-def retry_at(step: Step, again: Again | None, now: datetime) -> datetime | None:
+def retry_at(step: Step, retry: RetryDecision | None, now: datetime) -> datetime | None:
     """When the next attempt of a failed step begins; None when there is none."""
-    left = step.retries - step.retried if again is None or again.counts else step.retries
-    if again is None or left <= 0:
+    left = step.retries - step.retried if retry is None or retry.counts else step.retries
+    if retry is None or left <= 0:
         return None
-    if again.delay is not None:
-        return now + timedelta(seconds=spread(again.delay))
+    if retry.delay is not None:
+        return now + timedelta(seconds=spread(retry.delay))
     own = step.retry_delay * step.backoff**step.retried
-    return now + timedelta(seconds=spread(own, again.longest, jitter=again.jitter))
+    return now + timedelta(seconds=spread(own, retry.longest, jitter=retry.jitter))
 
 
-def exhausted(step: Step, again: Again | None, outcome: Meta) -> Meta:
+def exhausted(step: Step, retry: RetryDecision | None, outcome: Meta) -> Meta:
     """The outcome of the last attempt, saying that it was not the only one."""
-    if again is None or not outcome.error or not step.retried:
+    if retry is None or not outcome.error or not step.retried:
         return outcome
     return outcome.failed(f"{outcome.error} (after {step.retried + 1} attempts)")
 

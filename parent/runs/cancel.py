@@ -51,6 +51,6 @@ def cancel(run_id: UUID | str, *, who: str = "", grace: float | None = None) -> 
         rows = steps_of(run)
         # After the steps' rows were written: a report that holds one of them has its result in,
         # and the next finds none and asks.
-        results.forget(step.task_id for step in rows if step.task_id)
+        results.delete(step.task_id for step in rows if step.task_id)
         advance(run, rows, now)
     return run

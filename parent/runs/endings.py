@@ -16,7 +16,7 @@ from parent.messages.publish import publish_steps
 from parent.models import RunState, Step, StepState
 from parent.models.fields import META_COLUMNS
 from parent.runs.advance import ATTEMPT, SKIPPED, advance, write_run
-from parent.runs.attempts import Again, archive, exhausted, queue_attempt, retry_at
+from parent.runs.attempts import RetryDecision, archive, exhausted, queue_attempt, retry_at
 from parent.runs.transitions import mark_skipped
 from parent.store import results
 from parent.store.run_rows import lock_for_end, lock_run
@@ -42,20 +42,20 @@ def end_attempt(
     traceback: str | None = None,
     *,
     reported: bool = True,
-    again: Again | None = None,
+    retry: RetryDecision | None = None,
     seen: str | None = None,
 ) -> Ending:
     """Record the outcome of an attempt, once, and go on with its run.
 
     Args:
         reported: whether the child may have a `TaskResult` to delete.
-        again: a failure of the kind that may be tried again, where its step has retries left.
+        retry: of a failure, how it may be retried, where its step has retries left.
         seen: the step's state for which this is the outcome; it is dropped in another one.
     """
     try:
         with transaction.atomic():
             return _end_attempt(
-                task_id, outcome, clean_traceback(traceback or ""), reported, again, seen
+                task_id, outcome, clean_traceback(traceback or ""), reported, retry, seen
             )
     except Overtaken:
         return Ending.DROPPED
@@ -66,7 +66,7 @@ def _end_attempt(
     outcome: Meta,
     traceback: str,
     reported: bool,
-    again: Again | None,
+    retry: RetryDecision | None,
     seen: str | None,
 ) -> Ending:
     locked = lock_for_end(task_id, ok=outcome.error is None)
@@ -77,19 +77,19 @@ def _end_attempt(
     if step is None or step.state not in (Step.ACTIVE if seen is None else (seen,)):
         return Ending.DROPPED
     if run.cancel_requested_at is not None:
-        again = None
+        retry = None
     # Of two messages, a worker that does not know the task may have refused one.
     reported = reported or step.publishes > 1
-    at = retry_at(step, again, now) if outcome.error is not None else None
+    at = retry_at(step, retry, now) if outcome.error is not None else None
     if at is None:
-        end_step(step, exhausted(step, again, outcome), traceback, now)
+        end_step(step, exhausted(step, retry, outcome), traceback, now)
     else:
-        step.retried += again.counts if again is not None else 0
+        step.retried += retry.counts if retry is not None else 0
         _retry_step(step, outcome, traceback, at, now)
     advance(run, steps, now, mirror=False, rest=rest)
     if reported:
         # After the step's row was written: a first report that held it has its row in by now.
-        results.forget([task_id])
+        results.delete([task_id])
     if at is None:
         return Ending.ENDED
     if at <= now:
@@ -111,7 +111,7 @@ def end_cancelled(task_id: str) -> bool:
             outcome = step.meta.failed(f"{step.name} was cancelled")
             end_step(step, outcome, "", now, StepState.CANCELLED)
             advance(run, steps, now, rest=rest)
-            results.forget([task_id])
+            results.delete([task_id])
     except Overtaken:
         return False
     return True
@@ -140,7 +140,7 @@ def end_run(run_id: Any, error: str, *, seen: int | None = None) -> bool:
             write(skipped, SKIPPED)
             final = RunState.FAILURE if run.cancel_requested_at is None else RunState.REVOKED
             write_run(run, steps, final, now, error)
-            results.forget(step.task_id for step in ending if step.task_id)
+            results.delete(step.task_id for step in ending if step.task_id)
     except Overtaken:
         # A claim came in between; the next tick finds the step RUNNING and ends it then.
         return False

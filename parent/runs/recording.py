@@ -8,11 +8,11 @@ from django.db.models.functions import Now
 
 from children.meta import Meta, error_text
 from parent.models import Step
-from parent.runs.attempts import Again
+from parent.runs.attempts import RetryDecision
 from parent.runs.endings import Ending, end_attempt
 from parent.store.outage import OUTAGE
 from parent.telemetry.log_context import about
-from parent.telemetry.task_failure import tell
+from parent.telemetry.task_failure import send_task_failure
 
 __all__ = ["record", "record_seen"]
 
@@ -29,7 +29,7 @@ def record(
     outcome: Meta,
     traceback: str | None = None,
     *,
-    again: Again | None = None,
+    retry: RetryDecision | None = None,
     reported: bool = True,
     seen: str | None = None,
 ) -> Ending:
@@ -39,7 +39,7 @@ def record(
         name: of the step, for the error.
     """
     try:
-        return end_attempt(task_id, outcome, traceback, reported=reported, again=again, seen=seen)
+        return end_attempt(task_id, outcome, traceback, reported=reported, retry=retry, seen=seen)
     except OUTAGE:
         raise
     except Exception as exc:
@@ -51,14 +51,14 @@ def record(
 def record_seen(
     step: Step,
     outcome: Meta,
-    again: bool,
+    retry: bool,
     state: str | None = None,
     traceback: str | None = None,
 ) -> Ending | None:
     """Record what a tick has seen of a step; None where that fails.
 
     Args:
-        again: whether it may be tried again.
+        retry: whether a failure may be retried.
         state: Celery's, where it has one: of what it calls a failure it has told by itself.
     """
     with about(step):
@@ -68,7 +68,7 @@ def record_seen(
                 str(step.task_id),
                 outcome,
                 traceback,
-                again=Again() if again else None,
+                retry=RetryDecision() if retry else None,
                 seen=step.state,
             )
         except OUTAGE:
@@ -80,5 +80,5 @@ def record_seen(
             late.update(due_at=Now() + AGAIN)
             return None
         if ending is Ending.ENDED and outcome.error is not None and state not in TOLD:
-            tell(step, outcome.error)
+            send_task_failure(step, outcome.error)
     return ending

@@ -66,8 +66,8 @@ def retry(
         if run.state not in (RunState.FAILURE, RunState.REVOKED):
             raise CannotRetry(f"Only a failed or cancelled run can be retried: it is {run.state}.")
         chosen = _chosen(steps, step, alone=inputs is not None or skip)
-        again = with_dependents(steps, chosen)
-        _reset([row for row in steps if row.name in again or row.state != StepState.OK], now)
+        from_here = with_dependents(steps, chosen)
+        _reset([row for row in steps if row.name in from_here or row.state != StepState.OK], now)
         told: dict[str, Any] = {"from": [row.name for row in chosen]}
         if inputs is not None:
             chosen[0].given = told["inputs"] = dict(inputs)

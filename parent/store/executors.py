@@ -83,7 +83,7 @@ def any_alive() -> bool:
     return alive().exists()
 
 
-def sweep() -> None:
+def delete_dead() -> None:
     """Delete executors that have been dead for long and that no step names."""
     Executor.objects.filter(heartbeat_at__lt=Now() - KEEP_DEAD, steps__isnull=True).delete()
 

@@ -7,7 +7,7 @@ from typing import TypeVar
 from celery.utils.log import get_logger
 from django.db import InterfaceError, OperationalError, connection
 
-__all__ = ["OUTAGE", "is_of_this_process", "outlast"]
+__all__ = ["OUTAGE", "is_of_this_process", "retry_while_database_is_down"]
 
 T = TypeVar("T")
 
@@ -24,7 +24,7 @@ def is_of_this_process(outage: Exception) -> bool:
     return name.startswith(BROKEN_FILES)
 
 
-def outlast(
+def retry_while_database_is_down(
     what: str, call: Callable[[], T], *, on_error: Callable[[Exception], None] | None = None
 ) -> T:
     """Call until the database answers; the message that brought us here will not come again.

@@ -19,14 +19,14 @@ from parent.models import Run, RunState
 __all__ = [
     "create",
     "create_child",
-    "forget",
+    "delete",
     "stored_result",
     "update",
     "update_child",
 ]
 
 JSON = {"content_type": "application/json", "content_encoding": "utf-8"}
-FORGET_BATCH = 10_000
+DELETE_BATCH = 10_000
 """Ids in one statement: databases take some ten thousand parameters."""
 NO_CHILDREN = '{"children": []}'
 
@@ -105,8 +105,8 @@ def create_child(task_id: str, task_name: str, meta: Meta) -> None:
     TaskResult.objects.filter(task_id=task_id).update(date_done=Now())
 
 
-def forget(task_ids: Iterable[str]) -> None:
+def delete(task_ids: Iterable[str]) -> None:
     """Delete the rows."""
     ids = list(task_ids)
-    for start in range(0, len(ids), FORGET_BATCH):
-        TaskResult.objects.filter(task_id__in=ids[start : start + FORGET_BATCH]).delete()
+    for start in range(0, len(ids), DELETE_BATCH):
+        TaskResult.objects.filter(task_id__in=ids[start : start + DELETE_BATCH]).delete()

@@ -8,7 +8,7 @@ import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-__all__ = ["KINDS", "Figures", "Kind", "Meter", "labels_of", "meter"]
+__all__ = ["KINDS", "Figures", "Kind", "Metrics", "labels_of", "metrics"]
 
 Figures = dict[str, dict[str, list[float]]]
 """By the kind's name, and by the values of its labels as JSON."""
@@ -56,7 +56,7 @@ KINDS: Mapping[str, Kind] = {
 }
 
 
-class Meter:
+class Metrics:
     """Figures since they were last taken. Of one thread."""
 
     def __init__(self) -> None:
@@ -99,5 +99,5 @@ def labels_of(key: str) -> list[str]:
     return values
 
 
-meter = Meter()
+metrics = Metrics()
 """Of this process's watch thread."""

@@ -14,10 +14,10 @@ from celery import current_app, signals
 from parent.errors import EndedByEngine
 from parent.models import Run, Step
 
-__all__ = ["tell"]
+__all__ = ["send_task_failure"]
 
 
-def tell(row: Step | Run, error: str) -> None:
+def send_task_failure(row: Step | Run, error: str) -> None:
     """Send `task_failure`, in place of the task. What a listener raises Celery logs."""
     if isinstance(row, Run):
         _send(f"parent.{row.workflow}", str(row.pk), row.params, error)

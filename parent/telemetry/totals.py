@@ -12,7 +12,7 @@ from django.db.models import Count, Exists, OuterRef
 
 from parent.models import Event, Run, Step, Tally
 from parent.store import clock
-from parent.telemetry.metrics import Meter, meter
+from parent.telemetry.metrics import Metrics, metrics
 
 __all__ = ["EVERY", "tally"]
 
@@ -28,14 +28,14 @@ def tally(*, ended: bool) -> None:
     Args:
         ended: count the runs that started and ended as well, which the holder of the watch does.
     """
-    figures = meter.take()
+    figures = metrics.take()
     if not (ended or figures):
         return
     try:
         with transaction.atomic():
             Tally.objects.get_or_create(pk=1)
             row = Tally.objects.select_for_update().get(pk=1)
-            total = Meter()
+            total = Metrics()
             total.add(row.figures)
             total.add(figures)
             if ended:
@@ -48,11 +48,11 @@ def tally(*, ended: bool) -> None:
             row.figures = total.take()
             row.save()
     except BaseException:
-        meter.add(figures)
+        metrics.add(figures)
         raise
 
 
-def _count_runs(total: Meter, since: datetime, until: datetime) -> None:
+def _count_runs(total: Metrics, since: datetime, until: datetime) -> None:
     """Count what began and ended in that time; its ends are found by their indexes."""
     started = Run.objects.filter(created_at__gt=since, created_at__lte=until).order_by()
     for workflow, number in started.values_list("workflow").annotate(Count("pk")):
@@ -76,7 +76,7 @@ def _steps_of(ended: dict[str, Any]) -> Any:
 
 
 def _count_step(
-    total: Meter,
+    total: Metrics,
     workflow: str,
     name: str,
     state: str,

@@ -85,10 +85,10 @@ class Republish:
 
 @dataclass(frozen=True, slots=True)
 class End:
-    """The child's outcome. `again`: it may be tried again, where its step has retries left."""
+    """The child's outcome. `retry`: it may be retried, where its step has retries left."""
 
     outcome: Meta
-    again: bool = False
+    retry: bool = False
 
 
 Verdict = Keep | Mirror | Republish | End
@@ -107,7 +107,7 @@ def watch_once(step: Watched, stored: Stored | None, now: datetime) -> Verdict:
     stored = None if refused else stored
     told = parse(stored.state, stored.result) if stored else UNSEEN
     if told.final:
-        return End(named(step.name, told), again=told.status is Status.ERROR)
+        return End(named(step.name, told), retry=told.status is Status.ERROR)
     started = step.started_at or (now if told.status is Status.PROGRESS else None)
     if started is None:
         return _watch_queued(step, refused, now)
@@ -173,7 +173,7 @@ def _watch_running(
 
 
 def _fail(step: Watched, error: str) -> End:
-    return End(step.meta.failed(error), again=True)
+    return End(step.meta.failed(error), retry=True)
 
 
 def named(name: str, outcome: Meta) -> Meta:

@@ -20,12 +20,12 @@ from parent.models import Run, Step, StepState
 from parent.store import clock, results
 from parent.store.bulk import update_rows
 from parent.store.run_rows import lock_run_alone
-from parent.telemetry.metrics import meter
+from parent.telemetry.metrics import metrics
 
-__all__ = ["hurry", "republish_runs", "republish_steps"]
+__all__ = ["mark_due", "republish_runs", "republish_steps"]
 
 
-def hurry() -> None:
+def mark_due() -> None:
     """Have the messages of all that is queued looked for now, if any is missing."""
     if not any(missing(_expected()).values()):
         return
@@ -51,7 +51,7 @@ def republish_steps(steps: Sequence[Step]) -> None:
         skip_locked=True,
     )
     # A worker that did not know a child's task has stored that as its failure.
-    results.forget([str(step.task_id) for step in steps])
+    results.delete([str(step.task_id) for step in steps])
     # A retry whose time has come was not published before.
     publish_steps([step for step in steps if not step.publishes])
     steps = [step for step in steps if step.publishes]
@@ -61,7 +61,7 @@ def republish_steps(steps: Sequence[Step]) -> None:
         if room[queue_of(step)] > 0:
             room[queue_of(step)] -= 1
             lost.append(step)
-    meter.count("workflow_messages_republished", by=len(lost))
+    metrics.count("workflow_messages_republished", by=len(lost))
     publish_steps(lost)
 
 
@@ -100,10 +100,10 @@ def next_call(run: Run, now: datetime) -> datetime:
 
 def next_look(step: Step, now: datetime) -> datetime:
     """When a QUEUED step is due next: its message, or its deadline."""
-    again = now + republish_after(step.publishes)
+    look_at = now + republish_after(step.publishes)
     if step.queue_timeout is None or step.queued_at is None:
-        return again
-    return min(again, step.queued_at + timedelta(seconds=step.queue_timeout))
+        return look_at
+    return min(look_at, step.queued_at + timedelta(seconds=step.queue_timeout))
 
 
 def _missing_in(queues: Set[str]) -> Counter[str]:

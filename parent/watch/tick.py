@@ -13,7 +13,7 @@ from django_celery_results.models import TaskResult
 from parent.conf import setting
 from parent.deletion import orphan_results
 from parent.deletion.prune import prune
-from parent.deletion.stray_files import sweep_strays
+from parent.deletion.stray_files import delete_strays_quietly
 from parent.messages.broker_memory import BrokerMemory
 from parent.messages.publish import is_behind
 from parent.messages.terminate import terminate
@@ -22,12 +22,12 @@ from parent.runs.endings import Ending, end_cancelled, end_run
 from parent.runs.recording import record_seen
 from parent.store import executors
 from parent.store.locks import HeldByOthers
-from parent.telemetry.metrics import meter
-from parent.telemetry.task_failure import tell
+from parent.telemetry.metrics import metrics
+from parent.telemetry.task_failure import send_task_failure
 from parent.watch.decide import End, Keep, Mirror, Republish, Stored, watch_once
 from parent.watch.mirror import Report, mirror
 from parent.watch.queries import active_steps, overdue, stored, stored_of, watched
-from parent.watch.republish import hurry, republish_runs, republish_steps
+from parent.watch.republish import mark_due, republish_runs, republish_steps
 
 __all__ = ["STANDBY", "Ticker"]
 
@@ -67,7 +67,7 @@ class Ticker:
         self._moved_at, self.pause = time.time(), STANDBY
         self._others = HeldByOthers()
 
-    def forgive(self, lease: float | None = None) -> None:
+    def extend_leases(self, lease: float | None = None) -> None:
         """The database was away: begin every lease anew, and hear the children first.
 
         Who could neither beat nor report is not dead for that.
@@ -91,7 +91,7 @@ class Ticker:
         long = not self._held and executors.unwatched_for(executors.lease() / 3)
         held = self._held = executors.hold_watch(self._executor_id)
         if held and long:
-            self.forgive(2 * (setting("HEARTBEAT") or 5.0) + CONNECT)
+            self.extend_leases(2 * (setting("HEARTBEAT") or 5.0) + CONNECT)
         self._notice_standstill()
         self.pause = (setting("POLL_INTERVAL") or 0.5) if held else STANDBY
         if not held:
@@ -99,14 +99,14 @@ class Ticker:
         if time.monotonic() >= self._sweep_at:
             self._sweep_at = time.monotonic() + SWEEP_EVERY
             self._seen_until = None
-            for part in (executors.sweep, orphan_results.sweep, _prune):
+            for part in (executors.delete_dead, orphan_results.delete_recent, _prune):
                 self._others.unless_locked(part)
         if time.monotonic() >= self._strays_at:
             self._strays_at = time.monotonic() + STRAYS_EVERY
-            sweep_strays(PRUNE_BATCH)
+            delete_strays_quietly(PRUNE_BATCH)
         self._others.unless_locked(self._take_reports)
         if self._broker_memory.lapsed():
-            self._others.unless_locked(hurry)
+            self._others.unless_locked(mark_due)
         if time.monotonic() >= self._listen_until:
             self._others.unless_locked(self._look_at_due_steps)
         self._others.unless_locked(self._look_at_due_runs)
@@ -121,7 +121,7 @@ class Ticker:
         """
         now = time.time()
         if now - self._moved_at > self.pause + executors.lease().total_seconds() / 2:
-            self.forgive()
+            self.extend_leases()
         self._moved_at = now
 
     def _take_reports(self) -> None:
@@ -132,7 +132,7 @@ class Ticker:
             row = rows[str(step.task_id)]
             verdict = watch_once(watched(step), stored(row), step.db_now)
             lag = (step.db_now - row.date_done).total_seconds()
-            meter.observe("workflow_mirror_lag_seconds", lag)
+            metrics.observe("workflow_mirror_lag_seconds", lag)
             match verdict:
                 case End():
                     end = partial(self._end, step, verdict, row.status, row.traceback)
@@ -200,7 +200,7 @@ class Ticker:
     def _end(
         self, step: Any, verdict: End, state: str | None = None, traceback: str | None = None
     ) -> Ending | None:
-        return record_seen(step, verdict.outcome, verdict.again, state, traceback)
+        return record_seen(step, verdict.outcome, verdict.retry, state, traceback)
 
     def _look_at_due_runs(self) -> None:
         """Runs that have passed their deadline, or wait for a worker that knows their steps."""
@@ -221,7 +221,7 @@ class Ticker:
     def _end_run(self, run: Run, error: str) -> None:
         doomed = list(active_steps().filter(run=run, state=StepState.RUNNING))
         if end_run(run.pk, error, seen=run.version):
-            tell(run, error)
+            send_task_failure(run, error)
             for step in doomed:
                 terminate(step)
 
@@ -235,7 +235,7 @@ class Ticker:
                 self._others.unless_locked(partial(self._take_away, step, verdict), step.run_id)
 
     def _take_away(self, step: Any, verdict: End) -> None:
-        meter.count("workflow_leases_lost", by=bool(self._end(step, verdict)))
+        metrics.count("workflow_leases_lost", by=bool(self._end(step, verdict)))
 
 
 def _prune() -> None:

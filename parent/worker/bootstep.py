@@ -19,19 +19,19 @@ from django.db import connections
 
 from parent.conf import setting
 from parent.models import Step, StepState
-from parent.runs.attempts import Again
+from parent.runs.attempts import RetryDecision
 from parent.runs.endings import Ending
 from parent.runs.recording import record
 from parent.store import executors
 from parent.store.locks import NeverWait, is_locked
 from parent.store.outage import OUTAGE
 from parent.telemetry.log_context import about
-from parent.telemetry.metrics import meter
+from parent.telemetry.metrics import metrics
 from parent.telemetry.totals import EVERY, tally
 from parent.watch.tick import STANDBY, Ticker
 from parent.worker import revoke  # noqa: F401 - its command registers itself
-from parent.worker.forks import guard, watching
-from parent.worker.heartbeat import Heart
+from parent.worker.forks import guard, watch_lock
+from parent.worker.heartbeat import Heartbeat
 from parent.worker.host import Lost, lost_attempts
 from parent.worker.pool import is_running
 from parent.worker.remote_workers import answer_as
@@ -62,7 +62,7 @@ class WatchStep(bootsteps.StartStopStep):
         pool = worker.pool_cls.__module__.rpartition(".")[2]
         self._thread = WatchThread(self._executor_id, queues, pool)
         self._thread.start()
-        self._thread.heart.registered.wait()
+        self._thread.heartbeat.registered.wait()
         # Not in `stop`: Celery calls that before it waits for what still runs in the pool, and
         # that must have a heartbeat until its end.
         signals.worker_shutting_down.connect(self._on_shutting_down)
@@ -82,7 +82,7 @@ class WatchThread(threading.Thread):
 
     def __init__(self, executor_id: UUID, queues: list[str], pool: str) -> None:
         super().__init__(name="watch", daemon=True)
-        self.heart = Heart(executor_id, queues, pool)
+        self.heartbeat = Heartbeat(executor_id, queues, pool)
         self._executor_id = executor_id
         self._give_up_at = float("inf")
         self._ticker = Ticker(executor_id)
@@ -102,13 +102,13 @@ class WatchThread(threading.Thread):
             self._give_up_at = time.monotonic() + grace
 
     def run(self) -> None:
-        self.heart.start()
-        self.heart.registered.wait()
+        self.heartbeat.start()
+        self.heartbeat.registered.wait()
         self._due_at = time.monotonic()
         while not self._stopping.is_set():
             wait = STANDBY
             try:
-                with watching:
+                with watch_lock:
                     self._never_wait()
                     wait = self.turn()
             except OUTAGE as exc:
@@ -118,7 +118,7 @@ class WatchThread(threading.Thread):
                     continue
                 logger.warning("database: %s; the watch goes on when it answers", exc)
                 connections.close_all()
-                self._ticker.forgive()
+                self._ticker.extend_leases()
             except Exception:
                 # The watch outlives whatever one turn meets: nobody else would end the rest.
                 logger.exception("the watch met an error and goes on")
@@ -135,8 +135,8 @@ class WatchThread(threading.Thread):
         begun = time.monotonic()
         held = self._ticker.tick()
         if held:
-            meter.observe("workflow_tick_lag_seconds", begun - self._due_at)
-            meter.observe("workflow_tick_seconds", time.monotonic() - begun)
+            metrics.observe("workflow_tick_lag_seconds", begun - self._due_at)
+            metrics.observe("workflow_tick_seconds", time.monotonic() - begun)
         if time.monotonic() >= self._tally_at:
             self._tally_at = time.monotonic() + EVERY
             tally(ended=held)
@@ -179,8 +179,8 @@ class WatchThread(threading.Thread):
             return
         outcome = step.meta.failed(f"{step.name}: {lost.reason}")
         with about(step):
-            ending = record(step.name, lost.task_id, outcome, again=Again())
-        meter.count("workflow_processes_lost", by=lost.died and ending is not Ending.DROPPED)
+            ending = record(step.name, lost.task_id, outcome, retry=RetryDecision())
+        metrics.count("workflow_processes_lost", by=lost.died and ending is not Ending.DROPPED)
 
     def _was_left(self, step: Step) -> bool:
         """Whether it counts as running here, and nothing here runs it. Of two messages for one
@@ -190,7 +190,7 @@ class WatchThread(threading.Thread):
         return here and not is_running(str(step.task_id))
 
     def _hand_over(self) -> None:
-        self.heart.stop()
+        self.heartbeat.stop()
         try:
             executors.release_watch(self._executor_id)
             executors.retire(self._executor_id)

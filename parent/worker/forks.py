@@ -10,16 +10,16 @@ import threading
 
 from django.db import connection
 
-__all__ = ["beating", "guard", "revoking", "watching"]
+__all__ = ["guard", "heartbeat_lock", "revoke_lock", "watch_lock"]
 
-watching, beating, revoking = threading.RLock(), threading.RLock(), threading.RLock()
+watch_lock, heartbeat_lock, revoke_lock = threading.RLock(), threading.RLock(), threading.RLock()
 """Each held by its own thread while that is in the database: none waits for another."""
 
 
 def guard() -> None:
     """Have forks of this process wait for them. With a server there are no such counts."""
     if connection.vendor == "sqlite":
-        for lock in (watching, beating, revoking):
+        for lock in (watch_lock, heartbeat_lock, revoke_lock):
             os.register_at_fork(
                 before=lock.acquire, after_in_parent=lock.release, after_in_child=lock.release
             )

@@ -9,15 +9,15 @@ from django.db import connections
 
 from parent.conf import setting
 from parent.store import executors
-from parent.store.outage import OUTAGE, outlast
-from parent.worker.forks import beating
+from parent.store.outage import OUTAGE, retry_while_database_is_down
+from parent.worker.forks import heartbeat_lock
 
-__all__ = ["Heart"]
+__all__ = ["Heartbeat"]
 
 logger = get_logger(__name__)
 
 
-class Heart(threading.Thread):
+class Heartbeat(threading.Thread):
     """Beats until it is told to stop.
 
     Not between two turns of the watch: one that meets a silent broker, or a thousand lost steps,
@@ -39,7 +39,7 @@ class Heart(threading.Thread):
             self.join(timeout=5)
 
     def run(self) -> None:
-        outlast("register this executor", self._beat)
+        retry_while_database_is_down("register this executor", self._beat)
         self.registered.set()
         while not self._stopping.wait(setting("HEARTBEAT") or 5.0):
             try:
@@ -50,5 +50,5 @@ class Heart(threading.Thread):
         connections.close_all()
 
     def _beat(self) -> None:
-        with beating:
+        with heartbeat_lock:
             executors.beat(self._executor_id, self._queues, self._pool)

@@ -17,9 +17,9 @@ from django.db import connections
 from parent.errors import RunEnded, UnknownRun
 from parent.models import Attempt, Run, Step
 from parent.runs.cancel import cancel
-from parent.store.outage import outlast
+from parent.store.outage import retry_while_database_is_down
 from parent.telemetry.log_context import about
-from parent.worker.forks import revoking
+from parent.worker.forks import revoke_lock
 
 __all__ = ["revoke_runs"]
 
@@ -58,7 +58,7 @@ def _revoke_in_thread(
     ids: set[str], terminate: bool, celerys: Any, signal: str | None, others: Mapping[str, Any]
 ) -> None:
     try:
-        rest = outlast("revoke", partial(revoke_runs, ids, at_once=terminate))
+        rest = retry_while_database_is_down("revoke", partial(revoke_runs, ids, at_once=terminate))
     except Exception:
         logger.exception("the revoke of %s met an error", ", ".join(sorted(ids)))
         return
@@ -77,7 +77,7 @@ def revoke_runs(ids: Iterable[str], *, at_once: bool = False) -> set[str]:
     Returns:
         The ids that are of no run and no attempt.
     """
-    with revoking:  # no fork meanwhile: see `parent.worker.forks`
+    with revoke_lock:  # no fork meanwhile: see `parent.worker.forks`
         runs = _runs_of(set(ids))
         for run_id in {run_id for run_id in runs.values() if run_id is not None}:
             try:

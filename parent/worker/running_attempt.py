@@ -26,7 +26,7 @@ from parent.runs.attempts import worth_a_retry
 from parent.runs.endings import Ending, end_cancelled
 from parent.runs.recording import record
 from parent.store import executors, results
-from parent.store.outage import OUTAGE, is_of_this_process, outlast
+from parent.store.outage import OUTAGE, is_of_this_process, retry_while_database_is_down
 from parent.worker.engine_thread import EngineThread, SameThread, wait_out
 
 __all__ = ["RunningAttempt"]
@@ -116,7 +116,7 @@ class RunningAttempt:
             # After an error the first UPDATE may have been committed all the same.
             return bool(claimed) or (tries > 1 and self._is_ours())
 
-        return outlast(f"claim {self.task_id}", claim_once)
+        return retry_while_database_is_down(f"claim {self.task_id}", claim_once)
 
     def _is_ours(self) -> bool:
         return bool(self._mine().exists())
@@ -198,28 +198,33 @@ class RunningAttempt:
         return finish.result()
 
     def _finish(self, outcome: Meta, traceback: str | None, error: Exception | None) -> bool:
-        again = worth_a_retry(self._workflow, self.name, error) if error is not None else None
-        told = partial(
-            record,
-            self.name,
-            self.task_id,
-            outcome,
-            traceback,
-            again=again,
-            reported=self._reported,
+        retry = worth_a_retry(self._workflow, self.name, error) if error is not None else None
+        record_end = partial(
+            retry_while_database_is_down,
+            f"finish {self.task_id}",
+            partial(
+                record,
+                self.name,
+                self.task_id,
+                outcome,
+                traceback,
+                retry=retry,
+                reported=self._reported,
+            ),
+            on_error=self._end_broken_process,
         )
-        tell = partial(outlast, f"finish {self.task_id}", told, on_error=self._end_broken_process)
         try:
-            ending = tell()
+            ending = record_end()
         except Exception:
             if not self._thread.apart:
                 raise
             logger.exception("%s: its end is recorded over a new connection", self.task_id)
             connection.close()
-            ending = tell()
+            ending = record_end()
         if ending is Ending.DROPPED:
             logger.warning("%s: outcome dropped: the attempt no longer counts", self.task_id)
-            outlast(f"forget {self.task_id}", partial(orphan_results.forget, self.task_id))
+            delete = partial(orphan_results.delete_of, self.task_id)
+            retry_while_database_is_down(f"delete the result of {self.task_id}", delete)
         return ending is not Ending.RETRIED
 
     def _end_broken_process(self, outage: Exception) -> None:
@@ -230,7 +235,8 @@ class RunningAttempt:
 
     def abandon(self) -> None:
         """Let a cancelled run end; see `children.host.Attempt`."""
-        work = partial(outlast, f"abandon {self.task_id}", partial(end_cancelled, self.task_id))
+        end = partial(end_cancelled, self.task_id)
+        work = partial(retry_while_database_is_down, f"abandon {self.task_id}", end)
         abandoned = self._start(work)
         wait_out(abandoned)
         abandoned.result()

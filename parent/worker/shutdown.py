@@ -6,12 +6,12 @@ from uuid import UUID
 from celery.utils.log import get_logger
 
 from parent.models import Step, StepState
-from parent.runs.attempts import Again
+from parent.runs.attempts import RetryDecision
 from parent.runs.endings import Ending, end_attempt
 from parent.store.locks import is_locked
 from parent.store.outage import OUTAGE
 from parent.telemetry.log_context import about
-from parent.telemetry.task_failure import tell
+from parent.telemetry.task_failure import send_task_failure
 from parent.watch.queries import OF_RUN
 
 __all__ = ["hand_back"]
@@ -45,8 +45,8 @@ def _hand_back(step: Step) -> bool:
     error = f"{step.name}: the worker {step.executor} was shut down while running it"
     with about(step):
         try:
-            again = Again(delay=GONE_AFTER, counts=False)
-            ending = end_attempt(str(step.task_id), step.meta.failed(error), again=again)
+            retry = RetryDecision(delay=GONE_AFTER, counts=False)
+            ending = end_attempt(str(step.task_id), step.meta.failed(error), retry=retry)
         except OUTAGE as exc:
             if is_locked(exc):
                 return False
@@ -55,5 +55,5 @@ def _hand_back(step: Step) -> bool:
             logger.warning("%s[%s] is handed back to the queue", step.task, step.task_id)
         elif ending is Ending.ENDED:
             logger.warning("%s[%s] is given up: it allows no retry", step.task, step.task_id)
-            tell(step, error)
+            send_task_failure(step, error)
     return True

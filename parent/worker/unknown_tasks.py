@@ -35,7 +35,7 @@ def _take_back_from_step(task_id: str) -> None:
         lock_run_of(task_id)
         # A step that waits needs the refusal: its end says by it why no worker has started it.
         if not Step.objects.filter(task_id=task_id, state=StepState.QUEUED).exists():
-            results.forget([task_id])
+            results.delete([task_id])
 
 
 def _take_back_from_run(run_id: UUID, name: str) -> None:

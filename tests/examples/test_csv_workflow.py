@@ -20,7 +20,7 @@ from examples.csv_profile.findings import MAX_FINDINGS, findings
 from examples.csv_profile.layout import Layout
 from examples.csv_profile.tasks import profile, validate
 from examples.csv_profile.workflows import csv_profile
-from parent.deletion.delete import remove
+from parent.deletion.delete import delete_run
 from parent.inline import run_inline
 from parent.models import RunState
 from tests.examples.conftest import TIME_ZONES, Store, profiled
@@ -177,7 +177,7 @@ def test_a_run_ends_with_the_report_and_takes_its_file_along(
     assert [column["missing"] for column in run.result["columns"]][-2:] == [14, 111]
     assert default_storage.exists(run.params["file"])
     with django_capture_on_commit_callbacks(execute=True):
-        remove(run)
+        delete_run(run)
     assert not [path for path in media.rglob("*") if path.is_file()]
 
 

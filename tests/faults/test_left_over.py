@@ -34,7 +34,7 @@ def test_of_one_that_is_terminated(
     assert ended(run).state == RunState.REVOKED
     until("the end of its process", lambda: not process.is_running())
     until("what Celery stores then", lambda: left_over(run))
-    orphan_results.sweep()  # as the watcher does, within half a minute
+    orphan_results.delete_recent()  # as the watcher does, within half a minute
     assert_sound(run)
 
 

@@ -21,7 +21,7 @@ from monitor.ops import views
 from parent.models import Event, Executor, Run, Step, StepState, Tally, WatchLease
 from parent.store import clock, executors
 from parent.telemetry import totals
-from parent.telemetry.metrics import meter
+from parent.telemetry.metrics import metrics
 from tests.flows import workflows
 
 pytestmark = pytest.mark.django_db
@@ -36,7 +36,7 @@ def _token(settings: LazySettings, monkeypatch: pytest.MonkeyPatch) -> Iterator[
     settings.METRICS_TOKEN = TOKEN
     monkeypatch.setattr(views.Readiness, "LASTS", 0.0)
     yield
-    meter.take()
+    metrics.take()
 
 
 def ask(path: str, token: str | None = TOKEN, **headers: str) -> Any:
@@ -177,8 +177,8 @@ def test_history_before_the_first_count_is_not_counted(broker: str) -> None:
 
 def test_figures_of_all_workers_add_up(counted: None) -> None:
     for _ in range(2):
-        meter.count("workflow_leases_lost", by=3)
-        meter.observe("workflow_tick_seconds", 0.02)
+        metrics.count("workflow_leases_lost", by=3)
+        metrics.observe("workflow_tick_seconds", 0.02)
         totals.tally(ended=False)
 
     found = samples()
@@ -201,7 +201,7 @@ def test_figures_of_another_release_are_left_out(counted: None) -> None:
 def test_figures_that_could_not_be_written_are_kept(
     counted: None, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    meter.count("workflow_leases_lost")
+    metrics.count("workflow_leases_lost")
     with monkeypatch.context() as patched:
         patched.setattr(Tally, "save", lambda _: 1 / 0)
         with pytest.raises(ZeroDivisionError):

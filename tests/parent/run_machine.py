@@ -18,7 +18,7 @@ from parent.definition.workflow import registry
 from parent.messages import publish
 from parent.messages.publish import attempt_header
 from parent.models import Step
-from parent.runs.attempts import Again
+from parent.runs.attempts import RetryDecision
 from parent.runs.recording import record
 from parent.runs.start import start
 from parent.store import executors, run_rows
@@ -143,23 +143,23 @@ class RunMachine(RuleBasedStateMachine):
         attempt = self._pick(pick)
         counts = self._counts(attempt)
         final = attempt.finish(Meta().failed(str(error)), "traceback", error)
-        assert final != (counts and self.model.fail(attempt.name, again=True))
+        assert final != (counts and self.model.fail(attempt.name, retry=True))
 
     @precondition(lambda self: self.claimed)
     @rule(pick=picks)
     def lose_the_process(self, pick: int) -> None:
         attempt = self._pick(pick)
         counts = self._counts(attempt)
-        record(attempt.name, attempt.task_id, Meta().failed("killed"), again=Again())
+        record(attempt.name, attempt.task_id, Meta().failed("killed"), retry=RetryDecision())
         if counts:
-            self.model.fail(attempt.name, again=True)
+            self.model.fail(attempt.name, retry=True)
 
     @rule()
     def hand_back(self) -> None:
         running = self.in_state("RUNNING")
         hand_back(self.executor)
         for name in running:
-            self.model.fail(name, again=True, counts=False)
+            self.model.fail(name, retry=True, counts=False)
 
     def look(self) -> None:
         """One tick, as soon after the last one as if this machine were never slow."""

@@ -43,11 +43,11 @@ class ModelRun:
         elif self.known:
             self.ended = "SUCCESS"
 
-    def fail(self, name: str, *, again: bool, counts: bool = True) -> bool:
+    def fail(self, name: str, *, retry: bool, counts: bool = True) -> bool:
         """A running step failed; returns whether it is tried again."""
         step = self.steps[name]
         left = step.retries - step.retried if counts else step.retries
-        tried = again and left > 0 and not self.cancelled
+        tried = retry and left > 0 and not self.cancelled
         if tried:
             step.retried += counts
             self._queue(step)
@@ -79,15 +79,15 @@ class ModelRun:
     def retry(self, name: str | None, *, skip: bool) -> set[str]:
         """Somebody has it go on; returns the names of the steps that begin anew."""
         failed = [n for n, step in self.steps.items() if step.state in ("ERROR", "CANCELLED")]
-        again = self._with_dependents(failed if name is None else [name])
-        again |= {n for n, step in self.steps.items() if step.state != "OK"}
-        for n in again:
+        names = self._with_dependents(failed if name is None else [name])
+        names |= {n for n, step in self.steps.items() if step.state != "OK"}
+        for n in names:
             self.steps[n].state, self.steps[n].retried = "WAITING", 0
         if skip and name is not None:
             self.steps[name].state = "OK"
         self.ended, self.cancelled = None, False
         self.settle()
-        return again
+        return names
 
     def named(self, *states: str) -> list[ModelStep]:
         return [step for step in self.steps.values() if step.state in states]

@@ -9,7 +9,7 @@ from django_celery_results.models import TaskResult
 from children.errors import RetryAsked
 from children.meta import Meta
 from parent.models import Attempt, Executor, Step
-from parent.runs.attempts import Again, retry_at
+from parent.runs.attempts import RetryDecision, retry_at
 from tests.parent.conftest import claimed, fail, one
 
 pytestmark = pytest.mark.django_db
@@ -98,14 +98,14 @@ def test_the_delay_grows_by_the_backoff() -> None:
     step = Step(retries=3, retry_delay=2.0, backoff=3.0)
     delays = []
     for step.retried in range(4):
-        at = retry_at(step, Again(), NOW)
+        at = retry_at(step, RetryDecision(), NOW)
         delays.append((at - NOW).total_seconds() if at else None)
 
     assert delays == [2, 6, 18, None]
 
 
 def test_a_retry_that_does_not_count_needs_a_step_that_has_some() -> None:
-    again = Again(delay=0, counts=False)
+    retry = RetryDecision(delay=0, counts=False)
 
-    assert retry_at(Step(retries=1, retried=1), again, NOW) == NOW
-    assert retry_at(Step(retries=0), again, NOW) is None
+    assert retry_at(Step(retries=1, retried=1), retry, NOW) == NOW
+    assert retry_at(Step(retries=0), retry, NOW) is None

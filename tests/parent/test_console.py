@@ -10,17 +10,17 @@ import pytest
 from rich.console import Console
 
 from parent.management.console import bars, changes
-from parent.management.snapshot import Look
+from parent.management.snapshot import Snapshot
 from parent.models import Run, RunState, Step, StepState
 
 NOW = datetime(2025, 3, 1, 12, 0, tzinfo=UTC)
 
 
 @pytest.fixture
-def look() -> Look:
+def snapshot() -> Snapshot:
     """`func_1` has been at 40 % for ten seconds' work; `func_2` waits."""
     began = NOW - timedelta(seconds=10)
-    return Look(
+    return Snapshot(
         run=Run(workflow="main_flow", state=RunState.PROGRESS, completion=20.0, started_at=began),
         steps=(
             Step(
@@ -39,7 +39,7 @@ def look() -> Look:
     )
 
 
-def later(look: Look, run: dict[str, Any], *steps: dict[str, Any]) -> Look:
+def later(snapshot: Snapshot, run: dict[str, Any], *steps: dict[str, Any]) -> Snapshot:
     """Another look, with these columns changed."""
 
     def changed(row: Any, columns: dict[str, Any]) -> Any:
@@ -49,69 +49,69 @@ def later(look: Look, run: dict[str, Any], *steps: dict[str, Any]) -> Look:
         return row
 
     return replace(
-        look,
-        run=changed(look.run, run),
-        steps=tuple(map(changed, look.steps, [*steps, *[{}] * len(look.steps)])),
-        now=look.now + timedelta(seconds=1),
+        snapshot,
+        run=changed(snapshot.run, run),
+        steps=tuple(map(changed, snapshot.steps, [*steps, *[{}] * len(snapshot.steps)])),
+        now=snapshot.now + timedelta(seconds=1),
     )
 
 
-def test_the_first_lines_say_where_the_run_is(look: Look) -> None:
-    assert changes(None, look) == [
+def test_the_first_lines_say_where_the_run_is(snapshot: Snapshot) -> None:
+    assert changes(None, snapshot) == [
         " 20.0 %  main_flow PROGRESS, 0:00:40 left",
         " 20.0 %  func_1 RUNNING, 40.0 %, Counting [primes] (4 of 10), 0:00:15 left",
     ]
 
 
-def test_nothing_new_is_no_line(look: Look) -> None:
-    assert changes(look, later(look, {})) == []
+def test_nothing_new_is_no_line(snapshot: Snapshot) -> None:
+    assert changes(snapshot, later(snapshot, {})) == []
 
 
-def test_a_report_is_one_line(look: Look) -> None:
-    after = later(look, {"completion": 25.0}, {"completion": 50.0, "iteration": 5})
+def test_a_report_is_one_line(snapshot: Snapshot) -> None:
+    after = later(snapshot, {"completion": 25.0}, {"completion": 50.0, "iteration": 5})
 
-    assert changes(look, after) == [
+    assert changes(snapshot, after) == [
         " 25.0 %  func_1 RUNNING, 50.0 %, Counting [primes] (5 of 10), 0:00:11 left"
     ]
 
 
-def test_the_run_has_the_last_word(look: Look) -> None:
+def test_the_run_has_the_last_word(snapshot: Snapshot) -> None:
     after = later(
-        look,
+        snapshot,
         {"state": RunState.FAILURE, "error": "Error in func_1: \x1b[2J\nno"},
         {"state": StepState.ERROR, "error": "Error in func_1: \x1b[2J\nno"},
         {"state": StepState.SKIPPED},
     )
 
-    assert changes(look, after) == [
+    assert changes(snapshot, after) == [
         " 20.0 %  func_1 ERROR, Error in func_1: no",
         " 20.0 %  func_2 SKIPPED",
         " 20.0 %  main_flow FAILURE",
     ]
 
 
-def test_that_nobody_is_there_is_said_once(look: Look) -> None:
-    alone = replace(look, attended=False)
+def test_that_nobody_is_there_is_said_once(snapshot: Snapshot) -> None:
+    alone = replace(snapshot, attended=False)
 
-    (notice,) = changes(look, alone)
+    (notice,) = changes(snapshot, alone)
 
     assert notice == (
         "no worker is running: the run waits for one. Start one: LOCAL=on python manage.py worker"
     )
     assert changes(alone, alone) == []
-    assert changes(alone, look) == []
+    assert changes(alone, snapshot) == []
 
 
-def drawn(look: Look, width: int = 120) -> list[str]:
+def drawn(snapshot: Snapshot, width: int = 120) -> list[str]:
     """The bars as a terminal of this width has them."""
     console = Console(file=StringIO(), width=width, force_terminal=True, color_system=None)
     with console.capture() as captured:
-        console.print(bars(look))
+        console.print(bars(snapshot))
     return [line.rstrip() for line in captured.get().splitlines()]
 
 
-def test_there_is_a_bar_for_the_run_and_one_for_each_step(look: Look) -> None:
-    run, func_1, func_2 = drawn(look)
+def test_there_is_a_bar_for_the_run_and_one_for_each_step(snapshot: Snapshot) -> None:
+    run, func_1, func_2 = drawn(snapshot)
 
     assert run.split() == ["main_flow", "━" * 6, "20.0", "%", "PROGRESS", "0:00:40", "left"]
     assert func_1.split()[:5] == ["func_1", "━" * 12, "40.0", "%", "RUNNING"]
@@ -121,8 +121,8 @@ def test_there_is_a_bar_for_the_run_and_one_for_each_step(look: Look) -> None:
 
 
 @pytest.mark.parametrize("width", [40, 80, 300])
-def test_each_bar_stays_on_its_line(look: Look, width: int) -> None:
-    long = later(look, {}, {"message": "\x1b[2J" + "long " * 500})
+def test_each_bar_stays_on_its_line(snapshot: Snapshot, width: int) -> None:
+    long = later(snapshot, {}, {"message": "\x1b[2J" + "long " * 500})
 
     lines = drawn(long, width)
 
@@ -131,7 +131,7 @@ def test_each_bar_stays_on_its_line(look: Look, width: int) -> None:
     assert not any("\x1b" in line for line in lines)
 
 
-def test_the_bars_say_when_nobody_is_there(look: Look) -> None:
-    alone = drawn(replace(look, attended=False))
+def test_the_bars_say_when_nobody_is_there(snapshot: Snapshot) -> None:
+    alone = drawn(replace(snapshot, attended=False))
 
     assert alone[-1].startswith("no worker is running")

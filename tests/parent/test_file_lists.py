@@ -12,7 +12,7 @@ from rest_framework import serializers
 
 from parent import Step, Workflow
 from parent.definition.workflow import registry
-from parent.deletion.delete import remove
+from parent.deletion.delete import delete_run
 from parent.errors import InvalidParams, KeyReused
 from parent.inline import run_inline
 from parent.management.arguments import params_of
@@ -69,7 +69,7 @@ def test_each_is_stored_and_deleted_with_the_run(
     assert run.params["sheets"][0] == f"runs/{run.pk}/a.csv"
     assert sorted(run.files) == sorted([*run.params["sheets"], run.params["single"]])
     with django_capture_on_commit_callbacks(execute=True):
-        remove(run)
+        delete_run(run)
     assert [path for path in media.rglob("*") if path.is_file()] == []
 
 

@@ -12,7 +12,7 @@ from django_celery_results.models import TaskResult
 from children.errors import AttemptLost
 from children.meta import Meta
 from parent.models import Executor, Run
-from parent.runs.attempts import Again
+from parent.runs.attempts import RetryDecision
 from parent.runs.cancel import cancel
 from parent.runs.endings import end_attempt, end_run
 from parent.store import results
@@ -60,7 +60,7 @@ def test_a_cancel_that_it_had_to_wait_for_is_heard(started: Any, executor: Execu
 
 
 def taken_away(run: Run, task_id: str) -> None:
-    assert end_attempt(task_id, Meta().failed("lost"), again=Again())
+    assert end_attempt(task_id, Meta().failed("lost"), retry=RetryDecision())
 
 
 def overdue(run: Run, task_id: str) -> None:

@@ -11,7 +11,7 @@ from django.test.utils import CaptureQueriesContext
 from children.meta import Meta
 from children.sanitize import MAX_TRACEBACK
 from parent.definition.workflow import RunData, Step, Workflow, registry
-from parent.deletion.delete import remove
+from parent.deletion.delete import delete_run
 from parent.models import Executor, Run
 from parent.runs.author_data import Results
 from parent.runs.cancel import cancel
@@ -216,7 +216,7 @@ def test_deleting_a_run_reads_none(flow: Any) -> None:
     run.refresh_from_db(fields=["state"])
 
     with CaptureQueriesContext(connection) as queries:
-        remove(run)
+        delete_run(run)
 
     assert not Run.objects.exists()
     assert not [each for each in queries if '."result"' in each["sql"] and "SELECT" in each["sql"]]

@@ -70,7 +70,7 @@ def test_after_an_outage_of_the_database_every_lease_begins_anew(
     claimed(run)
     Executor.objects.update(heartbeat_at=Now() - timedelta(seconds=100))
     ticker = Ticker(executor.pk)
-    ticker.forgive()
+    ticker.extend_leases()
     while not ticker.tick():
         pass
     assert one(run).state == "RUNNING"

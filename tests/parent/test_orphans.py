@@ -120,9 +120,9 @@ def test_forget_leaves_what_is_at_work() -> None:
     step = first(workflows.foreign.start(a=1))
     store(step)
 
-    orphan_results.forget(str(step.task_id))
+    orphan_results.delete_of(str(step.task_id))
 
     assert stored() == {step.task_id}
     Step.objects.filter(pk=step.pk).update(state="ERROR", finished_at=Now())
-    orphan_results.forget(str(step.task_id))
+    orphan_results.delete_of(str(step.task_id))
     assert not stored()

@@ -13,7 +13,7 @@ from parent import Workflow
 from parent.definition.workflow import registry
 from parent.models import Executor, Step
 from parent.runs.advance import go_on
-from parent.runs.attempts import Again, worth_a_retry
+from parent.runs.attempts import RetryDecision, worth_a_retry
 from parent.runs.endings import end_attempt, end_run
 from parent.runs.start import start
 from parent.watch.tick import Ticker
@@ -28,7 +28,7 @@ def test_of_a_workflow_that_is_unknown_here_every_failure_is_worth_a_retry(start
     attempt = claimed(run)
     registry._workflows.pop("attempted")
 
-    assert worth_a_retry("attempted", "one", ValueError()) == Again()
+    assert worth_a_retry("attempted", "one", ValueError()) == RetryDecision()
     assert not fail(attempt)
 
 

@@ -15,7 +15,7 @@ from django_celery_results.models import TaskResult
 from children.meta import Meta
 from parent.deletion.prune import prune, prune_all
 from parent.models import Attempt, Event, Executor, Run, Step
-from parent.runs.attempts import Again
+from parent.runs.attempts import RetryDecision
 from parent.runs.endings import end_attempt, end_run
 from parent.runs.retry import retry
 from parent.runs.start import start
@@ -67,7 +67,7 @@ def test_its_earlier_attempts_go_with_it() -> None:
     run = start(workflows.noops, {})
     Step.objects.update(retries=1)
     old = str(Step.objects.get(index=0).task_id)
-    end_attempt(old, Meta().failed("bad"), again=Again())
+    end_attempt(old, Meta().failed("bad"), retry=RetryDecision())
     end_run(run.pk, "enough")
     TaskResult.objects.create(task_id=old, status="FAILURE")  # of a process that woke up late
     Run.objects.update(finished_at=Now() - timedelta(days=31))

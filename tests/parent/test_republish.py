@@ -174,7 +174,7 @@ def test_a_broker_that_has_kept_everything_is_not_counted(
     """It would take a statement, and a connection, at every tick."""
     ticker.tick()
     counted: list[None] = []
-    monkeypatch.setattr(tick, "hurry", lambda: counted.append(None))
+    monkeypatch.setattr(tick, "mark_due", lambda: counted.append(None))
 
     for _ in range(3):
         ticker.tick()

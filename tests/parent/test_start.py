@@ -14,7 +14,7 @@ from django_celery_results.models import TaskResult
 from rest_framework import serializers
 
 from parent.definition.workflow import Step, Workflow, registry
-from parent.deletion.delete import remove
+from parent.deletion.delete import delete_run
 from parent.errors import InvalidParams, InvalidWorkflow, RunActive
 from parent.inline import run_inline
 from parent.models import Run
@@ -91,7 +91,7 @@ def test_a_file_is_stored_with_the_run_by_its_bare_name(upload: Workflow, media:
 def test_a_removed_run_leaves_no_row_and_no_file(upload: Workflow, media: Path) -> None:
     run = run_inline(upload, file=ContentFile(b"some bytes", name="a.csv"))
 
-    remove(run)
+    delete_run(run)
 
     assert not Run.objects.exists()
     assert not StepRow.objects.exists()
@@ -125,7 +125,7 @@ def test_a_run_that_is_active_is_not_removed() -> None:
     run = start(workflows.noops, {})
 
     with pytest.raises(RunActive, match="PENDING"):
-        remove(run)
+        delete_run(run)
 
 
 def test_a_workflow_that_cannot_run_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -44,7 +44,7 @@ class Machine(RunMachine):
         assert self.ticker.tick()
         executors.beat(self.executor)
         for name in running:
-            self.model.fail(name, again=True)
+            self.model.fail(name, retry=True)
 
     @rule()
     def pass_the_run_limit(self) -> None:
@@ -57,7 +57,7 @@ class Machine(RunMachine):
             if self.model.cancelled:
                 self.model.end(name, "CANCELLED")
             else:
-                self.model.fail(name, again=True)
+                self.model.fail(name, retry=True)
 
     @rule()
     def pass_the_queue_limit(self) -> None:
@@ -65,7 +65,7 @@ class Machine(RunMachine):
         queued = self.in_state("QUEUED")
         self.look()
         for name in queued:
-            self.model.fail(name, again=False)
+            self.model.fail(name, retry=False)
 
     @precondition(lambda self: not self.model.ended)
     @rule()

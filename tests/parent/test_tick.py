@@ -386,6 +386,6 @@ def test_long_dead_executors_are_forgotten_but_not_while_a_step_names_them(
     named, _ = (Executor.objects.create(host=h, pid=1, heartbeat_at=ago(90_000)) for h in "ab")
     Step.objects.filter(pk=step.pk).update(executor=named, state=StepState.OK)
 
-    executors.sweep()
+    executors.delete_dead()
 
     assert set(Executor.objects.values_list("host", flat=True)) == {"here", "a"}

@@ -34,7 +34,7 @@ from parent.management.catalogue import describe, describe_params
 from parent.management.checkup import as_json, as_text
 from parent.management.console import Show, live_bars, plain_lines
 from parent.management.parser import add_actions
-from parent.management.snapshot import looks
+from parent.management.snapshot import snapshots
 from parent.models import Run, RunState
 from parent.operations.doctor import examine
 from parent.runs.cancel import cancel
@@ -46,7 +46,7 @@ INTERRUPTED = 130
 
 
 class Command(BaseCommand):
-    help = "List the workflows; start, watch, cancel or retry a run; delete old ones; look around."
+    help = "List workflows; start, watch, cancel or retry a run; prune old runs; run the doctor."
 
     def add_arguments(self, parser: CommandParser) -> None:
         add_actions(parser)
@@ -105,8 +105,8 @@ class Command(BaseCommand):
     def _watch(self, run_id: UUID) -> None:
         try:
             with self._display() as show:
-                for look in looks(run_id):
-                    show(look)
+                for snapshot in snapshots(run_id):
+                    show(snapshot)
         except Run.DoesNotExist:
             raise CommandError(
                 f"There is no run {run_id}: the id is wrong, or the run was deleted."
@@ -114,9 +114,11 @@ class Command(BaseCommand):
         except KeyboardInterrupt:
             self._tell(f"The run goes on. Watch it again: python manage.py workflow watch {run_id}")
             sys.exit(INTERRUPTED)
-        if look.run.state != RunState.SUCCESS:
-            raise CommandError(clean_text(look.run.error or f"The run is {look.run.state}."))
-        self.stdout.write(json.dumps(look.run.result, indent=2))
+        if snapshot.run.state != RunState.SUCCESS:
+            raise CommandError(
+                clean_text(snapshot.run.error or f"The run is {snapshot.run.state}.")
+            )
+        self.stdout.write(json.dumps(snapshot.run.result, indent=2))
 
     def _cancel(self, run_id: UUID, who: str) -> None:
         run = cancel(run_id, who=who)
@@ -146,7 +148,7 @@ class Command(BaseCommand):
             raise CommandError("WORKFLOW_RETENTION is off: say --older-than DAYS.")
         age = timedelta(days=days) if days is not None else timedelta(seconds=retention or 0)
         self.stdout.write(f"{prune_all(age)} runs deleted.")
-        if left_over := orphan_results.purge():
+        if left_over := orphan_results.delete_all():
             self.stdout.write(f"{left_over} results of attempts that are over deleted.")
         if strays := delete_strays():
             self.stdout.write(f"{strays} uploads without a run deleted.")
