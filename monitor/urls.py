@@ -6,7 +6,7 @@ from django.urls import path, register_converter
 from monitor.api import schema_views as schema
 from monitor.api import views as api
 from monitor.http.converters import TaskId
-from monitor.ops import views as operate
+from monitor.ops import views as ops
 from monitor.pages import run_views as run_pages
 from monitor.pages import views as pages
 
@@ -33,7 +33,7 @@ urlpatterns = [
     path("tasks/<id:task_id>/retry/", api.TaskRetryView.as_view(), name="task-retry"),
     path("schema/", schema.SchemaView.as_view(), name="schema"),
     path("docs/", schema.DocsPage.as_view(), name="docs"),
-    path("healthz", api.HealthView.as_view(), name="health"),
-    path("readyz", operate.ReadyView.as_view(), name="ready"),
-    path("metrics", operate.MetricsView.as_view(), name="metrics"),
+    path("healthz", ops.HealthView.as_view(), name="health"),
+    path("readyz", ops.ReadyView.as_view(), name="ready"),
+    path("metrics", ops.MetricsView.as_view(), name="metrics"),
 ]

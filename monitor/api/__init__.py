@@ -1,1 +1,1 @@
-"""The HTTP API: views, the run's status, polling, OpenAPI."""
+"""The HTTP API: views, reading requests, and the OpenAPI document."""

@@ -12,8 +12,8 @@ from uuid import UUID
 from django.http import HttpRequest, HttpResponse
 from django.utils import timezone
 
-from monitor.api.etag import signed_tags, unchanged
-from monitor.api.polling import Snapshot
+from monitor.http.etag import signed_tags, unchanged
+from monitor.runs.snapshot import Snapshot
 from parent.store.outage import OUTAGE
 
 __all__ = ["Unchanged", "snapshot_of"]
@@ -22,9 +22,10 @@ POLL = re.compile(r"/tasks/([0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12})/$")
 
 
 class Unchanged:
-    """`304` for the status of one task, where a signed tag says who may have it: `answers.py`.
+    """`304` for the status of one task, where a signed tag proves who may have it.
 
-    After what every answer needs (CORS, https), and before what looks up who asks.
+    It stands after what every answer needs (CORS, https), and before what looks up the user.
+    The tags are those of `monitor.http.etag`.
     """
 
     def __init__(self, get_response: Callable[[HttpRequest], HttpResponse]) -> None:

@@ -10,7 +10,6 @@ from django.http import HttpResponse
 from django.urls import reverse
 from django.utils import timezone
 from rest_framework import status
-from rest_framework.permissions import AllowAny
 from rest_framework.request import Request
 from rest_framework.response import Response
 from rest_framework.views import APIView
@@ -23,15 +22,15 @@ from monitor.access import (
     visible_runs,
 )
 from monitor.api import openapi
-from monitor.api.etag import answer, digest_of, not_modified
+from monitor.api.form_data import params_of
 from monitor.api.not_modified import snapshot_of
 from monitor.api.params_schema import params_schema
-from monitor.api.polling import Snapshot, task_status
 from monitor.api.requests import NewestFirst, RetryRequest, RunQuery, idempotency_key
-from monitor.api.results import result_answer
+from monitor.http.etag import answer, digest_of, not_modified
 from monitor.http.parsers import JSONParser
 from monitor.http.throttles import StartThrottle
-from monitor.pages.forms import params_of
+from monitor.runs.results import result_answer
+from monitor.runs.snapshot import Snapshot, task_status
 from parent.deletion.delete import delete_run
 from parent.models import Run
 from parent.runs.cancel import cancel
@@ -39,7 +38,6 @@ from parent.runs.retry import retry
 from parent.runs.start import start
 
 __all__ = [
-    "HealthView",
     "TaskCancelView",
     "TaskListView",
     "TaskResultView",
@@ -48,17 +46,6 @@ __all__ = [
     "WorkflowListView",
     "WorkflowView",
 ]
-
-
-class HealthView(APIView):
-    """Whether the process answers. Open to all."""
-
-    authentication_classes = ()
-    permission_classes = (AllowAny,)
-
-    @openapi.health
-    def get(self, _request: Request) -> Response:
-        return Response({"status": "ok"})
 
 
 class WorkflowListView(APIView):

@@ -19,7 +19,7 @@ from rest_framework.authentication import (
 )
 from rest_framework.exceptions import AuthenticationFailed
 from rest_framework.negotiation import BaseContentNegotiation
-from rest_framework.permissions import BasePermission
+from rest_framework.permissions import AllowAny, BasePermission
 from rest_framework.request import Request
 from rest_framework.response import Response
 from rest_framework.views import APIView
@@ -31,7 +31,7 @@ from monitor.tokens import TokenAuthentication
 from parent.operations import health
 from parent.store.outage import OUTAGE
 
-__all__ = ["MetricsView", "ReadyView"]
+__all__ = ["HealthView", "MetricsView", "ReadyView"]
 
 LOOKS: Mapping[str, Callable[[], health.Wrong | None]] = {
     "database": health.database,
@@ -94,6 +94,17 @@ class WhateverIsAccepted(BaseContentNegotiation):
 
     def select_renderer(self, _request: Request, renderers: Any, _suffix: Any = None) -> Any:
         return renderers[0], renderers[0].media_type
+
+
+class HealthView(APIView):
+    """Whether the process answers. Open to all."""
+
+    authentication_classes = ()
+    permission_classes = (AllowAny,)
+
+    @openapi.health
+    def get(self, _request: Request) -> Response:
+        return Response({"status": "ok"})
 
 
 class MetricsView(APIView):

@@ -15,13 +15,13 @@ from django.utils.safestring import SafeString
 from django.views.generic import View
 
 from monitor.access import find_to_change, find_to_retry, may_start, startable, visible_runs
-from monitor.api.polling import Snapshot, task_status
-from monitor.api.results import beginning, is_large, result_answer
 from monitor.http.throttles import count_start
 from monitor.pages.history import history_of
 from monitor.pages.run_list import RunFilter, page_of
 from monitor.pages.timeline import timeline_of
 from monitor.policy import policy
+from monitor.runs.results import beginning, is_large, result_answer
+from monitor.runs.snapshot import Snapshot, task_status
 from parent.deletion.delete import delete_run
 from parent.errors import CannotRetry, RunActive, RunEnded, UnknownRun
 from parent.models import Run, RunState

@@ -1,4 +1,4 @@
-"""The pages for people who sign in and start workflows; those of runs are in `run_pages`."""
+"""The pages for people who sign in and start workflows; those of runs are in `run_views`."""
 
 from http import HTTPStatus
 from typing import Any, cast
@@ -15,8 +15,9 @@ from django.views.generic import TemplateView, View
 from sesame.views import LoginView as SesameLoginView
 
 from monitor.access import find_workflow, startable, visible_runs
+from monitor.api.form_data import params_of
 from monitor.http.throttles import count_start
-from monitor.pages.forms import blank_form, filled_form, params_of, posted
+from monitor.pages.forms import blank_form, filled_form, posted
 from monitor.pages.typical_duration import typical_seconds
 from parent.definition.workflow import Workflow, registry
 from parent.errors import InvalidParams

@@ -6,7 +6,7 @@ from typing import Any
 
 from django import template
 
-from monitor.api.status import CANCELLING
+from monitor.runs.status import CANCELLING
 from parent.models import Run
 
 __all__ = [

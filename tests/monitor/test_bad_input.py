@@ -15,8 +15,8 @@ from django_celery_results.models import TaskResult
 from rest_framework.fields import ListField
 from rest_framework.test import APIClient
 
+from monitor.api.form_data import params_of
 from monitor.models import ApiToken
-from monitor.pages.forms import params_of
 from parent.definition.workflow import Workflow
 from parent.models import Run, Step
 

@@ -15,7 +15,7 @@ from django.test.utils import CaptureQueriesContext
 from django.utils import timezone
 from rest_framework.test import APIClient
 
-from monitor.api.results import BEGINNING
+from monitor.runs.results import BEGINNING
 from parent.models import Run, Step
 from parent.runs.start import start
 from tests.flows import workflows

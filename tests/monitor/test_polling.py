@@ -14,7 +14,8 @@ from django.utils import timezone
 from rest_framework.authtoken.models import Token
 from rest_framework.test import APIClient
 
-from monitor.api import etag, polling
+from monitor.http import etag
+from monitor.runs import snapshot
 from parent.models import Run, Step
 
 Api = Callable[[User | None], APIClient]
@@ -48,7 +49,7 @@ def test_one_statement_reads_runs_and_children_by_indexes(owner: User, make_run:
     with connection.cursor() as cursor:
         explain = "EXPLAIN QUERY PLAN " if connection.vendor == "sqlite" else "EXPLAIN "
         for asked in (ids[:1], ids[2:], ids):
-            sql, params = polling.statement(asked)
+            sql, params = snapshot.statement(asked)
             cursor.execute(explain + sql, params)
             plan = "\n".join(str(row[-1]) for row in cursor.fetchall())
             assert "SEARCH" in plan or "Index" in plan, plan
@@ -109,7 +110,7 @@ def test_a_child_shows_its_own_result_and_a_run_reads_none_of_them(
     run.steps.filter(name="func_1").update(state="OK", result={"large": [1, 2]})
 
     assert api(owner).get(f"/tasks/{task_id(run)}/").json()["result"] == {"large": [1, 2]}
-    (of_run,) = polling.Snapshot([run.pk]).tasks(owner)
+    (of_run,) = snapshot.Snapshot([run.pk]).tasks(owner)
     assert [step.result for step in of_run.steps] == [None, None]
 
 
@@ -290,7 +291,7 @@ def test_who_polls_on_and_on_is_looked_up_now_and_then(
     User.objects.filter(pk=owner.pk).update(is_active=False)
     statuses = []
     for minute in range(4):
-        monkeypatch.setattr("monitor.api.etag.time.time", lambda at=began + 50 * minute: at)
+        monkeypatch.setattr("monitor.http.etag.time.time", lambda at=began + 50 * minute: at)
         answer = poll(client, run, answer["ETag"])
         statuses.append(answer.status_code)
         if answer.status_code == 401:
@@ -321,7 +322,7 @@ def test_a_signature_ends_and_its_tag_still_holds(
 ) -> None:
     client, run = api(owner), make_run(owner, state="SUCCESS")
     tag, now = poll(client, run)["ETag"], time.time()
-    monkeypatch.setattr("monitor.api.etag.time.time", lambda: now + 2 * etag.SIGNED_FOR)
+    monkeypatch.setattr("monitor.http.etag.time.time", lambda: now + 2 * etag.SIGNED_FOR)
 
     with django_assert_num_queries(1 + LOGIN):
         answer = poll(client, run, tag)

@@ -6,7 +6,7 @@ from uuid import UUID
 
 import pytest
 
-from monitor.api.status import child_status_of, poll_after_ms, status_of, step_of_time, step_state
+from monitor.runs.status import child_status_of, poll_after_ms, status_of, step_of_time, step_state
 from parent.models import Run, Step
 
 NOW = datetime(2025, 3, 1, 12, 0, tzinfo=UTC)

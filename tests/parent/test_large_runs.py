@@ -12,7 +12,7 @@ from django.test.utils import CaptureQueriesContext
 from django.utils import timezone
 
 from children.meta import Meta
-from monitor.api.polling import Snapshot, task_status
+from monitor.runs.snapshot import Snapshot, task_status
 from parent import Step as Definition
 from parent import Workflow
 from parent.decisions.plan import plan, summarize

@@ -17,8 +17,8 @@ from django.db import connection
 from django.http import Http404
 
 from monitor.access import NOT_FOUND, may_see
-from monitor.api.status import child_status_of, quiet_seconds, status_of
-from monitor.api.table import Table, result_sql, size_sql
+from monitor.runs.status import child_status_of, quiet_seconds, status_of
+from monitor.runs.table import Table, result_sql, size_sql
 from parent.models import Run, Step
 from parent.models.fields import META_COLUMNS
 from parent.store.large_results import largest_inline

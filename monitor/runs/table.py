@@ -1,4 +1,4 @@
-"""Some columns of a model, for the kept SQL of `monitor.api.polling`."""
+"""Some columns of a model, for the kept SQL of `monitor.runs.snapshot`."""
 
 from collections.abc import Callable, Iterable
 from functools import cached_property

@@ -5,8 +5,8 @@ from typing import Any
 from django.http import Http404, HttpRequest, HttpResponse
 
 from children.meta import Status
-from monitor.api.etag import digest_of, not_modified, tagged
-from monitor.api.polling import Task
+from monitor.http.etag import digest_of, not_modified, tagged
+from monitor.runs.snapshot import Task
 from parent.models import Run
 from parent.store.large_results import beginning_of, json_of
 

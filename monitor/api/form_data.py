@@ -1,0 +1,110 @@
+"""The parameters of a workflow from the data of a request."""
+
+import json
+import re
+from collections.abc import Mapping
+from typing import Any
+
+from django.core.files import File
+from django.http import QueryDict
+from rest_framework.exceptions import ValidationError
+from rest_framework.fields import (
+    DictField,
+    JSONField,
+    ListField,
+    MultipleChoiceField,
+    empty,
+)
+from rest_framework.relations import ManyRelatedField
+from rest_framework.serializers import BaseSerializer, Serializer
+from rest_framework.settings import api_settings
+
+from parent.definition.params import Several
+from parent.definition.workflow import Workflow
+from parent.store.files import is_file_list
+
+__all__ = ["params_of"]
+
+CSRF_FIELD = "csrfmiddlewaretoken"
+TICKED = ["false", "true"]
+"""What a box of the page's form sends: the value of an unticked one comes first."""
+LONGEST_NAME = 1_000
+"""Of a field. Of what stands in `rows[9]` DRF makes a number, which Python does of 4,300 digits."""
+
+
+def params_of(workflow: Workflow, data: object) -> dict[str, Any]:
+    """The parameters in a request's data, for `parent.runs.start.start` to validate.
+
+    Args:
+        data: what a DRF parser made of the body: a QueryDict of a form, or any JSON.
+
+    Raises:
+        ValidationError: it is JSON, but not an object.
+    """
+    kind: Any = workflow.params or Serializer
+    if isinstance(data, QueryDict):
+        return _from_form(kind(), data)
+    if isinstance(data, Mapping):
+        return dict(data)
+    raise ValidationError(
+        {api_settings.NON_FIELD_ERRORS_KEY: ["Send a JSON object with the parameters as fields."]}
+    )
+
+
+def _from_form(serializer: "Serializer[Any]", data: QueryDict) -> dict[str, Any]:
+    """Read each field that was sent as DRF reads it from a form.
+
+    A field that was not sent stays out: DRF by itself takes a missing boolean for an unticked
+    box, and a client of the API would lose that field's default.
+    """
+    params: dict[str, Any] = {key: data[key] for key in data if len(key) > LONGEST_NAME}
+    if params:
+        data = data.copy()
+        for key in params:
+            del data[key]
+    read = set()
+    for key in data:
+        name = re.split(r"[.\[]", key, maxsplit=1)[0]  # nested fields: `size.width`, `rows[0]`
+        if name not in serializer.fields:
+            if key != CSRF_FIELD:
+                params[key] = data[key]
+            continue
+        sent = data.getlist(key)
+        if len(sent) > 1 and sent != TICKED and not _takes_several(serializer, key):
+            params[name] = Several(sent)
+        if name not in read:
+            read.add(name)
+            value = _value_of(serializer.fields[name], name, data)
+            if value is not empty:
+                params.setdefault(name, value)
+    return params
+
+
+def _value_of(field: Any, name: str, data: QueryDict) -> Any:
+    """What the form has for this field; `empty` for nothing."""
+    # A file stays one: a field for JSON would read its name.
+    is_file = isinstance(data.get(name), File) and not is_file_list(field)
+    value = data[name] if is_file else field.get_value(data)
+    if isinstance(field, BaseSerializer | DictField) and name in data:
+        value = _json(data[name])
+    # DRF drops blank fields, but not a blank one for JSON.
+    return empty if isinstance(field, JSONField) and value == "" else value
+
+
+def _takes_several(field: Any, key: str) -> bool:
+    """Whether the key's field, maybe a nested one, is a list. DRF takes the last of others."""
+    for name in filter(None, re.split(r"[.\[\]]+", key)):
+        field = getattr(field, "child", field) if name.isdecimal() else _field_of(field, name)
+    return isinstance(field, ListField | MultipleChoiceField | ManyRelatedField)
+
+
+def _field_of(field: Any, name: str) -> Any:
+    return field.fields.get(name) if isinstance(field, Serializer) else None
+
+
+def _json(text: Any) -> Any:
+    """What a nested field's text says; forms of the OpenAPI document write it as JSON."""
+    try:
+        return json.loads(text)
+    except (TypeError, ValueError, RecursionError):
+        return text
