@@ -33,7 +33,7 @@ help:
 	@echo "make lint   check style, format and types"
 	@echo "make audit  check the licences and the known holes of the packages"
 	@echo "make bench  print the figures                                [ARGS=...]"
-	@echo "make chaos  a storm of all faults over real workers          [SEED=n] [MINUTES=3] [ARGS=...]"
+	@echo "make chaos  all faults at once, on real workers              [SEED=n] [MINUTES=3] [ARGS=...]"
 	@echo "make screenshots  take pictures of the pages, into docs/screenshots"
 	@echo "make lock   write the lock files anew from pyproject.toml    [ARGS=--upgrade]"
 	@echo "make clean  remove .venv and the caches (your data in .data stays)"

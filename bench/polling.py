@@ -57,7 +57,7 @@ def figures(*, quick: bool) -> Iterator[Figure | Untaken]:
     yield ratio(FULL, OTHER, loads)
     yield ratio(FULL, EMPTY, loads, at_least=0.6)
     for name, load in loads.items():
-        if reason := complaint(name, load):
+        if reason := problem(name, load):
             yield Untaken(name=f"  p99 latency, {name}", reason=reason)
             continue
         p99, median = (percentile(load.latencies, percent) for percent in (99, 50))
@@ -74,7 +74,7 @@ def ratio(
 ) -> Figure | Untaken:
     name = f"polls, {ours}"
     for side in (ours, other):
-        if reason := complaint(side, loads[side]):
+        if reason := problem(side, loads[side]):
             return Untaken(name=name, reason=reason)
     return Figure(
         name=name,
@@ -85,7 +85,7 @@ def ratio(
     )
 
 
-def complaint(side: str, load: Load) -> str | None:
+def problem(side: str, load: Load) -> str | None:
     """How what was measured differs from what was meant."""
     if load.failures:
         return f"{side}: {len(load.failures)} clients broke off: {load.failures[0]}"

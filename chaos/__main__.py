@@ -1,9 +1,9 @@
-"""A storm of all faults over real workers: `make chaos [SEED=n MINUTES=m]`, or
+"""All faults at once, on real workers: `make chaos [SEED=n MINUTES=m]`, or
 
     python -m chaos [--seed n] [--minutes m] [--runs n] [--database postgres|sqlite]
 
-The schedule of faults follows from the seed. Exit code 1 where something was lost, doubled, or
-out of order.
+The seed determines the schedule of faults. The exit code is 1 if something was lost, doubled, out
+of order, or left over.
 """
 
 import argparse
@@ -36,35 +36,37 @@ def main(arguments: Sequence[str]) -> int:
     folder = Path(tempfile.mkdtemp(prefix="chaos-"))
     folder.chmod(0o755)  # PostgreSQL may have to run as another user
     try:
-        good = _storm(folder, faults, asked)
+        good = _run(folder, faults, asked)
     except KeyboardInterrupt:
         shutil.rmtree(folder)
         raise
     if good:
         shutil.rmtree(folder)
         return 0
-    print(f"The logs and marks are in {folder}.")
-    print(f"The same storm again: {_again(seed, asked)}")
+    print(f"The logs and events are in {folder}.")
+    print(f"The same faults again: {_again(seed, asked)}")
     return 1
 
 
-def _storm(folder: Path, faults: Sequence[Fault], asked: argparse.Namespace) -> bool:
-    """Set the servers up, let it storm, tell of it; False where something went wrong."""
+def _run(folder: Path, faults: Sequence[Fault], asked: argparse.Namespace) -> bool:
+    """Set the servers up, run the scenario, print the report; False if something went wrong."""
     broker = Broker(redis_programs.find(), folder)
     database = _database(asked.database, folder)
     _use(broker, database, folder)
-    # They need Django's apps, and those the addresses of the servers.
-    from chaos.report import told  # noqa: PLC0415
-    from chaos.storm import rage  # noqa: PLC0415
+    # These need Django's apps, which need the addresses of the servers.
+    from chaos.report import as_text  # noqa: PLC0415
+    from chaos.scenario import run_scenario  # noqa: PLC0415
 
     try:
         broker.start()
         database.start()
-        report = rage(folder, broker, database, faults, runs=asked.runs, seconds=asked.minutes * 60)
+        report = run_scenario(
+            folder, broker, database, faults, runs=asked.runs, seconds=asked.minutes * 60
+        )
     finally:
         broker.kill()
         database.stop()
-    print(told(report))
+    print(as_text(report))
     return report.good
 
 
@@ -75,14 +77,14 @@ def _again(seed: int, asked: argparse.Namespace) -> str:
 
 def _parse(arguments: Sequence[str]) -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="python -m chaos", description=__doc__.split("\n")[0])
-    parser.add_argument("--seed", type=int, help="of the schedule; any without it")
-    parser.add_argument("--minutes", type=float, default=3.0, help="how long it storms (3)")
+    parser.add_argument("--seed", type=int, help="of the schedule (random)")
+    parser.add_argument("--minutes", type=float, default=3.0, help="how long faults come (3)")
     parser.add_argument("--runs", type=int, default=1000, help="how many are started (1000)")
     parser.add_argument(
         "--database",
         choices=("postgres", "sqlite"),
         default="postgres" if postgres_tools() else "sqlite",
-        help="PostgreSQL where `initdb` is found, else SQLite",
+        help="PostgreSQL if `initdb` is found, else SQLite",
     )
     asked = parser.parse_args(arguments)
     if asked.minutes <= 0 or asked.runs <= 0:
@@ -100,23 +102,23 @@ def _database(kind: str, folder: Path) -> Database:
 
 
 def _use(broker: Broker, database: Database, folder: Path) -> None:
-    """Point Django at them, here and in the workers to come."""
+    """Point Django at these servers, here and in the workers."""
     os.environ |= {
         "DJANGO_SETTINGS_MODULE": "chaos.settings",
         "DATABASE_URL": database.url,
         "REDIS_URL": broker.url,
         "DATA_DIR": str(folder),
-        "CHAOS_MARKS": str(folder / "marks"),
+        "CHAOS_EVENT_LOG": str(folder / "events"),
     }
     django.setup()
-    logging.disable(logging.WARNING)  # here; the workers' logs are files, and tell of all
+    logging.disable(logging.WARNING)  # here; the workers' own logs are complete
 
 
-# As Ctrl-C does: everything that was started is ended.
+# SIGTERM ends everything that was started, as Ctrl-C does.
 signal.signal(signal.SIGTERM, signal.default_int_handler)
 try:
     sys.exit(main(sys.argv[1:]))
 except NoRedisServer as exc:
     sys.exit(str(exc))
 except KeyboardInterrupt:
-    sys.exit("The storm was stopped before its end.")
+    sys.exit("Stopped before the end.")

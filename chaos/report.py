@@ -1,24 +1,24 @@
 """The table at the end."""
 
-from chaos.storm import Report
+from chaos.scenario import Report
 
-__all__ = ["told"]
+__all__ = ["as_text"]
 
 SHOWN = 20
-"""So many cases of each kind are told one by one."""
+"""How many cases of each kind are listed."""
 
 
-def told(report: Report) -> str:
-    """The report as text: a line each."""
+def as_text(report: Report) -> str:
+    """The report, one figure or case per line."""
     states = ", ".join(f"{state} {count}" for state, count in sorted(report.runs.items()))
     rows = {
         "runs": f"{report.runs.total()} ({states})",
         "steps": report.steps,
-        "attempts": f"{report.attempts} ({report.perished} ended by a fault)",
+        "attempts": f"{report.attempts} ({report.unfinished} ended by a fault)",
         "faults": report.faults.total(),
         **{f"  {kind}": count for kind, count in report.faults.most_common()},
         "slowest recovery": report.recovery,
-        "calm after": f"{report.calm:.1f} s",
+        "all ended after": f"{report.settling:.1f} s",
         "workers killed at the end": ", ".join(report.late_workers) or 0,
         "lost": len(report.lost),
         "doubled": len(report.doubled),

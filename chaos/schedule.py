@@ -27,9 +27,9 @@ class Kind(StrEnum):
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Fault:
-    """One fault: when, in seconds from the start, and for how many where it lasts.
+    """One fault: `at` so many seconds from the start, and for `seconds` if it lasts.
 
-    `dice`, from 0 to 1, choose whom it hits among those who are there at the time.
+    `dice`, from 0 to 1, choose the targets among those that exist at the time.
     """
 
     at: float
@@ -56,10 +56,10 @@ DECK = {
     Kind.LATE: 2,
     Kind.CANCEL: 3,
 }
-"""How often each kind comes in one round of all of them: so even a short storm has every kind."""
+"""How often each kind comes in a round. So even a short test has every kind."""
 
 LASTING = {Kind.STOP: (7.0, 11.0), Kind.BROKER_KILLED: (0.5, 6.0), Kind.DATABASE: (0.5, 8.0)}
-"""Seconds, at least and at most. A stop outlasts the lease of 6 s; an outage may."""
+"""The shortest and longest seconds. A stop is longer than the lease of 6 s; an outage may be."""
 
 GAP = (1.0, 4.0)
 """Seconds from one fault to the next."""
@@ -68,8 +68,8 @@ DICE = 5
 
 
 def schedule(seed: int, seconds: float) -> list[Fault]:
-    """The faults of a storm of so many seconds, in order."""
-    # Python keeps the sequence of `random()` for a seed, and so only that is drawn from.
+    """The faults of so many seconds, in order of time."""
+    # Only `random()`: it is the one method whose sequence Python guarantees for a seed.
     return list(_draw(random.Random(seed), seconds))
 
 

@@ -1,4 +1,4 @@
-"""The servers of the storm: of its own, and made to be killed."""
+"""The servers of the chaos test, which its faults kill."""
 
 import sqlite3
 import time
@@ -29,7 +29,7 @@ class Broker(services.Redis):
 
 
 class Database(Protocol):
-    """A database that can be away."""
+    """A database that can be made unavailable."""
 
     url: str
 
@@ -37,10 +37,10 @@ class Database(Protocol):
         """Start it, and wait until it answers."""
 
     def away(self, seconds: float) -> Iterator[float]:
-        """Take it away; yields the seconds until it wants to be asked for the next value."""
+        """Make it unavailable; yields the seconds until `next` is to be called again."""
 
     def stop(self) -> None:
-        """End it for good."""
+        """End it."""
 
 
 class Postgres(services.Postgres):
@@ -56,7 +56,7 @@ class Postgres(services.Postgres):
 
 
 class SQLite:
-    """A file. It cannot be away, but locked for everyone else."""
+    """A file. It cannot be made unavailable, but it can be locked."""
 
     def __init__(self, folder: Path) -> None:
         self._path = folder / "db.sqlite3"
@@ -70,7 +70,7 @@ class SQLite:
         try:
             give_up_at = time.monotonic() + 10
             while not _locked(lock) and time.monotonic() < give_up_at:
-                yield 0.005  # the database is busy: it is free in between
+                yield 0.005  # another write holds the lock, for a short time
             yield seconds
         finally:
             lock.close()

@@ -1,8 +1,8 @@
-"""The project's settings with the storm's own workflow, and times short enough to be outlasted."""
+"""The project's settings with the chaos test's workflow, and with short timeouts."""
 
 import os
 
-os.environ.setdefault("SECRET_KEY", "only-for-the-storm")
+os.environ.setdefault("SECRET_KEY", "only-for-the-chaos-test")
 os.environ.setdefault("LOCAL", "on")
 os.environ.setdefault("START_RATE", "off")
 

@@ -1,4 +1,4 @@
-"""The people of the storm: they start runs, and cancel some, and try those again."""
+"""The users of the chaos test: they start runs, cancel some, and retry some of those."""
 
 import threading
 import time
@@ -11,7 +11,7 @@ from uuid import UUID
 from django.db import connections
 from django.db.models import F
 
-from chaos.flows.workflows import storm
+from chaos.flows.workflows import chaos
 from chaos.schedule import Fault, Kind
 from parent.errors import CannotRetry, RunEnded
 from parent.messages.publish import publish_run, publish_steps
@@ -25,30 +25,30 @@ __all__ = ["Users"]
 
 LOOK_EVERY = 0.5  # seconds between two looks at the cancelled runs
 LATE = 30
-"""So many of the steps that have ended last have their messages sent again."""
-TRIED_AGAIN = 0.7
-"""Of the cancelled runs, the share that somebody tries again."""
+"""How many of the steps that ended last have their messages sent again."""
+RETRIED = 0.7
+"""The share of the cancelled runs that is retried."""
 
 
 class Users(threading.Thread):
-    """All of them, in a thread: they wait for the database where the storm must not."""
+    """All users, in one thread: they wait for the database, which the faults must not do."""
 
     def __init__(self, runs: int, seconds: float) -> None:
         super().__init__(name="users", daemon=True)
         self.started = 0
         self._runs, self._gap = runs, seconds / runs
-        self._deeds: SimpleQueue[Fault | None] = SimpleQueue()
+        self._requests: SimpleQueue[Fault | None] = SimpleQueue()
         self._cancelled: set[UUID] = set()
         self._begun = self._look_at = 0.0
         self._staying = True
 
-    def do(self, fault: Fault) -> None:
-        """Ask them for one of the faults that are theirs."""
-        self._deeds.put(fault)
+    def request(self, fault: Fault) -> None:
+        """Ask for one of the faults that users cause."""
+        self._requests.put(fault)
 
-    def leave(self, timeout: float) -> bool:
-        """Wait until they have done everything; False where that takes longer."""
-        self._deeds.put(None)
+    def finish(self, timeout: float) -> bool:
+        """Wait until they have done everything; False if that takes longer than `timeout`."""
+        self._requests.put(None)
         self.join(timeout)
         return not self.is_alive()
 
@@ -59,10 +59,10 @@ class Users(threading.Thread):
                 if self.started < self._runs and time.monotonic() >= self._start_at():
                     self._start()
                 if time.monotonic() >= self._look_at:
-                    self._try_again()
+                    self._retry_cancelled()
                     self._look_at = time.monotonic() + LOOK_EVERY
                 with suppress(Empty):
-                    self._do(self._deeds.get(timeout=self._free_for()))
+                    self._do(self._requests.get(timeout=self._free_for()))
         finally:
             connections.close_all()
 
@@ -70,7 +70,7 @@ class Users(threading.Thread):
         return self._begun + self.started * self._gap
 
     def _free_for(self) -> float:
-        """Seconds until there is something to do by itself."""
+        """Seconds until there is something to do without a request."""
         at = self._look_at
         if self.started < self._runs:
             at = min(at, self._start_at())
@@ -80,13 +80,13 @@ class Users(threading.Thread):
         if fault is None:
             self._staying = False
         else:
-            retry_while_database_is_down(fault.kind, DEEDS[fault.kind](self, fault))
+            retry_while_database_is_down(fault.kind, ACTIONS[fault.kind](self, fault))
 
     def _start(self) -> None:
-        # The second of two calls, where the first one's answer was lost, finds the run by its key.
+        # A second call, after the first one's answer was lost, finds the run by its key.
         params, key = {"number": self.started}, str(self.started)
         retry_while_database_is_down(
-            "start a run", lambda: start(storm, params, idempotency_key=key)
+            "start a run", lambda: start(chaos, params, idempotency_key=key)
         )
         self.started += 1
 
@@ -96,19 +96,19 @@ class Users(threading.Thread):
             for run_id in _pick(list(going.values_list("pk", flat=True)), fault.dice):
                 with suppress(RunEnded):
                     cancel(run_id, who="somebody")
-                    if fault.dice[0] < TRIED_AGAIN:
+                    if fault.dice[0] < RETRIED:
                         self._cancelled.add(run_id)
 
         return cancel_some
 
-    def _try_again(self) -> None:
+    def _retry_cancelled(self) -> None:
         ended = Run.objects.filter(pk__in=self._cancelled, state__in=Run.ENDED)
         for run_id, state in retry_while_database_is_down(
             "look", lambda: list(ended.values_list("pk", "state"))
         ):
             self._cancelled.discard(run_id)
             if state == RunState.REVOKED:
-                # The second of two calls, where the first one's answer was lost, is refused.
+                # A second call, after the first one's answer was lost, raises CannotRetry.
                 with suppress(CannotRetry):
                     retry_while_database_is_down("retry", partial(retry, run_id, who="somebody"))
 
@@ -132,7 +132,7 @@ def _pick(among: Sequence[UUID], dice: Sequence[float]) -> set[UUID]:
     return {among[int(die * len(among))] for die in dice} if among else set()
 
 
-DEEDS: dict[Kind, Callable[[Users, Fault], Callable[[], None]]] = {
+ACTIONS: dict[Kind, Callable[[Users, Fault], Callable[[], None]]] = {
     Kind.CANCEL: Users._cancel,
     Kind.TWICE: Users._send_twice,
     Kind.LATE: Users._send_late,

@@ -1,11 +1,11 @@
-"""What the storm has done: pure, from the rows as they ended and the marks of the bodies."""
+"""What went wrong: a pure function of the final rows and the events of the bodies."""
 
 from collections import defaultdict
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from itertools import combinations, pairwise
 
-from chaos.marks import Mark, What
+from chaos.event_log import BodyEvent, EventKind
 
 __all__ = [
     "Body",
@@ -16,8 +16,8 @@ __all__ = [
     "doubled",
     "lost",
     "out_of_order",
-    "perished",
     "slowest_recovery",
+    "unfinished",
 ]
 
 RUN_ENDS = ("SUCCESS", "FAILURE", "REVOKED")
@@ -26,7 +26,7 @@ STEP_ENDS = ("OK", "ERROR", "SKIPPED", "CANCELLED")
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class StepSeen:
-    """A step's row. `attempt` is Celery's id of the present one; `left` its unused retries."""
+    """A step's row. `attempt` is the Celery id of the current one, `left` its unused retries."""
 
     name: str
     state: str
@@ -38,7 +38,7 @@ class StepSeen:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class RunSeen:
-    """A run's row, its steps, and the state that its `TaskResult` says."""
+    """A run's row and steps; `stored` is the state in its `TaskResult`."""
 
     id: str
     state: str
@@ -52,7 +52,7 @@ class RunSeen:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Silence:
-    """A time in which the heart of a worker, or of all (None), could not beat."""
+    """A time in which a worker, or all (None), could send no heartbeat."""
 
     worker: int | None
     begun: float
@@ -61,7 +61,7 @@ class Silence:
 
 @dataclass(kw_only=True, slots=True)
 class Body:
-    """A body that began: from its first mark to its last."""
+    """A body that was started: from its first event to its last."""
 
     run: str
     step: str
@@ -69,53 +69,53 @@ class Body:
     worker: int
     begun: float
     last: float
-    given: Mapping[str, str]
-    what: What = What.BEGINS
-    beginnings: int = 1
+    inputs: Mapping[str, str]
+    last_kind: EventKind = EventKind.STARTED
+    starts: int = 1
 
     def __str__(self) -> str:
         return f"{self.run} {self.step} {self.attempt}"
 
     @property
-    def perished(self) -> bool:
-        """It came to no end of its own."""
-        return self.what in (What.BEGINS, What.GOES_ON)
+    def unfinished(self) -> bool:
+        """Whether something ended it from outside."""
+        return self.last_kind in (EventKind.STARTED, EventKind.RUNNING)
 
 
 @dataclass(kw_only=True)
 class Bodies:
-    """All that began, by attempt, and by run and step in the order of their beginning."""
+    """All bodies, by attempt, and by run and step in the order of their starts."""
 
     by_attempt: dict[str, Body] = field(default_factory=dict)
     by_step: dict[tuple[str, str], list[Body]] = field(default_factory=lambda: defaultdict(list))
 
 
-def bodies_of(marks: Iterable[Mark]) -> Bodies:
-    """Put the marks together."""
+def bodies_of(events: Iterable[BodyEvent]) -> Bodies:
+    """The bodies that these events are of."""
     bodies = Bodies()
-    for mark in sorted(marks, key=lambda mark: mark.at):
-        body = bodies.by_attempt.get(mark.attempt)
+    for event in sorted(events, key=lambda event: event.at):
+        body = bodies.by_attempt.get(event.attempt)
         if body is None:
             body = Body(
-                run=mark.run,
-                step=mark.step,
-                attempt=mark.attempt,
-                worker=mark.worker,
-                begun=mark.at,
-                last=mark.at,
-                given=mark.given or {},
+                run=event.run,
+                step=event.step,
+                attempt=event.attempt,
+                worker=event.worker,
+                begun=event.at,
+                last=event.at,
+                inputs=event.inputs or {},
             )
-            bodies.by_attempt[mark.attempt] = body
-            bodies.by_step[mark.run, mark.step].append(body)
-        elif mark.what is What.BEGINS:
-            body.beginnings += 1
-        body.last, body.what = mark.at, mark.what
+            bodies.by_attempt[event.attempt] = body
+            bodies.by_step[event.run, event.step].append(body)
+        elif event.kind is EventKind.STARTED:
+            body.starts += 1
+        body.last, body.last_kind = event.at, event.kind
     return bodies
 
 
 def lost(runs: Iterable[RunSeen], bodies: Bodies) -> list[str]:
-    """Runs and steps without a proper end, each told in a line."""
-    return [f"{run.id}: {told}" for run in runs for told in _lost_of(run, bodies)]
+    """Runs and steps without a proper end, a line for each."""
+    return [f"{run.id}: {problem}" for run in runs for problem in _lost_of(run, bodies)]
 
 
 def _lost_of(run: RunSeen, bodies: Bodies) -> Iterator[str]:
@@ -134,35 +134,35 @@ def _lost_of(run: RunSeen, bodies: Bodies) -> Iterator[str]:
             yield f"{step.name} was given up with {step.left} retries left"
         if step.state == "OK":
             body = bodies.by_attempt.get(step.attempt or "")
-            if body is None or body.what is not What.ENDS:
-                yield f"{step.name} is OK, and the body of {step.attempt} never came to its end"
+            if body is None or body.last_kind is not EventKind.FINISHED:
+                yield f"{step.name} is OK, and the body of {step.attempt} never finished"
 
 
 def doubled(
     runs: Iterable[RunSeen], bodies: Bodies, silences: Sequence[Silence], lease: float
 ) -> list[str]:
-    """What counted or was at work twice, each told in a line.
+    """What counted twice or ran twice at once, a line for each.
 
-    Two bodies of one step may overlap where the first one's worker was silent: it has outlived
-    its lease, of `lease` seconds. Its outcome must not count.
+    Two bodies of one step may overlap if the first one's worker was silent: the body has outlived
+    its lease of `lease` seconds. Its outcome must not count.
     """
-    told = [
-        f"{body} began {body.beginnings} times"
+    lines = [
+        f"{body} was started {body.starts} times"
         for body in bodies.by_attempt.values()
-        if body.beginnings > 1
+        if body.starts > 1
     ]
     for run in runs:
         for step in run.steps:
             if step.state == "OK" and step.result != step.attempt:
-                told.append(f"{run.id}: {step.name} {step.attempt} has the result {step.result}")
+                lines.append(f"{run.id}: {step.name} {step.attempt} has the result {step.result}")
             for body in bodies.by_step.get((run.id, step.name), ()):
                 results = {name: run.step(name).result for name in step.after}
-                if body.given != results:
-                    told.append(f"{body} was given {body.given}, and the results are {results}")
+                if body.inputs != results:
+                    lines.append(f"{body} got {body.inputs}, and the results are {results}")
     for one, other in _overlaps(bodies):
         if not _outlived(one, other, silences, lease):
-            told.append(f"{one} was still at work {one.last - other.begun:.3f} s after {other}")
-    return told
+            lines.append(f"{one} was still running {one.last - other.begun:.3f} s after {other}")
+    return lines
 
 
 def _overlaps(bodies: Bodies) -> Iterator[tuple[Body, Body]]:
@@ -181,9 +181,9 @@ def _outlived(one: Body, other: Body, silences: Sequence[Silence], lease: float)
 
 
 def out_of_order(runs: Iterable[RunSeen], bodies: Bodies) -> list[str]:
-    """Bodies that began before all that they come after had ended well, each told in a line."""
+    """Bodies that were started before a step they wait for was OK, a line for each."""
     return [
-        f"{body} began before {name} had ended well"
+        f"{body} was started before {name} was OK"
         for run in runs
         for step in run.steps
         for body in bodies.by_step.get((run.id, step.name), ())
@@ -194,17 +194,19 @@ def out_of_order(runs: Iterable[RunSeen], bodies: Bodies) -> list[str]:
 
 def _ended_before(step: StepSeen, bodies: Bodies, at: float) -> bool:
     body = bodies.by_attempt.get(step.attempt or "")
-    return step.state == "OK" and body is not None and body.what is What.ENDS and body.last <= at
+    if step.state != "OK" or body is None:
+        return False
+    return body.last_kind is EventKind.FINISHED and body.last <= at
 
 
-def perished(bodies: Bodies) -> int:
-    """How many bodies were at work when something ended them."""
-    return sum(body.perished for body in bodies.by_attempt.values())
+def unfinished(bodies: Bodies) -> int:
+    """How many bodies something ended from outside."""
+    return sum(body.unfinished for body in bodies.by_attempt.values())
 
 
 def slowest_recovery(runs: Iterable[RunSeen], bodies: Bodies) -> tuple[float, Body | None]:
-    """The longest time, in seconds, from the last sign of a body that was lost to the beginning
-    of the next, and that one. Runs that somebody cancelled do not count: people take their time.
+    """The longest time, in seconds, from the last event of a lost body to the start of the next
+    one, and that one. Cancelled runs do not count: their retry waits for a user.
     """
     cancelled = {run.id for run in runs if run.cancelled}
     recoveries = (
@@ -212,6 +214,6 @@ def slowest_recovery(runs: Iterable[RunSeen], bodies: Bodies) -> tuple[float, Bo
         for (run_id, _), of_step in bodies.by_step.items()
         if run_id not in cancelled
         for before, after in pairwise(of_step)
-        if before.perished
+        if before.unfinished
     )
     return max(recoveries, key=lambda recovery: recovery[0], default=(0.0, None))

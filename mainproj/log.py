@@ -47,12 +47,12 @@ def log_config(form: str, level: str) -> dict[str, Any]:
         "version": 1,
         "disable_existing_loggers": False,
         "formatters": {"lines": formatter},
-        "filters": {"refused": {"()": "mainproj.log.Refused"}},
+        "filters": {"client_errors": {"()": "mainproj.log.ClientErrors"}},
         "handlers": {
             "stderr": {
                 "class": "logging.StreamHandler",
                 "formatter": "lines",
-                "filters": ["refused"],
+                "filters": ["client_errors"],
             }
         },
         "root": {"handlers": ["stderr"], "level": level},
@@ -64,7 +64,7 @@ def log_config(form: str, level: str) -> dict[str, Any]:
     }
 
 
-class Refused(logging.Filter):
+class ClientErrors(logging.Filter):
     """A request that is refused is one line, whatever Django makes of it.
 
     Of a wrong Host, or of too many fields, it logs an error with a traceback: anybody could fill

@@ -80,7 +80,7 @@ MIDDLEWARE = [
     "corsheaders.middleware.CorsMiddleware",
     "monitor.api.not_modified.Unchanged",
     "whitenoise.middleware.WhiteNoiseMiddleware",
-    "monitor.http.middleware.Refusals",
+    "monitor.http.middleware.ErrorResponses",
     "django.contrib.sessions.middleware.SessionMiddleware",
     "django.middleware.common.CommonMiddleware",
     "django.middleware.csrf.CsrfViewMiddleware",

@@ -18,9 +18,9 @@ from django.db import DatabaseError, connection
 
 from quickstart import account, probes, programs, redis
 from quickstart.errors import BrokerUnreachable, DatabaseUnusable, PortUnusable
-from quickstart.keeper import Program
 from quickstart.pid_file import PidFile
 from quickstart.private import make_private
+from quickstart.process_runner import Program
 from quickstart.supervisor import Supervisor
 
 __all__ = ["Wishes", "check_port", "prepare_database", "run", "stop_on_signals"]
@@ -97,9 +97,9 @@ def check_port(port: int) -> None:
 def _broker(stack: ExitStack, data_dir: Path) -> Broker:
     """The server of REDIS_URL, or else one of our own on a Unix socket."""
     if url := os.environ.get("REDIS_URL"):
-        if complaint := probes.broker(url):
+        if problem := probes.broker(url):
             raise BrokerUnreachable(
-                f"The broker of REDIS_URL does not answer ({complaint}): start it, correct the "
+                f"The broker of REDIS_URL does not answer ({problem}): start it, correct the "
                 "variable, or unset it to use a server of this project's own."
             )
         return Broker(url=url)

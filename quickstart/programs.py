@@ -7,7 +7,7 @@ from pathlib import Path
 
 from django.conf import settings
 
-from quickstart.keeper import Program
+from quickstart.process_runner import Program
 from quickstart.redis import RedisServer
 
 __all__ = ["redis", "web", "worker", "worker_name"]

@@ -16,8 +16,8 @@ from honcho.colour import get_colours
 from honcho.printer import Message, Printer
 
 from quickstart.errors import KeepsEnding
-from quickstart.keeper import Keeper, Program
 from quickstart.pid_file import PidFile
+from quickstart.process_runner import ProcessRunner, Program
 
 __all__ = ["Supervisor"]
 
@@ -38,7 +38,7 @@ class Supervisor:
 
     def __init__(self, out: TextIO, pid_file: PidFile) -> None:
         self._pid_file = pid_file
-        self._batches: list[list[Keeper]] = []
+        self._batches: list[list[ProcessRunner]] = []
         # A SimpleQueue, because `stop` runs in signal handlers: any other lock of `threading`
         # could be held by the very code that the signal interrupts.
         self._endings: queue.SimpleQueue[str | None] = queue.SimpleQueue()
@@ -66,18 +66,18 @@ class Supervisor:
     def start(self, *programs: Program) -> None:
         """Start programs that need those started before, and do not need each other."""
         self._printer.width = max(self._printer.width, *(len(each.name) for each in programs))
-        batch: list[Keeper] = []
+        batch: list[ProcessRunner] = []
         self._batches.append(batch)
         for program in programs:
-            keeper = Keeper(
+            runner = ProcessRunner(
                 program,
                 next(self._colours),
                 show=self.show,
                 started=self._pid_file.add,
                 gave_up=self.stop,
             )
-            keeper.start()
-            batch.append(keeper)
+            runner.start()
+            batch.append(runner)
 
     def stop(self, failure: str | None = None) -> None:
         """Ask for the end, from any thread or signal handler; `failure` is the reason, if any."""
@@ -91,14 +91,14 @@ class Supervisor:
                 self._ended = True
         return self._ended
 
-    def until(self, name: str, complaint: Callable[[], str | None]) -> bool:
-        """Ask again and again until there is no complaint; False when the end came first.
+    def until(self, name: str, problem: Callable[[], str | None]) -> bool:
+        """Ask again and again until there is no problem; False when the end came first.
 
-        A long wait is said once, with the complaint. It is no error: a worker that goes on with
+        A long wait is said once, with the problem. It is no error: a worker that goes on with
         long work of an earlier day answers late, and one that cannot live is given up by itself.
         """
         patience = monotonic() + PATIENCE
-        while (reason := complaint()) is not None:
+        while (reason := problem()) is not None:
             if self.ended(timeout=PROBE_PAUSE):
                 return False
             if monotonic() > patience:
@@ -123,13 +123,13 @@ class Supervisor:
                 self.stop()
 
 
-def _stop(batch: list[Keeper]) -> None:
-    for keeper in batch:
-        keeper.leave()
+def _stop(batch: list[ProcessRunner]) -> None:
+    for runner in batch:
+        runner.leave()
     deadline = monotonic() + GRACE
-    for keeper in batch:
-        keeper.join(max(0.0, deadline - monotonic()))
-    for keeper in batch:
-        keeper.kill()
-    for keeper in batch:
-        keeper.join(GRACE)
+    for runner in batch:
+        runner.join(max(0.0, deadline - monotonic()))
+    for runner in batch:
+        runner.kill()
+    for runner in batch:
+        runner.join(GRACE)

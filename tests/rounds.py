@@ -13,7 +13,7 @@ PROCESSES = ["--numprocesses", str((os.cpu_count() or 1) + 1), "--dist", "loadfi
 PROCESSES += ["--no-loadscope-reorder"]  # but in the order given: what takes long comes first
 
 # What real workers do depends on the database only where it locks rows, or the whole file.
-ON_POSTGRES_ALONE = ["tests/faults", "tests/operate", "tests/system"]
+ON_POSTGRES_ALONE = ["tests/faults", "tests/ops", "tests/system"]
 SMOKE_ON_SQLITE = [
     *("tests/faults/test_hostile_bodies.py", "tests/faults/test_kills.py"),
     *("tests/faults/test_locked.py", "tests/faults/test_retries.py"),
@@ -26,7 +26,7 @@ ON_BOTH = [
     *("tests/monitor/test_polling.py", "tests/monitor/test_retry.py"),
     *("tests/monitor/test_access.py", "tests/monitor/test_login.py"),
     *("tests/monitor/test_run_list.py", "tests/monitor/test_tokens.py"),
-    "tests/monitor/test_operate.py",
+    "tests/monitor/test_ops.py",
 ]
 ON_POSTGRES = [*ON_POSTGRES_ALONE, *ON_BOTH]
 

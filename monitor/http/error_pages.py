@@ -23,10 +23,10 @@ from parent.store.outage import OUTAGE
 __all__ = [
     "bad_request",
     "csrf_failure",
+    "error_response",
     "forbidden",
     "locked_out",
     "not_found",
-    "refusal",
     "server_error",
 ]
 
@@ -46,7 +46,7 @@ WORDS: dict[int, tuple[str, str]] = {
 """The title of a page, and what to say where nothing more is known."""
 
 
-def refusal(
+def error_response(
     request: HttpRequest,
     status: int,
     detail: str | None = None,
@@ -74,22 +74,22 @@ def of_exception(request: HttpRequest, exc: Exception) -> HttpResponse | None:
         return None
     wait = getattr(told, "wait", None)
     headers = {"Retry-After": f"{wait:.0f}"} if wait is not None else None
-    return refusal(request, told.status_code, str(told.detail), headers=headers)
+    return error_response(request, told.status_code, str(told.detail), headers=headers)
 
 
 def bad_request(request: HttpRequest, exception: Exception) -> HttpResponse:
     """Django's handler400."""
-    return of_exception(request, exception) or refusal(request, HTTPStatus.BAD_REQUEST)
+    return of_exception(request, exception) or error_response(request, HTTPStatus.BAD_REQUEST)
 
 
 def forbidden(request: HttpRequest, exception: Exception) -> HttpResponse:
     """Django's handler403."""
-    return refusal(request, HTTPStatus.FORBIDDEN, _said(exception))
+    return error_response(request, HTTPStatus.FORBIDDEN, _said(exception))
 
 
 def not_found(request: HttpRequest, exception: Exception) -> HttpResponse:
     """Django's handler404."""
-    return refusal(request, HTTPStatus.NOT_FOUND, _said(exception))
+    return error_response(request, HTTPStatus.NOT_FOUND, _said(exception))
 
 
 def server_error(request: HttpRequest) -> HttpResponse:
@@ -100,14 +100,14 @@ def server_error(request: HttpRequest) -> HttpResponse:
         return told
     if isinstance(exc, OUTAGE):
         wait = {"Retry-After": str(RETRY_AFTER)}
-        return refusal(request, HTTPStatus.SERVICE_UNAVAILABLE, headers=wait)
-    return refusal(request, HTTPStatus.INTERNAL_SERVER_ERROR)
+        return error_response(request, HTTPStatus.SERVICE_UNAVAILABLE, headers=wait)
+    return error_response(request, HTTPStatus.INTERNAL_SERVER_ERROR)
 
 
 def csrf_failure(request: HttpRequest, reason: str = "") -> HttpResponse:  # noqa: ARG001
     """Django's `CSRF_FAILURE_VIEW`."""
     told = "This form was not sent from a page of ours, or is too old: reload the page, try again."
-    return refusal(request, HTTPStatus.FORBIDDEN, told)
+    return error_response(request, HTTPStatus.FORBIDDEN, told)
 
 
 def locked_out(request: HttpRequest, *_: Any, **__: Any) -> HttpResponse:
@@ -115,7 +115,7 @@ def locked_out(request: HttpRequest, *_: Any, **__: Any) -> HttpResponse:
     wait = int(settings.AXES_COOLOFF_TIME.total_seconds())
     told = f"Too many logins have failed. Try again in {-(-wait // 60)} minutes."
     status = HTTPStatus.TOO_MANY_REQUESTS
-    return refusal(request, status, told, headers={"Retry-After": str(wait)})
+    return error_response(request, status, told, headers={"Retry-After": str(wait)})
 
 
 def _said(exception: Exception) -> str | None:

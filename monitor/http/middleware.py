@@ -15,10 +15,10 @@ from django.utils.functional import LazyObject, empty
 from structlog.contextvars import bound_contextvars
 
 from monitor.http.body_size import largest
-from monitor.http.error_pages import of_exception, refusal
+from monitor.http.error_pages import error_response, of_exception
 from parent.messages.publish import answering
 
-__all__ = ["ClosedByDefault", "NotStored", "Refusals", "RequestLog"]
+__all__ = ["ClosedByDefault", "ErrorResponses", "NotStored", "RequestLog"]
 
 logger = logging.getLogger(__name__)
 
@@ -109,19 +109,19 @@ class ClosedByDefault(LoginRequiredMiddleware):
         return super().process_view(request, view_func, *given)
 
 
-class Refusals:
+class ErrorResponses:
     """Refuses a body that is too large before it is read, and gives every error its words."""
 
     def __init__(self, get_response: GetResponse) -> None:
         self._get_response = get_response
 
     def __call__(self, request: HttpRequest) -> HttpResponse:
-        response = refuse_body(request) or self._get_response(request)
+        response = body_error(request) or self._get_response(request)
         if response.status_code >= HTTPStatus.BAD_REQUEST and not (
             response.streaming or response.content
         ):
             # Such as Django's 405. Its headers stay.
-            told = refusal(request, response.status_code)
+            told = error_response(request, response.status_code)
             response.content = told.content
             response["Content-Type"] = told["Content-Type"]
         return response
@@ -130,20 +130,20 @@ class Refusals:
         return of_exception(request, exception)
 
 
-def refuse_body(request: HttpRequest) -> HttpResponse | None:
-    """A refusal where the body is larger than the settings allow; with files they allow more.
+def body_error(request: HttpRequest) -> HttpResponse | None:
+    """The error response to a body that is larger than the settings allow; None for any other.
 
     It goes by what the request says: no server hands on more than that. A body of unknown length
     Django would take for an empty one.
     """
     length = request.META.get("CONTENT_LENGTH") or "0"
     if not DIGITS.fullmatch(length):
-        return refusal(request, HTTPStatus.BAD_REQUEST, "Content-Length is no number.")
+        return error_response(request, HTTPStatus.BAD_REQUEST, "Content-Length is no number.")
     if "Transfer-Encoding" in request.headers:
         told = "Send the body in one piece, with a Content-Length."
-        return refusal(request, HTTPStatus.LENGTH_REQUIRED, told)
+        return error_response(request, HTTPStatus.LENGTH_REQUIRED, told)
     limit = largest(request.META.get("CONTENT_TYPE", ""))
     if int(length) <= limit:
         return None
     told = f"The body has {length} bytes, and {limit} is the most that is taken here."
-    return refusal(request, HTTPStatus.REQUEST_ENTITY_TOO_LARGE, told)
+    return error_response(request, HTTPStatus.REQUEST_ENTITY_TOO_LARGE, told)

@@ -13,7 +13,7 @@ import pytest
 from bench.figure import Figure, NotTaken, Untaken, percentile
 from bench.load import Load, Target
 from bench.part import figures_of
-from bench.polling import EMPTY, TAGGED, complaint, ratio
+from bench.polling import EMPTY, TAGGED, problem, ratio
 from bench.web import serving
 
 GOOD = Figure(name="one", ours="1", other="1", value=1)
@@ -83,7 +83,7 @@ def test_polls_that_are_not_what_was_meant_are_no_figure(
     load = Load(0, "", statuses=statuses, failures=failures, latencies=[0.1], seconds=1)
     other = Load(0, "", statuses={200: 10}, latencies=[0.1], seconds=1)
 
-    assert complaint(side, load) == (told and f"{side}: {told}")
+    assert problem(side, load) == (told and f"{side}: {told}")
     figure = ratio(side, "other", {side: load, "other": other})
     assert isinstance(figure, Untaken) == (told is not None)
 

@@ -1,11 +1,11 @@
-"""The verdict on a storm: it must see what it is there to see."""
+"""The verdict finds each kind of error."""
 
 from collections.abc import Sequence
 from dataclasses import replace
 
 import pytest
 
-from chaos.marks import Mark, What
+from chaos.event_log import BodyEvent, EventKind
 from chaos.verdict import (
     RunSeen,
     Silence,
@@ -23,32 +23,34 @@ LAST = StepSeen(name="last", state="OK", attempt="b1", result="b1", after=("firs
 GOOD = RunSeen(id="run", state="SUCCESS", stored="SUCCESS", steps=(FIRST, LAST))
 
 
-def mark(step: str, attempt: str, what: What, at: float, *, worker: int = 1) -> Mark:
-    given = {"first": "a1"} if step == "last" else {}
-    return Mark(run="run", step=step, attempt=attempt, worker=worker, what=what, at=at, given=given)
+def event(step: str, attempt: str, kind: EventKind, at: float, *, worker: int = 1) -> BodyEvent:
+    inputs = {"first": "a1"} if step == "last" else {}
+    return BodyEvent(
+        run="run", step=step, attempt=attempt, worker=worker, kind=kind, at=at, inputs=inputs
+    )
 
 
-MARKS = (
-    mark("first", "a1", What.BEGINS, 1.0),
-    mark("first", "a1", What.ENDS, 2.0),
-    mark("last", "b1", What.BEGINS, 3.0),
-    mark("last", "b1", What.ENDS, 4.0),
+EVENTS = (
+    event("first", "a1", EventKind.STARTED, 1.0),
+    event("first", "a1", EventKind.FINISHED, 2.0),
+    event("last", "b1", EventKind.STARTED, 3.0),
+    event("last", "b1", EventKind.FINISHED, 4.0),
 )
 # The worker of the first attempt was lost at 2.5, or was only stopped, and woke at 20.
 ZOMBIE = (
-    mark("first", "a0", What.BEGINS, 1.0, worker=2),
-    mark("first", "a0", What.GOES_ON, 20.0, worker=2),
-    mark("first", "a1", What.BEGINS, 10.0),
-    mark("first", "a1", What.ENDS, 11.0),
-    mark("last", "b1", What.BEGINS, 12.0),
-    mark("last", "b1", What.ENDS, 13.0),
+    event("first", "a0", EventKind.STARTED, 1.0, worker=2),
+    event("first", "a0", EventKind.RUNNING, 20.0, worker=2),
+    event("first", "a1", EventKind.STARTED, 10.0),
+    event("first", "a1", EventKind.FINISHED, 11.0),
+    event("last", "b1", EventKind.STARTED, 12.0),
+    event("last", "b1", EventKind.FINISHED, 13.0),
 )
 
 
 def findings(
-    run: RunSeen, marks: Sequence[Mark], silences: Sequence[Silence] = ()
+    run: RunSeen, events: Sequence[BodyEvent], silences: Sequence[Silence] = ()
 ) -> tuple[int, int, int]:
-    bodies = bodies_of(marks)
+    bodies = bodies_of(events)
     return (
         len(lost([run], bodies)),
         len(doubled([run], bodies, silences, LEASE)),
@@ -57,7 +59,7 @@ def findings(
 
 
 def test_a_good_run_has_nothing_wrong() -> None:
-    assert findings(GOOD, MARKS) == (0, 0, 0)
+    assert findings(GOOD, EVENTS) == (0, 0, 0)
 
 
 @pytest.mark.parametrize(
@@ -77,11 +79,11 @@ def test_a_good_run_has_nothing_wrong() -> None:
     ],
 )
 def test_a_run_or_step_without_its_end_is_lost(run: RunSeen) -> None:
-    assert findings(run, MARKS) == (1, 0, 0)
+    assert findings(run, EVENTS) == (1, 0, 0)
 
 
 def test_a_step_that_is_ok_without_its_bodys_end_is_lost() -> None:
-    assert findings(GOOD, MARKS[:3]) == (1, 0, 0)
+    assert findings(GOOD, EVENTS[:3]) == (1, 0, 0)
 
 
 def test_a_step_that_used_up_its_retries_is_not_lost() -> None:
@@ -89,25 +91,25 @@ def test_a_step_that_used_up_its_retries_is_not_lost() -> None:
         GOOD, state="FAILURE", stored="FAILURE", steps=(FIRST, replace(LAST, state="ERROR"))
     )
 
-    assert findings(run, MARKS[:3]) == (0, 0, 0)
+    assert findings(run, EVENTS[:3]) == (0, 0, 0)
 
 
 def test_an_attempt_that_begins_twice_is_doubled() -> None:
-    again = replace(MARKS[2], at=3.5)
+    again = replace(EVENTS[2], at=3.5)
 
-    assert findings(GOOD, [*MARKS, again]) == (0, 1, 0)
+    assert findings(GOOD, [*EVENTS, again]) == (0, 1, 0)
 
 
 def test_a_result_of_another_attempt_is_doubled() -> None:
     run = replace(GOOD, steps=(FIRST, replace(LAST, result="b0")))
 
-    assert findings(run, MARKS) == (0, 1, 0)
+    assert findings(run, EVENTS) == (0, 1, 0)
 
 
 def test_a_body_that_was_given_another_result_is_doubled() -> None:
-    marks = [*MARKS[:2], replace(MARKS[2], given={"first": "a0"}), MARKS[3]]
+    events = [*EVENTS[:2], replace(EVENTS[2], inputs={"first": "a0"}), EVENTS[3]]
 
-    assert findings(GOOD, marks) == (0, 1, 0)
+    assert findings(GOOD, events) == (0, 1, 0)
 
 
 def test_two_bodies_of_a_step_at_work_at_once_are_doubled() -> None:
@@ -131,14 +133,17 @@ def test_another_silence_is_no_excuse(silence: Silence) -> None:
 
 
 def test_a_body_that_begins_before_the_end_it_waits_for_is_out_of_order() -> None:
-    early = [*MARKS[:2], replace(MARKS[2], at=1.5), MARKS[3]]
+    early = [*EVENTS[:2], replace(EVENTS[2], at=1.5), EVENTS[3]]
 
     assert findings(GOOD, early) == (0, 0, 1)
 
 
 def test_the_slowest_recovery_is_from_the_last_sign_to_the_next_beginning() -> None:
-    marks = [mark("first", "a0", What.BEGINS, -8.0), mark("first", "a0", What.GOES_ON, -7.5)]
-    bodies = bodies_of([*marks, *MARKS])
+    lost_attempt = [
+        event("first", "a0", EventKind.STARTED, -8.0),
+        event("first", "a0", EventKind.RUNNING, -7.5),
+    ]
+    bodies = bodies_of([*lost_attempt, *EVENTS])
 
     seconds, body = slowest_recovery([GOOD], bodies)
 

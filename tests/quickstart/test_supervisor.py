@@ -11,10 +11,10 @@ from threading import Event
 import psutil
 import pytest
 
-from quickstart import keeper, supervisor
+from quickstart import process_runner, supervisor
 from quickstart.errors import KeepsEnding
-from quickstart.keeper import Program, pause_before_restart
 from quickstart.pid_file import PidFile
+from quickstart.process_runner import Program, pause_before_restart
 from quickstart.supervisor import Supervisor
 from tests.quickstart.conftest import running
 
@@ -110,7 +110,7 @@ def test_what_started_last_stops_first(out: Output, tmp_path: Path) -> None:
 def test_a_process_that_ends_is_started_again_after_its_orphans_are_gone(
     out: Output, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(keeper, "FIRST_PAUSE", 0.01)
+    monkeypatch.setattr(process_runner, "FIRST_PAUSE", 0.01)
 
     with supervising(out, tmp_path) as processes:
         processes.start(program("worker", DIES_AND_LEAVES_AN_ORPHAN))
@@ -139,14 +139,14 @@ def test_a_stubborn_process_is_killed_with_its_descendants(
 def test_a_program_that_keeps_ending_at_once_is_given_up(
     out: Output, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(keeper, "FIRST_PAUSE", 0.01)
+    monkeypatch.setattr(process_runner, "FIRST_PAUSE", 0.01)
     hopeless = program("worker", "print('no config'); raise SystemExit(3)")
     expected = r"The worker program ended 5 times within 10 s .* exit code 3; .* Mend it\."
 
     with pytest.raises(KeepsEnding, match=expected):
         keep_until_it_ends(out, tmp_path, hopeless)
 
-    assert out.getvalue().count("worker | no config") == keeper.SHORT_LIVES
+    assert out.getvalue().count("worker | no config") == process_runner.SHORT_LIVES
 
 
 def test_a_program_that_cannot_be_spawned_is_given_up(out: Output, tmp_path: Path) -> None:
@@ -159,10 +159,10 @@ def test_a_program_that_cannot_be_spawned_is_given_up(out: Output, tmp_path: Pat
 def test_waiting_for_an_answer_ends_with_the_answer_or_with_the_end(
     out: Output, tmp_path: Path
 ) -> None:
-    complaints = iter(["not yet", "not yet", None])
+    problems = iter(["not yet", "not yet", None])
 
     with supervising(out, tmp_path) as processes:
-        assert processes.until("web", lambda: next(complaints))
+        assert processes.until("web", lambda: next(problems))
         processes.stop()
         assert not processes.until("worker", lambda: "never")
 
@@ -171,10 +171,10 @@ def test_a_long_wait_is_said_once(
     out: Output, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(supervisor, "PATIENCE", 0.0)
-    complaints = iter(["busy", "busy", "busy", None])
+    problems = iter(["busy", "busy", "busy", None])
 
     with supervising(out, tmp_path) as processes:
-        assert processes.until("worker", lambda: next(complaints))
+        assert processes.until("worker", lambda: next(problems))
 
     assert out.getvalue() == "worker does not answer yet (busy); waiting on, Ctrl-C stops.\n"
 

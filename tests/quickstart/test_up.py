@@ -157,7 +157,7 @@ def test_a_given_broker_and_a_given_database_replace_our_own(
     assert not [each for each in machine.family() if "-server" in each.name()]
 
 
-class TestRefusals:
+class TestErrors:
     """One sentence with the remedy, exit code 1, no traceback, nothing left."""
 
     def refused(self, data_dir: Path, *options: str, **changes: str) -> str:

@@ -18,6 +18,6 @@ class Command(BaseCommand):
         parser.add_argument("role", nargs="?", choices=[*ROLES], help="this one alone")
 
     def handle(self, *args: object, role: str | None, **options: Any) -> None:  # noqa: ARG002
-        complaints = [ROLES[name]() for name in ([role] if role else ROLES)]
-        if None not in complaints:
-            sys.exit("; ".join(filter(None, complaints)))
+        problems = [ROLES[name]() for name in ([role] if role else ROLES)]
+        if None not in problems:
+            sys.exit("; ".join(filter(None, problems)))

@@ -1,4 +1,4 @@
-"""The workers of the storm, started again whenever they end."""
+"""The workers of the chaos test, started again whenever they end."""
 
 import os
 import signal
@@ -10,7 +10,7 @@ from pathlib import Path
 
 import psutil
 
-__all__ = ["Crew", "Worker"]
+__all__ = ["Worker", "Workers"]
 
 POOLS = ("prefork", "prefork", "threads", "threads")
 SLOTS = 2
@@ -18,7 +18,7 @@ ENDS_WITHIN = 20.0  # seconds after SIGTERM
 
 
 class Worker:
-    """One place in the crew: a worker process, then the one that follows it."""
+    """A worker process, and after its end the one that replaces it."""
 
     def __init__(self, name: str, pool: str, folder: Path) -> None:
         self.name, self.pool = name, pool
@@ -36,7 +36,7 @@ class Worker:
 
     @property
     def pid(self) -> int:
-        """Of its main process; the process group has the same."""
+        """Of its main process, and so of its process group."""
         return self.process.pid
 
     @property
@@ -44,56 +44,54 @@ class Worker:
         return self.process.poll() is not None
 
     def children(self) -> list[int]:
-        """The pids of its pool; none where that is threads, or it has ended."""
+        """The pids of its pool; none if the pool is threads, or the worker has ended."""
         try:
             return sorted(child.pid for child in psutil.Process(self.pid).children())
         except psutil.NoSuchProcess:
             return []
 
     def kill_child(self, pid: int) -> None:
-        """SIGKILL one process of its pool, as the kernel does where memory runs out."""
+        """SIGKILL one process of its pool, as the kernel does when memory runs out."""
         _send(os.kill, pid, signal.SIGKILL)
 
     def send(self, signum: signal.Signals) -> None:
-        """To the main process alone."""
+        """Send a signal to the main process only."""
         if not self.ended:
             self.process.send_signal(signum)
 
     def send_all(self, signum: signal.Signals) -> None:
-        """To each process of it."""
+        """Send a signal to each of its processes."""
         _send(os.killpg, self.pid, signum)
 
 
-class Crew:
-    """All workers."""
+class Workers:
+    """All workers of the test."""
 
     def __init__(self, folder: Path) -> None:
-        self.workers = [
-            Worker(f"{pool}-{i}", pool, folder) for i, pool in enumerate(POOLS, start=1)
-        ]
+        self._all = [Worker(f"{pool}-{i}", pool, folder) for i, pool in enumerate(POOLS, start=1)]
 
     def start(self) -> None:
-        for worker in self.workers:
+        for worker in self._all:
             worker.start()
 
-    def mend(self) -> None:
-        """Start those again that have ended."""
-        for worker in self.workers:
+    def restart_ended(self) -> None:
+        """Replace each worker that has ended."""
+        for worker in self._all:
             if worker.ended:
                 worker.start()
 
     def pick(self, die: float, pool: str | None = None) -> Worker:
-        """One of the workers, or of those with that pool."""
-        able = [worker for worker in self.workers if pool in (None, worker.pool)]
+        """One of the workers, or of those with that pool. `die` is from 0 to 1."""
+        able = [worker for worker in self._all if pool in (None, worker.pool)]
         return able[int(die * len(able))]
 
     def stop(self) -> list[str]:
-        """Tell all to end; returns the names of those that had to be killed."""
-        for worker in self.workers:
+        """SIGTERM to all; returns the names of those that had to be killed."""
+        for worker in self._all:
             worker.send_all(signal.SIGCONT)
             worker.send(signal.SIGTERM)
         late = []
-        for worker in self.workers:
+        for worker in self._all:
             try:
                 worker.process.wait(ENDS_WITHIN)
             except subprocess.TimeoutExpired:
@@ -103,11 +101,11 @@ class Crew:
 
     def kill(self) -> None:
         """SIGKILL to every process of every worker."""
-        for worker in self.workers:
+        for worker in self._all:
             worker.send_all(signal.SIGKILL)
             worker.process.wait()
 
 
 def _send(send: Callable[[int, int], None], pid: int, signum: signal.Signals) -> None:
-    with suppress(ProcessLookupError):  # it was over before
+    with suppress(ProcessLookupError):  # it has ended already
         send(pid, signum)

@@ -5,7 +5,7 @@ from typing import Any
 from parent.models import Executor, RunState, StepState, WatchLease
 from tests.faults.invariants import assert_sound
 from tests.flows import faults, workflows
-from tests.operate.conftest import Gate, StartWorker
+from tests.ops.conftest import Gate, StartWorker
 from tests.system.conftest import step
 from tests.waiting import ended, until
 

@@ -21,7 +21,7 @@ from parent.models import Run
 from quickstart import redis as redis_programs
 from tests.conftest import missing
 from tests.faults.servers import OwnBroker, OwnPostgres
-from tests.operate.web_process import WebProcess
+from tests.ops.web_process import WebProcess
 from tests.services import postgres_tools
 from tests.waiting import until
 from tests.workers import database_url

@@ -11,7 +11,7 @@ from parent.models import Run, RunState, Step, StepState
 from tests.faults.conftest import start_worker, watcher
 from tests.flows import faults, workflows
 from tests.flows.tasks import gates
-from tests.operate.conftest import Gate, StartWorker
+from tests.ops.conftest import Gate, StartWorker
 from tests.waiting import ended
 from tests.workers import Worker
 

@@ -1,4 +1,4 @@
-"""One storm, from the first run to the verdict."""
+"""One chaos test, from the first run to the verdict."""
 
 import time
 from collections import Counter
@@ -10,37 +10,37 @@ from django.core.management import call_command
 from django.db import connection
 from django_celery_results.models import TaskResult
 
-from chaos import marks, verdict
-from chaos.crew import Crew
+from chaos import event_log, verdict
+from chaos.faults import FaultInjector
 from chaos.schedule import Fault
 from chaos.servers import Broker, Database
 from chaos.users import Users
 from chaos.verdict import RunSeen, StepSeen
-from chaos.weather import Weather
+from chaos.workers import Workers
 from parent.models import Run
 from parent.store import executors
 
-__all__ = ["Report", "rage"]
+__all__ = ["Report", "run_scenario"]
 
 STANDSTILL = 120.0
-"""Seconds in which none of the runs ends, after which the rest is lost. How long all of them
-take is the machine's affair."""
-USERS_LEAVE = 120.0
-TELL_EVERY = 15.0
+"""Seconds without an end of a run, after which the remaining runs are lost. There is no limit for
+all of them together: that depends on the machine."""
+USERS_FINISH = 120.0
+PRINT_EVERY = 15.0
 LOOK_EVERY = 0.5
 
 
 @dataclass(frozen=True, kw_only=True)
 class Report:
-    """What there is to tell. `lost`, `doubled`, `out_of_order`, `left_over` have a line a case."""
+    """The figures. `lost`, `doubled`, `out_of_order` and `left_over` have a line for each case."""
 
     runs: Counter[str]
     steps: int
     attempts: int
-    perished: int
+    unfinished: int
     faults: Counter[str]
     recovery: str
-    calm: float
+    settling: float
     left_over: list[str]
     late_workers: list[str]
     lost: list[str]
@@ -52,7 +52,7 @@ class Report:
         return not (self.lost or self.doubled or self.out_of_order or self.left_over)
 
 
-def rage(
+def run_scenario(
     folder: Path,
     broker: Broker,
     database: Database,
@@ -61,67 +61,67 @@ def rage(
     runs: int,
     seconds: float,
 ) -> Report:
-    """Start so many runs over so many seconds, let the faults strike, wait for the calm."""
+    """Start so many runs over so many seconds, inject the faults, wait for the end of all runs."""
     call_command("migrate", verbosity=0)
-    crew = Crew(folder)
-    weather = Weather(crew, broker, database, folder / "faults.log")
+    workers = Workers(folder)
+    injector = FaultInjector(workers, broker, database, folder / "faults.log")
     users = Users(runs, seconds)
     try:
-        crew.start()
+        workers.start()
         users.start()
-        weather.rage(schedule, seconds, users.do, _Teller(users).turn)
-        calm = _calm(users, crew)
-        late = crew.stop()
+        injector.run(schedule, seconds, users.request, _ProgressLine(users).turn)
+        settling = _wait_for_ends(users, workers)
+        late = workers.stop()
     finally:
-        crew.kill()
-    faults = Counter(str(fault.kind) for fault in weather.struck)
-    return _report(folder, weather, faults, calm, late, missing=runs - users.started)
+        workers.kill()
+    faults = Counter(str(fault.kind) for fault in injector.injected)
+    return _report(folder, injector, faults, settling, late, missing=runs - users.started)
 
 
-class _Teller:
-    """Says from time to time how far it is."""
+class _ProgressLine:
+    """Prints from time to time how many runs were started."""
 
     def __init__(self, users: Users) -> None:
         self._users = users
-        self._next = TELL_EVERY
+        self._next = PRINT_EVERY
 
     def turn(self, now: float) -> None:
         if now >= self._next:
-            self._next += TELL_EVERY
+            self._next += PRINT_EVERY
             print(f"{now:6.0f} s  {self._users.started} runs started", flush=True)
 
 
-def _calm(users: Users, crew: Crew) -> float:
-    """Wait until all has ended; returns the seconds that it took."""
-    begun = tell_at = time.monotonic()
-    users.leave(USERS_LEAVE)
-    connection.close()  # it is from before the database was gone
+def _wait_for_ends(users: Users, workers: Workers) -> float:
+    """Wait until all runs have ended; returns the seconds that it took."""
+    begun = print_at = time.monotonic()
+    users.finish(USERS_FINISH)
+    connection.close()  # it may be from before an outage of the database
     last, give_up_at = 0, time.monotonic() + STANDSTILL
     while time.monotonic() < give_up_at:
-        crew.mend()
+        workers.restart_ended()
         going = Run.objects.exclude(state__in=Run.ENDED).count()
         if not going:
             break
         if going != last:
             last, give_up_at = going, time.monotonic() + STANDSTILL
-        if time.monotonic() >= tell_at:
-            tell_at += TELL_EVERY
-            print(f"the storm is over: {going} runs have not ended yet", flush=True)
+        if time.monotonic() >= print_at:
+            print_at += PRINT_EVERY
+            print(f"the faults are over: {going} runs have not ended yet", flush=True)
         time.sleep(LOOK_EVERY)
     return time.monotonic() - begun
 
 
 def _report(
     folder: Path,
-    weather: Weather,
+    injector: FaultInjector,
     faults: Counter[str],
-    calm: float,
+    settling: float,
     late: list[str],
     *,
     missing: int,
 ) -> Report:
-    seen = _look()
-    bodies = verdict.bodies_of(marks.read(folder / "marks"))
+    seen = _read_runs()
+    bodies = verdict.bodies_of(event_log.read(folder / "events"))
     never = [f"{missing} runs could not be started"] if missing else []
     children = TaskResult.objects.exclude(task_id__in=[run.id for run in seen])
     seconds, recovered = verdict.slowest_recovery(seen, bodies)
@@ -130,19 +130,19 @@ def _report(
         runs=Counter(run.state for run in seen),
         steps=sum(len(run.steps) for run in seen),
         attempts=len(bodies.by_attempt),
-        perished=verdict.perished(bodies),
+        unfinished=verdict.unfinished(bodies),
         faults=faults,
         recovery=f"{seconds:.1f} s ({recovered or 'none was needed'})",
-        calm=calm,
+        settling=settling,
         left_over=[f"{row.task_id} {row.status} {row.result}" for row in children],
         late_workers=late,
         lost=never + verdict.lost(seen, bodies),
-        doubled=verdict.doubled(seen, bodies, weather.silences, lease),
+        doubled=verdict.doubled(seen, bodies, injector.silences, lease),
         out_of_order=verdict.out_of_order(seen, bodies),
     )
 
 
-def _look() -> list[RunSeen]:
+def _read_runs() -> list[RunSeen]:
     stored = dict(TaskResult.objects.values_list("task_id", "status"))
     return [
         RunSeen(

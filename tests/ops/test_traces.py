@@ -13,8 +13,8 @@ from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTrace
 
 from parent.models import Run
 from parent.telemetry import tracing
-from tests.operate.conftest import StartWorker
-from tests.operate.web import web_server
+from tests.ops.conftest import StartWorker
+from tests.ops.web import web_server
 from tests.waiting import ended
 
 CALLER = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01"

@@ -25,7 +25,7 @@ from parent.operations.doctor import Finding, examine, fleet
 from parent.store import executors
 from parent.worker.remote_workers import Remote
 from tests.flows import workflows
-from tests.operate.conftest import StartWorker
+from tests.ops.conftest import StartWorker
 from tests.waiting import until
 
 ROOT = Path(__file__).resolve().parents[2]

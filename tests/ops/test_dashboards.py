@@ -11,8 +11,8 @@ from prometheus_client.parser import text_string_to_metric_families as families
 
 from parent.models import RunState
 from tests.flows import faults, workflows
-from tests.operate.conftest import Gate, StartWorker
-from tests.operate.web import Web, web_server
+from tests.ops.conftest import Gate, StartWorker
+from tests.ops.web import Web, web_server
 from tests.waiting import ended, until
 
 ROOT = Path(__file__).resolve().parents[2]

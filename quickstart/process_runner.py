@@ -15,7 +15,7 @@ import psutil
 from honcho.printer import Message
 from honcho.process import Popen, Process
 
-__all__ = ["Keeper", "Program", "pause_before_restart"]
+__all__ = ["ProcessRunner", "Program", "pause_before_restart"]
 
 SHORT_LIFE = 10.0  # seconds; a process that ended sooner may well end so again
 SHORT_LIVES = 5  # as many in a row, and the program is given up
@@ -40,9 +40,9 @@ def pause_before_restart(short_lives: int) -> float | None:
     return float(FIRST_PAUSE * 2 ** max(short_lives - 1, 0))
 
 
-class Keeper:
+class ProcessRunner:
     """Runs a program until it is told to leave, or gives it up. Each callable is called from
-    the keeper's own thread.
+    the runner's own thread.
 
     Args:
         show: prints a line.
@@ -97,7 +97,7 @@ class Keeper:
             self._signal(signal.SIGKILL)
 
     def put(self, message: Message) -> None:
-        """Take what honcho reports, in the keeper's thread."""
+        """Take what honcho reports, in the runner's thread."""
         match message.type:
             case "line":
                 self._show(message)
@@ -111,7 +111,7 @@ class Keeper:
     def _run(self) -> None:
         try:
             self._run_again_and_again()
-        except Exception as exc:  # unseen, it would leave the program without a keeper
+        except Exception as exc:  # unseen, it would leave the program without a runner
             self._gave_up(f"The {self._program.name} program cannot be kept running: {exc!r}.")
 
     def _run_again_and_again(self) -> None:

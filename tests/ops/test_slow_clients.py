@@ -4,8 +4,8 @@ from collections.abc import Iterator
 
 import pytest
 
-from tests.operate.sieges import ATTACKS, Siege
-from tests.operate.web_process import WebProcess
+from tests.ops.sieges import ATTACKS, Siege
+from tests.ops.web_process import WebProcess
 
 DEADLINE = 2.0  # seconds; what the server is told
 PROMPT = 2.0  # seconds for an honest client

@@ -14,7 +14,7 @@ import pytest
 
 from parent.models import RunState
 from tests.flows import workflows
-from tests.operate.conftest import Gate, StartWorker
+from tests.ops.conftest import Gate, StartWorker
 from tests.services import free_port
 from tests.system.conftest import step
 from tests.waiting import ended, until
