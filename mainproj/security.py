@@ -7,6 +7,7 @@ from csp.constants import NONE, SELF
 from django.core.exceptions import ImproperlyConfigured
 
 from mainproj.environment import env
+from monitor import probe_paths
 
 LOOPBACK = ("localhost", "127.0.0.1", "[::1]")
 
@@ -29,7 +30,7 @@ CSRF_TRUSTED_ORIGINS = env.origins(
 # Whatever others can reach is reached over TLS.
 PLAIN_HTTP = DEBUG or LOCAL
 SESSION_COOKIE_SECURE = CSRF_COOKIE_SECURE = SECURE_SSL_REDIRECT = not PLAIN_HTTP
-SECURE_REDIRECT_EXEMPT = [r"^(healthz|readyz|metrics)$"]  # asked from inside, by plain http
+SECURE_REDIRECT_EXEMPT = [rf"^({'|'.join(probe_paths.ALL)})$"]  # asked from inside, by plain http
 if env.flag("BEHIND_TLS_PROXY", False, "believe the header X-Forwarded-Proto, which a proxy sets"):
     SECURE_PROXY_SSL_HEADER = ("HTTP_X_FORWARDED_PROTO", "https")
 SECURE_HSTS_SECONDS = env.number(

@@ -7,7 +7,7 @@ class MonitorConfig(AppConfig):
     name = "monitor"
 
     def ready(self) -> None:
-        from monitor import checks, tokens  # noqa: F401, PLC0415 - checks register themselves
+        from monitor import checks, probe_paths, tokens  # noqa: F401, PLC0415 - checks register themselves
         from monitor.http import uploads  # noqa: PLC0415 - checks register themselves
         from parent.telemetry import tracing  # noqa: PLC0415 - settings are read by now
 
@@ -17,4 +17,4 @@ class MonitorConfig(AppConfig):
             from opentelemetry.instrumentation.django import DjangoInstrumentor  # noqa: PLC0415
 
             # It puts a middleware of its own before all others.
-            DjangoInstrumentor().instrument(excluded_urls="healthz,readyz,metrics")
+            DjangoInstrumentor().instrument(excluded_urls=",".join(probe_paths.ALL))

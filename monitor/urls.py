@@ -9,6 +9,7 @@ from monitor.http.converters import TaskId
 from monitor.ops import views as ops
 from monitor.pages import run_views as run_pages
 from monitor.pages import views as pages
+from monitor.probe_paths import HEALTH, METRICS, READY
 
 register_converter(TaskId, "id")
 
@@ -33,7 +34,7 @@ urlpatterns = [
     path("tasks/<id:task_id>/retry/", api.TaskRetryView.as_view(), name="task-retry"),
     path("schema/", schema.SchemaView.as_view(), name="schema"),
     path("docs/", schema.DocsPage.as_view(), name="docs"),
-    path("healthz", ops.HealthView.as_view(), name="health"),
-    path("readyz", ops.ReadyView.as_view(), name="ready"),
-    path("metrics", ops.MetricsView.as_view(), name="metrics"),
+    path(HEALTH, ops.HealthView.as_view(), name="health"),
+    path(READY, ops.ReadyView.as_view(), name="ready"),
+    path(METRICS, ops.MetricsView.as_view(), name="metrics"),
 ]

@@ -1,11 +1,12 @@
 """Does each program answer? A probe asks once and says what is wrong; None means it answers."""
 
-import http.client
 from pathlib import Path
 
 import redis
 from celery import current_app
 from kombu.exceptions import OperationalError
+
+from roles import health
 
 __all__ = ["broker", "embedded_redis", "web", "worker"]
 
@@ -47,12 +48,4 @@ def worker(name: str) -> str | None:
 
 def web(port: int) -> str | None:
     """Ask the web server for its health page."""
-    connection = http.client.HTTPConnection("127.0.0.1", port, timeout=TIMEOUT)
-    try:
-        connection.request("GET", "/healthz")
-        status = connection.getresponse().status
-    except (OSError, http.client.HTTPException) as exc:
-        return str(exc)
-    finally:
-        connection.close()
-    return None if status == http.client.OK else f"/healthz answers {status}"
+    return health.web_at("127.0.0.1", port, timeout=TIMEOUT)

@@ -1,4 +1,4 @@
-"""Whether the roles that this machine has are well: for a container that asks itself."""
+"""Health checks of the roles on this machine, such as a container's of itself."""
 
 import http.client
 import socket
@@ -6,42 +6,53 @@ import socket
 from django.conf import settings
 from django.db.models.functions import Now
 
+from monitor.probe_paths import HEALTH
 from parent.models import Executor
 from parent.store import executors
 from parent.store.outage import OUTAGE
 
-__all__ = ["web", "worker"]
+__all__ = ["web", "web_at", "worker"]
 
-TIMEOUT = 5  # seconds
+TIMEOUT = 5.0  # seconds
 
 
 def web() -> str | None:
-    """What is wrong with the web server of this machine; None where it answers."""
+    """What is wrong with the web server of this machine; None if it answers."""
     host = "127.0.0.1" if settings.WEB_HOST == "0.0.0.0" else settings.WEB_HOST  # noqa: S104
-    connection = http.client.HTTPConnection(host, settings.WEB_PORT, timeout=TIMEOUT)
+    problem = web_at(host, settings.WEB_PORT, timeout=TIMEOUT)
+    return problem and f"web: {problem}"
+
+
+def web_at(host: str, port: int, *, timeout: float) -> str | None:
+    """What is wrong with the web server at this address; None if it answers.
+
+    Args:
+        timeout: seconds to wait for the answer.
+    """
+    connection = http.client.HTTPConnection(host, port, timeout=timeout)
     try:
-        connection.request("GET", "/healthz", headers={"Host": _allowed_host()})
+        connection.request("GET", f"/{HEALTH}", headers={"Host": _allowed_host()})
         status = connection.getresponse().status
     except (OSError, http.client.HTTPException) as exc:
-        return f"web: no answer on {host}:{settings.WEB_PORT} ({exc})"
+        return f"no answer on {host}:{port} ({exc})"
     finally:
         connection.close()
-    return None if status == http.HTTPStatus.OK else f"web: /healthz answers {status}"
+    return None if status == http.HTTPStatus.OK else f"/{HEALTH} answers {status}"
 
 
 def worker() -> str | None:
-    """What is wrong with the workers of this machine; None where the heart of one beats."""
+    """What is wrong with the workers of this machine; None if one sends heartbeats."""
     host = socket.gethostname()
     try:
         alive = Executor.objects.filter(
             host=host, heartbeat_at__gt=Now() - executors.lease()
         ).exists()
     except OUTAGE as exc:
-        return f"worker: the database does not say ({str(exc).strip()})"
+        return f"worker: the database does not answer ({str(exc).strip()})"
     return None if alive else f"worker: no heartbeat of {host} within {executors.lease()}"
 
 
 def _allowed_host() -> str:
-    """A Host that Django takes."""
+    """A Host header that Django accepts."""
     first: str = next(iter(settings.ALLOWED_HOSTS), "localhost")
     return "localhost" if first == "*" else first.removeprefix(".")

@@ -24,7 +24,7 @@ LAYERS = {
         *("inline", "workflows", "checks", "admin", "apps", "management"),
     ],
     "monitor": [
-        *("models", "tokens", "policy", "access"),
+        *("probe_paths", "models", "tokens", "policy", "access"),
         *("http", "runs", "api", "ops", "pages"),
         *("templatetags", "checks", "admin", "apps", "urls", "management"),
     ],

@@ -15,6 +15,7 @@ from monitor.api.schema_shapes import (
     TaskStatus,
     WorkflowEntry,
 )
+from monitor.http.problems import PROBLEM_JSON
 
 __all__ = [
     "cancel_task",
@@ -31,7 +32,6 @@ __all__ = [
 
 Decorator = Callable[[Any], Any]
 
-PROBLEM_JSON = "application/problem+json"
 REASONS = {
     304: "Nothing has changed since the answer with that `ETag`.",
     400: "The request cannot be read, or fields of it are wrong: `errors` names them.",

@@ -17,13 +17,11 @@ from waitress import wasyncore
 from waitress.adjustments import Adjustments
 from waitress.task import ThreadedTaskDispatcher
 
+from monitor.probe_paths import HEALTH
 from roles.http.limits import Limits
 from roles.http.server import Server, TcpServer, UnixServer
 
 __all__ = ["HTTPWorker"]
-
-HEALTH = "/healthz"
-"""Answered by a thread of its own, whatever holds the others; so its view may ask nobody else."""
 
 TURN, STOPPING_TURN = 0.5, 0.1  # seconds; how exactly deadlines are kept
 STOPPING_IDLE = 0.5
@@ -97,7 +95,8 @@ class HTTPWorker(Worker):
             self.log.info("Autorestarting worker after current request.")
             self.alive = False
         request = connection.requests[0]
-        asks_health = not request.error and request.path == HEALTH
+        asks_health = not request.error and request.path == f"/{HEALTH}"
+        # In a thread of its own, which nothing else can hold; so the view may ask nobody else.
         (self._health if asks_health else self._threads).add_task(connection)
 
     def _turn(self, seconds: float = TURN) -> None:

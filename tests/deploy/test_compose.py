@@ -113,7 +113,7 @@ def test_a_role_that_is_away_is_ill(stack: Stack, tmp_path: Path) -> None:
 
     assert (web.returncode, worker.returncode) == (1, 1)
     assert "no answer on 127.0.0.1:9" in web.stderr
-    assert "the database does not say" in worker.stderr
+    assert "the database does not answer" in worker.stderr
 
 
 def test_a_second_migrate_changes_nothing(stack: Stack) -> None:

@@ -1,5 +1,7 @@
 """What the files of a deployment say, beside what the code reads."""
 
+import re
+
 import pytest
 
 from mainproj.environment import env
@@ -45,6 +47,15 @@ def test_every_variable_is_one_that_is_read(compose: Compose) -> None:
     assert example - DECLARED.keys() - OF_COMPOSE == set()
     assert of_image - DECLARED.keys() - OF_PYTHON == set()
     assert given - DECLARED.keys() == set()
+
+
+def test_a_value_that_is_commented_out_is_the_default(compose: Compose) -> None:
+    text = (ROOT / ".env.example").read_text()
+    shown = dict(re.findall(r"^# (WORKFLOW_\w+_GRACE)=(.+)$", text, re.M))
+
+    assert shown == {name: DECLARED[name].default for name in shown} != {}
+    grace = compose.services["worker"].raw["stop_grace_period"]
+    assert f"# WORKER_STOP_GRACE={grace}\n" in text
 
 
 def test_ours_are_one_image_that_can_write_nowhere_else(compose: Compose) -> None:

@@ -10,13 +10,16 @@ from typing import Any
 
 import pytest
 import yaml
+from django.conf import settings
 from django.test import Client
 
 from mainproj.environment import env
-from parent.conf import DEFAULTS
-from tests.deploy.compose import Compose, dotenv
-from tests.deploy.conftest import ROOT
-from tests.deploy.dockerfile import NOBODY
+from monitor.probe_paths import HEALTH
+from roles import health
+from tests.deploy.compose import Compose, dotenv, seconds
+from tests.deploy.conftest import DOCKERFILE, ROOT
+from tests.deploy.dockerfile import NOBODY, instructions
+from tests.deploy.stack import stop_grace
 
 SYSTEMD, KUBERNETES = ROOT / "deploy" / "systemd", ROOT / "deploy" / "kubernetes"
 DECLARED = {each.name for each in env.declared}
@@ -86,19 +89,46 @@ def test_a_probe_of_the_web_server_is_answered(probe: str) -> None:
     get = container[probe]["httpGet"]
     [host] = get["httpHeaders"]
 
-    assert get["port"] == container["ports"][0]["containerPort"] == 8000
+    assert get["port"] == container["ports"][0]["containerPort"] == settings.WEB_PORT
     assert host == {
         "name": "Host",
         "value": named("ConfigMap", "parentchild")["data"]["ALLOWED_HOSTS"],
     }
+    assert get["path"] == f"/{HEALTH}"
     assert Client().get(get["path"]).status_code == 200
 
 
 def test_the_workers_probe_is_composes(compose: Compose) -> None:
     [container] = pod("worker")["containers"]
 
-    assert container["readinessProbe"]["exec"]["command"] == compose.services["worker"].healthcheck
+    probe = container["readinessProbe"]
+    assert probe["exec"]["command"] == compose.services["worker"].healthcheck
+    assert probe["periodSeconds"] == seconds(of_image("interval"))
+    assert probe["timeoutSeconds"] == seconds(of_image("timeout"))
     assert "livenessProbe" not in container
+
+
+def test_the_health_checks_times_stand_in_the_dockerfile(compose: Compose) -> None:
+    """What compose does not say of a health check, an engine takes from the image."""
+    assert seconds(of_image("timeout")) > health.TIMEOUT
+    for role in ("web", "worker"):
+        assert compose.services[role].raw["healthcheck"].keys() == {"test"}
+
+
+@pytest.mark.parametrize("role", ["web", "worker"])
+def test_a_stop_may_take_the_same_time_everywhere(role: str, compose: Compose) -> None:
+    [unit] = [path for path in units() if f"-{role}" in path.name]
+
+    grace = stop_grace(compose.services[role])
+
+    assert pod(role)["terminationGracePeriodSeconds"] == grace
+    assert value(unit, "TimeoutStopSec") == str(grace)
+
+
+def of_image(option: str) -> str:
+    """An option of the Dockerfile's HEALTHCHECK."""
+    [check] = [rest for name, rest in instructions(DOCKERFILE.read_text()) if name == "HEALTHCHECK"]
+    return check.partition(f"--{option}=")[2].split()[0]
 
 
 def test_services_lead_to_pods() -> None:
@@ -136,15 +166,6 @@ def test_a_unit_runs_what_compose_runs(role: str, compose: Compose) -> None:
     ]
 
 
-def test_whoever_stops_a_worker_waits_long_enough() -> None:
-    grace = DEFAULTS["WORKFLOW_SHUTDOWN_GRACE"]
-    [unit] = [path for path in units() if "-worker@" in path.name]
-
-    assert grace is not None
-    assert int(value(unit, "TimeoutStopSec")) >= grace + 15
-    assert pod("worker")["terminationGracePeriodSeconds"] >= grace + 15
-
-
 def test_a_units_variables_are_ones_that_are_read() -> None:
     example = dotenv((SYSTEMD / "environment.example").read_text())
     own = re.findall(r"^Environment=(\w+)=", "".join(u.read_text() for u in units()), re.M)
@@ -180,3 +201,13 @@ def test_the_proxys_limit_is_above_ours() -> None:
 
     assert int(limit) * 1024**2 > ours
     assert ingress["nginx.ingress.kubernetes.io/proxy-body-size"] == f"{limit}m"
+
+
+def test_the_proxys_deadlines_are_ours() -> None:
+    text = (ROOT / "deploy" / "nginx.conf").read_text()
+    deadlines = dict(re.findall(r"(client_header_timeout|client_body_timeout) (\d+)s;", text))
+
+    assert deadlines == {
+        "client_header_timeout": f"{settings.WEB_HEADER_TIMEOUT:g}",
+        "client_body_timeout": f"{settings.WEB_BODY_TIMEOUT:g}",
+    }

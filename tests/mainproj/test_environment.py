@@ -7,6 +7,7 @@ import pytest
 from django.core.exceptions import ImproperlyConfigured
 
 from mainproj.environment import Environment, env
+from monitor.policy import DEFAULT
 from parent.conf import DEFAULTS
 
 Read = Callable[[Environment], Any]
@@ -104,6 +105,12 @@ def test_what_the_settings_read_is_declared_once_with_words() -> None:
         assert declared.default, declared
         assert declared.example, declared
         assert "/tmp/" not in declared.default, declared  # no path of this machine
+
+
+def test_the_policys_default_is_declared_as_it_is() -> None:
+    declared = {declared.name: declared.default for declared in env.declared}
+
+    assert declared["WORKFLOW_POLICY"] == DEFAULT
 
 
 def test_the_engines_defaults_are_declared_as_they_are() -> None:

@@ -5,6 +5,7 @@ import re
 from collections.abc import Callable
 from io import StringIO
 from typing import Any
+from uuid import uuid4
 
 import pytest
 from django.contrib.auth.models import User
@@ -15,6 +16,7 @@ from rest_framework.test import APIClient
 
 from monitor import urls
 from parent.definition.workflow import Workflow, registry
+from parent.models import Step
 
 Api = Callable[[User | None], APIClient]
 UNDESCRIBED = {"schema", "docs", "metrics", "ready"}  # the last only for staff
@@ -103,6 +105,29 @@ def test_every_error_is_a_problem_document(document: dict[str, Any]) -> None:
                 assert list(response["content"]) == ["application/problem+json"], (name, status)
         if name != "GET /healthz":
             assert {"401", "406", "503"} <= set(operation["responses"])
+
+
+def test_an_answer_has_the_fields_that_the_document_says(
+    document: dict[str, Any], owner: User, staff: User, api: Api, make_run: Any
+) -> None:
+    run = make_run(owner)
+    child, child_id = run.steps.first(), str(uuid4())
+    Step.objects.filter(pk=child.pk).update(task_id=child_id)
+    me = api(owner)
+    answers = {
+        "Problem": me.get(f"/tasks/{uuid4()}/").json() | {"errors": {}},
+        "TaskPage": me.get("/tasks/").json(),
+        "TaskStatus": me.get(f"/tasks/{run.pk}/").json(),
+        "WorkflowEntry": me.get("/workflows/").json()[0],
+    }
+    answers["TaskStep"] = answers["TaskStatus"]["steps"][0]
+    answers["WorkflowStep"] = answers["WorkflowEntry"]["steps"][0]
+    schemas = document["components"]["schemas"]
+
+    assert {name: answer.keys() for name, answer in answers.items()} == {
+        name: schemas[name]["properties"].keys() for name in answers
+    }
+    assert me.get(f"/tasks/{child_id}/").json().keys() == answers["TaskStatus"].keys()
 
 
 def test_headers_are_described(document: dict[str, Any]) -> None:

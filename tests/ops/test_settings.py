@@ -16,7 +16,7 @@ ROOT = Path(__file__).resolve().parents[2]
 PROGRAMS = ("children", "parent", "monitor", "mainproj", "quickstart", "examples")
 OF_OTHERS = {"DJANGO_SETTINGS_MODULE", "PYTHONPATH"}  # Django's, Python's
 HELPERS = {
-    "children/process_state.py",
+    "children/isolation/process_state.py",
     "mainproj/environment.py",
     "mainproj/settings_table.py",
     "quickstart/local.py",
