@@ -81,6 +81,7 @@ class ClientErrors(logging.Filter):
 
 def _of_request(_logger: WrappedLogger, _method: str, event: EventDict) -> EventDict:
     """The request that Django speaks of once it has been answered."""
+    # structlog documents this name as the one of the record that it formats.
     request = getattr(event["_record"], "request", None)
     request_id = getattr(request, "request_id", None)
     return {"request_id": request_id, **event} if request_id else event

@@ -70,6 +70,7 @@ class ProcessRunner:
             colour=colour,
             env=dict(program.environment),
         )
+        # Private. honcho has no public way to choose the class of the process that it starts.
         self._honcho._child_ctor = _Group
         self._thread = threading.Thread(target=self._run, name=program.name, daemon=True)
         self._lock = threading.Lock()

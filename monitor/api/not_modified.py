@@ -11,6 +11,7 @@ from uuid import UUID
 
 from django.http import HttpRequest, HttpResponse
 from django.utils import timezone
+from rest_framework.request import Request
 
 from monitor.http.etag import signed_tags, unchanged
 from monitor.runs.snapshot import Snapshot
@@ -43,7 +44,7 @@ class Unchanged:
         return self._get_response(request)
 
 
-def snapshot_of(request: HttpRequest, task_id: UUID) -> Snapshot:
+def snapshot_of(request: HttpRequest | Request, task_id: UUID) -> Snapshot:
     """What was read of this task already, or is read now."""
     read: Snapshot | None = getattr(request, "snapshot", None)
     return read or Snapshot([task_id])

@@ -114,7 +114,7 @@ class TaskView(APIView):
 
     @openapi.read_task
     def get(self, request: Request, task_id: UUID) -> HttpResponse:
-        snapshot, now = snapshot_of(request._request, task_id), timezone.now()
+        snapshot, now = snapshot_of(request, task_id), timezone.now()
         status, digest = _status(request, snapshot, now), snapshot.digest(now)
         return not_modified(request, digest) or answer(request, digest, status, [status])
 

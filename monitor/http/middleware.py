@@ -88,6 +88,7 @@ class UserId:
 
     def __structlog__(self) -> int | None:
         user = self._request.__dict__.get("user")
+        # Private. A lazy object has no public way to say whether it was evaluated.
         if user is None or (isinstance(user, LazyObject) and user.__dict__["_wrapped"] is empty):
             return None
         return user.pk if user.is_authenticated else None

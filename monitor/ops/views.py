@@ -66,13 +66,12 @@ class OperatorToken(BaseAuthentication):
         return "Bearer"
 
 
-class StaffSession(BaseAuthentication):
-    """People in a browser; while the database is away nobody is known."""
+class StaffSession(SessionAuthentication):
+    """A user in a browser; nobody while the database is away."""
 
     def authenticate(self, request: Request) -> tuple[Any, None] | None:
-        user: Any = request._request.user
         try:
-            return (user, None) if user.is_authenticated else None
+            return super().authenticate(request)
         except OUTAGE:
             return None
 

@@ -5,6 +5,7 @@ from typing import Any, cast
 
 from django.http import HttpRequest, QueryDict
 from django.utils.safestring import SafeString
+from rest_framework.exceptions import ValidationError
 from rest_framework.fields import ListField, empty
 from rest_framework.serializers import Serializer
 from rest_framework.settings import api_settings
@@ -51,8 +52,13 @@ def filled_form(
     # What is too much to be looked at is too much to be shown again.
     shown = {name: value for name, value in params.items() if not check_size([value])}
     serializer = _serializer(workflow, shown)
-    # In the place of its own validation, which does not find all of them, and fails over some.
-    vars(serializer).update(_validated_data={}, _errors=_beside(serializer, errors))
+
+    def found(_data: Any) -> None:
+        raise ValidationError(_beside(serializer, errors))
+
+    # In place of its own validation, which does not find all errors, and fails on some values.
+    serializer.run_validation = found  # type: ignore[method-assign, assignment]
+    serializer.is_valid()
     others = [
         text if field in (api_settings.NON_FIELD_ERRORS_KEY, "") else f"{field}: {text}"
         for field, texts in errors_by_field(errors).items()

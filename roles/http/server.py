@@ -48,6 +48,7 @@ class Server(BaseWSGIServer):
         super().__init__(
             application,
             sockets,
+            # Private. `create_server` takes sockets too, but makes servers of its own classes.
             _sock=listener,
             adj=adjustments,
             dispatcher=object(),  # none of waitress's own

@@ -13,6 +13,7 @@ from django.contrib.auth.models import AnonymousUser, Group, Permission, User
 from django.db.models import QuerySet
 from django.test import Client
 from django.urls import URLPattern, URLResolver, get_resolver
+from django.urls.resolvers import RoutePattern
 from django.utils import timezone
 from rest_framework.authtoken.models import Token
 from rest_framework.test import APIClient
@@ -312,7 +313,7 @@ def addresses(patterns: Any, prefix: str = "/") -> Iterator[str]:
 
 def sample(pattern: Any) -> str:
     text = str(pattern)
-    if hasattr(pattern, "_route"):
+    if isinstance(pattern, RoutePattern):
         return re.sub(r"<(?:(\w+):)?\w+>", lambda m: SAMPLES[m[1] or "str"], text)
     text = re.sub(r"\(\?P<\w+>([^)|]*)[^)]*\)", lambda m: m[1].replace(".*", "x"), text)
     return text.strip("^$")
