@@ -1,4 +1,4 @@
-"""What a user gets to see, to start and to change, by the project's policy."""
+"""What a user may see, start and change, by the project's policy."""
 
 from typing import TYPE_CHECKING
 from uuid import UUID
@@ -31,7 +31,7 @@ NOT_FOUND = "There is no such task: its id is wrong, it was deleted, or it is no
 
 
 def visible_runs(user: "User | AnonymousUser") -> QuerySet[Run]:
-    """The runs that this user may know of."""
+    """The runs that this user may see."""
     if user.is_anonymous:
         return Run.objects.none()
     return policy().visible(user, Run.objects.all())
@@ -43,10 +43,10 @@ def may_see(user: "User | AnonymousUser", run: Run) -> bool:
 
 
 def find_run(user: "User | AnonymousUser", run_id: UUID) -> Run:
-    """The run of that id.
+    """The run with that id.
 
     Raises:
-        Http404: it does not exist, or this user may not know of it.
+        Http404: it does not exist, or this user may not see it.
     """
     run = visible_runs(user).defer("params", "files", "result").filter(pk=run_id).first()
     if run is None:
@@ -55,11 +55,11 @@ def find_run(user: "User | AnonymousUser", run_id: UUID) -> Run:
 
 
 def find_to_change(user: "User | AnonymousUser", run_id: UUID) -> Run:
-    """The run of that id, for a user who may cancel and delete it.
+    """The run with that id, for a user who may cancel and delete it.
 
     Raises:
-        Http404: it does not exist, or this user may not know of it.
-        PermissionDenied: this user may only see it.
+        Http404: it does not exist, or this user may not see it.
+        PermissionDenied: this user may see it, but not change it.
     """
     run = find_run(user, run_id)
     if user.is_anonymous or not policy().may_change(user, run):
@@ -68,7 +68,7 @@ def find_to_change(user: "User | AnonymousUser", run_id: UUID) -> Run:
 
 
 def find_to_retry(user: "User | AnonymousUser", run_id: UUID) -> Run:
-    """The run of that id, for a user who may run it again: as for a start, and for a change.
+    """The run with that id, for a user who may change it and start its workflow.
 
     Raises:
         Http404, PermissionDenied: as `find_to_change` and `find_workflow` do.
@@ -87,10 +87,10 @@ def startable(user: "User | AnonymousUser") -> list[Workflow]:
 
 
 def find_workflow(user: "User | AnonymousUser", name: str) -> Workflow:
-    """The workflow of that name, for a user who may start it.
+    """The workflow with that name, for a user who may start it.
 
     Raises:
-        Http404: there is none.
+        Http404: there is no such workflow.
         PermissionDenied: this user may not start it.
     """
     try:
@@ -106,7 +106,7 @@ def find_workflow(user: "User | AnonymousUser", name: str) -> Workflow:
 
 
 def may_start(user: "User | AnonymousUser", name: str) -> bool:
-    """Whether `find_workflow` gives that one to this user."""
+    """Whether `find_workflow` finds that workflow for this user."""
     try:
         find_workflow(user, name)
     except (Http404, PermissionDenied):

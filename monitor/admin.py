@@ -4,19 +4,19 @@ from typing import Any
 
 from django.contrib import admin, messages
 from django.http import HttpRequest
-from rest_framework.authtoken import admin as drf_admin  # noqa: F401 - it registers its page
+from rest_framework.authtoken import admin as drf_admin  # noqa: F401 - so that its page is registered
 from rest_framework.authtoken.models import TokenProxy
 
 from monitor.models import ApiToken
 
 __all__ = ["ApiTokenAdmin"]
 
-admin.site.unregister(TokenProxy)  # it shows readable tokens, and the admin's log keeps them
+admin.site.unregister(TokenProxy)  # it shows readable tokens, and the admin's log stores them
 
 
 @admin.register(ApiToken)
 class ApiTokenAdmin(admin.ModelAdmin):  # type: ignore[type-arg]
-    """Whose tokens there are. A new one is shown once; deleting one revokes it."""
+    """Lists the tokens by user. A new token is shown once; deleting one revokes it."""
 
     list_display = ["__str__", "user", "created_at"]
     list_select_related = ["user"]

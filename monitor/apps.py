@@ -8,13 +8,13 @@ class MonitorConfig(AppConfig):
 
     def ready(self) -> None:
         from monitor import checks, probe_paths, tokens  # noqa: F401, PLC0415 - checks register themselves
-        from monitor.http import uploads  # noqa: PLC0415 - checks register themselves
-        from parent.telemetry import tracing  # noqa: PLC0415 - settings are read by now
+        from monitor.http import uploads  # noqa: PLC0415 - after the settings
+        from parent.telemetry import tracing  # noqa: PLC0415 - after the settings
 
         tokens.connect()
         uploads.take_any_name()
         if tracing.is_on():
             from opentelemetry.instrumentation.django import DjangoInstrumentor  # noqa: PLC0415
 
-            # It puts a middleware of its own before all others.
+            # It inserts its own middleware before all others.
             DjangoInstrumentor().instrument(excluded_urls=",".join(probe_paths.ALL))

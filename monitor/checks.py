@@ -1,4 +1,4 @@
-"""System checks: a rule that cannot be asked lets nobody in, or everybody; found at start-up."""
+"""System checks, so that an unusable policy or throttle is found at start-up."""
 
 from typing import Any
 
@@ -17,11 +17,11 @@ QUESTIONS = [name for name in vars(Policy) if not name.startswith("_")]
 
 @register("monitor")
 def check_policy(**_: Any) -> list[CheckMessage]:
-    """`WORKFLOW_POLICY` names a class that answers every question."""
+    """`WORKFLOW_POLICY` names a class with all methods of `Policy`."""
     name = getattr(settings, "WORKFLOW_POLICY", DEFAULT)
     try:
         rule = policy()
-    except Exception as exc:  # whatever its module raises
+    except Exception as exc:  # its module may raise anything
         problem = f"WORKFLOW_POLICY={name} cannot be used: {exc}."
         return [Error(problem, hint=f"Write, for example, {DEFAULT}.", id="monitor.E001")]
     missing = [name for name in QUESTIONS if not callable(getattr(rule, name, None))]
@@ -33,7 +33,7 @@ def check_policy(**_: Any) -> list[CheckMessage]:
 
 @register("monitor", deploy=True)
 def check_throttles(**_: Any) -> list[CheckMessage]:
-    """Starts are counted by all web processes together."""
+    """All web processes count starts together."""
     if api_settings.DEFAULT_THROTTLE_RATES.get("start") is None:
         return []
     if not isinstance(caches["default"], LocMemCache):

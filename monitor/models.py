@@ -1,4 +1,4 @@
-"""API tokens: what programs log in with."""
+"""API tokens, by which programs log in."""
 
 import hashlib
 import secrets
@@ -11,10 +11,10 @@ __all__ = ["ApiToken"]
 
 
 class ApiTokens(models.Manager["ApiToken"]):
-    """Makes tokens, and finds them by what a program sends."""
+    """Makes tokens, and finds them by the text that a program sends."""
 
     def issue(self, user: User, token: str | None = None) -> str:
-        """A new token of this user, or the one that is given. It is not stored: show it now."""
+        """A new token of this user, or `token`. Only its digest is stored, so show it now."""
         token = token or secrets.token_hex(20)
         self.get_or_create(digest=ApiToken.digest_of(token), defaults={"user": user})
         return token

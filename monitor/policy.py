@@ -1,4 +1,4 @@
-"""Who may see, start and change what: the rule, which a project may put its own in place of."""
+"""The policy: who may see, start and change what. A project may replace it."""
 
 from typing import TYPE_CHECKING, Protocol
 
@@ -18,27 +18,28 @@ DEFAULT = "monitor.policy.OwnerOrStaff"
 
 
 class Policy(Protocol):
-    """The class that `WORKFLOW_POLICY` names. It is made anew for each question.
+    """The class that `WORKFLOW_POLICY` names. Each question gets a new instance.
 
-    It is asked only about users who are signed in.
+    Only users who are logged in are asked about.
     """
 
     def visible(self, user: "User", runs: QuerySet[Run]) -> QuerySet[Run]:
-        """Those of `runs` that the user may see. All others do not exist for them (404)."""
+        """Those of `runs` that the user may see. All others are a 404 for this user."""
 
     def may_see(self, user: "User", run: Run) -> bool:
-        """The same of one run that was read already: polls ask it, and it should ask nobody."""
+        """The same for one run. Each poll calls this, so it should not query the database."""
 
     def may_start(self, user: "User", workflow: Workflow) -> bool:
-        """Whether the user may start and retry runs of this workflow; else it is not listed."""
+        """Whether the user may start and retry runs of this workflow, and sees it in lists."""
 
     def may_change(self, user: "User", run: Run) -> bool:
-        """Whether the user may cancel, retry and delete this run, which they may see."""
+        """Whether the user, who may see this run, may also cancel, retry and delete it."""
 
 
 class OwnerOrStaff:
-    """Runs are their owner's and staff's; nobody's are staff's. Workflows are for those who
-    have their permission, and for all where they name none.
+    """Owners see and change their own runs; staff all, including those without an owner.
+
+    A workflow may be started by users who have its permission; by all if it names none.
     """
 
     def visible(self, user: "User", runs: QuerySet[Run]) -> QuerySet[Run]:
@@ -55,6 +56,6 @@ class OwnerOrStaff:
 
 
 def policy() -> Policy:
-    """The project's rule."""
+    """The project's policy."""
     made: Policy = import_string(getattr(settings, "WORKFLOW_POLICY", DEFAULT))()
     return made

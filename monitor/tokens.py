@@ -14,7 +14,7 @@ __all__ = ["TokenAuthentication", "connect"]
 
 
 class TokenAuthentication(authentication.TokenAuthentication):
-    """DRF's, by the digests that are stored."""
+    """DRF's, with tokens that are stored as digests."""
 
     model = ApiToken
 
@@ -33,7 +33,7 @@ class TokenAuthentication(authentication.TokenAuthentication):
 
 
 def connect() -> None:
-    """Keep no readable token, whoever makes one: DRF's own table has a row for a moment only."""
+    """Replace each token that DRF's own model stores readably by its digest, at once."""
     post_save.connect(_keep_digest, sender=Token, dispatch_uid="monitor.tokens")
 
 

@@ -1,4 +1,4 @@
-"""Addresses: pages first, then the HTTP surface."""
+"""The URLs: first the pages, then the API."""
 
 from django.contrib.auth.views import LogoutView
 from django.urls import path, register_converter

@@ -1,4 +1,4 @@
-"""The parameters of a workflow from the data of a request."""
+"""Reads a workflow's parameters from the data of a request."""
 
 import json
 import re
@@ -27,9 +27,10 @@ __all__ = ["params_of"]
 
 CSRF_FIELD = "csrfmiddlewaretoken"
 TICKED = ["false", "true"]
-"""What a box of the page's form sends: the value of an unticked one comes first."""
+"""What a ticked checkbox of the page's form sends: first the value of the unticked one."""
 LONGEST_NAME = 1_000
-"""Of a field. Of what stands in `rows[9]` DRF makes a number, which Python does of 4,300 digits."""
+"""Characters of a field's name. DRF reads the index in `rows[9]` as an int, and Python refuses
+to read one of more than 4,300 digits."""
 
 
 def params_of(workflow: Workflow, data: object) -> dict[str, Any]:
@@ -54,8 +55,8 @@ def params_of(workflow: Workflow, data: object) -> dict[str, Any]:
 def _from_form(serializer: "Serializer[Any]", data: QueryDict) -> dict[str, Any]:
     """Read each field that was sent as DRF reads it from a form.
 
-    A field that was not sent stays out: DRF by itself takes a missing boolean for an unticked
-    box, and a client of the API would lose that field's default.
+    A field that was not sent is left out. DRF would take a missing boolean as an unticked
+    checkbox, and an API client would lose that field's default.
     """
     params: dict[str, Any] = {key: data[key] for key in data if len(key) > LONGEST_NAME}
     if params:
@@ -81,18 +82,18 @@ def _from_form(serializer: "Serializer[Any]", data: QueryDict) -> dict[str, Any]
 
 
 def _value_of(field: Any, name: str, data: QueryDict) -> Any:
-    """What the form has for this field; `empty` for nothing."""
-    # A file stays one: a field for JSON would read its name.
+    """The form's value for this field; `empty` if it has none."""
+    # Keep a file: a JSON field would read its name instead.
     is_file = isinstance(data.get(name), File) and not is_file_list(field)
     value = data[name] if is_file else field.get_value(data)
     if isinstance(field, BaseSerializer | DictField) and name in data:
         value = _json(data[name])
-    # DRF drops blank fields, but not a blank one for JSON.
+    # DRF drops blank fields, except for a blank JSON field.
     return empty if isinstance(field, JSONField) and value == "" else value
 
 
 def _takes_several(field: Any, key: str) -> bool:
-    """Whether the key's field, maybe a nested one, is a list. DRF takes the last of others."""
+    """Whether the key's field, possibly nested, is a list. DRF takes the last value of others."""
     for name in filter(None, re.split(r"[.\[\]]+", key)):
         field = getattr(field, "child", field) if name.isdecimal() else _field_of(field, name)
     return isinstance(field, ListField | MultipleChoiceField | ManyRelatedField)
@@ -103,7 +104,7 @@ def _field_of(field: Any, name: str) -> Any:
 
 
 def _json(text: Any) -> Any:
-    """What a nested field's text says; forms of the OpenAPI document write it as JSON."""
+    """The value of a nested field's text: forms of the OpenAPI page send it as JSON."""
     try:
         return json.loads(text)
     except (TypeError, ValueError, RecursionError):

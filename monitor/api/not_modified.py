@@ -1,7 +1,7 @@
-"""A poll that finds nothing new is answered before anything else is done for it.
+"""Answers a poll that finds nothing new before anything else is done for it.
 
-It is by far the most frequent request, and a session, a user and a view cost several times as much
-as the look at the rows.
+It is by far the most frequent request, and reading the session and the user and calling the view
+costs several times as much as reading the rows.
 """
 
 import re
@@ -34,7 +34,7 @@ class Unchanged:
 
     def __call__(self, request: HttpRequest) -> HttpResponse:
         polled = POLL.search(request.path_info) if request.method == "GET" else None
-        # The view says how the database is.
+        # In an outage the view answers.
         with suppress(*OUTAGE):
             if polled and (signed := signed_tags(request)):
                 snapshot = Snapshot([UUID(polled[1])])
@@ -45,6 +45,6 @@ class Unchanged:
 
 
 def snapshot_of(request: HttpRequest | Request, task_id: UUID) -> Snapshot:
-    """What was read of this task already, or is read now."""
+    """The snapshot that the middleware has read of this task, or a new one."""
     read: Snapshot | None = getattr(request, "snapshot", None)
     return read or Snapshot([task_id])

@@ -1,4 +1,4 @@
-"""What the OpenAPI document says of each operation: decorators for the API's views."""
+"""Decorators that describe the API's operations for the OpenAPI document."""
 
 from collections.abc import Callable
 from typing import Any
@@ -51,7 +51,7 @@ TASKS, WORKFLOWS, SERVICE = ["tasks"], ["workflows"], ["service"]
 
 
 def _problems(*statuses: int) -> dict[Any, Any]:
-    """The problem documents that an operation may answer with, those of every operation too."""
+    """The problem documents of an operation: these statuses, and those of every operation."""
     return {
         (status, PROBLEM_JSON): OpenApiResponse(Problem, description=REASONS[status])
         for status in sorted({401, 406, 503, *statuses})
@@ -59,7 +59,7 @@ def _problems(*statuses: int) -> dict[Any, Any]:
 
 
 def _header(name: str, description: str, *statuses: int, **more: Any) -> OpenApiParameter:
-    """A header: of the answers with these statuses, else of the request."""
+    """A header of the answers with these statuses; without any, of the request."""
     return OpenApiParameter(
         name,
         more.pop("type", str),
@@ -74,7 +74,7 @@ RETRY_AFTER = _header("Retry-After", "Seconds to wait.", 429, 503, type=int)
 ETAG = _header("ETag", "Send it as `If-None-Match` with the next poll.", 200, 304)
 IF_NONE_MATCH = _header("If-None-Match", "The `ETag` of the answer that the caller has.")
 LOCATION = _header("Location", "Where the status of the run is.", 202)
-# By a schema of our own: drf-spectacular drops what else a header may look like.
+# A schema of our own: drf-spectacular drops the pattern of a header otherwise.
 IDEMPOTENCY = _header(
     IDEMPOTENCY_KEY,
     "With the same key and the same parameters, the same owner gets the same run; "
@@ -84,7 +84,7 @@ IDEMPOTENCY = _header(
 
 NOT_MODIFIED = {304: OpenApiResponse(description=REASONS[304])}
 SENT = (403, 411, 413)
-"""Of whatever may have a body."""
+"""The statuses of every operation that may have a body."""
 UNSAFE = (*SENT, 400, 415)
 
 

@@ -1,4 +1,4 @@
-"""What a workflow's start takes, as drf-spectacular describes it."""
+"""Describes the parameters of a workflow's start, by drf-spectacular."""
 
 import json
 from typing import Any
@@ -24,13 +24,13 @@ JSON, MULTIPART = "application/json", "multipart/form-data"
 FORM = "application/x-www-form-urlencoded"
 OPENAPI_REF, JSON_SCHEMA_REF = "#/components/schemas/", "#/$defs/"
 
-ANYTHING = ["object", "array", "string", "number", "boolean"]  # but null
+ANYTHING = ["object", "array", "string", "number", "boolean"]  # all but null
 NESTED = (BaseSerializer, DictField, JSONField)
 
 Params = type[BaseSerializer[Any]] | None
 
 
-class NoParams(Serializer[Any]):  # its docstring would be the description of a body
+class NoParams(Serializer[Any]):  # without a docstring, which would be the description of a body
     pass
 
 
@@ -40,13 +40,13 @@ class StartSchema(AutoSchema):
     view: Any
 
     def get_serializer_name(self, serializer: Any, direction: Any) -> str:
-        """Under the workflow's name: those of two apps may be called the same."""
+        """Prefixed by the workflow: serializers of two apps may have the same name."""
         name: str = super().get_serializer_name(serializer, direction)
         workflow = getattr(self.view, "workflow", None)
         return f"{workflow.name}.{name}" if workflow and direction == "request" else name
 
-    # Private. An extension, which is the public way, would close the objects of every view, and
-    # would stand before the extensions of a workflow's author.
+    # Private. An extension, the public way, would forbid additional properties in every view, and
+    # would take precedence over the extensions of a workflow's author.
     def _map_serializer(
         self, serializer: Any, direction: Any, bypass_extensions: bool = False
     ) -> dict[str, Any]:
@@ -58,7 +58,7 @@ class StartSchema(AutoSchema):
 
 
 class NotNull(OpenApiSerializerFieldExtension):  # type: ignore[no-untyped-call]
-    """A JSON field that takes no null, in a request."""
+    """Describes a JSON field; in a request without null, unless the field allows it."""
 
     target_class = "rest_framework.serializers.JSONField"
     match_subclasses = True
@@ -69,10 +69,10 @@ class NotNull(OpenApiSerializerFieldExtension):  # type: ignore[no-untyped-call]
 
 
 def bodies(params: Params) -> dict[str, Any]:
-    """A serializer for each type of body that a start takes, the fullest first.
+    """A serializer for each content type that a start takes, the most complete first.
 
-    Only multipart carries a file: the others leave files out, or are left out where one is
-    required. A plain form is for flat parameters.
+    Only multipart can carry a file. The other types leave out optional files, and are left out
+    themselves if a file is required. A plain form is for parameters without nested fields.
     """
     kind: Any = params or NoParams
     fields = kind().fields if issubclass(kind, Serializer) else {}
@@ -89,7 +89,7 @@ def bodies(params: Params) -> dict[str, Any]:
 def params_schema(params: Params) -> dict[str, Any]:
     """The JSON schema (2020-12) of what `params` accepts; nested parts are under `$defs`.
 
-    It is that of the OpenAPI document. A file is a string of format `binary`, to be sent as
+    It is the same as in the OpenAPI document. A file is a string of format `binary`, to be sent as
     `multipart/form-data`.
     """
 
@@ -104,7 +104,7 @@ def params_schema(params: Params) -> dict[str, Any]:
     document = generator.get_schema(public=True)
     (operation,) = document["paths"].values()
     media = next(iter(operation["post"]["requestBody"]["content"].values()))
-    # OpenAPI 3.1 embeds JSON Schema itself; only the place of shared parts differs.
+    # OpenAPI 3.1 uses JSON Schema; only the place of shared parts differs.
     text = json.dumps([media["schema"], document["components"]["schemas"]])
     schema: dict[str, Any]
     schema, parts = json.loads(text.replace(OPENAPI_REF, JSON_SCHEMA_REF))

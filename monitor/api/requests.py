@@ -1,4 +1,4 @@
-"""What programs send beside a workflow's parameters: filters, a retry's wishes, a key."""
+"""Reads what programs send beside a workflow's parameters: filters, retry options, a key."""
 
 import re
 from collections.abc import Mapping
@@ -28,7 +28,7 @@ KEY = re.compile(rf"[\x21-\x7e]{{1,{LONGEST_KEY}}}")
 
 
 def idempotency_key(request: Request) -> str | None:
-    """The key that a start carries; None without one.
+    """The idempotency key of a start; None without one.
 
     Raises:
         ValidationError: it is too long, empty, or has characters that a key may not have.
@@ -41,7 +41,7 @@ def idempotency_key(request: Request) -> str | None:
 
 
 class RunQuery(serializers.Serializer[Run]):
-    """What narrows the list of runs, or the ids of a poll."""
+    """The filters of the list of runs, or the ids of a poll."""
 
     state = serializers.ChoiceField(
         choices=RunState.values, required=False, help_text="Runs in this state."
@@ -56,10 +56,10 @@ class RunQuery(serializers.Serializer[Run]):
 
     @classmethod
     def of(cls, request: Request) -> "RunQuery":
-        """What the request's query asks for.
+        """The query of a request.
 
         Raises:
-            ValidationError: naming the parameter that is unknown, given twice, or wrong.
+            ValidationError: a parameter is unknown, given twice, or wrong; by its name.
         """
         query = cls(data=request.query_params.dict())
         known = ", ".join(query.fields)
@@ -78,7 +78,7 @@ class RunQuery(serializers.Serializer[Run]):
         return query
 
     def validate_ids(self, text: str) -> list[UUID]:
-        """The ids between the commas."""
+        """The ids in a list separated by commas."""
         parts = text.split(",")
         if len(parts) > MOST_IDS:
             raise serializers.ValidationError(f"Ask for at most {MOST_IDS} ids at once.")
@@ -88,7 +88,7 @@ class RunQuery(serializers.Serializer[Run]):
             raise serializers.ValidationError("Give ids (UUIDs) with commas between.") from None
 
     def validate(self, attrs: dict[str, Any]) -> dict[str, Any]:
-        """What goes together."""
+        """Check which fields may be combined."""
         if "ids" in attrs and len(attrs) > 1:
             others = {name: ["Not beside ids, which name the tasks."] for name in attrs}
             del others["ids"]
@@ -97,24 +97,24 @@ class RunQuery(serializers.Serializer[Run]):
 
     @property
     def ids_to_poll(self) -> list[UUID] | None:
-        """The ids that were asked for; None where it is a list of runs."""
+        """The requested ids; None for a list of runs."""
         ids: list[UUID] | None = self.validated_data.get("ids")
         return ids
 
     def narrow(self, runs: QuerySet[Run]) -> QuerySet[Run]:
-        """Those of `runs` that were asked for."""
+        """Those of `runs` that match the filters."""
         wanted = {name: self.validated_data.get(name) for name in ("state", "workflow")}
         return runs.filter(**{name: value for name, value in wanted.items() if value is not None})
 
 
 class NewestFirst(CursorPagination):
-    """Pages that stay right while new runs come in."""
+    """Pages that stay correct while new runs are started."""
 
     page_size = PAGE_SIZE
     ordering = ("-created_at", "-id")
 
     def decode_cursor(self, request: Request) -> Any:
-        """The cursor that the request has, if any.
+        """The cursor of the request, if any.
 
         Raises:
             ValidationError: it is not one of ours.
@@ -122,7 +122,7 @@ class NewestFirst(CursorPagination):
         try:
             cursor: Any = super().decode_cursor(request)
             position = None if cursor is None else cursor.position
-            # The database is asked for a time with its zone, and in UTC it must be one as well.
+            # The database needs a time with a zone, which must be valid in UTC too.
             if position is not None:
                 moment = datetime.fromisoformat(position)
                 if moment.tzinfo is None:
@@ -140,7 +140,7 @@ class Inputs(serializers.JSONField):
 
 
 class RetryRequest(serializers.Serializer[Run]):
-    """How a run is tried again; all of it may be left out. See `parent.runs.retry.retry`."""
+    """The options of a retry, all of them optional. See `parent.runs.retry.retry`."""
 
     step = serializers.CharField(
         required=False, help_text="From which step on; without it, from those that failed."
@@ -160,7 +160,7 @@ class RetryRequest(serializers.Serializer[Run]):
         return dict(self.validate_result(inputs))
 
     def validate_result(self, result: Any) -> Any:
-        """What every database takes."""
+        """Check that every database can store it."""
         try:
             check_json(result, "It is", GIVEN_DEPTH)
         except ResultNotJSON as exc:
@@ -168,7 +168,7 @@ class RetryRequest(serializers.Serializer[Run]):
         return result
 
     def validate(self, attrs: dict[str, Any]) -> dict[str, Any]:
-        """What goes together."""
+        """Check which fields may be combined."""
         unknown = sorted(set(self.initial_data) - set(self.fields) - IGNORED)
         if unknown:
             known = ", ".join(self.fields)

@@ -1,4 +1,4 @@
-"""The shapes of what goes out, for the OpenAPI document: nothing is serialized by them."""
+"""The shapes of answers, for the OpenAPI document only: nothing is serialized by them."""
 
 from typing import Any
 
@@ -21,7 +21,7 @@ Shape = serializers.Serializer[Any]
 
 
 class Meta(Shape):
-    """The uniform meta."""
+    """The meta that runs and children share."""
 
     iteration = serializers.IntegerField(help_text="How many of `total` are done.")
     total = serializers.IntegerField(allow_null=True, help_text="Null while it is not known.")
@@ -80,7 +80,7 @@ class TaskStatus(Meta):
 
 
 class TaskPage(Shape):
-    """A page of runs, the newest first; or the tasks that were asked for by `ids`."""
+    """A page of runs, the newest first; or the tasks requested by `ids`."""
 
     next = serializers.URLField(allow_null=True, help_text="The page of older runs.")
     previous = serializers.URLField(allow_null=True, help_text="The page of newer runs.")
@@ -112,7 +112,7 @@ class Problem(Shape):
     title = serializers.CharField(help_text="The HTTP status in words.")
     status = serializers.IntegerField(help_text="The HTTP status.")
     detail = serializers.CharField(help_text="What is wrong, and what to do.")
-    errors = serializers.DictField(  # type: ignore[assignment] # DRF takes it off the class
+    errors = serializers.DictField(  # type: ignore[assignment] # DRF removes declared fields from the class
         child=serializers.ListField(child=serializers.CharField()),
         required=False,
         help_text="Sentences by field, where fields are wrong.",

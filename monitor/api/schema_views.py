@@ -24,13 +24,13 @@ class SchemaView(SpectacularAPIView):
 
 
 class DocsPage(LoginRequiredMixin, SpectacularSwaggerSplitView):
-    """The document as a page with forms; its script comes apart, for a strict policy."""
+    """The document as a page with forms. Its script is a file, for the security policy."""
 
     template_name = "monitor/docs.html"
 
 
 def with_starts(endpoints: Iterable[Endpoint]) -> list[Endpoint]:
-    """In place of the start of any workflow, the start of each: a hook of drf-spectacular."""
+    """Replace the one path that starts any workflow by a path for each: a drf-spectacular hook."""
     return [each for endpoint in endpoints for each in _expanded(endpoint)]
 
 
@@ -44,13 +44,13 @@ def _expanded(endpoint: Endpoint) -> Iterator[Endpoint]:
 
 
 def start_view(workflow: Workflow) -> Any:
-    """A view that stands for the start of this workflow in the document."""
+    """A view that represents the start of this workflow in the document."""
 
     class Start(WorkflowView):
         schema = StartSchema()
 
         def check_permissions(self, request: Request) -> None:
-            # Asked for each path that the document is to have.
+            # drf-spectacular calls it for each path, to leave out what the caller may not use.
             super().check_permissions(request)
             find_workflow(request.user, workflow.name)
 

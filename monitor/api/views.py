@@ -1,4 +1,4 @@
-"""The HTTP surface for programs."""
+"""The views of the HTTP API."""
 
 from datetime import datetime
 from typing import Any, cast
@@ -87,7 +87,7 @@ class WorkflowView(APIView):
 
 
 class TaskListView(APIView):
-    """The caller's runs; staff's callers see all."""
+    """The caller's runs; staff see all."""
 
     @openapi.list_tasks
     def get(self, request: Request) -> HttpResponse:
@@ -102,7 +102,7 @@ class TaskListView(APIView):
         return not_modified(request, digest) or answer(request, digest, document, results)
 
     def _page(self, runs: QuerySet[Run], request: Request) -> tuple[list[UUID], dict[str, Any]]:
-        """The ids on the page that was asked for, and the links to its neighbours."""
+        """The ids on the requested page, and the links to the next and the previous page."""
         paginator = NewestFirst()
         page = paginator.paginate_queryset(runs.only("created_at"), request, view=self) or []
         links = {"next": paginator.get_next_link(), "previous": paginator.get_previous_link()}
@@ -145,7 +145,7 @@ class TaskCancelView(APIView):
 
 
 class TaskRetryView(APIView):
-    """POST tries a failed or cancelled run again."""
+    """POST retries a failed or cancelled run."""
 
     parser_classes = (JSONParser,)
     throttle_classes = (StartThrottle,)
@@ -162,5 +162,5 @@ class TaskRetryView(APIView):
 
 
 def _status(request: Request, snapshot: Snapshot, now: datetime) -> dict[str, Any]:
-    """The status of the one task in the snapshot, or a 404."""
+    """The status of the one task in the snapshot. Raises Http404 as `Snapshot.task` does."""
     return task_status(snapshot.task(request.user), now=now)

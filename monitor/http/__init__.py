@@ -1,1 +1,1 @@
-"""What concerns HTTP and no workflow: bodies, answers, errors, middleware, throttles."""
+"""HTTP without workflows: bodies, ETags, errors, middleware, throttles."""

@@ -1,4 +1,4 @@
-"""How large a body may be: what the web server asks before it reads one, and Django again."""
+"""How large a body may be. The web server checks it before it reads one, and Django again."""
 
 from django.conf import settings
 
@@ -6,7 +6,7 @@ __all__ = ["largest"]
 
 
 def largest(content_type: str) -> int:
-    """The most bytes that a body of this `Content-Type` may have; with files it may have more."""
+    """The most bytes that a body of this `Content-Type` may have; more if it may carry files."""
     media_type = content_type.partition(";")[0].strip().lower()
     if media_type == "multipart/form-data":
         return int(settings.MAX_UPLOAD_BYTES)

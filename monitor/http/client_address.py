@@ -1,4 +1,4 @@
-"""Where a request comes from: a login is locked by name and address."""
+"""The client's address: logins are locked by name and address."""
 
 from ipaddress import ip_address
 
@@ -9,10 +9,10 @@ __all__ = ["client_address"]
 
 
 def client_address(request: HttpRequest) -> str | None:
-    """The address that the outermost of our proxies (`PROXIES`) has seen.
+    """The client's address as the outermost of our proxies (`PROXIES`) sees it.
 
-    Each adds the one that it sees at the end of X-Forwarded-For; what stands before those, the
-    client may have written itself. A header that says less than it should is not believed.
+    Each proxy appends its peer's address to X-Forwarded-For. Entries before those may come from the
+    client itself. A header with fewer entries than proxies is ignored.
     """
     proxies: int = settings.PROXIES
     seen = request.headers.get("X-Forwarded-For", "").split(",")
@@ -22,4 +22,4 @@ def client_address(request: HttpRequest) -> str | None:
             return str(ip_address(address))
         except ValueError:
             pass
-    return request.META.get("REMOTE_ADDR")  # none on a Unix socket
+    return request.META.get("REMOTE_ADDR")  # None on a Unix socket

@@ -1,4 +1,4 @@
-"""The id of a task in an address: any spelling of a UUID, as in `?ids=`."""
+"""The id of a task in a URL: any spelling of a UUID, as in `?ids=`."""
 
 from uuid import UUID
 
@@ -6,7 +6,7 @@ __all__ = ["TaskId"]
 
 
 class TaskId:
-    """Django's own converter takes lower case with hyphens alone."""
+    """Django's own converter takes only lower case with hyphens."""
 
     regex = "[^/]+"
 

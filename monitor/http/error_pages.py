@@ -1,4 +1,4 @@
-"""Errors outside the API's views: for a program a problem document, for a person a page."""
+"""Errors outside the API's views: a problem document for programs, a page for people."""
 
 import sys
 from collections.abc import Mapping
@@ -43,7 +43,7 @@ WORDS: dict[int, tuple[str, str]] = {
     507: ("No space is left", str(NoSpace.default_detail)),
     503: ("The database is away", str(DatabaseAway.default_detail)),
 }
-"""The title of a page, and what to say where nothing more is known."""
+"""By status: the title of the page, and the default detail."""
 
 
 def error_response(
@@ -53,7 +53,7 @@ def error_response(
     *,
     headers: Mapping[str, str] | None = None,
 ) -> HttpResponse:
-    """The answer to a request that is refused, or that failed."""
+    """The error as a problem document or a page, whichever the request prefers."""
     title, words = WORDS.get(status, (HTTPStatus(status).phrase, HTTPStatus(status).description))
     detail = detail or words
     request_id = getattr(request, "request_id", None)
@@ -61,14 +61,14 @@ def error_response(
         document = problem(status, {"detail": detail}, request_id)
         return JsonResponse(document, status=status, content_type=PROBLEM_JSON, headers=headers)
     page = {"title": title, "detail": detail, "request_id": request_id}
-    # After a failure not even the user's name can be counted on.
+    # After a server error even the user may not be readable.
     known = request if status < HTTPStatus.INTERNAL_SERVER_ERROR else None
     html = render_to_string("monitor/error.html", page, known)
     return HttpResponse(html, status=status, headers=headers)
 
 
 def of_exception(request: HttpRequest, exc: Exception) -> HttpResponse | None:
-    """The answer to what a page raised, where that is one of DRF's errors or the engine's own."""
+    """The answer to an error that DRF or the engine raised in a page; None for any other."""
     told = as_api_exception(exc)
     if not isinstance(told, APIException) or isinstance(told, DatabaseAway):
         return None
@@ -94,7 +94,7 @@ def not_found(request: HttpRequest, exception: Exception) -> HttpResponse:
 
 def server_error(request: HttpRequest) -> HttpResponse:
     """Django's handler500, called while the exception is handled."""
-    # Not in a middleware: none would see what another one raised.
+    # Not in a middleware, which would not see the errors of other middleware.
     exc = sys.exception()
     if isinstance(exc, Exception) and (told := of_exception(request, exc)):
         return told
@@ -111,7 +111,7 @@ def csrf_failure(request: HttpRequest, reason: str = "") -> HttpResponse:  # noq
 
 
 def locked_out(request: HttpRequest, *_: Any, **__: Any) -> HttpResponse:
-    """The answer to a login after too many that failed; django-axes calls it."""
+    """The answer to a login after too many failures; django-axes calls it."""
     wait = int(settings.AXES_COOLOFF_TIME.total_seconds())
     told = f"Too many logins have failed. Try again in {-(-wait // 60)} minutes."
     status = HTTPStatus.TOO_MANY_REQUESTS
@@ -119,6 +119,6 @@ def locked_out(request: HttpRequest, *_: Any, **__: Any) -> HttpResponse:
 
 
 def _said(exception: Exception) -> str | None:
-    """What a view of ours said. Django's resolver says which patterns it tried, in a dict."""
+    """The text of an error that a view of ours raised. Django's resolver raises with a dict."""
     said = exception.args[0] if exception.args else None
     return said if isinstance(said, str) else None

@@ -1,8 +1,8 @@
-"""The answer to a poll: an `ETag` over all that it shows, `304` while that is unchanged.
+"""`ETag` and `304` for polls.
 
-Most polls find nothing new, and looking up who asks costs more than looking. So a tag is signed
-with the credentials that it was given to: whoever sends it back with the same credentials is
-told that nothing has changed, and nothing else, without being looked up for a minute or two.
+Most polls find nothing new, and looking up the caller costs more than reading the rows. So a tag is
+signed together with the credentials of the caller that gets it. For a minute or two, a caller who
+sends it back with the same credentials gets a `304` without being looked up, and nothing else.
 """
 
 import json
@@ -24,19 +24,19 @@ __all__ = ["answer", "digest_of", "not_modified", "signed_tags", "tagged", "unch
 
 JITTER = 0.1
 SIGNED_FOR = 60
-"""Seconds; a signature holds until the end of the next such span of time."""
+"""Seconds in a span. A signature is valid in its span and in the next one."""
 MOST_TAGS = 4
 
 Document = dict[str, Any]
 
 
 def not_modified(request: HttpRequest, digest: str) -> HttpResponse | None:
-    """`304` where the caller, who may see it, has the answer of this digest; None where not."""
+    """`304` if the caller has the answer with this digest; None if not. The caller may see it."""
     return unchanged(_tag(request, digest)) if digest in _known_tags(request) else None
 
 
 def unchanged(tag: str) -> HttpResponse:
-    """`304`, with the tag of what the caller has."""
+    """`304`, with the tag that the caller has."""
     return _tagged(HttpResponse(status=HTTPStatus.NOT_MODIFIED), tag)
 
 
@@ -45,13 +45,13 @@ def answer(
 ) -> HttpResponse:
     """The document as JSON, with its tag.
 
-    Callers are told to wait a little more or less than `poll_after_ms`, so that they do not all
-    come at once; hence the tag is weak.
+    `poll_after_ms` is varied a little, so that callers do not all poll at once. Hence the tag is
+    weak.
 
     Args:
-        digest: of all that the document depends on, `poll_after_ms` included: a caller that gets
-            a `304` waits as long as before.
-        statuses: those in the document.
+        digest: of all that the document depends on, including `poll_after_ms`: after a `304` a
+            caller waits as long as before.
+        statuses: the task statuses in the document.
     """
     for status in statuses:
         if status["poll_after_ms"] is not None:
@@ -61,15 +61,15 @@ def answer(
 
 
 def tagged(request: HttpRequest, digest: str, response: HttpResponse) -> HttpResponse:
-    """The answer with the caller's tag."""
+    """The answer with the tag for this caller."""
     return _tagged(response, _tag(request, digest))
 
 
 def signed_tags(request: HttpRequest) -> dict[str, str]:
-    """Those of the caller's tags, by digest, that were given to them for this address not long ago.
+    """The caller's tags that have a valid signature for this caller and URL, by digest.
 
-    They go back as they are: a tag that was signed anew without a look at the caller would never
-    end.
+    They are sent back unchanged. A new signature without looking up the caller could be renewed
+    for ever.
     """
     return {
         digest: _weak(digest, signature)
@@ -79,12 +79,12 @@ def signed_tags(request: HttpRequest) -> dict[str, str]:
 
 
 def digest_of(document: Document) -> str:
-    """Of the document itself."""
+    """A digest of the document."""
     return blake2b(_as_json(document), digest_size=16).hexdigest()
 
 
 def _jitter() -> float:
-    """Around 1."""
+    """A random factor around 1."""
     return random.uniform(1 - JITTER, 1 + JITTER)  # noqa: S311 - no secret
 
 
@@ -106,7 +106,7 @@ def _tagged(response: HttpResponse, tag: str) -> HttpResponse:
 
 
 def _known_tags(request: HttpRequest) -> dict[str, str]:
-    """What the caller has, from `If-None-Match`: digests with their signatures."""
+    """The tags of `If-None-Match`: signatures by digest."""
     header = request.META.get("HTTP_IF_NONE_MATCH", "")
     tags = [tag.removeprefix("W/").strip('"') for tag in parse_etags(header)[:MOST_TAGS]]
     return {digest: signature for digest, _, signature in (tag.partition(".") for tag in tags)}
@@ -138,7 +138,7 @@ def _signature(request: HttpRequest, digest: str, span: int) -> str:
 
 
 def _credentials(request: HttpRequest) -> list[str]:
-    """What a caller proves with who they are; nothing where that is by other means."""
+    """The credentials in a request: token header and session cookie; empty without both."""
     told = [
         request.META.get("HTTP_AUTHORIZATION", ""),
         request.COOKIES.get(settings.SESSION_COOKIE_NAME, ""),

@@ -1,4 +1,4 @@
-"""What goes around every request: its id, its line in the log, the size of its body."""
+"""Middleware: a request's id and log line, the size of its body, its login, its errors."""
 
 import logging
 import re
@@ -31,9 +31,9 @@ SANE = re.compile(r"[A-Za-z0-9._-]{1,64}")
 
 
 class RequestLog:
-    """Names each request, in its answer and in every line logged while it is served.
+    """Gives each request an id, in its answer and in every log line while it is served.
 
-    A proxy may have named it already, in the same header.
+    A proxy may have given it one already, in the same header.
     """
 
     def __init__(self, get_response: GetResponse) -> None:
@@ -51,7 +51,7 @@ class RequestLog:
             response = self._get_response(request)
             response[REQUEST_ID] = request_id
             if settings.ACCESS_LOG:
-                # Without the query: a login link carries its secret there.
+                # Without the query, which has the secret of a login link.
                 told = (request.method, request.path, response.status_code)
                 figures = {
                     "status": response.status_code,
@@ -62,9 +62,9 @@ class RequestLog:
 
 
 class NotStored:
-    """No cache keeps an answer, of the browser or on the way: it is one person's, and may be old.
+    """Forbids caches to store an answer, which is for one user and may be outdated.
 
-    But static files, which say so themselves.
+    Static files are an exception: they have a `Cache-Control` already.
     """
 
     def __init__(self, get_response: GetResponse) -> None:
@@ -78,9 +78,9 @@ class NotStored:
 
 
 class UserId:
-    """The id of a request's user, for the log: none until somebody asked who it is.
+    """The id of a request's user for the log; None until the user has been looked up.
 
-    Asking from here would cost a query, and may fail for the reason that is to be logged.
+    Looking it up here would cost a query, and may fail for the same reason as the request.
     """
 
     def __init__(self, request: HttpRequest) -> None:
@@ -98,10 +98,10 @@ class UserId:
 
 
 class ClosedByDefault(LoginRequiredMiddleware):
-    """Sends strangers to the login from whatever a view does not open.
+    """Sends anonymous users to the login, unless the view allows them.
 
-    Django's own asks who the user is even where the view sees to that itself: the health of the
-    process must not hang on the database.
+    Django's own middleware looks up the user even for views that need none. But the answer to a
+    health check must not depend on the database.
     """
 
     def process_view(self, request: HttpRequest, view_func: Any, *given: Any) -> Any:
@@ -111,7 +111,7 @@ class ClosedByDefault(LoginRequiredMiddleware):
 
 
 class ErrorResponses:
-    """Refuses a body that is too large before it is read, and gives every error its words."""
+    """Rejects a body that is too large before it is read, and gives each error a body."""
 
     def __init__(self, get_response: GetResponse) -> None:
         self._get_response = get_response
@@ -121,7 +121,7 @@ class ErrorResponses:
         if response.status_code >= HTTPStatus.BAD_REQUEST and not (
             response.streaming or response.content
         ):
-            # Such as Django's 405. Its headers stay.
+            # Such as Django's 405. Keep its headers.
             told = error_response(request, response.status_code)
             response.content = told.content
             response["Content-Type"] = told["Content-Type"]
@@ -134,8 +134,8 @@ class ErrorResponses:
 def body_error(request: HttpRequest) -> HttpResponse | None:
     """The error response to a body that is larger than the settings allow; None for any other.
 
-    It goes by what the request says: no server hands on more than that. A body of unknown length
-    Django would take for an empty one.
+    It relies on Content-Length: no server passes on more than that. Django would take a body of
+    unknown length as empty.
     """
     length = request.META.get("CONTENT_LENGTH") or "0"
     if not DIGITS.fullmatch(length):

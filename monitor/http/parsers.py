@@ -1,4 +1,4 @@
-"""Reading JSON bodies: what Python's parser cannot bear is the client's mistake too."""
+"""Reads JSON bodies. What Python's parser cannot parse is a client's error too."""
 
 from collections.abc import Mapping
 from typing import IO, Any
@@ -10,7 +10,7 @@ __all__ = ["JSONParser"]
 
 
 class JSONParser(parsers.JSONParser):
-    """DRF's, for UTF-8 alone (RFC 8259), and for bodies that are nested without end."""
+    """DRF's, but for UTF-8 only (RFC 8259), and with an error for bodies nested too deep."""
 
     def parse(
         self,
@@ -18,12 +18,12 @@ class JSONParser(parsers.JSONParser):
         media_type: str | None = None,
         parser_context: Mapping[str, Any] | None = None,
     ) -> Any:
-        """The body as Python has it.
+        """The body as Python objects.
 
         Raises:
-            ParseError: it is no JSON, or nested too deep.
+            ParseError: it is not JSON, or nested too deep.
         """
-        # A client may name any of Python's codecs, and not all of them make text.
+        # A client may name any of Python's codecs, and not all of them return text.
         context = {**(parser_context or {}), "encoding": "utf-8"}
         try:
             return super().parse(stream, media_type, context)

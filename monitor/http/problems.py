@@ -1,4 +1,4 @@
-"""Errors as RFC 9457 problem documents."""
+"""Errors as problem documents (RFC 9457)."""
 
 from collections.abc import Mapping
 from http import HTTPStatus
@@ -41,20 +41,20 @@ RETRY_AFTER = 5
 
 
 class Conflict(APIException):
-    """What was asked for does not go with the state that the run is in."""
+    """The request does not fit the state of the run."""
 
     status_code = HTTPStatus.CONFLICT
 
 
 class TooLarge(APIException):
-    """The body is larger than the server takes."""
+    """The body is larger than allowed."""
 
     status_code = HTTPStatus.REQUEST_ENTITY_TOO_LARGE
     default_detail = "The body, or what it has beside its files, is too large. Send less."
 
 
 class NoSpace(APIException):
-    """A disk is full: the one for files, or the database's."""
+    """The disk for files, or the database's, is full."""
 
     status_code = HTTPStatus.INSUFFICIENT_STORAGE
     default_detail = (
@@ -70,13 +70,13 @@ class DatabaseAway(APIException):
     default_detail = (
         f"The database does not answer. Runs are not lost; ask again in {RETRY_AFTER} s."
     )
-    wait = RETRY_AFTER  # DRF's name for the header Retry-After
+    wait = RETRY_AFTER  # DRF sends it as Retry-After
 
 
 def exception_handler(exc: Exception, context: dict[str, Any]) -> Response | None:
-    """Make a problem document of what an API view raised; named in `REST_FRAMEWORK`.
+    """The problem document for an error of an API view; `REST_FRAMEWORK` names this function.
 
-    None, for what nobody foresaw, leaves the error to Django, which logs it.
+    None for an unexpected error: Django handles and logs it.
     """
     response = drf_exception_handler(as_api_exception(exc), context)
     if response is not None:
@@ -87,7 +87,7 @@ def exception_handler(exc: Exception, context: dict[str, Any]) -> Response | Non
 
 
 def as_api_exception(exc: Exception) -> Exception:
-    """What DRF knows how to answer, in place of what the engine, Django or the database raised."""
+    """The DRF exception for an error of the engine, Django or the database, else `exc` itself."""
     match exc:
         case InvalidParams():
             return ValidationError(exc.errors)
@@ -107,7 +107,7 @@ def as_api_exception(exc: Exception) -> Exception:
 
 
 def _of_body(exc: Exception) -> Exception:
-    """The same of what Django raised over a body that it cannot take."""
+    """The same for errors that Django raises about a body."""
     match exc:
         case RequestDataTooBig():
             return TooLarge()
@@ -123,12 +123,12 @@ def _of_body(exc: Exception) -> Exception:
 
 
 def problem(status: int, data: Any, request_id: str | None = None) -> dict[str, Any]:
-    """A problem document: `type, title, status, detail`, and `errors` where fields are wrong.
+    """A problem document: `type, title, status, detail`, and `errors` if fields are wrong.
 
     Args:
         status: the HTTP status.
-        data: what DRF would have answered: `{"detail": text}`, or errors by field.
-        request_id: by which the log knows the request.
+        data: the body that DRF would answer with: `{"detail": text}`, or errors by field.
+        request_id: the id of the request in the log.
     """
     document = {
         "type": "about:blank",
@@ -144,7 +144,7 @@ def problem(status: int, data: Any, request_id: str | None = None) -> dict[str, 
 
 
 def errors_by_field(errors: Any, field: str = "") -> dict[str, list[str]]:
-    """DRF's nested errors as one list of sentences per field; `a.b` and `a.0` are nested."""
+    """DRF's nested errors, as a list of sentences per field. `a.b` and `a.0` are nested fields."""
     if isinstance(errors, Mapping):
         parts = errors.items()
     elif isinstance(errors, list) and any(isinstance(part, Mapping | list) for part in errors):
@@ -154,9 +154,9 @@ def errors_by_field(errors: Any, field: str = "") -> dict[str, list[str]]:
         return {field or api_settings.NON_FIELD_ERRORS_KEY: [str(text) for text in texts]}
     flat: dict[str, list[str]] = {}
     for key, part in parts:
-        # A list of rows has an empty part for each row that is right.
+        # A list of rows has an empty part for each valid row.
         if part:
-            # What is wrong with a nested object as a whole is told of the field that has it.
+            # An error of a nested object as a whole belongs to the field that has it.
             nested = field if field and key == api_settings.NON_FIELD_ERRORS_KEY else str(key)
             flat |= errors_by_field(
                 part, nested if nested == field else f"{field}.{key}".lstrip(".")

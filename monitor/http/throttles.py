@@ -1,4 +1,4 @@
-"""How often one user may start runs."""
+"""Limits how often a user may start runs."""
 
 import logging
 import time
@@ -17,11 +17,11 @@ logger = logging.getLogger(__name__)
 
 
 class StartThrottle(SimpleRateThrottle):
-    """Counts a user's starts and retries in windows of the rate's period: `60/min` is 60 in each
-    minute of the clock.
+    """Counts a user's starts and retries in fixed windows: `60/min` is 60 in each minute of the
+    clock.
 
-    DRF's own counting reads a list and writes it back, and loses what another web process wrote
-    in between. An increment loses nothing.
+    DRF's own throttle reads a list and writes it back, and so loses what another web process wrote
+    in between. An increment is atomic.
     """
 
     scope = "start"
@@ -44,8 +44,8 @@ class StartThrottle(SimpleRateThrottle):
         self._left = self.duration - gone
         try:
             count = _increment(f"{key}:{window:.0f}", timeout=2 * self.duration)
-        except Exception as exc:  # what a cache raises is the cache's own affair
-            # A broker that is away does not stop a start, and the cache is often the same server.
+        except Exception as exc:  # each cache backend raises its own errors
+            # A start works without the broker, and the cache is often the same server.
             logger.warning("cache: %s; starts are not counted until it answers", exc)
             return True
         return count <= self.num_requests
@@ -61,10 +61,10 @@ def _increment(key: str, timeout: int) -> int:
 
 
 def count_start(request: HttpRequest | Request) -> None:
-    """Count a start that comes from a page.
+    """Count a start from a page.
 
     Raises:
-        Throttled: there were too many of this user.
+        Throttled: this user has started too many.
     """
     throttle = StartThrottle()
     if not throttle.allow_request(request, None):

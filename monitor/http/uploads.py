@@ -1,4 +1,4 @@
-"""Receiving files."""
+"""Receives files."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
@@ -15,25 +15,25 @@ __all__ = ["LargeFiles", "take_any_name"]
 
 NAMELESS = "file"
 LONGEST_HEAD = 64 * 1024
-"""Bytes before a file's content: a name of thousands of letters, each written as %F0%9F%98%80."""
+"""Bytes of a part's head. A name of thousands of letters fits, each written as %F0%9F%98%80."""
 
 
 class ReceivedFile(TemporaryUploadedFile):
-    """A file that is being received, in a folder of ours, beside where it will be stored.
+    """A file that is being received, in our own folder beside the one where it will be stored.
 
-    So it is only renamed in the end, and what a dead process leaves is found (`parent/strays.py`).
+    So storing it is a rename, and files that a dead process left are found (`parent.deletion`).
     """
 
     def __init__(self, name: str, *told: Any) -> None:
         folder = receiving_folder()
         folder.mkdir(mode=0o700, parents=True, exist_ok=True)
-        # Django's own constructor puts the client's suffix into the name, however long it is.
+        # Django's own constructor puts the client's suffix into the name, of any length.
         file = NamedTemporaryFile(suffix=RECEIVED, dir=folder)  # noqa: SIM115 - closed with this
         UploadedFile.__init__(self, file, name, *told)
 
 
 class LargeFiles(TemporaryFileUploadHandler):
-    """Writes files into our folder while they come."""
+    """Writes files into our folder while they are received."""
 
     def new_file(self, *args: Any, **kwargs: Any) -> None:
         super(TemporaryFileUploadHandler, self).new_file(*args, **kwargs)
@@ -50,27 +50,26 @@ class LargeFiles(TemporaryFileUploadHandler):
 
     @contextmanager
     def _gone_on_error(self) -> Iterator[None]:
-        """Delete a file that cannot be written; Django leaves that to the garbage collector."""
+        """Delete a file that cannot be written; Django leaves that to garbage collection."""
         try:
             yield
         except OSError:
-            with suppress(OSError):  # what is still to be written fails again
+            with suppress(OSError):  # flushing the rest fails again
                 self.file.close()
             raise
 
 
 def take_any_name() -> None:
-    """Take a file whatever its name: we cut it, and make it harmless (`parent/files.py`).
+    """Accept a file with any name: `parent.store.files` shortens and cleans it.
 
-    Django refuses a part whose head is longer than 1,024 bytes, and leaves a file out without a
-    word whose name is "..". It offers no setting for that, and both its own views and DRF's
-    parsers have it from here.
+    Django rejects a part whose head is longer than 1,024 bytes, and silently drops a file with the
+    name "..". It has no setting for that. Both Django's views and DRF's parsers use this parser.
     """
     parser = multipartparser.MultiPartParser
     cleaned = parser.sanitize_file_name
 
     def named(self: Any, file_name: str) -> str | None:
-        # A form's field without a file has an empty name, and stays out.
+        # A file field that was left empty has an empty name, and is dropped.
         return cleaned(self, file_name) or (NAMELESS if file_name else None)
 
     multipartparser.MAX_TOTAL_HEADER_SIZE = LONGEST_HEAD  # type: ignore[attr-defined]

@@ -1,1 +1,1 @@
-"""What operators and machines ask the service: health, readiness, metrics."""
+"""For operators and machines: health, readiness, metrics."""

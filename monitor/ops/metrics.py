@@ -1,7 +1,7 @@
-"""The figures of /metrics: what the watch has counted, and what is alive in the rows now.
+"""The figures of /metrics: the counts that the watch has stored, and the rows that are active now.
 
-All of it is in the database, so every web process gives the same answer. It is a few statements,
-whose price is that of the runs that are alive, not of all there ever were.
+All of it is in the database, so every web process gives the same answer. A scrape takes a few
+statements. Their cost depends on the active runs, not on all runs.
 """
 
 from collections import Counter
@@ -41,7 +41,7 @@ class WorkflowCollector(Collector):
 
 
 def _kept(name: str, kind: Kind, figures: dict[str, list[float]]) -> Metric:
-    # Of what has no labels a scrape tells from the first on, so that a rate has where to begin.
+    # A metric without labels is shown from the first scrape on, so that a rate has a start value.
     if not kind.labels and not figures:
         figures = {"[]": [0.0] * kind.size}
     same = {key: figure for key, figure in figures.items() if len(figure) == kind.size}
@@ -68,7 +68,7 @@ def _runs() -> Metric:
 
 
 def _queues() -> Iterator[Metric]:
-    """Active steps, and how long the first of each queue has waited."""
+    """Active steps, and how long the oldest in each queue has waited."""
     active: QuerySet[Step] = Step.objects.filter(state__in=Step.ACTIVE).order_by()
     rows = active.values_list("queue", "task", "state", Now()).annotate(
         Count("pk"), Min("queued_at")
@@ -78,7 +78,7 @@ def _queues() -> Iterator[Metric]:
     for queue, task, state, now, number, first in rows:
         name = queue_of(Step(queue=queue, task=task))
         steps[name, state] += number
-        # A retry that is not yet due is queued in time to come.
+        # A retry that is not due yet has a `queued_at` in the future.
         if state == StepState.QUEUED and first is not None:
             waits[name] = max(waits.get(name, 0.0), (now - first).total_seconds())
     yield _gauge(
@@ -108,7 +108,7 @@ def _executors() -> Iterator[Metric]:
 
 
 def _watch() -> Metric:
-    """How long ago the last tick began: it renews the lease."""
+    """The time since the last tick began. A tick renews the lease."""
     row = WatchLease.objects.annotate(now=Now()).values_list("now", "expires_at").first()
     ages = [((row[0] - (row[1] - executors.WATCH_LEASE)).total_seconds(),)] if row else []
     return _gauge("workflow_watch_age_seconds", "Since the last tick of any worker.", (), ages)

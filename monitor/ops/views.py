@@ -1,4 +1,4 @@
-"""What those who run the service ask of it: figures, and whether it can work."""
+"""The views for operators: health, readiness, metrics."""
 
 import hmac
 import threading
@@ -33,7 +33,7 @@ from parent.store.outage import OUTAGE
 
 __all__ = ["HealthView", "MetricsView", "ReadyView"]
 
-LOOKS: Mapping[str, Callable[[], health.Wrong | None]] = {
+CHECKS: Mapping[str, Callable[[], health.Wrong | None]] = {
     "database": health.database,
     "broker": health.broker,
     "workers": health.workers,
@@ -41,7 +41,7 @@ LOOKS: Mapping[str, Callable[[], health.Wrong | None]] = {
 
 
 class Operator(AnonymousUser):
-    """Whoever sends the `METRICS_TOKEN`: no user, but staff enough for what is asked here."""
+    """The sender of the `METRICS_TOKEN`: not a user, but with staff's access to these views."""
 
     is_staff = True  # type: ignore[assignment]
 
@@ -77,7 +77,7 @@ class StaffSession(SessionAuthentication):
 
 
 class IsStaff(BasePermission):
-    """Staff, and whoever has the token."""
+    """Staff, and senders of the token."""
 
     message = "This is for staff, and for programs that send the METRICS_TOKEN."
 
@@ -86,7 +86,7 @@ class IsStaff(BasePermission):
 
 
 class WhateverIsAccepted(BaseContentNegotiation):
-    """The view itself looks at what the client accepts: formats that DRF knows nothing of."""
+    """Leaves `Accept` to the view, because DRF does not know the formats of metrics."""
 
     def select_parser(self, _request: Request, parsers: Any) -> Any:
         return parsers[0]
@@ -96,7 +96,7 @@ class WhateverIsAccepted(BaseContentNegotiation):
 
 
 class HealthView(APIView):
-    """Whether the process answers. Open to all."""
+    """Whether the process answers. It needs no login."""
 
     authentication_classes = ()
     permission_classes = (AllowAny,)
@@ -107,9 +107,9 @@ class HealthView(APIView):
 
 
 class MetricsView(APIView):
-    """The figures, as Prometheus reads them."""
+    """The metrics, in the format of Prometheus."""
 
-    schema = None  # no business of those who start runs
+    schema = None  # not for API clients
     authentication_classes = (OperatorToken, TokenAuthentication, SessionAuthentication)
     permission_classes = (IsStaff,)
     content_negotiation_class = WhateverIsAccepted
@@ -122,36 +122,39 @@ class MetricsView(APIView):
 
 
 class Readiness:
-    """What the looks last found. However many ask, it costs no more than one a second, and one
-    request thread where what is looked at never answers."""
+    """The last results of the health checks.
+
+    However many requests ask, the checks run at most once a second, and a server that never
+    answers blocks one request thread only.
+    """
 
     LASTS = 1.0
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
         self._found: dict[str, health.Wrong | None] = {}
-        self._looked_at = float("-inf")
-        self._looking = ("", 0.0)
-        """At what, and since when."""
+        self._checked_at = float("-inf")
+        self._running = ("", 0.0)
+        """The check that is running, and since when."""
 
-    def look(self) -> dict[str, health.Wrong | None]:
-        """What is wrong with each part, or None."""
+    def check(self) -> dict[str, health.Wrong | None]:
+        """By check: what is wrong, or None."""
         if not self._lock.acquire(timeout=self.LASTS):
             return self._found | self._silent()
         try:
-            if time.monotonic() >= self._looked_at + self.LASTS:
-                self._found = {name: self._look_at(name) for name in LOOKS}
-                self._looked_at = time.monotonic()
+            if time.monotonic() >= self._checked_at + self.LASTS:
+                self._found = {name: self._check(name) for name in CHECKS}
+                self._checked_at = time.monotonic()
             return self._found
         finally:
             self._lock.release()
 
-    def _look_at(self, name: str) -> health.Wrong | None:
-        self._looking = (name, time.monotonic())
-        return LOOKS[name]()
+    def _check(self, name: str) -> health.Wrong | None:
+        self._running = (name, time.monotonic())
+        return CHECKS[name]()
 
     def _silent(self) -> dict[str, health.Wrong]:
-        name, since = self._looking
+        name, since = self._running
         waited = time.monotonic() - since
         what = f"nothing is heard of the {name} since {waited:.0f} s"
         return {name: health.Wrong(what, "Is its server up, and does it run?")}
@@ -161,14 +164,14 @@ readiness = Readiness()
 
 
 class ReadyView(APIView):
-    """Whether runs can go on: 200, or 503 and what is wrong, in words."""
+    """Whether runs can go on: 200, or 503 with the problems as text."""
 
     authentication_classes = (OperatorToken, StaffSession)
     permission_classes = (IsStaff,)
 
     @openapi.ready
     def get(self, request: Request) -> Response:
-        found = readiness.look()
+        found = readiness.check()
         checks = {name: str(wrong or "ok") for name, wrong in found.items()}
         if not any(found.values()):
             return Response({"status": "ready", "checks": checks})

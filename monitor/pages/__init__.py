@@ -1,1 +1,1 @@
-"""The pages that people see: catalogue, start form, runs, one run."""
+"""The HTML pages: catalogue, start form, runs, one run."""

@@ -1,4 +1,4 @@
-"""A workflow's form for people: its fields as HTML, and what it sends."""
+"""A workflow's HTML form: its fields, and the data that it sends."""
 
 from collections.abc import Mapping
 from typing import Any, cast
@@ -24,7 +24,7 @@ MANY_FILES = {"base_template": "input.html", "input_type": "file", "multiple": T
 
 
 def posted(workflow: Workflow, request: HttpRequest) -> QueryDict:
-    """What the page's form sent, files included, as an API client would have sent it."""
+    """The data of the page's form, with files, in the shape that an API client sends."""
     data = request.POST.copy()
     for name, field in _serializer(workflow).fields.items():
         if isinstance(field, ListField) and name in data:
@@ -34,7 +34,7 @@ def posted(workflow: Workflow, request: HttpRequest) -> QueryDict:
 
 
 def blank_form(workflow: Workflow) -> SafeString:
-    """The fields of a workflow's form, as HTML, with the defaults filled in."""
+    """The fields of a workflow's form as HTML, filled with the defaults."""
     serializer = _serializer(workflow)
     for field in serializer.fields.values():
         if field.default is not empty and not callable(field.default):
@@ -45,11 +45,11 @@ def blank_form(workflow: Workflow) -> SafeString:
 def filled_form(
     workflow: Workflow, params: Mapping[str, Any], errors: Mapping[str, Any]
 ) -> tuple[SafeString, list[str]]:
-    """The fields as HTML with what was sent, and `errors` beside them.
+    """The fields as HTML, filled with `params`, with `errors` beside them.
 
-    The second part has the sentences that belong beside no field.
+    The second value has the errors that belong to none of the fields.
     """
-    # What is too much to be looked at is too much to be shown again.
+    # A value that is too large to be validated is not shown again.
     shown = {name: value for name, value in params.items() if not check_size([value])}
     serializer = _serializer(workflow, shown)
 
@@ -69,14 +69,14 @@ def filled_form(
 
 
 def _has_place(field: object, path: list[str]) -> bool:
-    """Whether the form shows an error of that path beside one of its fields."""
+    """Whether the form shows an error with that path beside one of its fields."""
     if not isinstance(field, Serializer):
         return True
     return bool(path) and path[0] in field.fields and _has_place(field.fields[path[0]], path[1:])
 
 
 def _beside(field: object, errors: Any) -> Any:
-    """The errors as the form shows them: of each of its fields, a list of sentences."""
+    """The errors as the form shows them: a list of sentences for each field."""
     if isinstance(field, Serializer) and isinstance(errors, Mapping):
         return {name: _beside(field.fields.get(name), told) for name, told in errors.items()}
     whole = api_settings.NON_FIELD_ERRORS_KEY
@@ -88,7 +88,7 @@ def _beside(field: object, errors: Any) -> Any:
 
 
 def _entry(field: object, path: str) -> str:
-    """A place in the field; in a list as people count."""
+    """A place in the field; the entries of a list count from 1."""
     if isinstance(field, ListField) and path.isdecimal():
         return f"Entry {int(path) + 1}"
     return clean_text(path)

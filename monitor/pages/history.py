@@ -1,4 +1,4 @@
-"""What was done to a run, and what was tried before: its history for people."""
+"""The history of a run for its page: what users did, and its earlier attempts."""
 
 import json
 from collections.abc import Iterable, Iterator
@@ -15,7 +15,7 @@ LONGEST_VALUE = 200  # characters
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Entry:
-    """One line of the history. `who` is empty where nobody in particular did it."""
+    """One line of the history. `who` is empty if it was no user."""
 
     at: datetime
     what: str
@@ -24,13 +24,13 @@ class Entry:
 
 
 def history_of(run: Run) -> list[Entry]:
-    """Everything that happened to a run before its present attempts, the oldest first."""
+    """Everything that happened to a run before its current attempts, the oldest first."""
     attempts = Attempt.objects.filter(step__run=run).select_related("step").defer("traceback")
     return entries(run.events.all(), attempts)
 
 
 def entries(events: Iterable[Event], attempts: Iterable[Attempt]) -> list[Entry]:
-    """The lines of events and of earlier attempts, by time."""
+    """The lines of events and earlier attempts, by time."""
     told = [*map(_of_event, events), *_of_attempts(attempts)]
     return sorted(told, key=lambda entry: entry.at)
 

@@ -1,4 +1,4 @@
-"""Which runs the page of runs shows: what its filters say, a page at a time."""
+"""The runs that the page of runs shows: filtered, one page at a time."""
 
 from collections.abc import Iterable
 from dataclasses import dataclass
@@ -31,7 +31,7 @@ TIMES = {
 
 
 class RunFilter(forms.Form):
-    """What narrows the page of runs, from its address."""
+    """The filters of the page of runs, from its URL."""
 
     q = forms.CharField(
         label="Search",
@@ -60,11 +60,11 @@ class RunFilter(forms.Form):
 
     @property
     def narrows(self) -> bool:
-        """Whether any filter is set; the place in the list is none."""
+        """Whether any filter is set. `before` is not a filter."""
         return any(self.data.get(name) for name in ("q", "workflow", "state", "since"))
 
     def narrow(self, runs: QuerySet[Run]) -> QuerySet[Run]:
-        """Those of `runs` that were asked for; what cannot be read asks for nothing."""
+        """Those of `runs` that match the filters. Invalid filters are ignored."""
         self.is_valid()
         wanted = self.cleaned_data
         if text := wanted.get("q", "").strip().replace("\0", ""):
@@ -91,7 +91,7 @@ def _mentions(text: str) -> Q:
 
 @dataclass(frozen=True, kw_only=True)
 class PageOfRuns:
-    """Runs, the newest first. `older` is after which run the next page begins; None on the last."""
+    """Runs, the newest first. `older`: the run after which the next page begins; None if last."""
 
     runs: list[Run]
     older: UUID | None
@@ -103,8 +103,8 @@ def page_of(
     """The page of `runs` that begins after the run `before`, or at the newest.
 
     Args:
-        among: all that the caller may see, where `runs` are fewer: `before` may have left them
-            meanwhile. One that is not even here says no more than one that does not exist.
+        among: all runs that the caller may see. `before` may no longer match the filters of
+            `runs`. A `before` that is not in `among` is treated as one that does not exist.
     """
     known = runs if among is None else among
     place = before and known.filter(pk=before).values_list("created_at", "pk").first()

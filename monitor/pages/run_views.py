@@ -1,4 +1,4 @@
-"""The pages of runs: the list, one run, and what its buttons do without JavaScript."""
+"""The pages of runs: the list, one run, and the actions of its buttons without JavaScript."""
 
 from collections.abc import Callable
 from typing import Any, cast
@@ -54,7 +54,7 @@ class RunsPage(LoginRequiredMixin, View):
 
 
 class RunPage(LoginRequiredMixin, View):
-    """One run: its bars, its timeline, and its result or its error."""
+    """One run: progress bars, timeline, and its result or error."""
 
     def get(self, request: HttpRequest, run_id: UUID) -> HttpResponse:
         task, now = Snapshot([run_id]).task(request.user), timezone.now()
@@ -77,7 +77,7 @@ class RunPage(LoginRequiredMixin, View):
 
 
 class RunAction(LoginRequiredMixin, View):
-    """A button of a run's page."""
+    """An action of a button on a run's page."""
 
     def post(self, request: HttpRequest, run_id: UUID) -> HttpResponse:
         run = self.find(request, run_id)
@@ -104,7 +104,7 @@ class RunCancel(RunAction):
 
 
 class RunRetry(RunAction):
-    """Tries a failed or cancelled run again."""
+    """Retries a failed or cancelled run."""
 
     def find(self, request: HttpRequest, run_id: UUID) -> Run:
         run = find_to_retry(request.user, run_id)
@@ -137,10 +137,10 @@ class RunResult(LoginRequiredMixin, View):
 
 
 def result_html(run: Run) -> SafeString:
-    """The result as HTML: by the workflow's own template, else as JSON; empty without one.
+    """The result as HTML: by the workflow's template if it has one, else as JSON.
 
-    A workflow ships its own as `<workflow>/result.html`; it gets `result` and `run`. Of a large
-    result the page shows the beginning.
+    Empty without a result. The template is `<workflow>/result.html`; it gets `result` and `run`.
+    The page shows only the beginning of a large result.
     """
     if run.state != RunState.SUCCESS:
         return SafeString()

@@ -9,7 +9,7 @@ from parent.models import Attempt, Run, Step, StepState
 __all__ = ["LENGTH", "Row", "Span", "Timeline", "draw", "timeline_of"]
 
 LENGTH = 1000
-"""The drawing's width, in its own units."""
+"""The drawing's width in SVG units."""
 SHORTEST = 3
 
 LOOKS = {StepState.OK: "ok", StepState.ERROR: "failed", StepState.CANCELLED: "cancelled"}
@@ -17,7 +17,7 @@ LOOKS = {StepState.OK: "ok", StepState.ERROR: "failed", StepState.CANCELLED: "ca
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Span:
-    """A part of an attempt. `look` is queued, running, ok, failed or cancelled."""
+    """A part of an attempt. `look` is `queued`, `running`, `ok`, `failed` or `cancelled`."""
 
     attempt: int
     look: str
@@ -28,7 +28,7 @@ class Span:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Row:
-    """A step's spans, in order of time; none before its first attempt."""
+    """A step's spans by time; none before its first attempt."""
 
     name: str
     spans: Sequence[Span]
@@ -43,7 +43,7 @@ class Timeline:
 
 
 def timeline_of(run: Run, steps: Iterable[Step], *, now: datetime) -> Timeline:
-    """The timeline of a run. One statement, for its earlier attempts."""
+    """The timeline of a run. It takes one statement, for the earlier attempts."""
     earlier: dict[int, list[Attempt]] = {}
     for attempt in Attempt.objects.filter(step__run=run).defer("traceback"):
         earlier.setdefault(attempt.step_id, []).append(attempt)
@@ -56,7 +56,7 @@ def draw(
     """The timeline of rows.
 
     Args:
-        earlier: attempts that others have followed, in order, by their step's primary key.
+        earlier: attempts before the current one, in order, by their step's primary key.
     """
     end = run.finished_at or now
     scale = _Scale(start=run.created_at, end=max(end, run.created_at))
@@ -77,7 +77,7 @@ class _Scale:
         return (self.end - self.start).total_seconds()
 
     def span(self, attempt: int, look: str, start: datetime, end: datetime | None) -> Span | None:
-        """From `start` to `end`, or as far as the scale goes; None for what is yet to begin."""
+        """From `start` to `end`, or to the end of the scale; None if it begins after that."""
         if start > self.end:
             return None
         until = min(end or self.end, self.end)
@@ -85,7 +85,7 @@ class _Scale:
         unit = LENGTH / self.seconds if self.seconds else 0
         x = max(0.0, (start - self.start).total_seconds()) * unit
         width = max(seconds * unit, SHORTEST)
-        # What is too short to be seen is drawn wider, and not over the edge.
+        # A span too short to be seen is drawn wider, but not over the edge.
         x = min(x, LENGTH - width)
         return Span(
             attempt=attempt, look=look, seconds=seconds, x=round(x, 2), width=round(width, 2)

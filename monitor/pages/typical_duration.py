@@ -1,4 +1,4 @@
-"""How long a workflow's runs take, as a rule."""
+"""The typical duration of a workflow's runs."""
 
 from collections.abc import Iterable
 from datetime import datetime
@@ -9,21 +9,21 @@ from parent.models import Run, RunState
 __all__ = ["medians", "typical_seconds"]
 
 LOOK_AT = 500
-"""Of the latest runs that ended OK, whichever workflows they are of."""
+"""How many of the latest successful runs are read, of all workflows together."""
 TAKE = 20
 
 
 def typical_seconds() -> dict[str, float]:
-    """The median time of the latest good runs, in seconds, by workflow. One statement.
+    """The median duration of the latest successful runs, in seconds, by workflow. One statement.
 
-    A workflow of which there were none lately is left out.
+    A workflow without such a run is left out.
     """
     runs = Run.objects.filter(state=RunState.SUCCESS).order_by("-created_at", "-id")
     return medians(runs.values_list("workflow", "started_at", "finished_at")[:LOOK_AT])
 
 
 def medians(runs: Iterable[tuple[str, datetime | None, datetime | None]]) -> dict[str, float]:
-    """Medians of the first `TAKE` of each workflow, from triples of name, start and end."""
+    """The medians of the first `TAKE` runs of each workflow, from triples of name, start, end."""
     seconds: dict[str, list[float]] = {}
     for workflow, started_at, finished_at in runs:
         taken = seconds.setdefault(workflow, [])

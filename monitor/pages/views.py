@@ -1,4 +1,4 @@
-"""The pages for people who sign in and start workflows; those of runs are in `run_views`."""
+"""The pages to log in and to start workflows. The pages of runs are in `run_views`."""
 
 from http import HTTPStatus
 from typing import Any, cast
@@ -35,7 +35,7 @@ RECENT_RUNS = 8
 
 
 class LoginPage(LoginView):
-    """Sign in with name and password."""
+    """Log in with name and password."""
 
     template_name = "monitor/login.html"
     redirect_authenticated_user = True
@@ -43,7 +43,7 @@ class LoginPage(LoginView):
 
 @method_decorator(login_not_required, name="dispatch")
 class LinkLoginPage(SesameLoginView):  # type: ignore[misc]
-    """Sign in with a one-time link."""
+    """Log in with a one-time link."""
 
     def login_failed(self) -> HttpResponse:
         return render(self.request, "monitor/login_link.html", status=HTTPStatus.FORBIDDEN)
@@ -88,7 +88,7 @@ class WorkflowPage(LoginRequiredMixin, View):
 def _form_page(
     request: HttpRequest, workflow: Workflow, fields: SafeString, errors: list[str] | None = None
 ) -> HttpResponse:
-    """The form; `errors` are those that belong beside no field, None before anything was sent."""
+    """The form. `errors`: those of no field; None before anything was sent."""
     context = {"workflow": workflow, "fields": fields, "errors": errors}
     status = HTTPStatus.OK if errors is None else HTTPStatus.BAD_REQUEST
     return render(request, "monitor/workflow.html", context, status=status)

@@ -1,1 +1,1 @@
-"""A run or a child as the API and the pages show it: the read, the status, the result."""
+"""A run or child as API and pages show it: read from the rows, its status, its result."""

@@ -1,4 +1,4 @@
-"""A result by itself: whole, as it is stored, or the beginning of it for a page."""
+"""A result on its own: as JSON, or its beginning for a page."""
 
 from typing import Any
 
@@ -13,19 +13,19 @@ from parent.store.large_results import beginning_of, json_of
 __all__ = ["beginning", "is_large", "result_answer"]
 
 BEGINNING = 10_000
-"""Characters of a large result that a page shows."""
+"""How many characters of a large result a page shows."""
 
 
 def result_answer(request: HttpRequest, task: Task) -> HttpResponse:
-    """The result of a task that has ended well, as JSON.
+    """The result of a successful task, as JSON.
 
     Raises:
-        Http404: it has none.
+        Http404: it has no result.
     """
     row = task.row
     if row.status != Status.OK:
         raise Http404("This task has no result: it has not ended, or not well.")
-    # Under its id a task has one result.
+    # A task id has only one result.
     digest = digest_of({"task": str(task.task_id), "finished_at": row.finished_at})
     if answer := not_modified(request, digest):
         return answer
@@ -37,10 +37,10 @@ def result_answer(request: HttpRequest, task: Task) -> HttpResponse:
 
 
 def is_large(run: Run) -> bool:
-    """Whether its result was not read with it."""
+    """Whether the result was too large to be read with the run."""
     return "result" in run.get_deferred_fields()
 
 
 def beginning(run: Run) -> dict[str, Any]:
-    """What a page shows of a large result."""
+    """The beginning and the size of a large result, for a page."""
     return {"beginning": beginning_of(run, BEGINNING), "size": run.result_size}

@@ -1,7 +1,7 @@
-"""Reading tasks for a poll: runs, with their steps, in one statement of kept SQL.
+"""Reads the runs of a poll, with their steps, in one prepared SQL statement.
 
-Polls are by far the most requests. Django would build the SQL anew for each, and take several
-times as long for that as the database takes to run it.
+Polls are by far the most requests. Django's ORM would build the SQL again for each, which takes
+several times as long as the database takes to run it.
 """
 
 from collections.abc import Sequence
@@ -42,12 +42,12 @@ class Task(NamedTuple):
 
     @property
     def row(self) -> Run | Step:
-        """What has the task's result."""
+        """The row that has the task's result."""
         return self.child or self.run
 
 
 def task_status(task: Task, *, now: datetime) -> dict[str, Any]:
-    """Its status, in the shape of the HTTP contract."""
+    """The task's status, as the API shows it."""
     if task.child is not None:
         return child_status_of(task.run, task.child, now=now)
     return status_of(task.run, task.steps, now=now)
@@ -74,43 +74,43 @@ TIMES = [*RUN_TIMES, *(SPLIT + place for place in STEP_TIMES)]
 
 
 class Snapshot:
-    """What a poll has read: rows as the database gives them, one for each step."""
+    """The rows that a poll has read: one for each step, as the database returns them."""
 
     def __init__(self, ids: Sequence[UUID], *, results: bool = True) -> None:
-        """Read the runs and children of these ids, in one statement, for nobody in particular.
+        """Read the runs and children with these ids, in one statement, without access checks.
 
         Args:
-            results: whether to read those that are not large.
+            results: whether to read the results, except for large ones.
         """
         self.ids = ids
         self.rows = _fetch(*statement(ids, results=results)) if ids else []
 
     def digest(self, now: datetime) -> str:
-        """Of all that the tasks' status depends on: the rows, and the steps of time of each.
+        """A digest of all that the tasks' statuses depend on: the rows, and the quiet seconds.
 
-        Of whatever was read: only for who may see all of it.
+        It covers all rows, so only a caller who may see all of them may get it.
         """
         quiet = [quiet_seconds(_latest(row, now), now) for row in self.rows]
         return blake2b(repr([self.rows, quiet]).encode(), digest_size=16).hexdigest()
 
     def tasks(self, user: "User | AnonymousUser") -> list[Task]:
-        """Those that this user may see, in the order of the ids; the others are missing."""
+        """The tasks that this user may see, in the order of the ids."""
         found: dict[str, Task] = {}
         for _, group in groupby(self.rows, key=itemgetter(RUN_ID)):
             rows = list(group)
             run = RUNS.row(rows[0][:SPLIT])
             if may_see(user, run):
-                # A run without steps has one row, of which they are null.
+                # A run without steps has one row, whose step columns are null.
                 steps = [STEPS.row(row[SPLIT:]) for row in rows if row[STEP_ID] is not None]
                 found[str(run.pk)] = Task(run, steps, None)
                 found |= {step.task_id: Task(run, steps, step) for step in steps if step.task_id}
         return [found[key] for key in map(str, self.ids) if key in found]
 
     def task(self, user: "User | AnonymousUser") -> Task:
-        """The one that was asked for.
+        """The one requested task.
 
         Raises:
-            Http404: it does not exist, or this user may not know of it.
+            Http404: it does not exist, or this user may not see it.
         """
         for task in self.tasks(user):
             return task
@@ -124,18 +124,18 @@ def _fetch(sql: str, params: Sequence[Any]) -> list[Sequence[Any]]:
 
 
 def _latest(row: Sequence[Any], now: datetime) -> datetime:
-    """The latest of its times, as `status.last_change` has it."""
+    """The latest of a row's times, as in `status.last_change`."""
     queued_at = row[QUEUED_AT]
     later = queued_at is not None and _utc(queued_at) > now
     return _utc(max(row[p] for p in (MIRRORED_AT if later else QUEUED_AT, *TIMES) if row[p]))
 
 
 def _utc(moment: datetime) -> datetime:
-    return moment if moment.tzinfo else moment.replace(tzinfo=UTC)  # SQLite knows no zones
+    return moment if moment.tzinfo else moment.replace(tzinfo=UTC)  # SQLite stores no time zones
 
 
 def statement(ids: Sequence[UUID], *, results: bool = True) -> tuple[str, list[Any]]:
-    """The SQL that reads these runs, and the runs of these children; and its parameters."""
+    """The SQL that reads the runs and the children's runs with these ids; and its parameters."""
     tasks = [str(id) for id in ids]
     runs = ids if connection.features.has_native_uuid_field else [id.hex for id in ids]
     own = tasks if results else []
@@ -144,11 +144,11 @@ def statement(ids: Sequence[UUID], *, results: bool = True) -> tuple[str, list[A
 
 @cache
 def _sql(count: int, limit: int | None) -> str:
-    """`limit`: bytes of the largest result to read; None reads no result at all."""
+    """`limit`: bytes of the largest result to read; None to read no results."""
     marks = ", ".join(["%s"] * count)
     of_run = of_step = {"result": "NULL"}
     if limit is not None:
-        # What a step gave to the next only the child's own status shows.
+        # A step's result is shown only in the status of the child itself.
         asked = f"parent_step.task_id IN ({marks})"
         size = f"CASE WHEN {asked} THEN {size_sql('parent_step')} END"
         of_run = {"result": result_sql("parent_run", limit), "result_size": size_sql("parent_run")}

@@ -1,4 +1,4 @@
-"""The public status of a run or a child: a pure function of its rows and the time."""
+"""The status of a run or child in the API: a pure function of its rows and the time."""
 
 from collections.abc import Collection, Iterable
 from copy import copy
@@ -26,7 +26,7 @@ STEP_STATES = {
     StepState.SKIPPED: states.REVOKED,
     StepState.CANCELLED: states.REVOKED,
 }
-# These two share a Celery state, so their message tells them apart.
+# These two have the same Celery state, so the message distinguishes them.
 STEP_MESSAGES = {StepState.SKIPPED: "skipped", StepState.CANCELLED: "cancelled"}
 
 
@@ -34,16 +34,15 @@ CANCELLING = "cancelling"
 
 
 def status_of(run: Run, steps: Collection[Step], *, now: datetime) -> dict[str, Any]:
-    """The status of a run, in the shape of the HTTP contract.
+    """The status of a run, as the API shows it. Times are datetimes.
 
-    `eta_seconds` is None while it cannot be told, and when the run has ended or is being
-    cancelled; the message is `cancelling` then. `poll_after_ms`
-    is None when the run has ended: nothing will change, so there is no need to ask again.
-    Both are told for the latest `step_of_time`, so that the status stays the same while nothing
-    moves. `run_id` is the run's id, here the same as `task_id`. Times are datetimes.
+    `eta_seconds` is None while it is unknown, and when the run has ended or is being cancelled.
+    `message` is `cancelling` while the run is being cancelled. `poll_after_ms` is None when the run
+    has ended, because nothing will change. Both are computed for the latest `step_of_time`, so that
+    the status stays the same while nothing moves. `run_id` is the same as `task_id`.
 
-    `result` is also None where it was not read with the row; by itself it is at `result_url`, which
-    is None where there is none.
+    `result` is None if it was not read with the row. It is also at `result_url`, which is None
+    without a result.
     """
     if not run.ended and _left_behind(run, steps):
         run = _brought_up(run, steps)
@@ -73,7 +72,7 @@ def _left_behind(run: Run, steps: Iterable[Step]) -> bool:
 
 
 def _brought_up(run: Run, steps: Collection[Step]) -> Run:
-    """The run as its steps have it: from one step to the next a tick writes its own row later."""
+    """The run as its steps say: between two steps, a tick updates the run's row later."""
     run, summary = copy(run), summarize(list(steps))
     run.started_at = run.started_at or summary.began
     run.state = run_state(RunState(run.state), summary)
@@ -82,9 +81,9 @@ def _brought_up(run: Run, steps: Collection[Step]) -> Run:
 
 
 def child_status_of(run: Run, step: Step, *, now: datetime) -> dict[str, Any]:
-    """The status of a child under its own id: the shape of a run's, with the child's figures.
+    """The status of a child under its own id, in the same shape as a run's.
 
-    `workflow`, `run_id` and `version` are its run's; it has no `steps`.
+    `workflow`, `run_id` and `version` are those of its run; `steps` is empty.
     """
     ended = STEP_STATES.get(StepState(step.state), "") in states.READY_STATES
     changed_at = last_change(run, [step], now)
@@ -107,7 +106,7 @@ def child_status_of(run: Run, step: Step, *, now: datetime) -> dict[str, Any]:
 
 
 def step_row(step: Step) -> dict[str, Any]:
-    """A step as it stands in its run's status."""
+    """A step in its run's status."""
     return {
         "name": step.name,
         "task_id": step.task_id,
@@ -127,11 +126,11 @@ def step_state(step: Step) -> str:
 
 
 def last_change(run: Run, steps: Iterable[Step], now: datetime) -> datetime:
-    """When anything of these last moved."""
+    """When anything in these rows last changed."""
     moments = [run.created_at, run.started_at, run.cancel_requested_at]
     for step in steps:
         moments += [step.started_at, step.reported_at, step.finished_at]
-        # A retry is queued for later, which the run's row was told when that was decided.
+        # A retry is queued for the future. `mirrored_at` is when that was decided.
         later = step.queued_at is not None and step.queued_at > now
         moments.append(run.mirrored_at if later else step.queued_at)
     return max(moment for moment in moments if moment is not None)
@@ -149,10 +148,10 @@ def quiet_seconds(changed_at: datetime, now: datetime) -> int:
 
 
 def poll_after_ms(changed_at: datetime, now: datetime, steps: Iterable[Step]) -> int:
-    """When to ask next: a tenth of the time since anything moved, within limits.
+    """When to poll next: after a tenth of the time since the last change, within limits.
 
-    So a client asks at the poll interval while reports come in, every 2 s while a child says
-    nothing, and every 5 s while all wait in a long queue.
+    So a client polls at the poll interval while reports come in, every 2 s while a child reports
+    nothing, and every 5 s while all steps wait in a queue.
     """
     shortest = round(1000 * (setting("POLL_INTERVAL") or 0.1))
     running = any(step.state == StepState.RUNNING for step in steps)
@@ -173,7 +172,7 @@ def _result(row: Run | Step, task_id: str | None) -> dict[str, Any]:
 def _meta(row: Run | Step) -> dict[str, Any]:
     message = row.message
     if isinstance(row, Run):
-        # Its running children end at their next report.
+        # The running children end at their next report.
         message = message if row.ended or row.cancel_requested_at is None else CANCELLING
     elif not message:
         message = STEP_MESSAGES.get(StepState(row.state), "")

@@ -1,4 +1,4 @@
-"""How figures of a status read on the pages; `task-progress.js` says the same in the browser."""
+"""Formats the figures of a status for pages, in the same way as `task-progress.js`."""
 
 import json
 from datetime import datetime
@@ -31,13 +31,13 @@ LONGEST_VALUE = 2_000  # characters
 
 @register.filter
 def percent(status: dict[str, Any]) -> int:
-    """0 to 100, rounded down: 100 is for what ended OK, and for nothing else."""
+    """0 to 100, rounded down. Only a task that ended OK has 100."""
     return 100 if status["status"] == "OK" else min(99, int(status["completion"]))
 
 
 @register.filter
 def word(status: dict[str, Any]) -> str:
-    """A status in one plain word."""
+    """A status in one word."""
     match status["state"]:
         case "PENDING":
             return "queued" if status["task_id"] else "waiting"
@@ -52,7 +52,7 @@ def word(status: dict[str, Any]) -> str:
 
 @register.filter
 def run_word(run: Run) -> str:
-    """A run's row in one plain word."""
+    """The status of a run's row in one word."""
     message = CANCELLING if run.cancel_requested_at is not None else ""
     return word({"state": run.state, "status": run.status, "task_id": run.pk, "message": message})
 
@@ -71,7 +71,7 @@ def duration(seconds: float | None) -> str:
 
 @register.filter
 def precise(seconds: float | None) -> str:
-    """A duration that may be short: `0.4 s`, `< 0.1 s`, else as `duration`; empty for None."""
+    """A duration with tenths below 10 s: `0.4 s`, `< 0.1 s`; else as `duration`."""
     if seconds is None or seconds >= 9.95:
         return duration(seconds)
     return f"{seconds:.1f} s" if seconds >= 0.05 else "< 0.1 s"
@@ -79,7 +79,7 @@ def precise(seconds: float | None) -> str:
 
 @register.filter
 def run_seconds(run: Run) -> float | None:
-    """How long a run has run that has ended; None where it never did."""
+    """The seconds from start to end of a run; None if one of them is missing."""
     if run.started_at is None or run.finished_at is None:
         return None
     return (run.finished_at - run.started_at).total_seconds()
@@ -87,13 +87,13 @@ def run_seconds(run: Run) -> float | None:
 
 @register.filter
 def run_percent(run: Run) -> int:
-    """A run's row in per cent, as `percent`."""
+    """The percentage of a run's row, as in `percent`."""
     return percent({"status": run.status, "completion": run.completion})
 
 
 @register.filter
 def elapsed(status: dict[str, Any], now: datetime) -> str:
-    """How long it has run, or did run."""
+    """How long it has been running, or ran."""
     if status["started_at"] is None:
         return ""
     return duration(((status["finished_at"] or now) - status["started_at"]).total_seconds())
@@ -107,7 +107,7 @@ def pretty(value: object) -> str:
 
 @register.filter
 def beginning(text: str) -> str:
-    """As much of a text as a page shows of one value."""
+    """The part of a text that a page shows of one value."""
     return text if len(text) <= LONGEST_VALUE else f"{text[:LONGEST_VALUE]}…"
 
 

@@ -1,5 +1,5 @@
-"""The web server: gunicorn's processes, waitress's sockets and threads, and deadlines of ours.
+"""The web server: gunicorn's processes, waitress's sockets and threads, and our deadlines.
 
-A request takes a thread only when all of it is there, and its answer gives the thread back before
-the client has read it: slow clients cost a socket each, and no thread.
+A request gets a thread only when it has been received completely, and the thread is free again
+before the client has read the answer. So a slow client takes a socket but no thread.
 """

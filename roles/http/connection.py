@@ -1,4 +1,4 @@
-"""One client's connection: waitress's channel, and what ours does otherwise."""
+"""One client's connection: waitress's channel, with deadlines and limits of ours."""
 
 import errno
 import socket
@@ -27,7 +27,7 @@ ABORT = struct.pack("ii", 1, 0)  # SO_LINGER: on, for no time
 
 
 class Request(HTTPRequestParser):
-    """A request as it comes in. A body that the application would refuse is not waited for."""
+    """A request while it is received. A body that the application would reject is not read."""
 
     refused = False
     _full: OSError | None = None
@@ -37,7 +37,7 @@ class Request(HTTPRequestParser):
         self._keep = keep
 
     def received(self, data: bytes) -> int:
-        """Take what belongs to this request, and have the rest kept: all is taken care of."""
+        """Take what belongs to this request, keep the rest; returns how many bytes that was."""
         consumed = self._take(data)
         if consumed < len(data) and self.completed:
             self._keep(data[consumed:])
@@ -48,7 +48,7 @@ class Request(HTTPRequestParser):
         try:
             consumed: int = super().received(data)
         except OSError as exc:
-            # The disk that holds large bodies is full. The application says so in its own words.
+            # The disk for large bodies is full. The application answers with its own error.
             self._full = exc
             return self._refuse(data)
         if self.headers_finished and not self.error and not self.takes_body():
@@ -56,21 +56,21 @@ class Request(HTTPRequestParser):
         return consumed
 
     def parse_header(self, header_plus: bytes) -> None:
-        """The headers. waitress would take a body in chunks; the application says what it takes."""
+        """Parse the headers. waitress accepts a chunked body; here the application decides."""
         try:
             super().parse_header(header_plus)
-        except ValueError as exc:  # a length of thousands of digits, an address that is none
+        except ValueError as exc:  # a length of thousands of digits, an invalid address
             raise ParsingError("Header values are invalid") from exc
         if self.chunked:
             self.headers["TRANSFER_ENCODING"] = "chunked"
 
     def takes_body(self) -> bool:
-        """Whether the application would take a body as these headers announce it, if they do."""
+        """Whether the application would accept the body that these headers announce, if any."""
         known = "TRANSFER_ENCODING" not in self.headers
         return known and self.content_length <= largest(self.headers.get("CONTENT_TYPE", ""))
 
     def get_body_stream(self) -> Any:
-        """What the application reads."""
+        """The body that the application reads."""
         if self._full:
             return Unreadable(self._full)
         return BytesIO() if self.refused else super().get_body_stream()
@@ -78,12 +78,12 @@ class Request(HTTPRequestParser):
     def _refuse(self, data: bytes) -> int:
         self.refused = self.completed = True
         self.expect_continue = False
-        self.headers["CONNECTION"] = "close"  # what follows is no request
+        self.headers["CONNECTION"] = "close"  # what follows is not a request
         return len(data)
 
 
 class Unreadable(BytesIO):
-    """A body that could not be kept."""
+    """A body that could not be stored."""
 
     def __init__(self, reason: OSError) -> None:
         super().__init__()
@@ -96,12 +96,12 @@ class Unreadable(BytesIO):
 
 
 class Closing(Task):
-    """An answer that is the last of its connection while the server stops."""
+    """An answer that closes its connection when the server is stopping."""
 
     channel: "Connection"
 
     def set_close_on_finish(self) -> None:
-        """Not after each answer without a body, as waitress has it (3.0.2): a poll's 304 is one."""
+        """Do not close after every answer without a body, as waitress 3.0.2 does: a 304 is one."""
         wanted = self.request.headers.get("CONNECTION", "").lower() == "close"
         if self.has_body or self.version != "1.1" or wanted or self.channel.server.stopping:
             super().set_close_on_finish()
@@ -114,10 +114,10 @@ class Closing(Task):
 
 
 class Answer(Closing, WSGITask):
-    """The application's."""
+    """An answer of the application."""
 
     def get_environment(self) -> dict[str, Any]:
-        """WSGI's, with `https` where a proxy says so that gunicorn is told to believe."""
+        """WSGI's, with the scheme `https` if a trusted proxy says so."""
         environ: dict[str, Any] = super().get_environment()
         peer = self.channel.addr[0]
         if self.channel.server.is_secure(peer, self.request.headers):
@@ -126,11 +126,11 @@ class Answer(Closing, WSGITask):
 
 
 class Refusal(Closing, ErrorTask):
-    """To what is no HTTP."""
+    """The answer to a request that is not HTTP."""
 
 
 class Connection(HTTPChannel):
-    """A client. All but `service` runs in the thread that has the sockets."""
+    """A client's connection. All methods but `service` run in the thread of the sockets."""
 
     task_class = Answer
     error_task_class = Refusal
@@ -139,7 +139,7 @@ class Connection(HTTPChannel):
     close_when_flushed: bool
 
     def __init__(self, server: "Server", sock: socket.socket, *given: Any, **named: Any) -> None:
-        # Urgent data would else be told of again and again, and never be read.
+        # Otherwise poll reports urgent data again and again, and it is never read.
         with suppress(OSError):
             sock.setsockopt(socket.SOL_SOCKET, socket.SO_OOBINLINE, 1)
         super().__init__(server, sock, *given, **named)
@@ -152,9 +152,9 @@ class Connection(HTTPChannel):
         self._since, self._sent_before = time.monotonic(), 0
 
     def waits_since(self) -> float:
-        """By `time.monotonic`, since when we wait for this client; later, for what has moved.
+        """Since when we wait for this client, by `time.monotonic`; later for each byte moved.
 
-        To be asked every now and then: a phase begins when it is first seen.
+        Call it regularly: a phase begins when this first sees it.
         """
         phase = (self._now_in(), self._answers)
         if phase != self._phase:
@@ -166,14 +166,14 @@ class Connection(HTTPChannel):
         return self._since + moved / self.server.limits.rate
 
     def is_late(self) -> bool:
-        """Whether the client has had its time."""
+        """Whether the client has exceeded its deadline."""
         since = self.waits_since()
         allowed = self.server.limits.of(self._phase[0])
         return allowed is not None and time.monotonic() > since + allowed
 
     @property
     def is_served(self) -> bool:
-        """Whether the application is at work for it."""
+        """Whether the application is working on a request of it."""
         return bool(self.requests)
 
     def _now_in(self) -> Phase:
@@ -193,7 +193,7 @@ class Connection(HTTPChannel):
         self._answers += 1
 
     def send(self, data: bytes, do_close: bool = True) -> int:
-        """Send what the socket takes now; says how many bytes."""
+        """Send what the socket takes now; returns how many bytes."""
         sent: int = super().send(data, do_close)
         self._sent += sent
         return sent
@@ -203,7 +203,7 @@ class Connection(HTTPChannel):
             return not self.will_close
         wants: bool = super().readable()
         if wants and self._ahead:
-            # A client may send requests ahead; each is looked at when it has the answer before.
+            # A client may send requests ahead. Each is parsed after the answer to the one before.
             data, self._ahead = self._ahead, b""
             self.received(data)
             wants = super().readable()
@@ -211,18 +211,19 @@ class Connection(HTTPChannel):
 
     def handle_read(self) -> None:
         if self._lingering:
-            self.recv(self.adj.recv_bytes)  # closes, when there is no more
+            self.recv(self.adj.recv_bytes)  # closes at the end of the data
         else:
             super().handle_read()
 
     def handle_write(self) -> None:
-        """Send what can be sent; after the last answer close our half and let the client read.
+        """Send what the socket takes; after the last answer close our half of the connection.
 
-        A socket that is closed with something unread takes back what the client has not read.
+        Closing a socket that has unread data resets the connection, and the client may lose an
+        answer that it has not read yet.
         """
         last = self.close_when_flushed
         if last:
-            self.close_when_flushed = False  # waitress would close
+            self.close_when_flushed = False  # else waitress closes at once
         super().handle_write()
         if not last or not self.connected:
             return
@@ -236,7 +237,7 @@ class Connection(HTTPChannel):
             self.handle_close()
 
     def abort(self) -> None:
-        """Close it, and forget what the client has not taken: the kernel would hold it longer."""
+        """Close it and drop unsent data, which the kernel would keep longer otherwise."""
         with suppress(OSError):
             self.socket.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, ABORT)
         self.handle_close()
@@ -245,4 +246,4 @@ class Connection(HTTPChannel):
         self._ahead += data
 
     def handle_expt(self) -> None:
-        """Urgent data: read with all other."""
+        """Urgent data is read with all other data."""

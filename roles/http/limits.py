@@ -1,4 +1,4 @@
-"""How long a client may take for each part of a request, and how many there may be."""
+"""Limits on the time that clients may take, and on the number of connections."""
 
 from dataclasses import dataclass
 from enum import Enum, auto
@@ -7,25 +7,27 @@ __all__ = ["Limits", "Phase"]
 
 
 class Phase(Enum):
-    """What a connection waits for."""
+    """What a connection is waiting for."""
 
     IDLE = auto()
-    """The next request of a client that has had an answer."""
+    """The next request, after an answer."""
     HEADERS = auto()
     BODY = auto()
     SERVED = auto()
-    """The application's answer: no affair of the client's, and without a deadline."""
+    """The application's answer, which has no deadline."""
     SENDING = auto()
-    """The client, to read its answer."""
+    """The client to read the answer."""
     LINGERING = auto()
-    """The client, to read its last answer, and to stop sending, before the socket is closed."""
+    """The client to read the last answer and to stop sending, before the socket is closed."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Limits:
-    """Times in seconds. `rate`: bytes of a body or an answer that are worth a second more, so
-    that an honest client on a slow line may take its time, and one that trickles may not.
-    `connections`: at once. For one more, the one goes that has kept us waiting longest.
+    """Times in seconds.
+
+    `rate`: bytes of a body or an answer that extend the deadline by a second. So a client on a slow
+    line has enough time, and one that sends byte by byte has not.
+    `connections`: how many at once. One more closes the one that we have waited for longest.
     """
 
     idle: float
@@ -36,7 +38,7 @@ class Limits:
     lingering: float = 5.0
 
     def of(self, phase: Phase) -> float | None:
-        """How long a phase may last in which nothing moves; None for no end."""
+        """How long a phase may last in which no byte moves; None for no limit."""
         match phase:
             case Phase.IDLE:
                 return self.idle

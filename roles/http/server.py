@@ -20,10 +20,10 @@ class Server(BaseWSGIServer):
     """waitress's server on a socket of gunicorn's.
 
     Args:
-        sockets: all of the process, by file descriptor; waitress polls them.
-        add_task: called with a connection whose next request is there.
-        is_proxy: whether the headers of a peer at this address are believed.
-        secure: the headers, and their values, by which such a peer says that it was https.
+        sockets: all sockets of the process by file descriptor; waitress polls them.
+        add_task: called with a connection that has received its next request.
+        is_proxy: whether the headers of a peer at this address are trusted.
+        secure: the headers with the values by which such a peer says that the client used https.
     """
 
     channel_class = Connection
@@ -48,20 +48,20 @@ class Server(BaseWSGIServer):
         super().__init__(
             application,
             sockets,
-            # Private. `create_server` takes sockets too, but makes servers of its own classes.
+            # Private. The public `create_server` takes sockets too, but not our server classes.
             _sock=listener,
             adj=adjustments,
-            dispatcher=object(),  # none of waitress's own
+            dispatcher=object(),  # not one of waitress
             bind_socket=False,
             sockinfo=(listener.family, listener.type, listener.proto, listener.getsockname()),
         )
 
     def accept_connections(self) -> None:
-        """gunicorn listens already."""
+        """Accept; gunicorn has called `listen` already."""
         self.accepting = True
 
     def is_secure(self, peer: str, headers: Mapping[str, str]) -> bool:
-        """Whether the client came by https, as a proxy says that is believed."""
+        """Whether the client used https, according to a trusted proxy."""
         told = [headers[name] == value for name, value in self._secure.items() if name in headers]
         return bool(told) and all(told) and self._is_proxy(peer)
 
@@ -69,13 +69,13 @@ class Server(BaseWSGIServer):
         self._add_task(task)
 
     def handle_accept(self) -> None:
-        """Take one more connection."""
+        """Accept one more connection."""
         if len(self.active_channels) >= self.limits.connections:
             self._make_room()
         super().handle_accept()
 
     def close_late(self) -> None:
-        """Close the connections whose clients have taken too long."""
+        """Close the connections whose clients have exceeded a deadline."""
         late = [each for each in self._connections() if each.is_late()]
         for connection in late:
             connection.abort()
@@ -83,8 +83,8 @@ class Server(BaseWSGIServer):
             logger.info("closed %d connections whose clients took too long", len(late))
 
     def stop(self, idle: float) -> None:
-        """Listen no more. Answers are now the last of their connections, and a connection that
-        is kept for another request is kept for `idle` seconds."""
+        """Stop listening. From now on each answer closes its connection, and an idle connection is
+        closed after `idle` seconds."""
         self.stopping = True
         self.limits = replace(self.limits, idle=idle, lingering=idle)
         self.accepting = False

@@ -1,4 +1,4 @@
-"""A web process: one of gunicorn's, whose sockets and threads are waitress's."""
+"""A web process: a gunicorn worker with the sockets and threads of waitress."""
 
 import os
 import resource
@@ -23,9 +23,9 @@ from roles.http.server import Server, TcpServer, UnixServer
 
 __all__ = ["HTTPWorker"]
 
-TURN, STOPPING_TURN = 0.5, 0.1  # seconds; how exactly deadlines are kept
+TURN, STOPPING_TURN = 0.5, 0.1  # seconds between two checks of the deadlines
 STOPPING_IDLE = 0.5
-"""Seconds for a request that a client was sending on a kept connection when the stop came."""
+"""Seconds for a request that a client was just sending on an idle connection at the stop."""
 MOST_HEADER_BYTES = 64 * 1024
 FILES_OF_ONE = 3  # a connection's socket, its body on disk, its answer on disk
 FILES_OF_OTHERS = 100
@@ -33,19 +33,19 @@ NO_LIMIT = 1 << 62
 
 
 class HTTPWorker(Worker):
-    """gunicorn's `--workers`, `--threads`, `--worker-connections`, `--keep-alive`, `--max-requests`
-    and `--graceful-timeout` mean what they mean to its own gthread worker."""
+    """Respects gunicorn's `--workers`, `--threads`, `--worker-connections`, `--keep-alive`,
+    `--max-requests` and `--graceful-timeout` as its own gthread worker does."""
 
     alive: bool
 
     @classmethod
     def check_config(cls, cfg: Any, _log: Any) -> None:
-        """Called before the start. TLS ends at a proxy."""
+        """Called before the start. TLS must end at a proxy."""
         if cfg.is_ssl:
             raise ConfigError("This web server speaks plain HTTP: let a proxy in front end TLS.")
 
     def init_process(self) -> None:
-        """Called in the new process; returns when it is to end."""
+        """Called in the new process; returns when the process is to end."""
         self._sockets: dict[int, Any] = {}
         self._servers: list[Server] = []
         super().init_process()
@@ -56,7 +56,7 @@ class HTTPWorker(Worker):
         self._wake()
 
     def run(self) -> None:
-        """Serve until told to stop; then end what has begun."""
+        """Serve until a stop; then finish the requests that have begun."""
         self._threads, self._health = ThreadedTaskDispatcher(), ThreadedTaskDispatcher()
         self._threads.set_thread_count(self.cfg.threads)
         self._health.set_thread_count(1)
@@ -89,14 +89,14 @@ class HTTPWorker(Worker):
             self._servers.append(server)
 
     def _add_task(self, connection: Any) -> None:
-        """Have the next request of a connection answered."""
+        """Hand the next request of a connection to a thread."""
         self.nr += 1
         if self.nr >= self.max_requests and self.alive:
             self.log.info("Autorestarting worker after current request.")
             self.alive = False
         request = connection.requests[0]
         asks_health = not request.error and request.path == f"/{HEALTH}"
-        # In a thread of its own, which nothing else can hold; so the view may ask nobody else.
+        # Health has a thread of its own, which no other request can block.
         (self._health if asks_health else self._threads).add_task(connection)
 
     def _turn(self, seconds: float = TURN) -> None:
@@ -120,28 +120,28 @@ class HTTPWorker(Worker):
 
 
 def _adjustments(cfg: Any, address: Any) -> Adjustments:
-    """What waitress calls its settings."""
+    """The settings of waitress."""
     return Adjustments(
         ident=None,
         server_name=address[0] if isinstance(address, tuple) else "localhost",
         backlog=cfg.backlog,
         recv_bytes=64 * 1024,
         max_request_header_size=MOST_HEADER_BYTES,
-        # Before a body is read we look at what the application would say to it.
+        # Whether a body is accepted is decided in `Request`, before it is read.
         max_request_body_size=NO_LIMIT,
-        # An answer goes to memory, and then to disk, as fast as it is made: a thread that waited
-        # for the client to take it would be the client's.
+        # An answer goes to memory, then to disk, as fast as the application makes it. A thread must
+        # not wait for the client to read it.
         outbuf_high_watermark=NO_LIMIT,
-        # How many there may be, and for how long, is decided by what each is at.
+        # `Limits` decides how many there may be, and for how long.
         connection_limit=NO_LIMIT,
         cleanup_interval=NO_LIMIT,
-        clear_untrusted_proxy_headers=False,  # Django's settings say which are believed
+        clear_untrusted_proxy_headers=False,  # Django's settings say which are trusted
         log_socket_errors=False,
     )
 
 
 def _is_proxy(cfg: Any, peer: str) -> bool:
-    """Whether gunicorn is told to believe what this peer says of its client."""
+    """Whether gunicorn's settings trust what this peer says about its client."""
     if "*" in cfg.forwarded_allow_ips:
         return True
     try:
@@ -152,9 +152,9 @@ def _is_proxy(cfg: Any, peer: str) -> bool:
 
 
 def _files() -> int:
-    """How many files connections may take: as many as the system lets us have."""
+    """How many file descriptors connections may use: as many as the system allows."""
     _, most = resource.getrlimit(resource.RLIMIT_NOFILE)
-    with suppress(ValueError, OSError):  # macOS says more than it lets one set
+    with suppress(ValueError, OSError):  # macOS reports a higher limit than it allows to set
         resource.setrlimit(resource.RLIMIT_NOFILE, (most, most))
     allowed, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
     return NO_LIMIT if allowed == resource.RLIM_INFINITY else max(allowed - FILES_OF_OTHERS, 1)
