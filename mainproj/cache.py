@@ -1,4 +1,4 @@
-"""The cache: what several web processes count together."""
+"""The cache, in which all web processes count together."""
 
 from typing import Any
 from urllib.parse import parse_qs, urlsplit
@@ -10,14 +10,14 @@ __all__ = ["SCHEMES", "cache_at"]
 
 SCHEMES = ("redis", "rediss", "redis+socket")
 
-TIMEOUT = 0.3  # seconds; whoever waits for the cache is a person or a program with a request
+TIMEOUT = 0.3  # seconds; a request waits for it
 
 
 def cache_at(url: str) -> dict[str, Any]:
-    """A cache on a Redis server, or one in each process's memory where the URL is of no such.
+    """A cache on a Redis server; for any other URL one in the memory of each process.
 
     Args:
-        url: as Celery writes it, for this may be the broker's.
+        url: in Celery's form, because it may be the broker's.
     """
     parts = urlsplit(url)
     if parts.scheme not in SCHEMES:

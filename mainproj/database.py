@@ -1,4 +1,4 @@
-"""What this project asks of its database beside its address."""
+"""Options of the database, beside its URL."""
 
 from typing import Any
 
@@ -13,16 +13,16 @@ SQLITE_OPTIONS: dict[str, Any] = {
     "init_command": "PRAGMA journal_mode=WAL; PRAGMA synchronous=NORMAL;",
 }
 POSTGRESQL_OPTIONS: dict[str, Any] = {
-    # A server that is unreachable must not hold a request for minutes.
+    # An unreachable server must not block a request for minutes.
     "connect_timeout": 5,
-    # Statements that come again and again are planned once. A pooler that shares connections
-    # between transactions (PgBouncer) needs `?prepare_threshold=None` in DATABASE_URL instead.
+    # Repeated statements are planned once. A pooler that shares connections between
+    # transactions (PgBouncer) needs `?prepare_threshold=None` in DATABASE_URL instead.
     "prepare_threshold": 5,
 }
 
 
 def with_options(database: dict[str, Any]) -> dict[str, Any]:
-    """Django's settings of a database, with ours where its URL says nothing else."""
+    """Django's settings of a database, with our options unless its URL has others."""
     if database["ENGINE"] == "django.db.backends.sqlite3":
         return database | {"OPTIONS": SQLITE_OPTIONS}
     return database | {"OPTIONS": POSTGRESQL_OPTIONS | database.get("OPTIONS", {})}

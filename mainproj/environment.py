@@ -1,6 +1,7 @@
-"""Settings from the environment: declared where they are read; a wrong one stops the start.
+"""Settings from the environment. A wrong value stops the start.
 
-`Environment.declared` keeps what was declared, in order: the documentation is made from it.
+Reading a variable declares it. `Environment.declared` keeps the declarations in order; the
+documentation is made from them.
 """
 
 import math
@@ -28,7 +29,7 @@ ON, OFF = ("on", "true", "yes", "1"), ("off", "false", "no", "0")
 
 @dataclass(frozen=True, kw_only=True)
 class Declared:
-    """One variable. `default` is what it is without one, in words."""
+    """One variable. `default` is the default in words."""
 
     name: str
     kind: str
@@ -38,12 +39,12 @@ class Declared:
 
 
 class Environment:
-    """Reads variables. One that is empty is not set.
+    """Reads variables. An empty variable counts as not set.
 
     Each method takes the variable's name, its default, and a line of documentation.
 
     Raises:
-        ImproperlyConfigured: a value is of the wrong kind; with the name, the reason, an example.
+        ImproperlyConfigured: a value is invalid; with its name, the reason and an example.
     """
 
     def __init__(self, variables: Mapping[str, str] = os.environ) -> None:
@@ -51,7 +52,7 @@ class Environment:
         self._variables = variables
 
     def is_set(self, name: str) -> bool:
-        """Whether it has a value, as `read` sees it."""
+        """Whether the variable has a value for `read`."""
         return bool(self._variables.get(name, "").strip())
 
     def read(
@@ -69,9 +70,9 @@ class Environment:
         """A variable of any kind.
 
         Args:
-            parse: raises ValueError with the reason: `it is no number`.
-            unset: the default in words, where its value says little.
-            secret: the value may hold a password, and is left out of the error.
+            parse: raises ValueError with the reason, such as `it is no number`.
+            unset: the default in words, if its value says little.
+            secret: the value may contain a password, and is left out of the error.
         """
         words = unset if unset is not None else str(default)
         self.declared.append(
@@ -109,7 +110,7 @@ class Environment:
     def seconds(
         self, name: str, default: float, about: str, *, never: bool = True, example: str = ""
     ) -> float:
-        """Seconds; 0 is "never", where that makes sense."""
+        """Seconds. 0 means "never" if `never` is true."""
 
         def parse(value: str) -> float:
             try:
@@ -126,7 +127,7 @@ class Environment:
         return self.read(name, default, about, parse, kind=kind, example=example, unset=unset)
 
     def words(self, name: str, default: Sequence[str], about: str, *, example: str) -> list[str]:
-        """What stands between commas."""
+        """A list of words, separated by commas."""
 
         def parse(value: str) -> list[str]:
             return [word.strip() for word in value.split(",") if word.strip()]
@@ -161,7 +162,7 @@ class Environment:
         return self.read(name, default, about, parse, kind="class", example=example)
 
     def origins(self, name: str, about: str) -> list[str]:
-        """Origins as a browser names them."""
+        """Origins in the form that browsers send."""
 
         def parse(value: str) -> list[str]:
             found = [word.strip() for word in value.split(",") if word.strip()]
@@ -175,7 +176,7 @@ class Environment:
         return self.read(name, [], about, parse, kind="origins", example=example, unset="none")
 
     def rate(self, name: str, default: str | None, about: str) -> str | None:
-        """So many in a second, minute, hour or day, as DRF writes it; None for no limit."""
+        """A rate per second, minute, hour or day, in DRF's form; None for no limit."""
 
         def parse(value: str) -> str | None:
             if value == "off":
@@ -218,7 +219,7 @@ class Environment:
         return self.read(name, "", about, parse, **told)
 
     def database(self, name: str, default: str, about: str, *, unset: str) -> dict[str, Any]:
-        """A database as Django wants it, from a URL."""
+        """Django's settings of a database, from a URL."""
         example = "postgres://user:password@host:5432/name"
         url: dict[str, Any] = {"kind": "URL", "example": example, "unset": unset, "secret": True}
         return self.read(name, environ.Env.db_url_config(default), about, _database, **url)
@@ -226,7 +227,7 @@ class Environment:
     def url(
         self, name: str, default: str, about: str, *, schemes: Sequence[str] = (), unset: str
     ) -> str:
-        """Where a server is; of one of the `schemes`, where there are any."""
+        """The URL of a server, with one of the `schemes` if there are any."""
 
         def parse(value: str) -> str:
             scheme, colon, _ = value.partition("://")
@@ -257,8 +258,8 @@ def _flag(value: str) -> bool:
 
 def _database(value: str) -> dict[str, Any]:
     found: dict[str, Any] = {}
-    # Of a URL that it does not understand django-environ warns, and makes half of it; of one that
-    # urllib does not, the error may quote the password.
+    # django-environ only warns about a URL that it does not understand, and returns a part of it.
+    # The ValueError of urllib may quote the password.
     with warnings.catch_warnings(action="ignore"), suppress(ValueError):
         found = environ.Env.db_url_config(value)
     if found.get("ENGINE") not in DATABASES:
@@ -267,4 +268,4 @@ def _database(value: str) -> dict[str, Any]:
 
 
 env = Environment()
-"""Of this process."""
+"""The environment of this process."""

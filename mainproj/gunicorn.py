@@ -1,4 +1,4 @@
-"""gunicorn's configuration on every machine: `gunicorn --config python:mainproj.gunicorn`."""
+"""The common configuration of gunicorn: `gunicorn --config python:mainproj.gunicorn`."""
 
 import os
 
@@ -10,11 +10,11 @@ worker_class = "roles.http.worker.HTTPWorker"
 logconfig_dict = settings.LOGGING | {
     "loggers": {
         **settings.LOGGING["loggers"],
-        # No level: that is gunicorn's own option.
+        # Without a level, which is an option of gunicorn.
         "gunicorn.error": {"handlers": [], "propagate": True},
-        # Off. Ours knows the request's id, and keeps the secret of a login link to itself.
+        # Off. Our own access log has the request's id, and not the secret of a login link.
         "gunicorn.access": {"handlers": [], "propagate": False},
-        # It would warn of each request that waits for a thread.
+        # Below that it warns about each request that waits for a thread.
         "waitress.queue": {"level": "ERROR"},
     }
 }

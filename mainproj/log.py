@@ -1,4 +1,4 @@
-"""The log: a line for each thing that happens, with what it is about; JSON, or text for people."""
+"""The log: one line per event, with its context, as JSON or as text."""
 
 import logging
 from logging.config import dictConfig
@@ -15,10 +15,10 @@ def log_config(form: str, level: str) -> dict[str, Any]:
 
     Args:
         form: "json" or "text".
-        level: what is less than this is not logged.
+        level: the lowest level that is logged.
     """
     to_words: list[Processor] = [
-        # Without the values of variables, which rich would add: they may be secrets.
+        # A plain traceback: rich would add the values of variables, which may be secrets.
         structlog.dev.ConsoleRenderer(
             colors=False, exception_formatter=structlog.dev.plain_traceback
         )
@@ -32,8 +32,8 @@ def log_config(form: str, level: str) -> dict[str, Any]:
     formatter = {
         "()": structlog.stdlib.ProcessorFormatter,
         "foreign_pre_chain": [
-            # In the engine and in a child: run, workflow, step, attempt. In a request: its id and
-            # its user's.
+            # The context: run, workflow, step and attempt in the engine and in a child; the ids
+            # of request and user in a request.
             structlog.contextvars.merge_contextvars,
             _of_request,
             structlog.stdlib.add_logger_name,
@@ -57,7 +57,7 @@ def log_config(form: str, level: str) -> dict[str, Any]:
         },
         "root": {"handlers": ["stderr"], "level": level},
         "loggers": {
-            # Its own handlers would say everything twice.
+            # Its own handlers would log everything twice.
             "django": {"handlers": [], "level": "INFO"},
             "axes": {"level": "WARNING"},
         },
@@ -65,10 +65,10 @@ def log_config(form: str, level: str) -> dict[str, Any]:
 
 
 class ClientErrors(logging.Filter):
-    """A request that is refused is one line, whatever Django makes of it.
+    """Makes a client error (4xx) one line of the log, at most a warning.
 
-    Of a wrong Host, or of too many fields, it logs an error with a traceback: anybody could fill
-    the log, and wake whoever watches it.
+    Django logs an error with a traceback for a wrong Host or too many fields. Anybody could fill
+    the log with those, and trigger alerts.
     """
 
     def filter(self, record: logging.LogRecord) -> bool:
@@ -80,21 +80,21 @@ class ClientErrors(logging.Filter):
 
 
 def _of_request(_logger: WrappedLogger, _method: str, event: EventDict) -> EventDict:
-    """The request that Django speaks of once it has been answered."""
-    # structlog documents this name as the one of the record that it formats.
+    """Add the id of the request that a record of Django is about."""
+    # A documented name: structlog puts the record that it formats here.
     request = getattr(event["_record"], "request", None)
     request_id = getattr(request, "request_id", None)
     return {"request_id": request_id, **event} if request_id else event
 
 
 def set_up_celery(**_: Any) -> None:
-    """Give Celery this log, where it would set up one of its own; it asks by a signal.
+    """Set up this log in Celery instead of its own, by its signal `setup_logging`.
 
-    What a child prints becomes a line, as Celery itself would have it.
+    What a child prints becomes a log line, as with Celery's own set-up.
     """
-    from celery import current_app  # noqa: PLC0415 - these settings are read before Celery is
+    from celery import current_app  # noqa: PLC0415 - the settings import this module before Celery is loaded
     from django.conf import settings  # noqa: PLC0415
 
     dictConfig(settings.LOGGING)
-    # By name: Celery does it again in forked processes, with the name that it was given here.
+    # By name: Celery repeats this in forked processes with the value given here.
     current_app.log.redirect_stdouts("INFO")  # type: ignore[arg-type]

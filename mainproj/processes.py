@@ -1,4 +1,4 @@
-"""Settings: what `manage.py web` and `manage.py worker` start."""
+"""Settings of the processes that `manage.py web` and `manage.py worker` start."""
 
 import os
 
@@ -22,24 +22,24 @@ WEB_HOST = env.text(
     "WEB_HOST",
     "127.0.0.1",
     "the address on which the web server listens; the image has 0.0.0.0",
-    example="0.0.0.0",  # noqa: S104 - for a container, whose ports are opened one by one
+    example="0.0.0.0",  # noqa: S104 - for a container, which publishes only chosen ports
 )
-WEB_PORT = env.number("WEB_PORT", 8000, "its port", at_least=1)
-WEB_PROCESSES = env.number("WEB_PROCESSES", 2, "its processes", at_least=1)
-WEB_THREADS = env.number("WEB_THREADS", 8, "requests at once in each of them", at_least=1)
+WEB_PORT = env.number("WEB_PORT", 8000, "the port on which the web server listens", at_least=1)
+WEB_PROCESSES = env.number("WEB_PROCESSES", 2, "processes of the web server", at_least=1)
+WEB_THREADS = env.number("WEB_THREADS", 8, "requests at once in each web process", at_least=1)
 WEB_HEADER_TIMEOUT = env.seconds(
     "WEB_HEADER_TIMEOUT", 10, "until a client has sent the headers of a request", never=False
 )
 WEB_BODY_TIMEOUT = env.seconds(
     "WEB_BODY_TIMEOUT",
     20,
-    "until it has sent the body, and until it has taken the answer, beside what WEB_MIN_RATE gives",
+    "until a client has sent the body, and has read the answer; WEB_MIN_RATE extends it",
     never=False,
 )
 WEB_MIN_RATE = env.number(
     "WEB_MIN_RATE",
     1000,
-    "bytes of a body or an answer that give it another second",
+    "bytes of a body or an answer that extend WEB_BODY_TIMEOUT by a second",
     at_least=1,
 )
 

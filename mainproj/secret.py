@@ -1,4 +1,4 @@
-"""The secret key: given, or of a one-machine installation, made once and kept in its data."""
+"""The secret key: given; on one machine made once and kept in the data directory."""
 
 import os
 from pathlib import Path
@@ -10,10 +10,10 @@ __all__ = ["secret_key"]
 
 
 def secret_key(given: str, data_dir: Path, *, make: bool) -> str:
-    """The key that is given, or the one in the data directory.
+    """The given key, or the one in the data directory.
 
     Args:
-        make: whether one may be made there.
+        make: whether to make one there.
 
     Raises:
         ImproperlyConfigured: there is none.
@@ -37,8 +37,8 @@ def _local_secret_key(data_dir: Path) -> str:
     path = data_dir / "secret_key"
     try:
         data_dir.mkdir(mode=0o700, parents=True, exist_ok=True)
-        # Written aside and linked into place: two processes that start together agree on one
-        # key, and none reads a half-written one.
+        # Write a draft and link it into place: two processes that start at once get the same
+        # key, and neither reads a half-written one.
         if not path.exists():
             draft = data_dir / f".secret_key.{os.getpid()}"
             draft.touch(mode=0o600)

@@ -1,4 +1,4 @@
-"""Settings: who gets in, and what a browser may do with our pages."""
+"""Settings of security: login, TLS, and what browsers may do with our pages."""
 
 from datetime import timedelta
 from typing import Any
@@ -27,31 +27,33 @@ CSRF_TRUSTED_ORIGINS = env.origins(
     "CSRF_TRUSTED_ORIGINS", "what people see in their browser, where a proxy changes the Host"
 )
 
-# Whatever others can reach is reached over TLS.
+# What other machines can reach needs TLS.
 PLAIN_HTTP = DEBUG or LOCAL
 SESSION_COOKIE_SECURE = CSRF_COOKIE_SECURE = SECURE_SSL_REDIRECT = not PLAIN_HTTP
-SECURE_REDIRECT_EXEMPT = [rf"^({'|'.join(probe_paths.ALL)})$"]  # asked from inside, by plain http
+SECURE_REDIRECT_EXEMPT = [
+    rf"^({'|'.join(probe_paths.ALL)})$"
+]  # for probes from inside, over plain HTTP
 if env.flag("BEHIND_TLS_PROXY", False, "believe the header X-Forwarded-Proto, which a proxy sets"):
     SECURE_PROXY_SSL_HEADER = ("HTTP_X_FORWARDED_PROTO", "https")
 SECURE_HSTS_SECONDS = env.number(
     "HSTS_SECONDS", 0 if PLAIN_HTTP else 3600, "how long browsers insist on https", unset="3600"
 )
 SECURE_HSTS_INCLUDE_SUBDOMAINS = SECURE_HSTS_PRELOAD = env.flag(
-    "HSTS_SUBDOMAINS", False, "the same for all subdomains, and for the browsers' preload list"
+    "HSTS_SUBDOMAINS", False, "HSTS for all subdomains too, and for the preload list of browsers"
 )
-# What becomes of a domain's other hosts is its owner's to say, by HSTS_SUBDOMAINS.
+# Only the owner of a domain can decide about its other hosts, by HSTS_SUBDOMAINS.
 SILENCED_SYSTEM_CHECKS = ["security.W005", "security.W021"]
 SECURE_REFERRER_POLICY = "same-origin"
 X_FRAME_OPTIONS = "DENY"
 CSRF_FAILURE_VIEW = "monitor.http.error_pages.csrf_failure"
 
-# No inline script and no inline style: a text that gets into a page stays a text.
+# No inline scripts and styles: injected text cannot become code.
 CONTENT_SECURITY_POLICY: dict[str, Any] = {
     "DIRECTIVES": {
         "default-src": [NONE],
         "script-src": [SELF],
         "style-src": [SELF],
-        "img-src": [SELF, "data:"],  # small pictures inside style sheets
+        "img-src": [SELF, "data:"],  # small images in style sheets
         "font-src": [SELF],
         "connect-src": [SELF],
         "form-action": [SELF],
@@ -59,7 +61,7 @@ CONTENT_SECURITY_POLICY: dict[str, Any] = {
         "frame-ancestors": [NONE],
     }
 }
-# What a page could ask of the machine. Ours ask for none of it.
+# Features that a page could use. Ours use none of them.
 PERMISSIONS_POLICY: dict[str, list[str]] = {
     name: []
     for name in (
@@ -69,7 +71,7 @@ PERMISSIONS_POLICY: dict[str, list[str]] = {
     )
 }
 
-# With a token, and without cookies: those stay with our own pages.
+# Other sites need a token: cookies work for our own pages only.
 CORS_ALLOWED_ORIGINS = env.origins(
     "CORS_ALLOWED_ORIGINS", "other sites whose pages may call the API, with a token"
 )
@@ -87,14 +89,16 @@ AUTHENTICATION_BACKENDS = [
 ]
 SESAME_ONE_TIME = True
 SESAME_MAX_AGE = 24 * 60 * 60
-# django-axes counts in the database: right for any number of web processes.
+# django-axes counts in the database, and so for all web processes together.
 AXES_FAILURE_LIMIT = env.number(
     "LOGIN_ATTEMPTS", 5, "logins of one name from one address that may fail in a row", at_least=1
 )
 AXES_COOLOFF_TIME = timedelta(
-    seconds=env.seconds("LOGIN_LOCK", 900, "until that name may try again from there", never=False)
+    seconds=env.seconds(
+        "LOGIN_LOCK", 900, "until a locked name may try again from its address", never=False
+    )
 )
-# Not by the name alone: anybody could keep its owner out.
+# Not by the name alone: anybody could lock its owner out.
 AXES_LOCKOUT_PARAMETERS = [["username", "ip_address"]]
 AXES_CLIENT_IP_CALLABLE = "monitor.http.client_address.client_address"
 PROXIES = env.number(
@@ -105,9 +109,7 @@ AXES_RESET_ON_SUCCESS = True
 AXES_DISABLE_ACCESS_LOG = True
 AXES_VERBOSE = False
 
-METRICS_TOKEN = env.token(
-    "METRICS_TOKEN", "opens /metrics and /readyz to who sends it: `Bearer <token>`"
-)
+METRICS_TOKEN = env.token("METRICS_TOKEN", "gives access to /metrics and /readyz: `Bearer <token>`")
 RATES = {"start": env.rate("START_RATE", "60/min", "starts and retries of one user")}
 MAX_UPLOAD_BYTES = env.number(
     "MAX_UPLOAD_BYTES", 100 * 1024**2, "the largest body with files", at_least=1
@@ -119,5 +121,8 @@ MAX_BODY_VALUES = env.number(
     at_least=1,
 )
 DATA_UPLOAD_MAX_MEMORY_SIZE = env.number(
-    "MAX_BODY_BYTES", 2_621_440, "the largest of all others, and of all beside files", at_least=1
+    "MAX_BODY_BYTES",
+    2_621_440,
+    "the largest body without files, and the most bytes beside files",
+    at_least=1,
 )

@@ -1,7 +1,7 @@
 """Settings: everything that differs between machines comes from the environment.
 
-With `LOCAL=on`, as `make up` has it, and no other variable, this is the installation of one
-machine: SQLite, a Redis socket and a secret key, all under `.data/`.
+With `LOCAL=on`, which `make up` sets, and no other variable, these are the settings of an
+installation on one machine: SQLite, a Redis socket and a secret key, all under `.data/`.
 """
 
 import sys
@@ -14,9 +14,9 @@ from mainproj.cache import SCHEMES, cache_at
 from mainproj.database import with_options
 from mainproj.environment import env
 from mainproj.log import log_config
-from mainproj.processes import *  # noqa: F403 - what the roles start
+from mainproj.processes import *  # noqa: F403 - settings
 from mainproj.secret import secret_key
-from mainproj.security import *  # noqa: F403 - who gets in, and what a browser may do
+from mainproj.security import *  # noqa: F403 - settings
 from mainproj.security import PLAIN_HTTP, RATES
 
 BASE_DIR = Path(__file__).resolve().parent.parent
@@ -60,7 +60,7 @@ INSTALLED_APPS = [
     "children",
     "parent",
     "monitor",
-    "rest_framework.authtoken",  # after what replaces its command
+    "rest_framework.authtoken",  # after monitor, which replaces its command
     "quickstart",
     "roles",
     *env.apps(
@@ -134,7 +134,7 @@ FILE_UPLOAD_HANDLERS = [
     "django.core.files.uploadhandler.MemoryFileUploadHandler",
     "monitor.http.uploads.LargeFiles",
 ]
-# Web processes and workers run as one user, and uploads are for no other.
+# Web processes and workers run as one user; no other user may read uploads.
 FILE_UPLOAD_PERMISSIONS = 0o600
 FILE_UPLOAD_DIRECTORY_PERMISSIONS = 0o700
 STATIC_URL = "static/"
@@ -148,14 +148,14 @@ STATIC_ROOT = (
     )
     or None
 )
-# Collected files have names with a hash of what is in them, and are kept for ever by browsers.
+# Names of collected files contain a hash of the content; browsers may keep them for ever.
 WHITENOISE_USE_FINDERS = not STATIC_ROOT
 if STATIC_ROOT:
     STORAGES = {
         "default": {"BACKEND": "django.core.files.storage.FileSystemStorage"},
         "staticfiles": {
             "BACKEND": "whitenoise.storage.CompressedManifestStaticFilesStorage",
-            # They are for everybody, and another user may have collected them.
+            # Static files are public, and another user may have collected them.
             "OPTIONS": {"file_permissions_mode": 0o644, "directory_permissions_mode": 0o755},
         },
     }
@@ -192,15 +192,15 @@ SPECTACULAR_SETTINGS = {
         "(`Authorization: Token ...`) or a session; a session's unsafe requests need the CSRF "
         "token in `X-CSRFToken`. Every error is a problem document (RFC 9457)."
     ),
-    "VERSION": "0.1",  # of the contract
+    "VERSION": "0.1",  # of the API
     "OAS_VERSION": "3.1.0",  # the first whose schemas are JSON Schema
-    "COMPONENT_SPLIT_REQUEST": True,  # what goes in apart from what comes out: a file, its name
+    "COMPONENT_SPLIT_REQUEST": True,  # a file is sent as content and returned as a name
     "PREPROCESSING_HOOKS": ["monitor.api.schema_views.with_starts"],
     "PATH_CONVERTER_OVERRIDES": {"id": {"type": "string", "format": "uuid"}},
     "SERVE_PERMISSIONS": ["rest_framework.permissions.IsAuthenticated"],
-    "SERVE_PUBLIC": False,  # each caller has the starts that they may start
+    "SERVE_PUBLIC": False,  # each caller sees the workflows that they may start
     "SERVE_INCLUDE_SCHEMA": False,
-    "POSTPROCESSING_HOOKS": [],  # enums stay in place: those of two apps may be called the same
+    "POSTPROCESSING_HOOKS": [],  # keep enums inline: those of two apps may have the same name
     "ENUM_GENERATE_CHOICE_DESCRIPTION": False,
     "SWAGGER_UI_DIST": "SIDECAR",  # from this server, not from a CDN
     "SWAGGER_UI_FAVICON_HREF": "SIDECAR",
@@ -214,7 +214,7 @@ WORKFLOW_POLICY = env.class_path(
     example="shop.policy.Teams",
 )
 
-# The engine's times: without any of these they are what parent/conf.py and children/task.py say.
+# The engine's times. A test keeps the defaults equal to those of parent/conf.py.
 WORKFLOW_POLL_INTERVAL = env.seconds(
     "WORKFLOW_POLL_INTERVAL", 0.5, "between two ticks, and two reports of a child", never=False
 )
@@ -224,15 +224,17 @@ WORKFLOW_REPORT_INTERVAL = env.seconds(
 WORKFLOW_QUEUE_TIMEOUT = env.seconds(
     "WORKFLOW_QUEUE_TIMEOUT", 600, "until a child that has not started is an error"
 )
-WORKFLOW_RUN_TIMEOUT = env.seconds("WORKFLOW_RUN_TIMEOUT", 0, "until one that has not finished is")
+WORKFLOW_RUN_TIMEOUT = env.seconds(
+    "WORKFLOW_RUN_TIMEOUT", 0, "until a child that has not finished is an error"
+)
 WORKFLOW_STALL_TIMEOUT = env.seconds(
-    "WORKFLOW_STALL_TIMEOUT", 0, "until one that has not reported is"
+    "WORKFLOW_STALL_TIMEOUT", 0, "until a child that has not reported is an error"
 )
 WORKFLOW_HEARTBEAT = env.seconds(
-    "WORKFLOW_HEARTBEAT", 5, "between two signs of life of a worker", never=False
+    "WORKFLOW_HEARTBEAT", 5, "between two heartbeats of a worker", never=False
 )
 WORKFLOW_LEASE = env.seconds(
-    "WORKFLOW_LEASE", 30, "how long a worker's sign of life is believed", never=False
+    "WORKFLOW_LEASE", 30, "how long a worker counts as alive after a heartbeat", never=False
 )
 if WORKFLOW_LEASE < 2 * WORKFLOW_HEARTBEAT:
     raise ImproperlyConfigured(
@@ -244,7 +246,7 @@ WORKFLOW_CANCEL_GRACE = env.seconds(
     "WORKFLOW_CANCEL_GRACE", 10, "until a child that does not report is terminated after a cancel"
 )
 WORKFLOW_SHUTDOWN_GRACE = env.seconds(
-    "WORKFLOW_SHUTDOWN_GRACE", 30, "until a worker told to stop hands back what it runs"
+    "WORKFLOW_SHUTDOWN_GRACE", 30, "until a worker that is stopping requeues what it runs"
 )
 WORKFLOW_RETENTION = env.seconds(
     "WORKFLOW_RETENTION", 30 * 86_400, "until an ended run is deleted", example="604800"
@@ -264,19 +266,19 @@ CELERY_BROKER_URL = env.url(
 )
 CELERY_BROKER_CONNECTION_RETRY_ON_STARTUP = True
 CELERY_BROKER_TRANSPORT_OPTIONS = {
-    # A broker that does not answer must not hold a request for minutes: the rows are written
-    # already, and a tick publishes what could not be published.
+    # A broker that does not answer must not block a request for minutes. The rows are already
+    # written, and a tick sends the messages that could not be sent.
     "socket_connect_timeout": 2,
     "socket_timeout": 2,
 }
 CELERY_RESULT_BACKEND = "django-db"
 CELERY_RESULT_EXTENDED = True
-# Where beat runs, Celery's own cleanup would delete results after a day, and the runs stay.
+# Under Celery beat, its own cleanup would delete results after a day, before the runs.
 CELERY_RESULT_EXPIRES = WORKFLOW_RETENTION or None
 CELERY_TASK_DEFAULT_QUEUE = "celery"
 # Celery's Django fixup opens a new database connection for every task unless this is set.
 CELERY_DB_REUSE_MAX = 1000
-# Messages wait in the broker, where another worker can take them, not in a busy worker's memory.
+# No prefetch: messages wait in the broker, where a free worker can take them.
 CELERY_WORKER_DISABLE_PREFETCH = True
 CELERY_WORKER_SEND_TASK_EVENTS = True
 CELERY_TASK_SEND_SENT_EVENT = True
@@ -293,7 +295,7 @@ CACHES = {
     )
 }
 
-# OpenTelemetry reads its variables itself; these two say whether there is anything to do.
+# OpenTelemetry reads its variables itself. These two decide whether it is set up.
 OTEL_TRACES_EXPORTER = env.choice(
     "OTEL_TRACES_EXPORTER",
     "otlp" if env.is_set("OTEL_EXPORTER_OTLP_ENDPOINT") else "none",

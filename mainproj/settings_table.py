@@ -15,15 +15,15 @@ HEAD = """\
 
 <!-- Written by `python -m mainproj.settings_table`; change the code that reads them instead. -->
 
-All come from the environment. One that is empty is not set. A wrong value stops the start, and
-says what to write.
+All come from the environment. An empty variable counts as not set. A wrong value stops the start
+with a message that says what to write.
 
 | variable | what it is | kind | default | example |
 | --- | --- | --- | --- | --- |
 """
 FOOT = """
-Libraries read some of their own: gunicorn `GUNICORN_CMD_ARGS`, OpenTelemetry all that begin with
-`OTEL_`, libpq `PGSSLROOTCERT` and the like.
+Libraries read variables of their own: gunicorn `GUNICORN_CMD_ARGS`, OpenTelemetry all that begin
+with `OTEL_`, libpq `PGSSLROOTCERT` and others.
 """
 
 
@@ -40,7 +40,7 @@ def _rows(declared: Sequence[Declared]) -> Iterator[str]:
 
 
 def main() -> None:
-    # They are read without any, as on one machine; the defaults are told in words.
+    # Read the settings without other variables, as on one machine.
     os.environ |= {"LOCAL": "on", "SECRET_KEY": "none"}
     from mainproj import settings  # noqa: F401, PLC0415 - reading them declares them
     from mainproj.environment import env  # noqa: PLC0415

@@ -1,4 +1,4 @@
-"""URLs: the pages, the HTTP surface and the admin."""
+"""The URLs of pages, API and admin."""
 
 from django.contrib import admin
 from django.urls import include, path

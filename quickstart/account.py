@@ -1,4 +1,4 @@
-"""The local user: who a person is that runs everything on one machine."""
+"""The account of the user who runs everything on one machine."""
 
 from django.contrib.auth.models import User
 from django.urls import reverse
@@ -13,23 +13,23 @@ USERNAME = "local"
 
 
 def local_user() -> User:
-    """The user `local`, made on first use: staff and superuser, with no password to log in by.
+    """The user `local`, created on first use: staff and superuser, without a password.
 
     Raises:
-        django.db.DatabaseError: the database cannot be written, even where nothing is new.
+        django.db.DatabaseError: the database cannot be written, even if the user exists.
     """
     local = User.objects.filter(username=USERNAME)
-    # A write that changes nothing: without it, a read-only database that is up to date would
-    # be found out by the worker only, which waits for it to get better.
+    # A write that changes nothing. Without it, only the worker would notice a read-only
+    # database that is up to date, and it would wait for the database.
     if local.update(username=USERNAME):
         return local.get()
     return User.objects.create_superuser(username=USERNAME)
 
 
 def api_token(user: User) -> str:
-    """The user's token for the HTTP surface; the same one at every call.
+    """The user's token for the API; the same at each call.
 
-    It is not stored, but made of the secret key anew.
+    It is not stored, but derived from the secret key.
     """
     key = salted_hmac("quickstart.account.api_token", user.username, algorithm="sha256")
     return ApiToken.objects.issue(user, key.hexdigest()[:40])

@@ -1,4 +1,4 @@
-"""Lets `up --data-dir DIR` decide before the settings are read, because they read DATA_DIR.
+"""Applies `up --data-dir DIR` before the settings are read, because they read DATA_DIR.
 
 Standard library only: `manage.py` calls this before Django is imported.
 """
@@ -12,7 +12,7 @@ __all__ = ["choose"]
 
 def choose(argv: Sequence[str]) -> None:
     """Put the `--data-dir` of an `up` command line into the environment, for this process and
-    for all that it starts. Other command lines (`argv[0]` is the program) change nothing."""
+    its children. Other command lines change nothing. `argv[0]` is the program."""
     if argv[1:2] != ["up"]:
         return
     parser = argparse.ArgumentParser(prog="manage.py up", add_help=False, allow_abbrev=False)

@@ -1,4 +1,4 @@
-"""Why `up` could not start, or had to stop. Each message is one sentence with its remedy."""
+"""Errors that stop `up`. Each message is one sentence with its remedy."""
 
 __all__ = [
     "AlreadyRunning",

@@ -1,4 +1,4 @@
-"""What `up` sets where its user has not, before the settings are read: it is for one machine.
+"""The defaults of `up`, for one machine, set before the settings are read.
 
 Standard library only: `manage.py` calls this before Django is imported.
 """
@@ -9,12 +9,12 @@ from collections.abc import Sequence
 __all__ = ["DEFAULTS", "UMASK", "set_defaults"]
 
 UMASK = 0o077
-"""What `up` and its programs make is for the user who runs it, and for no other on the machine."""
+"""Files of `up` and its programs are readable only by the user who runs it."""
 DEFAULTS = {"LOCAL": "on", "LOG_FORMAT": "text", "ACCESS_LOG": "off"}
 
 
 def set_defaults(argv: Sequence[str]) -> None:
-    """Change the environment of an `up`, and of all that it starts; of no other command."""
+    """Set the defaults in the environment of an `up`, which its programs inherit."""
     if argv[1:2] == ["up"]:
         for name, value in DEFAULTS.items():
             os.environ.setdefault(name, value)

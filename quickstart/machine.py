@@ -23,12 +23,12 @@ from quickstart.private import make_private
 from quickstart.process_runner import Program
 from quickstart.supervisor import Supervisor
 
-__all__ = ["Wishes", "check_port", "prepare_database", "run", "stop_on_signals"]
+__all__ = ["Options", "check_port", "prepare_database", "run", "stop_on_signals"]
 
 
 @dataclass(frozen=True, kw_only=True)
-class Wishes:
-    """What the command line asks for. `pool` and `concurrency` are the Celery worker's."""
+class Options:
+    """The options of the command line. `pool` and `concurrency` are for the Celery worker."""
 
     port: int
     pool: str
@@ -37,19 +37,18 @@ class Wishes:
 
 @dataclass(frozen=True, kw_only=True)
 class Broker:
-    """Where the broker is. `program` runs it on the socket `path`; both are None for a server
-    that somebody else runs."""
+    """The broker. `program` runs it on the socket `path`; both are None for an external server."""
 
     url: str
     path: Path | None = None
     program: Program | None = None
 
 
-def run(wishes: Wishes, out: TextIO) -> None:
-    """Start everything, print the `ready:` line, and return when all has been stopped again.
+def run(options: Options, out: TextIO) -> None:
+    """Start everything, print the `ready:` line, and return when everything has been stopped.
 
-    SIGINT, SIGTERM and SIGHUP stop it; one that it was started to ignore, as by `nohup`, it goes on
-    to ignore. Nothing is left running, whatever ends it.
+    SIGINT, SIGTERM and SIGHUP stop it, except for signals that were ignored at its start, for
+    example by `nohup`. No program is left running.
 
     Raises:
         UpError: it cannot start, or a program kept ending.
@@ -60,28 +59,28 @@ def run(wishes: Wishes, out: TextIO) -> None:
         make_private(data_dir)
         if count := pid_file.stop_leftovers():
             print(f"Stopped what an earlier `up` had left running: {count}.", file=out, flush=True)
-        check_port(wishes.port)
+        check_port(options.port)
         broker = _broker(stack, data_dir)
         current_app.conf.update(broker_url=broker.url)
-        welcome = prepare_database(wishes.port)
+        welcome = prepare_database(options.port)
         supervisor = stack.enter_context(Supervisor(out, pid_file))
         stop_on_signals(supervisor.stop)
-        if _start(supervisor, broker, wishes):
+        if _start(supervisor, broker, options):
             supervisor.say(welcome)
         supervisor.ended()
 
 
 def stop_on_signals(stop: Callable[[], None]) -> None:
-    """Have signals call `stop`, but for those that this process was started to ignore."""
+    """Call `stop` on signals, except for those that were ignored at the start."""
     for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
         if signal.getsignal(number) != signal.SIG_IGN:
             signal.signal(number, lambda *_: stop())
 
 
 def check_port(port: int) -> None:
-    """Raises PortUnusable where the web server could not listen."""
+    """Raise PortUnusable if the web server cannot listen on the port."""
     with socket.socket() as probe:
-        # As the server does: a port whose last connections are still closing is free.
+        # As the server does: a port whose last connections are still closing counts as free.
         probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         try:
             probe.bind(("127.0.0.1", port))
@@ -95,7 +94,7 @@ def check_port(port: int) -> None:
 
 
 def _broker(stack: ExitStack, data_dir: Path) -> Broker:
-    """The server of REDIS_URL, or else one of our own on a Unix socket."""
+    """The server of REDIS_URL, else one of our own on a Unix socket."""
     if url := os.environ.get("REDIS_URL"):
         if problem := probes.broker(url):
             raise BrokerUnreachable(
@@ -114,7 +113,7 @@ def _broker(stack: ExitStack, data_dir: Path) -> Broker:
 
 
 def prepare_database(port: int) -> str:
-    """Migrate, and return the lines that tell the local user how to come in.
+    """Migrate, and return the lines that tell the local user how to log in.
 
     Raises:
         DatabaseUnusable: it does not answer, is read-only, is too old, or refuses this user.
@@ -139,8 +138,8 @@ def prepare_database(port: int) -> str:
     )
 
 
-def _start(supervisor: Supervisor, broker: Broker, wishes: Wishes) -> bool:
-    """Start the programs, each after what it needs; False when the end came before the answers."""
+def _start(supervisor: Supervisor, broker: Broker, options: Options) -> bool:
+    """Start the programs in order; False if a stop came before all of them answered."""
     path = broker.path
     if broker.program and path:
         supervisor.start(broker.program)
@@ -148,18 +147,18 @@ def _start(supervisor: Supervisor, broker: Broker, wishes: Wishes) -> bool:
             return False
     environment = _environment(broker)
     supervisor.start(
-        programs.worker(wishes.port, wishes.pool, wishes.concurrency, environment),
-        programs.web(wishes.port, environment),
+        programs.worker(options.port, options.pool, options.concurrency, environment),
+        programs.web(options.port, environment),
     )
-    name = programs.worker_name(wishes.port)
-    return supervisor.until("web", lambda: probes.web(wishes.port)) and supervisor.until(
+    name = programs.worker_name(options.port)
+    return supervisor.until("web", lambda: probes.web(options.port)) and supervisor.until(
         "worker", lambda: probes.worker(name)
     )
 
 
 def _environment(broker: Broker) -> dict[str, str]:
-    """What our Python programs see: this data directory, this broker, and this project's code
-    from wherever `up` was called."""
+    """The environment of our Python programs: this data directory, this broker, and this
+    project's code, independent of the working directory."""
     code = [str(settings.BASE_DIR), os.environ.get("PYTHONPATH", "")]
     return {
         **os.environ,

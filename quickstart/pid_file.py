@@ -1,6 +1,6 @@
-"""The pid file of a data directory: a lock while an `up` runs, and the list of what it started.
+"""The pid file of a data directory: a lock while an `up` runs, and a list of its processes.
 
-An `up` that was killed with SIGKILL leaves its programs behind. The next one finds them here.
+An `up` that was killed with SIGKILL leaves its programs running. The next one finds them here.
 """
 
 import contextlib
@@ -37,7 +37,7 @@ class PidFile:
         try:
             self._path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
             if not os.access(self._path.parent, os.W_OK):
-                # Said now: a pid file of an earlier day may well open, and Redis fail later.
+                # Check now: an old pid file may be writable although the directory is not.
                 raise PermissionError(errno.EACCES, os.strerror(errno.EACCES))
             self._file = self._path.open("a+b")
         except OSError as exc:
@@ -65,11 +65,11 @@ class PidFile:
         self._file.close()
 
     def add(self, process: psutil.Process) -> None:
-        """Note a started process. Any thread may call this: one appending write is atomic."""
+        """Record a started process. Any thread may call this: one appending write is atomic."""
         os.write(self._file.fileno(), f"{process.pid} {process.create_time()}\n".encode())
 
     def stop_leftovers(self) -> int:
-        """Stop what an earlier `up` started and could not stop, and forget it. Their number."""
+        """Stop the processes that an earlier `up` left running; returns their number."""
         self._file.seek(0)
         leaders = [found for line in self._file.readlines() if (found := _still_running(line))]
         family = [member for leader in leaders for member in _with_descendants(leader)]
@@ -83,9 +83,9 @@ class PidFile:
 
 
 def _still_running(line: bytes) -> psutil.Process | None:
-    """The process of this line of the file; None when it ended and its pid went to another one.
+    """The process of a line of the file; None if it has ended, even if its pid was reused.
 
-    A line that was cut short by a crash names no process either.
+    None also for a line that a crash has cut off.
     """
     try:
         pid, started = line.split()
@@ -105,6 +105,6 @@ def _with_descendants(process: psutil.Process) -> list[psutil.Process]:
 
 
 def _send(process: psutil.Process, number: signal.Signals) -> None:
-    # psutil compares start times before it sends, so a pid used anew since is left alone.
+    # psutil compares start times first, so a reused pid gets no signal.
     with contextlib.suppress(psutil.NoSuchProcess):
         process.send_signal(number)

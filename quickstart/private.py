@@ -10,14 +10,14 @@ __all__ = ["make_private"]
 
 OTHERS = stat.S_IRWXG | stat.S_IRWXO
 OURS = ("db.sqlite3*", "secret_key", "up.pids", "redis-*", "valkey-*", "redis.sock", "media")
-"""What is in it, as patterns of names. What else a user keeps there is the user's own affair."""
+"""Our files in the directory, as patterns of names. Other files are left alone."""
 
 
 def make_private(data_dir: Path) -> None:
-    """Take from all but its owner what they may do with the directory and with what is ours in it.
+    """Make the directory and our files in it accessible to their owner only.
 
-    What this process makes is private by its umask; an earlier release had none. Symbolic links
-    are not followed, and what belongs to another user stays as it is.
+    The umask makes new files private; an earlier release did not set it. Symbolic links are not
+    followed, and files of other users are left alone.
     """
     _close(data_dir)
     for pattern in OURS:
@@ -30,13 +30,13 @@ def _tree(path: Path) -> Iterator[Path]:
     yield path
     if path.is_symlink():
         return
-    for folder, folders, files in os.walk(path):  # which follows no links
+    for folder, folders, files in os.walk(path):  # it follows no links
         yield from (Path(folder, name) for name in (*folders, *files))
 
 
 def _close(path: Path) -> None:
     with suppress(FileNotFoundError, PermissionError):
         mode = path.lstat().st_mode
-        # A directory for everybody's files, such as /tmp, is not ours to close.
+        # Leave a shared directory such as /tmp open.
         if mode & OTHERS and not (stat.S_ISLNK(mode) or mode & stat.S_ISVTX):
             path.chmod(stat.S_IMODE(mode) & ~OTHERS)

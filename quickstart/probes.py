@@ -1,4 +1,4 @@
-"""Does each program answer? A probe asks once and says what is wrong; None means it answers."""
+"""Probes of the programs. Each asks once and returns what is wrong; None if it answers."""
 
 from pathlib import Path
 
@@ -31,7 +31,7 @@ def broker(url: str) -> str | None:
     try:
         with current_app.connection_for_write(url) as connection:
             connection.ensure_connection(max_retries=1, interval_start=0)
-    except Exception as exc:  # each transport and each malformed URL raises kinds of its own
+    except Exception as exc:  # each transport and each malformed URL raises its own errors
         return str(exc) or type(exc).__name__
     return None
 

@@ -1,4 +1,4 @@
-"""Keeps one program running: starts it, starts it again when it ends, gives it up in the end."""
+"""Keeps one program running: starts it, restarts it when it ends, and finally gives up."""
 
 import contextlib
 import os
@@ -17,15 +17,15 @@ from honcho.process import Popen, Process
 
 __all__ = ["ProcessRunner", "Program", "pause_before_restart"]
 
-SHORT_LIFE = 10.0  # seconds; a process that ended sooner may well end so again
-SHORT_LIVES = 5  # as many in a row, and the program is given up
+SHORT_LIFE = 10.0  # seconds; a process that ends sooner has a short life
+SHORT_LIVES = 5  # after so many in a row the program is given up
 FIRST_PAUSE = 0.25  # seconds; doubled with each further short life
 
 
 @dataclass(frozen=True, kw_only=True)
 class Program:
-    """What to run: a command line in an environment. `name` stands before each of its lines,
-    `remedy` says what a user can do when it keeps ending."""
+    """What to run: a command line in an environment. `name` is printed before each of its
+    lines; `remedy` says what a user can do if it keeps ending."""
 
     name: str
     command: Sequence[str]
@@ -41,13 +41,12 @@ def pause_before_restart(short_lives: int) -> float | None:
 
 
 class ProcessRunner:
-    """Runs a program until it is told to leave, or gives it up. Each callable is called from
-    the runner's own thread.
+    """Runs a program until `leave`, or until it gives up. It calls the callables in its thread.
 
     Args:
         show: prints a line.
-        started: takes each process, as soon as it runs.
-        gave_up: takes the sentence that says so.
+        started: gets each process as soon as it runs.
+        gave_up: gets the sentence that says why.
     """
 
     def __init__(
@@ -63,7 +62,7 @@ class ProcessRunner:
         self._show = show
         self._started = started
         self._gave_up = gave_up
-        # `exec`, so that the pid is the program's and not a shell's.
+        # `exec`, so that the pid is the program's and not the shell's.
         self._honcho = Process(
             f"exec {shlex.join(program.command)}",
             name=program.name,
@@ -83,7 +82,7 @@ class ProcessRunner:
         self._thread.start()
 
     def leave(self) -> None:
-        """Begin a warm stop: the program's main process is asked to end, and is not replaced."""
+        """Begin a warm stop: SIGTERM to the main process, and no restart."""
         with self._lock:
             self._leaving.set()
             self._signal(signal.SIGTERM)
@@ -93,17 +92,17 @@ class ProcessRunner:
         self._thread.join(timeout)
 
     def kill(self) -> None:
-        """End at once what a warm stop did not end."""
+        """SIGKILL to the main process, if a warm stop did not end it."""
         with self._lock:
             self._signal(signal.SIGKILL)
 
     def put(self, message: Message) -> None:
-        """Take what honcho reports, in the runner's thread."""
+        """Handle a message of honcho, in the runner's thread."""
         match message.type:
             case "line":
                 self._show(message)
             case "start":
-                # It may have ended already, and be waited for.
+                # It may have ended already.
                 with contextlib.suppress(psutil.NoSuchProcess):
                     self._note(psutil.Process(message.data["pid"]))
             case "stop":
@@ -112,7 +111,7 @@ class ProcessRunner:
     def _run(self) -> None:
         try:
             self._run_again_and_again()
-        except Exception as exc:  # unseen, it would leave the program without a runner
+        except Exception as exc:  # otherwise the thread would end unnoticed
             self._gave_up(f"The {self._program.name} program cannot be kept running: {exc!r}.")
 
     def _run_again_and_again(self) -> None:
@@ -134,12 +133,12 @@ class ProcessRunner:
         with self._lock:
             self._process = process
             if self._leaving.is_set():
-                # It was being spawned while `leave` looked for it.
+                # It was being started while `leave` ran.
                 self._signal(signal.SIGTERM)
         self._started(process)
 
     def _signal(self, number: signal.Signals) -> None:
-        # psutil compares start times first: a pid that was used anew is left alone.
+        # psutil compares start times first, so a reused pid gets no signal.
         if self._process:
             with contextlib.suppress(psutil.NoSuchProcess):
                 self._process.send_signal(number)
@@ -157,10 +156,10 @@ class ProcessRunner:
 
 
 class _Group(Popen):  # type: ignore[misc]  # honcho has no types
-    """A process that takes its group along when it ends.
+    """A process whose group is killed when it ends.
 
-    An orphan of a killed process would hold the pipe open, and honcho reads to its end: the
-    death would go unnoticed.
+    honcho reads the process's pipe to its end. An orphan of a killed process would hold the pipe
+    open, and the end of the process would go unnoticed.
     """
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:

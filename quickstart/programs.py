@@ -12,7 +12,7 @@ from quickstart.redis import RedisServer
 
 __all__ = ["redis", "web", "worker", "worker_name"]
 
-# Seconds that the web server gives to requests in progress: less than the supervisor gives to it.
+# Seconds for requests in progress at a stop: less than the supervisor waits for the web server.
 GRACEFUL = 3
 
 
@@ -32,7 +32,7 @@ def redis(
 
 
 def worker_name(port: int) -> str:
-    """The worker's name in Celery: another `up` on the same broker has another port or host."""
+    """The worker's name in Celery. Another `up` on the same broker differs in port or host."""
     return f"up-{port}@{socket.gethostname()}"
 
 
@@ -45,7 +45,7 @@ def worker(port: int, pool: str, concurrency: int, environment: Mapping[str, str
         command=[
             *(sys.executable, "-m", "celery", "-q", "-A", "mainproj", "worker"),
             *(word for option in options.items() for word in option),
-            # Talk among several workers; there is one.
+            # For several workers; here is one.
             *("--without-gossip", "--without-mingle"),
         ],
         environment=environment,

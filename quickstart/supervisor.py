@@ -1,7 +1,7 @@
-"""Runs programs side by side, prints their lines under their names, and stops all in order.
+"""Runs programs side by side, prints their lines with their names, and stops them in order.
 
-honcho spawns each process in a session of its own, relays its lines and prints them. Its
-`Manager` is left out: it starts and stops all at once, and ends everything when one ends.
+honcho starts each process in its own session, and relays and prints its lines. Its `Manager` is
+not used: it starts and stops all at once, and ends everything when one program ends.
 """
 
 import contextlib
@@ -22,15 +22,15 @@ from quickstart.process_runner import ProcessRunner, Program
 __all__ = ["Supervisor"]
 
 # All in seconds.
-GRACE = 5.0  # for a warm stop; then the process and its whole group are killed
-PATIENCE = 30.0  # then a line says what is being waited for
+GRACE = 5.0  # for a warm stop; then the process and its group are killed
+PATIENCE = 30.0  # then a line says what `until` is waiting for
 PROBE_PAUSE = 0.1
 
 
 class Supervisor:
-    """A context: what was started in it has ended, grandchildren too, when it is left.
+    """A context. When it is left, all its programs have ended, with their descendants.
 
-    What was started last stops first; what was started together stops together.
+    Programs that were started last stop first; those started together stop together.
 
     Raises on leaving:
         KeepsEnding: a program was given up.
@@ -39,8 +39,8 @@ class Supervisor:
     def __init__(self, out: TextIO, pid_file: PidFile) -> None:
         self._pid_file = pid_file
         self._batches: list[list[ProcessRunner]] = []
-        # A SimpleQueue, because `stop` runs in signal handlers: any other lock of `threading`
-        # could be held by the very code that the signal interrupts.
+        # A SimpleQueue, because `stop` runs in signal handlers: another lock of `threading` could
+        # be held by the code that the signal interrupts.
         self._endings: queue.SimpleQueue[str | None] = queue.SimpleQueue()
         self._ended = False
         self._failure: str | None = None
@@ -64,7 +64,7 @@ class Supervisor:
             raise KeepsEnding(self._failure)
 
     def start(self, *programs: Program) -> None:
-        """Start programs that need those started before, and do not need each other."""
+        """Start programs that need the earlier ones, but not each other."""
         self._printer.width = max(self._printer.width, *(len(each.name) for each in programs))
         batch: list[ProcessRunner] = []
         self._batches.append(batch)
@@ -80,11 +80,11 @@ class Supervisor:
             batch.append(runner)
 
     def stop(self, failure: str | None = None) -> None:
-        """Ask for the end, from any thread or signal handler; `failure` is the reason, if any."""
+        """Request the end, from any thread or signal handler; `failure` is the reason, if any."""
         self._endings.put(failure)
 
     def ended(self, timeout: float | None = None) -> bool:
-        """Wait until somebody calls `stop`, at most `timeout` seconds. For the main thread only."""
+        """Wait for a call of `stop`, at most `timeout` seconds. For the main thread only."""
         if not self._ended:
             with contextlib.suppress(queue.Empty):
                 self._failure = self._endings.get(timeout=timeout)
@@ -92,10 +92,10 @@ class Supervisor:
         return self._ended
 
     def until(self, name: str, problem: Callable[[], str | None]) -> bool:
-        """Ask again and again until there is no problem; False when the end came first.
+        """Call `problem` until it returns None; False if `stop` was called first.
 
-        A long wait is said once, with the problem. It is no error: a worker that goes on with
-        long work of an earlier day answers late, and one that cannot live is given up by itself.
+        A long wait prints one line with the problem. It is not an error: a worker that is busy with
+        work from before answers late, and a program that keeps ending is given up anyway.
         """
         patience = monotonic() + PATIENCE
         while (reason := problem()) is not None:
@@ -107,11 +107,11 @@ class Supervisor:
         return True
 
     def say(self, text: str) -> None:
-        """Print lines of our own, in one piece."""
+        """Print our own lines, without others in between."""
         self._print(lambda: print(text, file=self._out, flush=True))
 
     def show(self, message: Message) -> None:
-        """Print a line of a process behind its name."""
+        """Print a line of a process after its name."""
         self._print(lambda: self._printer.write(message))
 
     def _print(self, write: Callable[[], None]) -> None:
@@ -119,7 +119,7 @@ class Supervisor:
             try:
                 write()
             except OSError:
-                # Whoever read our output has gone: a closed terminal, or `| head`.
+                # The reader of our output has ended: a closed terminal, or `| head`.
                 self.stop()
 
 

@@ -1,4 +1,4 @@
-"""Health checks of the roles on this machine, such as a container's of itself."""
+"""Health checks of web server and worker on this machine, for example for a container."""
 
 import http.client
 import socket

@@ -24,6 +24,6 @@ def worker() -> list[str]:
     return [
         *(sys.executable, "-m", "celery", "--quiet", "-A", "mainproj", "worker"),
         *(word for option in options.items() for word in option),
-        # Workers meet in the database; what they would tell each other here nobody reads.
+        # Workers coordinate in the database; nothing reads their gossip.
         *("--without-gossip", "--without-mingle"),
     ]

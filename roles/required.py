@@ -1,4 +1,4 @@
-"""What a deployment has to say: for one, no default is right."""
+"""The variables that a deployment must set."""
 
 from django.conf import settings
 from django.core.management.base import CommandError
@@ -11,12 +11,12 @@ NEEDED = ("SECRET_KEY", "ALLOWED_HOSTS", "DATABASE_URL", "REDIS_URL")
 
 
 def require(*names: str) -> None:
-    """Stop the start where one of these variables, or of all that are needed, is not set.
+    """Stop the start if one of these variables is not set; without names, one of all required.
 
-    On one machine, with `LOCAL` or `DEBUG`, nothing is needed.
+    On one machine, with `LOCAL` or `DEBUG`, none is required.
 
     Raises:
-        CommandError: it is; a line for each.
+        CommandError: with a line for each that is missing.
     """
     if settings.PLAIN_HTTP:
         return

@@ -4,11 +4,11 @@ from pathlib import Path
 
 from django.conf import settings
 
-from mainproj.gunicorn import logconfig_dict, worker_class  # noqa: F401 - settings of gunicorn's
+from mainproj.gunicorn import logconfig_dict, worker_class  # noqa: F401 - gunicorn reads them
 
 bind = f"{settings.WEB_HOST}:{settings.WEB_PORT}"
 workers = settings.WEB_PROCESSES
 threads = settings.WEB_THREADS
-# Its processes show that they live by touching a file, which a slow disk must not delay.
+# A web process shows that it is alive by touching a file. A slow disk must not delay that.
 worker_tmp_dir = "/dev/shm" if Path("/dev/shm").is_dir() else None  # noqa: S108
-control_socket_disable = True  # it would need a directory to write to
+control_socket_disable = True  # it needs a writable directory

@@ -153,9 +153,9 @@ class TaskRetryView(APIView):
     @openapi.retry_task
     def post(self, request: Request, task_id: UUID) -> Response:
         run = find_to_retry(request.user, task_id)
-        wishes = RetryRequest(data=request.data)
-        wishes.is_valid(raise_exception=True)
-        retry(run.pk, who=request.user.get_username(), **wishes.validated_data)
+        options = RetryRequest(data=request.data)
+        options.is_valid(raise_exception=True)
+        retry(run.pk, who=request.user.get_username(), **options.validated_data)
         return Response(
             _status(request, Snapshot([run.pk]), timezone.now()), status=status.HTTP_202_ACCEPTED
         )

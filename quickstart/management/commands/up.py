@@ -10,7 +10,7 @@ from django.conf import settings
 from django.core.management.base import BaseCommand, CommandError, CommandParser
 
 from quickstart.errors import UpError
-from quickstart.machine import Wishes, run
+from quickstart.machine import Options, run
 
 
 def _whole_number(lowest: int, highest: int) -> Any:
@@ -38,13 +38,13 @@ class Command(BaseCommand):
 
     def handle(self, *args: object, **options: Any) -> None:  # noqa: ARG002 - Django's signature
         if options["data_dir"] and options["data_dir"].resolve() != settings.DATA_DIR:
-            # `manage.py` reads the option before the settings do; others must set the variable.
+            # `manage.py` applies it before the settings are read; other callers must set it.
             raise CommandError("Use `manage.py up --data-dir`, or set DATA_DIR instead.")
-        wishes = Wishes(
+        chosen = Options(
             port=options["port"], pool=options["pool"], concurrency=options["concurrency"]
         )
         try:
-            run(wishes, sys.stdout)
+            run(chosen, sys.stdout)
         except UpError as exc:
             sys.exit(str(exc))
         except KeyboardInterrupt:

@@ -1,4 +1,4 @@
-"""`manage.py migrate`: Django's own, but not into a database that nobody has named."""
+"""`manage.py migrate`: Django's own, but only for a database that was configured."""
 
 from typing import Any
 
@@ -10,7 +10,7 @@ from roles.required import require
 
 class Command(migrate.Command):
     def execute(self, *args: Any, **options: Any) -> str | None:
-        # Before the checks, which ask the database. On one machine the folder is there.
+        # Before the checks, which query the database. On one machine the folder exists.
         if not settings.DATA_DIR.is_dir():
             require("DATABASE_URL")
         return super().execute(*args, **options)

@@ -1,4 +1,4 @@
-"""`manage.py web`: the web server, in the place of this process."""
+"""`manage.py web`: replaces this process by the web server."""
 
 import os
 
@@ -14,5 +14,5 @@ class Command(BaseCommand):
     def handle(self, *args: object, **options: object) -> None:  # noqa: ARG002
         require()
         command = programs.web()
-        # In its place: the signals of a container or a unit reach it without a go-between.
+        # exec: signals of a container engine or systemd reach the server directly.
         os.execv(command[0], command)  # noqa: S606 - a command line of our own

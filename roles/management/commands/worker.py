@@ -1,4 +1,4 @@
-"""`manage.py worker`: a worker, in the place of this process."""
+"""`manage.py worker`: replaces this process by a worker."""
 
 import os
 
