@@ -1,1 +1,1 @@
-"""The figures: what this service costs, beside what it is measured against, from one run."""
+"""Measures what this service costs, beside what it is compared with, in one run."""

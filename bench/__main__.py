@@ -2,9 +2,9 @@
 
     python -m bench [--quick] [FIGURE ...]
 
-On SQLite, then on PostgreSQL where it is found, each with a Redis server of its own and real
-workers; the crowd and the sizes on PostgreSQL alone. A figure that could not be taken is told, and
-the others are taken. Exit code 1 where a bound is missed, or a figure not taken.
+On SQLite, then on PostgreSQL if it is found, each with its own Redis server and real workers;
+`crowd` and `sizing` on PostgreSQL only. If a figure cannot be measured, the reason is printed and
+the others are still measured. The exit code is 1 if a bound is missed or a figure not measured.
 """
 
 import argparse
@@ -60,7 +60,7 @@ def on_postgres(tools: Path, folder: str, figures: Sequence[str], *, quick: bool
 
 
 def measure(database_url: str, folder: str, figures: Sequence[str], *, quick: bool) -> int:
-    """Measure in a process of its own, on this database."""
+    """Measure in a separate process, on this database."""
     with redis_server(redis_programs.find()) as broker_url:
         command = [sys.executable, "-m", "bench.measure", *["--quick"] * quick, *figures]
         environ = {

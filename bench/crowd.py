@@ -1,4 +1,4 @@
-"""Ten thousand runs at once, on two slots: all end, the tick keeps its time, no memory grows."""
+"""Ten thousand runs at once, on two slots: all end, ticks stay fast, memory does not grow."""
 
 import tempfile
 import time
@@ -8,10 +8,10 @@ from statistics import median
 
 from django.contrib.auth.models import User
 
+from bench.environment import held_slots, worker
 from bench.figure import Figure, NotTaken, percentile
 from bench.flows import ticks
 from bench.flows.workflows import three
-from bench.ground import held_slots, worker
 from bench.memory import Memory, growth
 from bench.web import Poller, serving
 from parent.conf import setting
@@ -22,7 +22,7 @@ __all__ = ["figures"]
 
 RUNS, SLOTS = 10_000, 2
 FLAT = 1.1
-"""By how much what a process holds may grow, from the first tenth of the time to the last."""
+"""How much the memory of a process may grow, from the first tenth of the time to the last."""
 LONGEST = 1800.0  # seconds
 
 

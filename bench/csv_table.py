@@ -1,4 +1,4 @@
-"""The example `csv_profile` on a large table: its pace, and its memory."""
+"""The example `csv_profile` on a large table: speed and memory."""
 
 import json
 import os
@@ -17,7 +17,7 @@ ROWS, COLUMNS, MOST_MB = 1_000_000, 10, 200
 def figures(*, quick: bool) -> Iterator[Figure]:
     rows = ROWS // 10 if quick else ROWS
     with tempfile.TemporaryDirectory(prefix="bench-") as folder:
-        # Apart, for the memory that is asked for is this one profile's.
+        # In a separate process, to measure the memory of this one profile.
         done = subprocess.run(
             [sys.executable, "-m", "tests.examples.million_rows", folder, str(rows), str(COLUMNS)],
             capture_output=True,

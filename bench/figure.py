@@ -1,4 +1,4 @@
-"""A figure: two sides, their ratio, and what it should be; or why it could not be taken."""
+"""A figure: two sides, their ratio and its bound; or why it could not be measured."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -8,18 +8,18 @@ __all__ = ["Figure", "NotTaken", "Untaken", "percentile"]
 
 
 class NotTaken(Exception):
-    """What was measured is not what was meant. The message says what happened instead."""
+    """The measurement is not valid. The message says what happened instead."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Figure:
-    """One line of the answer.
+    """One line of the output.
 
     Args:
         name: what was measured.
         ours, other: both sides, with their units.
-        value: the ratio that counts, or the number itself where there is no ratio.
-        at_most, at_least: the bound; neither where it is only shown.
+        value: the ratio, or the number itself if there is no ratio.
+        at_most, at_least: the bound; neither if the figure is only shown.
     """
 
     name: str
@@ -36,7 +36,7 @@ class Figure:
 
     @property
     def verdict(self) -> str:
-        """The bound, and whether it is kept; nothing where there is none."""
+        """The bound, and whether it is met; empty without a bound."""
         if self.at_most is None and self.at_least is None:
             return ""
         wanted = f"<= {self.at_most:g}" if self.at_most is not None else f">= {self.at_least:g}"
@@ -49,11 +49,11 @@ class Figure:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Untaken:
-    """In the place of a figure that could not be taken.
+    """Stands for a figure that could not be measured.
 
     Args:
         name: of the figure, or of the part of the bench.
-        reason: why, in some words.
+        reason: why, in a few words.
     """
 
     name: str
@@ -65,10 +65,10 @@ class Untaken:
 
 
 def percentile(values: Sequence[float], percent: float) -> float:
-    """The smallest of the values that `percent` of them do not exceed.
+    """The smallest value that `percent` of the values do not exceed.
 
     Raises:
-        NotTaken: there are none.
+        NotTaken: there are no values.
     """
     if not values:
         raise NotTaken("nothing was there to be measured")

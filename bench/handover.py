@@ -1,12 +1,12 @@
-"""From the end of one body to the start of the next, beside a native Celery chain."""
+"""The time from the end of one body to the start of the next, beside a native Celery chain."""
 
 from collections.abc import Callable, Iterator, Sequence
 from functools import partial
 from itertools import pairwise
 from statistics import median
 
+from bench.environment import clear, worker
 from bench.figure import Figure, percentile
-from bench.ground import clear, worker
 from bench.sides import REPORTING, SILENT, Side
 from tests.waiting import until
 
@@ -48,7 +48,7 @@ def has_ended(side: Side, count: int) -> bool:
 
 
 def one_by_one(side: Side, starts: int) -> list[float]:
-    """Start one after the other's end; the seconds between bodies."""
+    """Start one after the end of the other; returns the seconds between bodies."""
     clear()
     gaps = []
     for count in range(1, starts + 1):

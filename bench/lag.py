@@ -1,7 +1,7 @@
-"""From a child's report to the parent's meta, with a thousand runs in progress at once.
+"""The time from a child's report to the parent's meta, with a thousand active runs.
 
-A report counts as shown once the parent shows it or a later one of the same child: the mirror
-copies where a child is, and not every step of its way.
+A report counts as shown once the parent shows it or a later one of the same child, because the
+mirror copies a child's current state and not each report.
 """
 
 import time
@@ -10,9 +10,9 @@ from collections import defaultdict
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
+from bench.environment import held_slots, worker
 from bench.figure import Figure, percentile
 from bench.flows.workflows import EVERY, REPORTS, reporting
-from bench.ground import held_slots, worker
 from parent.conf import setting
 from parent.models import Run, Step, StepState
 from tests.waiting import until
@@ -23,18 +23,18 @@ SLOTS, RUNS, LOOK_EVERY = 2, 1_000, 0.01
 SEPARATOR = "reports: "
 
 Seen = Sequence[tuple[float, float]]
-"""(when it was seen, the stamp it showed), in the order of time."""
+"""(time when it was seen, time stamp that it showed), in order of time."""
 
 
 def figures(*, quick: bool) -> Iterator[Figure]:
     runs, seconds = (100, 8) if quick else (RUNS, 20)
-    # Some end meanwhile, and there are to be that many until the last moment.
+    # More than a thousand, because some end before the measurement is over.
     extra = SLOTS * (int(seconds / (REPORTS * EVERY)) + 1)
     with worker("prefork", SLOTS):
         with held_slots(SLOTS):
             for _ in range(runs + extra):
                 reporting.start()
-        # The queue is first in, first out: all first steps end before a second one starts.
+        # The queue is first in, first out: all first steps end before a second step starts.
         until("the first steps' ends", lambda: begun() == runs + extra, timeout=180)
         began = time.time()
         seen = observe(began + seconds)
@@ -69,12 +69,12 @@ def begun() -> int:
 
 
 def observe(deadline: float) -> Mapping[Any, Seen]:
-    """What the parents' meta showed, by run, looked at every few milliseconds."""
+    """What the parents' meta showed, by run, read every few milliseconds."""
     seen: dict[Any, list[tuple[float, float]]] = defaultdict(list)
     shown: dict[Any, str] = {}
     rows = Run.objects.filter(message__startswith=SEPARATOR).values_list("pk", "message")
     while (now := time.time()) < deadline:
-        for run, message in rows.all():  # asked anew each time
+        for run, message in rows.all():  # a new query each time
             if shown.get(run) != message:
                 shown[run] = message
                 seen[run].append((now, float(message.removeprefix(SEPARATOR))))
@@ -93,6 +93,6 @@ def lags_of(stamps: Sequence[float], seen: Seen) -> Iterator[float]:
     shown = [stamp for _, stamp in seen]
     for stamp in stamps:
         at = bisect_left(shown, stamp)
-        # What was never seen was shown after the last look.
+        # A report that was never seen was shown after the last read.
         if at < len(seen):
             yield seen[at][0] - stamp

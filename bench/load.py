@@ -1,4 +1,4 @@
-"""A load generator: clients that ask as fast as they are answered, each on its own connection."""
+"""A load generator: clients that send the next request after each answer, on own connections."""
 
 import socket
 import time
@@ -16,7 +16,7 @@ END_OF_HEAD = b"\r\n\r\n"
 
 @dataclass
 class Target:
-    """An address that is asked for; with `tagged`, by a client that keeps its `ETag`."""
+    """A URL to request; with `tagged` by a client that sends the last `ETag`."""
 
     path: str
     tagged: bool = False
@@ -25,14 +25,14 @@ class Target:
 
 @dataclass
 class Load:
-    """What came of some clients on a server of this machine.
+    """The results of some clients of a server on this machine.
 
     Args:
         port: where it listens.
-        cookie: what they send as `Cookie`.
-        failures: why clients broke off.
-        latencies: seconds of every answer.
-        statuses: how many answers there were of each status.
+        cookie: their `Cookie` header.
+        failures: why clients stopped early.
+        latencies: the seconds of each answer.
+        statuses: the number of answers by status.
     """
 
     port: int
@@ -45,10 +45,10 @@ class Load:
     def run(
         self, targets: Sequence[Target], *, clients: int, seconds: float, each: bool = False
     ) -> None:
-        """Ask for all of them in turn, by so many clients, for so long.
+        """Request all targets in turn, with so many clients, for so many seconds.
 
         Args:
-            each: longer, if need be, until each was asked for.
+            each: go on until each target was requested.
         """
         began = time.perf_counter()
         shares = [targets[number::clients] for number in range(clients)]
@@ -61,7 +61,7 @@ class Load:
 
     @property
     def rate(self) -> float:
-        """Answers in a second."""
+        """Answers per second."""
         return len(self.latencies) / self.seconds
 
     def _client(self, targets: Sequence[Target], deadline: float, each: bool) -> None:
@@ -98,7 +98,7 @@ class Load:
 
 
 class Answer(NamedTuple):
-    """One answer, its `ETag`, and whether it is the last on its connection."""
+    """The status of one answer, its `ETag`, and whether it closes the connection."""
 
     status: int
     tag: bytes

@@ -2,7 +2,7 @@
 
     DATABASE_URL=... REDIS_URL=... python -m bench.measure [--quick] FIGURE ...
 
-Exit code 1 where a bound is missed, or a figure could not be taken.
+The exit code is 1 if a bound is missed or a figure could not be measured.
 """
 
 import argparse
@@ -25,7 +25,7 @@ def main(arguments: Sequence[str]) -> int:
     asked = parser.parse_args(arguments)
     django.setup()
     call_command("migrate", verbosity=0)
-    print(import_module("bench.ground").running(), flush=True)
+    print(import_module("bench.environment").running(), flush=True)
     missed = 0
     for name in asked.figures:
         began = time.monotonic()
@@ -41,10 +41,10 @@ def main(arguments: Sequence[str]) -> int:
 
 
 def start_over() -> None:
-    """What a part that was broken off has left is no ground for the next."""
+    """Clean up after an interrupted part, before the next one."""
     try:
-        import_module("bench.ground").start_over()
-    except Exception as exc:  # the next part says what it lacks
+        import_module("bench.environment").start_over()
+    except Exception as exc:  # the next part reports what is missing
         print(f"  What it left could not be deleted: {exc}", flush=True)
 
 

@@ -1,4 +1,4 @@
-"""The memory that processes hold, with all that they have forked, looked at again and again."""
+"""The memory of processes and their descendants over time."""
 
 import threading
 from collections.abc import Mapping, Sequence
@@ -15,7 +15,7 @@ MEGABYTE = 1e6
 
 
 class Memory(threading.Thread):
-    """A context: looks as long as it lasts. `megabytes` has what it saw, by name and time."""
+    """A context that samples the memory. `megabytes` has the samples by name, in order of time."""
 
     def __init__(self, pids: Mapping[str, int]) -> None:
         super().__init__(name="memory", daemon=True)
@@ -40,7 +40,7 @@ class Memory(threading.Thread):
 def _resident(process: psutil.Process) -> float:
     held = 0
     for each in _family(process):
-        with suppress(psutil.NoSuchProcess):  # the pool replaces one
+        with suppress(psutil.NoSuchProcess):  # the pool has replaced a process
             held += each.memory_info().rss
     return held / MEGABYTE
 
@@ -53,6 +53,6 @@ def _family(process: psutil.Process) -> Sequence[psutil.Process]:
 
 
 def growth(seen: Sequence[float]) -> tuple[float, float]:
-    """What was held in the first and in the last tenth of the time."""
+    """The memory in the first and in the last tenth of the time."""
     tenth = max(1, len(seen) // 10)
     return median(seen[:tenth]), median(seen[-tenth:])

@@ -1,4 +1,4 @@
-"""One part of the bench: its figures, whatever becomes of it."""
+"""One part of the bench, whose errors do not stop the others."""
 
 import traceback
 from collections.abc import Iterable, Iterator
@@ -10,17 +10,17 @@ __all__ = ["figures_of"]
 
 
 def figures_of(name: str, figures: Iterable[Figure | Untaken]) -> Iterator[Figure | Untaken]:
-    """Those that could be taken; in the place of the others, why they could not."""
+    """The figures of a part; for those that could not be measured, the reason."""
     try:
         yield from figures
     except NotTaken as exc:
         yield Untaken(name=name, reason=str(exc))
-    except Exception as exc:  # a part that fails keeps no other from its figures
+    except Exception as exc:  # a part that fails must not stop the others
         yield Untaken(name=name, reason=_told(exc))
 
 
 def _told(error: Exception) -> str:
-    """The error in one line, with the place in the bench that it comes from."""
+    """The error in one line, with the line of the bench that raised it."""
     frames = traceback.extract_tb(error.__traceback__)
     ours = [frame for frame in frames if Path(frame.filename).parent.name == "bench"]
     at = (ours or frames)[-1]

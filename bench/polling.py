@@ -1,8 +1,8 @@
 """Polling over HTTP, beside celery-progress's own view on django-db, and beside an empty view.
 
-All behind the same session login, on one gunicorn, one database, with the same clients, by turns.
-Two kinds of ours: clients that keep the `ETag`, as ours do, of runs of which there is nothing new;
-and clients that have none, so that every answer is a full one.
+All with the same session login, gunicorn, database and clients, by turns. Our view is measured
+twice: with clients that send the `ETag`, as our pages do, for runs without news; and with clients
+that send none, so that each answer is a full one.
 """
 
 import tempfile
@@ -17,8 +17,8 @@ from django.test import Client
 from django.utils import timezone
 from django_celery_results.models import TaskResult
 
+from bench.environment import clear
 from bench.figure import Figure, Untaken, percentile
-from bench.ground import clear
 from bench.load import Load, Target
 from bench.web import serving
 from parent.models import Run, Step
@@ -27,9 +27,11 @@ from parent.store import results
 __all__ = ["figures"]
 
 RUNS, STEPS, CLIENTS = 200, 3, 4
-QUIET = timedelta(hours=1)  # since the last report: estimates that move are no concern here
+QUIET = timedelta(
+    hours=1
+)  # since the last report, so that estimates do not change during the measurement
 MOSTLY = 0.9
-"""The share of the answers to clients with a tag that say that nothing is new."""
+"""The least share of 304 among the answers to clients with a tag."""
 EMPTY, OTHER = "an empty view", "celery-progress"
 FULL, TAGGED = "full answers", "nothing new"
 
@@ -86,7 +88,7 @@ def ratio(
 
 
 def problem(side: str, load: Load) -> str | None:
-    """How what was measured differs from what was meant."""
+    """Why the measurement of a side is not valid; None if it is."""
     if load.failures:
         return f"{side}: {len(load.failures)} clients broke off: {load.failures[0]}"
     answers = sum(load.statuses.values())
@@ -105,14 +107,14 @@ def targets_of(side: str, runs: list[str]) -> list[Target]:
 
 
 def signed_in() -> str:
-    """A session's cookie."""
+    """The cookie of a session."""
     client = Client()
     client.force_login(User.objects.create_user("poller"))
     return f"{settings.SESSION_COOKIE_NAME}={client.cookies[settings.SESSION_COOKIE_NAME].value}"
 
 
 def write_runs() -> list[str]:
-    """Runs of the poller in progress; each has its Celery result, as celery-progress reads it."""
+    """Active runs of the owner, each with a Celery result that celery-progress can read."""
     owner, now = User.objects.get(), timezone.now() - QUIET
     ids = []
     for _ in range(RUNS):

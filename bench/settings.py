@@ -1,4 +1,4 @@
-"""The project's settings with the bench's own workflows beside the shipped ones."""
+"""The project's settings, with the workflows of the bench in addition."""
 
 import os
 

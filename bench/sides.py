@@ -15,16 +15,16 @@ __all__ = ["REPORTING", "SILENT", "Side"]
 
 
 class Side(Protocol):
-    """One of the two."""
+    """One of the two sides."""
 
     def start(self) -> str:
-        """Start three bodies, one after another; an id."""
+        """Start three bodies, one after another; returns an id."""
 
     def ended(self) -> int:
-        """How many of all that were started have ended well."""
+        """How many of those that were started have succeeded."""
 
     def moments(self, started: str) -> list[float]:
-        """When the three bodies of one start ran, in seconds of the monotonic clock."""
+        """When the three bodies with that id ran, in seconds of the monotonic clock."""
 
 
 class Ours:
@@ -59,7 +59,7 @@ class Native:
 
     def moments(self, started: str) -> list[float]:
         rows = TaskResult.objects.filter(task_id__in=self._ids[started])
-        # They ran one after another, so their order is that of their moments.
+        # They ran one after another, so sorting by time gives their order.
         return sorted(float(row.result) for row in rows)
 
 

@@ -1,6 +1,6 @@
-"""What a run costs: processor time on each side, rows, bytes; and the memory of processes at rest.
+"""What a run costs: processor time, rows and bytes; and the memory of idle processes.
 
-In processor time, for that is about the same on a machine that others use as well.
+Processor time, because it is about the same on a machine that other programs use too.
 """
 
 import tempfile
@@ -13,9 +13,9 @@ from celery import current_app
 from django.apps import apps
 from django.db import connection
 
+from bench.environment import clear, worker
 from bench.figure import Figure
 from bench.flows.workflows import three
-from bench.ground import clear, worker
 from bench.memory import MEGABYTE
 from bench.web import serving
 from parent.models import Run, RunState
@@ -75,7 +75,7 @@ def models() -> Iterable[Any]:
 
 
 def held(name: str, process: psutil.Process) -> Figure:
-    """Memory, with what processes share counted once."""
+    """Memory; what processes share is counted once."""
     each = [process, *process.children(recursive=True)]
     shares = [one.memory_full_info().pss / MEGABYTE for one in each]
     return Figure(
@@ -87,7 +87,7 @@ def held(name: str, process: psutil.Process) -> Figure:
 
 
 def size() -> int:
-    """Bytes of our tables, with their indexes."""
+    """The bytes of our tables with their indexes."""
     with connection.cursor() as cursor:
         cursor.execute("CHECKPOINT")
         names = [model._meta.db_table for model in models()]

@@ -3,8 +3,8 @@
 import time
 from collections.abc import Iterator
 
+from bench.environment import worker
 from bench.figure import Figure
-from bench.ground import worker
 from parent.models import Run, RunState
 from parent.workflows import main_flow
 from tests.waiting import until

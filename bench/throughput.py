@@ -5,8 +5,8 @@ from collections.abc import Callable, Iterator
 from statistics import median
 from typing import NamedTuple
 
+from bench.environment import clear, held_slots, worker
 from bench.figure import Figure
-from bench.ground import clear, held_slots, worker
 from bench.sides import REPORTING, SILENT, Side
 from tests.waiting import until
 
@@ -14,7 +14,7 @@ __all__ = ["figures"]
 
 
 class Seconds(NamedTuple):
-    """Of one round: starting all, and then working all off."""
+    """The seconds of one round: to start all, and to run all."""
 
     starting: float
     working: float
@@ -66,7 +66,7 @@ def figure(
 
 
 def all_at_once(side: Side, starts: int, slots: int) -> Seconds:
-    """Start all while every slot is held, let the slots go, and wait for the last end."""
+    """Start all while the slots are held, release the slots, and wait for the last end."""
     clear()
     with held_slots(slots):
         began = time.monotonic()

@@ -1,4 +1,4 @@
-"""One turn of the watch loop with nothing changed, for few running children and for many."""
+"""A tick of the watch with nothing changed, for few running children and for many."""
 
 import time
 from collections.abc import Iterator
@@ -11,9 +11,9 @@ from django.test.utils import CaptureQueriesContext
 from django.utils import timezone
 from django_celery_results.models import TaskResult
 
+from bench.environment import clear
 from bench.figure import Figure
 from bench.flows.tasks import reports
-from bench.ground import clear
 from parent.models import Executor, Run, RunState, Step, StepState
 from parent.store import executors, results
 from parent.watch.tick import Ticker
@@ -51,7 +51,7 @@ def figures(*, quick: bool) -> Iterator[Figure]:
 
 
 def turn(running: int) -> tuple[int, float]:
-    """Statements, and the median of the seconds, of a tick over so many running children."""
+    """The statements and the median seconds of a tick over so many running children."""
     executor = executors.boot()
     executors.beat(executor)
     write_running(running)
@@ -71,7 +71,7 @@ def turn(running: int) -> tuple[int, float]:
 
 
 def write_running(count: int) -> None:
-    """So many runs, each with a child that has reported, and whose report is mirrored."""
+    """So many runs, each with a child whose report has been mirrored."""
     now = timezone.now()
     runs = [
         Run(workflow="reporting", state=RunState.PROGRESS, started_at=now) for _ in range(count)

@@ -19,7 +19,7 @@ def figures(*, quick: bool) -> Iterator[Figure]:
     sent: list[Meta] = []
     tracked, by_tqdm = [], []
     with open(os.devnull, "w", encoding="utf-8") as nowhere:
-        # By turns, and the best of each: what else the machine does slows both or neither.
+        # By turns, and the best of each, so that other load on the machine affects both.
         for _ in range(ROUNDS):
             tracked.append(seconds(Progress(sent.append).track, items))
             by_tqdm.append(seconds(lambda numbers: tqdm(numbers, file=nowhere), items))
@@ -35,7 +35,7 @@ def figures(*, quick: bool) -> Iterator[Figure]:
 
 
 def seconds(loop: Callable[[Iterable[int]], Iterable[int]], items: int) -> float:
-    """How long a bare loop over all items takes."""
+    """How long an empty loop over all items takes."""
     began = perf_counter()
     for _ in loop(range(items)):
         pass

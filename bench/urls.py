@@ -1,4 +1,4 @@
-"""The project's addresses, and beside them those of the sides that polling is measured against."""
+"""The project's URLs, and those of the views that polling is compared with."""
 
 from celery_progress.views import get_progress  # type: ignore[import-untyped]
 from django.contrib.auth.decorators import login_required
@@ -13,7 +13,7 @@ def empty(_request: HttpRequest, _task_id: str) -> HttpResponse:
 
 
 urlpatterns = [
-    # celery-progress leaves it to its user who may ask.
+    # celery-progress leaves access control to its user.
     path("bench/celery-progress/<str:task_id>/", login_required(get_progress)),
     path("bench/empty/<str:_task_id>/", login_required(empty)),
     path("", include("mainproj.urls")),

@@ -1,4 +1,4 @@
-"""The web process, and somebody who polls it as pages do."""
+"""The web process, and a client that polls it as pages do."""
 
 import http.client
 import random
@@ -58,10 +58,9 @@ def _get(port: int, path: str, **headers: str) -> int:
 
 
 class Poller(threading.Thread):
-    """A context: asks for runs by turns, one alone and twenty together.
+    """A context that polls runs by turns: one, then twenty together.
 
-    `runs` may grow meanwhile.
-    `seconds` has how long each answer took; `bad` what was no answer.
+    `runs` may grow meanwhile. `seconds` has the time of each answer, `bad` the failed requests.
     """
 
     def __init__(self, port: int, owner: User, runs: Sequence[str]) -> None:

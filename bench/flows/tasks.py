@@ -1,4 +1,4 @@
-"""The bodies that are measured: a moment each, so that what lies between them is all there is."""
+"""The bodies of the measurements. They take almost no time, so that only the overhead counts."""
 
 import time
 from typing import TYPE_CHECKING, Any
@@ -15,18 +15,18 @@ __all__ = ["broker", "hold", "items", "moment", "native_items", "native_moment",
 
 ITEMS = 3
 
-HOLD_TIMEOUT = 600  # seconds; a slot that nobody lets go is no use to anybody
+HOLD_TIMEOUT = 600  # seconds after which a slot is released in any case
 
 
 def broker() -> "redis.Redis":
-    """The broker's server itself."""
+    """A client of the broker's server."""
     path = current_app.conf.broker_url.removeprefix("redis+socket://")
-    return redis.Redis(unix_socket_path=path, socket_timeout=None)  # slots are held for long
+    return redis.Redis(unix_socket_path=path, socket_timeout=None)  # slots are held for a long time
 
 
 @child_task(name="bench.moment")
-def moment(progress: Progress) -> float:  # noqa: ARG001 - it has nothing to report
-    """When it ran, by the machine's monotonic clock, which all its processes share."""
+def moment(progress: Progress) -> float:  # noqa: ARG001 - it reports nothing
+    """The time by the machine's monotonic clock, which all processes share."""
     return time.monotonic()
 
 
@@ -54,7 +54,7 @@ def native_items(self: "Task[Any, Any]") -> float:
 
 @shared_task(name="bench.hold", ignore_result=True)
 def hold() -> None:
-    """Keep a slot busy until it is let go."""
+    """Keep a slot busy until it is released."""
     server = broker()
     server.rpush("held", 1)
     server.blpop(["let-go"], timeout=HOLD_TIMEOUT)

@@ -1,4 +1,4 @@
-"""How long the turns of a worker's watch take, by the worker's own word."""
+"""How long the ticks of a worker's watch take, measured in the worker."""
 
 import time
 
@@ -11,7 +11,7 @@ TOLD = "ticks"
 
 
 def tell() -> None:
-    """Have this process tell the broker of each tick of its own, in seconds."""
+    """Send the seconds of each tick of this process to the broker."""
     tick, server = Ticker.tick, broker()
 
     def timed(ticker: Ticker) -> bool:
@@ -21,9 +21,9 @@ def tell() -> None:
             server.rpush(TOLD, time.perf_counter() - began)
         return held
 
-    setattr(Ticker, "tick", timed)  # noqa: B010 - mypy takes no method for another
+    setattr(Ticker, "tick", timed)  # noqa: B010 - mypy forbids to assign a method
 
 
 def taken() -> list[float]:
-    """The seconds of each tick that was told of."""
+    """The seconds of the ticks that were sent."""
     return [float(seconds) for seconds in broker().lrange(TOLD, 0, -1)]

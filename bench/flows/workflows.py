@@ -1,11 +1,11 @@
-"""The workflows that are measured."""
+"""The workflows of the measurements."""
 
 from bench.flows.tasks import items, moment, reports
 from parent import Step, Workflow
 
 __all__ = ["EVERY", "REPORTS", "reporting", "three", "three_that_report"]
 
-REPORTS, EVERY = 20, 0.1  # of each child, and seconds from one to the next
+REPORTS, EVERY = 20, 0.1  # reports of each child, and seconds between them
 
 NAMES = ("one", "two", "three")
 
@@ -15,7 +15,7 @@ reporting = Workflow(
     "reporting",
     steps=[
         Step(moment),
-        # Every report is written: how long the throttle holds one back is not what is asked.
+        # Each report is written at once: the delay of the throttle is not to be measured.
         Step(reports, poll_interval=0, inputs=lambda _: {"count": REPORTS, "every": EVERY}),
     ],
 )

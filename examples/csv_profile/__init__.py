@@ -1,1 +1,1 @@
-"""An example of a workflow of one's own: upload a CSV file, get a profile of its columns."""
+"""An example of your own workflow: upload a CSV file, get a profile of its columns."""

@@ -1,4 +1,4 @@
-"""What one cell holds: nothing, or a value of some kind."""
+"""The value of one cell: its kind, and its place on a scale."""
 
 import math
 import re
@@ -21,14 +21,14 @@ __all__ = [
 Kind = Literal["integer", "number", "boolean", "date", "datetime", "text"]
 Type = Kind | Literal["empty"]
 
-# "NA" is not among them: it is also Namibia. Such a column shows up as "mixed" instead.
+# "NA" is not among them: it is also Namibia. A column with it shows up as "mixed" instead.
 MISSING = frozenset({"", "n/a", "#n/a", "nan", "null", "none"})
 
 LARGEST = 10**300
-"""What has a place on a scale lies below: no difference of two places overflows a float."""
+"""Places on a scale are below this, so that no difference of two overflows a float."""
 
-# Digits after a leading zero are a code, such as a postcode or a telephone number: text. U+2212 is
-# the minus of typeset tables. Dates are ISO 8601: 03/04/2024 is two days at once.
+# Digits after a leading zero are a code, such as a postcode, and so text. U+2212 is the minus of
+# typeset tables. Dates are ISO 8601 only: 03/04/2024 may be two different days.
 VALUE = re.compile(
     r"(?P<integer>[+\-\u2212]?(?:0|[1-9][0-9]*+))"
     r"|(?P<number>[+\-\u2212]?(?:(?:0|[1-9][0-9]*+)(?:\.[0-9]*+)?|\.[0-9]++)"
@@ -57,33 +57,33 @@ def is_missing(text: str) -> bool:
 def read_cell(text: str) -> tuple[Kind, float | None]:
     """The kind of a cell's text, stripped and not missing, and its place on a scale.
 
-    That place is the value of an integer (exactly, as an int) or a number, seconds since 1970
-    for a date (one without an offset is taken as UTC), and None for everything else. An integer of
-    more digits than `LARGEST` has none either; any other number of that size is text.
+    The place is the value of an integer (exactly, as an int) or of a number; seconds since 1970 for
+    a date, in UTC unless it has an offset; and None for everything else. An integer with more
+    digits than `LARGEST` has none either; any other number of that size is text.
     """
     match = VALUE.fullmatch(text)
     kind = cast("Kind", match.lastgroup) if match else "text"
     if kind == "integer":
-        # Its length first: to convert digits takes the square of their number.
+        # Check the length first: the time to convert digits grows with the square of their number.
         return kind, int(_ascii(text)) if len(text.lstrip(SIGNS)) <= DIGITS else None
     if kind == "number":
-        place = float(_ascii(text)) + 0.0  # which makes 0.0 of -0.0
+        place = float(_ascii(text)) + 0.0  # turns -0.0 into 0.0
         return (kind, place) if abs(place) < LARGEST else ("text", None)
     if kind in {"date", "datetime"}:
         try:
             return kind, _seconds(text)
-        except ValueError:  # the thirtieth of February
+        except ValueError:  # such as the thirtieth of February
             return "text", None
     return kind, None
 
 
 def exact(text: str, kind: Kind, place: float) -> float | str:
-    """What `Decimal` takes for a cell's value: its text, where the place is a rounded float."""
+    """The exact value for `Decimal`: the cell's text if the place is a rounded float."""
     return _ascii(text) if kind == "number" else place
 
 
 def common_type(kinds: Collection[Kind]) -> Type:
-    """The narrowest type that all these kinds of values fit in."""
+    """The narrowest type that fits all these kinds of values."""
     found = frozenset(kinds)
     if len(found) > 1:
         return MIXTURES.get(found, "text")

@@ -1,4 +1,4 @@
-"""The second pass: what each column holds, in memory that does not grow with the rows."""
+"""The second pass: a profile of each column, in memory that does not grow with the rows."""
 
 from collections import Counter
 from collections.abc import Callable, Iterable, Mapping
@@ -21,7 +21,7 @@ from examples.csv_profile.sketches import Distinct, Frequent
 __all__ = ["MAX_TEXT", "TOP", "Column", "ColumnProfile", "Sizes", "Value"]
 
 MAX_TEXT = 80
-"""Characters kept of a value. Longer ones are cut, and counted by what is left."""
+"""Characters kept of a value. Longer values are cut, and counted in their cut form."""
 
 TOP = 5
 """Most frequent values in a profile."""
@@ -35,10 +35,10 @@ SHOW: Mapping[Type, Callable[[float], Value]] = {
     "date": iso_date,
     "datetime": iso_datetime,
 }
-"""How a place on the scale reads, for the types that have one."""
+"""How a place on the scale is written, by type."""
 
 UNITS: Mapping[Type, float] = {"integer": 1, "date": 86_400}
-"""What the places of all values of a type are multiples of."""
+"""By type: all places are multiples of this."""
 
 HistogramBin = TypedDict("HistogramBin", {"from": Value, "to": Value, "count": int})
 
@@ -78,7 +78,7 @@ class Sizes:
 
     @classmethod
     def shared_by(cls, columns: int) -> "Sizes":
-        """Sizes that keep all columns together below some 80 MB."""
+        """Sizes that keep all columns together below about 80 MB."""
 
         def share(whole: int, least: int, most: int) -> int:
             return max(least, min(most, whole // max(1, columns)))
@@ -91,7 +91,7 @@ class Sizes:
 
 
 class Column:
-    """Takes a column's cells in blocks, and sums them up at the end."""
+    """Gets a column's cells in blocks, and returns their profile at the end."""
 
     def __init__(self, name: str, sizes: Sizes) -> None:
         self.name = name
@@ -99,10 +99,10 @@ class Column:
         self._kinds: Counter[Kind] = Counter()
         self._distinct = Distinct(sizes.distinct)
         self._frequent = Frequent(sizes.frequent)
-        # Of the values as text, in the order of their characters.
+        # For the values as text, in the order of their characters.
         self._first: str | None = None
         self._last: str | None = None
-        # Given up once the column's type has no scale.
+        # None once the column's type has no scale.
         self._scale: Scale | None = Scale(sizes.sample)
 
     @property
@@ -110,7 +110,7 @@ class Column:
         return common_type(self._kinds)
 
     def add(self, cells: Iterable[str]) -> None:
-        """Take a block of cells. Spaces around a value do not count."""
+        """Add a block of cells. Spaces around a value are ignored."""
         present: dict[str, int] = {}
         for cell, count in Counter(cells).items():
             text = cell.strip()
@@ -124,7 +124,7 @@ class Column:
             self._rank(present)
 
     def profile(self) -> ColumnProfile:
-        """The column so far; its size is bounded, whatever the cells hold."""
+        """The profile so far. Its size is bounded for any content."""
         present = self._kinds.total()
         profile = ColumnProfile(
             name=self.name,
@@ -150,7 +150,7 @@ class Column:
         return profile
 
     def _place(self, present: dict[str, int]) -> None:
-        """Count the kinds, and put what has a place on a scale there."""
+        """Count the kinds, and add the values that have a place to the scale."""
         places: list[float] = []
         counts: list[int] = []
         values: list[float | str] = []
@@ -158,7 +158,7 @@ class Column:
             kind, place = read_cell(text)
             self._kinds[kind] += count
             if place is None:
-                # Of a part of the values a range or a mean would be wrong.
+                # A range or mean of only some of the values would be wrong.
                 self._scale = None
             elif self._scale is not None:
                 places.append(place)

@@ -1,4 +1,4 @@
-"""Which character stands between the cells."""
+"""Finds the delimiter of a file."""
 
 import codecs
 import csv
@@ -11,25 +11,25 @@ from examples.csv_profile.errors import UnusableFile
 __all__ = ["DELIMITERS", "character", "choose_delimiter", "said_delimiter", "sample_text"]
 
 DELIMITERS = {"comma": ",", "semicolon": ";", "tab": "\t", "pipe": "|"}
-"""By the names that people and results use."""
+"""Delimiters by the names that users and results have for them."""
 
 SAMPLE_ROWS = 200
 
-# A tab stands there itself or as people type it. A program that took the line for a row may have
-# quoted it, or filled it up to the width of the others.
+# A tab may be written as itself or as `\t`. A program that took the line as a row may have quoted
+# it, or filled it up to the width of the other rows.
 SEPARATOR_LINE = re.compile(
     r"""(?i:"?sep=)(?P<said>\t|\\t|[^\s\w"\\])(?P=said)*"?(?P=said)* *[\r\n]*"""
 )
 
 
 def choose_delimiter(text: str, wanted: str = "auto") -> str:
-    """The delimiter's name, or the character itself where it has none.
+    """The delimiter's name, or the character itself if it has no name.
 
-    It is the wanted one, or what the first line says, or what the sample's rows agree on best.
+    It is `wanted`, or the one that the first line names, or the one that fits the rows best.
 
-    `csv.Sniffer` counts characters, and so takes a comma in a text for a delimiter, or the
-    letter "e"; reading the sample once with each delimiter honours the quotes and costs little.
-    A text of one column is "comma".
+    `csv.Sniffer` counts characters, and so may take a comma in a text, or the letter "e", as the
+    delimiter. Reading the sample once with each delimiter respects quotes and costs little. For a
+    single column it is "comma".
 
     Args:
         text: the file's first lines.
@@ -50,14 +50,14 @@ def choose_delimiter(text: str, wanted: str = "auto") -> str:
 
 
 def character(delimiter: str) -> str:
-    """The character of a delimiter that `choose_delimiter` answered."""
+    """The character of a delimiter that `choose_delimiter` returned."""
     return DELIMITERS.get(delimiter, delimiter)
 
 
 def said_delimiter(line: str) -> str | None:
-    """The character that a file's first line says is the delimiter, as Excel's `sep=;` does.
+    """The delimiter that a file's first line names, as Excel's `sep=;` does.
 
-    Such a line is no part of the table. None for any other line.
+    Such a line is not part of the table. None for any other line.
     """
     match = SEPARATOR_LINE.fullmatch(line)
     if match is None:
@@ -66,9 +66,9 @@ def said_delimiter(line: str) -> str | None:
 
 
 def sample_text(head: bytes, encoding: str) -> str:
-    """Decode a file's first bytes as far as its last whole line.
+    """Decode a file's first bytes up to the last complete line.
 
-    What cannot be decoded is left for the reading itself to complain about.
+    Bytes that cannot be decoded are reported later, when the file is read.
     """
     codec = "utf-8-sig" if encoding == "utf-8" else encoding
     text = codecs.getincrementaldecoder(codec)("replace").decode(head)
@@ -77,7 +77,7 @@ def sample_text(head: bytes, encoding: str) -> str:
 
 
 def _agreement(text: str, delimiter: str) -> tuple[float, int]:
-    """The share of rows that are as wide as the first one, and how wide that is."""
+    """The share of rows that have as many cells as the first one, and that number."""
     widths = [len(row) for row in _rows(text, delimiter) if row]
     if not widths or widths[0] == 1:
         return (0.0, 1)
@@ -89,5 +89,5 @@ def _rows(text: str, delimiter: str) -> list[list[str]]:
     try:
         return list(islice(reader, SAMPLE_ROWS))
     except csv.Error:
-        # A field beyond csv.field_size_limit: not this delimiter, or no delimiter at all.
+        # A field longer than csv.field_size_limit: this is not the delimiter.
         return []

@@ -1,4 +1,4 @@
-"""Which encoding a file is in, judged by its first bytes."""
+"""Finds the encoding of a file by its first bytes."""
 
 import codecs
 
@@ -21,9 +21,9 @@ ENCODINGS = (
     "gb18030",
     "big5",
 )
-"""Those that a caller may name. Without a name, a byte order mark decides, else it is UTF-8."""
+"""The encodings that a caller may name. Without a name: by the byte order mark, else UTF-8."""
 
-# UTF-32 before UTF-16: the little-endian mark of the one begins with that of the other.
+# UTF-32 before UTF-16: its little-endian mark begins with that of UTF-16.
 MARKS = (
     (codecs.BOM_UTF8, "utf-8"),
     (codecs.BOM_UTF32_LE, "utf-32"),
@@ -49,15 +49,15 @@ SIGNATURES = (
 def choose_encoding(head: bytes, wanted: str = "auto") -> str:
     """The encoding to read a file in.
 
-    No legacy encoding is guessed: nearly any bytes make sense in several of them, and the wrong
-    guess would go unseen.
+    Legacy encodings are not guessed: nearly any bytes are valid in several of them, and nobody
+    would notice a wrong guess.
 
     Args:
         head: the file's first bytes, a few kilobytes.
         wanted: one of `ENCODINGS`, or "auto".
 
     Raises:
-        UnusableFile: the file is empty, or no text at all, or `wanted` is unknown.
+        UnusableFile: the file is empty, is not text, or `wanted` is unknown.
     """
     if wanted != "auto" and wanted not in ENCODINGS:
         known = ", ".join(ENCODINGS)

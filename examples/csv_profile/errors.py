@@ -1,4 +1,4 @@
-"""What can be wrong with an uploaded file."""
+"""The error for an unusable file."""
 
 __all__ = ["UnusableFile"]
 

@@ -1,4 +1,4 @@
-"""What a reader of the profile should know first, in sentences."""
+"""The main findings of a profile, in sentences."""
 
 from collections.abc import Iterator, Sequence
 from itertools import islice
@@ -10,11 +10,11 @@ __all__ = ["MAX_FINDINGS", "findings"]
 
 MAX_FINDINGS = 50
 RARE = 0.1
-"""At most this share of odd values makes a text column look like one of another type."""
+"""A text column with at most this share of other values may be meant to be of another type."""
 
 
 def findings(layout: Layout, columns: Sequence[ColumnProfile]) -> list[str]:
-    """One sentence each, the file's before the columns', at most `MAX_FINDINGS`."""
+    """One sentence per finding, first of the file, then of columns; at most `MAX_FINDINGS`."""
     return list(islice(_all(layout, columns), MAX_FINDINGS))
 
 

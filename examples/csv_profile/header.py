@@ -39,7 +39,7 @@ def name_columns(cells: Sequence[str]) -> tuple[list[str], list[str]]:
 
 
 def _free(wanted: str, taken: set[str]) -> str:
-    """`wanted`, or with the first number after it that nobody has."""
+    """`wanted`; if it is taken, with the first free number after it."""
     if wanted not in taken:
         return wanted
     return next(name for n in count(2) if (name := f"{wanted} ({n})") not in taken)

@@ -1,4 +1,4 @@
-"""The first pass: is this a table, and where does it break its own shape?"""
+"""The first pass: whether the file is a table, and which rows do not fit its header."""
 
 from collections.abc import Iterable
 from typing import TypedDict
@@ -10,7 +10,7 @@ from examples.csv_profile.rows import Row
 __all__ = ["MAX_LISTED", "Layout", "Ragged", "RaggedRow", "survey"]
 
 MAX_LISTED = 20
-"""Ragged rows listed with their lines. All are counted."""
+"""How many ragged rows are listed with their lines. All are counted."""
 
 
 class RaggedRow(TypedDict):
@@ -26,7 +26,7 @@ class Ragged(TypedDict):
 
 
 class Layout(TypedDict):
-    """What the first pass finds out. `rows` counts neither the header nor blank lines."""
+    """The result of the first pass. `rows` excludes the header and blank lines."""
 
     columns: list[str]
     rows: int
@@ -36,7 +36,7 @@ class Layout(TypedDict):
 
 
 def survey(rows: Iterable[Row]) -> Layout:
-    """Read all rows; the first that is not blank is the header.
+    """Read all rows. The first row that is not blank is the header.
 
     Raises:
         UnusableFile: there is no header, it is too wide, or a row cannot be read.

@@ -1,4 +1,4 @@
-"""The lines of a text file, read in pieces so that memory does not grow with the file."""
+"""Reads the lines of a text file in pieces, so that memory does not grow with the file."""
 
 import codecs
 import io
@@ -14,7 +14,7 @@ CHUNK = 64 * 1024
 """Bytes read at once."""
 
 MAX_LINE = 1024 * 1024
-"""Characters in one line. More is no table: it would be read into memory whole."""
+"""The most characters in a line. A longer line is not a table, and would fill the memory."""
 
 
 class Readable(Protocol):
@@ -24,16 +24,16 @@ class Readable(Protocol):
 
 
 class Lines:
-    """Iterates over the lines of a file, with their endings, as `csv.reader` wants them.
+    """Iterates over the lines of a file with their endings, as `csv.reader` needs them.
 
     Args:
         file: read once, in pieces.
         encoding: a codec's name.
-        on_read: called with the number of bytes whose lines have been handed out, each time
-            before more are read, and at the end.
+        on_read: called with the number of bytes whose lines have been returned, before each
+            read, and at the end.
 
     Raises while iterating:
-        UnusableFile: bytes that are not in `encoding`, a NUL, or an endless line.
+        UnusableFile: bytes that are not valid in `encoding`, a NUL, or a line that is too long.
     """
 
     def __init__(
@@ -43,11 +43,11 @@ class Lines:
         on_read: Callable[[int], object] = lambda _: None,
     ) -> None:
         self.position = 0
-        """How many bytes have had all their lines handed out."""
+        """How many bytes have all their lines returned."""
         self._file = file
         self._encoding = encoding
         self._on_read = on_read
-        # A byte order mark at the start is no part of the first column's name.
+        # A byte order mark at the start is not part of the first column's name.
         codec = "utf-8-sig" if encoding == "utf-8" else encoding
         self._decoder = codecs.getincrementaldecoder(codec)()
         self._line = 1
@@ -57,8 +57,8 @@ class Lines:
         while True:
             self._on_read(self.position)
             chunk = self._file.read(CHUNK)
-            # newline="" splits at \n, \r\n and \r alike and keeps them; str.splitlines would
-            # split at form feeds and the like, which a cell may well hold.
+            # newline="" splits at \n, \r\n and \r and keeps them. str.splitlines also splits at
+            # form feeds and similar characters, which a cell may contain.
             lines = list(io.StringIO(self._rest + self._decode(chunk), newline=""))
             self._rest = self._incomplete(lines) if chunk else ""
             for line in lines:
@@ -69,7 +69,7 @@ class Lines:
                 return
 
     def _incomplete(self, lines: list[str]) -> str:
-        """Take off the last line unless it is known to be whole: a \\n may follow a \\r."""
+        """Hold back the last line if it may be incomplete: a \\n may follow a \\r."""
         if not lines or lines[-1].endswith("\n"):
             return ""
         if len(lines[-1]) > MAX_LINE:
@@ -83,7 +83,7 @@ class Lines:
         try:
             text = self._decoder.decode(chunk, final=not chunk)
         except UnicodeDecodeError as exc:
-            # The decoder complains about this chunk and what it held back of the one before.
+            # The error is in this chunk together with what the decoder held back of the last one.
             byte = self.position + len(chunk) - len(exc.object) + exc.start
             line = self._line_after(exc.object[: exc.start].decode(exc.encoding, "ignore"))
             raise UnusableFile(
@@ -99,7 +99,7 @@ class Lines:
         return text
 
     def _line_after(self, text: str) -> int:
-        """The number of the line that follows `text`, which itself follows what was read."""
+        """The number of the line after `text`, which comes after what was read."""
         return self._line + line_breaks(self._rest + text)
 
 

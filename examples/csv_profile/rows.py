@@ -1,4 +1,4 @@
-"""The rows of a delimited text, and what is wrong where a row cannot be read."""
+"""Reads the rows of a delimited text, and finds what is wrong with an unreadable row."""
 
 import csv
 import re
@@ -13,13 +13,13 @@ from examples.csv_profile.lines import line_breaks
 __all__ = ["MAX_RECORD", "Row", "read_rows"]
 
 MAX_RECORD = 2 * 1024 * 1024
-"""Characters in one row. More is most likely a quote that was never closed."""
+"""The most characters in a row. A longer row is most likely an unclosed quote."""
 
 REMEDY = 'close it, and write quotes inside a quoted cell twice ("")'
 
 
 class Row(NamedTuple):
-    """One row: the line of the file it begins in, counted from 1, and its cells."""
+    """One row: its first line in the file, counted from 1, and its cells."""
 
     line: int
     cells: list[str]
@@ -28,11 +28,11 @@ class Row(NamedTuple):
 def read_rows(lines: Iterable[str], delimiter: str) -> Iterator[Row]:
     """Read rows, strictly: a quote opens and closes a whole cell.
 
-    Blank lines come as rows without cells. Spaces after a delimiter are dropped. A first line that
-    only says the delimiter is passed over.
+    A blank line is a row without cells. Spaces after a delimiter are dropped. A first line that
+    only names the delimiter is skipped.
 
     Raises:
-        UnusableFile: an unclosed or stray quote, or a cell or row without end.
+        UnusableFile: an unclosed or misplaced quote, or a cell or row that is too long.
     """
     lines = iter(lines)
     opening = [*islice(lines, 1)]
@@ -63,7 +63,7 @@ def read_rows(lines: Iterable[str], delimiter: str) -> Iterator[Row]:
 
 
 def _explain(record: str, delimiter: str, first: int) -> str:
-    """What is wrong with the record that begins in line `first` and cannot be read."""
+    """What is wrong with the unreadable record that begins in line `first`."""
     start = _stop(record, delimiter)
     line = first + line_breaks(record[:start])
     cell = record[start:].lstrip(" ")
@@ -79,7 +79,7 @@ def _explain(record: str, delimiter: str, first: int) -> str:
 
 
 def _stop(record: str, delimiter: str) -> int:
-    """Where the first cell begins that is no cell: all before it are well formed."""
+    """The start of the first malformed cell."""
     mark, longest = re.escape(delimiter), csv.field_size_limit()
     cell = re.compile(
         rf' *+(?:"(?:[^"]|""){{0,{longest}}}+"|[^"{mark}\r\n][^{mark}\r\n]{{0,{longest - 1}}}+|)'

@@ -1,4 +1,4 @@
-"""Values on a scale, numbers or moments: range, mean, quartiles and a small histogram."""
+"""Statistics of numbers or times: range, mean, quartiles and a small histogram."""
 
 import math
 from bisect import bisect_right
@@ -22,7 +22,7 @@ EXACT = Context(prec=1_000_000, traps=[Inexact])
 
 @dataclass(frozen=True, slots=True)
 class Bin:
-    """How many values lie from `low` up to `high`, or, in the last bin, at `high` too."""
+    """How many values lie from `low` to below `high`; in the last bin, up to and at `high`."""
 
     low: float
     high: float
@@ -30,7 +30,7 @@ class Bin:
 
 
 class Scale:
-    """Takes values in blocks. Range and mean are exact; the rest is drawn from a sample."""
+    """Gets values in blocks. Range and mean are exact; the rest comes from a sample."""
 
     def __init__(self, sample_size: int) -> None:
         self.low: float = math.inf
@@ -45,7 +45,7 @@ class Scale:
 
     @property
     def mean(self) -> float:
-        """The float that is nearest to the mean of the values as they were written."""
+        """The float nearest to the mean of the values as written in the file."""
         return float(Fraction(self._sum) / self._sample.seen)
 
     def add(
@@ -57,8 +57,8 @@ class Scale:
         """Take a block of at least one value.
 
         Args:
-            counts: how often each is there.
-            exact: the places as a `Decimal` takes them, where a float would have rounded.
+            counts: how often each place occurs.
+            exact: exact values for `Decimal`, for places that a float has rounded.
         """
         self.low = min(self.low, *places)
         self.high = max(self.high, *places)
@@ -77,11 +77,11 @@ class Scale:
         return found
 
     def histogram(self, unit: float = 0) -> list[Bin]:
-        """At most `BINS` equal bins over the range, or one where all values are the same.
+        """At most `BINS` equal bins over the range, or one if all values are the same.
 
         Args:
-            unit: what the values are multiples of, so that every bin spans as many of them (1
-                for integers, 86,400 for days in seconds); 0 for values that lie anywhere.
+            unit: all values are multiples of it, and so are the bins (1 for integers, 86,400 for
+                days in seconds); 0 for any values.
         """
         edges = _edges(self.low, self.high, unit)
         inner = edges[1:-1]
@@ -94,7 +94,7 @@ class Scale:
 
 
 def _edges(low: float, high: float, unit: float) -> list[float]:
-    """The bounds of the bins, from `low` to `high`; two at least."""
+    """The bounds of the bins, from `low` to `high`; at least two."""
     if not unit:
         first, last = _as_written(low), _as_written(high)
         inner = BINS - 1 if first < last else 0
@@ -107,5 +107,5 @@ def _edges(low: float, high: float, unit: float) -> list[float]:
 
 
 def _as_written(value: float) -> Fraction:
-    """The shortest decimal that is this float: what lies half-way from 0.1 to 0.2 is 0.15."""
+    """The shortest decimal of this float, so that the middle of 0.1 and 0.2 is 0.15."""
     return Fraction(repr(value))

@@ -1,4 +1,4 @@
-"""Answers about more values than memory holds: each is exact while the values fit.
+"""Summaries of more values than fit into memory. Each is exact while the values fit.
 
 All of them are deterministic: the same file has the same profile.
 """
@@ -15,13 +15,13 @@ __all__ = ["Distinct", "Frequent", "Sample"]
 
 HASHES = 2**64
 WHOLE = 2**53
-"""Beyond it not every integer is a float."""
+"""Above it, not every integer is a float."""
 
 
 class Sample:
-    """An evenly drawn random sample of a stream: all of it, while it is no longer than `size`.
+    """A uniform random sample of a stream; all of it while it is no longer than `size`.
 
-    Algorithm L (Li, 1994): it works out how many values to skip, so a long stream costs little.
+    Algorithm L (Li, 1994): it computes how many values to skip, so a long stream costs little.
     """
 
     def __init__(self, size: int, seed: int = 1) -> None:
@@ -35,12 +35,12 @@ class Sample:
 
     @property
     def exact(self) -> bool:
-        """Whether the sample is all that was seen."""
+        """Whether the sample has all values."""
         return self.seen == len(self.values)
 
     def add(self, values: Sequence[float]) -> None:
         if isinstance(self.values, array) and max(map(abs, values)) > WHOLE:
-            # Larger in memory than an array, and integers of any size are in it as they are.
+            # A list takes more memory than an array, but keeps integers of any size.
             self.values = list(self.values)
         start = self.seen
         self.seen += len(values)
@@ -61,10 +61,10 @@ class Sample:
 
 
 class Distinct:
-    """How many different values there are: exact up to `size`, at least; then an estimate.
+    """The number of different values: exact at least up to `size`, then an estimate.
 
     It keeps the `size` smallest of the values' hashes (Bar-Yossef et al., 2002): the closer they
-    lie, the more there are. The estimate's standard error is 1/sqrt(size): 1.1 % for 8,192.
+    lie, the more values there are. The estimate's standard error is 1/sqrt(size): 1.1 % for 8,192.
     """
 
     def __init__(self, size: int) -> None:
@@ -97,8 +97,8 @@ class Frequent:
     """The most frequent values, counted exactly while no more than `size` values differ.
 
     Then Misra and Gries's summary (1982), merged as Agarwal et al. (2012) do: a value's true
-    count is at least its count here and at most `error` more, and none is lost that makes up
-    more than 1/size of all.
+    count is at least its count here and at most `error` more, and no value that makes up
+    more than 1/size of all is lost.
     """
 
     def __init__(self, size: int) -> None:
@@ -114,14 +114,14 @@ class Frequent:
             self._counts = Counter({v: n - cut for v, n in self._counts.items() if n > cut})
 
     def top(self, count: int) -> list[tuple[str, int]]:
-        """Up to `count` of the most frequent, in descending order, equals by their text.
+        """Up to `count` of the most frequent values, in descending order, then by text.
 
-        A value whose count may be more error than count is not among them.
+        A value whose possible error exceeds its count is left out.
         """
         sure = [item for item in self._counts.items() if item[1] > self.error]
         return nsmallest(count, sure, key=lambda item: (-item[1], item[0]))
 
 
 def _hash(value: str) -> int:
-    # Python's own hash() of a text differs from process to process.
+    # Python's own hash() of a string differs between processes.
     return int.from_bytes(blake2b(value.encode(), digest_size=8).digest(), "big")

@@ -1,4 +1,4 @@
-"""The uploaded file, where the engine put it."""
+"""Opens the uploaded file."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -16,7 +16,7 @@ def stored_file(name: str) -> "Iterator[File[bytes]]":
     """Open a file of the default storage for reading bytes.
 
     Raises:
-        UnusableFile: there is none of that name.
+        UnusableFile: there is no file with that name.
     """
     try:
         file = default_storage.open(name, "rb")

@@ -1,4 +1,4 @@
-"""The second pass over the rows: hand each column its cells."""
+"""The second pass over the rows: passes the cells to their columns."""
 
 from collections.abc import Iterable, Iterator, Sequence
 from itertools import dropwhile, islice
@@ -9,13 +9,13 @@ from examples.csv_profile.rows import Row
 __all__ = ["profile_rows"]
 
 BLOCK = 256 * 1024
-"""Characters in a block. Counting a block's equal cells at once is what makes this fast."""
+"""Characters in a block. It is fast because equal cells of a block are counted together."""
 
 
 def profile_rows(rows: Iterable[Row], names: Sequence[str]) -> list[ColumnProfile]:
     """The profile of each column of a table whose first row is the header.
 
-    A row that is too short has missing values at its end; what is too much of one is left out.
+    A row that is too short has missing values at its end; extra cells are left out.
     """
     columns = [Column(name, Sizes.shared_by(len(names))) for name in names]
     header_first = dropwhile(lambda row: not row.cells, rows)
@@ -26,7 +26,7 @@ def profile_rows(rows: Iterable[Row], names: Sequence[str]) -> list[ColumnProfil
 
 
 def _blocks(rows: Iterable[Row], width: int) -> Iterator[list[list[str]]]:
-    """Rows of exactly `width` cells, in blocks that are bounded however long the rows are."""
+    """Rows of exactly `width` cells, in blocks of bounded size for rows of any length."""
     padding = [""] * width
     block: list[list[str]] = []
     size = 0

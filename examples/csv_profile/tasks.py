@@ -1,4 +1,4 @@
-"""The three children. They open the file, report progress, and leave the thinking to others."""
+"""The three children. They open the file and report progress; other modules do the work."""
 
 from pathlib import PurePath
 from typing import TypedDict
@@ -19,7 +19,7 @@ __all__ = ["Report", "Validation", "profile", "report", "validate"]
 
 
 class Validation(TypedDict):
-    """What `validate` returns; `size` is in bytes, `delimiter` for `character`."""
+    """The result of `validate`; `size` is in bytes, `delimiter` is for `character`."""
 
     size: int
     encoding: str
@@ -41,12 +41,12 @@ class Report(TypedDict):
     columns: list[ColumnProfile]
 
 
-# `throws`: somebody's broken file is no fault of the worker's, so its log has no traceback of it.
+# `throws`: a user's broken file is not an error of the worker, so the log gets no traceback.
 @child_task(name="csv_profile.validate", throws=(UnusableFile,))
 def validate(
     progress: Progress, file: str, encoding: str = "auto", delimiter: str = "auto"
 ) -> Validation:
-    """Find out how the file is written, and whether it is a table.
+    """Find encoding and delimiter, and whether the file is a table.
 
     Args:
         file: a name in the default storage.
@@ -54,7 +54,7 @@ def validate(
         delimiter: one of `DELIMITERS`, or "auto".
 
     Raises:
-        UnusableFile: it is no table, and why.
+        UnusableFile: it is not a table; the message says why.
     """
     with stored_file(file) as stored:
         progress.update(0, stored.size, "Checking the rows")
@@ -72,7 +72,7 @@ def validate(
 def profile(
     progress: Progress, file: str, encoding: str, delimiter: str, columns: list[str]
 ) -> list[ColumnProfile]:
-    """Sum up each column. `encoding`, `delimiter` and `columns` are what `validate` found."""
+    """Profile each column. `encoding`, `delimiter` and `columns` come from `validate`."""
     with stored_file(file) as stored:
         progress.update(0, stored.size, "Profiling the columns")
         lines = Lines(stored, encoding, on_read=progress.update)
@@ -83,7 +83,7 @@ def profile(
 def report(
     progress: Progress, file: str, validation: Validation, columns: list[ColumnProfile]
 ) -> Report:
-    """Put both passes together, with the findings a reader should see first."""
+    """Combine both passes, with the main findings."""
     progress.message("Writing the report")
     layout = validation["layout"]
     return Report(

@@ -1,4 +1,4 @@
-"""The workflow: its parameters, its steps, and what each step is given."""
+"""The workflow: its parameters, its steps and their inputs."""
 
 from typing import Any
 
@@ -13,9 +13,9 @@ __all__ = ["CsvProfileParams", "csv_profile"]
 
 
 class CsvProfileParams(serializers.Serializer[Any]):
-    """What a caller gives: the file, and how to read it where that cannot be told from it."""
+    """The parameters: the file, and how to read it if that cannot be detected."""
 
-    # An empty file is let in: saying what is wrong with a file is the first step's business.
+    # An empty file is accepted: the first step reports what is wrong with a file.
     file = serializers.FileField(
         allow_empty_file=True, help_text="A CSV file whose first row names the columns."
     )
@@ -54,8 +54,8 @@ csv_profile = Workflow(
     params=CsvProfileParams,
     description="Profile a CSV file: what each column holds, and where the file is odd.",
     steps=[
-        Step(validate),  # without inputs it is given the run's parameters
-        Step(profile, weight=12, inputs=profile_inputs),  # about as much slower, row for row
+        Step(validate),  # without inputs it gets the run's parameters
+        Step(profile, weight=12, inputs=profile_inputs),  # it takes about so much longer per row
         Step(report, weight=0.1, inputs=report_inputs),
     ],
 )

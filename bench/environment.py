@@ -1,4 +1,4 @@
-"""The ground that figures are measured on: workers, and rows that go away again."""
+"""The environment of the measurements: database, workers, and clean-up."""
 
 import os
 import tempfile
@@ -42,7 +42,7 @@ def running() -> str:
 
 @contextmanager
 def worker(pool: str, slots: int, **environ: str) -> Iterator[Worker]:
-    """A real worker; when it stops, no row and no message stays."""
+    """A real worker. After it has stopped, no rows and messages are left."""
     with tempfile.TemporaryDirectory(prefix="bench-") as folder:
         started = Worker(
             settings.CELERY_BROKER_URL,
@@ -60,7 +60,7 @@ def worker(pool: str, slots: int, **environ: str) -> Iterator[Worker]:
 
 @contextmanager
 def held_slots(slots: int) -> Iterator[None]:
-    """Keep the worker's slots busy for the time of the context: what is published waits."""
+    """A context that keeps the worker's slots busy: published messages wait."""
     server = broker()
     for _ in range(slots):
         hold.delay()
@@ -82,8 +82,8 @@ def clear() -> None:
 
 
 def start_over() -> None:
-    """Delete what a part that was broken off has left; no worker runs any more."""
-    connection.close()  # it may be in the middle of something
+    """Delete what an interrupted part has left. No worker may run."""
+    connection.close()  # it may be in the middle of a statement
     clear()
     Executor.objects.all().delete()
     WatchLease.objects.all().delete()
