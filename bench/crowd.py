@@ -9,7 +9,7 @@ from statistics import median
 from django.contrib.auth.models import User
 
 from bench.environment import held_slots, worker
-from bench.figure import Figure, NotTaken, percentile
+from bench.figure import Figure, NotMeasured, percentile
 from bench.flows import ticks
 from bench.flows.workflows import three
 from bench.memory import Memory, growth
@@ -31,11 +31,11 @@ def figures(*, quick: bool) -> Iterator[Figure]:
     owner = User.objects.create_user("crowd")
     with (
         tempfile.TemporaryDirectory(prefix="bench-") as folder,
-        worker("prefork", SLOTS, BENCH_TICKS="1") as crew,
+        worker("prefork", SLOTS, BENCH_TICKS="1") as running,
         serving(Path(folder)) as (web, port),
     ):
         runs: list[str] = []
-        held = {"worker": crew.process.pid, "web": web}
+        held = {"worker": running.process.pid, "web": web}
         with Memory(held) as memory, Poller(port, owner, runs) as poller:
             with held_slots(SLOTS):
                 began = time.monotonic()
@@ -56,7 +56,7 @@ def figures(*, quick: bool) -> Iterator[Figure]:
         at_least=1,
     )
     if not seconds:
-        raise NotTaken("the worker told of no tick")
+        raise NotMeasured("the worker reported no tick")
     poll = setting("POLL_INTERVAL") or 0.5
     yield Figure(
         name=f"  longest of {len(seconds)} ticks",
@@ -76,7 +76,7 @@ def figures(*, quick: bool) -> Iterator[Figure]:
         )
     polls = len(poller.seconds)
     if not polls:
-        raise NotTaken(f"the web answered nothing: {poller.bad[:1]}")
+        raise NotMeasured(f"the web answered nothing: {poller.bad[:1]}")
     yield Figure(
         name="  the web polled meanwhile",
         ours=f"{polls - len(poller.bad):,} of {polls:,}",

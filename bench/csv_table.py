@@ -7,7 +7,7 @@ import sys
 import tempfile
 from collections.abc import Iterator
 
-from bench.figure import Figure, NotTaken
+from bench.figure import Figure, NotMeasured
 
 __all__ = ["figures"]
 
@@ -26,10 +26,10 @@ def figures(*, quick: bool) -> Iterator[Figure]:
             env=os.environ | {"DJANGO_SETTINGS_MODULE": "mainproj.settings"},
         )
     if done.returncode:
-        raise NotTaken(f"it ended with {done.returncode}: {done.stderr.strip()[-200:]}")
+        raise NotMeasured(f"it ended with {done.returncode}: {done.stderr.strip()[-200:]}")
     answer = json.loads(done.stdout)
     if answer["result"]["rows"] != rows:
-        raise NotTaken(f"the profile has {answer['result']['rows']:,} rows of {rows:,}")
+        raise NotMeasured(f"the profile has {answer['result']['rows']:,} rows of {rows:,}")
     seconds, megabytes = sum(answer["seconds"]), answer["rss"] / 1e6
     yield Figure(
         name=f"csv_profile, {rows:,} rows",

@@ -12,7 +12,7 @@ from django.contrib.auth.models import User
 from django.db import connection
 from django_celery_results.models import TaskResult
 
-from bench.figure import NotTaken
+from bench.figure import NotMeasured
 from bench.flows.tasks import broker, hold
 from parent.models import Executor, Run, Step, WatchLease
 from tests.workers import Worker
@@ -67,7 +67,7 @@ def held_slots(slots: int) -> Iterator[None]:
     try:
         for _ in range(slots):
             if not server.blpop(["held"], timeout=30):
-                raise NotTaken("the worker took no slot within 30 s")
+                raise NotMeasured("the worker took no slot within 30 s")
         yield
     finally:
         server.rpush("let-go", *range(slots))

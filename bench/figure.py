@@ -4,10 +4,10 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from operator import ge, le
 
-__all__ = ["Figure", "NotTaken", "Untaken", "percentile"]
+__all__ = ["Figure", "NotMeasured", "Unmeasured", "percentile"]
 
 
-class NotTaken(Exception):
+class NotMeasured(Exception):
     """The measurement is not valid. The message says what happened instead."""
 
 
@@ -48,7 +48,7 @@ class Figure:
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class Untaken:
+class Unmeasured:
     """Stands for a figure that could not be measured.
 
     Args:
@@ -61,16 +61,16 @@ class Untaken:
     ok = False
 
     def __str__(self) -> str:
-        return f"  {self.name:<34} NOT TAKEN: {' '.join(self.reason.split())}"
+        return f"  {self.name:<34} NOT MEASURED: {' '.join(self.reason.split())}"
 
 
 def percentile(values: Sequence[float], percent: float) -> float:
     """The smallest value that `percent` of the values do not exceed.
 
     Raises:
-        NotTaken: there are no values.
+        NotMeasured: there are no values.
     """
     if not values:
-        raise NotTaken("nothing was there to be measured")
+        raise NotMeasured("nothing was there to be measured")
     ranked = sorted(values)
     return ranked[min(len(ranked) - 1, int(len(ranked) * percent / 100))]

@@ -14,7 +14,7 @@ from importlib import import_module
 import django
 from django.core.management import call_command
 
-from bench.figure import Untaken
+from bench.figure import Unmeasured
 from bench.part import figures_of
 
 
@@ -29,12 +29,12 @@ def main(arguments: Sequence[str]) -> int:
     missed = 0
     for name in asked.figures:
         began = time.monotonic()
-        untaken = False
+        unmeasured = False
         for figure in figures_of(name, import_module(f"bench.{name}").figures(quick=asked.quick)):
             print(figure, flush=True)
             missed += not figure.ok
-            untaken |= isinstance(figure, Untaken)
-        if untaken:
+            unmeasured |= isinstance(figure, Unmeasured)
+        if unmeasured:
             start_over()
         print(f"  {'':<34} ({name}: {time.monotonic() - began:.0f} s)", flush=True)
     return int(missed > 0)

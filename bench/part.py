@@ -4,19 +4,19 @@ import traceback
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 
-from bench.figure import Figure, NotTaken, Untaken
+from bench.figure import Figure, NotMeasured, Unmeasured
 
 __all__ = ["figures_of"]
 
 
-def figures_of(name: str, figures: Iterable[Figure | Untaken]) -> Iterator[Figure | Untaken]:
+def figures_of(name: str, figures: Iterable[Figure | Unmeasured]) -> Iterator[Figure | Unmeasured]:
     """The figures of a part; for those that could not be measured, the reason."""
     try:
         yield from figures
-    except NotTaken as exc:
-        yield Untaken(name=name, reason=str(exc))
+    except NotMeasured as exc:
+        yield Unmeasured(name=name, reason=str(exc))
     except Exception as exc:  # a part that fails must not stop the others
-        yield Untaken(name=name, reason=_told(exc))
+        yield Unmeasured(name=name, reason=_told(exc))
 
 
 def _told(error: Exception) -> str:

@@ -18,7 +18,7 @@ from django.utils import timezone
 from django_celery_results.models import TaskResult
 
 from bench.environment import clear
-from bench.figure import Figure, Untaken, percentile
+from bench.figure import Figure, Unmeasured, percentile
 from bench.load import Load, Target
 from bench.web import serving
 from parent.models import Run, Step
@@ -36,7 +36,7 @@ EMPTY, OTHER = "an empty view", "celery-progress"
 FULL, TAGGED = "full answers", "nothing new"
 
 
-def figures(*, quick: bool) -> Iterator[Figure | Untaken]:
+def figures(*, quick: bool) -> Iterator[Figure | Unmeasured]:
     rounds, seconds = (2, 0.5) if quick else (6, 1.5)
     try:
         cookie, runs = signed_in(), write_runs()
@@ -60,7 +60,7 @@ def figures(*, quick: bool) -> Iterator[Figure | Untaken]:
     yield ratio(FULL, EMPTY, loads, at_least=0.6)
     for name, load in loads.items():
         if reason := problem(name, load):
-            yield Untaken(name=f"  p99 latency, {name}", reason=reason)
+            yield Unmeasured(name=f"  p99 latency, {name}", reason=reason)
             continue
         p99, median = (percentile(load.latencies, percent) for percent in (99, 50))
         yield Figure(
@@ -73,11 +73,11 @@ def figures(*, quick: bool) -> Iterator[Figure | Untaken]:
 
 def ratio(
     ours: str, other: str, loads: Mapping[str, Load], *, at_least: float | None = None
-) -> Figure | Untaken:
+) -> Figure | Unmeasured:
     name = f"polls, {ours}"
     for side in (ours, other):
         if reason := problem(side, loads[side]):
-            return Untaken(name=name, reason=reason)
+            return Unmeasured(name=name, reason=reason)
     return Figure(
         name=name,
         ours=f"{loads[ours].rate:,.0f} /s",

@@ -31,20 +31,23 @@ def figures(*, quick: bool) -> Iterator[Figure]:
     wanted = 200 if quick else 1000
     with (
         tempfile.TemporaryDirectory(prefix="bench-") as folder,
-        worker("prefork", 2) as crew,
+        worker("prefork", 2) as running,
         serving(Path(folder)) as (web, _port),
     ):
-        for name, pid in (("a worker with two slots", crew.process.pid), ("a web process", web)):
+        for name, pid in (
+            ("a worker with two slots", running.process.pid),
+            ("a web process", web),
+        ):
             yield held(name, psutil.Process(pid))
         run(50)
         clear()
-        before = (size(), *seconds(crew.process.pid))
+        before = (size(), *seconds(running.process.pid))
         run(wanted)
-        after = (size(), *seconds(crew.process.pid))
+        after = (size(), *seconds(running.process.pid))
         rows = sum(model._default_manager.count() for model in models())
     bytes_, *used = (a - b for a, b in zip(after, before, strict=True))
     sides = ("worker", "database", "broker")
-    told = ", ".join(
+    costs = ", ".join(
         f"{side} {1e3 * spent / wanted / STEPS:.1f}"
         for side, spent in zip(sides, used, strict=True)
     )
@@ -52,7 +55,7 @@ def figures(*, quick: bool) -> Iterator[Figure]:
     yield Figure(
         name="processor time of a step",
         ours=f"{1e3 * per_step:.1f} ms",
-        other=f"{told}; steps/s and core:",
+        other=f"{costs}; steps/s and core:",
         value=1 / per_step,
     )
     yield Figure(
@@ -106,11 +109,11 @@ def seconds(pid: int) -> tuple[float, float, float]:
         backends = [psutil.Process(row[0]) for row in cursor.fetchall()]
     with current_app.connection_for_read() as broker:
         channel: Any = broker.default_channel
-        told = channel.client.info("cpu")
+        usage = channel.client.info("cpu")
     return (
         spent([own, *own.children(recursive=True)]),
         spent(backends),
-        float(told["used_cpu_user"] + told["used_cpu_sys"]),
+        float(usage["used_cpu_user"] + usage["used_cpu_sys"]),
     )
 
 

@@ -6,7 +6,7 @@ from time import perf_counter
 
 from tqdm import tqdm  # type: ignore[import-untyped]
 
-from bench.figure import Figure, NotTaken
+from bench.figure import Figure, NotMeasured
 from children import Meta, Progress
 
 __all__ = ["figures"]
@@ -24,7 +24,7 @@ def figures(*, quick: bool) -> Iterator[Figure]:
             tracked.append(seconds(Progress(sent.append).track, items))
             by_tqdm.append(seconds(lambda numbers: tqdm(numbers, file=nowhere), items))
     if sent[-1:] != [Meta.at(items, items)]:
-        raise NotTaken("the last report is missing")
+        raise NotMeasured("the last report is missing")
     yield Figure(
         name=f"track, {items:,} integers",
         ours=f"{min(tracked) / items * 1e9:.0f} ns each",

@@ -13,7 +13,7 @@ from typing import Self
 from django.contrib.auth.models import User
 from rest_framework.authtoken.models import Token
 
-from bench.figure import NotTaken
+from bench.figure import NotMeasured
 from quickstart import probes, programs
 from tests.services import free_port
 from tests.waiting import until
@@ -42,7 +42,7 @@ def serving(folder: Path) -> Iterator[tuple[int, int]]:
 
 def answers(process: "subprocess.Popen[bytes]", port: int) -> bool:
     if process.poll() is not None:
-        raise NotTaken(f"the web process ended with {process.returncode}")
+        raise NotMeasured(f"the web process ended with {process.returncode}")
     return probes.web(port) is None
 
 

@@ -89,8 +89,8 @@ class Environment:
                 f"{shown} cannot be used: {exc}. Write, for example, {name}={example}"
             ) from None
 
-    def text(self, name: str, default: str, about: str, *, example: str, **told: Any) -> str:
-        return self.read(name, default, about, str, kind="text", example=example, **told)
+    def text(self, name: str, default: str, about: str, *, example: str, **options: Any) -> str:
+        return self.read(name, default, about, str, kind="text", example=example, **options)
 
     def flag(self, name: str, default: bool, about: str) -> bool:
         unset = "on" if default else "off"
@@ -147,8 +147,8 @@ class Environment:
                     raise ValueError(f"there is no module {app}: is it installed, or on PYTHONPATH")
             return found
 
-        told: dict[str, Any] = {"kind": "modules", "example": example}
-        return self.read(name, list(default), about, parse, **told, unset=", ".join(default))
+        options: dict[str, Any] = {"kind": "modules", "example": example}
+        return self.read(name, list(default), about, parse, **options, unset=", ".join(default))
 
     def class_path(self, name: str, default: str, about: str, *, example: str) -> str:
         """The path of a class."""
@@ -215,8 +215,13 @@ class Environment:
             return value
 
         kind, example = "secret", "$(openssl rand -hex 32)"
-        told: dict[str, Any] = {"kind": kind, "example": example, "unset": "none", "secret": True}
-        return self.read(name, "", about, parse, **told)
+        options: dict[str, Any] = {
+            "kind": kind,
+            "example": example,
+            "unset": "none",
+            "secret": True,
+        }
+        return self.read(name, "", about, parse, **options)
 
     def database(self, name: str, default: str, about: str, *, unset: str) -> dict[str, Any]:
         """Django's settings of a database, from a URL."""

@@ -97,8 +97,8 @@ def find_workflow(user: "User | AnonymousUser", name: str) -> Workflow:
         workflow = registry.get(name)
     except UnknownWorkflow:
         known = ", ".join(workflow.name for workflow in startable(user)) or "none"
-        told = f"There is no workflow {name!r}; you may start: {known}."
-        raise Http404(told) from None
+        message = f"There is no workflow {name!r}; you may start: {known}."
+        raise Http404(message) from None
     if user.is_anonymous or not policy().may_start(user, workflow):
         needs = f": it takes the permission {workflow.permission}" if workflow.permission else ""
         raise PermissionDenied(f"You may not start {name}{needs}.")

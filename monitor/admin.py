@@ -31,5 +31,5 @@ class ApiTokenAdmin(admin.ModelAdmin):  # type: ignore[type-arg]
     def save_model(self, request: HttpRequest, obj: ApiToken, *_: Any) -> None:
         token = ApiToken.objects.issue(obj.user)
         obj.digest = ApiToken.digest_of(token)
-        told = f"The token of {obj.user} is {token} - copy it now, it is not shown again."
-        messages.success(request, told)
+        message = f"The token of {obj.user} is {token} - copy it now, it is not shown again."
+        messages.success(request, message)

@@ -40,7 +40,7 @@ REASONS = {
     404: "There is no such thing, or it is not the caller's.",
     406: "The answer is JSON, and `Accept` refuses that.",
     409: "It does not go with the state that the run is in.",
-    411: "The length of the body is not told.",
+    411: "The request has no Content-Length.",
     413: "The body is too large.",
     415: "The body is of a type that is not taken here.",
     429: "Too many requests: wait as long as `Retry-After` says.",

@@ -35,8 +35,10 @@ def idempotency_key(request: Request) -> str | None:
     """
     key = request.headers.get(IDEMPOTENCY_KEY)
     if key is not None and not KEY.fullmatch(key):
-        told = f"Send 1 to {LONGEST_KEY} visible ASCII characters without spaces, such as a UUID."
-        raise serializers.ValidationError({IDEMPOTENCY_KEY: [told]})
+        message = (
+            f"Send 1 to {LONGEST_KEY} visible ASCII characters without spaces, such as a UUID."
+        )
+        raise serializers.ValidationError({IDEMPOTENCY_KEY: [message]})
     return key
 
 
@@ -129,8 +131,8 @@ class NewestFirst(CursorPagination):
                     raise NotFound
                 moment.astimezone(UTC)
         except (NotFound, ValueError, OverflowError):
-            told = "Take it from `next` or `previous` of another page."
-            raise serializers.ValidationError({"cursor": [told]}) from None
+            message = "Take it from `next` or `previous` of another page."
+            raise serializers.ValidationError({"cursor": [message]}) from None
         return cursor
 
 
@@ -172,11 +174,11 @@ class RetryRequest(serializers.Serializer[Run]):
         unknown = sorted(set(self.initial_data) - set(self.fields) - IGNORED)
         if unknown:
             known = ", ".join(self.fields)
-            told = f"A retry has no such field; it takes {known}."
-            raise serializers.ValidationError(first_few({name: [told] for name in unknown}))
+            message = f"A retry has no such field; it takes {known}."
+            raise serializers.ValidationError(first_few({name: [message] for name in unknown}))
         if attrs.get("skip") and "inputs" in attrs:
             raise serializers.ValidationError({"inputs": ["A step that is skipped takes none."]})
         if "result" in attrs and not attrs.get("skip"):
-            told = "Only a step that is skipped is given its result: send skip as true."
-            raise serializers.ValidationError({"result": [told]})
+            message = "Only a step that is skipped is given its result: send skip as true."
+            raise serializers.ValidationError({"result": [message]})
         return attrs

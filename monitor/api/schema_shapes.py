@@ -67,7 +67,7 @@ class TaskStatus(Meta):
         allow_null=True, help_text="Bytes of the result's JSON; null without one that is not null."
     )
     eta_seconds = serializers.FloatField(
-        allow_null=True, help_text="Seconds left at the pace of late; null while it cannot be told."
+        allow_null=True, help_text="Seconds left at the latest pace; null while it is unknown."
     )
     steps = TaskStep(many=True, help_text="In order; empty for a child.")
     created_at = serializers.DateTimeField(allow_null=True)

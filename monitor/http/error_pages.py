@@ -69,12 +69,12 @@ def error_response(
 
 def of_exception(request: HttpRequest, exc: Exception) -> HttpResponse | None:
     """The answer to an error that DRF or the engine raised in a page; None for any other."""
-    told = as_api_exception(exc)
-    if not isinstance(told, APIException) or isinstance(told, DatabaseAway):
+    error = as_api_exception(exc)
+    if not isinstance(error, APIException) or isinstance(error, DatabaseAway):
         return None
-    wait = getattr(told, "wait", None)
+    wait = getattr(error, "wait", None)
     headers = {"Retry-After": f"{wait:.0f}"} if wait is not None else None
-    return error_response(request, told.status_code, str(told.detail), headers=headers)
+    return error_response(request, error.status_code, str(error.detail), headers=headers)
 
 
 def bad_request(request: HttpRequest, exception: Exception) -> HttpResponse:
@@ -96,8 +96,8 @@ def server_error(request: HttpRequest) -> HttpResponse:
     """Django's handler500, called while the exception is handled."""
     # Not in a middleware, which would not see the errors of other middleware.
     exc = sys.exception()
-    if isinstance(exc, Exception) and (told := of_exception(request, exc)):
-        return told
+    if isinstance(exc, Exception) and (response := of_exception(request, exc)):
+        return response
     if isinstance(exc, OUTAGE):
         wait = {"Retry-After": str(RETRY_AFTER)}
         return error_response(request, HTTPStatus.SERVICE_UNAVAILABLE, headers=wait)
@@ -106,16 +106,18 @@ def server_error(request: HttpRequest) -> HttpResponse:
 
 def csrf_failure(request: HttpRequest, reason: str = "") -> HttpResponse:  # noqa: ARG001
     """Django's `CSRF_FAILURE_VIEW`."""
-    told = "This form was not sent from a page of ours, or is too old: reload the page, try again."
-    return error_response(request, HTTPStatus.FORBIDDEN, told)
+    detail = (
+        "This form was not sent from a page of ours, or is too old: reload the page, try again."
+    )
+    return error_response(request, HTTPStatus.FORBIDDEN, detail)
 
 
 def locked_out(request: HttpRequest, *_: Any, **__: Any) -> HttpResponse:
     """The answer to a login after too many failures; django-axes calls it."""
     wait = int(settings.AXES_COOLOFF_TIME.total_seconds())
-    told = f"Too many logins have failed. Try again in {-(-wait // 60)} minutes."
+    detail = f"Too many logins have failed. Try again in {-(-wait // 60)} minutes."
     status = HTTPStatus.TOO_MANY_REQUESTS
-    return error_response(request, status, told, headers={"Retry-After": str(wait)})
+    return error_response(request, status, detail, headers={"Retry-After": str(wait)})
 
 
 def _said(exception: Exception) -> str | None:

@@ -139,8 +139,8 @@ def _signature(request: HttpRequest, digest: str, span: int) -> str:
 
 def _credentials(request: HttpRequest) -> list[str]:
     """The credentials in a request: token header and session cookie; empty without both."""
-    told = [
+    credentials = [
         request.META.get("HTTP_AUTHORIZATION", ""),
         request.COOKIES.get(settings.SESSION_COOKIE_NAME, ""),
     ]
-    return told if any(told) else []
+    return credentials if any(credentials) else []

@@ -52,12 +52,12 @@ class RequestLog:
             response[REQUEST_ID] = request_id
             if settings.ACCESS_LOG:
                 # Without the query, which has the secret of a login link.
-                told = (request.method, request.path, response.status_code)
+                line = (request.method, request.path, response.status_code)
                 figures = {
                     "status": response.status_code,
                     "milliseconds": round(1000 * (time.perf_counter() - begun), 1),
                 }
-                logger.info("%s %s %s", *told, extra=figures)
+                logger.info("%s %s %s", *line, extra=figures)
         return response
 
 
@@ -122,9 +122,9 @@ class ErrorResponses:
             response.streaming or response.content
         ):
             # Such as Django's 405. Keep its headers.
-            told = error_response(request, response.status_code)
-            response.content = told.content
-            response["Content-Type"] = told["Content-Type"]
+            error = error_response(request, response.status_code)
+            response.content = error.content
+            response["Content-Type"] = error["Content-Type"]
         return response
 
     def process_exception(self, request: HttpRequest, exception: Exception) -> HttpResponse | None:
@@ -141,10 +141,10 @@ def body_error(request: HttpRequest) -> HttpResponse | None:
     if not DIGITS.fullmatch(length):
         return error_response(request, HTTPStatus.BAD_REQUEST, "Content-Length is no number.")
     if "Transfer-Encoding" in request.headers:
-        told = "Send the body in one piece, with a Content-Length."
-        return error_response(request, HTTPStatus.LENGTH_REQUIRED, told)
+        detail = "Send the body in one piece, with a Content-Length."
+        return error_response(request, HTTPStatus.LENGTH_REQUIRED, detail)
     limit = largest(request.META.get("CONTENT_TYPE", ""))
     if int(length) <= limit:
         return None
-    told = f"The body has {length} bytes, and {limit} is the most that is taken here."
-    return error_response(request, HTTPStatus.REQUEST_ENTITY_TOO_LARGE, told)
+    detail = f"The body has {length} bytes, and {limit} is the most that is taken here."
+    return error_response(request, HTTPStatus.REQUEST_ENTITY_TOO_LARGE, detail)

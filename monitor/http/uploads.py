@@ -24,12 +24,12 @@ class ReceivedFile(TemporaryUploadedFile):
     So storing it is a rename, and files that a dead process left are found (`parent.deletion`).
     """
 
-    def __init__(self, name: str, *told: Any) -> None:
+    def __init__(self, name: str, *details: Any) -> None:
         folder = receiving_folder()
         folder.mkdir(mode=0o700, parents=True, exist_ok=True)
         # Django's own constructor puts the client's suffix into the name, of any length.
         file = NamedTemporaryFile(suffix=RECEIVED, dir=folder)  # noqa: SIM115 - closed with this
-        UploadedFile.__init__(self, file, name, *told)
+        UploadedFile.__init__(self, file, name, *details)
 
 
 class LargeFiles(TemporaryFileUploadHandler):
@@ -37,8 +37,8 @@ class LargeFiles(TemporaryFileUploadHandler):
 
     def new_file(self, *args: Any, **kwargs: Any) -> None:
         super(TemporaryFileUploadHandler, self).new_file(*args, **kwargs)
-        told = (self.content_type, 0, self.charset, self.content_type_extra)
-        self.file = ReceivedFile(str(self.file_name), *told)
+        details = (self.content_type, 0, self.charset, self.content_type_extra)
+        self.file = ReceivedFile(str(self.file_name), *details)
 
     def receive_data_chunk(self, raw_data: bytes, start: int) -> None:
         with self._gone_on_error():

@@ -176,6 +176,6 @@ class ReadyView(APIView):
         if not any(found.values()):
             return Response({"status": "ready", "checks": checks})
         away = status.HTTP_503_SERVICE_UNAVAILABLE
-        told = " ".join(str(wrong) for wrong in found.values() if wrong)
-        document = problem(away, {"detail": told}, getattr(request, "request_id", None))
+        problems = " ".join(str(wrong) for wrong in found.values() if wrong)
+        document = problem(away, {"detail": problems}, getattr(request, "request_id", None))
         return Response(document | {"checks": checks}, status=away, content_type=PROBLEM_JSON)

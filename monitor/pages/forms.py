@@ -78,7 +78,7 @@ def _has_place(field: object, path: list[str]) -> bool:
 def _beside(field: object, errors: Any) -> Any:
     """The errors as the form shows them: a list of sentences for each field."""
     if isinstance(field, Serializer) and isinstance(errors, Mapping):
-        return {name: _beside(field.fields.get(name), told) for name, told in errors.items()}
+        return {name: _beside(field.fields.get(name), details) for name, details in errors.items()}
     whole = api_settings.NON_FIELD_ERRORS_KEY
     return [
         text if path == whole else f"{_entry(field, path)}: {text}"

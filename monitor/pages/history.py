@@ -31,8 +31,8 @@ def history_of(run: Run) -> list[Entry]:
 
 def entries(events: Iterable[Event], attempts: Iterable[Attempt]) -> list[Entry]:
     """The lines of events and earlier attempts, by time."""
-    told = [*map(_of_event, events), *_of_attempts(attempts)]
-    return sorted(told, key=lambda entry: entry.at)
+    lines = [*map(_of_event, events), *_of_attempts(attempts)]
+    return sorted(lines, key=lambda entry: entry.at)
 
 
 def _of_event(event: Event) -> Entry:

@@ -62,8 +62,10 @@ class Server(BaseWSGIServer):
 
     def is_secure(self, peer: str, headers: Mapping[str, str]) -> bool:
         """Whether the client used https, according to a trusted proxy."""
-        told = [headers[name] == value for name, value in self._secure.items() if name in headers]
-        return bool(told) and all(told) and self._is_proxy(peer)
+        matches = [
+            headers[name] == value for name, value in self._secure.items() if name in headers
+        ]
+        return bool(matches) and all(matches) and self._is_proxy(peer)
 
     def add_task(self, task: Any) -> None:
         self._add_task(task)

@@ -1,4 +1,4 @@
-"""A figure that cannot be taken is told in one line, and the others are taken."""
+"""A figure that cannot be measured takes one line, and the others are still measured."""
 
 import re
 import socket
@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from bench.figure import Figure, NotTaken, Untaken, percentile
+from bench.figure import Figure, NotMeasured, Unmeasured, percentile
 from bench.load import Load, Target
 from bench.part import figures_of
 from bench.polling import EMPTY, TAGGED, problem, ratio
@@ -19,7 +19,7 @@ from bench.web import serving
 GOOD = Figure(name="one", ours="1", other="1", value=1)
 
 
-def breaks(error: Exception | None) -> Iterator[Figure | Untaken]:
+def breaks(error: Exception | None) -> Iterator[Figure | Unmeasured]:
     yield GOOD
     if error:
         raise error
@@ -29,7 +29,7 @@ def breaks(error: Exception | None) -> Iterator[Figure | Untaken]:
 @pytest.mark.parametrize(
     ("error", "told"),
     [
-        (NotTaken("no slot was held"), "no slot was held"),
+        (NotMeasured("no slot was held"), "no slot was held"),
         (AssertionError("not within 30 s:\nthe end"), "AssertionError: not within 30 s: the end"),
         (AssertionError(), "AssertionError: no more is known"),
         (ZeroDivisionError("division by zero"), "ZeroDivisionError: division by zero"),
@@ -41,7 +41,7 @@ def test_a_part_that_breaks_off_keeps_its_figures_and_says_why(error: Exception,
 
     assert first is GOOD
     assert (first.ok, last.ok) == (True, False)
-    assert str(last).startswith(f"  part{' ' * 31}NOT TAKEN: {told}")
+    assert str(last).startswith(f"  part{' ' * 31}NOT MEASURED: {told}")
     assert "\n" not in str(last)
 
 
@@ -59,7 +59,7 @@ def test_an_interrupt_is_no_figure() -> None:
 
 
 def test_of_nothing_there_is_no_percentile() -> None:
-    with pytest.raises(NotTaken):
+    with pytest.raises(NotMeasured):
         percentile([], 99)
 
 
@@ -85,7 +85,7 @@ def test_polls_that_are_not_what_was_meant_are_no_figure(
 
     assert problem(side, load) == (told and f"{side}: {told}")
     figure = ratio(side, "other", {side: load, "other": other})
-    assert isinstance(figure, Untaken) == (told is not None)
+    assert isinstance(figure, Unmeasured) == (told is not None)
 
 
 @pytest.fixture
