@@ -27,9 +27,7 @@ from parent.store import results
 __all__ = ["figures"]
 
 RUNS, STEPS, CLIENTS = 200, 3, 4
-QUIET = timedelta(
-    hours=1
-)  # since the last report, so that estimates do not change during the measurement
+QUIET = timedelta(hours=1)  # since the last report, so that estimates do not change
 MOSTLY = 0.9
 """The least share of 304 among the answers to clients with a tag."""
 EMPTY, OTHER = "an empty view", "celery-progress"

@@ -84,12 +84,12 @@ def bad_request(request: HttpRequest, exception: Exception) -> HttpResponse:
 
 def forbidden(request: HttpRequest, exception: Exception) -> HttpResponse:
     """Django's handler403."""
-    return error_response(request, HTTPStatus.FORBIDDEN, _said(exception))
+    return error_response(request, HTTPStatus.FORBIDDEN, _text_of(exception))
 
 
 def not_found(request: HttpRequest, exception: Exception) -> HttpResponse:
     """Django's handler404."""
-    return error_response(request, HTTPStatus.NOT_FOUND, _said(exception))
+    return error_response(request, HTTPStatus.NOT_FOUND, _text_of(exception))
 
 
 def server_error(request: HttpRequest) -> HttpResponse:
@@ -120,7 +120,7 @@ def locked_out(request: HttpRequest, *_: Any, **__: Any) -> HttpResponse:
     return error_response(request, status, detail, headers={"Retry-After": str(wait)})
 
 
-def _said(exception: Exception) -> str | None:
+def _text_of(exception: Exception) -> str | None:
     """The text of an error that a view of ours raised. Django's resolver raises with a dict."""
     said = exception.args[0] if exception.args else None
     return said if isinstance(said, str) else None
