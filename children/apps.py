@@ -9,6 +9,6 @@ class ChildrenConfig(AppConfig):
 
     def ready(self) -> None:
         from children import checks  # noqa: F401, PLC0415 - they register themselves
-        from children.loop_wakeup import WakeStep  # noqa: PLC0415 - Celery's worker is not for every process
+        from children.worker.loop_wakeup import WakeStep  # noqa: PLC0415 - Celery's worker is not for every process
 
         current_app.steps["worker"].add(WakeStep)

@@ -48,7 +48,7 @@ class ChildTask(Task):  # type: ignore[type-arg]
     # The claim and the first report say that it started; Celery's own STARTED would come from
     # outside the fence and overwrite them.
     track_started = False
-    Request = "children.request:ChildRequest"
+    Request = "children.worker.request:ChildRequest"
     report_interval: ClassVar[float | None] = None
 
     # What `@child_task` found.

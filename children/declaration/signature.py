@@ -36,7 +36,7 @@ IN_A_STEP: Mapping[str, Problem] = {
     ),
     "Request": (
         "ChildTask's own hears of a process that dies",
-        "Leave it out, or make it a subclass of children.request.ChildRequest.",
+        "Leave it out, or make it a subclass of children.worker.request.ChildRequest.",
     ),
 }
 """Options that work for a task by itself, and not for a step's."""

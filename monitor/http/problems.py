@@ -23,7 +23,7 @@ from parent.errors import (
     UnknownRun,
     UnknownWorkflow,
 )
-from parent.store.disk_full import is_full
+from parent.store.outage import is_disk_full
 
 __all__ = [
     "PROBLEM_JSON",
@@ -97,7 +97,7 @@ def as_api_exception(exc: Exception) -> Exception:
             return NotFound(str(exc))
         case RunEnded() | CannotRetry() | KeyReused():
             return Conflict(str(exc))
-        case OSError() | OperationalError() if is_full(exc):
+        case OSError() | OperationalError() if is_disk_full(exc):
             return NoSpace()
         case OperationalError() | InterfaceError():
             return DatabaseAway()

@@ -22,7 +22,7 @@ class ParentTask(Task):  # type: ignore[type-arg]
     abstract = True
     # Celery's own STARTED would overwrite every column of a row that says more.
     track_started = False
-    Request = "children.loop_wakeup:WakingRequest"
+    Request = "children.worker.loop_wakeup:WakingRequest"
     workflow: Any
     """The `Workflow` that it starts."""
 

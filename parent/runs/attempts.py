@@ -14,7 +14,7 @@ from parent.definition.workflow import registry
 from parent.errors import UnknownStep, UnknownWorkflow
 from parent.messages.publish import republish_after
 from parent.models import Attempt, Step, StepState
-from parent.store.bulk import insertion
+from parent.store.writes import insertion
 
 __all__ = ["RetryDecision", "archive", "exhausted", "queue_attempt", "retry_at", "worth_a_retry"]
 

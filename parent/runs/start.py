@@ -20,8 +20,8 @@ from parent.runs.advance import bring_up, log_end
 from parent.runs.idempotency import earlier_run, fingerprint
 from parent.runs.transitions import move
 from parent.store import clock, results
-from parent.store.bulk import insertion
 from parent.store.files import delete_files, store_files
+from parent.store.writes import insertion
 from parent.telemetry import tracing
 
 __all__ = ["start"]

@@ -1,5 +1,7 @@
-"""Waiting out a database that is away: restarted, unreachable, or locked."""
+"""What an error of the database or the disk says, and waiting until the database answers."""
 
+import errno
+import sqlite3
 import time
 from collections.abc import Callable
 from typing import TypeVar
@@ -7,7 +9,7 @@ from typing import TypeVar
 from celery.utils.log import get_logger
 from django.db import InterfaceError, OperationalError, connection
 
-__all__ = ["OUTAGE", "is_of_this_process", "retry_while_database_is_down"]
+__all__ = ["OUTAGE", "is_disk_full", "is_of_this_process", "retry_while_database_is_down"]
 
 T = TypeVar("T")
 
@@ -15,6 +17,10 @@ logger = get_logger(__name__)
 
 OUTAGE = (OperationalError, InterfaceError)
 BROKEN_FILES = ("SQLITE_IOERR", "SQLITE_NOTADB", "SQLITE_PROTOCOL")
+NO_SPACE = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
+"""Of the disk, of a user's quota, of what a process may write."""
+DISK_FULL = "53100"
+"""PostgreSQL's code."""
 FIRST_WAIT, LONGEST_WAIT = 0.05, 5.0  # seconds
 
 
@@ -22,6 +28,15 @@ def is_of_this_process(outage: Exception) -> bool:
     """Whether SQLite finds its files changed under it: somebody here has closed them."""
     name = getattr(outage.__cause__, "sqlite_errorname", "")
     return name.startswith(BROKEN_FILES)
+
+
+def is_disk_full(exc: BaseException) -> bool:
+    """Whether a file or a row could not be written for want of space."""
+    if isinstance(exc, OperationalError):
+        told = exc.__cause__
+        code = getattr(told, "sqlite_errorcode", None)
+        return code == sqlite3.SQLITE_FULL or getattr(told, "sqlstate", None) == DISK_FULL
+    return isinstance(exc, OSError) and exc.errno in NO_SPACE
 
 
 def retry_while_database_is_down(

@@ -18,9 +18,9 @@ from parent.decisions.pace import pace_after
 from parent.decisions.plan import Summary, run_meta, run_state
 from parent.models import Run, RunState, Step, StepState
 from parent.store import clock
-from parent.store.bulk import update_rows
 from parent.store.results import stored_result
 from parent.store.run_summaries import read_summaries
+from parent.store.writes import update_rows
 
 __all__ = ["Report", "mirror"]
 

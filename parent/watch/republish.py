@@ -18,8 +18,8 @@ from django_celery_results.models import TaskResult
 from parent.messages.publish import missing, publish_run, publish_steps, queue_of, republish_after
 from parent.models import Run, Step, StepState
 from parent.store import clock, results
-from parent.store.bulk import update_rows
 from parent.store.run_rows import lock_run_alone
+from parent.store.writes import update_rows
 from parent.telemetry.metrics import metrics
 
 __all__ = ["mark_due", "republish_runs", "republish_steps"]

@@ -18,7 +18,7 @@ from rest_framework.test import APIClient
 from monitor.models import ApiToken
 from parent.definition.workflow import Workflow
 from parent.models import Run
-from parent.store.disk_full import is_full
+from parent.store.outage import is_disk_full
 
 SIZE = 12_000_000
 """More than the tests' database, which is written to as well."""
@@ -117,4 +117,4 @@ def test_postgresql_says_it_by_a_code(cause: Exception, full: bool) -> None:
     raised = OperationalError(str(cause))
     raised.__cause__ = cause
 
-    assert is_full(raised) is full
+    assert is_disk_full(raised) is full

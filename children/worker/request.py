@@ -5,8 +5,8 @@ from typing import Any
 from billiard.exceptions import Terminated, TimeLimitExceeded, WorkerLostError
 
 from children import host
-from children.loop_wakeup import WakingRequest
 from children.meta import error_text
+from children.worker.loop_wakeup import WakingRequest
 
 __all__ = ["ChildRequest"]
 

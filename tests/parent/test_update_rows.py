@@ -9,7 +9,7 @@ from django.db import connection
 from django.test.utils import CaptureQueriesContext
 
 from parent.models import Executor, Run, Step
-from parent.store.bulk import update_rows
+from parent.store.writes import update_rows
 
 pytestmark = pytest.mark.django_db
 

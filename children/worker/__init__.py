@@ -1,0 +1,1 @@
+"""What concerns children in a worker's main process: their requests, and waking its event loop."""
