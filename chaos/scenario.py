@@ -157,7 +157,7 @@ def _read_runs() -> list[RunSeen]:
                     attempt=step.task_id,
                     result=step.result,
                     after=step.after,
-                    left=step.retries - step.retried,
+                    left=step.retries - step.retries_used,
                 )
                 for step in run.steps.all()
             ],

@@ -69,9 +69,9 @@ class Beginnings:
     def beginning_of_kwargs(self, step: Step) -> str:
         return beginning_of(step, self.LENGTH, "kwargs")
 
-    @admin.display(description="given")
+    @admin.display(description="inputs of a retry")
     def beginning_of_given(self, step: Step) -> str:
-        return beginning_of(step, self.LENGTH, "given")
+        return beginning_of(step, self.LENGTH, "input_override")
 
 
 class StepInline(MetaColumns, ReadOnly, admin.TabularInline):  # type: ignore[type-arg]
@@ -83,7 +83,9 @@ class StepInline(MetaColumns, ReadOnly, admin.TabularInline):  # type: ignore[ty
     show_change_link = True
 
     def get_queryset(self, request: HttpRequest) -> Rows:
-        return super().get_queryset(request).defer("kwargs", "given", "result", "traceback")
+        return (
+            super().get_queryset(request).defer("kwargs", "input_override", "result", "traceback")
+        )
 
 
 class EventInline(ReadOnly, admin.TabularInline):  # type: ignore[type-arg]
@@ -190,11 +192,13 @@ class StepAdmin(MetaColumns, Beginnings, ReadOnly, admin.ModelAdmin):  # type: i
     sortable_by = ()
     show_full_result_count = False
     inlines = [AttemptInline]
-    exclude = ["kwargs", "given", "result"]
+    exclude = ["kwargs", "input_override", "result"]
     readonly_fields = ["beginning_of_kwargs", "beginning_of_given", "beginning_of_result"]
 
     def get_queryset(self, request: HttpRequest) -> Rows:
-        steps = super().get_queryset(request).defer("kwargs", "given", "result", "traceback")
+        steps = (
+            super().get_queryset(request).defer("kwargs", "input_override", "result", "traceback")
+        )
         # Not only of a list: else each page reads all of the run for its name.
         return steps.select_related("run", "executor").defer(*OF_RUN)
 

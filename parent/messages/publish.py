@@ -90,7 +90,7 @@ def first_to_publish(opened: Sequence[Step], now: datetime) -> Sequence[Step]:
     if _held.get():
         return opened
     for step in opened[AT_ONCE:]:
-        step.publishes, step.due_at = 0, now
+        step.publish_count, step.due_at = 0, now
     return opened[:AT_ONCE]
 
 

@@ -49,7 +49,7 @@ class Run(MetaFields):
     )
     state = models.CharField(max_length=10, choices=RunState, default=RunState.PENDING)
     version = models.PositiveIntegerField(default=1, help_text="Grows with every change")
-    publishes = models.PositiveIntegerField(default=0)
+    publish_count = models.PositiveIntegerField(default=0, db_column="publishes")
     due_at = models.DateTimeField(null=True, help_text="When a tick must look at it next")
     deadline_at = models.DateTimeField(null=True)
     cancel_requested_at = models.DateTimeField(null=True)

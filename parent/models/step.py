@@ -52,8 +52,8 @@ class Step(MetaFields):
 
     state = models.CharField(max_length=9, choices=StepState, default=StepState.WAITING)
     attempt = models.PositiveIntegerField(default=0)
-    retried = models.PositiveIntegerField(
-        default=0, db_default=0, help_text="Of the retries that it has"
+    retries_used = models.PositiveIntegerField(
+        default=0, db_default=0, db_column="retried", help_text="Of `retries`"
     )
     # Text, as in `TaskResult`, so that the two can be joined.
     task_id = models.CharField(  # noqa: DJ001 - null until the first attempt; unique otherwise
@@ -61,11 +61,13 @@ class Step(MetaFields):
     )
     claim = models.UUIDField(null=True, help_text="Of the process that claimed this attempt")
     kwargs = models.JSONField(null=True, help_text="The child's inputs")
-    given = models.JSONField(null=True, help_text="Inputs that a retry gave in their place")
+    input_override = models.JSONField(
+        null=True, db_column="given", help_text="Inputs that a retry gave in place of the author's"
+    )
     executor = models.ForeignKey(
         Executor, null=True, on_delete=models.PROTECT, related_name="steps", db_index=False
     )
-    publishes = models.PositiveIntegerField(default=0)
+    publish_count = models.PositiveIntegerField(default=0, db_column="publishes")
     due_at = models.DateTimeField(null=True, help_text="When a tick must look at it next")
     queued_at = models.DateTimeField(null=True)
     started_at = models.DateTimeField(null=True)

@@ -9,7 +9,7 @@ class Tally(models.Model):
     """What the watch has counted since the first run: one row, for /metrics."""
 
     id = models.PositiveSmallIntegerField(primary_key=True, default=1)
-    figures = models.JSONField(default=dict, help_text="As `parent.meter` has them")
+    figures = models.JSONField(default=dict, help_text="As `parent.telemetry.metrics` has them")
     counted_until = models.DateTimeField(
         null=True, help_text="Runs that ended before are in the figures"
     )

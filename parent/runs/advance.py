@@ -24,12 +24,20 @@ __all__ = ["advance", "bring_up", "go_on", "log_end", "write_run"]
 
 logger = get_logger(__name__)
 
-FIRST_ATTEMPT = ("state", "attempt", "task_id", "kwargs", "publishes", "due_at", "queued_at")
+FIRST_ATTEMPT = ("state", "attempt", "task_id", "kwargs", "publish_count", "due_at", "queued_at")
 """The columns that opening a step writes: one that has waited until now has no others yet."""
 
 ATTEMPT = (
     *FIRST_ATTEMPT,
-    *("retried", "claim", "executor_id", "started_at", "reported_at", "finished_at", "traceback"),
+    *(
+        "retries_used",
+        "claim",
+        "executor_id",
+        "started_at",
+        "reported_at",
+        "finished_at",
+        "traceback",
+    ),
     *META_COLUMNS,
 )
 """The columns of a step's present attempt."""

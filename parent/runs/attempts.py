@@ -50,20 +50,20 @@ def worth_a_retry(workflow: str, step: str, error: Exception) -> RetryDecision |
 
 def retry_at(step: Step, retry: RetryDecision | None, now: datetime) -> datetime | None:
     """When the next attempt of a failed step begins; None when there is none."""
-    left = step.retries - step.retried if retry is None or retry.counts else step.retries
+    left = step.retries - step.retries_used if retry is None or retry.counts else step.retries
     if retry is None or left <= 0:
         return None
     if retry.delay is not None:
         return now + timedelta(seconds=spread(retry.delay))
-    own = step.retry_delay * step.backoff**step.retried
+    own = step.retry_delay * step.backoff**step.retries_used
     return now + timedelta(seconds=spread(own, retry.longest, jitter=retry.jitter))
 
 
 def exhausted(step: Step, retry: RetryDecision | None, outcome: Meta) -> Meta:
     """The outcome of the last attempt, saying that it was not the only one."""
-    if retry is None or not outcome.error or not step.retried:
+    if retry is None or not outcome.error or not step.retries_used:
         return outcome
-    return outcome.failed(f"{outcome.error} (after {step.retried + 1} attempts)")
+    return outcome.failed(f"{outcome.error} (after {step.retries_used + 1} attempts)")
 
 
 def queue_attempt(step: Step, now: datetime, at: datetime | None = None) -> None:
@@ -78,7 +78,7 @@ def queue_attempt(step: Step, now: datetime, at: datetime | None = None) -> None
     step.set_meta(Meta())
     step.traceback = ""
     step.started_at = step.reported_at = step.finished_at = None
-    step.publishes = 1 if at is None else 0
+    step.publish_count = 1 if at is None else 0
     step.queued_at = at or now
     step.due_at = at or now + min(republish_after(0), _seconds(step.queue_timeout))
 

@@ -79,12 +79,12 @@ def _end_attempt(
     if run.cancel_requested_at is not None:
         retry = None
     # Of two messages, a worker that does not know the task may have refused one.
-    reported = reported or step.publishes > 1
+    reported = reported or step.publish_count > 1
     at = retry_at(step, retry, now) if outcome.error is not None else None
     if at is None:
         end_step(step, exhausted(step, retry, outcome), traceback, now)
     else:
-        step.retried += retry.counts if retry is not None else 0
+        step.retries_used += retry.counts if retry is not None else 0
         _retry_step(step, outcome, traceback, at, now)
     advance(run, steps, now, mirror=False, rest=rest)
     if reported:
@@ -176,7 +176,7 @@ def _retry_step(step: Step, failure: Meta, traceback: str, at: datetime, now: da
     step.traceback = traceback
     archive([copy(step)], now)
     queue_attempt(step, now, at if at > now else None)
-    step.message = clean_text(f"retry {step.retried} of {step.retries} after: {failure.error}")
+    step.message = clean_text(f"retry {step.retries_used} of {step.retries} after: {failure.error}")
     # What it was given stays, and was not read.
     columns = [name for name in ATTEMPT if name != "kwargs"]
     write_if(step, columns, was=was)

@@ -42,8 +42,8 @@ def open_step(run: Run, step: Step, data: Callable[[], RunData], now: datetime) 
     definition = registry.get(run.workflow).step(step.name)
     try:
         given: Mapping[str, Any] = run.params
-        if step.given is not None:
-            given = step.given
+        if step.input_override is not None:
+            given = step.input_override
         elif definition.inputs is not None:
             given = definition.inputs(data())
         step.kwargs = _checked(step, dict(given))

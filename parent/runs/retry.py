@@ -24,7 +24,7 @@ from parent.store.writes import write
 __all__ = ["retry", "with_dependents"]
 
 RESET_FIELDS = (
-    "state", "task_id", "claim", "executor_id", "traceback", "retried",
+    "state", "task_id", "claim", "executor_id", "traceback", "retries_used",
     "due_at", "queued_at", "started_at", "reported_at", "finished_at", *META_COLUMNS,
 )  # fmt: skip
 
@@ -70,7 +70,7 @@ def retry(
         _reset([row for row in steps if row.name in from_here or row.state != StepState.OK], now)
         told: dict[str, Any] = {"from": [row.name for row in chosen]}
         if inputs is not None:
-            chosen[0].given = told["inputs"] = dict(inputs)
+            chosen[0].input_override = told["inputs"] = dict(inputs)
         if skip:
             _take_as_ok(chosen[0], result, now)
             told |= {"skip": True, "result": result}
@@ -114,7 +114,7 @@ def _reset(rows: Sequence[Step], now: datetime) -> None:
     for row in rows:
         row.state, row.task_id, row.claim, row.executor = StepState.WAITING, None, None, None
         row.set_meta(Meta())
-        row.traceback, row.retried, row.due_at = "", 0, None
+        row.traceback, row.retries_used, row.due_at = "", 0, None
         row.queued_at = row.started_at = row.reported_at = row.finished_at = None
     write(rows, RESET_FIELDS)
 

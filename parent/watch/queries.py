@@ -23,7 +23,7 @@ OF_RUN = ("run__params", "run__files", "run__result")
 def active_steps() -> "QuerySet[Any]":
     """The steps that are queued or run, each with the database's time as `db_now`."""
     steps = Step.objects.filter(state__in=Step.ACTIVE).select_related("executor", "run")
-    return steps.defer("traceback", "result", "given", *OF_RUN).annotate(db_now=Now())
+    return steps.defer("traceback", "result", "input_override", *OF_RUN).annotate(db_now=Now())
 
 
 def stored_of(steps: Sequence[Step]) -> dict[str, Stored]:

@@ -29,7 +29,7 @@ def mark_due() -> None:
     """Have the messages of all that is queued looked for now, if any is missing."""
     if not any(missing(_expected()).values()):
         return
-    published = Step.objects.filter(state=StepState.QUEUED, publishes__gt=0)
+    published = Step.objects.filter(state=StepState.QUEUED, publish_count__gt=0)
     with transaction.atomic():
         # Who holds one of these rows moves it on, and may be waiting for another of them.
         free = published.select_for_update(skip_locked=True, of=("self",)).order_by()
@@ -43,7 +43,11 @@ def republish_steps(steps: Sequence[Step]) -> None:
     update_rows(
         Step,
         [
-            {"task_id": s.task_id, "publishes": s.publishes + 1, "due_at": next_look(s, now)}
+            {
+                "task_id": s.task_id,
+                "publish_count": s.publish_count + 1,
+                "due_at": next_look(s, now),
+            }
             for s in steps
         ],
         key="task_id",
@@ -53,8 +57,8 @@ def republish_steps(steps: Sequence[Step]) -> None:
     # A worker that did not know a child's task has stored that as its failure.
     results.delete([str(step.task_id) for step in steps])
     # A retry whose time has come was not published before.
-    publish_steps([step for step in steps if not step.publishes])
-    steps = [step for step in steps if step.publishes]
+    publish_steps([step for step in steps if not step.publish_count])
+    steps = [step for step in steps if step.publish_count]
     room = _missing_in({queue_of(step) for step in steps})
     lost: list[Step] = []
     for step in sorted(steps, key=lambda step: step.queued_at or now):
@@ -70,7 +74,10 @@ def republish_runs(runs: Sequence[Run]) -> None:
     now = clock.now()
     update_rows(
         Run,
-        [{"id": r.pk, "publishes": r.publishes + 1, "due_at": next_call(r, now)} for r in runs],
+        [
+            {"id": r.pk, "publish_count": r.publish_count + 1, "due_at": next_call(r, now)}
+            for r in runs
+        ],
         key="id",
         unless="t.state IN ('SUCCESS', 'FAILURE', 'REVOKED')",
         skip_locked=True,
@@ -95,12 +102,12 @@ def _take_back_refusals(runs: Sequence[Run]) -> None:
 
 def next_call(run: Run, now: datetime) -> datetime:
     """When a run that waits for a worker is due next: its message, or its deadline."""
-    return min(filter(None, (now + republish_after(run.publishes), run.deadline_at)))
+    return min(filter(None, (now + republish_after(run.publish_count), run.deadline_at)))
 
 
 def next_look(step: Step, now: datetime) -> datetime:
     """When a QUEUED step is due next: its message, or its deadline."""
-    look_at = now + republish_after(step.publishes)
+    look_at = now + republish_after(step.publish_count)
     if step.queue_timeout is None or step.queued_at is None:
         return look_at
     return min(look_at, step.queued_at + timedelta(seconds=step.queue_timeout))
@@ -117,7 +124,7 @@ def _missing_in(queues: Set[str]) -> Counter[str]:
 def _expected() -> Counter[str]:
     """How many messages each queue must hold, by the rows."""
     expected: Counter[str] = Counter()
-    queued = Step.objects.filter(state=StepState.QUEUED, publishes__gt=0).order_by()
+    queued = Step.objects.filter(state=StepState.QUEUED, publish_count__gt=0).order_by()
     for queue, task, count in queued.values_list("queue", "task").annotate(Count("pk")):
         expected[queue_of(Step(queue=queue, task=task))] += count
     return expected

@@ -37,7 +37,7 @@ DUE_BATCH = 300
 PRUNE_BATCH = 100
 OVERLAP = timedelta(seconds=2)
 """A report is stamped before it is committed; one that was slow is still found this much later."""
-LEFT_TO_TICK = Case(When(state=StepState.QUEUED, publishes=0, then=1), default=0)
+LEFT_TO_TICK = Case(When(state=StepState.QUEUED, publish_count=0, then=1), default=0)
 RETRIED_AT = Max("events__at", filter=Q(events__what="retry"))
 CONNECT = 5.0
 """Seconds that a heart may try to connect, while the database is away, before it beats again."""

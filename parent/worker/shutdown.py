@@ -31,7 +31,7 @@ def hand_back(executor_id: UUID) -> None:
     until a tick elsewhere publishes it, when this process is gone, and the old body with it.
     """
     running = Step.objects.filter(executor=executor_id, state=StepState.RUNNING)
-    running = running.select_related("executor", "run").defer("result", "given", *OF_RUN)
+    running = running.select_related("executor", "run").defer("result", "input_override", *OF_RUN)
     steps = list(running)
     give_up_at = time.monotonic() + HELD_AT_MOST
     while steps and time.monotonic() < give_up_at:

@@ -75,7 +75,7 @@ def assert_each_ran_once(runs: Sequence[Run]) -> None:
     assert {run.state for run in runs} == {RunState.SUCCESS}
     assert_sound(*runs)
     steps = Step.objects.filter(run__in=runs)
-    assert {(step.attempt, step.retried) for step in steps} == {(1, 0)}
+    assert {(step.attempt, step.retries_used) for step in steps} == {(1, 0)}
     began = [attempt for of_step in bodies().values() for attempt in of_step]
     assert sorted(began) == sorted(str(step.task_id) for step in steps)
 

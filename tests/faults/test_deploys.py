@@ -78,7 +78,11 @@ def test_a_long_child_is_handed_back_where_it_may_run_again(
 
     assert worker.process.wait(5) == 0
     given_back = step(run, "hold")
-    assert (given_back.state, given_back.attempt, given_back.retried) == (StepState.QUEUED, 2, 0)
+    assert (given_back.state, given_back.attempt, given_back.retries_used) == (
+        StepState.QUEUED,
+        2,
+        0,
+    )
     (earlier,) = given_back.attempts.all()
     assert earlier.error == f"hold: the worker {first} was shut down while running it"
     assert earlier.worker == str(first)

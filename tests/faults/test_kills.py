@@ -51,7 +51,7 @@ def test_a_step_of_a_killed_worker_is_tried_again_elsewhere(
     assert lost.worker == str(first.executor)
     assert lost.error == f"hold: the worker {first.executor} died while running it"
     assert lost.started_at is not None
-    assert (step(run, "hold").attempt, step(run, "hold").retried) == (2, 1)
+    assert (step(run, "hold").attempt, step(run, "hold").retries_used) == (2, 1)
     assert_sound(run)
 
 

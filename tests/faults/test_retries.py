@@ -46,7 +46,7 @@ def test_an_error_is_tried_again_until_it_passes(worker: Worker) -> None:
 
     assert run.state == RunState.SUCCESS
     row = step(run, "fail")
-    assert (row.result, row.attempt, row.retried) == (3, 3, 2)
+    assert (row.result, row.attempt, row.retries_used) == (3, 3, 2)
     assert [attempt.error for attempt in row.attempts.all()] == [
         "Error in fail: attempt 1",
         "Error in fail: attempt 2",

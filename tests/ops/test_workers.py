@@ -78,7 +78,7 @@ def test_a_message_of_low_priority_is_not_taken_for_lost(
     run = workflows.ranked.start()
 
     # By then a tick has looked for its messages.
-    until("a look", lambda: all(each.publishes > 1 for each in run.steps.all()))
+    until("a look", lambda: all(each.publish_count > 1 for each in run.steps.all()))
     gate.open()
 
     assert ended(held).state == ended(run).state == RunState.SUCCESS

@@ -98,7 +98,7 @@ class RunMachine(RuleBasedStateMachine):
     @rule(pick=picks)
     def deliver(self, pick: int) -> None:
         """A message arrives: the first time, again, or of an attempt long gone."""
-        rows = Step.objects.filter(run=self.run_id, task_id__isnull=False, publishes__gt=0)
+        rows = Step.objects.filter(run=self.run_id, task_id__isnull=False, publish_count__gt=0)
         ids = {str(row.task_id): row for row in rows.select_related("run")}
         every = [*ids, *(old for old in self.delivered if old not in ids)]
         if not every:

@@ -17,7 +17,7 @@ class ModelStep:
     retries: int
     state: str = "WAITING"
     attempt: int = 0
-    retried: int = 0
+    retries_used: int = 0
 
 
 @dataclass
@@ -46,10 +46,10 @@ class ModelRun:
     def fail(self, name: str, *, retry: bool, counts: bool = True) -> bool:
         """A running step failed; returns whether it is tried again."""
         step = self.steps[name]
-        left = step.retries - step.retried if counts else step.retries
+        left = step.retries - step.retries_used if counts else step.retries
         tried = retry and left > 0 and not self.cancelled
         if tried:
-            step.retried += counts
+            step.retries_used += counts
             self._queue(step)
         else:
             step.state = "ERROR"
@@ -82,7 +82,7 @@ class ModelRun:
         names = self._with_dependents(failed if name is None else [name])
         names |= {n for n, step in self.steps.items() if step.state != "OK"}
         for n in names:
-            self.steps[n].state, self.steps[n].retried = "WAITING", 0
+            self.steps[n].state, self.steps[n].retries_used = "WAITING", 0
         if skip and name is not None:
             self.steps[name].state = "OK"
         self.ended, self.cancelled = None, False

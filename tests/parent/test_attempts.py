@@ -22,7 +22,7 @@ def test_a_failure_is_tried_again_until_the_retries_are_used_up(started: Any) ->
     assert [fail(claimed(run)) for _ in range(3)] == [False, False, True]
 
     step = one(run)
-    assert (step.state, step.attempt, step.retried) == ("ERROR", 3, 2)
+    assert (step.state, step.attempt, step.retries_used) == ("ERROR", 3, 2)
     assert step.error == "Error in one: bad (after 3 attempts)"
     run.refresh_from_db()
     assert (run.state, run.error) == ("FAILURE", step.error)
@@ -88,7 +88,7 @@ def test_a_child_asks_for_a_retry_and_says_when(started: Any) -> None:
     assert not fail(claimed(run), RetryAsked("later", 10))
 
     step = one(run)
-    assert step.publishes == 0
+    assert step.publish_count == 0
     failed_at = Attempt.objects.get().finished_at
     assert failed_at is not None
     assert step.due_at == step.queued_at == failed_at + timedelta(seconds=10)
@@ -97,7 +97,7 @@ def test_a_child_asks_for_a_retry_and_says_when(started: Any) -> None:
 def test_the_delay_grows_by_the_backoff() -> None:
     step = Step(retries=3, retry_delay=2.0, backoff=3.0)
     delays = []
-    for step.retried in range(4):
+    for step.retries_used in range(4):
         at = retry_at(step, RetryDecision(), NOW)
         delays.append((at - NOW).total_seconds() if at else None)
 
@@ -107,5 +107,5 @@ def test_the_delay_grows_by_the_backoff() -> None:
 def test_a_retry_that_does_not_count_needs_a_step_that_has_some() -> None:
     retry = RetryDecision(delay=0, counts=False)
 
-    assert retry_at(Step(retries=1, retried=1), retry, NOW) == NOW
+    assert retry_at(Step(retries=1, retries_used=1), retry, NOW) == NOW
     assert retry_at(Step(retries=0), retry, NOW) is None

@@ -136,7 +136,7 @@ def test_a_step_that_names_its_task_has_its_retries_too() -> None:
 def test_max_retries_alone_are_for_a_body_that_asks() -> None:
     @child_task(name="shop.asks", bind=True, max_retries=1, default_retry_delay=0)
     def asks(self: Any, progress: Progress) -> int:
-        if not row_of(Run.objects.get()).retried:
+        if not row_of(Run.objects.get()).retries_used:
             raise self.retry(exc=Busy("shop is busy"))
         return 7
 

@@ -304,13 +304,13 @@ def test_of_very_many_steps_the_first_are_published_at_once_and_the_others_by_ti
     size = 2 * AT_ONCE + 20
     with django_capture_on_commit_callbacks(execute=True):
         run = start(Workflow("large", steps=parallel(size)), {})
-    assert (waiting(), run.steps.filter(publishes=0).count()) == (AT_ONCE, AT_ONCE + 20)
+    assert (waiting(), run.steps.filter(publish_count=0).count()) == (AT_ONCE, AT_ONCE + 20)
 
     ticker = Ticker(Executor.objects.create(host="here", pid=1).pk)
     while not ticker.tick():
         pass
 
-    assert (waiting(), run.steps.filter(publishes=1).count()) == (size, size)
+    assert (waiting(), run.steps.filter(publish_count=1).count()) == (size, size)
     assert ticker.tick()
     assert waiting() == size
 

@@ -32,7 +32,7 @@ def test_a_worker_that_stops_hands_back_what_may_run_again(
 
     step = one(run)
     # Published by a tick elsewhere, when this process is gone.
-    assert (step.state, step.attempt, step.retried, step.publishes) == ("QUEUED", 2, 0, 0)
+    assert (step.state, step.attempt, step.retries_used, step.publish_count) == ("QUEUED", 2, 0, 0)
     assert "was shut down while running it" in Attempt.objects.get().error
     assert attempt.finish(Meta().ok("too late"))
     assert one(run).state == "QUEUED"

@@ -42,7 +42,7 @@ def stored() -> set[str]:
 def test_a_silent_child_that_was_refused_and_then_claimed_leaves_nothing() -> None:
     """Of two messages, a worker with other code had one."""
     step = first(workflows.noops.start())
-    Step.objects.filter(pk=step.pk).update(publishes=2)
+    Step.objects.filter(pk=step.pk).update(publish_count=2)
     store(step, states.FAILURE)
 
     attempt = ParentHost().claim(str(step.task_id), step.task, attempt_header(step))

@@ -62,7 +62,7 @@ def test_a_message_that_was_never_sent_is_sent_when_due(broker: str, ticker: Tic
 
     assert messages() == 1
     step.refresh_from_db()
-    assert step.publishes == 2
+    assert step.publish_count == 2
     assert step.due_at is not None
     assert step.queued_at is not None
     assert step.due_at > step.queued_at
@@ -138,7 +138,7 @@ def test_an_emptied_broker_is_noticed_by_the_next_tick(broker: str, ticker: Tick
         ticker.tick()
 
     assert messages() == 20
-    assert {step.publishes for step in Step.objects.filter(state="QUEUED")} == {2}
+    assert {step.publish_count for step in Step.objects.filter(state="QUEUED")} == {2}
 
 
 def test_so_is_one_that_came_back_with_what_it_held_a_while_ago(
@@ -198,7 +198,7 @@ def test_of_a_broker_that_is_not_redis_nothing_is_said(broker: str, ticker: Tick
 
 def test_a_retry_whose_time_has_not_come_is_not_sent_for_that(broker: str, ticker: Ticker) -> None:
     publish_steps([queued()])
-    Step.objects.update(publishes=0, due_at=Now() + timedelta(hours=1))
+    Step.objects.update(publish_count=0, due_at=Now() + timedelta(hours=1))
     gates().flushall()
 
     ticker.tick()

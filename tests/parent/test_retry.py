@@ -90,7 +90,7 @@ def test_from_a_step_on_all_that_depends_on_it_runs_again(failed: Run) -> None:
         "top": "OK", "left": "QUEUED", "right": "QUEUED", "bottom": "WAITING"
     }  # fmt: skip
     retried = step(failed, "right")
-    assert (retried.result, retried.attempt, retried.retried) == (None, 2, 0)
+    assert (retried.result, retried.attempt, retried.retries_used) == (None, 2, 0)
 
 
 def test_new_inputs_take_the_place_of_the_old(failed: Run) -> None:

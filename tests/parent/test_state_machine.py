@@ -33,9 +33,9 @@ class Machine(RunMachine):
 
     @rule()
     def publish_delayed_retries(self) -> None:
-        Step.objects.filter(run=self.run_id, state="QUEUED", publishes=0).update(due_at=ago(0))
+        Step.objects.filter(run=self.run_id, state="QUEUED", publish_count=0).update(due_at=ago(0))
         self.look()
-        assert not Step.objects.filter(run=self.run_id, state="QUEUED", publishes=0).exists()
+        assert not Step.objects.filter(run=self.run_id, state="QUEUED", publish_count=0).exists()
 
     @rule()
     def let_the_lease_lapse(self) -> None:
@@ -120,7 +120,7 @@ class Machine(RunMachine):
                 str(step.task_id), NotRegistered(step.task), states.FAILURE
             )
         self.look()
-        self.rows("QUEUED").filter(publishes__gt=0).update(due_at=ago(1))
+        self.rows("QUEUED").filter(publish_count__gt=0).update(due_at=ago(1))
         self.look()
 
     @rule()
@@ -132,9 +132,9 @@ class Machine(RunMachine):
 
     @invariant()
     def rows_are_as_in_the_model(self) -> None:
-        rows = {row.name: (row.state, row.attempt, row.retried) for row in self.rows()}
+        rows = {row.name: (row.state, row.attempt, row.retries_used) for row in self.rows()}
         assert rows == {
-            name: (step.state, step.attempt, step.retried)
+            name: (step.state, step.attempt, step.retries_used)
             for name, step in self.model.steps.items()
         }
         state = Run.objects.get(pk=self.run_id).state
