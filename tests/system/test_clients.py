@@ -64,7 +64,7 @@ def test_a_client_that_has_celery_and_nothing_of_ours(
     worker: Worker, broker: str, tmp_path: Path
 ) -> None:
     code = code_below("A client that has Celery, and nothing of ours")
-    code = code.replace('"limit": 20', '"limit": 150')  # long enough to be seen on its way
+    code = code.replace('"limit": 20', '"limit": 60')  # long enough to be seen on its way
 
     printed = run_elsewhere(code, tmp_path, DATABASE_URL=database_url(), REDIS_URL=broker)
 
