@@ -17,7 +17,11 @@ ROOT = Path(__file__).resolve().parent.parent
 LOCK = ROOT / "requirements-dev.lock"
 VERSIONS = ("3.11", "3.13")
 PART = [
-    *("tests/children", "tests/parent", "tests/monitor"),
+    *("tests/children", "tests/parent"),
+    # What Django renders, parses and signs differs by its version; what we make of it does not.
+    *("tests/monitor/test_api.py", "tests/monitor/test_csp.py", "tests/monitor/test_login.py"),
+    *("tests/monitor/test_pages.py", "tests/monitor/test_polling.py"),
+    *("tests/monitor/test_schema.py", "tests/monitor/test_server.py"),
     *("tests/system/test_runs.py", "tests/deploy/test_migrations.py"),
 ]
 
