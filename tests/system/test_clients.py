@@ -1,4 +1,4 @@
-"""The README's clients, as they stand there, in processes of their own."""
+"""The clients of docs/clients.md, as they stand there, in processes of their own."""
 
 import os
 import subprocess
@@ -14,11 +14,11 @@ from rest_framework.authtoken.models import Token
 from parent.models import Run
 from tests.workers import Worker, database_url
 
-README = (Path(__file__).resolve().parent.parent.parent / "README.md").read_text()
+PAGE = (Path(__file__).resolve().parent.parent.parent / "docs/clients.md").read_text()
 
 
 def code_below(heading: str) -> str:
-    return README.split(f"### {heading}\n")[1].split("```python\n")[1].split("```")[0]
+    return PAGE.split(f"## {heading}\n")[1].split("```python\n")[1].split("```")[0]
 
 
 def run_elsewhere(code: str, folder: Path, **environ: str) -> str:
