@@ -54,9 +54,16 @@ def _next(run: Run) -> Step | None:
 
 
 def _run_step(step: Step) -> None:
-    current_app.tasks[step.task].apply(
+    """Run the attempt. What its body raises is its outcome.
+
+    Raises:
+        Exception: the attempt could not be claimed, so that nothing was run.
+    """
+    result = current_app.tasks[step.task].apply(
         kwargs=step.kwargs,
         task_id=step.task_id,
         headers={host.HEADER: publish.attempt_header(step)},  # type: ignore[dict-item]
         throw=False,
     )
+    if Step.objects.filter(task_id=step.task_id, state=StepState.QUEUED).exists():
+        result.get()  # raises it

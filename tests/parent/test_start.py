@@ -175,3 +175,15 @@ def test_a_start_whose_first_inputs_cannot_be_made_is_a_failed_run() -> None:
     assert run.error is not None
     assert run.error.startswith("Error in the inputs of add: ")
     assert current_app.AsyncResult(str(run.pk)).state == "FAILURE"
+
+
+def test_an_inline_run_whose_step_cannot_be_claimed_raises_and_does_not_go_on_for_ever(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    def fail(*_: Any, **__: Any) -> None:
+        raise LookupError("no such executor")
+
+    monkeypatch.setattr("parent.worker.host.ParentHost.claim", fail)
+
+    with pytest.raises(LookupError, match="no such executor"):
+        run_inline(workflows.noops)
