@@ -27,6 +27,7 @@ from parent.runs.endings import Ending, end_cancelled
 from parent.runs.recording import record
 from parent.store import executors, results
 from parent.store.outage import OUTAGE, is_of_this_process, retry_while_database_is_down
+from parent.store.run_rows import attempt_in_state
 from parent.worker.engine_thread import EngineThread, SameThread, wait_out
 
 __all__ = ["RunningAttempt"]
@@ -106,7 +107,7 @@ class RunningAttempt:
         def claim_once() -> bool:
             nonlocal tries
             tries += 1
-            claimed = Step.objects.filter(task_id=self.task_id, state=StepState.QUEUED).update(
+            claimed = attempt_in_state(self.task_id, StepState.QUEUED).update(
                 state=StepState.RUNNING,
                 claim=self._claim,
                 executor_id=executors.this_executor(),

@@ -3,8 +3,9 @@
 import pytest
 from django.db import connection, transaction
 
-from parent.models import Run, Step
+from parent.models import Run, Step, StepState
 from parent.runs.start import start
+from parent.store.run_rows import attempt_in_state
 from parent.store.writes import Overtaken, write, write_if
 from tests.flows import workflows
 
@@ -47,7 +48,7 @@ def test_a_row_that_is_not_as_it_was_undoes_all(run: Run) -> None:
 @pytest.mark.skipif(connection.vendor != "postgresql", reason="its planner's statistics")
 def test_one_step_is_found_by_its_key_however_many_are_in_its_state(run: Run) -> None:
     """By the index of active steps a claim would go through all that are queued."""
-    plan = Step.objects.filter(task_id="x", state="QUEUED").explain()
+    plan = attempt_in_state("x", StepState.QUEUED).explain()
 
     assert "step_task_id_unique" in plan
     assert "step_active" not in plan
