@@ -14,7 +14,7 @@ from bench.flows import ticks
 from bench.flows.workflows import three
 from bench.memory import Memory, growth
 from bench.web import Poller, serving
-from parent.conf import setting
+from parent.conf import interval
 from parent.models import Run, RunState
 from tests.waiting import until
 
@@ -57,7 +57,7 @@ def figures(*, quick: bool) -> Iterator[Figure]:
     )
     if not seconds:
         raise NotMeasured("the worker reported no tick")
-    poll = setting("POLL_INTERVAL") or 0.5
+    poll = interval("POLL_INTERVAL")
     yield Figure(
         name=f"  longest of {len(seconds)} ticks",
         ours=f"{max(seconds) * 1e3:.0f} ms",

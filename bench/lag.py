@@ -13,7 +13,7 @@ from typing import Any
 from bench.environment import held_slots, worker
 from bench.figure import Figure, percentile
 from bench.flows.workflows import EVERY, REPORTS, reporting
-from parent.conf import setting
+from parent.conf import interval
 from parent.models import Run, Step, StepState
 from tests.waiting import until
 
@@ -44,7 +44,7 @@ def figures(*, quick: bool) -> Iterator[Figure]:
             for run, stamps in reported().items()
             for lag in lags_of([stamp for stamp in stamps if stamp >= began], seen[run])
         ]
-    poll = setting("POLL_INTERVAL") or 0.5
+    poll = interval("POLL_INTERVAL")
     for percent, bound in ((50, None), (99, 2.0)):
         lag = percentile(lags, percent)
         yield Figure(

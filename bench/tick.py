@@ -52,8 +52,8 @@ def figures(*, quick: bool) -> Iterator[Figure]:
 
 def turn(running: int) -> tuple[int, float]:
     """The statements and the median seconds of a tick over so many running children."""
-    executor = executors.boot()
-    executors.beat(executor)
+    executor = executors.assign_executor_id()
+    executors.renew_heartbeat(executor)
     write_running(running)
     ticker = Ticker(executor)
     until("the watch lease", ticker.tick)
@@ -64,7 +64,7 @@ def turn(running: int) -> tuple[int, float]:
         began = time.perf_counter()
         ticker.tick()
         seconds.append(time.perf_counter() - began)
-    executors.release_watch(executor)
+    executors.release_watch_lease(executor)
     clear()
     Executor.objects.all().delete()
     return len(statements), median(seconds)

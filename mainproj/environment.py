@@ -108,9 +108,9 @@ class Environment:
         return self.read(name, default, about, parse, kind="number", example=example, unset=unset)
 
     def seconds(
-        self, name: str, default: float, about: str, *, never: bool = True, example: str = ""
+        self, name: str, default: float | None, about: str, *, never: bool = True, example: str = ""
     ) -> float:
-        """Seconds. 0 means "never" if `never` is true."""
+        """Seconds. 0 means "never" if `never` is true; a default of None is 0."""
 
         def parse(value: str) -> float:
             try:
@@ -124,7 +124,9 @@ class Environment:
         unset = f"{default:.10g}" if default else "never"
         example = example or (unset if default else "3600")
         kind = "seconds, 0 is never" if never else "seconds"
-        return self.read(name, default, about, parse, kind=kind, example=example, unset=unset)
+        return self.read(
+            name, default or 0.0, about, parse, kind=kind, example=example, unset=unset
+        )
 
     def words(self, name: str, default: Sequence[str], about: str, *, example: str) -> list[str]:
         """A list of words, separated by commas."""

@@ -18,6 +18,7 @@ from mainproj.processes import *  # noqa: F403 - settings
 from mainproj.secret import secret_key
 from mainproj.security import *  # noqa: F403 - settings
 from mainproj.security import PLAIN_HTTP, RATES
+from parent.conf import INTERVALS, LIMITS
 
 BASE_DIR = Path(__file__).resolve().parent.parent
 DATA_DIR = Path(
@@ -214,27 +215,42 @@ WORKFLOW_POLICY = env.class_path(
     example="shop.policy.Teams",
 )
 
-# The engine's times. A test keeps the defaults equal to those of parent/conf.py.
+# The engine's settings; their defaults are in parent/conf.py.
 WORKFLOW_POLL_INTERVAL = env.seconds(
-    "WORKFLOW_POLL_INTERVAL", 0.5, "between two ticks, and two reports of a child", never=False
+    "WORKFLOW_POLL_INTERVAL",
+    INTERVALS["WORKFLOW_POLL_INTERVAL"],
+    "between two ticks, and two reports of a child",
+    never=False,
 )
 WORKFLOW_REPORT_INTERVAL = env.seconds(
     "WORKFLOW_REPORT_INTERVAL", 0.5, "between two reports of a child that no run sent", never=False
 )
 WORKFLOW_QUEUE_TIMEOUT = env.seconds(
-    "WORKFLOW_QUEUE_TIMEOUT", 600, "until a child that has not started is an error"
+    "WORKFLOW_QUEUE_TIMEOUT",
+    LIMITS["WORKFLOW_QUEUE_TIMEOUT"],
+    "until a child that has not started is an error",
 )
 WORKFLOW_RUN_TIMEOUT = env.seconds(
-    "WORKFLOW_RUN_TIMEOUT", 0, "until a child that has not finished is an error"
+    "WORKFLOW_RUN_TIMEOUT",
+    LIMITS["WORKFLOW_RUN_TIMEOUT"],
+    "until a child that has not finished is an error",
 )
 WORKFLOW_STALL_TIMEOUT = env.seconds(
-    "WORKFLOW_STALL_TIMEOUT", 0, "until a child that has not reported is an error"
+    "WORKFLOW_STALL_TIMEOUT",
+    LIMITS["WORKFLOW_STALL_TIMEOUT"],
+    "until a child that has not reported is an error",
 )
 WORKFLOW_HEARTBEAT = env.seconds(
-    "WORKFLOW_HEARTBEAT", 5, "between two heartbeats of a worker", never=False
+    "WORKFLOW_HEARTBEAT",
+    INTERVALS["WORKFLOW_HEARTBEAT"],
+    "between two heartbeats of a worker",
+    never=False,
 )
 WORKFLOW_LEASE = env.seconds(
-    "WORKFLOW_LEASE", 30, "how long a worker counts as alive after a heartbeat", never=False
+    "WORKFLOW_LEASE",
+    INTERVALS["WORKFLOW_LEASE"],
+    "how long a worker counts as alive after a heartbeat",
+    never=False,
 )
 if WORKFLOW_LEASE < 2 * WORKFLOW_HEARTBEAT:
     raise ImproperlyConfigured(
@@ -243,17 +259,24 @@ if WORKFLOW_LEASE < 2 * WORKFLOW_HEARTBEAT:
         f"Write, for example, WORKFLOW_LEASE={6 * WORKFLOW_HEARTBEAT:g}"
     )
 WORKFLOW_CANCEL_GRACE = env.seconds(
-    "WORKFLOW_CANCEL_GRACE", 10, "until a child that does not report is terminated after a cancel"
+    "WORKFLOW_CANCEL_GRACE",
+    LIMITS["WORKFLOW_CANCEL_GRACE"],
+    "until a child that does not report is terminated after a cancel",
 )
 WORKFLOW_SHUTDOWN_GRACE = env.seconds(
-    "WORKFLOW_SHUTDOWN_GRACE", 30, "until a worker that is stopping requeues what it runs"
+    "WORKFLOW_SHUTDOWN_GRACE",
+    LIMITS["WORKFLOW_SHUTDOWN_GRACE"],
+    "until a worker that is stopping requeues what it runs",
 )
 WORKFLOW_RETENTION = env.seconds(
-    "WORKFLOW_RETENTION", 30 * 86_400, "until an ended run is deleted", example="604800"
+    "WORKFLOW_RETENTION",
+    LIMITS["WORKFLOW_RETENTION"],
+    "until an ended run is deleted",
+    example="604800",
 )
 WORKFLOW_RESULT_INLINE_LIMIT = env.number(
     "WORKFLOW_RESULT_INLINE_LIMIT",
-    1_048_576,
+    int(LIMITS["WORKFLOW_RESULT_INLINE_LIMIT"] or 0),
     "bytes of the largest result that a status carries; a larger one is at its `result_url`",
 )
 

@@ -1,4 +1,4 @@
-"""The admin's pages: runs and steps to look at, ended runs to delete."""
+"""The admin pages: runs and steps, read-only; ended runs can be deleted."""
 
 from collections.abc import Iterable
 from typing import Any, TypeAlias
@@ -14,7 +14,7 @@ from django.utils.safestring import SafeString
 from parent.deletion.delete import delete_ended, delete_run
 from parent.models import Attempt, Event, Executor, Run, Step
 from parent.store import executors
-from parent.store.large_results import beginning_of
+from parent.store.large_results import json_beginning
 from parent.watch.queries import OF_RUN
 
 __all__ = ["AttemptInline", "EventInline", "ExecutorAdmin", "RunAdmin", "StepAdmin", "StepInline"]
@@ -25,7 +25,7 @@ Rows: TypeAlias = "QuerySet[Any]"
 
 
 class ReadOnly:
-    """Rows are the engine's to write."""
+    """No row can be added, changed or deleted: only the engine writes rows."""
 
     def has_add_permission(self, *_: Any) -> bool:
         return False
@@ -38,7 +38,7 @@ class ReadOnly:
 
 
 class MetaColumns:
-    """The uniform meta as columns of a list."""
+    """List columns for the uniform meta."""
 
     @admin.display
     def progress(self, row: Run | Step) -> SafeString:
@@ -48,30 +48,30 @@ class MetaColumns:
 
     @admin.display
     def says(self, row: Run | Step) -> str:
-        """Its message, or its error."""
+        """The error, or else the message."""
         return row.error or row.message
 
 
 class Beginnings:
-    """What may be of any size, as far as a page shows it."""
+    """Fields of any size, cut to what a page can show."""
 
     LENGTH = 10_000  # characters
 
     @admin.display(description="result")
     def beginning_of_result(self, row: Run | Step) -> str:
-        return beginning_of(row, self.LENGTH, "result")
+        return json_beginning(row, self.LENGTH, "result")
 
     @admin.display(description="params")
     def beginning_of_params(self, run: Run) -> str:
-        return beginning_of(run, self.LENGTH, "params")
+        return json_beginning(run, self.LENGTH, "params")
 
     @admin.display(description="kwargs")
     def beginning_of_kwargs(self, step: Step) -> str:
-        return beginning_of(step, self.LENGTH, "kwargs")
+        return json_beginning(step, self.LENGTH, "kwargs")
 
     @admin.display(description="inputs of a retry")
-    def beginning_of_given(self, step: Step) -> str:
-        return beginning_of(step, self.LENGTH, "input_override")
+    def beginning_of_input_override(self, step: Step) -> str:
+        return json_beginning(step, self.LENGTH, "input_override")
 
 
 class StepInline(MetaColumns, ReadOnly, admin.TabularInline):  # type: ignore[type-arg]
@@ -104,7 +104,7 @@ class AttemptInline(ReadOnly, admin.StackedInline):  # type: ignore[type-arg]
 
 @admin.register(Run)
 class RunAdmin(MetaColumns, Beginnings, ReadOnly, admin.ModelAdmin):  # type: ignore[type-arg]
-    """Runs, newest first. Those that have ended can be deleted, with all that is theirs."""
+    """Runs, newest first. Ended runs can be deleted, with their steps, results and files."""
 
     list_display = ["id", "workflow", "state", "progress", "says", "owner", "created_at"]
     list_filter = ["state", "workflow", "created_at"]
@@ -139,7 +139,7 @@ class RunAdmin(MetaColumns, Beginnings, ReadOnly, admin.ModelAdmin):  # type: ig
     readonly_fields = ["id", "progress", "says", "beginning_of_result", "beginning_of_params"]
 
     def get_queryset(self, request: HttpRequest) -> Rows:
-        # Of any size, and only on the run's own page.
+        # They may be large, and only the run's own page shows them.
         return super().get_queryset(request).defer("params", "files", "result")
 
     def get_search_results(
@@ -160,7 +160,7 @@ class RunAdmin(MetaColumns, Beginnings, ReadOnly, admin.ModelAdmin):  # type: ig
         objs: Any,
         request: HttpRequest,  # noqa: ARG002 - Django's signature
     ) -> tuple[list[str], dict[str, int], set[str], list[str]]:
-        """What the page that asks "Are you sure?" says. What is protected cannot be deleted."""
+        """What the confirmation page lists. Runs that are `protected` cannot be deleted."""
         runs: list[Run] = list(objs)
         counts = {
             str(Run._meta.verbose_name_plural): len(runs),
@@ -177,7 +177,7 @@ class RunAdmin(MetaColumns, Beginnings, ReadOnly, admin.ModelAdmin):  # type: ig
         for start in range(0, len(chosen), DELETE_BATCH):
             batch = Run.objects.filter(pk__in=chosen[start : start + DELETE_BATCH])
             while delete_ended(batch, at_most=DELETE_BATCH):
-                pass  # very large ones are deleted by several transactions
+                pass  # each call deletes as many as fit into one transaction
 
 
 @admin.register(Step)
@@ -193,30 +193,30 @@ class StepAdmin(MetaColumns, Beginnings, ReadOnly, admin.ModelAdmin):  # type: i
     show_full_result_count = False
     inlines = [AttemptInline]
     exclude = ["kwargs", "input_override", "result"]
-    readonly_fields = ["beginning_of_kwargs", "beginning_of_given", "beginning_of_result"]
+    readonly_fields = ["beginning_of_kwargs", "beginning_of_input_override", "beginning_of_result"]
 
     def get_queryset(self, request: HttpRequest) -> Rows:
         steps = (
             super().get_queryset(request).defer("kwargs", "input_override", "result", "traceback")
         )
-        # Not only of a list: else each page reads all of the run for its name.
+        # On a step's page too: it would read the whole run to show its name.
         return steps.select_related("run", "executor").defer(*OF_RUN)
 
 
 @admin.register(Executor)
 class ExecutorAdmin(ReadOnly, admin.ModelAdmin):  # type: ignore[type-arg]
-    """The workers that beat, and those whose steps still name them."""
+    """Workers that are alive, and dead ones to which steps still refer."""
 
     list_display = ["__str__", "alive", "queues", "started_at", "heartbeat_at"]
     ordering = ["-heartbeat_at"]
 
     def get_queryset(self, request: HttpRequest) -> Rows:
-        beats = Q(heartbeat_at__gte=Now() - executors.lease())
-        alive = ExpressionWrapper(beats, output_field=BooleanField())
+        lease_holds = Q(heartbeat_at__gte=Now() - executors.lease())
+        alive = ExpressionWrapper(lease_holds, output_field=BooleanField())
         rows: Rows = super().get_queryset(request).annotate(alive=alive)
         return rows
 
     @admin.display(boolean=True)
     def alive(self, executor: Any) -> bool:
-        """Whether its lease holds."""
+        """Whether its lease has not lapsed."""
         return bool(executor.alive)

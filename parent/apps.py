@@ -9,7 +9,7 @@ class ParentConfig(AppConfig):
     name = "parent"
 
     def ready(self) -> None:
-        # Models are importable only from here on.
+        # Models can be imported only from here on.
         from children import host  # noqa: PLC0415
         from parent import checks  # noqa: F401, PLC0415 - checks register themselves
         from parent.definition import runtime  # noqa: PLC0415
@@ -28,6 +28,6 @@ class ParentConfig(AppConfig):
         foreign_tasks.connect()
         log_context.connect_last()
         unknown_tasks.connect()
-        # Before any worker starts: the default app is the one that will have it.
+        # Before any worker starts, so that each worker of the app has this step.
         current_app.steps["worker"].add(WatchStep)
         autodiscover_modules("workflows")

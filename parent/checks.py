@@ -1,4 +1,4 @@
-"""System checks: a workflow that cannot run is found at start-up, not by its first user."""
+"""System checks: they report a workflow that cannot run at start-up, before any user starts it."""
 
 import re
 from collections.abc import Iterator
@@ -20,8 +20,8 @@ PERMISSION = re.compile(r"[^\W\d]\w*\.\w+")
 
 @register("workflows")
 def check_workflows(**_: Any) -> list[CheckMessage]:
-    """Every registered workflow: names, graph and tasks."""
-    found: list[CheckMessage] = [
+    """Check every registered workflow: its names, its steps and their tasks."""
+    messages: list[CheckMessage] = [
         Error(
             f"Two workflows are named {name!r}.",
             hint="Rename one; the name is part of its URL and of its Celery task's name.",
@@ -30,16 +30,16 @@ def check_workflows(**_: Any) -> list[CheckMessage]:
         for name in sorted(set(registry.duplicates()))
     ]
     if registry.workflows():
-        # Tasks given by name are known only when every tasks.py was read. Not by Celery's own
-        # loader, whose Django fixup would run these checks again.
+        # Tasks that steps name are registered only after every tasks.py was imported. Celery's own
+        # loader is not used: its Django fixup would run these checks again.
         autodiscover_modules("tasks")
     for workflow in registry.workflows():
-        found += check_workflow(workflow)
-    return found
+        messages += check_workflow(workflow)
+    return messages
 
 
 def check_workflow(workflow: Workflow) -> Iterator[CheckMessage]:
-    """One workflow's problems."""
+    """The problems of one workflow."""
     if not NAME.fullmatch(workflow.name):
         yield _error(
             workflow,
@@ -58,7 +58,7 @@ def check_workflow(workflow: Workflow) -> Iterator[CheckMessage]:
         if has_files_inside(field):
             yield _error(
                 workflow,
-                f"the parameter {name!r} has files inside, which nobody would store",
+                f"the parameter {name!r} has nested files, which would not be stored",
                 "Make each a parameter of its own: FileField() or ListField(child=FileField()).",
                 "E010",
             )
@@ -72,15 +72,15 @@ def check_workflow(workflow: Workflow) -> Iterator[CheckMessage]:
             "E007",
         )
     no_tasks = [step.task for step in workflow.steps if not isinstance(step.task, Task | str)]
-    for body in no_tasks:
+    for task in no_tasks:
         yield _error(
             workflow,
-            f"{body!r} is not a Celery task",
+            f"{task!r} is not a Celery task",
             "Decorate the function with @child_task.",
             "E004",
         )
     if no_tasks:
-        return  # they have no names, and without names there is no graph
+        return  # without tasks the steps have no names, and the graph cannot be checked
     for problem, hint in validation.problems(workflow):
         yield _error(workflow, problem, hint, "E003")
     for step in workflow.steps:
@@ -95,7 +95,7 @@ def check_workflow(workflow: Workflow) -> Iterator[CheckMessage]:
 
 
 def _child_problems(workflow: Workflow, step: Step) -> Iterator[CheckMessage]:
-    """What this child cannot do as a step; `children.checks` says what it never can."""
+    """Problems of this child as a step; `children.checks` reports those that do not need a step."""
     child = step.child
     if child is None:
         return
@@ -105,8 +105,8 @@ def _child_problems(workflow: Workflow, step: Step) -> Iterator[CheckMessage]:
     for name in sorted(child.reserved & set(fields)):
         yield _error(
             workflow,
-            f"step {step.label!r} would get the parameter {name!r}, which its body has for its own",
-            "Rename the parameter, or say by Step(..., inputs=...) what the child gets.",
+            f"step {step.label!r} would get the parameter {name!r}, a name that its body reserves",
+            "Rename the parameter, or choose the child's arguments: Step(..., inputs=...).",
             "E009",
         )
 

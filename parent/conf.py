@@ -1,23 +1,28 @@
-"""The engine's settings, each with its default. Times are in seconds, sizes in bytes; of a time 0
-or None is "never".
-"""
+"""The engine's settings and their defaults. Times are in seconds, sizes in bytes."""
 
 from django.conf import settings
 
-__all__ = ["setting"]
+__all__ = ["DEFAULTS", "INTERVALS", "LIMITS", "interval", "setting"]
 
-DEFAULTS: dict[str, float | None] = {
+INTERVALS: dict[str, float] = {
     "WORKFLOW_POLL_INTERVAL": 0.5,
+    "WORKFLOW_HEARTBEAT": 5.0,
+    "WORKFLOW_LEASE": 30.0,
+}
+"""Settings that cannot be off: 0 and None mean the default."""
+
+LIMITS: dict[str, float | None] = {
     "WORKFLOW_QUEUE_TIMEOUT": 600.0,
     "WORKFLOW_RUN_TIMEOUT": None,
     "WORKFLOW_STALL_TIMEOUT": None,
-    "WORKFLOW_HEARTBEAT": 5.0,
-    "WORKFLOW_LEASE": 30.0,
     "WORKFLOW_CANCEL_GRACE": 10.0,
     "WORKFLOW_SHUTDOWN_GRACE": 30.0,
     "WORKFLOW_RETENTION": 30 * 86_400.0,
     "WORKFLOW_RESULT_INLINE_LIMIT": 1_048_576.0,
 }
+"""Settings that can be off: 0 and None mean that there is no such limit."""
+
+DEFAULTS: dict[str, float | None] = {**INTERVALS, **LIMITS}
 
 
 def setting(name: str) -> float | None:
@@ -25,3 +30,8 @@ def setting(name: str) -> float | None:
     key = f"WORKFLOW_{name}"
     value = getattr(settings, key, DEFAULTS[key])
     return float(value) if value else None
+
+
+def interval(name: str) -> float:
+    """The value of `WORKFLOW_<name>`, which is one of `INTERVALS`."""
+    return setting(name) or INTERVALS[f"WORKFLOW_{name}"]

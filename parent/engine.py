@@ -1,4 +1,4 @@
-"""The engine as workflows and their parent tasks call it: see `parent.definition.runtime`."""
+"""The engine that workflows and their parent tasks call; see `parent.definition.runtime`."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -9,7 +9,7 @@ from django.contrib.auth.models import User
 from parent.definition.workflow import Workflow
 from parent.inline import run_inline
 from parent.models import Run
-from parent.runs.advance import go_on
+from parent.runs.advance import continue_run
 from parent.runs.start import start
 from parent.store.outage import retry_while_database_is_down
 
@@ -35,6 +35,6 @@ class Engine:
 
 def _start_or_continue(workflow: Workflow, params: Mapping[str, Any], run_id: UUID) -> None:
     if Run.objects.filter(pk=run_id).exists():
-        go_on(run_id)
+        continue_run(run_id)
     else:
         start(workflow, params, run_id=run_id)

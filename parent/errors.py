@@ -1,4 +1,4 @@
-"""What the engine raises. Each docstring says what happened and what to do."""
+"""The engine's errors. Each docstring and each message says what happened and what to do."""
 
 from typing import Any
 
@@ -24,7 +24,10 @@ class WorkflowError(Exception):
 
 
 class InvalidParams(WorkflowError):
-    """The parameters do not fit the workflow's serializer. `errors` has a list per field."""
+    """The parameters do not fit the workflow's serializer. Correct the fields that `errors` names.
+
+    `errors` is a dict of a list of messages for each field.
+    """
 
     def __init__(self, errors: Any) -> None:
         super().__init__(errors)
@@ -33,52 +36,65 @@ class InvalidParams(WorkflowError):
     def __str__(self) -> str:
         if not isinstance(self.errors, dict):
             return str(self.errors)
-        return "; ".join(f"{name}: {_line(told)}" for name, told in self.errors.items())
+        return "; ".join(f"{name}: {_line(errors)}" for name, errors in self.errors.items())
 
 
-def _line(told: Any) -> str:
-    return " ".join(map(str, told)) if isinstance(told, list) else str(told)
+def _line(errors: Any) -> str:
+    return " ".join(map(str, errors)) if isinstance(errors, list) else str(errors)
 
 
 class InvalidWorkflow(WorkflowError):
-    """The workflow's steps can never all run. `manage.py check` names every problem."""
+    """The workflow's steps can never all run. Correct what `manage.py check` lists."""
 
 
 class UnknownWorkflow(WorkflowError):
-    """No workflow of that name is registered in this process. Is its app in INSTALLED_APPS?"""
+    """No workflow of that name is registered in this process. Add its app to INSTALLED_APPS."""
 
 
 class UnknownStep(WorkflowError):
-    """The workflow has no such step: the run was started by another version of the code."""
+    """This process's version of the workflow has no such step. Correct the name of the step.
+
+    Where the name is from a run, another version of the code has started it: let a worker with
+    that version continue it.
+    """
 
 
 class RunActive(WorkflowError):
-    """The run has not ended yet. Wait for its end, or cancel it."""
+    """The run has not ended, so it cannot be deleted. Wait for its end, or cancel it."""
 
 
 class RunEnded(WorkflowError):
-    """The run has ended already: there is nothing left to cancel."""
+    """The run has ended already, so it cannot be cancelled. Nothing is left to do."""
 
 
 class CannotRetry(WorkflowError):
-    """The run can not be retried now: only one that has failed or was cancelled can."""
+    """Only a failed or cancelled run can be retried. Wait for its end, or start a new run."""
 
 
 class InvalidRetry(WorkflowError):
-    """What a retry asks for does not fit the run: a step is not its own, or values are no JSON."""
+    """A retry names a step that the run does not have, or its values are not JSON.
+
+    Correct the request: the message says what does not fit.
+    """
 
 
 class KeyReused(WorkflowError):
-    """This idempotency key has started another run. Take a new key for another start."""
+    """A start with other parameters has used this idempotency key. Use a new key."""
 
 
 class UnknownRun(WorkflowError):
-    """There is no run of this id: it is wrong, or the run was deleted."""
+    """No run has this id: the id is wrong, or the run was deleted. Check the id."""
 
 
 class EndedByEngine(WorkflowError):
-    """A child or a run passed a limit, or its worker died. Celery's `task_failure` carries it."""
+    """The engine ended a child or a run: it passed a time limit, or its worker died.
+
+    Receivers of Celery's signal `task_failure` get it; nothing raises it to a caller.
+    """
 
 
 class RunFailed(WorkflowError):
-    """What `AsyncResult(run_id).get()` raises for a failed run: the failed step's error."""
+    """The run has failed, with this error of a step. Correct the cause, then retry the run.
+
+    `AsyncResult(run_id).get()` raises it.
+    """

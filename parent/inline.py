@@ -1,4 +1,4 @@
-"""A whole run in this process: the test mode of people who write workflows."""
+"""Running a whole workflow in this process: for the tests of workflows."""
 
 import time
 from typing import Any
@@ -7,7 +7,7 @@ from celery import current_app
 from django.contrib.auth.models import User
 
 from children import host
-from parent.conf import setting
+from parent.conf import interval
 from parent.definition.workflow import Workflow
 from parent.messages import publish
 from parent.models import Run, Step, StepState
@@ -23,13 +23,12 @@ def run_inline(
     owner: User | None = None,
     **params: Any,
 ) -> Run:
-    """Run a workflow to its end without broker or worker, through the same rows.
+    """Run a workflow to its end without broker or worker, with the same rows.
 
-    It works inside a test's transaction too. Steps that would run side by side run one after
-    another.
+    It also works in a test's transaction. Steps that would run in parallel run one after another.
 
     Returns:
-        The run as it ended. Its `error` names the failed step, and nothing is raised for it.
+        The ended run. If it failed, its `error` names the failed step; nothing is raised.
 
     Raises:
         InvalidParams, InvalidWorkflow: as `start()` does.
@@ -42,13 +41,13 @@ def run_inline(
                 _run_step(step)
             run.refresh_from_db()
             if step is None and not run.ended:
-                # Another process on this database has the attempt.
-                time.sleep(setting("POLL_INTERVAL") or 0.5)
+                # Another process on this database runs the attempt.
+                time.sleep(interval("POLL_INTERVAL"))
     return run
 
 
 def _next(run: Run) -> Step | None:
-    """The next step to run; a retry does not wait here."""
+    """The next step to run. A retry's delay is not waited for."""
     queued = Step.objects.filter(run=run, state=StepState.QUEUED).select_related("run")
     return queued.order_by("index").first()
 

@@ -28,7 +28,7 @@ main_flow = Workflow(
     description="Counts primes, follows Collatz chains, and compares the count with an estimate.",
     params=MainFlowParams,
     steps=[
-        Step(func_1, inputs=_limit, weight=4),  # it takes four times as long as the others
+        Step(func_1, inputs=_limit, weight=4),  # takes four times as long as the others
         Step(func_2, inputs=_limit),
         Step(func_3, inputs=lambda run: _limit(run) | run.results["func_1"]),
     ],

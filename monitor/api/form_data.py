@@ -19,7 +19,7 @@ from rest_framework.relations import ManyRelatedField
 from rest_framework.serializers import BaseSerializer, Serializer
 from rest_framework.settings import api_settings
 
-from parent.definition.params import Several
+from parent.definition.params import RepeatedValue
 from parent.definition.workflow import Workflow
 from parent.store.files import is_file_list
 
@@ -72,7 +72,7 @@ def _from_form(serializer: "Serializer[Any]", data: QueryDict) -> dict[str, Any]
             continue
         sent = data.getlist(key)
         if len(sent) > 1 and sent != TICKED and not _takes_several(serializer, key):
-            params[name] = Several(sent)
+            params[name] = RepeatedValue(sent)
         if name not in read:
             read.add(name)
             value = _value_of(serializer.fields[name], name, data)

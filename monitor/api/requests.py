@@ -16,7 +16,7 @@ from rest_framework.request import Request
 from children.errors import ResultNotJSON
 from children.sanitize import GIVEN_DEPTH, check_json
 from parent.definition.params import IGNORED
-from parent.definition.size_limits import first_few
+from parent.definition.size_limits import shorten_errors
 from parent.models import Run, RunState
 
 __all__ = ["NewestFirst", "RetryRequest", "RunQuery", "idempotency_key"]
@@ -75,7 +75,7 @@ class RunQuery(serializers.Serializer[Run]):
             if name in query.fields and len(values) > 1
         }
         if errors:
-            raise serializers.ValidationError(first_few(errors))
+            raise serializers.ValidationError(shorten_errors(errors))
         query.is_valid(raise_exception=True)
         return query
 
@@ -175,7 +175,7 @@ class RetryRequest(serializers.Serializer[Run]):
         if unknown:
             known = ", ".join(self.fields)
             message = f"A retry has no such field; it takes {known}."
-            raise serializers.ValidationError(first_few({name: [message] for name in unknown}))
+            raise serializers.ValidationError(shorten_errors({name: [message] for name in unknown}))
         if attrs.get("skip") and "inputs" in attrs:
             raise serializers.ValidationError({"inputs": ["A step that is skipped takes none."]})
         if "result" in attrs and not attrs.get("skip"):

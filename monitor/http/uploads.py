@@ -9,7 +9,7 @@ from django.core.files.uploadedfile import TemporaryUploadedFile, UploadedFile
 from django.core.files.uploadhandler import TemporaryFileUploadHandler
 from django.http import multipartparser
 
-from parent.store.files import RECEIVED, receiving_folder
+from parent.store.files import UPLOAD_SUFFIX, upload_folder
 
 __all__ = ["LargeFiles", "take_any_name"]
 
@@ -25,10 +25,10 @@ class ReceivedFile(TemporaryUploadedFile):
     """
 
     def __init__(self, name: str, *details: Any) -> None:
-        folder = receiving_folder()
+        folder = upload_folder()
         folder.mkdir(mode=0o700, parents=True, exist_ok=True)
         # Django's own constructor puts the client's suffix into the name, of any length.
-        file = NamedTemporaryFile(suffix=RECEIVED, dir=folder)  # noqa: SIM115 - closed with this
+        file = NamedTemporaryFile(suffix=UPLOAD_SUFFIX, dir=folder)  # noqa: SIM115 - closed with this
         UploadedFile.__init__(self, file, name, *details)
 
 

@@ -13,7 +13,7 @@ from rest_framework.templatetags.rest_framework import render_form
 
 from children.sanitize import clean_text
 from monitor.http.problems import errors_by_field
-from parent.definition.size_limits import check_size
+from parent.definition.size_limits import size_problem
 from parent.definition.workflow import Workflow
 from parent.store.files import is_file_list
 
@@ -50,7 +50,7 @@ def filled_form(
     The second value has the errors that belong to none of the fields.
     """
     # A value that is too large to be validated is not shown again.
-    shown = {name: value for name, value in params.items() if not check_size([value])}
+    shown = {name: value for name, value in params.items() if not size_problem([value])}
     serializer = _serializer(workflow, shown)
 
     def found(_data: Any) -> None:

@@ -27,7 +27,7 @@ from parent.errors import CannotRetry, RunActive, RunEnded, UnknownRun
 from parent.models import Run, RunState
 from parent.runs.cancel import cancel
 from parent.runs.retry import retry
-from parent.store.executors import any_alive
+from parent.store.executors import any_executor_alive
 
 __all__ = ["RunCancel", "RunDelete", "RunPage", "RunResult", "RunRetry", "RunsPage"]
 
@@ -48,7 +48,7 @@ class RunsPage(LoginRequiredMixin, View):
             "runs": page.runs,
             "older": older.urlencode() if page.older else "",
             "now": timezone.now(),
-            "no_worker": not any_alive(),
+            "no_worker": not any_executor_alive(),
         }
         return render(request, "monitor/runs.html", context)
 
@@ -71,7 +71,7 @@ class RunPage(LoginRequiredMixin, View):
             "history": history_of(run),
             "may_change": may_change,
             "may_retry": may_change and may_start(request.user, run.workflow),
-            "no_worker": not run.ended and not any_alive(),
+            "no_worker": not run.ended and not any_executor_alive(),
         }
         return render(request, "monitor/run.html", context)
 

@@ -22,7 +22,7 @@ from monitor.pages.typical_duration import typical_seconds
 from parent.definition.workflow import Workflow, registry
 from parent.errors import InvalidParams
 from parent.runs.start import start
-from parent.store.executors import any_alive
+from parent.store.executors import any_executor_alive
 
 __all__ = [
     "LinkLoginPage",
@@ -60,7 +60,7 @@ class StartPage(LoginRequiredMixin, TemplateView):
         return super().get_context_data(
             workflows=[(each, typical.get(each.name)) for each in startable(self.request.user)],
             registered=bool(registry.workflows()),
-            no_worker=not any_alive(),
+            no_worker=not any_executor_alive(),
             runs=runs.order_by("-created_at", "-id")[:RECENT_RUNS],
             **kwargs,
         )

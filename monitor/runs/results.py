@@ -8,7 +8,7 @@ from children.meta import Status
 from monitor.http.etag import digest_of, not_modified, tagged
 from monitor.runs.snapshot import Task
 from parent.models import Run
-from parent.store.large_results import beginning_of, json_of
+from parent.store.large_results import json_beginning, result_json
 
 __all__ = ["beginning", "is_large", "result_answer"]
 
@@ -30,7 +30,7 @@ def result_answer(request: HttpRequest, task: Task) -> HttpResponse:
     if answer := not_modified(request, digest):
         return answer
     try:
-        content = json_of(row)
+        content = result_json(row)
     except type(row).DoesNotExist:
         raise Http404("This task has just been deleted.") from None
     return tagged(request, digest, HttpResponse(content, content_type="application/json"))
@@ -43,4 +43,4 @@ def is_large(run: Run) -> bool:
 
 def beginning(run: Run) -> dict[str, Any]:
     """The beginning and the size of a large result, for a page."""
-    return {"beginning": beginning_of(run, BEGINNING), "size": run.result_size}
+    return {"beginning": json_beginning(run, BEGINNING), "size": run.result_size}

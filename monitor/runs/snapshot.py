@@ -22,7 +22,7 @@ from monitor.runs.status import child_status_of, quiet_seconds, status_of
 from monitor.runs.table import Table, result_sql, size_sql
 from parent.models import Run, Step
 from parent.models.fields import META_COLUMNS
-from parent.store.large_results import largest_inline
+from parent.store.large_results import inline_limit
 
 if TYPE_CHECKING:
     from django.contrib.auth.models import AnonymousUser, User
@@ -140,7 +140,7 @@ def statement(ids: Sequence[UUID], *, results: bool = True) -> tuple[str, list[A
     tasks = [str(id) for id in ids]
     runs = ids if connection.features.has_native_uuid_field else [id.hex for id in ids]
     own = tasks if results else []
-    return _sql(len(ids), largest_inline() if results else None), [*own, *own, *runs, *tasks]
+    return _sql(len(ids), inline_limit() if results else None), [*own, *own, *runs, *tasks]
 
 
 @cache

@@ -9,7 +9,7 @@ from celery import states
 from django.urls import reverse
 
 from children.meta import Status
-from parent.conf import setting
+from parent.conf import interval
 from parent.decisions.eta import run_eta, step_eta
 from parent.decisions.plan import run_meta, run_state, summarize
 from parent.models import Run, RunState, Step, StepState
@@ -74,7 +74,7 @@ def _left_behind(run: Run, steps: Iterable[Step]) -> bool:
 def _brought_up(run: Run, steps: Collection[Step]) -> Run:
     """The run as its steps say: between two steps, a tick updates the run's row later."""
     run, summary = copy(run), summarize(list(steps))
-    run.started_at = run.started_at or summary.began
+    run.started_at = run.started_at or summary.started_at
     run.state = run_state(RunState(run.state), summary)
     run.set_meta(run_meta(run.meta, summary))
     return run
@@ -153,7 +153,7 @@ def poll_after_ms(changed_at: datetime, now: datetime, steps: Iterable[Step]) ->
     So a client polls at the poll interval while reports come in, every 2 s while a child reports
     nothing, and every 5 s while all steps wait in a queue.
     """
-    shortest = round(1000 * (setting("POLL_INTERVAL") or 0.1))
+    shortest = round(1000 * interval("POLL_INTERVAL"))
     running = any(step.state == StepState.RUNNING for step in steps)
     quiet = 100 * (now - changed_at).total_seconds()
     longest = LONGEST_MS if running else LONGEST_QUEUED_MS

@@ -1,1 +1,1 @@
-"""Pure decisions about rows in memory: nothing here reads or writes a database."""
+"""Decisions about rows in memory. Nothing here reads or writes the database."""

@@ -1,4 +1,4 @@
-"""How fast a step goes on, of late: measured from report to report."""
+"""The recent pace of a step, measured from report to report."""
 
 from datetime import datetime
 from math import exp
@@ -9,14 +9,14 @@ from children.meta import Meta
 __all__ = ["Pace", "Paced", "pace_after"]
 
 RECENT, LONGEST = 0.15, 60.0
-"""What counts as of late: the last seventh of the time so far, up to a minute."""
+"""What counts as recent: this share of the time measured so far, at most so many seconds."""
 
 Pace = tuple[float | None, datetime | None]
-"""Percent of the step per second, and since when that is measured."""
+"""Percent of the step per second, and the time since which it has been measured."""
 
 
 class Paced(Protocol):
-    """What is read of a step."""
+    """The fields of a step that the pace needs."""
 
     iteration: int
     total: int | None
@@ -28,10 +28,14 @@ class Paced(Protocol):
 
 
 def pace_after(step: Paced, report: Meta, at: datetime) -> Pace:
-    """The pace once the step, which is as it was before, has reported.
+    """The new pace of a step after a report.
 
-    A pace is that of one loop: where the counters begin anew, or begin at all, so does it. That of
-    the attempt before stands until the new one has moved.
+    A pace belongs to one loop of the body: it is measured anew when the counters start, or start
+    again. A new attempt keeps the pace of the attempt before until its completion grows.
+
+    Args:
+        step: the step as it was before the report.
+        at: the time of the report.
     """
     since = step.paced_since
     if step.reported_at is None:

@@ -1,4 +1,4 @@
-"""Pure decisions about a run: what opens, what is skipped, when it is over, how far it is."""
+"""Pure decisions about a run: what opens, what is skipped, when it ends, and its meta."""
 
 from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
@@ -28,7 +28,7 @@ STOPPED = FAILED | {StepState.SKIPPED}
 
 
 class ShownLike(Protocol):
-    """What a run shows of one of its steps."""
+    """The fields of a step that the run's meta shows."""
 
     name: str
     state: str
@@ -39,7 +39,7 @@ class ShownLike(Protocol):
 
 
 class StepLike(ShownLike, Protocol):
-    """What is read of a step."""
+    """The fields of a step that a plan and a summary need."""
 
     after: Sequence[str]
     weight: float
@@ -50,24 +50,25 @@ class StepLike(ShownLike, Protocol):
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Summary:
-    """What a run's row tells of its steps.
+    """What a run's row shows of its steps.
 
-    `done` is the sum of their completions by weight. `moved`: one has reported, or has ended well.
-    `began` is when the first of them did. `failed` is the first that failed or was cancelled; who
-    goes on with a run need not know.
+    `done` is the sum of their completions by weight. `progressed`: one has reported, or is OK.
+    `started_at` is when the first of them started. `shown` is the step whose counters and message
+    the run shows. `failed` is the first that failed or was cancelled; it may be left out while the
+    run goes on.
     """
 
     weight: float
     done: float
-    moved: bool
-    began: datetime | None
+    progressed: bool
+    started_at: datetime | None
     shown: ShownLike
     failed: ShownLike | None = None
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Plan:
-    """What to do next: names of steps, and the run's final state once it is over."""
+    """The names of steps to open and to skip, and the run's final state if it is over."""
 
     open: tuple[str, ...]
     skip: tuple[str, ...]
@@ -75,7 +76,7 @@ class Plan:
 
 
 NOTHING = Plan(open=(), skip=(), final=None)
-"""What follows while something is active."""
+"""The plan of a run that waits for an active step."""
 
 
 def plan(
@@ -84,20 +85,21 @@ def plan(
     cancelled: bool = False,
     others: Mapping[str, StepState] | None = None,
 ) -> Plan:
-    """What follows from where the steps are.
+    """What follows from the states of the steps.
 
-    A step opens when all that it comes after are OK, and is skipped when one of them will
-    never be. The run is over when nothing is active and nothing opens.
+    A step opens when all steps that it depends on are OK. It is skipped when one of them will
+    never be OK. The run is over when no step is active and none opens.
 
     Args:
-        cancelled: whether the run is to be cancelled: then it ends so, unless all is done.
-        others: where `steps` are not all, the states of those others that they come after and
-            that are not OK. Whether the run is over cannot be told then.
+        cancelled: whether a cancel was requested: then the run ends REVOKED, unless all steps are
+            OK.
+        others: if `steps` are not all, the states of the other steps on which these depend and
+            which are not OK. Then the plan has no final state.
     """
     states = {step.name: StepState(step.state) for step in steps}
     before = states if others is None else {**others, **states}
     waiting = [step for step in steps if step.state == StepState.WAITING]
-    _spread_skips(waiting, states)
+    _propagate_skips(waiting, states)
     opens = tuple(
         step.name
         for step in waiting
@@ -112,10 +114,10 @@ def plan(
     )
 
 
-def _spread_skips(waiting: Sequence[StepLike], states: dict[str, StepState]) -> None:
-    """Mark as SKIPPED what comes after a step that will never be OK, and what comes after that.
+def _propagate_skips(waiting: Sequence[StepLike], states: dict[str, StepState]) -> None:
+    """Set to SKIPPED all steps that depend, also indirectly, on one that will never be OK.
 
-    Each dependency is looked at once, in whatever order the steps are declared.
+    Each dependency is visited once, in whatever order the steps are declared.
     """
     stopped = [name for name, state in states.items() if state in STOPPED]
     if not stopped:
@@ -129,7 +131,7 @@ def _spread_skips(waiting: Sequence[StepLike], states: dict[str, StepState]) -> 
 
 
 def dependents(steps: Iterable[StepLike]) -> defaultdict[str, list[str]]:
-    """The names of those that come right after a step, by its name."""
+    """For each step's name, the names of the steps that depend on it directly."""
     after: defaultdict[str, list[str]] = defaultdict(list)
     for step in steps:
         for name in step.after:
@@ -144,24 +146,24 @@ def _final(states: Iterable[StepState], cancelled: bool) -> RunState:
 
 
 def summarize(steps: Sequence[StepLike]) -> Summary:
-    """What a run's row tells of its steps; `store.run_summaries` reads the same from the rows."""
+    """The summary of these steps; `store.run_summaries` computes the same in the database."""
     return Summary(
         weight=sum(step.weight for step in steps),
-        done=sum(step.weight * _share(step) for step in steps),
-        moved=any(step.reported_at or step.state == StepState.OK for step in steps),
-        began=min((step.started_at for step in steps if step.started_at), default=None),
-        shown=_shown(steps),
+        done=sum(step.weight * _completion(step) for step in steps),
+        progressed=any(step.reported_at or step.state == StepState.OK for step in steps),
+        started_at=min((step.started_at for step in steps if step.started_at), default=None),
+        shown=_shown_step(steps),
         failed=next((step for step in steps if step.state in FAILED), None),
     )
 
 
 def run_state(before: RunState, steps: Summary) -> RunState:
     """The state of a run that goes on: STARTED once a child runs, PROGRESS once one has reported
-    or has ended well.
+    or is OK.
     """
-    if steps.moved:
+    if steps.progressed:
         return RunState.PROGRESS
-    if before is RunState.PENDING and steps.began:
+    if before is RunState.PENDING and steps.started_at:
         return RunState.STARTED
     return before
 
@@ -169,8 +171,8 @@ def run_state(before: RunState, steps: Summary) -> RunState:
 def run_meta(before: Meta, steps: Summary, final: RunState | None = None) -> Meta:
     """The run's meta, mirrored from its steps.
 
-    `completion` is theirs by weight, never less than `before`'s, and 100 only at a good end.
-    The counters and the message are those of the first running step, or of the last to end.
+    `completion` is theirs by weight, never less than `before`'s, and 100 only if the run succeeds.
+    The counters and the message are those of `steps.shown`.
     """
     completion = max(before.completion, min(steps.done / steps.weight, ALMOST))
     shown = steps.shown
@@ -186,11 +188,11 @@ def run_meta(before: Meta, steps: Summary, final: RunState | None = None) -> Met
     return meta.failed(failed.error or f"{failed.name} was {failed.state.lower()}")
 
 
-def _share(step: StepLike) -> float:
+def _completion(step: StepLike) -> float:
     return 100.0 if step.state == StepState.OK else step.completion
 
 
-def _shown(steps: Sequence[StepLike]) -> StepLike:
+def _shown_step(steps: Sequence[StepLike]) -> StepLike:
     for wanted in (StepState.RUNNING, StepState.ERROR, StepState.QUEUED):
         for step in steps:
             if step.state == wanted:

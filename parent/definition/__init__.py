@@ -1,1 +1,1 @@
-"""What a workflow's author declares, and the checks of it before anything runs."""
+"""Workflows as their authors declare them, and their validation before anything runs."""

@@ -1,4 +1,4 @@
-"""A run's parameters: what its serializer takes, and every database too."""
+"""A run's parameters: their validation, and their form as JSON."""
 
 import json
 from collections.abc import Iterator, Mapping
@@ -14,23 +14,23 @@ from rest_framework.settings import api_settings
 
 from children.errors import ResultNotJSON
 from children.sanitize import GIVEN_DEPTH, check_json, check_keys, clean_text
-from parent.definition.size_limits import check_size, first_few
+from parent.definition.size_limits import shorten_errors, size_problem
 from parent.definition.workflow import Workflow
 from parent.errors import InvalidParams
 from parent.store.files import is_file_list
 
-__all__ = ["IGNORED", "Several", "as_json", "validate"]
+__all__ = ["IGNORED", "RepeatedValue", "as_json", "validate"]
 
 IGNORED = frozenset({"csrfmiddlewaretoken"})
 UNKNOWN = "This workflow has no such parameter."
 
 
-class Several(list[Any]):
-    """What a form has sent for a field that takes one value."""
+class RepeatedValue(list[Any]):
+    """Several values that a form has sent for a field that takes one value."""
 
 
 class Encoder(DjangoJSONEncoder):
-    """Django's, which cuts the microseconds off, with them."""
+    """Django's encoder, but with microseconds, which that cuts off."""
 
     def default(self, o: Any) -> Any:
         if isinstance(o, datetime):
@@ -45,33 +45,33 @@ def validate(workflow: Workflow, params: Mapping[str, Any]) -> dict[str, Any]:
     """The validated values of `params`.
 
     Raises:
-        InvalidParams: with an error per field, unknown fields included, nested ones as well.
+        InvalidParams: with errors for each field; for unknown fields too, nested ones included.
     """
     serializer = workflow.params() if workflow.params else Serializer()
     fields: Mapping[str, Any] = getattr(serializer, "fields", {})
-    if too_much := check_size(params, serializer):
+    if too_much := size_problem(params, serializer):
         unknown = {name: [UNKNOWN] for name in params if name not in fields}
-        told = {api_settings.NON_FIELD_ERRORS_KEY: [too_much]} | unknown
-        raise InvalidParams(first_few(told, serializer))
+        errors = {api_settings.NON_FIELD_ERRORS_KEY: [too_much], **unknown}
+        raise InvalidParams(shorten_errors(errors, serializer))
     params = {
         name: [value] if isinstance(value, File) and is_file_list(fields.get(name)) else value
         for name, value in params.items()
     }
-    refused = dict(_refused(fields, params))
-    fitting = {name: value for name, value in params.items() if name not in refused}
-    serializer = type(serializer)(data=fitting)
+    unusable = dict(_unusable(fields, params))
+    usable = {name: value for name, value in params.items() if name not in unusable}
+    serializer = type(serializer)(data=usable)
     errors = {} if serializer.is_valid() else dict(serializer.errors)
-    errors |= dict(_unknown(serializer, fitting)) | refused
+    errors |= dict(_unknown(serializer, usable)) | unusable
     if errors:
-        raise InvalidParams(first_few(errors, serializer))
+        raise InvalidParams(shorten_errors(errors, serializer))
     return dict(serializer.validated_data)
 
 
 def as_json(values: Mapping[str, Any]) -> dict[str, Any]:
-    """The validated values as JSON has them.
+    """The validated values as JSON values.
 
     Raises:
-        InvalidParams: naming those that JSON, or a database, cannot take.
+        InvalidParams: with an error for each value that JSON or a database cannot store.
     """
     params, errors = {}, {}
     for name, value in values.items():
@@ -86,31 +86,31 @@ def as_json(values: Mapping[str, Any]) -> dict[str, Any]:
     return params
 
 
-def _refused(fields: Mapping[str, Any], params: Mapping[str, Any]) -> Iterator[tuple[str, Any]]:
-    """Errors of what no serializer should see: some would fail over it, or take it."""
+def _unusable(fields: Mapping[str, Any], params: Mapping[str, Any]) -> Iterator[tuple[str, Any]]:
+    """Errors of values that no serializer should get: some raise for them, some accept them."""
     for name, value in params.items():
         if isinstance(value, File) and isinstance(fields.get(name), FileField | NoneType):
             continue
-        if isinstance(value, Several):
+        if isinstance(value, RepeatedValue):
             yield name, ["Send it once, not several times."]
             continue
         try:
             if _has_file(value):
                 if isinstance(value, list) and is_file_list(fields.get(name)):
-                    continue  # the field says which of them is no file
+                    continue  # the field itself reports which of them are not files
                 one = isinstance(fields.get(name), FileField)
                 yield name, ["Send one file." if one else "Send a value, not a file."]
                 continue
             if isinstance(fields.get(name), JSONField) and getattr(value, "is_json_string", False):
-                value = json.loads(value)  # of a form  # noqa: PLW2901
+                value = json.loads(value)  # from a form  # noqa: PLW2901
             check_keys(value, "It is")
             check_json(value, "It is", GIVEN_DEPTH)
         except RecursionError:
             yield name, ["It is nested too deep."]
         except ValueError:
-            continue  # the field says so better
+            continue  # the field itself reports that, with a better text
         except ResultNotJSON as exc:
-            # A caller in this process may give what the serializer makes JSON of.
+            # A caller in this process may pass objects that the serializer converts to JSON.
             if not isinstance(exc.__cause__, TypeError):
                 yield name, [_sentence(exc)]
 
@@ -122,17 +122,17 @@ def _has_file(value: Any) -> bool:
 
 
 def _unknown(field: Any, value: Any) -> Iterator[tuple[Any, Any]]:
-    """Errors of the keys that no field takes, as DRF nests them."""
+    """Errors of keys without a field, nested as DRF nests errors."""
     if isinstance(field, ListSerializer) and isinstance(value, list):
         for index, part in enumerate(value):
-            if told := dict(_unknown(field.child, part)):
-                yield index, told
+            if errors := dict(_unknown(field.child, part)):
+                yield index, errors
     if not (isinstance(field, Serializer) and isinstance(value, Mapping)):
         return
     for name, part in value.items():
         if name in field.fields:
-            if told := dict(_unknown(field.fields[name], part)):
-                yield name, told
+            if errors := dict(_unknown(field.fields[name], part)):
+                yield name, errors
         elif name not in IGNORED:
             yield name, [UNKNOWN]
 

@@ -1,4 +1,4 @@
-"""The parent tasks, one per workflow: they start a run and free their slot at once."""
+"""The parent tasks, one per workflow. A parent task starts a run and frees its slot at once."""
 
 from typing import Any
 from uuid import UUID
@@ -9,28 +9,35 @@ from celery.exceptions import Ignore
 from parent.definition.runtime import runtime
 from parent.errors import RunFailed, WorkflowError
 
-__all__ = ["ParentTask"]
+__all__ = ["NAME_PREFIX", "ParentTask", "parent_task_name"]
+
+NAME_PREFIX = "parent."
+
+
+def parent_task_name(workflow: str) -> str:
+    """The Celery name of the parent task of the workflow with this name."""
+    return f"{NAME_PREFIX}{workflow}"
 
 
 class ParentTask(Task):  # type: ignore[type-arg]
-    """Starts the run whose id is the task's own id, for a client without our database.
+    """Starts a run under the task's own id, for a Celery client that cannot write the rows itself.
 
-    A tick sends this task too, for a run that has rows already: to find a worker that knows the
+    A tick sends this task too, for a run that has rows already, to find a worker that knows the
     run's steps.
     """
 
     abstract = True
-    # Celery's own STARTED would overwrite every column of a row that says more.
+    # Celery's own STARTED would overwrite every column of the `TaskResult`.
     track_started = False
     Request = "children.worker.loop_wakeup:WakingRequest"
     workflow: Any
-    """The `Workflow` that it starts."""
+    """The `Workflow` whose runs it starts."""
 
     def run(self, /, **params: Any) -> Any:
         if self.request.called_directly or self.request.is_eager:
             return self._run_inline(params)
         runtime().start_or_continue(self.workflow, params, self._run_id())
-        # From here on the rows hold the state. `Ignore` keeps Celery from storing another.
+        # The rows have the state from here on. `Ignore` keeps Celery from storing another one.
         raise Ignore
 
     def _run_id(self) -> UUID:

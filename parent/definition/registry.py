@@ -8,7 +8,7 @@ __all__ = ["Registry"]
 
 
 class Named(Protocol):
-    """What can be registered."""
+    """Anything with a name."""
 
     @property
     def name(self) -> str: ...

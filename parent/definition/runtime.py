@@ -1,7 +1,7 @@
-"""What a workflow needs of the engine that runs it. `parent.apps` installs the engine.
+"""The interface through which workflows call the engine. `parent.apps` installs the engine.
 
-Workflows are imported before Django's models can be, and the engine imports workflows. This module
-stands between the two, so that imports point one way.
+Workflows are imported before Django's models can be imported, and the engine imports workflows. So
+a workflow calls the engine through this module, and imports point one way.
 """
 
 from collections.abc import Mapping
@@ -23,12 +23,12 @@ class Runtime(Protocol[W_contra]):
     """The engine, as workflows and their parent tasks call it."""
 
     def start(self, workflow: W_contra, params: Mapping[str, Any], owner: "User | None") -> "Run":
-        """Write the rows of a new run. Its first children are published at the commit."""
+        """Write the rows of a new run. Its first children are published when that commits."""
 
     def start_or_continue(
         self, workflow: W_contra, params: Mapping[str, Any], run_id: UUID
     ) -> None:
-        """Handle a parent task's message: start the run, or go on with it where it has rows."""
+        """Handle a parent task's message: start the run, or continue it if it has rows."""
 
     def run_inline(self, workflow: W_contra, params: Mapping[str, Any]) -> "Run":
         """Run all steps in this process, and return the ended run."""

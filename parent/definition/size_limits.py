@@ -1,7 +1,7 @@
-"""How much a body may hold, and how much is said of what is wrong with it.
+"""Limits on the number of values in a body, and on the number of errors in an answer.
 
-A validator looks at each value, and makes some text of each that is wrong: a body of a few
-megabytes may have a quarter of a million, and would hold a web process for many seconds.
+A serializer validates each value, and creates a text for each invalid one. A body of a few
+megabytes may have a quarter of a million values: many seconds of work for a web process.
 """
 
 from collections.abc import Iterable, Mapping
@@ -13,19 +13,20 @@ from rest_framework.settings import api_settings
 
 from children.sanitize import clean_text
 
-__all__ = ["check_size", "first_few"]
+__all__ = ["shorten_errors", "size_problem"]
 
 MOST_VALUES = 20_000
-FEW = 10
+MOST_ERRORS = 10
+"""Errors of one list, or of undeclared fields."""
 CONTAINERS = (Mapping, list, tuple)
 
 
-def check_size(value: Any, field: Any = None) -> str | None:
-    """What to say where `value` holds more than `MAX_BODY_VALUES`; None where it does not.
+def size_problem(value: Any, field: Any = None) -> str | None:
+    """The error if `value` holds more than `MAX_BODY_VALUES` values, else None.
 
     Args:
-        field: the serializer, or field of one, that is to look at it. Each field of a nested
-            serializer counts wherever it could stand: it may be missing there.
+        field: the serializer or field that will validate it. Each declared field counts at each
+            place where a nested serializer is used, because it may be missing there.
     """
     most: int = getattr(settings, "MAX_BODY_VALUES", MOST_VALUES)
     left, todo = most, [(field, value)]
@@ -40,7 +41,7 @@ def check_size(value: Any, field: Any = None) -> str | None:
 
 
 def _parts(field: Any, value: Any) -> Iterable[tuple[Any, Any]]:
-    """What is in a container, each with the field that looks at it."""
+    """The items of a container, each with the field that validates it."""
     if isinstance(value, Mapping):
         fields = field.fields if isinstance(field, Serializer) else {}
         child = getattr(field, "child", None)
@@ -49,32 +50,33 @@ def _parts(field: Any, value: Any) -> Iterable[tuple[Any, Any]]:
     return ((child, part) for part in value)
 
 
-def first_few(errors: Any, field: Any = None) -> Any:
-    """DRF's errors without end: of the fields that are declared all, of all else the first few.
+def shorten_errors(errors: Any, field: Any = None) -> Any:
+    """DRF's errors, shortened: all those of declared fields, the first `MOST_ERRORS` of others.
 
     Args:
-        field: the serializer, or field of one, whose errors they are; None where it is not known.
+        field: the serializer or field whose errors they are; None if it is not known.
     """
     if isinstance(errors, list | tuple):
         if not any(isinstance(part, CONTAINERS) for part in errors):
-            return [clean_text(str(text)) for text in errors[:FEW]]
-        # A list of rows has an empty part for each row that is right.
+            return [clean_text(str(text)) for text in errors[:MOST_ERRORS]]
+        # The errors of a list of rows have an empty item for each valid row.
         errors = {index: part for index, part in enumerate(errors) if part}
     if not isinstance(errors, Mapping):
         return clean_text(str(errors))
-    whole = api_settings.NON_FIELD_ERRORS_KEY
+    non_field = api_settings.NON_FIELD_ERRORS_KEY
     fields: Mapping[str, Any] = field.fields if isinstance(field, Serializer) else {}
-    others = [name for name in errors if name not in fields and name != whole]
-    left_out = set(others[FEW:])
-    told = {
-        clean_text(name) if isinstance(name, str) else name: first_few(
+    others = [name for name in errors if name not in fields and name != non_field]
+    left_out = set(others[MOST_ERRORS:])
+    shortened = {
+        clean_text(name) if isinstance(name, str) else name: shorten_errors(
             part, fields.get(name, getattr(field, "child", None))
         )
         for name, part in errors.items()
         if name not in left_out
     }
     if left_out:
-        said = told.get(whole, [])
+        messages = shortened.get(non_field, [])
         more = f"And {len(left_out):,} more like these."
-        told[whole] = [*(said if isinstance(said, list) else [said]), more]
-    return told
+        messages = messages if isinstance(messages, list) else [messages]
+        shortened[non_field] = [*messages, more]
+    return shortened

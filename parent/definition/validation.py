@@ -1,28 +1,28 @@
-"""The shape of a workflow, as declared: what is wrong with it, if anything."""
+"""Validation of a declared workflow: its steps, their names, order and options."""
 
 import math
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from graphlib import CycleError, TopologicalSorter
 from typing import TYPE_CHECKING
 
 from children.declaration.retrying import MOST_RETRIES
+from parent.definition.name_lists import join_names
 
 if TYPE_CHECKING:
     from parent.definition.workflow import Step, Workflow
 
-__all__ = ["listed", "problems"]
+__all__ = ["problems"]
 
 LONGEST_NAME = 100  # characters, in the step's row
-LONGEST_TIME = 1e9  # seconds, some thirty years: a date far beyond is none that can be computed
+LONGEST_TIME = 1e9  # seconds, some thirty years; `datetime` cannot hold times much later
 PRIORITIES = range(10)
 MOST_BACKOFF = 10
-MOST_NAMES = 20  # of the steps that one sentence lists
 TIMES = ("queue_timeout", "run_timeout", "stall_timeout", "poll_interval", "retry_delay")
 
 
 def problems(workflow: "Workflow") -> Iterator[tuple[str, str]]:
-    """What keeps the steps from ever running, each with its remedy."""
+    """The problems that keep the steps from ever running, each with a hint."""
     labels = Counter(step.label for step in workflow.steps)
     if not labels:
         yield "it has no steps", "Give it at least one Step."
@@ -41,20 +41,13 @@ def problems(workflow: "Workflow") -> Iterator[tuple[str, str]]:
             if name not in labels:
                 yield (
                     f"step {step.label!r} comes after {name!r}, which is no step of it",
-                    f"Its steps are: {listed(list(labels))}.",
+                    f"Its steps are: {join_names(list(labels))}.",
                 )
     try:
         TopologicalSorter({step.label: workflow.after(step) for step in workflow.steps}).prepare()
     except CycleError as exc:
-        circle = listed(list(reversed(exc.args[1])), " -> ")
+        circle = join_names(list(reversed(exc.args[1])), " -> ")
         yield f"its steps wait for each other: {circle}", "Take one `after` of them out."
-
-
-def listed(names: Sequence[str], separator: str = ", ") -> str:
-    """The names; of very many the first ones and the last."""
-    if len(names) > MOST_NAMES:
-        names = [*names[: MOST_NAMES - 1], "...", names[-1]]
-    return separator.join(names)
 
 
 def _step_problems(step: "Step") -> Iterator[tuple[str, str]]:

@@ -1,4 +1,4 @@
-"""What a workflow's author declares: `Workflow` and `Step`."""
+"""What the author of a workflow declares: `Workflow` and `Step`."""
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import KW_ONLY, dataclass, field
@@ -11,7 +11,8 @@ from celery.result import AsyncResult
 
 from children.declaration.retrying import Retrying
 from children.task import ChildTask
-from parent.definition.parent_task import ParentTask
+from parent.definition.name_lists import join_names
+from parent.definition.parent_task import ParentTask, parent_task_name
 from parent.definition.registry import Registry
 from parent.definition.runtime import runtime
 from parent.errors import UnknownStep
@@ -30,9 +31,14 @@ registry: "Registry[Workflow]" = Registry()
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class RunData:
-    """What `inputs` and `result` may read of a run.
+    """The data of a run that the author's `inputs` and `result` get.
 
-    `params` are the run's parameters as JSON; `results` those of the finished steps, by name.
+    `params` are the run's parameters as JSON; `results` are those of the finished steps, by name.
+
+    The `inputs` of a step that follows others, and the `result`, run while the run's row is locked;
+    on SQLite the whole database is locked for writers. The reason: the inputs are committed with
+    the end of the step before, both or neither. The `inputs` of the first steps run before the
+    start's transaction. Slow work belongs in a child.
     """
 
     params: Mapping[str, Any]
@@ -44,26 +50,29 @@ class Step:
     """One child's place in a workflow.
 
     Args:
-        task: the child, or any Celery task, or its name.
-        name: unique in the workflow; the task's own last name without one.
-        inputs: makes the child's keyword arguments; without it they are the run's parameters. It
-            only reads: it may be called twice for one attempt, of which one call counts.
+        task: the child, or any Celery task, or the name of one.
+        name: unique in the workflow; the default is the last part of the task's name.
+        inputs: returns the child's keyword arguments; without it they are the run's parameters. It
+            must only read, and be fast: it may be called twice for one attempt, and runs while the
+            run is locked (see `RunData`).
         after: the names of the steps it waits for; None means the one before it in the list,
-            `()` none at all.
+            `()` means none.
         weight: its share of the run's completion.
         queue: the Celery queue to publish to; None leaves it to Celery's routing.
-        priority: of those that wait in one queue, 0 goes first, and is what None is; Redis tells
-            0-2, 3-5, 6-8 and 9 apart. None leaves it to the task's own `priority`.
+        priority: of the messages in one queue, 0 goes first; Redis distinguishes 0-2, 3-5, 6-8
+            and 9. None takes the task's own `priority`; without one the message counts as 0.
         queue_timeout, run_timeout, stall_timeout: seconds until a child that has not started,
             not finished, or not reported becomes an ERROR; None takes the setting
             `WORKFLOW_QUEUE_TIMEOUT` and so on, and 0 means never.
-        retries: how many more attempts a failure, or the loss of its worker, leaves; then the body
-            runs at least once, and not exactly once. None takes what the child itself says
-            (`autoretry_for` and its companions), and the rest of the four with it; else 0.
+        retries: how many more attempts may follow a failure or the loss of the worker. With
+            retries the body runs at least once, without them at most once. None takes the child's
+            own declaration (`autoretry_for` and related options) for this and the other three;
+            without one it is 0.
         retry_delay: seconds before the first retry; each further one waits `backoff` times as long.
-        retry_on: the exceptions that are worth a retry. The loss of a worker always is.
+        retry_on: the exceptions after which a retry is allowed. After the loss of a worker it
+            always is.
         poll_interval: seconds between two reports of the child; None takes
-            `WORKFLOW_POLL_INTERVAL`, and a shorter one than that only shows in `watch()`.
+            `WORKFLOW_POLL_INTERVAL`. A shorter one than that has an effect only in `watch()`.
     """
 
     task: "Task[..., Any] | type[Task[..., Any]] | str"  # a class as mypy sees `@child_task`
@@ -94,13 +103,13 @@ class Step:
 
     @property
     def child(self) -> ChildTask | None:
-        """The task, where it is a child that is known in this process."""
+        """The task, if it is a child and is registered in this process; else None."""
         task = current_app.tasks.get(self.task) if isinstance(self.task, str) else self.task
         return task if isinstance(task, ChildTask) else None
 
     @property
     def retrying(self) -> Retrying:
-        """Which failures it is tried again after, how often, and when."""
+        """After which failures it is retried, how often, and when."""
         if self.retries is None and (child := self.child) is not None and child.retrying:
             return child.retrying
         return Retrying(
@@ -113,17 +122,17 @@ class Step:
 
 @dataclass(frozen=True)
 class Workflow:
-    """A named definition: parameters and steps. Making one registers it.
+    """A named definition: parameters and steps. Creating one registers it.
 
     Args:
         name: unique; part of the URL and of the parent task's name, `parent.<name>`.
         steps: in order; see `Step.after` for other shapes than a sequence.
         params: a DRF serializer class that validates the parameters; None takes none.
         description: one line for people.
-        result: makes the run's result; without it, it is the last step's.
+        result: returns the run's result; without it, that is the last step's (see `RunData`).
         timeout: seconds until the whole run ends as an ERROR; None means never.
-        permission: `app.codename`; who lacks it neither sees the workflow in the catalogue nor
-            starts or retries a run of it over HTTP. None asks for nothing but a login.
+        permission: `app.codename`; users without it do not see the workflow in the catalogue,
+            and cannot start or retry a run of it over HTTP. None requires only a login.
     """
 
     name: str
@@ -143,11 +152,11 @@ class Workflow:
     @property
     def task_name(self) -> str:
         """The Celery name of the parent task."""
-        return f"parent.{self.name}"
+        return parent_task_name(self.name)
 
     @cached_property
     def by_label(self) -> Mapping[str, Step]:
-        """The steps by their names; of two with one name, which a check refuses, the first."""
+        """The steps by name. Of two with one name, which a check refuses, it has the first."""
         return {step.label: step for step in reversed(self.steps)}
 
     @cached_property
@@ -165,7 +174,10 @@ class Workflow:
         try:
             return self.by_label[name]
         except KeyError:
-            raise UnknownStep(self.name, name) from None
+            steps = join_names(list(self.by_label))
+            raise UnknownStep(
+                f"The workflow {self.name!r} has no step {name!r}; its steps are: {steps}."
+            ) from None
 
     def after(self, step: Step) -> tuple[str, ...]:
         """The names of the steps that `step` waits for."""
@@ -177,12 +189,12 @@ class Workflow:
         """Write a run's rows and publish it when the transaction commits.
 
         Raises:
-            InvalidParams: with an error per field.
+            InvalidParams: with a list of errors for each field.
         """
         return runtime().start(self, params, owner)
 
     def delay(self, /, **params: Any) -> "AsyncResult[Any]":
-        """Like `start`, for those who know Celery: the result follows the run."""
+        """Like `start`, but returns a Celery result that follows the run."""
         return self.result_of(self.start(**params).pk)
 
     def result_of(self, run_id: UUID | str) -> "AsyncResult[Any]":

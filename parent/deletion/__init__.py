@@ -1,1 +1,1 @@
-"""Deleting: runs, old runs, and results and files that belong to no run."""
+"""Deleting runs, old runs, and results and files that belong to no run."""

@@ -1,8 +1,8 @@
-"""Results of children whose attempt was over before Celery stored them: nobody reads them, and
-nobody else deletes them.
+"""Orphan results: `TaskResult` rows that Celery stored after the attempt had ended.
 
-They come of a foreign task that runs on, or is terminated, after its attempt was taken away, and
-of a message that came late to a worker that does not know the task.
+Nothing reads them, and nothing else deletes them. They come from a foreign task that still ran, or
+was terminated, after its attempt had ended; and from a late message to a worker that does not
+know the task.
 """
 
 from datetime import timedelta
@@ -17,28 +17,28 @@ __all__ = ["count", "delete_all", "delete_of", "delete_recent"]
 
 BATCH = 1_000
 RECENT = timedelta(minutes=2)
-"""Several sweeps long: each looks at few rows, whatever is stored in all."""
+"""Longer than several sweeps (`watch.tick`), each of which reads only rows as recent as this."""
 
 
 def delete_of(task_id: str) -> None:
-    """Delete what is stored for this attempt, if it is over."""
+    """Delete the stored result of this attempt, if the attempt has ended."""
     _orphans().filter(task_id=task_id).delete()
 
 
 def delete_recent() -> None:
-    """Delete all that were stored lately."""
+    """Delete those that were stored within `RECENT`."""
     _orphans().filter(date_done__gt=Now() - RECENT).delete()
 
 
 def count() -> int:
-    """How many there are, however old, that no sweep is about to delete."""
+    """How many there are that are too old for `delete_recent`."""
     return _orphans().filter(date_done__lt=Now() - RECENT).count()
 
 
 def delete_all() -> int:
-    """Delete all, however old; how many there were."""
-    # Found first, and deleted a few at a time: finding them looks at all that is stored, and on
-    # SQLite nobody else writes while a statement that deletes does that.
+    """Delete all, however old; returns how many."""
+    # Find them first, then delete in batches: finding reads the whole table, and on SQLite nobody
+    # else can write while a DELETE statement does that.
     ids = list(_orphans().values_list("pk", flat=True))
     deleted = 0
     for start in range(0, len(ids), BATCH):
@@ -48,7 +48,7 @@ def delete_all() -> int:
 
 
 def _orphans() -> "QuerySet[TaskResult]":
-    of_it = {"task_id": OuterRef("task_id")}
-    ended = Step.objects.filter(**of_it).exclude(state__in=Step.ACTIVE)
-    followed = Attempt.objects.filter(**of_it)
-    return TaskResult.objects.filter(Exists(ended) | Exists(followed))
+    same_task = {"task_id": OuterRef("task_id")}
+    ended = Step.objects.filter(**same_task).exclude(state__in=Step.ACTIVE)
+    earlier = Attempt.objects.filter(**same_task)
+    return TaskResult.objects.filter(Exists(ended) | Exists(earlier))

@@ -1,4 +1,4 @@
-"""Retention: runs that ended long ago are deleted, a few at a time."""
+"""Retention: runs that ended long ago are deleted, in batches."""
 
 import time
 from datetime import timedelta
@@ -14,21 +14,20 @@ __all__ = ["prune", "prune_all"]
 BATCH = 500
 """Runs that one transaction of `prune_all` deletes at most."""
 
-
 PAUSE = 0.1
-"""Seconds in which all get their turn who wait to write to SQLite: they look this often, at least
-(`sqliteDefaultBusyCallback`).
+"""Seconds between two batches on SQLite, so that all who wait to write can: SQLite tries again at
+least this often (`sqliteDefaultBusyCallback`).
 """
 
 
 def prune(older_than: timedelta, *, at_most: int) -> int:
-    """Delete runs that ended before `older_than` ago, the oldest first; returns how many."""
+    """Delete runs that ended longer ago than `older_than`, the oldest first; returns how many."""
     old = Run.objects.filter(finished_at__lt=Now() - older_than).order_by("finished_at")
     return delete_ended(old, at_most=at_most)
 
 
 def prune_all(older_than: timedelta) -> int:
-    """Delete all of them, and let others write in between; returns how many."""
+    """Delete all such runs, and let others write between the batches; returns how many."""
     pruned = 0
     while batch := prune(older_than, at_most=BATCH):
         pruned += batch

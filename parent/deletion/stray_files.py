@@ -1,8 +1,8 @@
-"""Files without a run: their web process died between storing them and the commit.
+"""Stray files: files without a run, and unfinished uploads.
 
-And those that it was still receiving. A start takes seconds, so what is a day old is of none that
-is under way. Only what is named as a run's folder, or as a file that is being
-received, is looked at; no symbolic link is followed.
+Their web process died while it received them, or between storing them and the commit. A start takes
+seconds, so files that are a day old do not belong to one in progress. Only folders named like a
+run's and files named like an upload are considered; symbolic links are not followed.
 """
 
 import os
@@ -17,10 +17,10 @@ from django.core.files.storage import default_storage
 
 from parent.models import Run
 from parent.store import clock
-from parent.store.files import FOLDER, RECEIVED, receiving_folder
+from parent.store.files import FOLDER, UPLOAD_SUFFIX, upload_folder
 from parent.store.outage import OUTAGE
 
-__all__ = ["delete_strays", "delete_strays_quietly", "find_strays"]
+__all__ = ["delete_strays", "find_strays", "try_delete_strays"]
 
 logger = get_logger(__name__)
 
@@ -29,20 +29,20 @@ BATCH = 500
 
 
 def find_strays() -> Iterator[str]:
-    """Folders in the default storage and paths of unfinished uploads.
+    """Folders in the default storage without a run, and the paths of unfinished uploads.
 
-    Raises: whatever the storage raises when it cannot be read.
+    Raises: what the storage raises if it cannot be read.
     """
     before = clock.now() - AGE
     for folder in _folders_without_run():
-        with suppress(FileNotFoundError):  # somebody has just deleted it
-            if all(_modified(name) < before for name in _youngest(folder)):
+        with suppress(FileNotFoundError):  # deleted meanwhile
+            if all(_modified(name) < before for name in _dated_paths(folder)):
                 yield folder
     yield from map(str, _unfinished_uploads(before))
 
 
 def delete_strays(at_most: int | None = None) -> int:
-    """Delete what `find_strays` finds; how many."""
+    """Delete what `find_strays` finds; returns how many."""
     deleted = 0
     for stray in find_strays():
         if deleted == at_most:
@@ -55,14 +55,14 @@ def delete_strays(at_most: int | None = None) -> int:
     return deleted
 
 
-def delete_strays_quietly(at_most: int) -> None:
-    """The same for a tick, to which a storage that is away is no error."""
+def try_delete_strays(at_most: int) -> None:
+    """The same for a tick: log an error of the storage instead of raising it."""
     try:
         delete_strays(at_most)
     except OUTAGE:
         raise
-    except Exception as exc:  # what a storage raises is its own affair
-        logger.warning("files without a run are not looked for: %s", exc)
+    except Exception as exc:  # the type depends on the storage
+        logger.warning("cannot look for files without a run: %s", exc)
 
 
 def _folders_without_run() -> Iterator[str]:
@@ -88,17 +88,17 @@ def _is_run_id(name: str) -> bool:
 def _is_link(name: str) -> bool:
     try:
         return os.path.islink(default_storage.path(name))
-    except NotImplementedError:  # no folder of this machine
+    except NotImplementedError:  # the storage has no local paths
         return False
 
 
-def _youngest(folder: str) -> Iterable[str]:
-    """What tells how old it is: its files, or where it has none the folder itself."""
+def _dated_paths(folder: str) -> Iterable[str]:
+    """The paths whose times say how old the folder is: its files, or without any the folder."""
     return [name for name in _inside(folder) if not _is_link(name)] or [folder]
 
 
 def _inside(folder: str) -> Iterator[str]:
-    """The names of all files and links in it."""
+    """The names of all files and links in the folder and its subfolders."""
     folders, files = default_storage.listdir(folder)
     yield from (f"{folder}/{name}" for name in files)
     for name in folders:
@@ -119,23 +119,23 @@ def _delete(folder: str) -> None:
             default_storage.delete(name)
     parents = {str(parent) for name in [*names, f"{folder}/"] for parent in _parents(name, folder)}
     for name in sorted(parents, key=len, reverse=True):
-        with suppress(Exception):  # where the storage has folders
+        with suppress(Exception):  # not every storage has folders
             default_storage.delete(name)
 
 
 def _parents(name: str, folder: str) -> Iterator[str]:
-    """The folders between the two, `folder` included."""
+    """The folders that contain `name`, up to `folder`, which is included."""
     while len(name) > len(folder):
         name = name.rpartition("/")[0]
         yield name
 
 
 def _unfinished_uploads(before: datetime) -> Iterator[Path]:
-    """Those in our own folder of uploads."""
-    folder = receiving_folder()
+    """Unfinished uploads that were last written before this time."""
+    folder = upload_folder()
     if folder.is_symlink():
         return
-    for path in folder.glob(f"*{RECEIVED}"):
+    for path in folder.glob(f"*{UPLOAD_SUFFIX}"):
         with suppress(FileNotFoundError):
             if path.lstat().st_mtime < before.timestamp():
                 yield path

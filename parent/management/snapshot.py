@@ -9,7 +9,7 @@ from uuid import UUID
 
 from django.db.models.functions import Now
 
-from parent.conf import setting
+from parent.conf import interval
 from parent.models import Run, Step
 from parent.store import executors
 from parent.store.outage import retry_while_database_is_down
@@ -38,7 +38,7 @@ def snapshots(run_id: UUID) -> Iterator[Snapshot]:
         yield snapshot
         if snapshot.run.ended:
             return
-        time.sleep(setting("POLL_INTERVAL") or 0.5)
+        time.sleep(interval("POLL_INTERVAL"))
         snapshot = retry_while_database_is_down(
             f"look at the run {run_id}", partial(_snapshot, run_id)
         )

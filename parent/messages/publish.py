@@ -14,6 +14,7 @@ from kombu.exceptions import OperationalError
 
 from children import host
 from children.task import ChildTask
+from parent.definition.parent_task import parent_task_name
 from parent.messages.deadline import within
 from parent.models import Run, RunState, Step, StepState
 from parent.telemetry import tracing
@@ -82,7 +83,7 @@ def republish_after(publishes: int) -> timedelta:
 def publish_run(run: Run) -> bool:
     """Send the parent task of `run`; False where the broker is away."""
     with about(run), tracing.under(run):
-        return _send(f"parent.{run.workflow}", str(run.pk), run.params, ignore_result=False)
+        return _send(parent_task_name(run.workflow), str(run.pk), run.params, ignore_result=False)
 
 
 def first_to_publish(opened: Sequence[Step], now: datetime) -> Sequence[Step]:
@@ -168,7 +169,7 @@ def queue_of(row: Step | Run) -> str:
     """The queue that the row's messages wait in."""
     if isinstance(row, Step) and row.queue:
         return row.queue
-    name = row.task if isinstance(row, Step) else f"parent.{row.workflow}"
+    name = row.task if isinstance(row, Step) else parent_task_name(row.workflow)
     return _routed(name)
 
 

@@ -1,7 +1,7 @@
-"""The rows: what is not written here does not exist, whatever a message says.
+"""The models. Rows decide, not messages: a message without its row changes nothing.
 
-A column that a later release adds may be null or has a `db_default`: the release before, which does
-not know it, goes on writing while a deploy lasts.
+A column that a later release adds is nullable or has a `db_default`: during a deploy the release
+before, which does not know the column, still inserts rows.
 """
 
 from parent.models.executor import Executor, WatchLease

@@ -1,4 +1,4 @@
-"""Worker processes, and which of them may tick."""
+"""Worker processes, and the lease of the one that may tick."""
 
 from uuid import uuid4
 
@@ -9,7 +9,7 @@ __all__ = ["Executor", "WatchLease"]
 
 
 class Executor(models.Model):
-    """One booted worker process. Its lease on what it runs lasts while its heart beats."""
+    """One boot of a worker process. Each heartbeat renews its lease on what it runs."""
 
     id = models.UUIDField(primary_key=True, default=uuid4, editable=False)
     host = models.CharField(max_length=255)

@@ -17,20 +17,20 @@ META_COLUMNS = (
 
 
 class Utf8Encoder(json.JSONEncoder):
-    """JSON as PostgreSQL writes it, and as results are counted: without `\\u` escapes."""
+    """JSON without `\\u` escapes, as PostgreSQL stores it and as result sizes are counted."""
 
     def __init__(self, **options: Any) -> None:
         super().__init__(**{**options, "ensure_ascii": False})
 
 
 class ResultField(models.JSONField):
-    """Any JSON, of any size: one that is large is read only when it is asked for."""
+    """JSON of any size. A large result is not read with its row; see `store.large_results`."""
 
     def __init__(self, **options: Any) -> None:
         super().__init__(**{**options, "encoder": Utf8Encoder})
 
     def deconstruct(self) -> Any:
-        # To the database it is the same.
+        # Migrations see a JSONField: the encoder changes nothing in the database.
         name, _, args, kwargs = super().deconstruct()
         del kwargs["encoder"]
         return name, "django.db.models.JSONField", args, kwargs
@@ -59,12 +59,12 @@ class MetaFields(models.Model):
 
     @property
     def result_if_read(self) -> Any:
-        """The result where it was read with the row; None where that left it out."""
+        """The result if it was read with the row, else None."""
         return self.__dict__.get("result")
 
     @property
     def meta(self) -> UniformMeta:
-        """The uniform meta; its result only where it was read with the row."""
+        """The uniform meta; without the result if that was not read with the row."""
         return UniformMeta(
             iteration=self.iteration,
             total=self.total,
@@ -77,7 +77,7 @@ class MetaFields(models.Model):
         )
 
     def set_meta(self, meta: UniformMeta) -> None:
-        """Take over `meta`, its status apart."""
+        """Copy `meta` into the columns. Its status is left out: it follows from the state."""
         self.iteration = meta.iteration
         self.total = meta.total
         self.completion = meta.completion

@@ -1,4 +1,4 @@
-"""Runs, and what people did to them."""
+"""Runs and their history."""
 
 from typing import Any
 from uuid import uuid4
@@ -27,12 +27,17 @@ class RunState(models.TextChoices):
 
 
 def set_free(collector: Any, field: Any, runs: Any, using: str) -> None:
-    """`on_delete` of a run's owner: it belongs to nobody then, and its key is not nobody's key."""
-    collector.add_field_update(Run._meta.get_field("idempotency_key"), None, runs)  # first
+    """`on_delete` of a run's owner: clear the owner, and the idempotency key with it.
+
+    Two deleted owners may have used the same key, which must be unique among runs without an owner.
+    """
+    collector.add_field_update(
+        Run._meta.get_field("idempotency_key"), None, runs
+    )  # before the owner
     models.SET_NULL(collector, field, runs, using)
 
 
-set_free.lazy_sub_objs = True  # type: ignore[attr-defined]  # as of SET_NULL: none is fetched
+set_free.lazy_sub_objs = True  # type: ignore[attr-defined]  # as SET_NULL has it: no rows are fetched
 
 
 class Run(MetaFields):
@@ -77,14 +82,14 @@ class Run(MetaFields):
             models.Index(
                 fields=["finished_at"], name="run_ended", condition=Q(finished_at__isnull=False)
             ),
-            # Of all runs ever, few are alive, and these are counted for /metrics.
+            # Few of all runs have not ended, and /metrics counts these.
             models.Index(
                 fields=["workflow"], name="run_alive", condition=Q(finished_at__isnull=True)
             ),
         ]
         constraints = [
             models.UniqueConstraint(fields=["owner", "idempotency_key"], name="run_started_once"),
-            # To that one each run without an owner has one of its own.
+            # For that constraint two runs without an owner are never equal: NULLs are distinct.
             models.UniqueConstraint(
                 fields=["idempotency_key"],
                 condition=Q(owner__isnull=True),
@@ -126,7 +131,7 @@ class Run(MetaFields):
 
 
 class Event(models.Model):
-    """Something that a person, or the service, did to a run: who, when, what."""
+    """An entry in a run's history: what a user or the service did to it, and when."""
 
     run = models.ForeignKey(Run, on_delete=models.CASCADE, related_name="events")
     at = models.DateTimeField(db_default=Now())

@@ -1,4 +1,4 @@
-"""Steps, each with its present attempt, and the attempts before it."""
+"""Steps with their present attempts, and the records of earlier attempts."""
 
 from django.db import models
 from django.db.models import Q
@@ -28,8 +28,9 @@ class Step(MetaFields):
 
     ACTIVE = (StepState.QUEUED, StepState.RUNNING)
 
-    # Each change of state writes every index of the table: there are no more than are asked for.
-    # That of the run's steps begins with the run; few ask for all steps of an executor.
+    # Each change of state writes to every index of the table, so there are only those that queries
+    # need. The unique constraint on run and index serves for the steps of a run; few queries ask
+    # for all steps of an executor.
     run = models.ForeignKey(Run, on_delete=models.CASCADE, related_name="steps", db_index=False)
     index = models.PositiveSmallIntegerField()
     name = models.CharField(max_length=100)
@@ -81,7 +82,7 @@ class Step(MetaFields):
         ordering = ["index"]
         indexes = [
             models.Index(fields=["due_at"], name="step_due", condition=Q(due_at__isnull=False)),
-            # Of all steps ever run, few are active, and these are what every tick asks for.
+            # Few of all steps are active, and every tick reads these.
             models.Index(
                 fields=["state", "executor"],
                 name="step_active",
@@ -90,7 +91,7 @@ class Step(MetaFields):
         ]
         constraints = [
             models.UniqueConstraint(fields=["run", "index"], name="step_index_unique"),
-            # Not `unique=True`, which is a second index, for LIKE, on PostgreSQL.
+            # `unique=True` would add a second index on PostgreSQL, for LIKE.
             models.UniqueConstraint(fields=["task_id"], name="step_task_id_unique"),
             models.CheckConstraint(
                 name="step_state_known", condition=Q(state__in=[state.value for state in StepState])
@@ -121,7 +122,7 @@ class Step(MetaFields):
 
 
 class Attempt(models.Model):
-    """An attempt that another one has followed; the present one is in the step."""
+    """The record of an earlier attempt; the present attempt is in the step's own row."""
 
     step = models.ForeignKey(Step, on_delete=models.CASCADE, related_name="attempts")
     number = models.PositiveIntegerField()

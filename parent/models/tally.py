@@ -1,4 +1,4 @@
-"""What was counted."""
+"""Totals for /metrics."""
 
 from django.db import models
 
@@ -6,7 +6,7 @@ __all__ = ["Tally"]
 
 
 class Tally(models.Model):
-    """What the watch has counted since the first run: one row, for /metrics."""
+    """What the watch has counted since the first run: one row."""
 
     id = models.PositiveSmallIntegerField(primary_key=True, default=1)
     figures = models.JSONField(default=dict, help_text="As `parent.telemetry.metrics` has them")

@@ -1,4 +1,4 @@
-"""A run's way from one step to the next. Whoever moves a run on holds a lock on its row."""
+"""Advancing a run from one step to the next. The caller holds a lock on the run's row."""
 
 from collections.abc import Sequence
 from datetime import datetime
@@ -9,52 +9,44 @@ from django.db import transaction
 
 from children.meta import error_text
 from parent.decisions.plan import NOTHING, Summary, plan, run_meta, run_state, summarize
+from parent.definition.parent_task import parent_task_name
 from parent.messages.publish import first_to_publish, publish_steps, republish_after
 from parent.models import Run, RunState, Step
 from parent.models.fields import META_COLUMNS
+from parent.runs.attempts import ATTEMPT_COLUMNS
 from parent.runs.opening import is_known, run_result
-from parent.runs.transitions import Moves, move
+from parent.runs.transitions import Changes, apply_plan
 from parent.store import results
-from parent.store.run_rows import Rest, lock_run
+from parent.store.run_rows import UnreadSteps, lock_run
 from parent.store.run_summaries import read_summaries
 from parent.store.writes import write
 from parent.telemetry.log_context import about
 
-__all__ = ["advance", "bring_up", "go_on", "log_end", "write_run"]
+__all__ = ["advance", "continue_run", "log_end", "update_from_steps", "write_run"]
 
 logger = get_logger(__name__)
 
-FIRST_ATTEMPT = ("state", "attempt", "task_id", "kwargs", "publish_count", "due_at", "queued_at")
-"""The columns that opening a step writes: one that has waited until now has no others yet."""
-
-ATTEMPT = (
-    *FIRST_ATTEMPT,
-    *(
-        "retries_used",
-        "claim",
-        "executor_id",
-        "started_at",
-        "reported_at",
-        "finished_at",
-        "traceback",
-    ),
-    *META_COLUMNS,
+FIRST_ATTEMPT_COLUMNS = (
+    *("state", "attempt", "task_id", "kwargs", "publish_count", "due_at", "queued_at"),
 )
-"""The columns of a step's present attempt."""
+"""What opening a step writes, the first time: its other columns still have their defaults."""
 
-SKIPPED = ("state", "finished_at")
-REFUSED = ("state", "finished_at", "traceback", *META_COLUMNS)
-RUN = (
+NEW_ATTEMPT_COLUMNS = (*ATTEMPT_COLUMNS, "attempt", "kwargs", "publish_count", "retries_used")
+"""What opening a step writes after an earlier attempt."""
+
+SKIPPED_COLUMNS = ("state", "finished_at")
+FAILED_COLUMNS = ("state", "finished_at", "traceback", *META_COLUMNS)
+RUN_COLUMNS = (
     *("state", "version", "started_at", "finished_at", "mirrored_at", "due_at"),
     *META_COLUMNS,
 )
 
 
-def go_on(run_id: Any) -> bool:
-    """Do what follows in a run, if anything does; False where it does not, or the run is gone.
+def continue_run(run_id: Any) -> bool:
+    """Open or skip what follows in a run; False if nothing follows, or there is no such run.
 
-    A run goes on by itself, from one end to the next. This is for one that waits because a
-    process with another version of the code did not know its steps.
+    Each end of a step advances its run. This is for a run that was not advanced because the
+    process, with another version of the code, did not know its steps.
     """
     with transaction.atomic():
         locked = lock_run(run_id)
@@ -70,40 +62,40 @@ def advance(
     now: datetime,
     *,
     mirror: bool = True,
-    rest: Rest | None = None,
+    unread: UnreadSteps | None = None,
 ) -> None:
-    """Do what follows from where the steps of a locked run are, until nothing more follows.
+    """Open and skip steps of a locked run, end the run if it is over, and write all of it.
 
     Args:
-        mirror: False leaves the run's own row and its `TaskResult` to a tick, where a step opens:
-            the claim of that step has a tick look at the run within a second.
-        rest: where `steps` are not all of the run's: see `lock_for_end`.
+        mirror: False leaves the run's own row and its `TaskResult` to the next tick, if a step
+            opens: the claim of that step makes the run due within a second.
+        unread: the run's other steps, if `steps` are not all; see `lock_for_end`.
     """
     was_due_at = run.due_at
-    moves = move(run, steps, now, known=is_known(run, steps), rest=rest)
-    goes_on = rest is None or rest.active or any(step.state in Step.ACTIVE for step in steps)
-    if rest is not None and (moves.refused or not goes_on):
-        # More is to be skipped, or the run is over.
-        steps, rest = rest.all_with(steps), None
-        moves = move(run, steps, now, known=is_known(run, steps), before=moves)
+    changes = apply_plan(run, steps, now, known=is_known(run, steps), unread=unread)
+    goes_on = unread is None or unread.active or any(step.state in Step.ACTIVE for step in steps)
+    if unread is not None and (changes.failed or not goes_on):
+        # More steps must be skipped, or the run is over: both need all of its steps.
+        steps, unread = unread.all_steps(steps), None
+        changes = apply_plan(run, steps, now, known=is_known(run, steps), before=changes)
     run.due_at = run.deadline_at
-    if moves.waits:
-        # Another version of the code may be at work here. A tick sends the parent's message again,
-        # for a worker that knows how to go on.
+    if changes.needs_other_worker:
+        # This process may have another version of the code. A tick sends the parent's message
+        # again, to find a worker that knows the steps.
         run.due_at = min(filter(None, (now + republish_after(0), run.deadline_at)))
-    first = first_to_publish(moves.opened, now)
-    _write_moves(moves)
-    if mirror or not moves.opened or moves.final is not None or run.due_at != was_due_at:
-        write_run(run, steps, moves.final, now, rest=rest)
+    first = first_to_publish(changes.opened, now)
+    _write_changes(changes)
+    if mirror or not changes.opened or changes.final is not None or run.due_at != was_due_at:
+        write_run(run, steps, changes.final, now, unread=unread)
     if first:
         transaction.on_commit(lambda: publish_steps(first))
 
 
-def _write_moves(moves: Moves) -> None:
-    write(moves.skipped, SKIPPED)
-    write([step for step in moves.opened if step.attempt == 1], FIRST_ATTEMPT)
-    write([step for step in moves.opened if step.attempt > 1], ATTEMPT)
-    write(moves.refused, REFUSED)
+def _write_changes(changes: Changes) -> None:
+    write(changes.skipped, SKIPPED_COLUMNS)
+    write([step for step in changes.opened if step.attempt == 1], FIRST_ATTEMPT_COLUMNS)
+    write([step for step in changes.opened if step.attempt > 1], NEW_ATTEMPT_COLUMNS)
+    write(changes.failed, FAILED_COLUMNS)
 
 
 def write_run(
@@ -113,25 +105,25 @@ def write_run(
     now: datetime,
     error: str = "",
     *,
-    rest: Rest | None = None,
+    unread: UnreadSteps | None = None,
 ) -> None:
-    """Write the run and its `TaskResult`. Its steps are written already.
+    """Write the run's row and its `TaskResult`. The rows of its steps are already written.
 
     Args:
-        final: the state it ends in, None where it goes on.
-        error: instead of that of its first failed step.
-        rest: where `steps` are not all of the run's.
+        final: the state that the run ends in; None if it goes on.
+        error: replaces the error of its first failed step.
+        unread: the run's other steps, if `steps` are not all.
     """
-    summary = read_summaries([run.pk])[run.pk] if rest is not None else None
-    bring_up(run, steps, final, now, error, summary)
-    run.save(update_fields=RUN)
+    summary = read_summaries([run.pk])[run.pk] if unread is not None else None
+    update_from_steps(run, steps, final, now, error, summary)
+    run.save(update_fields=RUN_COLUMNS)
     if not results.update(run, now) and run.ended:
-        # Celery's cleanup, or a client's `forget()`, took the row: the end must be readable.
-        results.create(run, f"parent.{run.workflow}")
+        # Celery's cleanup, or a client's `forget()`, deleted the row: the end must be readable.
+        results.create(run, parent_task_name(run.workflow))
     log_end(run)
 
 
-def bring_up(
+def update_from_steps(
     run: Run,
     steps: Sequence[Step],
     final: RunState | None,
@@ -139,11 +131,11 @@ def bring_up(
     error: str = "",
     summary: Summary | None = None,
 ) -> None:
-    """Bring the run up to its steps, in memory; see `write_run`."""
+    """Update the run from its steps, in memory; see `write_run` for the arguments."""
     summary = summary or summarize(steps)
     run.version += 1
     run.mirrored_at = now
-    run.started_at = run.started_at or summary.began
+    run.started_at = run.started_at or summary.started_at
     run.state = run_state(RunState(run.state), summary)
     run.set_meta(run_meta(run.meta, summary, final))
     if final is not None:

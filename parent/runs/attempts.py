@@ -1,4 +1,4 @@
-"""Attempts of a step: making one, making the next, and whether there is a next."""
+"""Attempts of a step: a new one, the record of an old one, and whether another one follows."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -14,18 +14,35 @@ from parent.definition.workflow import registry
 from parent.errors import UnknownStep, UnknownWorkflow
 from parent.messages.publish import republish_after
 from parent.models import Attempt, Step, StepState
-from parent.store.writes import insertion
+from parent.models.fields import META_COLUMNS
+from parent.store.writes import prepare_insert
 
-__all__ = ["RetryDecision", "archive", "exhausted", "queue_attempt", "retry_at", "worth_a_retry"]
+__all__ = [
+    "ATTEMPT_COLUMNS",
+    "RetryDecision",
+    "archive",
+    "clear_attempt",
+    "queue_attempt",
+    "retry_at",
+    "retry_decision",
+    "with_attempt_count",
+]
+
+ATTEMPT_COLUMNS = (
+    *("state", "task_id", "claim", "executor_id", "traceback", "due_at", "queued_at"),
+    *("started_at", "reported_at", "finished_at"),
+    *META_COLUMNS,
+)
+"""The columns that `clear_attempt` resets."""
 
 
 @dataclass(frozen=True, slots=True)
 class RetryDecision:
     """How a failure may be retried.
 
-    `delay` is in seconds; None takes the step's own, up to `longest`, and with `jitter` any time
-    up to that. `counts`: it uses up one of the step's retries; otherwise it only needs the step
-    to have any.
+    `delay` is in seconds. None takes the step's own delay, at most `longest` seconds; with
+    `jitter` it is a random time up to that. `counts`: the retry uses up one of the step's
+    retries. Otherwise the step only needs to allow retries at all.
     """
 
     delay: float | None = None
@@ -34,8 +51,8 @@ class RetryDecision:
     jitter: bool = False
 
 
-def worth_a_retry(workflow: str, step: str, error: Exception) -> RetryDecision | None:
-    """Whether the step's author counts this exception among those that pass."""
+def retry_decision(workflow: str, step: str, error: Exception) -> RetryDecision | None:
+    """How the step may be retried after this exception; None if its author excludes it."""
     if isinstance(error, RetryAsked):
         return RetryDecision(error.delay)
     try:
@@ -49,44 +66,51 @@ def worth_a_retry(workflow: str, step: str, error: Exception) -> RetryDecision |
 
 
 def retry_at(step: Step, retry: RetryDecision | None, now: datetime) -> datetime | None:
-    """When the next attempt of a failed step begins; None when there is none."""
+    """When the next attempt of a failed step begins; None if there is no next attempt."""
     left = step.retries - step.retries_used if retry is None or retry.counts else step.retries
     if retry is None or left <= 0:
         return None
     if retry.delay is not None:
         return now + timedelta(seconds=spread(retry.delay))
-    own = step.retry_delay * step.backoff**step.retries_used
-    return now + timedelta(seconds=spread(own, retry.longest, jitter=retry.jitter))
+    own_delay = step.retry_delay * step.backoff**step.retries_used
+    return now + timedelta(seconds=spread(own_delay, retry.longest, jitter=retry.jitter))
 
 
-def exhausted(step: Step, retry: RetryDecision | None, outcome: Meta) -> Meta:
-    """The outcome of the last attempt, saying that it was not the only one."""
+def with_attempt_count(step: Step, retry: RetryDecision | None, outcome: Meta) -> Meta:
+    """The outcome of the last attempt; after retries its error says how many attempts failed."""
     if retry is None or not outcome.error or not step.retries_used:
         return outcome
     return outcome.failed(f"{outcome.error} (after {step.retries_used + 1} attempts)")
+
+
+def clear_attempt(step: Step) -> None:
+    """Make the step WAITING, without any trace of an attempt, in memory."""
+    step.state = StepState.WAITING
+    step.task_id, step.claim, step.executor = None, None, None
+    step.set_meta(Meta())
+    step.traceback = ""
+    step.due_at = step.queued_at = None
+    step.started_at = step.reported_at = step.finished_at = None
 
 
 def queue_attempt(step: Step, now: datetime, at: datetime | None = None) -> None:
     """Give the step a new attempt, in memory.
 
     Args:
-        at: when it is published, if later than now: then a tick does it.
+        at: when to publish it, if that is later than now; a tick does it then.
     """
-    step.state = StepState.QUEUED
+    clear_attempt(step)
+    step.state, step.task_id = StepState.QUEUED, str(uuid4())
     step.attempt += 1
-    step.task_id, step.claim, step.executor = str(uuid4()), None, None
-    step.set_meta(Meta())
-    step.traceback = ""
-    step.started_at = step.reported_at = step.finished_at = None
     step.publish_count = 1 if at is None else 0
     step.queued_at = at or now
-    step.due_at = at or now + min(republish_after(0), _seconds(step.queue_timeout))
+    step.due_at = at or now + min(republish_after(0), _timedelta(step.queue_timeout))
 
 
 def archive(steps: Sequence[Step], now: datetime) -> None:
-    """Keep the records of the attempts that others are to follow."""
+    """Insert a record of each step's present attempt, before a new attempt replaces it."""
     prefetch_related_objects(steps, "executor")
-    insertion([_record(step, now) for step in steps])()
+    prepare_insert([_record(step, now) for step in steps])()
 
 
 def _record(step: Step, now: datetime) -> Attempt:
@@ -103,5 +127,5 @@ def _record(step: Step, now: datetime) -> Attempt:
     )
 
 
-def _seconds(limit: float | None) -> timedelta:
-    return timedelta(seconds=limit) if limit is not None else timedelta.max
+def _timedelta(seconds: float | None) -> timedelta:
+    return timedelta(seconds=seconds) if seconds is not None else timedelta.max

@@ -1,4 +1,4 @@
-"""What an author's `inputs` and `result` read of a run: its parameters and its steps' results."""
+"""What the author's `inputs` and `result` get: a run's parameters and its steps' results."""
 
 from collections.abc import Callable, Sequence
 from typing import Any
@@ -6,21 +6,21 @@ from typing import Any
 from parent.definition.workflow import RunData
 from parent.models import Run, Step, StepState
 from parent.store.large_results import read
-from parent.store.run_rows import Rest
+from parent.store.run_rows import UnreadSteps
 
 __all__ = ["Results", "run_data"]
 
 
-def run_data(run: Run, steps: Sequence[Step], rest: Rest | None = None) -> RunData:
-    """The data of a run with these steps. `rest`: where they are not all."""
+def run_data(run: Run, steps: Sequence[Step], unread: UnreadSteps | None = None) -> RunData:
+    """The data of a run with these steps. `unread`: its other steps, if these are not all."""
     finished = [step for step in steps if step.state == StepState.OK]
-    if rest is not None:
-        finished = rest.finished_with(steps)
+    if unread is not None:
+        finished = unread.finished_steps(steps)
     return RunData(params=run.params, results=Results(finished))
 
 
-def _of_all(name: str) -> Callable[..., Any]:
-    """The method of `dict` that needs all results."""
+def _read_all(name: str) -> Callable[..., Any]:
+    """A method of `dict` that first reads all results."""
 
     def method(self: "Results", *args: Any) -> Any:
         for unread in list(self.unread):
@@ -31,10 +31,10 @@ def _of_all(name: str) -> Callable[..., Any]:
 
 
 class Results(dict[str, Any]):
-    """The results of finished steps, by name, each read when it is asked for.
+    """The results of finished steps, by step name; each is read when it is first used.
 
-    The first that is asked for brings all that are not large along, in one statement. It is a
-    dict, so that an author may pass all of it on: as JSON, with others, as a copy.
+    The first use reads all results that are not large, in one statement. It is a dict, so that
+    an author can merge it, copy it, or pass it on as JSON.
     """
 
     def __init__(self, steps: Sequence[Step]) -> None:
@@ -64,8 +64,20 @@ class Results(dict[str, Any]):
     def get(self, name: str, default: Any = None) -> Any:
         return self[name] if name in self else default  # noqa: SIM401 - it would call itself
 
-    # With `__iter__` among them Python's own `dict(...)` and `{**...}` come by these as well.
-    __iter__, items, values = _of_all("__iter__"), _of_all("items"), _of_all("values")
-    __eq__, __ne__, __repr__ = _of_all("__eq__"), _of_all("__ne__"), _of_all("__repr__")
-    __or__, __ror__, copy = _of_all("__or__"), _of_all("__ror__"), _of_all("copy")
-    pop, popitem, setdefault = _of_all("pop"), _of_all("popitem"), _of_all("setdefault")
+    # Because `__iter__` is overridden, `dict(...)` and `{**...}` use these methods too.
+    __iter__, items, values = (
+        _read_all("__iter__"),
+        _read_all("items"),
+        _read_all("values"),
+    )
+    __eq__, __ne__, __repr__ = (
+        _read_all("__eq__"),
+        _read_all("__ne__"),
+        _read_all("__repr__"),
+    )
+    __or__, __ror__, copy = _read_all("__or__"), _read_all("__ror__"), _read_all("copy")
+    pop, popitem, setdefault = (
+        _read_all("pop"),
+        _read_all("popitem"),
+        _read_all("setdefault"),
+    )

@@ -1,4 +1,4 @@
-"""Cancelling a run: what waits ends at once, what runs is asked to, and in the end made to."""
+"""Cancelling a run: waiting steps end at once; running steps end at a report, or by force."""
 
 from datetime import timedelta
 from uuid import UUID
@@ -10,7 +10,7 @@ from parent.errors import RunEnded, UnknownRun
 from parent.models import Event, Run, Step, StepState
 from parent.runs.advance import advance
 from parent.store import results
-from parent.store.run_rows import lock_run_alone, steps_of
+from parent.store.run_rows import lock_run_row, steps_of
 
 __all__ = ["cancel"]
 
@@ -18,19 +18,20 @@ __all__ = ["cancel"]
 def cancel(run_id: UUID | str, *, who: str = "", grace: float | None = None) -> Run:
     """Cancel a run. It ends REVOKED when its running children have ended.
 
-    A child ends at its next report. One that has not done so `WORKFLOW_CANCEL_GRACE` seconds
-    later is terminated on pools that can, and given up in any case.
+    A child ends at its next report. After `WORKFLOW_CANCEL_GRACE` seconds a child that has not
+    ended is terminated, on pools that can do that, and its step ends in any case.
 
     Args:
         who: the name of the user, for the run's history.
-        grace: seconds, in place of the setting; also of a cancel that was asked for before.
+        grace: seconds, in place of the setting; 0 ends the running steps at the next tick. On a
+            run whose cancel was already requested it changes the time.
 
     Raises:
-        UnknownRun: there is none of that id.
-        RunEnded: it has ended already.
+        UnknownRun: no run has that id.
+        RunEnded: the run has ended already.
     """
     with transaction.atomic():
-        locked = lock_run_alone(UUID(str(run_id)))
+        locked = lock_run_row(UUID(str(run_id)))
         if locked is None:
             raise UnknownRun(f"There is no run {run_id}.")
         run, now = locked.run, locked.now
@@ -46,11 +47,11 @@ def cancel(run_id: UUID | str, *, who: str = "", grace: float | None = None) -> 
         steps = Step.objects.filter(run=run)
         waiting = steps.filter(state__in=(StepState.WAITING, StepState.QUEUED))
         waiting.update(state=StepState.CANCELLED, finished_at=now, due_at=None)
-        # Those claimed in between, too.
+        # Includes steps that were claimed since the statement before.
         steps.filter(state=StepState.RUNNING).update(due_at=now + timedelta(seconds=grace))
         rows = steps_of(run)
-        # After the steps' rows were written: a report that holds one of them has its result in,
-        # and the next finds none and asks.
+        # After writing the steps' rows: a report that had locked one has inserted its
+        # `TaskResult` by now, and the next report finds none, so that it checks the step.
         results.delete(step.task_id for step in rows if step.task_id)
         advance(run, rows, now)
     return run

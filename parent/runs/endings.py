@@ -1,5 +1,7 @@
-"""How attempts and runs end. Each ending is one transaction that holds the run's row: the
-outcome, what opens next, and at the end the run's own meta and its `TaskResult`.
+"""The ends of attempts and of runs. Each end is one transaction that locks the run's row.
+
+It writes the outcome and the steps that open next; at the end of the run also the run's own meta
+and its `TaskResult`.
 """
 
 from copy import copy
@@ -15,21 +17,21 @@ from children.sanitize import clean_text, clean_traceback
 from parent.messages.publish import publish_steps
 from parent.models import RunState, Step, StepState
 from parent.models.fields import META_COLUMNS
-from parent.runs.advance import ATTEMPT, SKIPPED, advance, write_run
-from parent.runs.attempts import RetryDecision, archive, exhausted, queue_attempt, retry_at
+from parent.runs.advance import NEW_ATTEMPT_COLUMNS, SKIPPED_COLUMNS, advance, write_run
+from parent.runs.attempts import RetryDecision, archive, queue_attempt, retry_at, with_attempt_count
 from parent.runs.transitions import mark_skipped
 from parent.store import results
 from parent.store.run_rows import lock_for_end, lock_run
-from parent.store.writes import Overtaken, write, write_if
+from parent.store.writes import RowChanged, write, write_if
 
 __all__ = ["Ending", "end_attempt", "end_cancelled", "end_run", "end_step"]
 
-END = ("state", "traceback", "started_at", "finished_at", "due_at", *META_COLUMNS)
-"""The columns that the end of a step writes."""
+END_COLUMNS = ("state", "traceback", "started_at", "finished_at", "due_at", *META_COLUMNS)
+"""What the end of a step writes."""
 
 
 class Ending(IntEnum):
-    """What became of an outcome. Falsy where the attempt no longer counted."""
+    """What became of an outcome. DROPPED, which is false, if the attempt no longer counted."""
 
     DROPPED = 0
     ENDED = 1
@@ -43,21 +45,22 @@ def end_attempt(
     *,
     reported: bool = True,
     retry: RetryDecision | None = None,
-    seen: str | None = None,
+    expected_state: str | None = None,
 ) -> Ending:
-    """Record the outcome of an attempt, once, and go on with its run.
+    """Record the outcome of an attempt, once, and advance its run.
 
     Args:
         reported: whether the child may have a `TaskResult` to delete.
-        retry: of a failure, how it may be retried, where its step has retries left.
-        seen: the step's state for which this is the outcome; it is dropped in another one.
+        retry: how a failure may be retried, if its step has retries left.
+        expected_state: drop the outcome unless the step is in this state; None takes any state
+            of an active step.
     """
     try:
         with transaction.atomic():
             return _end_attempt(
-                task_id, outcome, clean_traceback(traceback or ""), reported, retry, seen
+                task_id, outcome, clean_traceback(traceback or ""), reported, retry, expected_state
             )
-    except Overtaken:
+    except RowChanged:
         return Ending.DROPPED
 
 
@@ -67,28 +70,31 @@ def _end_attempt(
     traceback: str,
     reported: bool,
     retry: RetryDecision | None,
-    seen: str | None,
+    expected_state: str | None,
 ) -> Ending:
     locked = lock_for_end(task_id, ok=outcome.error is None)
     if locked is None:
         return Ending.DROPPED
-    run, steps, now, rest = locked
+    run, steps, now, unread = locked
     step = next((step for step in steps if step.task_id == task_id), None)
-    if step is None or step.state not in (Step.ACTIVE if seen is None else (seen,)):
+    if step is None or step.state not in (
+        Step.ACTIVE if expected_state is None else (expected_state,)
+    ):
         return Ending.DROPPED
     if run.cancel_requested_at is not None:
         retry = None
-    # Of two messages, a worker that does not know the task may have refused one.
+    # A worker that does not know the task may have stored a failure for one of several messages.
     reported = reported or step.publish_count > 1
     at = retry_at(step, retry, now) if outcome.error is not None else None
     if at is None:
-        end_step(step, exhausted(step, retry, outcome), traceback, now)
+        end_step(step, with_attempt_count(step, retry, outcome), traceback, now)
     else:
         step.retries_used += retry.counts if retry is not None else 0
         _retry_step(step, outcome, traceback, at, now)
-    advance(run, steps, now, mirror=False, rest=rest)
+    advance(run, steps, now, mirror=False, unread=unread)
     if reported:
-        # After the step's row was written: a first report that held it has its row in by now.
+        # After writing the step's row: a first report that had locked it has inserted its
+        # `TaskResult` by now.
         results.delete([task_id])
     if at is None:
         return Ending.ENDED
@@ -98,51 +104,56 @@ def _end_attempt(
 
 
 def end_cancelled(task_id: str) -> bool:
-    """Take note that a running child of a cancelled run has ended, or is given up."""
+    """End a running step of a cancelled run as CANCELLED; False if it is not running any more."""
     try:
         with transaction.atomic():
             locked = lock_for_end(task_id, ok=False)
             if locked is None or locked.run.cancel_requested_at is None:
                 return False
-            run, steps, now, rest = locked
+            run, steps, now, unread = locked
             step = next((step for step in steps if step.task_id == task_id), None)
             if step is None:
                 return False
             outcome = step.meta.failed(f"{step.name} was cancelled")
             end_step(step, outcome, "", now, StepState.CANCELLED)
-            advance(run, steps, now, rest=rest)
+            advance(run, steps, now, unread=unread)
             results.delete([task_id])
-    except Overtaken:
+    except RowChanged:
         return False
     return True
 
 
-def end_run(run_id: Any, error: str, *, seen: int | None = None) -> bool:
-    """End a whole run: what is active becomes an ERROR, what waits is skipped.
+def end_run(run_id: Any, error: str, *, expected_version: int | None = None) -> bool:
+    """End a whole run: active steps become ERROR, waiting steps are skipped.
 
     Args:
-        seen: the version of the run that is to end; one that has gone on since is left alone.
+        expected_version: do nothing if the run has another version: it went on meanwhile.
     """
     try:
         with transaction.atomic():
             locked = lock_run(run_id)
-            if locked is None or locked.run.ended or seen not in (None, locked.run.version):
+            if (
+                locked is None
+                or locked.run.ended
+                or expected_version not in (None, locked.run.version)
+            ):
                 return False
             run, steps, now, _ = locked
             waiting = [step for step in steps if step.state == StepState.WAITING]
             ending = [step for step in steps if step.state in Step.ACTIVE] or waiting[:1]
             for step in ending:
                 end_step(step, step.meta.failed(error), "", now)
-            # Not by what `plan` finds: it would open what depends on none of these, and call a
-            # run good whose steps are all OK, though no worker has known how to end it.
+            # `plan` is not used: it would open steps that depend on none of these. And it would
+            # make the run a SUCCESS if all steps are OK, which happens when no worker knew how to
+            # end the run.
             skipped = [step for step in waiting if step.state == StepState.WAITING]
             mark_skipped(skipped, now)
-            write(skipped, SKIPPED)
+            write(skipped, SKIPPED_COLUMNS)
             final = RunState.FAILURE if run.cancel_requested_at is None else RunState.REVOKED
             write_run(run, steps, final, now, error)
             results.delete(step.task_id for step in ending if step.task_id)
-    except Overtaken:
-        # A claim came in between; the next tick finds the step RUNNING and ends it then.
+    except RowChanged:
+        # A claim came first. The next tick finds the step RUNNING and ends it.
         return False
     return True
 
@@ -150,33 +161,36 @@ def end_run(run_id: Any, error: str, *, seen: int | None = None) -> bool:
 def end_step(
     step: Step, outcome: Meta, traceback: str, now: datetime, state: StepState | None = None
 ) -> None:
-    """Write the outcome of the present attempt, if it is still in the state it was read in.
+    """Write the outcome of the present attempt, if the step still has the state that was read.
+
+    Args:
+        state: the step's new state; None takes OK or ERROR, by the outcome.
 
     Raises:
-        Overtaken: it is not.
+        RowChanged: the step's state has changed.
     """
-    was = step.state
-    if was not in (*Step.ACTIVE, StepState.WAITING):
-        raise Overtaken
+    expected_state = step.state
+    if expected_state not in (*Step.ACTIVE, StepState.WAITING):
+        raise RowChanged(f"Step {step.name} is {step.state}, and has no attempt to end.")
     step.state = state or (StepState.OK if outcome.error is None else StepState.ERROR)
     step.set_meta(outcome)
     step.traceback, step.finished_at, step.due_at = traceback, now, None
     step.started_at = step.started_at or (now if outcome.error is None else None)
-    write_if(step, END, was=was)
+    write_if(step, END_COLUMNS, expected_state=expected_state)
 
 
 def _retry_step(step: Step, failure: Meta, traceback: str, at: datetime, now: datetime) -> None:
-    """Put a new attempt in the place of a failed one, if that is still as it was read.
+    """Replace a failed attempt by a new one, if the step still has the state that was read.
 
     Raises:
-        Overtaken: it is not.
+        RowChanged: the step's state has changed.
     """
-    was = step.state
+    expected_state = step.state
     step.set_meta(failure)
     step.traceback = traceback
     archive([copy(step)], now)
     queue_attempt(step, now, at if at > now else None)
     step.message = clean_text(f"retry {step.retries_used} of {step.retries} after: {failure.error}")
-    # What it was given stays, and was not read.
-    columns = [name for name in ATTEMPT if name != "kwargs"]
-    write_if(step, columns, was=was)
+    # `kwargs` stay as they are; they are deferred, so writing them would first read them.
+    columns = [name for name in NEW_ATTEMPT_COLUMNS if name != "kwargs"]
+    write_if(step, columns, expected_state=expected_state)

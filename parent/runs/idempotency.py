@@ -1,4 +1,4 @@
-"""Idempotent starts: the same key starts one run, however often it is sent."""
+"""Idempotent starts: several starts with the same key are one run."""
 
 import hashlib
 import json
@@ -15,20 +15,20 @@ __all__ = ["earlier_run", "fingerprint"]
 
 
 def fingerprint(workflow: str, values: Mapping[str, Any]) -> str:
-    """A digest of what a start asks for; a file counts by its name and content."""
-    told = {key: _told(value) for key, value in values.items()}
-    # As text, whatever it is: what is no JSON is refused later, with its reason.
-    text = json.dumps([workflow, told], default=str, sort_keys=True)
+    """A digest of a start's workflow and parameters; a file counts by its name and content."""
+    content = {key: _with_file_digests(value) for key, value in values.items()}
+    # `default=str`: values that are not JSON are refused later, with an error for each.
+    text = json.dumps([workflow, content], default=str, sort_keys=True)
     return hashlib.sha256(text.encode("utf-8", "surrogatepass")).hexdigest()
 
 
-def _told(value: Any) -> Any:
+def _with_file_digests(value: Any) -> Any:
     if isinstance(value, list):
-        return [_told(part) for part in value]
-    return _digest(value) if isinstance(value, File) else value
+        return [_with_file_digests(part) for part in value]
+    return _file_digest(value) if isinstance(value, File) else value
 
 
-def _digest(file: "File[Any]") -> list[str | None]:
+def _file_digest(file: "File[Any]") -> list[str | None]:
     digest = hashlib.sha256()
     for chunk in file.chunks():
         digest.update(chunk)
@@ -36,15 +36,15 @@ def _digest(file: "File[Any]") -> list[str | None]:
     return [file.name, digest.hexdigest()]
 
 
-def earlier_run(owner: User | None, key: str, mark: str) -> Run | None:
-    """The run that this key of this owner has started, if any.
+def earlier_run(owner: User | None, key: str, start_fingerprint: str) -> Run | None:
+    """The run that this owner has started with this key, if any.
 
     Raises:
-        KeyReused: it was started with something else.
+        KeyReused: that start had another fingerprint.
     """
     runs = Run.objects.defer("params", "files", "result")
     run = runs.filter(owner=owner, idempotency_key=key).first()
-    if run is not None and run.fingerprint != mark:
+    if run is not None and run.fingerprint != start_fingerprint:
         raise KeyReused(
             f"The idempotency key {key!r} was used for another start: take a new one for this."
         )

@@ -1,4 +1,4 @@
-"""Opening a step: its inputs, its attempt, its place in a queue."""
+"""Opening a step: its inputs and a new attempt. And a run's result."""
 
 import traceback
 from collections.abc import Callable, Mapping, Sequence
@@ -31,22 +31,22 @@ def open_step(run: Run, step: Step, data: Callable[[], RunData], now: datetime) 
     """Give the step its inputs and a new attempt, in memory.
 
     Args:
-        data: makes what the author's `inputs` reads; called only where there are such.
+        data: returns the argument of the author's `inputs`; called only if the step has some.
 
     Returns:
-        False where the inputs could not be made: the step is an ERROR then.
+        False if the inputs raised or are not valid: the step is an ERROR then.
 
     Raises:
-        UnknownWorkflow, UnknownStep: this process runs a version of the code without it.
+        UnknownWorkflow, UnknownStep: this process has a version of the code without it.
     """
     definition = registry.get(run.workflow).step(step.name)
     try:
-        given: Mapping[str, Any] = run.params
+        inputs: Mapping[str, Any] = run.params
         if step.input_override is not None:
-            given = step.input_override
+            inputs = step.input_override
         elif definition.inputs is not None:
-            given = definition.inputs(data())
-        step.kwargs = _checked(step, dict(given))
+            inputs = definition.inputs(data())
+        step.kwargs = _check_inputs(step, dict(inputs))
     except Exception as exc:
         step.state, step.finished_at = StepState.ERROR, now
         step.set_meta(Meta().failed(f"Error in the inputs of {step.name}: {error_text(exc)}"))
@@ -56,20 +56,20 @@ def open_step(run: Run, step: Step, data: Callable[[], RunData], now: datetime) 
     return True
 
 
-def _checked(step: Step, kwargs: dict[str, Any]) -> dict[str, Any]:
+def _check_inputs(step: Step, kwargs: dict[str, Any]) -> dict[str, Any]:
     check_json(kwargs, "the inputs are")
     check_arguments = getattr(current_app.tasks.get(step.task), "__header__", None)
     if check_arguments is not None:
-        # Here, and not at publishing, where it would come too late to be an outcome.
+        # Celery checks them again when it publishes, which is too late: the step is QUEUED then.
         check_arguments(**kwargs)
     return kwargs
 
 
 def run_result(run: Run, steps: Sequence[Step]) -> Meta:
-    """The run's meta with its result: the author's, else the last step's.
+    """The run's meta with its result: what the author's `result` returns, else the last step's.
 
     Raises:
-        ResultNotJSON, or what the author's function raises.
+        ResultNotJSON: the result is not JSON. What the author's function raises passes through.
     """
-    made = registry.get(run.workflow).result
-    return run.meta.ok(made(run_data(run, steps)) if made is not None else steps[-1].result)
+    make_result = registry.get(run.workflow).result
+    return run.meta.ok(make_result(run_data(run, steps)) if make_result else steps[-1].result)

@@ -1,4 +1,4 @@
-"""Recording an outcome whatever comes: nobody else would end the step."""
+"""Recording an outcome even if an error prevents that: the step would never end otherwise."""
 
 from datetime import timedelta
 
@@ -14,13 +14,13 @@ from parent.store.outage import OUTAGE
 from parent.telemetry.log_context import about
 from parent.telemetry.task_failure import send_task_failure
 
-__all__ = ["record", "record_seen"]
+__all__ = ["record", "record_tick_outcome"]
 
 logger = get_logger(__name__)
 
-TOLD = (states.FAILURE, states.REVOKED)
-AGAIN = timedelta(seconds=30)
-"""Until a step that could not be ended is tried again."""
+CELERY_FAILURES = (states.FAILURE, states.REVOKED)
+RETRY_AFTER = timedelta(seconds=30)
+"""Until a tick tries again to end a step that it could not end."""
 
 
 def record(
@@ -31,35 +31,49 @@ def record(
     *,
     retry: RetryDecision | None = None,
     reported: bool = True,
-    seen: str | None = None,
+    expected_state: str | None = None,
 ) -> Ending:
-    """`end_attempt`; where the rows do not take the outcome, that is the outcome.
+    """`end_attempt`; if the outcome cannot be stored, the step ends with that error instead.
 
     Args:
-        name: of the step, for the error.
+        name: the step's name, for the error.
     """
     try:
-        return end_attempt(task_id, outcome, traceback, reported=reported, retry=retry, seen=seen)
+        return end_attempt(
+            task_id,
+            outcome,
+            traceback,
+            reported=reported,
+            retry=retry,
+            expected_state=expected_state,
+        )
     except OUTAGE:
         raise
     except Exception as exc:
         logger.exception("%s: its outcome could not be recorded", task_id)
         text = f"Error in {name}: the outcome could not be recorded: {error_text(exc)}"
-        return end_attempt(task_id, outcome.failed(text), traceback, reported=reported, seen=seen)
+        return end_attempt(
+            task_id,
+            outcome.failed(text),
+            traceback,
+            reported=reported,
+            expected_state=expected_state,
+        )
 
 
-def record_seen(
+def record_tick_outcome(
     step: Step,
     outcome: Meta,
     retry: bool,
     state: str | None = None,
     traceback: str | None = None,
 ) -> Ending | None:
-    """Record what a tick has seen of a step; None where that fails.
+    """Record an outcome that a tick has found; None if that fails.
 
     Args:
         retry: whether a failure may be retried.
-        state: Celery's, where it has one: of what it calls a failure it has told by itself.
+        state: the child's Celery state, if known. For a failed or revoked task Celery has sent
+            its signal itself.
     """
     with about(step):
         try:
@@ -69,16 +83,16 @@ def record_seen(
                 outcome,
                 traceback,
                 retry=RetryDecision() if retry else None,
-                seen=step.state,
+                expected_state=step.state,
             )
         except OUTAGE:
             raise
         except Exception:
-            # What no tick can end must not keep the tick from all others.
+            # A step that cannot be ended must not stop the tick: the other steps need it.
             logger.exception("%s: the step could not be ended", step.task_id)
             late = Step.objects.filter(task_id=step.task_id, due_at__lte=Now())
-            late.update(due_at=Now() + AGAIN)
+            late.update(due_at=Now() + RETRY_AFTER)
             return None
-        if ending is Ending.ENDED and outcome.error is not None and state not in TOLD:
+        if ending is Ending.ENDED and outcome.error is not None and state not in CELERY_FAILURES:
             send_task_failure(step, outcome.error)
     return ending

@@ -1,4 +1,4 @@
-"""Trying a failed or cancelled run again, on somebody's word."""
+"""Retrying a failed or cancelled run, on a user's request."""
 
 from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime, timedelta
@@ -11,22 +11,16 @@ from children.errors import ResultNotJSON
 from children.meta import Meta
 from children.sanitize import check_json
 from parent.decisions.plan import dependents
-from parent.definition.validation import listed
+from parent.definition.name_lists import join_names
 from parent.definition.workflow import registry
 from parent.errors import CannotRetry, InvalidRetry, UnknownRun, UnknownWorkflow
 from parent.models import Event, Run, RunState, Step, StepState
-from parent.models.fields import META_COLUMNS
 from parent.runs.advance import advance
-from parent.runs.attempts import archive
+from parent.runs.attempts import ATTEMPT_COLUMNS, archive, clear_attempt
 from parent.store.run_rows import lock_run
 from parent.store.writes import write
 
 __all__ = ["retry", "with_dependents"]
-
-RESET_FIELDS = (
-    "state", "task_id", "claim", "executor_id", "traceback", "retries_used",
-    "due_at", "queued_at", "started_at", "reported_at", "finished_at", *META_COLUMNS,
-)  # fmt: skip
 
 
 def retry(
@@ -38,21 +32,21 @@ def retry(
     result: Any = None,
     who: str = "",
 ) -> Run:
-    """Go on with a run that has failed or was cancelled, under the same id.
+    """Continue a run that has failed or was cancelled, under the same id.
 
-    What is OK is kept, with its result; the rest runs, or runs again.
+    Steps that are OK keep their results; the others run, or run again.
 
     Args:
-        step: from which one on; it and all that depends on it run again. None takes those that
-            failed or were cancelled.
-        inputs: keyword arguments for that step's child, in place of those that it had.
-        skip: take that step as OK with `result`, without running it.
+        step: run this step and all that depend on it again. None takes the steps that failed or
+            were cancelled.
+        inputs: keyword arguments for that step's child, in place of its own inputs.
+        skip: make that step OK with `result`, without running it.
         who: the name of the user, for the run's history.
 
     Raises:
-        UnknownRun: there is none of that id.
-        CannotRetry: it has neither failed nor been cancelled.
-        InvalidRetry: what is asked for does not fit it.
+        UnknownRun: no run has that id.
+        CannotRetry: the run has neither failed nor been cancelled.
+        InvalidRetry: the step, the inputs or the result do not fit the run.
     """
     try:
         check_json([inputs, result], "inputs and result are")
@@ -65,40 +59,40 @@ def retry(
         run, steps, now, _ = locked
         if run.state not in (RunState.FAILURE, RunState.REVOKED):
             raise CannotRetry(f"Only a failed or cancelled run can be retried: it is {run.state}.")
-        chosen = _chosen(steps, step, alone=inputs is not None or skip)
+        chosen = _steps_to_retry(steps, step, alone=inputs is not None or skip)
         from_here = with_dependents(steps, chosen)
         _reset([row for row in steps if row.name in from_here or row.state != StepState.OK], now)
-        told: dict[str, Any] = {"from": [row.name for row in chosen]}
+        detail: dict[str, Any] = {"from": [row.name for row in chosen]}
         if inputs is not None:
-            chosen[0].input_override = told["inputs"] = dict(inputs)
+            chosen[0].input_override = detail["inputs"] = dict(inputs)
         if skip:
-            _take_as_ok(chosen[0], result, now)
-            told |= {"skip": True, "result": result}
+            _mark_ok(chosen[0], result, now)
+            detail |= {"skip": True, "result": result}
         if inputs is not None or skip:
             chosen[0].save()
-        Event.objects.create(run=run, at=now, who=who, what="retry", detail=told)
-        _revive(run, now)
+        Event.objects.create(run=run, at=now, who=who, what="retry", detail=detail)
+        _reopen(run, now)
         advance(run, steps, now)
     return run
 
 
-def _chosen(steps: Sequence[Step], name: str | None, *, alone: bool) -> list[Step]:
-    """The steps to begin with."""
+def _steps_to_retry(steps: Sequence[Step], name: str | None, *, alone: bool) -> list[Step]:
+    """The steps that were asked for; `alone`: only one is allowed."""
     if name is not None:
         chosen = [row for row in steps if row.name == name]
         if not chosen:
-            known = listed([row.name for row in steps])
+            known = join_names([row.name for row in steps])
             raise InvalidRetry(f"The run has no step {name!r}; its steps are: {known}.")
         return chosen
     chosen = [row for row in steps if row.state in (StepState.ERROR, StepState.CANCELLED)]
     if alone and len(chosen) != 1:
-        names = listed([row.name for row in chosen or steps])
+        names = join_names([row.name for row in chosen or steps])
         raise InvalidRetry(f"Say which step is meant: {names}.")
     return chosen
 
 
 def with_dependents(steps: Sequence[Step], roots: Iterable[Step]) -> set[str]:
-    """The names of `roots` and of all that come after them."""
+    """The names of `roots` and of all steps that depend on them."""
     after = dependents(steps)
     names = {row.name for row in roots}
     reached = list(names)
@@ -112,21 +106,19 @@ def with_dependents(steps: Sequence[Step], roots: Iterable[Step]) -> set[str]:
 def _reset(rows: Sequence[Step], now: datetime) -> None:
     archive([row for row in rows if row.attempt and row.task_id], now)
     for row in rows:
-        row.state, row.task_id, row.claim, row.executor = StepState.WAITING, None, None, None
-        row.set_meta(Meta())
-        row.traceback, row.retries_used, row.due_at = "", 0, None
-        row.queued_at = row.started_at = row.reported_at = row.finished_at = None
-    write(rows, RESET_FIELDS)
+        clear_attempt(row)
+        row.retries_used = 0
+    write(rows, (*ATTEMPT_COLUMNS, "retries_used"))
 
 
-def _take_as_ok(row: Step, result: Any, now: datetime) -> None:
+def _mark_ok(row: Step, result: Any, now: datetime) -> None:
     row.set_meta(Meta().ok(result))
     row.state, row.finished_at = StepState.OK, now
 
 
-def _revive(run: Run, now: datetime) -> None:
-    """The one way out of a terminal state."""
-    # One that was cancelled before it began begins here.
+def _reopen(run: Run, now: datetime) -> None:
+    """Make an ended run STARTED: the only way out of a terminal state."""
+    # A run that was cancelled before it started has no `started_at` yet.
     run.started_at = run.started_at or now
     run.state, run.finished_at, run.cancel_requested_at = RunState.STARTED, None, None
     run.set_meta(Meta())

@@ -1,4 +1,4 @@
-"""Starting a run: rows first, then a message."""
+"""Starting a run: the rows are written first, then the messages are sent."""
 
 from collections.abc import Mapping, Sequence
 from datetime import timedelta
@@ -16,17 +16,17 @@ from parent.definition.workflow import Workflow
 from parent.errors import InvalidWorkflow
 from parent.messages.publish import first_to_publish, publish_steps
 from parent.models import Run, Step
-from parent.runs.advance import bring_up, log_end
+from parent.runs.advance import log_end, update_from_steps
 from parent.runs.idempotency import earlier_run, fingerprint
-from parent.runs.transitions import move
+from parent.runs.transitions import apply_plan
 from parent.store import clock, results
 from parent.store.files import delete_files, store_files
-from parent.store.writes import insertion
+from parent.store.writes import prepare_insert
 from parent.telemetry import tracing
 
 __all__ = ["start"]
 
-LIMITS = ("QUEUE_TIMEOUT", "RUN_TIMEOUT", "STALL_TIMEOUT", "POLL_INTERVAL")
+STEP_SETTINGS = ("QUEUE_TIMEOUT", "RUN_TIMEOUT", "STALL_TIMEOUT", "POLL_INTERVAL")
 
 
 def start(
@@ -39,48 +39,49 @@ def start(
 ) -> Run:
     """Validate the parameters and write a run: its row, its steps and its `TaskResult`.
 
-    The first steps are open at once, and their children are published when the transaction
-    commits, the caller's included. A broker that is away only delays them.
+    The first steps open at once. Their children are published when the transaction commits; in
+    a transaction of the caller's, when that commits. While the broker is down they are delayed.
 
     Args:
-        params: what the serializer takes; a file is stored and replaced by its storage name.
-        run_id: the id of the parent task, where a client has sent that itself.
-        idempotency_key: the same key and parameters of the same owner give the same run.
+        params: the serializer's input; a file is stored and replaced by its storage name.
+        run_id: the id of the parent task, if a client has sent that task itself.
+        idempotency_key: the same key and parameters of the same owner return the same run.
 
     Raises:
         KeyReused: the key was used with other parameters.
-        InvalidParams: with an error per field.
-        InvalidWorkflow: its steps could never run; `manage.py check` says the same.
+        InvalidParams: with a list of errors for each field.
+        InvalidWorkflow: its steps can never all run; `manage.py check` says the same.
     """
     for problem, hint in validation.problems(workflow):
         raise InvalidWorkflow(f"Workflow {workflow.name!r}: {problem}. {hint}")
     values = validate(workflow, params)
-    once: dict[str, str] = {}
+    key_columns: dict[str, str] = {}
     if idempotency_key is not None:
-        mark = fingerprint(workflow.name, values)
-        if earlier := earlier_run(owner, idempotency_key, mark):
+        digest = fingerprint(workflow.name, values)
+        if earlier := earlier_run(owner, idempotency_key, digest):
             return earlier
-        once = {"idempotency_key": idempotency_key, "fingerprint": mark}
+        key_columns = {"idempotency_key": idempotency_key, "fingerprint": digest}
     run_id = run_id or uuid4()
     values, files = store_files(values, run_id)
     try:
-        # Whatever can be done before is: on SQLite all others wait while a transaction writes.
+        # The transaction only writes: on SQLite all other writers wait for its end. So the
+        # authors' `inputs` of the first steps run here.
         run, steps, first = _prepare(
-            workflow, as_json(values), id=run_id, files=files, owner=owner, **once
+            workflow, as_json(values), id=run_id, files=files, owner=owner, **key_columns
         )
-        write_steps = insertion(steps)
+        write_steps = prepare_insert(steps)
         with transaction.atomic():
             run.save(force_insert=True)
             write_steps()
             results.create(run, workflow.task_name)
             transaction.on_commit(lambda: publish_steps(first))
-        log_end(run)  # where the inputs of the first steps could not be made
+        log_end(run)  # it has ended already if the inputs of its first steps raised
     except BaseException as exc:
         delete_files(files)
-        if not (once and isinstance(exc, IntegrityError)):
+        if not (key_columns and isinstance(exc, IntegrityError)):
             raise
-        # Another request with the same key may have come first.
-        earlier = earlier_run(owner, once["idempotency_key"], once["fingerprint"])
+        # Another start with the same key may have committed first.
+        earlier = earlier_run(owner, key_columns["idempotency_key"], key_columns["fingerprint"])
         if earlier is None:
             raise
         return earlier
@@ -90,7 +91,7 @@ def start(
 def _prepare(
     workflow: Workflow, params: dict[str, Any], **columns: Any
 ) -> tuple[Run, Sequence[Step], Sequence[Step]]:
-    """A run and its steps, in memory, the first ones open; and of these whom to publish."""
+    """A run and its steps, in memory, the first steps open; and which of these to publish now."""
     now = clock.now()
     deadline = now + timedelta(seconds=workflow.timeout) if workflow.timeout else None
     run = Run(
@@ -103,14 +104,14 @@ def _prepare(
         deadline_at=deadline,
         **columns,
     )
-    limits = {name: setting(name) for name in LIMITS}
+    limits = {name: setting(name) for name in STEP_SETTINGS}
     steps = [
         _step_row(run, index, step, workflow.after(step), limits)
         for index, step in enumerate(workflow.steps)
     ]
-    moves = move(run, steps, now)
-    bring_up(run, steps, moves.final, now)
-    return run, steps, first_to_publish(moves.opened, now)
+    changes = apply_plan(run, steps, now)
+    update_from_steps(run, steps, changes.final, now)
+    return run, steps, first_to_publish(changes.opened, now)
 
 
 def _step_row(
@@ -121,7 +122,7 @@ def _step_row(
     limits: Mapping[str, float | None],
 ) -> Step:
     def limit(own: float | None, name: str) -> float | None:
-        """The step's own value, else the setting's; 0 turns a limit off."""
+        """The step's own value, else the setting's. 0 turns a limit off."""
         return (own or None) if own is not None else limits[name]
 
     retrying = step.retrying

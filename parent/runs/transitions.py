@@ -1,4 +1,4 @@
-"""What follows from where the steps of a run are, done in memory: nothing is written here."""
+"""Applying a run's plan to its steps, in memory: nothing is written here."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
@@ -9,63 +9,63 @@ from parent.decisions.plan import plan
 from parent.models import Run, RunState, Step, StepState
 from parent.runs.author_data import run_data
 from parent.runs.opening import open_step
-from parent.store.run_rows import Rest
+from parent.store.run_rows import UnreadSteps
 
-__all__ = ["Moves", "mark_skipped", "move"]
+__all__ = ["Changes", "apply_plan", "mark_skipped"]
 
 
 @dataclass(kw_only=True, slots=True)
-class Moves:
-    """The steps that have moved.
+class Changes:
+    """The steps that have changed.
 
-    `refused` are those whose inputs could not be made. `waits`: something is to open, or all is
-    done, and this process does not know the workflow. `final` is the state that the run ends in.
+    `failed` are those whose inputs raised. `needs_other_worker`: a step must open, or all are OK,
+    but this process does not know the workflow. `final` is the state in which the run ends.
     """
 
     opened: list[Step] = field(default_factory=list)
-    refused: list[Step] = field(default_factory=list)
+    failed: list[Step] = field(default_factory=list)
     skipped: list[Step] = field(default_factory=list)
-    waits: bool = False
+    needs_other_worker: bool = False
     final: RunState | None = None
 
 
-def move(
+def apply_plan(
     run: Run,
     steps: Sequence[Step],
     now: datetime,
     *,
     known: bool = True,
-    rest: Rest | None = None,
-    before: Moves | None = None,
-) -> Moves:
-    """Open and skip steps, until nothing more follows.
+    unread: UnreadSteps | None = None,
+    before: Changes | None = None,
+) -> Changes:
+    """Open and skip steps until nothing more follows.
 
-    Three turns at the most: the second one skips what depends on steps whose inputs could not be
-    made, and the third finds nothing. So it takes time in proportion to the steps.
+    It plans at most three times: the second plan skips what depends on steps whose inputs raised,
+    and the third finds nothing. So the time is proportional to the number of steps.
 
     Args:
-        known: whether this process knows the workflow. Otherwise it only skips.
-        rest: where `steps` are not all of the run's.
-        before: what has moved already; it is added to.
+        known: whether this process knows the workflow. If not, steps are only skipped.
+        unread: the run's other steps, if `steps` are not all.
+        before: earlier changes; new ones are added to them.
     """
-    moves, by_name = before or Moves(), {step.name: step for step in steps}
-    data = cache(partial(run_data, run, steps, rest))
+    changes, by_name = before or Changes(), {step.name: step for step in steps}
+    data = cache(partial(run_data, run, steps, unread))
     cancelled = run.cancel_requested_at is not None
     while True:
-        todo = plan(steps, cancelled=cancelled, others=rest.states if rest else None)
+        todo = plan(steps, cancelled=cancelled, others=unread.states if unread else None)
         if not known and (todo.open or todo.final is RunState.SUCCESS):
-            moves.waits = True
-        if moves.waits:
+            changes.needs_other_worker = True
+        if changes.needs_other_worker:
             todo = replace(todo, open=(), final=None)
         if not (todo.open or todo.skip):
-            moves.final = todo.final
-            return moves
+            changes.final = todo.final
+            return changes
         skipped = [by_name[name] for name in todo.skip]
         mark_skipped(skipped, now)
-        moves.skipped += skipped
+        changes.skipped += skipped
         for step in [by_name[name] for name in todo.open]:
             opens = open_step(run, step, data, now)
-            (moves.opened if opens else moves.refused).append(step)
+            (changes.opened if opens else changes.failed).append(step)
 
 
 def mark_skipped(steps: Sequence[Step], now: datetime) -> None:

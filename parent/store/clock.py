@@ -1,4 +1,4 @@
-"""The database's clock: the only one that decides anything."""
+"""The database's clock. All deadlines and leases use it, so the machines' clocks may differ."""
 
 from datetime import datetime
 
@@ -8,11 +8,11 @@ from django.utils import timezone
 __all__ = ["SQL", "now"]
 
 SQL = "statement_timestamp()"
-"""The time of PostgreSQL."""
+"""PostgreSQL's time at the start of the statement."""
 
 
 def now() -> datetime:
-    """The database's time, in UTC; one statement, but on SQLite, which has this machine's."""
+    """The database's time, in UTC. One statement; SQLite uses this machine's clock, without one."""
     if connection.vendor == "sqlite":
         return timezone.now()
     with connection.cursor() as cursor:

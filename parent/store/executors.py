@@ -1,4 +1,4 @@
-"""Executors and leases: who runs what, who is alive, and who may tick."""
+"""Executors and their leases, and the watch lease: the right to tick."""
 
 import os
 import socket
@@ -10,20 +10,20 @@ from django.db.models import Q, QuerySet
 from django.db.models.functions import Now
 from django.utils import timezone
 
-from parent.conf import setting
+from parent.conf import interval
 from parent.models import Executor, WatchLease
 
 __all__ = [
     "WATCH_LEASE",
+    "acquire_watch_lease",
     "alive",
-    "any_alive",
-    "beat",
-    "boot",
-    "hold_watch",
-    "release_watch",
+    "any_executor_alive",
+    "assign_executor_id",
+    "release_watch_lease",
+    "renew_heartbeat",
     "retire",
     "this_executor",
-    "unwatched_for",
+    "watch_lease_lapsed_for",
 ]
 
 WATCH_LEASE = timedelta(seconds=6)
@@ -32,8 +32,8 @@ KEEP_DEAD = timedelta(days=1)
 _this: UUID | None = None
 
 
-def boot() -> UUID:
-    """Give this process an id that no other boot has. Prefork children inherit it by fork."""
+def assign_executor_id() -> UUID:
+    """Give this worker process a new executor id. Prefork children inherit it by fork."""
     global _this  # noqa: PLW0603 - one executor a process
     _this = uuid4()
     return _this
@@ -44,9 +44,9 @@ def this_executor() -> UUID | None:
     return _this
 
 
-def beat(executor_id: UUID, queues: Sequence[str] = (), pool: str = "") -> None:
-    """Renew the executor's lease on everything it runs; the first beat registers it."""
-    if Executor.objects.filter(pk=executor_id).update(heartbeat_at=Now(), **its_clock()):
+def renew_heartbeat(executor_id: UUID, queues: Sequence[str] = (), pool: str = "") -> None:
+    """Renew the executor's lease on everything it runs; the first heartbeat registers it."""
+    if Executor.objects.filter(pk=executor_id).update(heartbeat_at=Now(), **_clock_columns()):
         return
     Executor.objects.create(
         id=executor_id,
@@ -54,23 +54,23 @@ def beat(executor_id: UUID, queues: Sequence[str] = (), pool: str = "") -> None:
         pid=os.getpid(),
         queues=list(queues),
         pool=pool,
-        **its_clock(),
+        **_clock_columns(),
     )
 
 
-def its_clock() -> dict[str, datetime]:
-    """This machine's time beside the database's; nothing is decided by it, but the doctor looks."""
+def _clock_columns() -> dict[str, datetime]:
+    """This machine's time. Only `workflow doctor` reads it, to compare it with the database's."""
     return {"clock_at": timezone.now()}
 
 
 def retire(executor_id: UUID) -> None:
-    """The executor stops; keep its row where steps name it."""
+    """Delete the row of an executor that stops, unless steps refer to it."""
     Executor.objects.filter(pk=executor_id, steps__isnull=True).delete()
 
 
 def lease() -> timedelta:
-    """How long an executor may be silent before what it runs is taken from it."""
-    return timedelta(seconds=setting("LEASE") or 30)
+    """How long after a heartbeat an executor counts as alive and keeps its attempts."""
+    return timedelta(seconds=interval("LEASE"))
 
 
 def alive() -> "QuerySet[Executor]":
@@ -78,34 +78,34 @@ def alive() -> "QuerySet[Executor]":
     return Executor.objects.filter(heartbeat_at__gte=Now() - lease())
 
 
-def any_alive() -> bool:
-    """Whether there is an executor whose heart beats: without one, nothing runs."""
+def any_executor_alive() -> bool:
+    """Whether any executor is alive: without one, nothing runs."""
     return alive().exists()
 
 
 def delete_dead() -> None:
-    """Delete executors that have been dead for long and that no step names."""
+    """Delete executors that have been dead for `KEEP_DEAD` and that no step refers to."""
     Executor.objects.filter(heartbeat_at__lt=Now() - KEEP_DEAD, steps__isnull=True).delete()
 
 
-def unwatched_for(time: timedelta) -> bool:
-    """Whether the right to tick lapsed so long ago: its holder died, or the database was away."""
+def watch_lease_lapsed_for(time: timedelta) -> bool:
+    """Whether the watch lease lapsed that long ago: its holder died, or the database was down."""
     left = WatchLease.objects.filter(holder__isnull=False, expires_at__lt=Now() - time)
     return left.exists()
 
 
-def hold_watch(executor_id: UUID) -> bool:
-    """Take or renew the right to tick; False while another executor holds it."""
+def acquire_watch_lease(executor_id: UUID) -> bool:
+    """Acquire or renew the watch lease; False while another executor holds it."""
     free = Q(holder=executor_id) | Q(holder=None) | Q(expires_at__lt=Now())
     held = WatchLease.objects.filter(free).update(
         holder=executor_id, expires_at=Now() + WATCH_LEASE
     )
     if not held and not WatchLease.objects.exists():
-        # The first executor of a new database; whoever renews the row first will hold it.
+        # A new database has no row yet. The first executor that updates the row gets the lease.
         WatchLease.objects.bulk_create([WatchLease()], ignore_conflicts=True)
     return bool(held)
 
 
-def release_watch(executor_id: UUID) -> None:
-    """Let another executor tick at once."""
+def release_watch_lease(executor_id: UUID) -> None:
+    """Release the watch lease, so that another executor can tick at once."""
     WatchLease.objects.filter(holder=executor_id).update(holder=None)

@@ -1,4 +1,4 @@
-"""Files among a run's parameters: stored with it, deleted with it."""
+"""Files in a run's parameters: they are stored with the run and deleted with it."""
 
 from collections.abc import Iterable, Mapping
 from contextlib import suppress
@@ -16,33 +16,33 @@ from rest_framework.serializers import BaseSerializer
 
 __all__ = [
     "FOLDER",
-    "RECEIVED",
+    "UPLOAD_SUFFIX",
     "delete_files",
     "has_files_inside",
     "is_file_list",
-    "receiving_folder",
     "store_files",
     "takes_files",
+    "upload_folder",
 ]
 
 FOLDER = "runs/"
-RECEIVED = ".upload"
-"""How the name of a file ends that is being received."""
-MAX_STEM, MAX_SUFFIX = 160, 40  # bytes; file systems take 255, and a storage may add some
+UPLOAD_SUFFIX = ".upload"
+"""The suffix of a file that a web process is still receiving."""
+MAX_STEM, MAX_SUFFIX = 160, 40  # bytes; file names have at most 255, and a storage may append some
 
 
 def store_files(values: Mapping[str, Any], run_id: UUID) -> tuple[dict[str, Any], list[str]]:
-    """Put every file among `values` into the default storage.
+    """Store every file in `values` in the default storage.
 
     Returns:
-        The values with each file, in lists of files too, replaced by its storage name, and
-        those names.
+        The values, with each file replaced by its storage name, in lists of files too; and these
+        names.
     """
     stored, names = dict(values), []
     folder = f"{FOLDER}{run_id}/"
 
     def store(key: str, file: "File[Any]") -> str:
-        names.append(default_storage.save(folder + bare_name(file, key), file))
+        names.append(default_storage.save(folder + safe_name(file, key), file))
         return names[-1]
 
     try:
@@ -52,7 +52,7 @@ def store_files(values: Mapping[str, Any], run_id: UUID) -> tuple[dict[str, Any]
             elif isinstance(value, list):
                 stored[key] = [store(key, v) if isinstance(v, File) else v for v in value]
     except BaseException:
-        # No row will ever name them; and of the one that failed there may be a part.
+        # No row will refer to these files. The one that failed may be stored in part.
         with suppress(Exception):
             names = [folder + name for name in default_storage.listdir(folder)[1]]
         delete_files(names)
@@ -60,13 +60,17 @@ def store_files(values: Mapping[str, Any], run_id: UUID) -> tuple[dict[str, Any]
     return stored, names
 
 
-def receiving_folder() -> Path:
-    """Where files are while they are received: beside where they are stored."""
+def upload_folder() -> Path:
+    """Where files are while they are received: on the file system on which they are stored."""
     return Path(settings.MEDIA_ROOT, "uploading")
 
 
-def bare_name(file: "File[Any]", otherwise: str) -> str:
-    """The last part of a file's name, of harmless characters: a path in it is the client's."""
+def safe_name(file: "File[Any]", otherwise: str) -> str:
+    """The file's name without its path, which is the client's, and without unsafe characters.
+
+    Args:
+        otherwise: the name, if nothing is left of the file's own.
+    """
     name = PurePath((file.name or "").replace("\\", "/"))
     try:
         return get_valid_filename(_cut(name.stem, MAX_STEM) + _cut(name.suffix, MAX_SUFFIX))
@@ -79,30 +83,30 @@ def _cut(text: str, size: int) -> str:
 
 
 def delete_files(names: Iterable[str]) -> None:
-    """Delete stored files, and their run's folder; one that is gone already is no error."""
+    """Delete stored files and their run's folder. A file that does not exist is no error."""
     folders = set()
     for name in names:
         default_storage.delete(name)
         if name.startswith(FOLDER):
             folders.add(str(PurePosixPath(name).parent))
     for folder in folders:
-        # Where the storage has folders, and this one is empty; what it raises is its own affair.
+        # Some storages have no folders, and a folder may not be empty; the errors differ.
         with suppress(Exception):
             default_storage.delete(folder)
 
 
 def is_file_list(field: object) -> bool:
-    """Whether the field takes any number of files: `ListField(child=FileField())`."""
+    """Whether the field takes a list of files: `ListField(child=FileField())`."""
     return isinstance(field, ListField) and isinstance(field.child, FileField)
 
 
 def takes_files(field: object) -> bool:
-    """Whether files are stored from what this field takes."""
+    """Whether the field takes a file or a list of files, which `store_files` stores."""
     return isinstance(field, FileField) or is_file_list(field)
 
 
 def has_files_inside(field: object) -> bool:
-    """Whether a file lies so deep in the field that none is stored."""
+    """Whether the field has files nested in it, which `store_files` does not store."""
     if takes_files(field):
         return False
     parts = list(getattr(field, "fields", {}).values()) if isinstance(field, BaseSerializer) else []

@@ -1,6 +1,6 @@
-"""Large results are not read with their rows: only their size is, and the result on demand.
+"""Large results are not read with their rows: the row has their size, and reads them on demand.
 
-`WORKFLOW_RESULT_INLINE_LIMIT` says what is large.
+A result is large if it has more bytes than `WORKFLOW_RESULT_INLINE_LIMIT`.
 """
 
 from typing import Any, TypeVar
@@ -12,27 +12,27 @@ from parent.conf import setting
 from parent.models import Run, Step
 from parent.models.fields import ResultField
 
-__all__ = ["beginning_of", "json_of", "largest_inline", "read"]
+__all__ = ["inline_limit", "json_beginning", "read", "result_json"]
 
 NULL = "null"
 
 M = TypeVar("M", Run, Step)
 
 
-def largest_inline() -> int:
+def inline_limit() -> int:
     """The size in bytes of the largest result that is read with its row."""
     return int(setting("RESULT_INLINE_LIMIT") or 0)
 
 
 def read(rows: "QuerySet[M]") -> list[M]:
-    """The rows, each with its result where that is not large.
+    """The rows, with the results that are not large.
 
-    A large one is a deferred field: Django reads it when somebody takes it from the row.
+    A large result is a deferred field: Django reads it when it is first used.
     """
-    # The release before 0.1 stored no size: such a row is measured here.
+    # Rows from before release 0.1 have no size: it is measured here.
     size = Coalesce("result_size", Length(Cast("result", TextField())))
     small = Case(
-        When(measured_size__lte=largest_inline(), then=F("result")),
+        When(measured_size__lte=inline_limit(), then=F("result")),
         default=Value(None),
         output_field=ResultField(),
     )
@@ -46,27 +46,27 @@ def read(rows: "QuerySet[M]") -> list[M]:
     return found
 
 
-def json_of(row: Run | Step) -> bytes:
-    """The whole result as JSON in UTF-8, as the database has it: nothing is parsed.
+def result_json(row: Run | Step) -> bytes:
+    """The whole result as JSON in UTF-8, as stored: it is not parsed.
 
     Raises:
         ObjectDoesNotExist: the row is gone.
     """
-    (text,) = _of(row).values_list(Cast("result", TextField())).get()
+    (text,) = _row(row).values_list(Cast("result", TextField())).get()
     return (NULL if text is None else text).encode()
 
 
-def beginning_of(row: Run | Step, length: int, column: str = "result") -> str:
-    """The first `length` characters of a JSON column, and `…` where there are more.
+def json_beginning(row: Run | Step, length: int, column: str = "result") -> str:
+    """The first `length` characters of a JSON column, with `…` if there are more.
 
     Raises:
         ObjectDoesNotExist: the row is gone.
     """
-    (text,) = _of(row).values_list(Left(Cast(column, TextField()), length + 1)).get()
+    (text,) = _row(row).values_list(Left(Cast(column, TextField()), length + 1)).get()
     text = NULL if text is None else text
     return text if len(text) <= length else f"{text[:length]}…"
 
 
-def _of(row: Run | Step) -> "QuerySet[Any]":
+def _row(row: Run | Step) -> "QuerySet[Any]":
     rows: QuerySet[Any] = type(row)._default_manager.all()
     return rows.filter(pk=row.pk)

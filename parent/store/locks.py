@@ -1,7 +1,7 @@
-"""Rows that others hold: the watch waits for none of them, and comes back.
+"""Locked rows: the watch does not wait for them; a later tick tries again.
 
-A body may hold a row of ours for as long as its own transaction takes. On SQLite there is nothing
-to skip: who writes there has the whole database.
+The body of a child may lock one of the engine's rows for as long as its own transaction lasts. On
+SQLite nothing can be skipped: a transaction that writes locks the whole database.
 """
 
 import time
@@ -14,47 +14,47 @@ from django.db import connection
 
 from parent.store.outage import OUTAGE
 
-__all__ = ["HeldByOthers", "NeverWait", "is_locked"]
+__all__ = ["LockedRows", "ShortLockTimeout", "is_locked"]
 
 logger = get_logger(__name__)
 
 LOCK_TIMEOUT = "20ms"
-"""Longer than a transition holds its run, mostly; a tick that meets one comes back all the same."""
+"""Longer than most transitions lock their run. If one takes longer, a later tick tries again."""
 
-COME_BACK_AFTER = 1.0
-"""Seconds until a run that another transaction held is looked at again."""
+RECHECK_AFTER = 1.0
+"""Seconds until a tick tries again with a run that another transaction had locked."""
 
 LOCK_NOT_AVAILABLE = "55P03"  # https://www.postgresql.org/docs/current/errcodes-appendix.html
 
 
-class NeverWait:
-    """Keeps the connections of one thread from waiting for locks."""
+class ShortLockTimeout:
+    """Limits how long the connections of one thread wait for a lock."""
 
     def __init__(self) -> None:
-        self._done: Any = None
+        self._connection: Any = None
 
     def __call__(self) -> None:
-        """Once for each connection that it opens."""
+        """Set the limit, once for each connection."""
         connection.ensure_connection()
-        if connection.vendor == "postgresql" and connection.connection is not self._done:
+        if connection.vendor == "postgresql" and connection.connection is not self._connection:
             with connection.cursor() as cursor:
                 cursor.execute("SELECT set_config('lock_timeout', %s, FALSE)", [LOCK_TIMEOUT])
-            self._done = connection.connection
+            self._connection = connection.connection
 
 
-class HeldByOthers:
-    """What a tick found locked. It leaves these runs out for a while, so that those behind them
-    get their turn.
+class LockedRows:
+    """The runs that a tick found locked. They are left out for a while, so that they do not take
+    the places of other runs in a tick's batches.
     """
 
     def __init__(self) -> None:
         self._until: dict[UUID, float] = {}
 
-    def unless_locked(self, part: Callable[[], object], run: UUID | None = None) -> None:
-        """Do it. Where a row that it needs is locked, say so; a later tick comes back.
+    def skip_if_locked(self, part: Callable[[], object], run: UUID | None = None) -> None:
+        """Call `part`; if a row that it needs is locked, log that and leave it to a later tick.
 
         Args:
-            run: whose row that is.
+            run: the id of the run whose rows `part` needs.
         """
         try:
             part()
@@ -62,17 +62,17 @@ class HeldByOthers:
             if not is_locked(exc):
                 raise
             if run is not None:
-                self._until[run] = time.monotonic() + COME_BACK_AFTER
+                self._until[run] = time.monotonic() + RECHECK_AFTER
             what = f"run {run}" if run else "a row that the tick needs"
-            logger.info("%s is locked by another transaction; the next tick comes back", what)
+            logger.info("%s is locked by another transaction; a later tick tries again", what)
 
     def runs(self) -> list[UUID]:
-        """Those to leave out now."""
+        """The ids of the runs to leave out now."""
         now = time.monotonic()
         self._until = {run: until for run, until in self._until.items() if until > now}
         return list(self._until)
 
 
 def is_locked(error: BaseException) -> bool:
-    """Whether it only says that another transaction holds a row."""
+    """Whether the error is only that another transaction has locked a row."""
     return getattr(error.__cause__, "sqlstate", None) == LOCK_NOT_AVAILABLE

@@ -1,4 +1,4 @@
-"""What an error of the database or the disk says, and waiting until the database answers."""
+"""Errors of an unavailable database or a full disk, and waiting until the database answers."""
 
 import errno
 import sqlite3
@@ -9,7 +9,7 @@ from typing import TypeVar
 from celery.utils.log import get_logger
 from django.db import InterfaceError, OperationalError, connection
 
-__all__ = ["OUTAGE", "is_disk_full", "is_of_this_process", "retry_while_database_is_down"]
+__all__ = ["OUTAGE", "is_disk_full", "retry_while_database_is_down", "sqlite_files_closed"]
 
 T = TypeVar("T")
 
@@ -18,34 +18,38 @@ logger = get_logger(__name__)
 OUTAGE = (OperationalError, InterfaceError)
 BROKEN_FILES = ("SQLITE_IOERR", "SQLITE_NOTADB", "SQLITE_PROTOCOL")
 NO_SPACE = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
-"""Of the disk, of a user's quota, of what a process may write."""
+"""No space on the disk, in the user's quota, or in the largest file that a process may write."""
 DISK_FULL = "53100"
-"""PostgreSQL's code."""
+"""PostgreSQL's error code."""
 FIRST_WAIT, LONGEST_WAIT = 0.05, 5.0  # seconds
 
 
-def is_of_this_process(outage: Exception) -> bool:
-    """Whether SQLite finds its files changed under it: somebody here has closed them."""
+def sqlite_files_closed(outage: Exception) -> bool:
+    """Whether SQLite's own files were closed or overwritten, by code in this process."""
     name = getattr(outage.__cause__, "sqlite_errorname", "")
     return name.startswith(BROKEN_FILES)
 
 
 def is_disk_full(exc: BaseException) -> bool:
-    """Whether a file or a row could not be written for want of space."""
+    """Whether a file or a row could not be written because there is no space."""
     if isinstance(exc, OperationalError):
-        told = exc.__cause__
-        code = getattr(told, "sqlite_errorcode", None)
-        return code == sqlite3.SQLITE_FULL or getattr(told, "sqlstate", None) == DISK_FULL
+        cause = exc.__cause__
+        code = getattr(cause, "sqlite_errorcode", None)
+        return code == sqlite3.SQLITE_FULL or getattr(cause, "sqlstate", None) == DISK_FULL
     return isinstance(exc, OSError) and exc.errno in NO_SPACE
 
 
 def retry_while_database_is_down(
     what: str, call: Callable[[], T], *, on_error: Callable[[Exception], None] | None = None
 ) -> T:
-    """Call until the database answers; the message that brought us here will not come again.
+    """Repeat `call` until the database answers; the caller's message will not be delivered again.
 
-    `call` must bear a second time: a commit whose answer was lost may have happened.
-    Inside a transaction of the caller's the error is the caller's.
+    `call` must be safe to repeat: a commit may have succeeded although its answer was lost.
+    Inside a transaction of the caller's, an error is raised at once.
+
+    Args:
+        what: what `call` does, for the log, such as `claim <task id>`.
+        on_error: called with each error before waiting.
     """
     wait = FIRST_WAIT
     while True:

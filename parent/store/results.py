@@ -1,7 +1,7 @@
-"""`TaskResult`: what any Celery client reads of a run or of a child.
+"""`TaskResult` rows: what a Celery client reads about a run or a child.
 
-Rows are written with named columns only, and conditionally: `store_result` would overwrite
-every column, and a late report would overwrite an end.
+Each UPDATE names its columns and has a condition. Celery's own `store_result` would overwrite every
+column, and a late report would overwrite an outcome.
 """
 
 import json
@@ -27,15 +27,15 @@ __all__ = [
 
 JSON = {"content_type": "application/json", "content_encoding": "utf-8"}
 DELETE_BATCH = 10_000
-"""Ids in one statement: databases take some ten thousand parameters."""
+"""Ids in one statement: databases accept some ten thousand parameters."""
 NO_CHILDREN = '{"children": []}'
 
 
 def stored_result(run: Run) -> str:
-    """What `TaskResult.result` holds for a run in this state, as JSON.
+    """The `TaskResult.result` of a run, as JSON.
 
-    Celery's readers raise from a FAILURE whose result does not name an exception's type,
-    message and module (`celery.backends.base.exception_to_python`).
+    For a FAILURE Celery's clients need the type, message and module of an exception; they raise
+    an error without it (`celery.backends.base.exception_to_python`).
     """
     value: Any
     match run.state:
@@ -55,8 +55,8 @@ def _exception(module: str, name: str, message: str | None) -> dict[str, Any]:
 
 
 def create(run: Run, task_name: str) -> None:
-    """Write the parent's row, so that its id is known before any worker has seen it."""
-    # A bare client's `send_task` may have been refused or answered before: then a row stands.
+    """Write the parent's row, so that clients find its id before any worker has the message."""
+    # A row may exist: a worker that did not know the task of a client's `send_task` stored one.
     TaskResult.objects.update_or_create(
         task_id=str(run.pk),
         defaults={
@@ -72,24 +72,24 @@ def create(run: Run, task_name: str) -> None:
 
 
 def update(run: Run, now: datetime) -> bool:
-    """Bring the parent's row to the run's state; False when there is no such row."""
+    """Update the parent's row to the run's state; False if there is no such row."""
     values: dict[str, Any] = {"status": run.state, "result": stored_result(run)}
     if run.ended:
-        # Not before the end: the column is indexed, and as long as no indexed column changes
-        # PostgreSQL need not write to any index of the row.
+        # Only at the end: the column is indexed, and PostgreSQL writes to no index of the row as
+        # long as no indexed column changes.
         values["date_done"] = now
     return bool(TaskResult.objects.filter(task_id=str(run.pk)).update(**values))
 
 
 def update_child(task_id: str, meta: Meta) -> bool:
-    """Write a child's report over its last one; False when there is none to write over."""
+    """Overwrite a child's last report; False if it has no row, or has ended."""
     rows = TaskResult.objects.filter(task_id=task_id).exclude(status__in=states.READY_STATES)
     return bool(rows.update(status="PROGRESS", result=json.dumps(meta.as_dict()), date_done=Now()))
 
 
 def create_child(task_id: str, task_name: str, meta: Meta) -> None:
     """Write a child's first report."""
-    # A worker that did not know the task may have stored that as its failure.
+    # A row may exist: a worker that did not know the task stored a failure.
     TaskResult.objects.update_or_create(
         task_id=task_id,
         defaults={
@@ -101,7 +101,7 @@ def create_child(task_id: str, task_name: str, meta: Meta) -> None:
             **JSON,
         },
     )
-    # The model itself stamps a row by this machine's clock, and ticks go by the database's.
+    # The model sets `date_done` by this machine's clock, but ticks use the database's.
     TaskResult.objects.filter(task_id=task_id).update(date_done=Now())
 
 

@@ -1,7 +1,7 @@
-"""Reading and locking a run with its steps: all of them, or those that an end concerns.
+"""Reading and locking a run with its steps: all steps, or those that the end of one affects.
 
-To read 5,000 steps takes some hundred times as long as to end one of them. At each of their ends
-it would hold up whoever else needs the run, or on SQLite the database.
+Reading 5,000 steps takes some hundred times as long as ending one of them. Doing that at the end of
+each step would block all others that need the run, or on SQLite the database.
 """
 
 import json
@@ -17,52 +17,52 @@ from django.db.models.expressions import RawSQL
 from django.db.models.functions import Concat
 
 from parent.models import Run, Step, StepState
-from parent.store.kept_select import select
+from parent.store.cached_select import select
 
 __all__ = [
-    "FEW",
+    "FULL_READ_LIMIT",
     "Locked",
-    "Rest",
+    "UnreadSteps",
     "attempt_in_state",
     "lock_for_end",
     "lock_run",
-    "lock_run_alone",
     "lock_run_of",
+    "lock_run_row",
     "steps_of",
 ]
 
-FEW = 30
-"""Steps of a run that are always all read."""
+FULL_READ_LIMIT = 30
+"""Of a run with at most so many steps, all are read."""
 LARGE_OF_RUN, LARGE_OF_STEP = ("files", "result"), ("kwargs", "result")
-"""What may be large, and most transitions do not need."""
-FAR = 3
-"""Steps, one after the other, that are skipped before all are read."""
+"""Fields that may be large and that most transitions do not need."""
+SKIP_DEPTH = 3
+"""Levels of dependents that are read, one by one, before all steps are read instead."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class Rest:
-    """The steps of a run that were not read.
+class UnreadSteps:
+    """What is known of the steps of a run that were not read.
 
-    `states` are of those that others which were read come after, and that are not OK; `active`:
-    one of them is queued or runs, so that the run goes on.
+    `states`: by name, of those that are not OK and on which a step that was read depends.
+    `active`: whether one of them is queued or running, so that the run goes on.
     """
 
     run: Run
     states: Mapping[str, StepState]
     active: bool
 
-    def all_with(self, near: Sequence[Step]) -> list[Step]:
-        """All steps of the run, with those that were read before as they are in memory."""
-        known = {step.pk: step for step in near}
+    def all_steps(self, loaded: Sequence[Step]) -> list[Step]:
+        """All steps of the run; `loaded` ones as they are in memory."""
+        known = {step.pk: step for step in loaded}
         return [known.get(step.pk, step) for step in steps_of(self.run)]
 
-    def finished_with(self, near: Sequence[Step]) -> list[Step]:
-        """All steps of the run that are OK, in order: those that were read as they are in memory,
-        of the others only their names.
+    def finished_steps(self, loaded: Sequence[Step]) -> list[Step]:
+        """All steps of the run that are OK, in order: `loaded` ones as they are in memory, of the
+        others only the names.
         """
-        known = {step.pk for step in near}
+        known = {step.pk for step in loaded}
         others = Step.objects.filter(run=self.run, state=StepState.OK).only("index", "name")
-        finished = [step for step in near if step.state == StepState.OK]
+        finished = [step for step in loaded if step.state == StepState.OK]
         finished += [step for step in others if step.pk not in known]
         return sorted(finished, key=lambda step: step.index)
 
@@ -70,39 +70,39 @@ class Rest:
 class Locked(NamedTuple):
     """A run whose row is locked until the transaction ends.
 
-    `now` is the database's time. `rest` says what there is to know of the steps that were not
-    read; None where `steps` are all of the run's.
+    `now` is the database's time. `unread` describes the steps that were not read; None if `steps`
+    are all of the run's.
     """
 
     run: Run
     steps: list[Step]
     now: datetime
-    rest: Rest | None = None
+    unread: UnreadSteps | None = None
 
 
 def lock_run(run_id: UUID | str) -> Locked | None:
-    """Lock the run and read all its steps; None where there is none of that id.
+    """Lock the run and read all its steps; None if no run has that id.
 
-    Every transition begins with a lock of the run's own row, as the tick does before it writes to
-    steps: so no two of them wait for each other in a circle.
+    Every transition first locks the run's row, and so does a tick before it writes to steps. So
+    they cannot deadlock.
     """
-    locked = lock_run_alone(run_id)
-    # The steps are read once the lock is held: its last holder may have changed them.
+    locked = lock_run_row(run_id)
+    # Read the steps after locking: the last holder of the lock may have changed them.
     return locked and locked._replace(steps=steps_of(locked.run))
 
 
-def lock_run_alone(run_id: UUID | str) -> Locked | None:
-    """Lock the run, and read none of its steps; None where there is none of that id."""
+def lock_run_row(run_id: UUID | str) -> Locked | None:
+    """Lock the run, and read none of its steps; None if no run has that id."""
     return _lock("id = %s", UUID(str(run_id)))
 
 
 def lock_run_of(task_id: str) -> Locked | None:
-    """Lock the run of this attempt, and read none of its steps."""
+    """Lock the run of this attempt, and read none of its steps; None if no step has it."""
     return _lock("id = (SELECT run_id FROM parent_step WHERE task_id = %s)", task_id)
 
 
 def lock_for_end(task_id: str, *, ok: bool) -> Locked | None:
-    """Lock the run of this attempt; of very many steps read only those that its end concerns.
+    """Lock the run of this attempt; if it has many steps, read only those that its end affects.
 
     Args:
         ok: whether the attempt ends well.
@@ -111,11 +111,11 @@ def lock_for_end(task_id: str, *, ok: bool) -> Locked | None:
     if locked is None:
         return None
     run = locked.run
-    steps = steps_of(run, at_most=FEW + 1)
-    if len(steps) <= FEW:
+    steps = steps_of(run, at_most=FULL_READ_LIMIT + 1)
+    if len(steps) <= FULL_READ_LIMIT:
         return locked._replace(steps=steps)
-    steps, rest = _steps_near(run, task_id, ok=ok)
-    return locked._replace(steps=steps, rest=rest)
+    steps, unread = _read_affected(run, task_id, ok=ok)
+    return locked._replace(steps=steps, unread=unread)
 
 
 def attempt_in_state(task_id: str, state: StepState) -> "QuerySet[Step]":
@@ -129,10 +129,10 @@ def attempt_in_state(task_id: str, state: StepState) -> "QuerySet[Step]":
 
 
 def steps_of(run: Run, *, at_most: int | None = None) -> list[Step]:
-    """All steps of the run, or the first of them, in order, without what is read on demand."""
+    """All steps of the run, or the first `at_most`, in order, without their large fields."""
     limit = f" LIMIT {at_most}" if at_most is not None else ""
     where = f'run_id = %s ORDER BY "index"{limit}'
-    return _of(run, select(Step, where, [_as_key(run.pk)], without=LARGE_OF_STEP))
+    return _with_run(run, select(Step, where, [_as_key(run.pk)], without=LARGE_OF_STEP))
 
 
 def _lock(where: str, key: UUID | str) -> Locked | None:
@@ -142,69 +142,75 @@ def _lock(where: str, key: UUID | str) -> Locked | None:
 
 
 def _as_key(key: UUID | str) -> Any:
-    """An id as the database has it."""
+    """An id in the database's type."""
     return Run._meta.pk.get_db_prep_value(key, connection) if isinstance(key, UUID) else key
 
 
-def _steps(run: Run) -> "QuerySet[Step]":
+def _step_rows(run: Run) -> "QuerySet[Step]":
     return Step.objects.filter(run=run).defer(*LARGE_OF_STEP)
 
 
-def _of(run: Run, rows: Iterable[Step]) -> list[Step]:
+def _with_run(run: Run, rows: Iterable[Step]) -> list[Step]:
     steps = list(rows)
     for step in steps:
         step.run = run
     return steps
 
 
-def _steps_near(run: Run, task_id: str, *, ok: bool) -> tuple[list[Step], Rest | None]:
-    """The step with this attempt, and those that may open or be skipped when it ends; and what
-    there is to know of the others: None where all steps were read.
+def _read_affected(run: Run, task_id: str, *, ok: bool) -> tuple[list[Step], UnreadSteps | None]:
+    """The step with this attempt, and those that may open or be skipped when it ends; and what is
+    known of the others, None if all steps were read.
     """
-    ending = _of(run, _steps(run).filter(task_id=task_id))
-    near, states = ending + _after(run, ending), dict[str, StepState]()
+    ending = _with_run(run, _step_rows(run).filter(task_id=task_id))
+    loaded, states = ending + _waiting_dependents(run, ending), dict[str, StepState]()
     if ok:
-        states = _not_ok(run, near)
-    elif not _add_what_is_skipped(run, near):
+        states = _unfinished_dependencies(run, loaded)
+    elif not _add_indirect_dependents(run, loaded):
         return steps_of(run), None
     others = Step.objects.filter(run=run, state__in=Step.ACTIVE).exclude(task_id=task_id)
-    return near, Rest(run=run, states=states, active=others.exists())
+    return loaded, UnreadSteps(run=run, states=states, active=others.exists())
 
 
-def _add_what_is_skipped(run: Run, near: list[Step]) -> bool:
-    """Add to a step and those right after it what comes after these; False where that goes far."""
-    last = near[1:]
-    for _ in range(FAR):
-        seen = {step.pk for step in near}
-        last = [step for step in _after(run, last) if step.pk not in seen]
-        near += last
-    return not last
+def _add_indirect_dependents(run: Run, loaded: list[Step]) -> bool:
+    """Add the dependents of the dependents, to be skipped; False if some are beyond `SKIP_DEPTH`.
+
+    Args:
+        loaded: a step, and those that wait for it directly.
+    """
+    level = loaded[1:]
+    for _ in range(SKIP_DEPTH):
+        known = {step.pk for step in loaded}
+        level = [step for step in _waiting_dependents(run, level) if step.pk not in known]
+        loaded += level
+    return not level
 
 
-def _after(run: Run, steps: Sequence[Step]) -> list[Step]:
-    """Those that wait for one of these."""
+def _waiting_dependents(run: Run, steps: Sequence[Step]) -> list[Step]:
+    """The waiting steps that depend on one of these."""
     if not steps:
         return []
     names = [step.name for step in steps]
     if connection.vendor == "postgresql":
-        waits = RawSQL('parent_step."after" ?| %s', [names], output_field=BooleanField())
+        depends = RawSQL('parent_step."after" ?| %s', [names], output_field=BooleanField())
     else:
-        waits = RawSQL(
+        depends = RawSQL(
             'EXISTS (SELECT 1 FROM json_each(parent_step."after") AS name '
             "WHERE name.value IN (SELECT value FROM json_each(%s)))",
             [json.dumps(names)],
             output_field=BooleanField(),
         )
-    return _of(run, _steps(run).filter(waits, state=StepState.WAITING).order_by("index"))
+    return _with_run(
+        run, _step_rows(run).filter(depends, state=StepState.WAITING).order_by("index")
+    )
 
 
-def _not_ok(run: Run, near: Sequence[Step]) -> dict[str, StepState]:
-    """The states of those that these come after, are not among them, and are not OK."""
-    names = {name for step in near for name in step.after} - {step.name for step in near}
+def _unfinished_dependencies(run: Run, loaded: Sequence[Step]) -> dict[str, StepState]:
+    """The states, by name, of unread steps that are not OK and on which these depend."""
+    names = {name for step in loaded for name in step.after} - {step.name for step in loaded}
     if not names:
         return {}
     rows = Step.objects.filter(run=run).exclude(state=StepState.OK)
-    if len(names) <= FEW:
+    if len(names) <= FULL_READ_LIMIT:
         rows = rows.filter(name__in=names)
     states = rows.order_by().values_list("name", "state")
     return {name: StepState(state) for name, state in states if name in names}

@@ -1,4 +1,4 @@
-"""What runs show of their steps, added up by the database: however many steps, it is one row."""
+"""Summaries of runs' steps, computed by the database: one row for each run."""
 
 from collections.abc import Collection
 from uuid import UUID
@@ -29,7 +29,7 @@ DONE = F("weight") * Case(
     output_field=FloatField(),
 )
 
-MOVED = Case(
+PROGRESSED = Case(
     When(Q(state=StepState.OK) | Q(reported_at__isnull=False), then=Value(1)),
     default=Value(0),
     output_field=IntegerField(),
@@ -43,18 +43,18 @@ SHOWN_FIRST = Case(
     default=Value(4),
     output_field=IntegerField(),
 )
-"""By its state, which step a run shows: see `parent.decisions.plan`."""
+"""Order of the states in choosing the step that a run shows; as `parent.decisions.plan` does."""
 
 PLACE = Case(
     When(state=StepState.OK, then=-F("index")),
     default=F("index"),
     output_field=IntegerField(),
 )
-"""Of several in one state the first is shown, but of those that are OK the last."""
+"""Order within one state: the first step, but among steps that are OK the last."""
 
 
 def read_summaries(run_ids: Collection[UUID]) -> dict[UUID, Summary]:
-    """The summaries of these runs as their rows are now, by the runs' ids. Two statements."""
+    """The present summaries of these runs, by the runs' ids. Two statements."""
     first = Step.objects.filter(run=OuterRef("pk")).order_by(SHOWN_FIRST, PLACE).values("pk")[:1]
     runs = Run.objects.filter(pk__in=run_ids).annotate(shown=Subquery(first))
     columns = ("run_id", "name", "state", "iteration", "total", "message", "error")
@@ -67,15 +67,18 @@ def read_summaries(run_ids: Collection[UUID]) -> dict[UUID, Summary]:
         .order_by()
         .values("run_id")
         .annotate(
-            all_weight=Sum("weight"), done=Sum(DONE), moved=Max(MOVED), began=Min("started_at")
+            all_weight=Sum("weight"),
+            done=Sum(DONE),
+            progressed=Max(PROGRESSED),
+            started_at=Min("started_at"),
         )
     )
     return {
         row["run_id"]: Summary(
             weight=row["all_weight"],
             done=row["done"],
-            moved=bool(row["moved"]),
-            began=row["began"],
+            progressed=bool(row["progressed"]),
+            started_at=row["started_at"],
             shown=shown[row["run_id"]],
         )
         for row in sums

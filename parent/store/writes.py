@@ -1,4 +1,4 @@
-"""INSERT and UPDATE of rows with different values, one statement for all of them.
+"""INSERT and UPDATE of many rows, each with its own values, in one statement.
 
 Django's `bulk_update` writes a CASE with a WHEN per row and column, which takes seconds for
 thousands of rows; both databases can join an UPDATE to a list of rows sent as one JSON value.
@@ -15,37 +15,38 @@ from django.db.models import AutoField, Field, JSONField, Model
 
 from parent.models import Run, Step, StepState
 
-__all__ = ["Overtaken", "insertion", "update_rows", "write", "write_if"]
+__all__ = ["RowChanged", "prepare_insert", "update_rows", "write", "write_if"]
 
 
-class Overtaken(Exception):
-    """A row is no longer as it was read. Roll back, and leave it to whoever changed it."""
+class RowChanged(Exception):
+    """Another transaction has changed a row since it was read. Roll back; that change counts."""
 
 
 def write(rows: Iterable[Run | Step], names: Sequence[str]) -> None:
-    """Write these columns of the rows, which are all of one model, in one statement."""
+    """Write these columns of the rows in one statement. All rows are of one model."""
     rows = list(rows)
     if rows:
         values = [{"id": row.pk} | {name: getattr(row, name) for name in names} for row in rows]
         update_rows(type(rows[0]), values, key="id")
 
 
-def write_if(row: Step, names: Sequence[str], *, was: str) -> None:
-    """Write these columns of the row, if its state in the database still is `was`.
+def write_if(row: Step, names: Sequence[str], *, expected_state: str) -> None:
+    """Write these columns of the row, if its state in the database is `expected_state`.
 
     Raises:
-        Overtaken: it is not.
+        RowChanged: it has another state.
     """
     values = {"id": row.pk} | {name: getattr(row, name) for name in names}
-    if not update_rows(Step, [values], key="id", unless=f"t.state <> '{StepState(was).value}'"):
-        raise Overtaken
+    changed = f"t.state <> '{StepState(expected_state).value}'"
+    if not update_rows(Step, [values], key="id", unless=changed):
+        raise RowChanged(f"Step {row.name} is no longer {expected_state}.")
 
 
-def insertion(rows: Sequence[Model]) -> Callable[[], None]:
-    """What inserts these rows of one model when it is called. Their primary keys stay unknown.
+def prepare_insert(rows: Sequence[Model]) -> Callable[[], None]:
+    """A function that inserts these rows of one model, without setting their primary keys.
 
-    Their values are made ready here, before a transaction begins: `bulk_create` does that while it
-    writes, and takes ten times as long.
+    The values are converted here, before the transaction begins: `bulk_create` converts them while
+    it writes, and takes ten times as long.
     """
     if not rows:
         return lambda: None
@@ -75,12 +76,13 @@ def update_rows(
     unless: str = "FALSE",
     skip_locked: bool = False,
 ) -> int:
-    """Update the rows of `model` that `key` finds, leaving the other columns alone.
+    """Update the rows of `model` whose field `key` has the given values; other columns stay.
 
     Args:
-        rows: dicts of field names and values, all with the same names, `key` among them.
-        unless: an SQL condition on the table `t` of rows to leave as they are; never from input.
-        skip_locked: leave those alone that another transaction holds, where rows can be held.
+        rows: dicts of field names and values, all with the same names, `key` included.
+        unless: an SQL condition on the table `t`; rows that fulfil it are not updated. It must
+            not contain input of a user.
+        skip_locked: skip rows that another transaction has locked, on databases with row locks.
 
     Returns:
         How many rows were updated.
@@ -112,7 +114,7 @@ def update_rows(
 
 def _in_payload(field: "Field[Any, Any]", value: Any) -> Any:
     if isinstance(field, JSONField):
-        # As text: out of the payload SQLite would take a string without its quotes, and true as 1.
+        # As text: SQLite's json_extract would return a string without quotes, and true as 1.
         return None if value is None else json.dumps(value, cls=field.encoder)
     return field.get_db_prep_save(value, connection)
 
@@ -138,10 +140,10 @@ def _new(name: str, field: "Field[Any, Any]") -> str:
 
 
 def _text(value: object) -> str:
-    """Times and UUIDs. Django's own encoder would cut the microseconds off."""
+    """Times and UUIDs as text. Django's own encoder would cut off the microseconds."""
     if isinstance(value, date | UUID):
         return str(value)
-    raise TypeError(f"a {type(value).__name__} cannot be among the values of update_rows()")
+    raise TypeError(f"update_rows() cannot write a {type(value).__name__}: convert it first")
 
 
 def _column(field: "Field[Any, Any]") -> str:

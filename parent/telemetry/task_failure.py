@@ -11,6 +11,7 @@ from typing import Any
 from billiard.einfo import ExceptionInfo
 from celery import current_app, signals
 
+from parent.definition.parent_task import parent_task_name
 from parent.errors import EndedByEngine
 from parent.models import Run, Step
 
@@ -20,7 +21,7 @@ __all__ = ["send_task_failure"]
 def send_task_failure(row: Step | Run, error: str) -> None:
     """Send `task_failure`, in place of the task. What a listener raises Celery logs."""
     if isinstance(row, Run):
-        _send(f"parent.{row.workflow}", str(row.pk), row.params, error)
+        _send(parent_task_name(row.workflow), str(row.pk), row.params, error)
     else:
         _send(row.task, str(row.task_id), row.kwargs or {}, error)
 

@@ -13,6 +13,8 @@ from celery import signals
 from django.conf import settings
 from django.core.exceptions import ImproperlyConfigured
 
+from parent.definition.parent_task import parent_task_name
+
 if TYPE_CHECKING:
     from parent.models import Run
 
@@ -87,7 +89,8 @@ def begin(workflow: str, run_id: UUID) -> str:
 
     about = {"workflow.name": workflow, "workflow.run": str(run_id)}
     carrier: dict[str, str] = {}
-    with trace.get_tracer("parent").start_as_current_span(f"parent.{workflow}", attributes=about):
+    tracer, name = trace.get_tracer("parent"), parent_task_name(workflow)
+    with tracer.start_as_current_span(name, attributes=about):
         propagate.inject(carrier)
     return carrier.get("traceparent", "")
 

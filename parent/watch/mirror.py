@@ -91,7 +91,7 @@ def _take_up(run: Run, steps: Summary, now: datetime) -> bool:
     before = (run.state, run.meta)
     run.state = run_state(RunState(run.state), steps)
     run.set_meta(run_meta(run.meta, steps))
-    run.started_at = run.started_at or steps.began
+    run.started_at = run.started_at or steps.started_at
     run.version += 1
     run.mirrored_at = now
     return (run.state, run.meta) != before

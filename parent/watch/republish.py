@@ -15,10 +15,11 @@ from django.db.models import Count
 from django.db.models.functions import Now
 from django_celery_results.models import TaskResult
 
+from parent.definition.parent_task import parent_task_name
 from parent.messages.publish import missing, publish_run, publish_steps, queue_of, republish_after
 from parent.models import Run, Step, StepState
 from parent.store import clock, results
-from parent.store.run_rows import lock_run_alone
+from parent.store.run_rows import lock_run_row
 from parent.store.writes import update_rows
 from parent.telemetry.metrics import metrics
 
@@ -94,10 +95,10 @@ def _take_back_refusals(runs: Sequence[Run]) -> None:
     refused = TaskResult.objects.filter(task_id__in=ids, status__in=states.READY_STATES)
     for run_id in refused.values_list("task_id", flat=True):
         with transaction.atomic():
-            locked = lock_run_alone(run_id)
+            locked = lock_run_row(run_id)
             # It may have ended since it was found to be due.
             if locked is not None and not locked.run.ended:
-                results.create(locked.run, f"parent.{locked.run.workflow}")
+                results.create(locked.run, parent_task_name(locked.run.workflow))
 
 
 def next_call(run: Run, now: datetime) -> datetime:

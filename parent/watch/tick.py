@@ -10,18 +10,18 @@ from django.db.models import Case, Exists, Max, OuterRef, Q, QuerySet, When
 from django.db.models.functions import Now
 from django_celery_results.models import TaskResult
 
-from parent.conf import setting
+from parent.conf import interval, setting
 from parent.deletion import orphan_results
 from parent.deletion.prune import prune
-from parent.deletion.stray_files import delete_strays_quietly
+from parent.deletion.stray_files import try_delete_strays
 from parent.messages.broker_memory import BrokerMemory
 from parent.messages.publish import is_behind
 from parent.messages.terminate import terminate
 from parent.models import Run, Step, StepState
 from parent.runs.endings import Ending, end_cancelled, end_run
-from parent.runs.recording import record_seen
+from parent.runs.recording import record_tick_outcome
 from parent.store import executors
-from parent.store.locks import HeldByOthers
+from parent.store.locks import LockedRows
 from parent.telemetry.metrics import metrics
 from parent.telemetry.task_failure import send_task_failure
 from parent.watch.decide import End, Keep, Mirror, Republish, Stored, watch_once
@@ -65,7 +65,7 @@ class Ticker:
         self._sweep_at = self._strays_at = 0.0
         self._listen_until = self._trust_leases_at = 0.0
         self._moved_at, self.pause = time.time(), STANDBY
-        self._others = HeldByOthers()
+        self._others = LockedRows()
 
     def extend_leases(self, lease: float | None = None) -> None:
         """The database was away: begin every lease anew, and hear the children first.
@@ -88,31 +88,31 @@ class Ticker:
         """
         # Who comes when nobody has watched for long cannot know whether the database was away, for
         # others too: whoever lives beats its heart meanwhile.
-        long = not self._held and executors.unwatched_for(executors.lease() / 3)
-        held = self._held = executors.hold_watch(self._executor_id)
+        long = not self._held and executors.watch_lease_lapsed_for(executors.lease() / 3)
+        held = self._held = executors.acquire_watch_lease(self._executor_id)
         if held and long:
-            self.extend_leases(2 * (setting("HEARTBEAT") or 5.0) + CONNECT)
+            self.extend_leases(2 * interval("HEARTBEAT") + CONNECT)
         self._notice_standstill()
-        self.pause = (setting("POLL_INTERVAL") or 0.5) if held else STANDBY
+        self.pause = interval("POLL_INTERVAL") if held else STANDBY
         if not held:
             return False
         if time.monotonic() >= self._sweep_at:
             self._sweep_at = time.monotonic() + SWEEP_EVERY
             self._seen_until = None
             for part in (executors.delete_dead, orphan_results.delete_recent, _prune):
-                self._others.unless_locked(part)
+                self._others.skip_if_locked(part)
         if time.monotonic() >= self._strays_at:
             self._strays_at = time.monotonic() + STRAYS_EVERY
-            delete_strays_quietly(PRUNE_BATCH)
-        self._others.unless_locked(self._take_reports)
+            try_delete_strays(PRUNE_BATCH)
+        self._others.skip_if_locked(self._take_reports)
         if self._broker_memory.lapsed():
-            self._others.unless_locked(mark_due)
+            self._others.skip_if_locked(mark_due)
         if time.monotonic() >= self._listen_until:
-            self._others.unless_locked(self._look_at_due_steps)
-        self._others.unless_locked(self._look_at_due_runs)
+            self._others.skip_if_locked(self._look_at_due_steps)
+        self._others.skip_if_locked(self._look_at_due_runs)
         self._notice_standstill()
         if time.monotonic() >= self._trust_leases_at:
-            self._others.unless_locked(self._take_from_the_dead)
+            self._others.skip_if_locked(self._take_from_the_dead)
         return True
 
     def _notice_standstill(self) -> None:
@@ -136,7 +136,7 @@ class Ticker:
             match verdict:
                 case End():
                     end = partial(self._end, step, verdict, row.status, row.traceback)
-                    self._others.unless_locked(end, step.run_id)
+                    self._others.skip_if_locked(end, step.run_id)
                 case Mirror(meta, due_at):
                     reports[row.task_id] = Report(meta=meta, at=row.date_done, due_at=due_at)
                 case Keep(due_at) if step.state == StepState.RUNNING:
@@ -169,18 +169,18 @@ class Ticker:
         rows = stored_of(steps)
         for step in steps:
             if step.run.cancel_requested_at is not None:
-                self._others.unless_locked(partial(self._end_cancelled, step), step.run_id)
+                self._others.skip_if_locked(partial(self._end_cancelled, step), step.run_id)
                 continue
             stored = rows.get(step.task_id)
             match watch_once(watched(step), stored, step.db_now):
                 case End() as verdict:
                     end = partial(self._end_overdue, step, verdict, stored)
-                    self._others.unless_locked(end, step.run_id)
+                    self._others.skip_if_locked(end, step.run_id)
                     continue
                 case Republish():
                     silent.append(step)
                 case Keep(due_at) | Mirror(_, due_at):
-                    self._others.unless_locked(partial(_put_off, step, due_at), step.run_id)
+                    self._others.skip_if_locked(partial(_put_off, step, due_at), step.run_id)
             if is_behind(step):
                 behind.add(step.run_id)
         if behind:
@@ -200,7 +200,7 @@ class Ticker:
     def _end(
         self, step: Any, verdict: End, state: str | None = None, traceback: str | None = None
     ) -> Ending | None:
-        return record_seen(step, verdict.outcome, verdict.retry, state, traceback)
+        return record_tick_outcome(step, verdict.outcome, verdict.retry, state, traceback)
 
     def _look_at_due_runs(self) -> None:
         """Runs that have passed their deadline, or wait for a worker that knows their steps."""
@@ -214,13 +214,13 @@ class Ticker:
             if error is None:
                 silent.append(run)
                 continue
-            self._others.unless_locked(partial(self._end_run, run, error), run.pk)
+            self._others.skip_if_locked(partial(self._end_run, run, error), run.pk)
         if silent:
             republish_runs(silent)
 
     def _end_run(self, run: Run, error: str) -> None:
         doomed = list(active_steps().filter(run=run, state=StepState.RUNNING))
-        if end_run(run.pk, error, seen=run.version):
+        if end_run(run.pk, error, expected_version=run.version):
             send_task_failure(run, error)
             for step in doomed:
                 terminate(step)
@@ -232,7 +232,7 @@ class Ticker:
         for step in left.exclude(run__in=self._others.runs())[:BATCH]:
             verdict = watch_once(watched(step, dead=True), None, step.db_now)
             if isinstance(verdict, End):
-                self._others.unless_locked(partial(self._take_away, step, verdict), step.run_id)
+                self._others.skip_if_locked(partial(self._take_away, step, verdict), step.run_id)
 
     def _take_away(self, step: Any, verdict: End) -> None:
         metrics.count("workflow_leases_lost", by=bool(self._end(step, verdict)))

@@ -23,7 +23,7 @@ from parent.runs.attempts import RetryDecision
 from parent.runs.endings import Ending
 from parent.runs.recording import record
 from parent.store import executors
-from parent.store.locks import NeverWait, is_locked
+from parent.store.locks import ShortLockTimeout, is_locked
 from parent.store.outage import OUTAGE
 from parent.telemetry.log_context import about
 from parent.telemetry.metrics import metrics
@@ -52,7 +52,7 @@ class WatchStep(bootsteps.StartStopStep):
         super().__init__(worker, **kwargs)
         self._thread: WatchThread | None = None
         # Before the pool is forked, so that its processes know whose executor they are.
-        self._executor_id = executors.boot()
+        self._executor_id = executors.assign_executor_id()
         answer_as(self._executor_id)
         guard()
         call_command("check", databases=[])
@@ -88,7 +88,7 @@ class WatchThread(threading.Thread):
         self._ticker = Ticker(executor_id)
         self._due_at = time.monotonic()
         self._tally_at = 0.0
-        self._never_wait = NeverWait()
+        self._never_wait = ShortLockTimeout()
         self._stopping = threading.Event()
 
     def stop(self) -> None:
@@ -192,7 +192,7 @@ class WatchThread(threading.Thread):
     def _hand_over(self) -> None:
         self.heartbeat.stop()
         try:
-            executors.release_watch(self._executor_id)
+            executors.release_watch_lease(self._executor_id)
             executors.retire(self._executor_id)
         except OUTAGE as exc:
             logger.warning("database: %s; the watch lease lapses by itself", exc)

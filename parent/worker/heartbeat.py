@@ -7,7 +7,7 @@ from uuid import UUID
 from celery.utils.log import get_logger
 from django.db import connections
 
-from parent.conf import setting
+from parent.conf import interval
 from parent.store import executors
 from parent.store.outage import OUTAGE, retry_while_database_is_down
 from parent.worker.forks import heartbeat_lock
@@ -41,7 +41,7 @@ class Heartbeat(threading.Thread):
     def run(self) -> None:
         retry_while_database_is_down("register this executor", self._beat)
         self.registered.set()
-        while not self._stopping.wait(setting("HEARTBEAT") or 5.0):
+        while not self._stopping.wait(interval("HEARTBEAT")):
             try:
                 self._beat()
             except OUTAGE as exc:
@@ -51,4 +51,4 @@ class Heartbeat(threading.Thread):
 
     def _beat(self) -> None:
         with heartbeat_lock:
-            executors.beat(self._executor_id, self._queues, self._pool)
+            executors.renew_heartbeat(self._executor_id, self._queues, self._pool)

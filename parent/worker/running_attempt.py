@@ -22,11 +22,11 @@ from children.meta import Meta, error_text
 from parent.deletion import orphan_results
 from parent.messages.publish import LOOK_AFTER
 from parent.models import Run, Step, StepState
-from parent.runs.attempts import worth_a_retry
+from parent.runs.attempts import retry_decision
 from parent.runs.endings import Ending, end_cancelled
 from parent.runs.recording import record
 from parent.store import executors, results
-from parent.store.outage import OUTAGE, is_of_this_process, retry_while_database_is_down
+from parent.store.outage import OUTAGE, retry_while_database_is_down, sqlite_files_closed
 from parent.store.run_rows import attempt_in_state
 from parent.worker.engine_thread import EngineThread, SameThread, wait_out
 
@@ -185,7 +185,10 @@ class RunningAttempt:
                 step is None
                 or Run.objects.filter(pk=step.run_id).exclude(cancel_requested_at=None).exists()
             ):
-                raise AttemptLost(self.task_id)
+                raise AttemptLost(
+                    f"Attempt {self.task_id} no longer counts: it was cancelled, or its lease "
+                    "lapsed. Let this exception end the body."
+                )
             if not results.update_child(self.task_id, meta):
                 results.create_child(self.task_id, self._task_name, meta)
 
@@ -199,7 +202,7 @@ class RunningAttempt:
         return finish.result()
 
     def _finish(self, outcome: Meta, traceback: str | None, error: Exception | None) -> bool:
-        retry = worth_a_retry(self._workflow, self.name, error) if error is not None else None
+        retry = retry_decision(self._workflow, self.name, error) if error is not None else None
         record_end = partial(
             retry_while_database_is_down,
             f"finish {self.task_id}",
@@ -229,7 +232,7 @@ class RunningAttempt:
         return ending is not Ending.RETRIED
 
     def _end_broken_process(self, outage: Exception) -> None:
-        if self._thread.apart and is_of_this_process(outage):
+        if self._thread.apart and sqlite_files_closed(outage):
             self._broken += 1
             if self._broken > 1:  # over a new connection, too
                 end_process(f"{self.name} has closed files under it ({outage})")

@@ -11,9 +11,10 @@ from celery import signals
 from django.db import transaction
 
 from children import host
+from parent.definition.parent_task import NAME_PREFIX
 from parent.models import Step, StepState
 from parent.store import results
-from parent.store.run_rows import lock_run_alone, lock_run_of
+from parent.store.run_rows import lock_run_of, lock_run_row
 
 __all__ = ["connect"]
 
@@ -26,7 +27,7 @@ def connect() -> None:
 def _on_unknown(id: str, name: str, message: Any, **_: Any) -> None:
     if host.HEADER in message.headers:
         _take_back_from_step(id)
-    elif name.startswith("parent."):
+    elif name.startswith(NAME_PREFIX):
         _take_back_from_run(UUID(id), name)
 
 
@@ -40,6 +41,6 @@ def _take_back_from_step(task_id: str) -> None:
 
 def _take_back_from_run(run_id: UUID, name: str) -> None:
     with transaction.atomic():
-        locked = lock_run_alone(run_id)
+        locked = lock_run_row(run_id)
         if locked is not None:  # otherwise a client sent it, and the refusal is its answer
             results.create(locked.run, name)

@@ -13,7 +13,7 @@ from playwright.sync_api import Browser, BrowserContext, Page, Request, expect
 
 from parent.models import Run, Step
 from parent.runs.retry import retry
-from parent.store.executors import beat
+from parent.store.executors import renew_heartbeat
 from tests.browser.conftest import (
     MakeRun,
     SignIn,
@@ -217,7 +217,7 @@ def test_a_notice_says_that_no_worker_is_running_until_one_is(
     warning = signed_in.get_by_text("No worker is running")
     expect(warning).to_be_visible()
 
-    beat(uuid4())
+    renew_heartbeat(uuid4())
     write(run, version=9)
     if path == "/":
         signed_in.reload()
@@ -271,7 +271,7 @@ def test_without_javascript_a_link_refreshes_the_state(
 def every_page(owner: User, make_run: MakeRun) -> list[str]:
     """Addresses of pages that have content, with very long words."""
     long = "x" * 300
-    beat(uuid4())
+    renew_heartbeat(uuid4())
     make_run(owner)
     failed = make_run(
         owner, state="FAILURE", error=f"Error in func_1: {long}", message=long, params={long: long}

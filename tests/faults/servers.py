@@ -11,7 +11,7 @@ from django.db import DEFAULT_DB_ALIAS, connections
 from django.db.utils import load_backend
 
 from chaos.servers import Broker, Postgres
-from parent.store import kept_select
+from parent.store import cached_select
 from quickstart.redis import RedisServer
 
 __all__ = ["OwnBroker", "OwnPostgres", "use_database"]
@@ -75,7 +75,7 @@ def use_database(url: str) -> Iterator[None]:
 
 
 def _forget_sql() -> None:
-    """What is kept is in the words of the database before."""
-    for kept in vars(kept_select).values():
-        if hasattr(kept, "cache_clear"):
-            kept.cache_clear()
+    """Clear the cached SQL: it is in the dialect of the database before."""
+    for function in vars(cached_select).values():
+        if hasattr(function, "cache_clear"):
+            function.cache_clear()

@@ -121,7 +121,7 @@ def test_runs_steps_and_queues_as_they_are_now(broker: str) -> None:
 
 def test_live_executors_by_queue_and_the_age_of_the_watch() -> None:
     for queues in (["celery"], ["celery", "gpu"]):
-        executors.beat(uuid4(), queues)
+        executors.renew_heartbeat(uuid4(), queues)
     dead = Executor.objects.create(host="gone", pid=1, queues=["gpu"])
     Executor.objects.filter(pk=dead.pk).update(heartbeat_at=clock.now() - timedelta(hours=1))
     WatchLease.objects.create(
@@ -233,7 +233,7 @@ def test_a_stranger_is_told_nothing() -> None:
 
 
 def test_all_is_well(broker: str) -> None:
-    executors.beat(uuid4(), ["celery"])
+    executors.renew_heartbeat(uuid4(), ["celery"])
 
     answer = ask("/readyz")
 

@@ -59,9 +59,9 @@ class Everybody(dict[str, Any]):
 def well(db: None, broker: str, alone: None) -> Executor:
     """An installation in which all is well; its only worker."""
     executor = uuid4()
-    executors.beat(executor, QUEUES, "threads")
-    executors.hold_watch(executor)
-    executors.hold_watch(executor)
+    executors.renew_heartbeat(executor, QUEUES, "threads")
+    executors.acquire_watch_lease(executor)
+    executors.acquire_watch_lease(executor)
     return Executor.objects.get(pk=executor)
 
 
@@ -200,7 +200,7 @@ def test_real_workers_answer_whatever_their_names(start_worker: StartWorker) -> 
 
 @pytest.mark.django_db(transaction=True)
 def test_a_worker_that_does_not_answer_over_this_broker(broker: str) -> None:
-    executors.beat(uuid4(), QUEUES, "threads")
+    executors.renew_heartbeat(uuid4(), QUEUES, "threads")
 
     told = found("workers")
 

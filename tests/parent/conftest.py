@@ -1,4 +1,4 @@
-"""A run of two steps, as its worker sees it."""
+"""Fixtures: a run of two steps, and this process as its worker."""
 
 from collections.abc import Callable, Iterator
 from typing import Any
@@ -22,7 +22,7 @@ __all__ = ["claimed", "fail", "one"]
 
 @pytest.fixture
 def started() -> Iterator[Callable[..., Run]]:
-    """Start a run of two steps, the first with these options."""
+    """A function that starts a run of two steps, the first with these options."""
 
     def start_one(**options: Any) -> Run:
         steps = [StepDefinition(tasks.noop, name="one", **options), StepDefinition(tasks.noop)]

@@ -1,4 +1,4 @@
-"""Whether somebody waits for a lock of PostgreSQL."""
+"""Whether a statement waits for a lock of PostgreSQL."""
 
 from django.db import connection
 

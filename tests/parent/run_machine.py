@@ -1,4 +1,4 @@
-"""A run that workers do things to, in any order, beside a model of it."""
+"""A state machine: a run and a model of it, and the events that come from workers."""
 
 import time
 from collections.abc import Iterable
@@ -22,7 +22,7 @@ from parent.runs.attempts import RetryDecision
 from parent.runs.recording import record
 from parent.runs.start import start
 from parent.store import executors, run_rows
-from parent.store.run_rows import FEW
+from parent.store.run_rows import FULL_READ_LIMIT
 from parent.watch.tick import Ticker
 from parent.worker.host import ParentHost
 from parent.worker.running_attempt import RunningAttempt
@@ -48,14 +48,23 @@ def graphs(draw: st.DrawFn) -> dict[str, ModelStep]:
 
 
 class RunMachine(RuleBasedStateMachine):
-    """One run, its model, its ticker, and what workers do; what else happens, others add."""
+    """One run, its model, its ticker, and the workers' events; a subclass adds other events."""
 
-    @initialize(graph=graphs(), delay=st.sampled_from([0.0, 30.0]), few=st.sampled_from([FEW, 0]))
-    def start(self, graph: dict[str, ModelStep], delay: float, few: int) -> None:
-        """Args: few: 0 has each end read only the steps near to it, as in runs of very many."""
+    @initialize(
+        graph=graphs(),
+        delay=st.sampled_from([0.0, 30.0]),
+        full_read_limit=st.sampled_from([FULL_READ_LIMIT, 0]),
+    )
+    def start(self, graph: dict[str, ModelStep], delay: float, full_read_limit: int) -> None:
+        """Start a run.
+
+        Args:
+            full_read_limit: the most steps of which all are read. With 0 each end reads only the
+                steps that it affects, as in runs of many steps.
+        """
         self.undo = ExitStack()
-        self.undo.callback(setattr, run_rows, "FEW", FEW)
-        setattr(run_rows, "FEW", few)  # noqa: B010 - mypy sees a constant
+        self.undo.callback(setattr, run_rows, "FULL_READ_LIMIT", FULL_READ_LIMIT)
+        setattr(run_rows, "FULL_READ_LIMIT", full_read_limit)  # noqa: B010 - mypy sees a constant
         self.undo.enter_context(transaction.atomic())
         self.undo.callback(transaction.set_rollback, True)
         self.undo.enter_context(publish.held())
@@ -76,9 +85,9 @@ class RunMachine(RuleBasedStateMachine):
             ],
         )
         self.undo.callback(registry._workflows.pop, "machine", None)
-        self.executor = executors.boot()
+        self.executor = executors.assign_executor_id()
         self.undo.callback(setattr, executors, "_this", None)
-        executors.beat(self.executor)
+        executors.renew_heartbeat(self.executor)
         self.ticker = Ticker(self.executor)
         while not self.ticker.tick():
             pass
@@ -93,11 +102,11 @@ class RunMachine(RuleBasedStateMachine):
         if hasattr(self, "undo"):
             self.undo.close()
 
-    # What workers do.
+    # Events from workers.
 
     @rule(pick=picks)
     def deliver(self, pick: int) -> None:
-        """A message arrives: the first time, again, or of an attempt long gone."""
+        """A message arrives: the first time, again, or for an attempt that has ended."""
         rows = Step.objects.filter(run=self.run_id, task_id__isnull=False, publish_count__gt=0)
         ids = {str(row.task_id): row for row in rows.select_related("run")}
         every = [*ids, *(old for old in self.delivered if old not in ids)]
@@ -116,7 +125,7 @@ class RunMachine(RuleBasedStateMachine):
     @precondition(lambda self: self.claimed)
     @rule(pick=picks, iteration=st.integers(0, 12))
     def report(self, pick: int, iteration: int) -> None:
-        """Also of a body that woke up long after it was taken for dead."""
+        """Also by a body that was taken for dead, and woke up later."""
         attempt = self._pick(pick)
         counts = self._counts(attempt)
         if counts and not self.model.cancelled:
@@ -162,13 +171,13 @@ class RunMachine(RuleBasedStateMachine):
             self.model.fail(name, retry=True, counts=False)
 
     def look(self) -> None:
-        """One tick, as soon after the last one as if this machine were never slow."""
-        executors.beat(self.executor)
+        """One tick, with the time since the last one hidden: this machine may be slow."""
+        executors.renew_heartbeat(self.executor)
         self.ticker._moved_at = time.time()
         assert self.ticker.tick()
 
     def _pick(self, pick: int) -> RunningAttempt:
-        """The latest first: shrinking leads there."""
+        """A claimed attempt; 0 is the latest, to which Hypothesis shrinks."""
         return self.claimed[-1 - pick % len(self.claimed)]
 
     def _counts(self, attempt: RunningAttempt) -> bool:

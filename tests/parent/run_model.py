@@ -1,4 +1,4 @@
-"""A run as it should be, in a few lines without rows, clocks or messages."""
+"""A model of a run: a few lines without rows, clocks or messages."""
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
@@ -11,7 +11,7 @@ STOPPED = ("ERROR", "SKIPPED", "CANCELLED")
 
 @dataclass
 class ModelStep:
-    """A step; `attempt` counts what was ever queued, `retried` what used up a retry."""
+    """A step; `attempt` counts all attempts, `retries_used` those that used up a retry."""
 
     after: tuple[str, ...]
     retries: int
@@ -22,7 +22,7 @@ class ModelStep:
 
 @dataclass
 class ModelRun:
-    """A run; `known`: whether the worker at work knows the run's steps."""
+    """A run; `known`: whether the active workers know its steps."""
 
     steps: Mapping[str, ModelStep]
     ended: str | None = None
@@ -33,7 +33,7 @@ class ModelRun:
         self.settle()
 
     def settle(self) -> None:
-        """Skip, open and end what follows."""
+        """Skip and open steps until nothing more follows; end the run if it is over."""
         while any([self._skip_one(), self._open_one()]):
             pass
         if any(step.state in (*ACTIVE, "WAITING") for step in self.steps.values()):
@@ -44,7 +44,7 @@ class ModelRun:
             self.ended = "SUCCESS"
 
     def fail(self, name: str, *, retry: bool, counts: bool = True) -> bool:
-        """A running step failed; returns whether it is tried again."""
+        """A running step fails; returns whether it is retried."""
         step = self.steps[name]
         left = step.retries - step.retries_used if counts else step.retries
         tried = retry and left > 0 and not self.cancelled
@@ -68,7 +68,7 @@ class ModelRun:
         self.settle()
 
     def time_out(self) -> None:
-        """The whole run's deadline has passed."""
+        """The run's deadline passes."""
         waiting = [step for step in self.steps.values() if step.state == "WAITING"]
         for step in self.named(*ACTIVE) or waiting[:1]:
             step.state = "ERROR"
@@ -77,7 +77,7 @@ class ModelRun:
         self.ended = "REVOKED" if self.cancelled else "FAILURE"
 
     def retry(self, name: str | None, *, skip: bool) -> set[str]:
-        """Somebody has it go on; returns the names of the steps that begin anew."""
+        """A user retries the run; returns the names of the steps that are reset."""
         failed = [n for n, step in self.steps.items() if step.state in ("ERROR", "CANCELLED")]
         names = self._with_dependents(failed if name is None else [name])
         names |= {n for n, step in self.steps.items() if step.state != "OK"}

@@ -1,4 +1,4 @@
-"""Workflows of very many steps, and how much work is done for them."""
+"""Workflows of many steps, and a count of the work for them."""
 
 import sys
 from collections.abc import Callable
@@ -37,7 +37,7 @@ def fan_in(size: int) -> list[Step]:
 
 
 def diamonds(size: int) -> list[Step]:
-    """One after the other: a step, two beside each other, a step, and so on."""
+    """In turn one step, two parallel steps, one step, and so on."""
     after: Callable[[int], Any] = lambda i: (  # noqa: E731
         [f"s{i - 2}", f"s{i - 1}"] if i % 3 == 0 else [f"s{i - i % 3}"]
     )
@@ -74,9 +74,9 @@ def _step(index: int, **options: Any) -> Step:
 
 
 def calls(work: Callable[[], Any]) -> int:
-    """How many functions are called for the work, Python's own included.
+    """The number of function calls during `work`, built-in functions included.
 
-    Unlike time it does not depend on what else this machine does.
+    Unlike a time it does not depend on the load of the machine.
     """
     count = 0
 

@@ -1,4 +1,4 @@
-"""The admin: what staff see of the rows, and how an ended run is deleted."""
+"""The admin: the pages that staff see, and deleting an ended run."""
 
 from datetime import timedelta
 from pathlib import Path
@@ -38,7 +38,7 @@ def staff(client: Client, db: None) -> Client:
 
 
 def running(owner: User | None = None) -> Run:
-    """A run whose first step is at 40 %, in an executor that is alive."""
+    """A run whose first step is at 40 %, on an executor that is alive."""
     run = workflows.noops.start(owner=owner)
     Run.objects.filter(pk=run.pk).update(state=RunState.PROGRESS, completion=13.3)
     Step.objects.filter(run=run, name="first").update(
@@ -52,7 +52,7 @@ def running(owner: User | None = None) -> Run:
 
 
 def failed() -> Run:
-    """A run that ended, with a file, and with a child's result that nobody deleted yet."""
+    """A failed run with a file, and with a child's result that was not deleted yet."""
     run = running()
     first = run.steps.get(name="first")
     TaskResult.objects.create(task_id=str(first.task_id), status="FAILURE")
@@ -238,7 +238,7 @@ def test_a_running_run_is_not_deleted_and_one_is_told_why(staff: Client, way: st
 
 
 def delete(client: Client, run: Run, way: str) -> Any:
-    """What a person sees who deletes a run and confirms it."""
+    """Delete a run and confirm it; returns the answer."""
     if way == "its page":
         return client.post(page_of(run, "delete"), {"post": "yes"}, follow=True)
     chosen = {"action": "delete_selected", "_selected_action": str(run.pk), "post": "yes"}

@@ -19,7 +19,7 @@ from parent import Workflow
 from parent.definition.workflow import registry
 from parent.messages.publish import attempt_header
 from parent.models import Executor, Run, Step
-from parent.runs.advance import go_on
+from parent.runs.advance import continue_run
 from parent.runs.endings import end_attempt, end_run
 from parent.runs.start import start
 from parent.watch.tick import Ticker
@@ -53,9 +53,9 @@ def claimed(step: Step) -> RunningAttempt:
 def test_a_run_that_is_under_way_has_nothing_to_go_on_with(run: Run) -> None:
     attempt = first(run).task_id
 
-    assert not go_on(run.pk)
+    assert not continue_run(run.pk)
     assert first(run).task_id == attempt
-    assert not go_on(uuid4())
+    assert not continue_run(uuid4())
 
 
 def test_of_all_deliveries_one_claims_the_attempt(run: Run) -> None:
@@ -197,18 +197,18 @@ def test_a_run_whose_result_fails_does_not_stand_at_100_percent() -> None:
     assert run.error == "Error in the result of no_result: division by zero"
 
 
-@pytest.mark.parametrize("told", [Meta.at(5, 3), Meta(completion=100.0, iteration=3, total=3)])
+@pytest.mark.parametrize("report", [Meta.at(5, 3), Meta(completion=100.0, iteration=3, total=3)])
 def test_a_child_that_counts_beyond_its_total_is_not_done(
-    run: Run, told: Meta, executor: Executor
+    run: Run, report: Meta, executor: Executor
 ) -> None:
     attempt = claimed(first(run))
-    attempt.report(told)
+    attempt.report(report)
     ticker = Ticker(executor.pk)
     while not ticker.tick():
         pass  # the first makes the lease
 
     step = first(run)
-    assert (step.state, step.iteration, step.total) == ("RUNNING", told.iteration, 3)
+    assert (step.state, step.iteration, step.total) == ("RUNNING", report.iteration, 3)
     assert 99 <= step.completion <= ALMOST
     attempt.finish(step.meta.failed("Error in noop: no"))
     assert first(run).completion <= ALMOST

@@ -1,4 +1,4 @@
-"""Given a step with retries, a failure is tried again as often and as late as the step says."""
+"""Given a step with retries, a failed attempt is retried as often, and as late, as declared."""
 
 from datetime import UTC, datetime, timedelta
 from typing import Any

@@ -1,4 +1,4 @@
-"""What authors write of children, as steps of a run."""
+"""Given the children that authors write, they work as steps of a run."""
 
 import asyncio
 from collections.abc import Iterator
@@ -23,7 +23,7 @@ pytestmark = [pytest.mark.django_db, pytest.mark.usefixtures("own_registry")]
 
 @pytest.fixture
 def own_registry(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
-    """Only the workflows that the test makes; gone after it, their tasks too."""
+    """A registry for this test's workflows only. Their tasks are removed after the test."""
     monkeypatch.setattr(registry, "_workflows", {})
     with restored_tasks():
         yield
@@ -56,7 +56,7 @@ async def asks_the_database(progress: Progress) -> list[int]:
 
 
 def test_a_coroutine_sees_what_its_test_has_written() -> None:
-    """On the connection of the task, and so inside the test's transaction."""
+    """It uses the task's connection, and so the test's transaction."""
     run = run_inline(only(child_task(name="shop.asks")(asks_the_database)))
 
     assert (run.state, run.result) == (RunState.SUCCESS, [1, 1, 1, 1, 1])
@@ -87,7 +87,7 @@ AUTO: dict[str, Any] = {
 
 
 @pytest.mark.parametrize(
-    ("times", "error", "step", "attempts", "told"),
+    ("times", "error", "step", "attempts", "expected_error"),
     [
         (0, Busy(), {}, 1, None),
         (2, Busy("shop is busy"), {}, 3, None),
@@ -116,14 +116,14 @@ def test_autoretry_is_the_retries_of_a_step_that_has_none(
     error: Exception,
     step: dict[str, Any],
     attempts: int,
-    told: str | None,
+    expected_error: str | None,
     asynchronous: bool,
 ) -> None:
     task = failing(times, error, asynchronous=asynchronous, **AUTO)
 
     run = run_inline(only(task, **step))
 
-    assert run.error == told
+    assert run.error == expected_error
     assert row_of(run).attempt == attempts
     assert Attempt.objects.filter(step__run=run).count() == attempts - 1
 
@@ -169,7 +169,7 @@ class WithFiles(serializers.Serializer[None]):
     deep = serializers.ListField(child=serializers.ListField(child=serializers.FileField()))
 
 
-def told() -> list[tuple[str, str]]:
+def messages() -> list[tuple[str, str]]:
     return [(str(found.id), found.msg) for found in check_workflows()]
 
 
@@ -182,24 +182,24 @@ class Takes(ChildTask):
     def run(self, progress: Progress, **inputs: Any) -> None: ...
 
 
-def test_a_parameter_that_the_body_has_for_its_own() -> None:
+def test_a_parameter_with_a_name_that_the_body_reserves() -> None:
     steps = [Step(takes), Step(Takes), Step(takes, name="apart", inputs=lambda _: {})]
     Workflow("authored", params=Reserved, steps=steps)
 
-    what = "which its body has for its own."
-    assert told() == [
+    what = "a name that its body reserves."
+    assert messages() == [
         ("workflows.E009", f"Workflow 'authored': step {step!r} would get the parameter {name!r}, "
          f"{what}")
         for step, name in [("takes", "progress"), ("Takes", "progress"), ("Takes", "self")]
     ]  # fmt: skip
 
 
-def test_files_that_lie_inside_of_a_parameter() -> None:
+def test_files_nested_in_a_parameter() -> None:
     Workflow("authored", params=WithFiles, steps=[Step(takes)])
 
-    assert told() == [
-        ("workflows.E010", f"Workflow 'authored': the parameter {name!r} has files inside, which "
-         "nobody would store.")
+    assert messages() == [
+        ("workflows.E010", f"Workflow 'authored': the parameter {name!r} has nested files, "
+         "which would not be stored.")
         for name in ("by_name", "nested", "rows", "deep")
     ]  # fmt: skip
 
@@ -207,7 +207,7 @@ def test_files_that_lie_inside_of_a_parameter() -> None:
 def test_an_option_that_a_step_cannot_keep() -> None:
     only(child_task(name="shop.late", expires=60)(takes.run))
 
-    [(number, text)] = told()
+    [(number, text)] = messages()
     assert number == "workflows.E008"
     assert text == (
         "Workflow 'authored': the task of step 'late' has the option expires, and a message that "

@@ -1,4 +1,4 @@
-"""Given a run that is cancelled, what waits ends at once and what runs at its next report."""
+"""Given a cancelled run, waiting steps end at once, and running steps at their next report."""
 
 from datetime import timedelta
 from typing import Any

@@ -1,4 +1,4 @@
-"""A workflow that cannot run is found at start-up, and told what to do."""
+"""Given a workflow that cannot run, a check at start-up says why, and what to do."""
 
 from collections.abc import Iterator
 from itertools import pairwise
@@ -19,19 +19,19 @@ from tests.children.celery_app import restored_tasks
 
 pytestmark = pytest.mark.usefixtures("own_registry")
 
-Told = tuple[str, str, str]
+Message = tuple[str, str, str]
 
 
 @pytest.fixture
 def own_registry(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
-    """Only the workflows that the test makes; gone after it, their parent tasks too."""
+    """A registry for this test's workflows only. Their parent tasks are removed after the test."""
     monkeypatch.setattr(registry, "_workflows", {})
     monkeypatch.setattr(registry, "_duplicates", [])
     with restored_tasks():
         yield
 
 
-def told() -> list[Told]:
+def messages() -> list[Message]:
     """Each message as (id, text, hint)."""
     return [(str(found.id), found.msg, str(found.hint)) for found in check_workflows()]
 
@@ -55,11 +55,11 @@ def test_a_good_workflow_has_no_problems() -> None:
         timeout=60,
         permission="shop.start_diamond",
     )
-    assert told() == []
+    assert messages() == []
 
 
 def test_no_workflows_are_no_problem() -> None:
-    assert told() == []
+    assert messages() == []
 
 
 STEPS_ARE = "Its steps are: a, b."
@@ -142,10 +142,10 @@ STEP_NAME = 'Give it one of 1 to 100 characters: Step(..., name="...").'
     ],
 )
 def test_a_problem_of_the_steps_is_told_with_its_remedy(
-    steps: list[Step], expected: list[Told]
+    steps: list[Step], expected: list[Message]
 ) -> None:
     Workflow("shop", steps=steps)
-    assert told() == [
+    assert messages() == [
         (f"workflows.{number}", f"Workflow 'shop': {problem}.", hint)
         for number, problem, hint in expected
     ]
@@ -155,7 +155,7 @@ def test_a_problem_of_the_steps_is_told_with_its_remedy(
 def test_what_is_no_task_is_told_so(task: Any) -> None:
     Workflow("shop", steps=[Step(func_1), Step(task)])
     problem = f"Workflow 'shop': {task!r} is not a Celery task."
-    assert told() == [("workflows.E004", problem, "Decorate the function with @child_task.")]
+    assert messages() == [("workflows.E004", problem, "Decorate the function with @child_task.")]
 
 
 def test_a_circle_is_told_in_the_order_of_waiting() -> None:
@@ -168,7 +168,7 @@ def test_a_circle_is_told_in_the_order_of_waiting() -> None:
             Step(func_1, name="d", after=()),
         ],
     )
-    [(_, problem, hint)] = told()
+    [(_, problem, hint)] = messages()
     circle = problem.removeprefix("Workflow 'shop': its steps wait for each other: ").rstrip(".")
     waits = {"a": "c", "b": "a", "c": "b"}
     names = circle.split(" -> ")
@@ -181,7 +181,7 @@ def test_a_circle_is_told_in_the_order_of_waiting() -> None:
 def test_a_name_that_fits_no_url_is_told_so(name: str) -> None:
     Workflow(name, steps=[Step(func_1)])
     problem = f"Workflow {name!r}: its name is not usable in a URL."
-    assert told() == [("workflows.E002", problem, NAMES)]
+    assert messages() == [("workflows.E002", problem, NAMES)]
 
 
 @pytest.mark.parametrize("permission", ["", "start", "shop.", "shop.a.b", "shop start", ["shop.a"]])
@@ -189,14 +189,14 @@ def test_what_names_no_permission_is_told_so(permission: Any) -> None:
     Workflow("shop", steps=[Step(func_1)], permission=permission)
     problem = f"Workflow 'shop': {permission!r} is not the name of a permission."
     hint = "Write it as Django does, app and codename: 'shop.start_report'."
-    assert told() == [("workflows.E007", problem, hint)]
+    assert messages() == [("workflows.E007", problem, hint)]
 
 
 def test_a_second_workflow_of_the_same_name_is_told_once_and_kept_out() -> None:
     first = Workflow("shop", steps=[Step(func_1)])
     for _ in range(2):
         Workflow("shop", steps=[Step(func_2)])
-    assert told() == [
+    assert messages() == [
         (
             "workflows.E001",
             "Two workflows are named 'shop'.",
@@ -209,7 +209,7 @@ def test_a_second_workflow_of_the_same_name_is_told_once_and_kept_out() -> None:
 def test_all_problems_of_all_workflows_are_told() -> None:
     Workflow("b shop", steps=[])
     Workflow("a", steps=[Step("shop.total", weight=0)])
-    assert [number for number, _, _ in told()] == [
+    assert [number for number, _, _ in messages()] == [
         "workflows.E003",
         "workflows.E005",
         "workflows.E002",
@@ -235,7 +235,7 @@ def test_an_unknown_name_is_told_with_the_known_ones() -> None:
     shop = Workflow("shop", steps=[Step(func_1)])
     with pytest.raises(UnknownWorkflow, match=r"no workflow 'shap'; registered are: shop\."):
         registry.get("shap")
-    with pytest.raises(UnknownStep):
+    with pytest.raises(UnknownStep, match=r"'shop' has no step 'func_2'; its steps are: func_1\."):
         shop.step("func_2")
 
 
@@ -250,7 +250,7 @@ def test_steps_follow_each_other_unless_told_otherwise() -> None:
     assert [shop.after(step) for step in shop.steps] == [(), ("func_1",), (), ("func_2",)]
     assert [step.label for step in shop.steps] == ["func_1", "total", "func_2", "last"]
     assert current_app.tasks["parent.shop"].name == shop.task_name
-    assert told() == []
+    assert messages() == []
 
 
 def test_a_parameter_named_as_the_argument_of_start() -> None:
@@ -259,7 +259,7 @@ def test_a_parameter_named_as_the_argument_of_start() -> None:
 
     Workflow("owned", params=OwnerParams, steps=[Step(func_1)])
 
-    assert told() == [
+    assert messages() == [
         (
             "workflows.E006",
             "Workflow 'owned': a parameter cannot be named 'owner'.",

@@ -1,4 +1,4 @@
-"""The end of an attempt: one way for every child, in few statements, under the run's lock."""
+"""The end of an attempt: few statements, with the run locked."""
 
 import threading
 from typing import Any
@@ -28,7 +28,7 @@ def states(run: Run) -> list[str]:
 
 
 def statements(captured: CaptureQueriesContext) -> list[str]:
-    """The verbs of those that read or write rows."""
+    """The verbs of the statements that read or write rows."""
     verbs = [query["sql"].lstrip("( ").split()[0] for query in captured.captured_queries]
     return [verb for verb in verbs if verb in ("SELECT", "UPDATE", "INSERT", "DELETE", "WITH")]
 
@@ -42,7 +42,7 @@ def test_it_reads_twice_and_writes_each_step_once(started: Any, executor: Execut
 
     # The run, its steps; the step that ended, the step that opened.
     assert statements(captured) == ["SELECT", "SELECT", "UPDATE", "UPDATE"]
-    assert states(run) == ["PENDING", "OK", "QUEUED"]  # the run's own row is a tick's
+    assert states(run) == ["PENDING", "OK", "QUEUED"]  # a tick updates the run's own row
 
 
 def test_of_a_child_that_has_reported_its_row_is_deleted_too(

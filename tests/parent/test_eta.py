@@ -1,4 +1,4 @@
-"""How fast steps go on, and how long what is left will take."""
+"""The pace of steps, and the estimated seconds until steps and runs end."""
 
 from collections.abc import Iterable
 from datetime import UTC, datetime, timedelta
@@ -19,15 +19,15 @@ def at(seconds: float) -> datetime:
 
 
 def running(reports: Iterable[tuple[float, int, int | None]], **columns: Any) -> Step:
-    """A step that began at 0, after these reports: seconds, iteration, total."""
+    """A step that started at 0, after these reports: (seconds, iteration, total)."""
     step = Step(name="a", state="RUNNING", started_at=at(0), queued_at=at(-1), **columns)
     for seconds, iteration, total in reports:
-        hear(step, seconds, Meta.at(iteration, total))
+        take_report(step, seconds, Meta.at(iteration, total))
     return step
 
 
-def hear(step: Step, seconds: float, meta: Meta) -> None:
-    """As `parent.watch.mirror` does."""
+def take_report(step: Step, seconds: float, meta: Meta) -> None:
+    """Apply a report as `parent.watch.mirror` does."""
     step.pace, step.paced_since = pace_after(step, meta, at(seconds))
     step.set_meta(meta)
     step.reported_at = at(seconds)
@@ -59,7 +59,7 @@ def half(reports: list[Any]) -> list[Any]:
         # Each item takes 20 s: between two of them the time left shrinks.
         ([(20 * i, i, 10) for i in range(6)], 100, 100),
         ([(20 * i, i, 10) for i in range(6)], 115, 85),
-        # It takes longer than all before: nobody knows how much.
+        # The item takes longer than all before: nobody knows by how much.
         ([(20 * i, i, 10) for i in range(6)], 150, 110),
         ([(20 * i, i, 10) for i in range(10)], 199, 1),
         ([(20 * i, i, 10) for i in range(10)], 200, 1),
@@ -72,7 +72,7 @@ def half(reports: list[Any]) -> list[Any]:
         "the last item is over and it goes on",
     ],
 )  # fmt: skip
-def test_the_time_left_is_by_the_pace_of_late(reports: Any, now: float, left: float) -> None:
+def test_the_estimate_uses_the_recent_pace(reports: Any, now: float, left: float) -> None:
     assert step_eta(running(reports), at(now)) == pytest.approx(left, rel=0.25, abs=0.5)
 
 
@@ -93,7 +93,7 @@ def test_the_time_left_is_by_the_pace_of_late(reports: Any, now: float, left: fl
         "a second loop has begun", "half a second of a second loop", "a second loop without end",
     ],
 )  # fmt: skip
-def test_what_cannot_be_told_is_not_told(reports: Any, now: float) -> None:
+def test_what_cannot_be_estimated_is_none(reports: Any, now: float) -> None:
     assert step_eta(running(reports), at(now)) is None
     assert run_eta([running(reports)], at(now)) is None
 
@@ -102,27 +102,27 @@ def test_the_pace_of_a_second_loop_is_its_own() -> None:
     step = running(steady(0, 10))
     for t in range(1, 50):
         meta = Meta(iteration=t, total=100, completion=99 + t / 101)
-        hear(step, 10 + t, meta)
-        told = step_eta(step, at(10 + t))
-        assert told is None if t < 2 else told == pytest.approx(101 - t, rel=0.2)
+        take_report(step, 10 + t, meta)
+        eta = step_eta(step, at(10 + t))
+        assert eta is None if t < 2 else eta == pytest.approx(101 - t, rel=0.2)
 
 
 def test_while_it_is_blocked_the_time_left_grows() -> None:
-    step, told = running(half(steady(0, 100))), []
+    step, etas = running(half(steady(0, 100))), []
     for seconds in range(51, 90, 4):
-        hear(step, seconds, Meta.at(50, 100))  # the same again: it is alive
-        told.append(step_eta(step, at(seconds)))
+        take_report(step, seconds, Meta.at(50, 100))  # the same report again: the child is alive
+        etas.append(step_eta(step, at(seconds)))
 
-    grown = [each for each in told if each is not None]
+    grown = [each for each in etas if each is not None]
     assert grown == sorted(grown)
     assert len(grown) > 2
     assert grown[-1] > 2 * grown[0]
 
 
-def test_a_step_that_never_moves_again_is_not_told_in_years() -> None:
+def test_a_step_that_never_moves_again_has_no_estimate_in_years() -> None:
     step = running(half(steady(0, 10)))
     for seconds in range(6, 900):
-        hear(step, seconds, Meta.at(50, 100))
+        take_report(step, seconds, Meta.at(50, 100))
 
     assert step_eta(step, at(900)) is None
 
@@ -159,7 +159,7 @@ def test_after_a_retry_the_time_that_it_lay_still_does_not_count() -> None:
     assert run_eta([done, step], at(120)) == pytest.approx(16, abs=2)
 
     for seconds, iteration, total in half(steady(120, 136)):
-        hear(step, seconds, Meta.at(iteration, total))
+        take_report(step, seconds, Meta.at(iteration, total))
     assert run_eta([done, step], at(128)) == pytest.approx(8, abs=1)
 
 
@@ -167,7 +167,7 @@ def test_the_pace_of_an_attempt_replaces_that_of_the_one_before() -> None:
     step = again(running(half(steady(0, 1000, 1000))), delay=0, now=500)
     step.state, step.started_at = "RUNNING", at(500)
     for seconds, iteration, total in steady(500, 510)[:5]:
-        hear(step, seconds, Meta.at(iteration, total))
+        take_report(step, seconds, Meta.at(iteration, total))
 
     assert step_eta(step, at(502)) == pytest.approx(8, abs=1)
 
@@ -204,6 +204,6 @@ SILENT = {"state": "RUNNING", "started_at": at(10)}
 def test_a_run_takes_what_its_steps_take(
     steps: list[dict[str, Any]], now: float, left: float | None
 ) -> None:
-    told = run_eta([Step(**{"queued_at": None, **columns}) for columns in steps], at(now))
+    eta = run_eta([Step(**{"queued_at": None, **columns}) for columns in steps], at(now))
 
-    assert told == (left if left is None else pytest.approx(left, abs=0.2))
+    assert eta == (left if left is None else pytest.approx(left, abs=0.2))

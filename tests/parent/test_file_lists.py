@@ -1,4 +1,4 @@
-"""A parameter that is a list of files: each is stored, and the child gets their names."""
+"""Given a list of files as a parameter, each is stored, and the child gets their names."""
 
 from contextlib import ExitStack
 from pathlib import Path
@@ -31,7 +31,7 @@ class ListParams(serializers.Serializer[None]):
 
 @pytest.fixture
 def sheets(monkeypatch: pytest.MonkeyPatch) -> Workflow:
-    """A workflow that takes files, registered for this test only."""
+    """A workflow with a list of files, registered for this test only."""
     monkeypatch.setattr(registry, "_workflows", dict(registry._workflows))
     return Workflow("sheets", params=ListParams, steps=[Step(tasks.noop, inputs=lambda _: {})])
 

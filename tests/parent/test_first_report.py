@@ -1,4 +1,4 @@
-"""A child's first report, and what ends its attempt meanwhile."""
+"""Given a child's first report, its attempt may be ended at the same time."""
 
 import threading
 from collections.abc import Callable, Iterator

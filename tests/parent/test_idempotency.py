@@ -42,7 +42,7 @@ def reads() -> Iterator[Workflow]:
     registry._workflows.pop("reads", None)
 
 
-def begin(owner: User, key: str | None = "key", **params: Any) -> Run:
+def start_sums(owner: User, key: str | None = "key", **params: Any) -> Run:
     return start(workflows.sums, params or {"a": 1}, owner=owner, idempotency_key=key)
 
 
@@ -51,30 +51,30 @@ def file(content: bytes = b"a,b", name: str = "t.csv") -> dict[str, SimpleUpload
 
 
 def test_the_same_key_and_parameters_are_one_run(ada: User) -> None:
-    assert begin(ada) == begin(ada)
+    assert start_sums(ada) == start_sums(ada)
     assert Run.objects.count() == 1
 
 
 def test_it_is_the_values_that_count_and_not_how_they_were_written(ada: User) -> None:
-    assert begin(ada, a=1) == begin(ada, a="1")
+    assert start_sums(ada, a=1) == start_sums(ada, a="1")
 
 
 def test_without_a_key_every_start_is_a_run(ada: User) -> None:
-    assert begin(ada, None) != begin(ada, None)
+    assert start_sums(ada, None) != start_sums(ada, None)
 
 
 def test_a_key_cannot_be_used_for_another_start(ada: User) -> None:
-    begin(ada, a=1)
+    start_sums(ada, a=1)
 
     with pytest.raises(KeyReused, match="take a new one"):
-        begin(ada, a=2)
+        start_sums(ada, a=2)
     with pytest.raises(KeyReused):
         start(workflows.noops, {}, owner=ada, idempotency_key="key")
     assert Run.objects.count() == 1
 
 
 def test_a_key_is_its_owners_alone(ada: User) -> None:
-    assert begin(ada) != begin(User.objects.create_user("bob"))
+    assert start_sums(ada) != start_sums(User.objects.create_user("bob"))
 
 
 @pytest.mark.parametrize(
@@ -126,7 +126,7 @@ def test_runs_of_nobody_without_a_key_are_as_many_as_are_started() -> None:
 
 def test_runs_whose_owners_are_deleted_lose_their_key(ada: User) -> None:
     bob = User.objects.create_user("bob")
-    runs = [begin(ada), begin(bob)]
+    runs = [start_sums(ada), start_sums(bob)]
 
     User.objects.all().delete()
 

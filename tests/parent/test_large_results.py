@@ -1,4 +1,4 @@
-"""Large results in the engine: read by the steps that ask for them, and by nothing else."""
+"""Given a large result, the engine reads it only for steps whose inputs use it."""
 
 import json
 from collections.abc import Callable
@@ -36,7 +36,7 @@ def limit(settings: Any) -> None:
 
 @pytest.fixture
 def flow() -> Any:
-    """Starts a run whose steps give these inputs, each one made from what it is given."""
+    """Start a run with one step for each of these `inputs` functions."""
 
     def start_one(*inputs: Callable[[RunData], Any], result: Any = None) -> Run:
         steps = [Step(tasks.noop, name="one")]
@@ -48,7 +48,7 @@ def flow() -> Any:
 
 
 def read(queries: CaptureQueriesContext) -> list[str]:
-    """The statements that read one result because somebody asked for it."""
+    """The statements that read one deferred result."""
     return [each["sql"] for each in queries if '"result" FROM' in each["sql"]]
 
 
@@ -145,7 +145,7 @@ def test_a_tick_reads_no_result_of_a_step_or_a_run(
     finish(run, "one", LARGE)
     attempt = claimed(run, "step 0")
     attempt.report(Meta.at(1, 2))
-    executors.hold_watch(executor.pk)
+    executors.acquire_watch_lease(executor.pk)
 
     with CaptureQueriesContext(connection) as queries:
         assert Ticker(executor.pk).tick()

@@ -1,4 +1,4 @@
-"""Given runs of very many steps, work grows with the steps, and that of an end does not grow."""
+"""Given runs of many steps, work is proportional to the steps, and the end of one step is not."""
 
 from collections.abc import Callable
 from typing import Any
@@ -25,7 +25,7 @@ from parent.runs.cancel import cancel
 from parent.runs.endings import end_attempt
 from parent.runs.retry import retry
 from parent.runs.start import start
-from parent.store.run_rows import FAR, FEW
+from parent.store.run_rows import FULL_READ_LIMIT, SKIP_DEPTH
 from parent.store.run_summaries import read_summaries
 from parent.watch.mirror import Report, mirror
 from parent.watch.tick import Ticker
@@ -36,7 +36,7 @@ pytestmark = pytest.mark.django_db
 
 SMALL, LARGE = 60, 240
 LINEAR = 5
-"""Four times the steps are four times the work, and some."""
+"""Four times the steps may take somewhat more than four times the work."""
 
 
 @pytest.fixture(autouse=True)
@@ -60,7 +60,7 @@ def states(run: Run) -> dict[str, str]:
     return dict(run.steps.values_list("name", "state"))
 
 
-# What is done for a whole run.
+# Work on a whole run.
 
 
 def checking(steps: list[Definition]) -> Callable[[], Any]:
@@ -99,7 +99,7 @@ def polling(steps: list[Definition]) -> Callable[[], Any]:
 def failing_the_first(steps: list[Definition]) -> Callable[[], Any]:
     run = begin(steps)
     first = run.steps.filter(state="QUEUED").first()
-    if first is None:  # its inputs could not be made, and the run is over
+    if first is None:  # its inputs raised, and the run is over
         return lambda: None
     name = first.name
     return lambda: end(run, name, Meta().failed("bad"))
@@ -115,7 +115,7 @@ def test_work_grows_as_the_steps_do(
     doing: Callable[[list[Definition]], Callable[[], Any]],
     shape: Callable[[int], list[Definition]],
 ) -> None:
-    doing(shape(2))()  # what is done once for a process
+    doing(shape(2))()  # includes work that a process does once
     registry._workflows.clear()
     small = calls(doing(shape(SMALL)))
     registry._workflows.clear()
@@ -138,18 +138,18 @@ def test_an_end_costs_the_same_in_a_run_of_any_size(
         run = begin(shape(size))
         return calls(lambda: end(run, name, outcome))
 
-    cost(SMALL)  # with what is done once for a process
+    cost(SMALL)  # includes work that a process does once
     assert cost(LARGE) < 1.1 * cost(SMALL)
 
 
 def test_a_report_is_mirrored_at_the_same_cost_in_a_run_of_any_size() -> None:
-    def report(run: Run) -> int:
+    def cost(run: Run) -> int:
         task_id = str(run.steps.get(name="s0").task_id)
-        told = Report(meta=Meta.at(1, 2), at=timezone.now(), due_at=None)
-        return calls(lambda: mirror({task_id: told}))
+        report = Report(meta=Meta.at(1, 2), at=timezone.now(), due_at=None)
+        return calls(lambda: mirror({task_id: report}))
 
-    report(begin(parallel(SMALL)))
-    assert report(begin(parallel(LARGE))) < 1.1 * report(begin(parallel(SMALL)))
+    cost(begin(parallel(SMALL)))  # includes work that a process does once
+    assert cost(begin(parallel(LARGE))) < 1.1 * cost(begin(parallel(SMALL)))
 
 
 def test_the_authors_functions_and_the_publishing_are_outside_of_the_transaction() -> None:
@@ -165,9 +165,9 @@ def test_the_authors_functions_and_the_publishing_are_outside_of_the_transaction
     assert inside == [False]
 
 
-# What follows, where only the near steps are read.
+# Plans from only the steps that an end affects.
 
-MANY = FEW + 10
+MANY = FULL_READ_LIMIT + 10
 
 
 def test_all_of_many_steps_end_and_the_run_with_the_last() -> None:
@@ -223,7 +223,9 @@ def test_a_failure_of_one_of_many_skips_what_comes_after_all_of_them() -> None:
     }
 
 
-@pytest.mark.parametrize("length", [1, 2, FAR, FAR + 1, FAR + 2, FAR + 5])
+@pytest.mark.parametrize(
+    "length", [1, 2, SKIP_DEPTH, SKIP_DEPTH + 1, SKIP_DEPTH + 2, SKIP_DEPTH + 5]
+)
 def test_a_failure_skips_as_far_as_steps_come_after_it(length: int) -> None:
     tail = chain(length + 1)
     beside = [Definition(tasks.noop, name=f"other{i}", after=()) for i in range(MANY)]
@@ -259,7 +261,7 @@ def test_a_chain_of_many_goes_to_its_end() -> None:
 
 
 @pytest.mark.parametrize(
-    "told",
+    "states_text",
     [
         "WAITING WAITING",
         "QUEUED WAITING",
@@ -273,9 +275,9 @@ def test_a_chain_of_many_goes_to_its_end() -> None:
         "CANCELLED OK OK",
     ],
 )
-def test_the_database_adds_up_steps_as_python_does(told: str) -> None:
-    run = begin(parallel(len(told.split())))
-    for i, state in enumerate(told.split()):
+def test_the_database_adds_up_steps_as_python_does(states_text: str) -> None:
+    run = begin(parallel(len(states_text.split())))
+    for i, state in enumerate(states_text.split()):
         run.steps.filter(name=f"s{i}").update(
             state=state,
             weight=1 + i,
@@ -288,13 +290,13 @@ def test_the_database_adds_up_steps_as_python_does(told: str) -> None:
         )
     expected, found = summarize(list(run.steps.all())), read_summaries([run.pk])[run.pk]
 
-    for name in ("weight", "done", "moved", "began"):
+    for name in ("weight", "done", "progressed", "started_at"):
         assert getattr(found, name) == getattr(expected, name), name
     for name in ("name", "state", "iteration", "total", "message", "error"):
         assert getattr(found.shown, name) == getattr(expected.shown, name), name
 
 
-# What is published.
+# Publishing.
 
 
 @pytest.mark.usefixtures("broker")

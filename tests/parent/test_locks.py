@@ -97,7 +97,7 @@ def test_a_limit_is_kept_beside_a_run_that_is_held(
     with held(rows_of(first)):
         watch.turn()
         assert one(second).state == "ERROR"
-    watch._ticker._others = locks.HeldByOthers()
+    watch._ticker._others = locks.LockedRows()
     watch.turn()
 
     assert one(first).error == "one did not finish within 60 s"

@@ -11,7 +11,7 @@ from django.db.models.functions import Now
 from children.meta import Meta
 from parent.definition.workflow import registry
 from parent.models import Attempt, Executor, Run, Step
-from parent.runs.advance import go_on
+from parent.runs.advance import continue_run
 from parent.runs.endings import end_run
 from parent.watch.tick import Ticker
 from parent.worker import bootstep
@@ -55,9 +55,9 @@ def test_a_run_that_has_gone_on_since_it_was_found_overdue_does_not_end(started:
     attempt.finish(Meta().ok(None))
     run.refresh_from_db()
     registry.register(workflow)
-    assert go_on(run.pk)
+    assert continue_run(run.pk)
 
-    assert not end_run(run.pk, "overdue", seen=run.version)
+    assert not end_run(run.pk, "overdue", expected_version=run.version)
 
     run.refresh_from_db()
     assert run.state == "PROGRESS"

@@ -1,4 +1,4 @@
-"""Given two versions of the code side by side, what one does not know waits for the other."""
+"""Given two versions of the code, what one does not know waits for a worker with the other."""
 
 from typing import Any
 
@@ -12,8 +12,8 @@ from parent import Step as StepDefinition
 from parent import Workflow
 from parent.definition.workflow import registry
 from parent.models import Executor, Step
-from parent.runs.advance import go_on
-from parent.runs.attempts import RetryDecision, worth_a_retry
+from parent.runs.advance import continue_run
+from parent.runs.attempts import RetryDecision, retry_decision
 from parent.runs.endings import end_attempt, end_run
 from parent.runs.start import start
 from parent.watch.tick import Ticker
@@ -28,7 +28,7 @@ def test_of_a_workflow_that_is_unknown_here_every_failure_is_worth_a_retry(start
     attempt = claimed(run)
     registry._workflows.pop("attempted")
 
-    assert worth_a_retry("attempted", "one", ValueError()) == RetryDecision()
+    assert retry_decision("attempted", "one", ValueError()) == RetryDecision()
     assert not fail(attempt)
 
 
@@ -41,15 +41,15 @@ def test_a_run_whose_workflow_is_unknown_waits_and_goes_on_where_it_is_known(sta
     run.refresh_from_db()
     assert list(run.steps.values_list("state", flat=True)) == ["OK", "WAITING"]
     assert run.due_at is not None
-    go_on(run.pk)
+    continue_run(run.pk)
     assert run.steps.filter(state="QUEUED").count() == 0
     registry.register(workflow)
-    assert go_on(run.pk)
+    assert continue_run(run.pk)
     assert run.steps.filter(state="QUEUED").count() == 1
 
 
 def test_what_is_to_be_skipped_is_skipped_where_the_workflow_is_unknown() -> None:
-    """While what is to be opened waits for a worker that knows it."""
+    """What must open waits for a worker that knows the workflow."""
     steps = [
         StepDefinition(tasks.noop, name="a", after=()),
         StepDefinition(tasks.noop, name="after_a", after=["a"]),
@@ -69,13 +69,13 @@ def test_what_is_to_be_skipped_is_skipped_where_the_workflow_is_unknown() -> Non
     assert not run.ended
     assert run.due_at is not None
     registry.register(workflow)
-    assert go_on(run.pk)
+    assert continue_run(run.pk)
     assert [*states.all()] == ["OK", "QUEUED", "ERROR", "SKIPPED"]
     registry._workflows.pop("attempted")
 
 
 def test_a_child_that_was_refused_once_reports_all_the_same(started: Any) -> None:
-    """Of two versions of the code, the older one had the message first."""
+    """A worker with the older version of the code had the message first."""
     run = started()
 
     task_id = str(one(run).task_id)
@@ -87,7 +87,7 @@ def test_a_child_that_was_refused_once_reports_all_the_same(started: Any) -> Non
 
 
 def test_a_run_that_nobody_knows_how_to_end_ends_at_its_limit(started: Any) -> None:
-    """All of its steps are OK; what the run's result is only its workflow can say."""
+    """All of its steps are OK, but only its workflow can compute the run's result."""
     run = started()
     claimed(run).finish(Meta().ok(None))
     last = str(Step.objects.get(run=run, name="noop").task_id)

@@ -1,4 +1,4 @@
-"""What a run keeps of its parameters."""
+"""Parameters as a run stores them."""
 
 from collections.abc import Iterator
 from datetime import UTC, datetime, time, timedelta, timezone

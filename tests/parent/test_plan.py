@@ -1,4 +1,4 @@
-"""What opens, what is skipped, when a run is over, and how far it is."""
+"""Plans: what opens, what is skipped, when a run is over; and its meta."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
@@ -18,7 +18,7 @@ FINAL = {StepState.OK, StepState.ERROR, StepState.SKIPPED, StepState.CANCELLED}
 
 @dataclass
 class Row:
-    """A step, as far as a plan reads it."""
+    """A step with the fields that a plan reads."""
 
     name: str
     state: str = StepState.WAITING
@@ -34,7 +34,7 @@ class Row:
 
 
 def rows(text: str, after: dict[str, str]) -> list[Row]:
-    """Steps from a text such as `a:OK b:WAITING`; `after` has the names each waits for."""
+    """Steps from a text such as `a:OK b:WAITING`; `after` has the dependencies of each."""
     pairs = [word.split(":") for word in text.split()]
     return [Row(name, StepState[state], list(after.get(name, ""))) for name, state in pairs]
 
@@ -79,7 +79,7 @@ def test_what_follows_from_where_the_steps_are(
 
 @st.composite
 def graphs(draw: st.DrawFn) -> list[Row]:
-    """Steps without a circle, declared in any order."""
+    """Acyclic steps, declared in any order."""
     names = [f"s{index}" for index in range(draw(st.integers(1, 7)))]
     weights = st.floats(0.01, 100)
     steps = [
@@ -92,13 +92,13 @@ def graphs(draw: st.DrawFn) -> list[Row]:
 
 
 def depends(steps: Sequence[Row], name: str, on: str) -> bool:
-    """Whether `name` comes after `on`, near or far."""
+    """Whether `name` depends on `on`, directly or indirectly."""
     row = next(step for step in steps if step.name == name)
     return on in row.after or any(depends(steps, other, on) for other in row.after)
 
 
 def apply(steps: Sequence[Row], todo: Plan) -> None:
-    """Open and skip as the plan says."""
+    """Open and skip steps as planned."""
     by_name = {step.name: step for step in steps}
     for name in todo.open:
         step = by_name[name]
@@ -111,21 +111,21 @@ def apply(steps: Sequence[Row], todo: Plan) -> None:
 
 
 def move(steps: Sequence[Row], data: st.DataObject) -> None:
-    """One active step goes on: it reports, or it ends."""
+    """One active step reports or ends."""
     step = data.draw(
         st.sampled_from([step for step in steps if step.state in ("QUEUED", "RUNNING")])
     )
-    # OK first: what is drawn first is what a failing example shrinks to, and that walk ends.
+    # OK first: Hypothesis shrinks to the first value, and with OK the walk ends.
     following = [StepState.OK, StepState.ERROR, StepState.CANCELLED, StepState.RUNNING]
     step.state = data.draw(st.sampled_from(following))
-    # A child may also report less than before: its own second loop, say.
+    # A child may also report less than before, for example in a second loop.
     step.completion = data.draw(st.floats(0, 100))
     if step.state == StepState.ERROR:
         step.error = f"Error in {step.name}: bad"
 
 
 def plan_by_the_book(steps: Sequence[Row]) -> Plan:
-    """What `plan` says, found by looking at all steps again until nothing changes."""
+    """The same as `plan`, by going over all steps until nothing changes."""
     states = {step.name: step.state for step in steps}
     waiting = [step for step in steps if step.state == "WAITING"]
     stopped = {"ERROR", "SKIPPED", "CANCELLED"}
@@ -162,7 +162,7 @@ def test_a_plan_is_what_the_definition_says_wherever_the_steps_are(
 def test_what_opens_can_be_told_from_the_step_that_ended_and_those_after_it(
     steps: list[Row], data: st.DataObject
 ) -> None:
-    """As `store.run_steps` reads them, of a run in which all that could follow has followed."""
+    """With the steps that `store.run_rows` reads, in a run that was planned to its end before."""
     ended = data.draw(st.sampled_from(steps))
     for step in steps:
         step.state = data.draw(st.sampled_from(["OK", "RUNNING"])) if step.after else "OK"

@@ -1,4 +1,4 @@
-"""Given runs that ended long ago, they go with all that is theirs, and no others do."""
+"""Given runs that ended long ago, they are deleted with all their rows and files; others stay."""
 
 from datetime import timedelta
 from pathlib import Path
@@ -93,7 +93,7 @@ def test_fifty_take_as_many_statements_as_two() -> None:
 def test_one_transaction_deletes_a_bounded_number_of_steps(
     monkeypatch: pytest.MonkeyPatch, most: int, pruned: int
 ) -> None:
-    monkeypatch.setattr("parent.deletion.delete.MOST_STEPS", most)
+    monkeypatch.setattr("parent.deletion.delete.STEPS_PER_TRANSACTION", most)
     runs = [ended(days) for days in (60, 50, 40)]  # of three steps each
 
     assert prune(MONTH, at_most=10) == pruned

@@ -1,4 +1,4 @@
-"""Given a run that has failed or was cancelled, somebody can have it go on."""
+"""Given a failed or cancelled run, a retry continues it."""
 
 from datetime import timedelta
 from typing import Any
@@ -24,7 +24,7 @@ pytestmark = pytest.mark.django_db
 
 @pytest.fixture
 def failed() -> Run:
-    """A diamond whose `left` has failed, and so never came to its `bottom`."""
+    """A diamond whose step `left` has failed, so that `bottom` was skipped."""
     run = start(workflows.diamond, {"a": 1})
     finish(run, "top", 1)
     finish(run, "right", 21)
@@ -85,7 +85,7 @@ def test_an_outcome_of_the_old_attempt_does_not_count(failed: Run) -> None:
 def test_from_a_step_on_all_that_depends_on_it_runs_again(failed: Run) -> None:
     retry(failed.pk, step="right")
 
-    # `left` has failed, and a run does not go on past that.
+    # `left` has failed, so what depends on it cannot run.
     assert states(failed) == {
         "top": "OK", "left": "QUEUED", "right": "QUEUED", "bottom": "WAITING"
     }  # fmt: skip
@@ -150,7 +150,7 @@ def test_the_deadline_is_counted_from_the_retry() -> None:
     run.refresh_from_db()
     event = Event.objects.get()
     assert run.deadline_at == run.due_at == event.at + timedelta(seconds=1)
-    # And so is what the error says of it.
+    # The error names the time since the retry too.
     back = timedelta(seconds=2)
     Event.objects.update(at=event.at - back)
     Run.objects.update(deadline_at=F("deadline_at") - back, due_at=F("due_at") - back)

@@ -33,7 +33,7 @@ class UploadParams(serializers.Serializer[None]):
 
 @pytest.fixture
 def upload(monkeypatch: pytest.MonkeyPatch) -> Workflow:
-    """A workflow that takes a file, registered for this test only."""
+    """A workflow with a file parameter, registered for this test only."""
     monkeypatch.setattr(registry, "_workflows", dict(registry._workflows))
     steps = [Step(tasks.noop, inputs=lambda _: {})]
     return Workflow("upload_for_a_test", params=UploadParams, steps=steps)
@@ -53,7 +53,7 @@ def test_a_started_run_is_rows_and_a_pending_result() -> None:
 
 
 @pytest.mark.parametrize(
-    ("params", "field", "told"),
+    ("params", "field", "error"),
     [
         ({}, "a", "This field is required."),
         ({"a": "x"}, "a", "A valid integer is required."),
@@ -61,12 +61,12 @@ def test_a_started_run_is_rows_and_a_pending_result() -> None:
     ],
 )
 def test_bad_parameters_are_told_by_field_and_leave_nothing(
-    params: dict[str, Any], field: str, told: str
+    params: dict[str, Any], field: str, error: str
 ) -> None:
-    with pytest.raises(InvalidParams, match=told) as caught:
+    with pytest.raises(InvalidParams, match=error) as caught:
         start(workflows.sums, params)
 
-    assert list(map(str, caught.value.errors[field])) == [told]
+    assert list(map(str, caught.value.errors[field])) == [error]
     assert not Run.objects.exists()
     assert not TaskResult.objects.exists()
 

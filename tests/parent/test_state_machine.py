@@ -1,4 +1,4 @@
-"""Given anything that can happen to a run, in any order, its rows are what a simple model says."""
+"""Given any events of a run in any order, its rows match a simple model."""
 
 from datetime import timedelta
 from typing import Any
@@ -16,7 +16,7 @@ from hypothesis.stateful import invariant, precondition, rule, run_state_machine
 from parent.definition.workflow import registry
 from parent.errors import CannotRetry, RunEnded
 from parent.models import Attempt, Executor, Run, Step
-from parent.runs.advance import go_on
+from parent.runs.advance import continue_run
 from parent.runs.cancel import cancel
 from parent.runs.retry import retry
 from parent.store import executors
@@ -24,9 +24,9 @@ from tests.parent.run_machine import LIMIT, RunMachine, picks
 
 
 class Machine(RunMachine):
-    """Everybody else who may interfere, and what holds whatever they do."""
+    """Events from outside of the run, and the invariants that hold after every event."""
 
-    # What time does.
+    # Events of time.
 
     @rule()
     def tick(self) -> None:
@@ -43,13 +43,13 @@ class Machine(RunMachine):
         Executor.objects.update(heartbeat_at=ago(100))
         running = self.in_state("RUNNING")
         assert self.ticker.tick()
-        executors.beat(self.executor)
+        executors.renew_heartbeat(self.executor)
         for name in running:
             self.model.fail(name, retry=True)
 
     @rule()
     def pass_the_run_limit(self) -> None:
-        """Or, of a cancelled run, the grace of its children."""
+        """In a cancelled run this is the grace of its children."""
         late = self.rows("RUNNING")
         late.update(started_at=ago(LIMIT + 1), due_at=ago(1))
         running = self.in_state("RUNNING")
@@ -75,7 +75,7 @@ class Machine(RunMachine):
         self.look()
         self.model.time_out()
 
-    # What people and other programs do.
+    # Events from users and other programs.
 
     @rule()
     def cancel(self) -> None:
@@ -103,19 +103,19 @@ class Machine(RunMachine):
 
     @rule()
     def deploy_other_code(self) -> None:
-        """To a version that does not know the workflow, or back to one that does."""
+        """Deploy a version that does not know the workflow, or one that knows it again."""
         self.model.known = not self.model.known
         if not self.model.known:
             registry._workflows.pop("machine")
             return
         registry.register(self.workflow)
-        go_on(self.run_id)
+        continue_run(self.run_id)
         if not self.model.ended:
             self.model.settle()
 
     @rule()
     def refuse(self) -> None:
-        """A worker that does not know the task has a message, and Celery stores what it does."""
+        """A worker that does not know the task gets a message; Celery stores that as a failure."""
         for step in self.rows("QUEUED"):
             current_app.backend.store_result(
                 str(step.task_id), NotRegistered(step.task), states.FAILURE
@@ -126,10 +126,10 @@ class Machine(RunMachine):
 
     @rule()
     def clean_up_results(self) -> None:
-        """Celery's own `backend_cleanup`, of all that is not the run's."""
+        """Celery's own `backend_cleanup` deletes all rows but the run's own."""
         TaskResult.objects.exclude(task_id=str(self.run_id)).delete()
 
-    # What holds after each of them.
+    # Invariants.
 
     @invariant()
     def rows_are_as_in_the_model(self) -> None:

@@ -78,7 +78,7 @@ def statements(ticker: Ticker) -> list[str]:
     However slow this machine is: else what went before it may have been a standstill, after which
     a tick waits with some of its looks.
     """
-    executors.beat(ticker._executor_id)
+    executors.renew_heartbeat(ticker._executor_id)
     ticker._listen_until = ticker._trust_leases_at = 0.0
     ticker._sweep_at = ticker._moved_at = math.inf
     with CaptureQueriesContext(connection) as captured:
@@ -374,7 +374,7 @@ def test_only_one_executor_ticks_until_its_lease_lapses(ticker: Ticker) -> None:
 
 
 def test_a_released_watch_is_taken_at_once(ticker: Ticker, executor: Executor) -> None:
-    executors.release_watch(executor.pk)
+    executors.release_watch_lease(executor.pk)
 
     assert Ticker(uuid4()).tick()
 

@@ -1,4 +1,4 @@
-"""Many rows with different values, in one statement."""
+"""Updates of many rows with different values, in one statement."""
 
 from datetime import UTC, datetime
 from typing import Any
@@ -26,7 +26,7 @@ def steps() -> list[Step]:
 
 
 def written(step: Step, **values: Any) -> Step:
-    """Update this row alone; the row as it is then."""
+    """Update only this row; returns it as read afterwards."""
     assert update_rows(Step, [{"id": step.pk, **values}], key="id") == 1
     return Step.objects.get(pk=step.pk)
 

@@ -1,4 +1,4 @@
-"""Rows are written if they are still as they were read."""
+"""Given a row that has changed since it was read, a write of it fails."""
 
 import pytest
 from django.db import connection, transaction
@@ -6,7 +6,7 @@ from django.db import connection, transaction
 from parent.models import Run, Step, StepState
 from parent.runs.start import start
 from parent.store.run_rows import attempt_in_state
-from parent.store.writes import Overtaken, write, write_if
+from parent.store.writes import RowChanged, write, write_if
 from tests.flows import workflows
 
 pytestmark = pytest.mark.django_db
@@ -37,17 +37,17 @@ def test_a_row_that_is_not_as_it_was_undoes_all(run: Run) -> None:
 
     def write_both() -> None:
         with transaction.atomic():
-            write_if(first, ["message"], was=first.state)
-            write_if(second, ["message"], was="OK")
+            write_if(first, ["message"], expected_state=first.state)
+            write_if(second, ["message"], expected_state="OK")
 
-    with pytest.raises(Overtaken):
+    with pytest.raises(RowChanged):
         write_both()
     assert not Step.objects.filter(message="changed").exists()
 
 
 @pytest.mark.skipif(connection.vendor != "postgresql", reason="its planner's statistics")
 def test_one_step_is_found_by_its_key_however_many_are_in_its_state(run: Run) -> None:
-    """By the index of active steps a claim would go through all that are queued."""
+    """With the index of active steps, each claim would scan all queued steps."""
     plan = attempt_in_state("x", StepState.QUEUED).explain()
 
     assert "step_task_id_unique" in plan

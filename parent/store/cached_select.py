@@ -1,9 +1,9 @@
-"""SELECTs whose SQL is kept: of the rows that every end of a child reads, a run and its steps.
+"""SELECT statements with cached SQL, for the rows that every end of a child reads.
 
-Django builds the SQL of a query anew at each call. For models with as many columns as these that
-takes longer than the database takes to answer: claim, report and end of a child that reports once
-take 6.3 ms of this process's time on SQLite, and 9.5 ms with Django's own queries here; on
-PostgreSQL it is 15 ms and 22 ms.
+Django builds the SQL of a query anew for each call. For models with as many columns as `Run` and
+`Step` that takes longer than the database's answer. Claim, report and end
+of a child that reports once take 6.3 ms of this process's time on SQLite, and 9.5 ms with
+Django's own queries here; on PostgreSQL 15 ms and 22 ms.
 """
 
 from collections.abc import Sequence
@@ -28,14 +28,14 @@ def select(
     without: tuple[str, ...] = (),
     lock: bool = False,
 ) -> list[Any]:
-    """The rows of `model` for which `where` holds, each with the database's time as `db_now`.
+    """The rows of `model` that match `where`, each with the database's time as `db_now`.
 
     Args:
-        where: an SQL condition, and what follows it; never from input.
-        params: for the `%s` in it, as the database takes them.
-        without: fields that are read only when somebody takes them from the row.
-        lock: keep the rows locked until the transaction ends. On SQLite a transaction that writes
-            has the whole database to itself.
+        where: an SQL condition, and what follows it (ORDER BY, LIMIT); never from a user's input.
+        params: the values of its `%s`, in the database's types.
+        without: deferred fields: each is read when it is first used.
+        lock: lock the rows until the transaction ends. On SQLite a transaction that writes has
+            the whole database locked.
     """
     sql = _sql(model, where, without)
     if lock and connection.features.has_select_for_update:
@@ -54,6 +54,6 @@ def _sql(model: type[Model], where: str, without: tuple[str, ...]) -> str:
         for field in model._meta.concrete_fields
         if field.attname not in without
     )
-    if connection.vendor != "sqlite":  # SQLite answers with a text, and has this machine's time
+    if connection.vendor != "sqlite":  # on SQLite it would be a text; `clock.now` is the same time
         columns += f", {clock.SQL} AS db_now"
     return f"SELECT {columns} FROM {table} WHERE {where}"  # noqa: S608 - our names
