@@ -20,7 +20,9 @@ LIMITS: dict[str, float | None] = {
     "WORKFLOW_RETENTION": 30 * 86_400.0,
     "WORKFLOW_RESULT_INLINE_LIMIT": 1_048_576.0,
 }
-"""Settings that can be off: 0 and None mean that there is no such limit."""
+"""Settings that can be off, by 0 or None: then a limit never ends anything, a cancel has no grace, and
+no result is small enough to be inline.
+"""
 
 DEFAULTS: dict[str, float | None] = {**INTERVALS, **LIMITS}
 

@@ -5,7 +5,7 @@ from typing import Any
 
 from parent.definition.workflow import RunData
 from parent.models import Run, Step, StepState
-from parent.store.large_results import read
+from parent.store.large_results import read_rows
 from parent.store.run_rows import UnreadSteps
 
 __all__ = ["Results", "run_data"]
@@ -56,7 +56,7 @@ class Results(dict[str, Any]):
         self._small_are_read = True
         names = {step.pk: name for name, step in self.unread.items()}
         rows = Step.objects.filter(pk__in=names).only("result", "result_size")
-        for step in read(rows):
+        for step in read_rows(rows):
             if "result" not in step.get_deferred_fields():
                 self[names[step.pk]] = step.result
                 del self.unread[names[step.pk]]

@@ -77,9 +77,8 @@ def _end_attempt(
         return Ending.DROPPED
     run, steps, now, unread = locked
     step = next((step for step in steps if step.task_id == task_id), None)
-    if step is None or step.state not in (
-        Step.ACTIVE if expected_state is None else (expected_state,)
-    ):
+    expected_states = Step.ACTIVE if expected_state is None else (expected_state,)
+    if step is None or step.state not in expected_states:
         return Ending.DROPPED
     if run.cancel_requested_at is not None:
         retry = None
@@ -132,13 +131,11 @@ def end_run(run_id: Any, error: str, *, expected_version: int | None = None) -> 
     try:
         with transaction.atomic():
             locked = lock_run(run_id)
-            if (
-                locked is None
-                or locked.run.ended
-                or expected_version not in (None, locked.run.version)
-            ):
+            if locked is None or locked.run.ended:
                 return False
             run, steps, now, _ = locked
+            if expected_version not in (None, run.version):
+                return False
             waiting = [step for step in steps if step.state == StepState.WAITING]
             ending = [step for step in steps if step.state in Step.ACTIVE] or waiting[:1]
             for step in ending:

@@ -55,5 +55,5 @@ def _sql(model: type[Model], where: str, without: tuple[str, ...]) -> str:
         if field.attname not in without
     )
     if connection.vendor != "sqlite":  # on SQLite it would be a text; `clock.now` is the same time
-        columns += f", {clock.SQL} AS db_now"
+        columns += f", {clock.NOW_SQL} AS db_now"
     return f"SELECT {columns} FROM {table} WHERE {where}"  # noqa: S608 - our names

@@ -5,9 +5,9 @@ from datetime import datetime
 from django.db import connection
 from django.utils import timezone
 
-__all__ = ["SQL", "now"]
+__all__ = ["NOW_SQL", "now"]
 
-SQL = "statement_timestamp()"
+NOW_SQL = "statement_timestamp()"
 """PostgreSQL's time at the start of the statement."""
 
 
@@ -16,6 +16,6 @@ def now() -> datetime:
     if connection.vendor == "sqlite":
         return timezone.now()
     with connection.cursor() as cursor:
-        cursor.execute(f"SELECT {SQL}")
+        cursor.execute(f"SELECT {NOW_SQL}")
         moment: datetime = cursor.fetchone()[0]
     return moment

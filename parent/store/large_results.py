@@ -12,7 +12,7 @@ from parent.conf import setting
 from parent.models import Run, Step
 from parent.models.fields import ResultField
 
-__all__ = ["inline_limit", "json_beginning", "read", "result_json"]
+__all__ = ["inline_limit", "json_beginning", "read_rows", "result_json"]
 
 NULL = "null"
 
@@ -24,7 +24,7 @@ def inline_limit() -> int:
     return int(setting("RESULT_INLINE_LIMIT") or 0)
 
 
-def read(rows: "QuerySet[M]") -> list[M]:
+def read_rows(rows: "QuerySet[M]") -> list[M]:
     """The rows, with the results that are not large.
 
     A large result is a deferred field: Django reads it when it is first used.

@@ -227,7 +227,7 @@ def test_an_ended_run_is_deleted_with_all_that_is_its_own(
 
 
 @pytest.mark.parametrize("way", ["its page", "the list"])
-def test_a_running_run_is_not_deleted_and_one_is_told_why(staff: Client, way: str) -> None:
+def test_a_running_run_is_not_deleted_and_the_page_says_why(staff: Client, way: str) -> None:
     run = running()
 
     answer = delete(staff, run, way)

@@ -50,7 +50,7 @@ def claimed(step: Step) -> RunningAttempt:
     return attempt
 
 
-def test_a_run_that_is_under_way_has_nothing_to_go_on_with(run: Run) -> None:
+def test_an_active_run_has_nothing_to_continue(run: Run) -> None:
     attempt = first(run).task_id
 
     assert not continue_run(run.pk)
@@ -58,7 +58,7 @@ def test_a_run_that_is_under_way_has_nothing_to_go_on_with(run: Run) -> None:
     assert not continue_run(uuid4())
 
 
-def test_of_all_deliveries_one_claims_the_attempt(run: Run) -> None:
+def test_one_of_all_deliveries_claims_the_attempt(run: Run) -> None:
     claims = [claim(first(run)) for _ in range(3)]
 
     assert [c is not None for c in claims] == [True, False, False]
@@ -71,7 +71,7 @@ def test_a_finish_opens_the_next_step_in_the_same_transaction(run: Run) -> None:
     assert list(run.steps.values_list("state", flat=True)) == ["OK", "QUEUED", "WAITING"]
 
 
-def test_a_tick_tells_of_a_run_that_its_steps_have_left_behind(run: Run) -> None:
+def test_a_tick_updates_a_run_that_is_behind_its_steps(run: Run) -> None:
     claimed(first(run)).finish(Meta().ok(None), None)
     claimed(second := run.steps.get(name="second"))
     assert due_within_a_second(second)
@@ -115,7 +115,7 @@ def test_a_report_of_an_ended_attempt_ends_the_body(run: Run) -> None:
     assert not TaskResult.objects.filter(task_id=attempt.task_id).exists()
 
 
-def test_a_report_survives_that_somebody_deleted_its_row(run: Run) -> None:
+def test_a_report_after_its_row_was_deleted_writes_it_again(run: Run) -> None:
     attempt = claimed(first(run))
     attempt.report(Meta.at(1, 2))
     TaskResult.objects.all().delete()
@@ -125,7 +125,7 @@ def test_a_report_survives_that_somebody_deleted_its_row(run: Run) -> None:
     assert TaskResult.objects.get(task_id=attempt.task_id).status == "PROGRESS"
 
 
-def test_the_end_is_readable_though_somebody_deleted_the_parents_row(run: Run) -> None:
+def test_the_end_is_readable_after_the_parents_row_was_deleted(run: Run) -> None:
     TaskResult.objects.all().delete()
 
     end_run(run.pk, "enough")
@@ -172,7 +172,7 @@ def test_the_database_refuses_a_step_that_cannot_be(run: Run, values: dict[str, 
         Step.objects.filter(pk=first(run).pk).update(**values)
 
 
-def test_an_outcome_that_the_rows_do_not_take_becomes_an_error_that_says_so(run: Run) -> None:
+def test_an_outcome_that_cannot_be_stored_becomes_an_error_that_says_so(run: Run) -> None:
     attempt = claimed(first(run))
 
     attempt.finish(replace(Meta().ok(None), result={1, 2}), None)

@@ -43,7 +43,7 @@ def test_each_earlier_attempt_keeps_its_record(started: Any, executor: Executor)
     assert one(run).task_id != attempt.task_id
 
 
-def test_the_next_attempt_begins_anew(started: Any) -> None:
+def test_the_next_attempt_has_nothing_of_the_one_before(started: Any) -> None:
     run = started(retries=1)
     attempt = claimed(run)
     attempt.report(Meta.at(3, 10))
@@ -56,7 +56,7 @@ def test_the_next_attempt_begins_anew(started: Any) -> None:
     assert not TaskResult.objects.filter(task_id=attempt.task_id).exists()
 
 
-def test_a_retry_that_succeeds_goes_on_with_the_run(started: Any) -> None:
+def test_a_retry_that_succeeds_advances_the_run(started: Any) -> None:
     run = started(retries=1)
     fail(claimed(run))
 
@@ -65,7 +65,7 @@ def test_a_retry_that_succeeds_goes_on_with_the_run(started: Any) -> None:
     assert list(run.steps.values_list("state", flat=True)) == ["OK", "QUEUED"]
 
 
-def test_an_exception_that_is_not_worth_it_is_not_tried_again(started: Any) -> None:
+def test_an_exception_that_is_not_in_retry_on_is_not_retried(started: Any) -> None:
     run = started(retries=3, retry_on=(ConnectionError,))
 
     assert not fail(claimed(run), ConnectionResetError())

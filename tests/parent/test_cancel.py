@@ -48,7 +48,7 @@ def states(run: Run) -> list[str]:
     return [run.state, *run.steps.values_list("state", flat=True)]
 
 
-def test_a_run_of_which_nothing_runs_ends_at_once(run: Run) -> None:
+def test_a_run_without_running_steps_ends_at_once(run: Run) -> None:
     cancel(run.pk, who="ada")
 
     assert states(run) == ["REVOKED", *["CANCELLED"] * 3]
@@ -112,7 +112,7 @@ def test_the_last_child_that_finishes_after_all_makes_it_a_success(run: Run) -> 
     assert states(run) == ["SUCCESS", "OK", "OK", "OK"]
 
 
-def test_a_claim_that_comes_in_between_is_asked_to_end(run: Run) -> None:
+def test_a_step_that_is_claimed_during_the_cancel_is_cancelled_too(run: Run) -> None:
     late = [claim]
 
     def claim_first(execute: Any, sql: str, params: Any, many: bool, context: Any) -> Any:
@@ -129,7 +129,7 @@ def test_a_claim_that_comes_in_between_is_asked_to_end(run: Run) -> None:
     assert first(run).due_at is not None
 
 
-def test_a_child_that_says_nothing_is_given_up_after_the_grace(run: Run) -> None:
+def test_a_child_that_never_reports_is_ended_after_the_grace(run: Run) -> None:
     claim(run)
     cancel(run.pk)
     due = first(run).due_at
@@ -163,7 +163,7 @@ def test_cancelling_twice_is_cancelling_once(run: Run) -> None:
     assert Event.objects.filter(run=run).count() == 1
 
 
-def test_what_has_ended_cannot_be_cancelled(run: Run) -> None:
+def test_an_ended_run_cannot_be_cancelled(run: Run) -> None:
     cancel(run.pk)
 
     with pytest.raises(RunEnded, match="REVOKED"):

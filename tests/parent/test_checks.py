@@ -141,7 +141,7 @@ STEP_NAME = 'Give it one of 1 to 100 characters: Step(..., name="...").'
         ),
     ],
 )
-def test_a_problem_of_the_steps_is_told_with_its_remedy(
+def test_a_problem_of_the_steps_is_reported_with_a_hint(
     steps: list[Step], expected: list[Message]
 ) -> None:
     Workflow("shop", steps=steps)
@@ -152,13 +152,13 @@ def test_a_problem_of_the_steps_is_told_with_its_remedy(
 
 
 @pytest.mark.parametrize("task", [undecorated, Undecorated, None, 5])
-def test_what_is_no_task_is_told_so(task: Any) -> None:
+def test_a_step_without_a_task_is_reported(task: Any) -> None:
     Workflow("shop", steps=[Step(func_1), Step(task)])
     problem = f"Workflow 'shop': {task!r} is not a Celery task."
     assert messages() == [("workflows.E004", problem, "Decorate the function with @child_task.")]
 
 
-def test_a_circle_is_told_in_the_order_of_waiting() -> None:
+def test_a_cycle_is_reported_in_the_order_of_waiting() -> None:
     Workflow(
         "shop",
         steps=[
@@ -178,21 +178,21 @@ def test_a_circle_is_told_in_the_order_of_waiting() -> None:
 
 
 @pytest.mark.parametrize("name", ["", "1st", "a b", "a/b", "ü", "a\n", "-a", "a" * 101])
-def test_a_name_that_fits_no_url_is_told_so(name: str) -> None:
+def test_a_name_that_fits_no_url_is_reported(name: str) -> None:
     Workflow(name, steps=[Step(func_1)])
     problem = f"Workflow {name!r}: its name is not usable in a URL."
     assert messages() == [("workflows.E002", problem, NAMES)]
 
 
 @pytest.mark.parametrize("permission", ["", "start", "shop.", "shop.a.b", "shop start", ["shop.a"]])
-def test_what_names_no_permission_is_told_so(permission: Any) -> None:
+def test_an_invalid_permission_is_reported(permission: Any) -> None:
     Workflow("shop", steps=[Step(func_1)], permission=permission)
     problem = f"Workflow 'shop': {permission!r} is not the name of a permission."
     hint = "Write it as Django does, app and codename: 'shop.start_report'."
     assert messages() == [("workflows.E007", problem, hint)]
 
 
-def test_a_second_workflow_of_the_same_name_is_told_once_and_kept_out() -> None:
+def test_a_second_workflow_of_the_same_name_is_reported_once_and_not_registered() -> None:
     first = Workflow("shop", steps=[Step(func_1)])
     for _ in range(2):
         Workflow("shop", steps=[Step(func_2)])
@@ -206,7 +206,7 @@ def test_a_second_workflow_of_the_same_name_is_told_once_and_kept_out() -> None:
     assert registry.get("shop") is first
 
 
-def test_all_problems_of_all_workflows_are_told() -> None:
+def test_all_problems_of_all_workflows_are_reported() -> None:
     Workflow("b shop", steps=[])
     Workflow("a", steps=[Step("shop.total", weight=0)])
     assert [number for number, _, _ in messages()] == [
@@ -223,13 +223,13 @@ def test_manage_py_check_runs_these_checks() -> None:
 
 
 @pytest.mark.django_db
-def test_what_is_told_at_start_up_is_refused_at_a_start() -> None:
+def test_a_workflow_with_a_problem_cannot_be_started() -> None:
     workflow = Workflow("shop", steps=[])
     with pytest.raises(InvalidWorkflow, match=r"'shop': it has no steps\. Give it at least one"):
         workflow.start()
 
 
-def test_an_unknown_name_is_told_with_the_known_ones() -> None:
+def test_the_error_of_an_unknown_name_lists_the_known_ones() -> None:
     with pytest.raises(UnknownWorkflow, match=r"no workflow 'shop'; registered are: none\."):
         registry.get("shop")
     shop = Workflow("shop", steps=[Step(func_1)])
@@ -239,7 +239,7 @@ def test_an_unknown_name_is_told_with_the_known_ones() -> None:
         shop.step("func_2")
 
 
-def test_steps_follow_each_other_unless_told_otherwise() -> None:
+def test_steps_follow_each_other_unless_declared_otherwise() -> None:
     @child_task(name="shop.total")
     def total(progress: Progress) -> None: ...
 

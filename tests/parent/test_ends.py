@@ -60,7 +60,7 @@ def test_of_a_child_that_has_reported_its_row_is_deleted_too(
     assert not TaskResult.objects.filter(task_id=attempt.task_id).exists()
 
 
-def test_a_result_that_is_gone_is_written_again(started: Any, executor: Executor) -> None:
+def test_a_deleted_result_is_written_again(started: Any, executor: Executor) -> None:
     run = started()
     attempt = claimed(run)
     TaskResult.objects.all().delete()
@@ -86,7 +86,7 @@ def test_the_first_of_two_ends_counts(started: Any, executor: Executor) -> None:
 
 @pytest.mark.skipif(connection.vendor != "postgresql", reason="SQLite has one lock for all rows")
 @pytest.mark.django_db(transaction=True)
-def test_it_waits_for_who_holds_the_run_and_sees_what_they_did(
+def test_it_waits_for_a_transaction_that_locks_the_run_and_sees_its_changes(
     started: Any, executor: Executor
 ) -> None:
     run = started()

@@ -127,7 +127,7 @@ def test_a_step_that_never_moves_again_has_no_estimate_in_years() -> None:
     assert step_eta(step, at(900)) is None
 
 
-def test_rows_of_the_release_before_have_the_pace_since_the_start() -> None:
+def test_rows_from_the_release_before_have_the_pace_since_their_start() -> None:
     step = Step(state="RUNNING", started_at=at(-10), reported_at=at(0), completion=40.0, total=10)
 
     assert step_eta(step, at(0)) == 15
@@ -150,7 +150,7 @@ def test_while_the_delay_of_a_retry_runs_it_counts() -> None:
     assert run_eta([step, Step(state="WAITING")], at(40)) is None
 
 
-def test_after_a_retry_the_time_that_it_lay_still_does_not_count() -> None:
+def test_after_a_retry_the_time_between_attempts_does_not_count() -> None:
     done = Step(state="OK", started_at=at(-20), finished_at=at(0), completion=100.0)
     step = again(running(half(steady(0, 16))), delay=0, now=120)
     assert run_eta([done, step], at(120)) == pytest.approx(16, abs=2)
@@ -201,7 +201,7 @@ SILENT = {"state": "RUNNING", "started_at": at(10)}
         "nothing has moved",
     ],
 )  # fmt: skip
-def test_a_run_takes_what_its_steps_take(
+def test_the_estimate_of_a_run_is_that_of_its_steps(
     steps: list[dict[str, Any]], now: float, left: float | None
 ) -> None:
     eta = run_eta([Step(**{"queued_at": None, **columns}) for columns in steps], at(now))

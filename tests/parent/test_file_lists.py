@@ -99,7 +99,7 @@ def test_each_is_stored_and_deleted_with_the_run(
         ),
     ],
 )
-def test_what_does_not_fit_is_told_and_nothing_is_stored(
+def test_invalid_files_are_errors_and_nothing_is_stored(
     sheets: Workflow, media: Path, given: dict[str, Any], errors: dict[str, Any]
 ) -> None:
     with pytest.raises(InvalidParams) as caught:

@@ -39,7 +39,7 @@ def in_thread(work: Callable[[], None]) -> threading.Thread:
 
 @on_postgres
 @pytest.mark.django_db(transaction=True)
-def test_a_cancel_that_it_had_to_wait_for_is_heard(started: Any, executor: Executor) -> None:
+def test_a_report_that_waited_for_a_cancel_sees_it(started: Any, executor: Executor) -> None:
     run = started()
     attempt = claimed(run)
     heard = threading.Event()

@@ -55,7 +55,7 @@ def test_the_same_key_and_parameters_are_one_run(ada: User) -> None:
     assert Run.objects.count() == 1
 
 
-def test_it_is_the_values_that_count_and_not_how_they_were_written(ada: User) -> None:
+def test_keys_compare_validated_values_not_their_spelling(ada: User) -> None:
     assert start_sums(ada, a=1) == start_sums(ada, a="1")
 
 
@@ -94,7 +94,7 @@ def test_files_are_compared_by_name_and_content(
             start(reads, again, owner=ada, idempotency_key="key")
 
 
-def test_of_two_at_the_same_time_the_second_is_given_the_firsts_run(
+def test_of_two_simultaneous_starts_the_second_returns_the_run_of_the_first(
     ada: User, reads: Workflow, media: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Neither found an earlier run when it looked; the constraint decides."""
@@ -112,7 +112,7 @@ def test_of_two_at_the_same_time_the_second_is_given_the_firsts_run(
     assert len([path for path in media.rglob("*") if path.is_file()]) == 1
 
 
-def test_a_key_of_nobody_is_held_as_well() -> None:
+def test_a_key_without_an_owner_is_unique_too() -> None:
     first = start(workflows.sums, {"a": 1}, idempotency_key="key")
 
     assert start(workflows.sums, {"a": 1}, idempotency_key="key") == first
@@ -120,7 +120,7 @@ def test_a_key_of_nobody_is_held_as_well() -> None:
         Run.objects.create(workflow="sums", idempotency_key="key")
 
 
-def test_runs_of_nobody_without_a_key_are_as_many_as_are_started() -> None:
+def test_starts_without_owner_and_key_are_separate_runs() -> None:
     assert start(workflows.noops, {}) != start(workflows.noops, {})
 
 
@@ -135,7 +135,7 @@ def test_runs_whose_owners_are_deleted_lose_their_key(ada: User) -> None:
 
 
 @pytest.mark.django_db(transaction=True)
-def test_simultaneous_starts_of_nobody_with_one_key_are_one_run() -> None:
+def test_simultaneous_starts_without_owner_with_one_key_are_one_run() -> None:
     many = 20
     together = threading.Barrier(many)
 
@@ -154,7 +154,7 @@ def test_simultaneous_starts_of_nobody_with_one_key_are_one_run() -> None:
 
 
 @pytest.mark.django_db(transaction=True)
-def test_of_keys_that_nobody_used_twice_before_the_first_stays() -> None:
+def test_of_duplicate_keys_without_owner_the_migration_keeps_the_first() -> None:
     """What the migration finds where an older version has run."""
     executor = MigrationExecutor(connection)
     before = executor.loader.project_state([("parent", "0003_mirrored_at")]).apps

@@ -56,7 +56,7 @@ def nothing(_: RunData) -> dict[str, Any]:
     return {}
 
 
-def test_a_hand_over_reads_no_large_result_that_no_step_asks_for(flow: Any) -> None:
+def test_opening_a_step_reads_no_large_result_that_its_inputs_do_not_use(flow: Any) -> None:
     run = flow(nothing, nothing, nothing)
     with CaptureQueriesContext(connection) as queries:
         finish(run, "one", LARGE)
@@ -69,7 +69,7 @@ def test_a_hand_over_reads_no_large_result_that_no_step_asks_for(flow: Any) -> N
     assert read(queries) == []
 
 
-def test_a_step_that_asks_for_one_gets_it(flow: Any) -> None:
+def test_inputs_that_use_a_large_result_get_it(flow: Any) -> None:
     made: list[Any] = []
 
     def later(run: RunData) -> dict[str, Any]:
@@ -197,7 +197,7 @@ def test_another_try_of_a_step_has_no_result_yet(flow: Any) -> None:
 
 
 @pytest.mark.parametrize("end", [cancel, retry], ids=["cancelling", "trying again"])
-def test_who_moves_a_run_on_reads_no_large_result(flow: Any, end: Callable[[Any], Any]) -> None:
+def test_advancing_a_run_reads_no_large_result(flow: Any, end: Callable[[Any], Any]) -> None:
     run = flow(nothing, nothing)
     finish(run, "one", LARGE)
     if end is retry:

@@ -185,7 +185,7 @@ def test_all_of_many_steps_end_and_the_run_with_the_last() -> None:
     assert (run.state, run.result) == ("SUCCESS", f"s{MANY - 1}")
 
 
-def test_what_comes_after_many_opens_with_the_last_of_them_and_reads_the_results_of_all() -> None:
+def test_a_step_after_many_opens_with_the_last_of_them_and_reads_all_results() -> None:
     read: list[dict[str, Any]] = []
 
     def inputs(run: Any) -> dict[str, Any]:
@@ -204,7 +204,7 @@ def test_what_comes_after_many_opens_with_the_last_of_them_and_reads_the_results
     ]
 
 
-def test_one_that_ends_opens_all_that_wait_for_it() -> None:
+def test_a_step_that_ends_opens_all_that_wait_for_it() -> None:
     run = begin(fan_out(MANY))
 
     end(run, "s0")
@@ -238,7 +238,7 @@ def test_a_failure_skips_as_far_as_steps_come_after_it(length: int) -> None:
 
 
 @pytest.mark.parametrize("length", [1, 2, 9])
-def test_where_inputs_cannot_be_made_all_that_depends_on_them_is_skipped(length: int) -> None:
+def test_all_that_depends_on_a_step_whose_inputs_raise_is_skipped(length: int) -> None:
     tail = [Definition(tasks.noop, name=f"t{i}") for i in range(length)]
     bad = Definition(tasks.noop, name="bad", after=["s0"], inputs=refuse)
     good = Definition(tasks.noop, name="good", after=["s0"])

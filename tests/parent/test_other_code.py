@@ -23,7 +23,7 @@ from tests.parent.conftest import claimed, fail, one
 pytestmark = pytest.mark.django_db
 
 
-def test_of_a_workflow_that_is_unknown_here_every_failure_is_worth_a_retry(started: Any) -> None:
+def test_every_failure_in_an_unknown_workflow_may_be_retried(started: Any) -> None:
     run = started(retries=1)
     attempt = claimed(run)
     registry._workflows.pop("attempted")
@@ -32,7 +32,7 @@ def test_of_a_workflow_that_is_unknown_here_every_failure_is_worth_a_retry(start
     assert not fail(attempt)
 
 
-def test_a_run_whose_workflow_is_unknown_waits_and_goes_on_where_it_is_known(started: Any) -> None:
+def test_a_run_whose_workflow_is_unknown_waits_until_a_worker_knows_it(started: Any) -> None:
     run = started()
     attempt, workflow = claimed(run), registry._workflows.pop("attempted")
 
@@ -74,7 +74,7 @@ def test_what_is_to_be_skipped_is_skipped_where_the_workflow_is_unknown() -> Non
     registry._workflows.pop("attempted")
 
 
-def test_a_child_that_was_refused_once_reports_all_the_same(started: Any) -> None:
+def test_a_child_whose_message_was_refused_once_can_report(started: Any) -> None:
     """A worker with the older version of the code had the message first."""
     run = started()
 
@@ -86,7 +86,7 @@ def test_a_child_that_was_refused_once_reports_all_the_same(started: Any) -> Non
     assert TaskResult.objects.get(task_id=task_id).status == "PROGRESS"
 
 
-def test_a_run_that_nobody_knows_how_to_end_ends_at_its_limit(started: Any) -> None:
+def test_a_run_that_no_worker_can_end_ends_at_its_limit(started: Any) -> None:
     """All of its steps are OK, but only its workflow can compute the run's result."""
     run = started()
     claimed(run).finish(Meta().ok(None))

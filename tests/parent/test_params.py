@@ -46,7 +46,7 @@ def test_no_microsecond_is_lost(workflow: Workflow, field: str, sent: Any, kept:
     assert as_json(validate(workflow, {field: sent})) == {field: kept}
 
 
-def test_times_that_no_serializer_has_made_keep_theirs_too() -> None:
+def test_times_that_no_serializer_made_keep_their_microseconds() -> None:
     offset = timezone(timedelta(hours=5, minutes=30))
     moment = datetime(2025, 3, 1, 12, 0, 0, 7, tzinfo=offset)
 
@@ -59,7 +59,7 @@ def test_times_that_no_serializer_has_made_keep_theirs_too() -> None:
 
 @pytest.mark.parametrize("field", ["by_name", "extra"])
 @pytest.mark.parametrize("others", [{}, {"when": datetime(2025, 3, 1, tzinfo=UTC)}])
-def test_keys_that_are_one_in_json_are_an_error_of_their_field(
+def test_keys_that_are_equal_in_json_are_an_error_of_their_field(
     workflow: Workflow, field: str, others: dict[str, Any]
 ) -> None:
     with pytest.raises(InvalidParams) as refused:

@@ -69,7 +69,7 @@ DIAMOND = {"b": "a", "c": "a", "d": "bc"}
         ("a:OK b:ERROR c:OK d:WAITING", DIAMOND, "", "d", "FAILURE"),
     ],
 )
-def test_what_follows_from_where_the_steps_are(
+def test_what_follows_from_the_states_of_the_steps(
     text: str, after: dict[str, str], opens: str, skips: str, final: str | None
 ) -> None:
     assert plan(rows(text, after)) == Plan(
@@ -149,9 +149,7 @@ def plan_by_the_book(steps: Sequence[Row]) -> Plan:
 
 @given(steps=graphs(), data=st.data())
 @settings(deadline=None, max_examples=200)
-def test_a_plan_is_what_the_definition_says_wherever_the_steps_are(
-    steps: list[Row], data: st.DataObject
-) -> None:
+def test_a_plan_equals_the_definition_for_any_states(steps: list[Row], data: st.DataObject) -> None:
     for step in steps:
         step.state = data.draw(st.sampled_from(StepState))
     assert plan(steps) == plan_by_the_book(steps)
@@ -159,7 +157,7 @@ def test_a_plan_is_what_the_definition_says_wherever_the_steps_are(
 
 @given(steps=graphs(), data=st.data())
 @settings(deadline=None, max_examples=200)
-def test_what_opens_can_be_told_from_the_step_that_ended_and_those_after_it(
+def test_a_plan_needs_only_the_step_that_ended_and_those_after_it(
     steps: list[Row], data: st.DataObject
 ) -> None:
     """With the steps that `store.run_rows` reads, in a run that was planned to its end before."""

@@ -37,7 +37,7 @@ def left() -> set[Any]:
     return set(Run.objects.values_list("pk", flat=True))
 
 
-def test_the_old_go_and_the_young_stay() -> None:
+def test_old_runs_are_deleted_and_young_ones_stay() -> None:
     ended(31)
     young = ended(29)
 
@@ -47,7 +47,7 @@ def test_the_old_go_and_the_young_stay() -> None:
     assert list(TaskResult.objects.values_list("task_id", flat=True)) == [str(young.pk)]
 
 
-def test_one_that_has_not_ended_stays_however_old() -> None:
+def test_a_run_that_has_not_ended_stays_however_old() -> None:
     run = start(workflows.noops, {})
     Run.objects.update(created_at=Now() - timedelta(days=400))
 
@@ -63,7 +63,7 @@ def test_the_oldest_go_first_and_no_more_than_asked_for() -> None:
     assert left() == {runs[0].pk}
 
 
-def test_its_earlier_attempts_go_with_it() -> None:
+def test_earlier_attempts_are_deleted_with_the_run() -> None:
     run = start(workflows.noops, {})
     Step.objects.update(retries=1)
     old = str(Step.objects.get(index=0).task_id)
@@ -78,7 +78,7 @@ def test_its_earlier_attempts_go_with_it() -> None:
     assert not TaskResult.objects.exists()
 
 
-def test_fifty_take_as_many_statements_as_two() -> None:
+def test_fifty_runs_take_as_many_statements_as_two() -> None:
     def statements(count: int) -> int:
         for _ in range(count):
             ended(31)
@@ -102,7 +102,7 @@ def test_one_transaction_deletes_a_bounded_number_of_steps(
     assert left() == set()
 
 
-def test_nothing_that_hangs_on_a_run_stays() -> None:
+def test_all_rows_of_a_deleted_run_are_deleted() -> None:
     run = ended(31)
     retry(run.pk, who="me")
     end_run(run.pk, "enough")
@@ -117,7 +117,7 @@ def test_nothing_that_hangs_on_a_run_stays() -> None:
 
 
 @pytest.mark.django_db(transaction=True)
-def test_a_file_that_cannot_be_deleted_keeps_no_other(media: Path) -> None:
+def test_a_file_that_cannot_be_deleted_does_not_keep_others(media: Path) -> None:
     names = []
     for days in (60, 50, 40):
         run = ended(days)

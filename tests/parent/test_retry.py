@@ -82,7 +82,7 @@ def test_an_outcome_of_the_old_attempt_does_not_count(failed: Run) -> None:
     assert step(failed, "left").state == "QUEUED"
 
 
-def test_from_a_step_on_all_that_depends_on_it_runs_again(failed: Run) -> None:
+def test_a_step_and_all_that_depends_on_it_run_again(failed: Run) -> None:
     retry(failed.pk, step="right")
 
     # `left` has failed, so what depends on it cannot run.
@@ -93,7 +93,7 @@ def test_from_a_step_on_all_that_depends_on_it_runs_again(failed: Run) -> None:
     assert (retried.result, retried.attempt, retried.retries_used) == (None, 2, 0)
 
 
-def test_new_inputs_take_the_place_of_the_old(failed: Run) -> None:
+def test_new_inputs_replace_the_old_ones(failed: Run) -> None:
     retry(failed.pk, inputs={"a": 5, "b": 6})
 
     assert step(failed, "left").kwargs == {"a": 5, "b": 6}
@@ -127,7 +127,7 @@ def test_skipping_the_last_step_ends_the_run(failed: Run) -> None:
     assert set(states(failed).values()) == {"OK"}
 
 
-def test_a_cancelled_run_goes_on_where_it_was() -> None:
+def test_a_cancelled_run_continues_where_it_stopped() -> None:
     run = start(workflows.noops, {})
     finish(run, "first", None)
     cancel(run.pk)
@@ -161,7 +161,7 @@ def test_the_deadline_is_counted_from_the_retry() -> None:
     assert run.error == "whole_too_long did not finish within 1 s"
 
 
-def test_what_has_not_failed_cannot_be_retried() -> None:
+def test_a_run_that_has_not_failed_cannot_be_retried() -> None:
     run = start(workflows.noops, {})
 
     with pytest.raises(CannotRetry, match="PENDING"):
@@ -178,7 +178,7 @@ def test_what_has_not_failed_cannot_be_retried() -> None:
         ({"step": "left", "skip": True, "result": float("nan")}, "inputs and result are"),
     ],
 )
-def test_what_does_not_fit_is_refused_and_changes_nothing(
+def test_an_invalid_retry_is_refused_and_changes_nothing(
     failed: Run, asked: dict[str, Any], error: str
 ) -> None:
     before = states(failed)
@@ -190,7 +190,7 @@ def test_what_does_not_fit_is_refused_and_changes_nothing(
     assert not Event.objects.exists()
 
 
-def test_of_several_failed_steps_it_must_be_said_which_is_meant(failed: Run) -> None:
+def test_inputs_for_several_failed_steps_need_a_step(failed: Run) -> None:
     retry(failed.pk, step="right")
     for name in ("left", "right"):
         end_attempt(task_id(failed, name), Meta().failed("bad"))

@@ -60,7 +60,7 @@ def test_a_started_run_is_rows_and_a_pending_result() -> None:
         ({"a": 1, "b": 2}, "b", "This workflow has no such parameter."),
     ],
 )
-def test_bad_parameters_are_told_by_field_and_leave_nothing(
+def test_bad_parameters_are_errors_by_field_and_leave_nothing(
     params: dict[str, Any], field: str, error: str
 ) -> None:
     with pytest.raises(InvalidParams, match=error) as caught:
@@ -162,7 +162,7 @@ def test_an_error_names_the_step_where_it_has_a_name_of_its_own() -> None:
     assert run_inline(workflows.renamed).error == "Error in shipping: it is broken"
 
 
-def test_an_error_with_text_that_no_database_takes_is_recorded_all_the_same() -> None:
+def test_an_error_whose_text_no_database_takes_is_recorded() -> None:
     run = run_inline(workflows.unstorable_inputs)
 
     assert run.error == "Error in the inputs of add: NUL \N{REPLACEMENT CHARACTER}, ?"

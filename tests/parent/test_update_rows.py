@@ -40,7 +40,7 @@ def test_each_row_gets_its_own_values_in_one_statement(steps: list[Step]) -> Non
     assert list(found) == [("s0", 10, "of s0"), ("s1", 11, "of s1"), ("s2", 0, "old")]
 
 
-def test_no_rows_are_no_statement() -> None:
+def test_without_rows_there_is_no_statement() -> None:
     with CaptureQueriesContext(connection) as queries:
         assert update_rows(Step, [], key="id") == 0
     assert len(queries) == 0
@@ -92,12 +92,12 @@ def test_rows_are_found_by_any_column(steps: list[Step]) -> None:
     assert list(Step.objects.values_list("total", flat=True)) == [None, 9, None]
 
 
-def test_a_row_that_is_gone_is_passed_over(steps: list[Step]) -> None:
+def test_a_deleted_row_is_skipped(steps: list[Step]) -> None:
     rows = [{"id": uuid4(), "version": 7}, {"id": steps[0].run_id, "version": 8}]
     assert update_rows(Run, rows, key="id") == 1
 
 
-def test_rows_that_meet_the_condition_are_left_as_they_are(steps: list[Step]) -> None:
+def test_rows_that_meet_the_condition_are_not_updated(steps: list[Step]) -> None:
     Step.objects.filter(pk=steps[1].pk).update(state="QUEUED", task_id="an attempt")
     rows = [{"id": step.pk, "total": 9} for step in steps]
     assert update_rows(Step, rows, key="id", unless="t.state = 'QUEUED'") == 2

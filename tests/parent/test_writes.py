@@ -31,7 +31,7 @@ def test_only_the_named_columns_are_written(run: Run) -> None:
     ]
 
 
-def test_a_row_that_is_not_as_it_was_undoes_all(run: Run) -> None:
+def test_a_row_that_has_changed_rolls_back_all(run: Run) -> None:
     first, second, *_ = run.steps.all()
     first.message = second.message = "changed"
 
