@@ -20,8 +20,8 @@ LIMITS: dict[str, float | None] = {
     "WORKFLOW_RETENTION": 30 * 86_400.0,
     "WORKFLOW_RESULT_INLINE_LIMIT": 1_048_576.0,
 }
-"""Settings that can be off, by 0 or None: then a limit never ends anything, a cancel has no grace, and
-no result is small enough to be inline.
+"""Settings that can be off, by 0 or None: then no time limit applies, a cancel has no grace,
+and no result is inline.
 """
 
 DEFAULTS: dict[str, float | None] = {**INTERVALS, **LIMITS}
