@@ -156,7 +156,7 @@ def test_a_report_goes_the_way_that_is_told(
     client: APIClient, started: Callable[[], Run], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(executors, "_this", None)  # and back, when the test ends
-    executors.beat(executor := executors.boot())
+    executors.renew_heartbeat(executor := executors.assign_executor_id())
     ticker = Ticker(executor)
     while not ticker.tick():
         pass

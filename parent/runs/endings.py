@@ -10,9 +10,10 @@ from enum import IntEnum
 from functools import partial
 from typing import Any
 
+from celery.utils.log import get_logger
 from django.db import transaction
 
-from children.meta import Meta
+from children.meta import Meta, error_text
 from children.sanitize import clean_text, clean_traceback
 from parent.messages.publish import publish_steps
 from parent.models import RunState, Step, StepState
@@ -21,10 +22,13 @@ from parent.runs.advance import NEW_ATTEMPT_COLUMNS, SKIPPED_COLUMNS, advance, w
 from parent.runs.attempts import RetryDecision, archive, queue_attempt, retry_at, with_attempt_count
 from parent.runs.transitions import mark_skipped
 from parent.store import results
+from parent.store.outage import OUTAGE
 from parent.store.run_rows import lock_for_end, lock_run
 from parent.store.writes import RowChanged, write, write_if
 
-__all__ = ["Ending", "end_attempt", "end_cancelled", "end_run", "end_step"]
+__all__ = ["Ending", "end_attempt", "end_cancelled", "end_run", "end_step", "record"]
+
+logger = get_logger(__name__)
 
 END_COLUMNS = ("state", "traceback", "started_at", "finished_at", "due_at", *META_COLUMNS)
 """What the end of a step writes."""
@@ -36,6 +40,44 @@ class Ending(IntEnum):
     DROPPED = 0
     ENDED = 1
     RETRIED = 2
+
+
+def record(
+    name: str,
+    task_id: str,
+    outcome: Meta,
+    traceback: str | None = None,
+    *,
+    retry: RetryDecision | None = None,
+    reported: bool = True,
+    expected_state: str | None = None,
+) -> Ending:
+    """`end_attempt`; if the outcome cannot be stored, the step ends with that error instead.
+
+    Args:
+        name: the step's name, for the error.
+    """
+    try:
+        return end_attempt(
+            task_id,
+            outcome,
+            traceback,
+            reported=reported,
+            retry=retry,
+            expected_state=expected_state,
+        )
+    except OUTAGE:
+        raise
+    except Exception as exc:
+        logger.exception("%s: its outcome could not be recorded", task_id)
+        text = f"Error in {name}: the outcome could not be recorded: {error_text(exc)}"
+        return end_attempt(
+            task_id,
+            outcome.failed(text),
+            traceback,
+            reported=reported,
+            expected_state=expected_state,
+        )
 
 
 def end_attempt(

@@ -19,13 +19,13 @@ from parent.messages.publish import is_behind
 from parent.messages.terminate import terminate
 from parent.models import Run, Step, StepState
 from parent.runs.endings import Ending, end_cancelled, end_run
-from parent.runs.recording import record_tick_outcome
 from parent.store import executors
 from parent.store.locks import LockedRows
 from parent.telemetry.metrics import metrics
 from parent.telemetry.task_failure import send_task_failure
 from parent.watch.decide import End, Keep, Mirror, Republish, Stored, watch_once
 from parent.watch.mirror import Report, mirror
+from parent.watch.outcomes import record_tick_outcome
 from parent.watch.queries import active_steps, overdue, stored, stored_of, watched
 from parent.watch.republish import mark_due, republish_runs, republish_steps
 

@@ -20,8 +20,7 @@ from django.db import connections
 from parent.conf import setting
 from parent.models import Step, StepState
 from parent.runs.attempts import RetryDecision
-from parent.runs.endings import Ending
-from parent.runs.recording import record
+from parent.runs.endings import Ending, record
 from parent.store import executors
 from parent.store.locks import ShortLockTimeout, is_locked
 from parent.store.outage import OUTAGE

@@ -23,8 +23,7 @@ from parent.deletion import orphan_results
 from parent.messages.publish import LOOK_AFTER
 from parent.models import Run, Step, StepState
 from parent.runs.attempts import retry_decision
-from parent.runs.endings import Ending, end_cancelled
-from parent.runs.recording import record
+from parent.runs.endings import Ending, end_cancelled, record
 from parent.store import executors, results
 from parent.store.outage import OUTAGE, retry_while_database_is_down, sqlite_files_closed
 from parent.store.run_rows import attempt_in_state

@@ -19,7 +19,7 @@ from parent.messages import publish
 from parent.messages.publish import attempt_header
 from parent.models import Step
 from parent.runs.attempts import RetryDecision
-from parent.runs.recording import record
+from parent.runs.endings import record
 from parent.runs.start import start
 from parent.store import executors, run_rows
 from parent.store.run_rows import FULL_READ_LIMIT

@@ -17,8 +17,7 @@ from django_celery_results.models import TaskResult
 from children.meta import Meta
 from parent.messages.publish import attempt_header
 from parent.models import Executor, Run, RunState, Step, StepState, WatchLease
-from parent.runs.endings import end_attempt
-from parent.runs.recording import record
+from parent.runs.endings import end_attempt, record
 from parent.runs.start import start
 from parent.store import executors, results
 from parent.watch.tick import CONNECT, Ticker
@@ -316,7 +315,7 @@ def test_a_step_that_cannot_be_ended_does_not_keep_the_tick_from_the_next(
             raise LookupError("of another version")
         return record(name, task_id, *given, **named)
 
-    monkeypatch.setattr("parent.runs.recording.record", record_others)
+    monkeypatch.setattr("parent.watch.outcomes.record", record_others)
     terminated: list[Any] = []
     monkeypatch.setattr("parent.watch.tick.terminate", terminated.append)
 

@@ -1,4 +1,4 @@
-"""Recording an outcome even if an error prevents that: the step would never end otherwise."""
+"""Recording the outcomes that a tick has found, whatever error one of them meets."""
 
 from datetime import timedelta
 
@@ -6,59 +6,21 @@ from celery import states
 from celery.utils.log import get_logger
 from django.db.models.functions import Now
 
-from children.meta import Meta, error_text
+from children.meta import Meta
 from parent.models import Step
 from parent.runs.attempts import RetryDecision
-from parent.runs.endings import Ending, end_attempt
+from parent.runs.endings import Ending, record
 from parent.store.outage import OUTAGE
 from parent.telemetry.log_context import about
 from parent.telemetry.task_failure import send_task_failure
 
-__all__ = ["record", "record_tick_outcome"]
+__all__ = ["record_tick_outcome"]
 
 logger = get_logger(__name__)
 
 CELERY_FAILURES = (states.FAILURE, states.REVOKED)
 RETRY_AFTER = timedelta(seconds=30)
 """Until a tick tries again to end a step that it could not end."""
-
-
-def record(
-    name: str,
-    task_id: str,
-    outcome: Meta,
-    traceback: str | None = None,
-    *,
-    retry: RetryDecision | None = None,
-    reported: bool = True,
-    expected_state: str | None = None,
-) -> Ending:
-    """`end_attempt`; if the outcome cannot be stored, the step ends with that error instead.
-
-    Args:
-        name: the step's name, for the error.
-    """
-    try:
-        return end_attempt(
-            task_id,
-            outcome,
-            traceback,
-            reported=reported,
-            retry=retry,
-            expected_state=expected_state,
-        )
-    except OUTAGE:
-        raise
-    except Exception as exc:
-        logger.exception("%s: its outcome could not be recorded", task_id)
-        text = f"Error in {name}: the outcome could not be recorded: {error_text(exc)}"
-        return end_attempt(
-            task_id,
-            outcome.failed(text),
-            traceback,
-            reported=reported,
-            expected_state=expected_state,
-        )
 
 
 def record_tick_outcome(
