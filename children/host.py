@@ -1,33 +1,33 @@
-"""What a child needs from whoever runs it.
+"""The interface between a child and its host, the program that runs it as a step.
 
-`parent` installs its engine here at start-up (`install`). Without it, or for a message that no
-run sent, a child is a plain Celery task that keeps its meta in its own `TaskResult`.
+`parent` installs its host here at start-up (`install`). Without a host, or for a message that no
+run sent, a child is a plain Celery task. It then stores its meta in its own `TaskResult`.
 """
 
 from typing import Any, Protocol
 
 from children.meta import Meta
 
-__all__ = ["HEADER", "Attempt", "Host", "engine", "install"]
+__all__ = ["HEADER", "Attempt", "Host", "current", "install"]
 
 HEADER = "workflow_attempt"
-"""The message header by which an engine recognises its own attempts; its value is the engine's."""
+"""The message header that marks a host's attempts. Only the host reads its value."""
 
 
 class Attempt(Protocol):
     """The right to run one child, once."""
 
     name: str
-    """What errors call the child: `func_1` of `children.func_1`, or its step's name."""
+    """The child's name in error messages: `func_1` for `children.func_1`, or its step's name."""
 
     report_interval: float
-    """Seconds between two reports."""
+    """Minimum seconds between two reports."""
 
     lost: bool
-    """Whether a report has found that the attempt no longer counts."""
+    """True after a report found that the attempt no longer counts."""
 
     def report(self, meta: Meta) -> None:
-        """Store where the child is.
+        """Store the child's progress.
 
         Raises:
             AttemptLost: the attempt no longer counts; the body must end.
@@ -36,49 +36,49 @@ class Attempt(Protocol):
     def finish(
         self, outcome: Meta, traceback: str | None = None, error: Exception | None = None
     ) -> bool:
-        """Record the outcome, or drop it where the attempt no longer counts.
+        """Record the outcome, or drop it if the attempt no longer counts.
 
         Args:
-            error: what the body raised.
+            error: the exception that the body raised.
 
         Returns:
-            False where the child will be tried again, so that this is not yet its outcome.
+            False if the child will be retried: this is not its final outcome.
         """
 
     def abandon(self) -> None:
-        """The body has ended because its attempt no longer counts."""
+        """Release the attempt: the body has ended because the attempt no longer counts."""
 
 
 class Host(Protocol):
-    """Hands out attempts."""
+    """Gives a child the right to run, and records how it ends."""
 
     def claim(self, task_id: str, task_name: str, header: Any, *, inline: bool) -> Attempt | None:
-        """The attempt of this message; None where it may not run: of a second delivery.
+        """The attempt of this message, or None if it must not run (a duplicate delivery).
 
         Args:
-            inline: the child runs in its caller's thread, and perhaps in its transaction.
+            inline: the child runs in its caller's thread, and perhaps in its caller's transaction.
         """
 
-    def lost(self, task_id: str, reason: str) -> None:
-        """The process that ran this attempt is gone. Called in a worker's main process."""
+    def process_died(self, task_id: str, reason: str) -> None:
+        """The process that ran this attempt has died. Called in a worker's main process."""
 
-    def over(self, task_id: str, reason: str) -> None:
-        """The message of this attempt has been worked off. Called in a worker's main process.
+    def message_failed(self, task_id: str, reason: str) -> None:
+        """Celery counts the message as failed. Called in a worker's main process.
 
         Args:
-            reason: the error of the attempt, should its outcome not have been recorded.
+            reason: the attempt's error if its outcome has not been recorded.
         """
 
 
-_engine: Host | None = None
+_host: Host | None = None
 
 
 def install(host: Host) -> None:
-    """Make `host` the engine of this process."""
-    global _engine  # noqa: PLW0603 - one engine a process, set once at start-up
-    _engine = host
+    """Make `host` the host of this process."""
+    global _host  # noqa: PLW0603 - one host per process, set once at start-up
+    _host = host
 
 
-def engine() -> Host | None:
-    """The engine of this process, if one was installed."""
-    return _engine
+def current() -> Host | None:
+    """The host of this process, or None if none was installed."""
+    return _host

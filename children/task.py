@@ -1,4 +1,4 @@
-"""`ChildTask`: how a child runs, in a step or by itself."""
+"""`ChildTask`: how a child runs, as a step or on its own."""
 
 import inspect
 import signal
@@ -27,31 +27,31 @@ __all__ = ["ChildTask"]
 
 logger = get_task_logger(__name__)
 
-TAKEN_FOR_THE_WORKERS = (MemoryError, Terminated, TimeLimitExceeded, WorkerLostError)
-"""Raised by a body, each would be taken for trouble of the worker's own, which a MemoryError stops
-(celery 5.7, `Request.on_failure`).
+MISTAKEN_FOR_WORKER_FAILURES = (MemoryError, Terminated, TimeLimitExceeded, WorkerLostError)
+"""If a body raises one of these, Celery takes it for a failure of the worker. A MemoryError even
+stops the worker (celery 5.7, `Request.on_failure`). So they are replaced with `ChildError`.
 """
 
-TERMINATED = -(256 - signal.SIGTERM)
-"""What billiard's processes exit with (billiard 4.3, `common._shutdown_cleanup`)."""
+EXIT_BY_SIGTERM = -(256 - signal.SIGTERM)
+"""Exit code of billiard's processes after SIGTERM (billiard 4.3, `common._shutdown_cleanup`)."""
 
 
 class ChildTask(Task):  # type: ignore[type-arg]
     """A Celery task whose `run(progress, **kwargs)` reports uniform meta.
 
-    Called directly it simply runs, and returns what `run` returns. In a worker its result is
-    an outcome: the meta with status OK and `result`. An exception is an ERROR outcome
-    `Error in <name>: <message>` and, for Celery, its signals and its tools, a FAILURE.
+    A direct call runs the body and returns what `run` returns. In a worker the task's result is
+    an outcome: the meta with status OK and `result`. An exception becomes an ERROR outcome
+    `Error in <name>: <message>`; Celery, its signals and its tools see a FAILURE.
     """
 
     abstract = True
-    # The claim and the first report say that it started; Celery's own STARTED would come from
-    # outside the fence and overwrite them.
+    # The claim and the first report record the start. Celery's STARTED is written without the
+    # check that the attempt still counts, and would overwrite them.
     track_started = False
     Request = "children.worker.request:ChildRequest"
     report_interval: ClassVar[float | None] = None
 
-    # What `@child_task` found.
+    # Set by `@child_task`.
     retrying: ClassVar[Retrying | None] = None
     reserved: ClassVar[frozenset[str]] = frozenset()
     problems: ClassVar[tuple[Problem, ...]] = ()
@@ -59,46 +59,46 @@ class ChildTask(Task):  # type: ignore[type-arg]
 
     def __call__(self, /, *args: Any, **kwargs: Any) -> Any:
         request = self.request
-        # Celery calls the task with a fresh request on the stack; a body that calls itself
-        # finds that request in use.
+        # Celery pushes a new request before it calls the task. If the body calls its own task,
+        # that request is already in use.
         if request.called_directly or getattr(request, "child_entered", False):
-            result = self.run(Progress(_nowhere), *args, **kwargs)
-            # Inside a loop a coroutine is for the caller to await.
-            return result if in_event_loop() else self._awaited(result)
+            result = self.run(Progress(_discard), *args, **kwargs)
+            # Inside an event loop the caller awaits the coroutine.
+            return result if in_event_loop() else self._resolve(result)
         request.__dict__["child_entered"] = True
         attempt = self._claim()
         progress = Progress(attempt.report, interval=attempt.report_interval)
         try:
-            outcome = self._body(progress, attempt, args, kwargs)
+            outcome = self._run_body(progress, attempt, args, kwargs)
         except AttemptLost:
-            logger.warning("%s[%s] ends: the attempt no longer counts", self.name, request.id)
+            logger.warning("%s[%s] stopped: the attempt no longer counts", self.name, request.id)
             attempt.abandon()
             raise Ignore from None
         except (Ignore, Reject, Retry) as exc:
-            self._refuse(exc, attempt, progress)
+            self._reject_control_flow(exc, attempt, progress)
         except Exception as exc:
             error = f"Error in {attempt.name}: {error_text(exc)}"
             if attempt.finish(progress.meta.failed(error), storable(traceback.format_exc()), exc):
-                if isinstance(exc, TAKEN_FOR_THE_WORKERS):
+                if isinstance(exc, MISTAKEN_FOR_WORKER_FAILURES):
                     raise ChildError(error_text(exc)) from exc
                 raise
-            # Not a failure yet: for Celery's signals, and so for Sentry, only the last one is.
-            logger.warning("%s[%s] will be tried again", self.name, request.id, exc_info=True)
+            # Not a failure yet: Celery's signals, and so Sentry, must see only the last attempt's.
+            logger.warning("%s[%s] will be retried", self.name, request.id, exc_info=True)
             raise Ignore from None
         attempt.finish(outcome)
         return outcome.as_dict()
 
-    def _body(self, progress: Progress, attempt: host.Attempt, args: Any, kwargs: Any) -> Meta:
+    def _run_body(self, progress: Progress, attempt: host.Attempt, args: Any, kwargs: Any) -> Meta:
         def body() -> Any:
-            return self._awaited(self.run(progress, *args, **kwargs), progress)
+            return self._resolve(self.run(progress, *args, **kwargs), progress)
 
         try:
-            # What runs inline shares its caller's surroundings, and its transaction.
+            # An inline child shares its caller's process state and transaction.
             result = body() if self.request.is_eager else run_isolated(body)
         except SystemExit as exc:
-            # Exactly SystemExit: Celery's own shutdown requests are subclasses of it. And a pool
-            # process that gets SIGTERM, at a time limit, exits by it; its worker ends the attempt.
-            if type(exc) is not SystemExit or exc.code == TERMINATED:
+            # Exactly SystemExit: Celery's shutdown requests are subclasses of it. A pool process
+            # that gets SIGTERM at a time limit also raises it; the worker then ends the attempt.
+            if type(exc) is not SystemExit or exc.code == EXIT_BY_SIGTERM:
                 raise
             raise ChildExit(f"the body called sys.exit({exc.code!r})") from exc
         except AttemptLost as exc:
@@ -108,18 +108,18 @@ class ChildTask(Task):  # type: ignore[type-arg]
         except Exception:
             raise
         except BaseException as exc:
-            # `asyncio.CancelledError`, groups of such, the panics of other languages: no pool takes
-            # one of these for a failure. Ctrl-C in a terminal is for whoever sits there.
+            # `asyncio.CancelledError`, groups of them, panics of extensions in other languages: no
+            # pool handles these as failures. Ctrl-C in a terminal must reach the caller.
             if isinstance(exc, KeyboardInterrupt) and self.request.is_eager:
                 raise
             raise ChildError(error_text(exc)) from exc
         return progress.meta.ok(result)
 
-    def _awaited(self, result: Any, progress: Progress | None = None) -> Any:
-        """The result, or where it is a coroutine, what that comes to."""
+    def _resolve(self, result: Any, progress: Progress | None = None) -> Any:
+        """Return `result`; if it is a coroutine, run it and return its result."""
         if not inspect.iscoroutine(result):
             return result
-        # Celery keeps a task's request for its thread.
+        # Celery keeps a task's request per thread, so the loop's thread needs it too.
         body = CoroutineBody(result, begin=partial(self.request_stack.push, self.request))
         if progress is not None:
             progress.send_by(body.report)
@@ -128,9 +128,10 @@ class ChildTask(Task):  # type: ignore[type-arg]
     def retry(self, *args: Any, **options: Any) -> Any:
         """Celery's `raise self.retry(exc=..., countdown=...)`; in a step, `progress.retry(...)`.
 
-        Of a step only `exc`, `eta`, `countdown` and `throw` count: how often is the step's affair.
+        In a step only `exc`, `eta`, `countdown` and `throw` have an effect. The step defines the
+        number of retries.
         """
-        if host.engine() is None or host.HEADER not in (self.request.headers or {}):
+        if host.current() is None or host.HEADER not in (self.request.headers or {}):
             return super().retry(*args, **options)
         delay, exc = options.get("countdown"), options.get("exc")
         if delay is None and (eta := options.get("eta")) is not None:
@@ -143,19 +144,21 @@ class ChildTask(Task):  # type: ignore[type-arg]
     def _claim(self) -> host.Attempt:
         request = self.request
         header = (request.headers or {}).get(host.HEADER)
-        engine = host.engine()
-        if header is None or engine is None:
+        current = host.current()
+        if header is None or current is None:
             return PlainAttempt(self)
-        attempt = engine.claim(
+        attempt = current.claim(
             str(request.id), str(self.name), header, inline=bool(request.is_eager)
         )
         if attempt is None:
-            logger.info("%s[%s] dropped: a second delivery", self.name, request.id)
+            logger.info("%s[%s] dropped: a duplicate delivery", self.name, request.id)
             raise Ignore
         return attempt
 
-    def _refuse(self, exc: Exception, attempt: host.Attempt, progress: Progress) -> NoReturn:
-        """Celery's own control flow ends the message, so in a step it would end it silently."""
+    def _reject_control_flow(
+        self, exc: Exception, attempt: host.Attempt, progress: Progress
+    ) -> NoReturn:
+        """Fail a step that raised Ignore, Reject or Retry: it would end without an outcome."""
         if not isinstance(attempt, PlainAttempt):
             error = ChildError(
                 f"Error in {attempt.name}: a step cannot raise Celery's {type(exc).__name__}; "
@@ -167,7 +170,7 @@ class ChildTask(Task):  # type: ignore[type-arg]
 
 
 class PlainAttempt:
-    """A child that no run sent: its meta goes to its own `TaskResult`, through Celery."""
+    """The attempt of a child that no run sent. Celery stores its meta in its own `TaskResult`."""
 
     def __init__(self, task: ChildTask) -> None:
         self._task = task
@@ -181,14 +184,14 @@ class PlainAttempt:
 
     def finish(
         self,
-        outcome: Meta,  # noqa: ARG002 - Celery stores it, from what the task returns or raises
+        outcome: Meta,  # noqa: ARG002 - Celery stores what the task returns or raises
         traceback: str | None = None,  # noqa: ARG002
         error: Exception | None = None,
     ) -> bool:
-        """See `children.host.Attempt`. A retry is a message of Celery's.
+        """See `children.host.Attempt`. Celery sends the message of a retry.
 
         Raises:
-            Retry: by its own options the task is tried again.
+            Retry: the task's own options ask for a retry.
         """
         retrying = self._task.retrying
         if error is not None and retrying is not None and retrying.takes(error):
@@ -199,14 +202,14 @@ class PlainAttempt:
         return True
 
     def abandon(self) -> None:
-        """Nobody takes a plain task's attempt away."""
+        """Do nothing: a plain task's attempt always counts."""
 
 
 def report_interval(task: ChildTask) -> float:
-    """Seconds between two reports: the task's own, else the setting, else 0.5."""
+    """Seconds between two reports: the task's attribute, else the setting, else 0.5."""
     own = task.report_interval
     return own if own is not None else float(getattr(settings, "WORKFLOW_REPORT_INTERVAL", 0.5))
 
 
-def _nowhere(meta: Meta) -> None:
-    """Where the reports of a direct call go."""
+def _discard(meta: Meta) -> None:
+    """The `send` of a direct call, whose reports nobody reads."""

@@ -1,4 +1,4 @@
-"""How a worker's main process hears of a child whose process died."""
+"""Tells the host when the process that runs a child dies."""
 
 from typing import Any
 
@@ -12,51 +12,53 @@ __all__ = ["ChildRequest"]
 
 
 class ChildRequest(WakingRequest):
-    """A request that tells the engine when the process under it dies.
+    """A request that tells the host when the process that runs it dies.
 
-    Celery calls neither `task_postrun` nor the task's own `on_failure` then (celery 5.7,
-    `worker/request.py`); the request, in the main process, is the only one that knows.
+    In that case Celery calls neither `task_postrun` nor the task's `on_failure` (celery 5.7,
+    `worker/request.py`). Only the request, in the worker's main process, learns of it.
     """
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
-        if host.engine() is not None and host.HEADER in self.request_dict:
-            # An attempt's outcome is the engine's. Whoever published it could not say so if it
-            # runs a version of the code without this task.
+        if host.current() is not None and host.HEADER in self.request_dict:
+            # The host stores an attempt's outcome, so Celery must not. The publisher cannot set
+            # this if its version of the code lacks this task. The two attributes are private:
+            # Celery has no public way to change `ignore_result` of a received message.
             self.request_dict["ignore_result"] = self._ignore_result = True
 
     _timed_out = False
 
     def on_failure(self, exc_info: Any, *args: Any, **kwargs: Any) -> Any:
-        exc = getattr(exc_info.exception, "exc", exc_info.exception)  # billiard wraps it
+        exc = getattr(exc_info.exception, "exc", exc_info.exception)  # billiard wraps exceptions
         if self._timed_out or isinstance(exc, TimeLimitExceeded):
-            # Before `on_timeout`, and again when the process dies of it: Celery would tell of the
-            # one failure three times.
+            # A hard limit calls this before `on_timeout`, and again when the process dies of it:
+            # Celery would report one failure three times.
             return None
-        # What no body's error can be is the end of its process, or of what Celery runs it in.
+        # A body cannot raise these: the process died, or the code of Celery that runs the body
+        # failed.
         died = isinstance(exc, WorkerLostError | Terminated) or not isinstance(exc, Exception)
         if died:
-            self._lost(f"the worker process died while running it ({error_text(exc)})")
+            self._report_death(f"the worker process died while running it ({error_text(exc)})")
         try:
             return super().on_failure(exc_info, *args, **kwargs)
         finally:
             if not died:
-                self._over(error_text(exc))
+                self._report_failure(error_text(exc))
 
     def on_timeout(self, soft: bool, timeout: float) -> Any:
         if soft:
             return super().on_timeout(soft, timeout)
         self._timed_out = True
-        answer = super().on_timeout(soft, timeout)
-        self._lost(error_text(TimeLimitExceeded(timeout)))
-        return answer
+        returned = super().on_timeout(soft, timeout)
+        self._report_death(error_text(TimeLimitExceeded(timeout)))
+        return returned
 
-    def _over(self, how: str) -> None:
-        engine = host.engine()
-        if engine is not None and host.HEADER in self.request_dict:
-            engine.over(self.id, f"its outcome could not be recorded ({how})")
+    def _report_failure(self, error: str) -> None:
+        current = host.current()
+        if current is not None and host.HEADER in self.request_dict:
+            current.message_failed(self.id, f"its outcome could not be recorded ({error})")
 
-    def _lost(self, reason: str) -> None:
-        engine = host.engine()
-        if engine is not None and host.HEADER in self.request_dict:
-            engine.lost(self.id, reason)
+    def _report_death(self, reason: str) -> None:
+        current = host.current()
+        if current is not None and host.HEADER in self.request_dict:
+            current.process_died(self.id, reason)

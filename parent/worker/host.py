@@ -1,4 +1,4 @@
-"""The engine as a child calls it: see `children.host`."""
+"""The host of children, installed in `children.host`."""
 
 from dataclasses import dataclass
 from queue import SimpleQueue
@@ -36,8 +36,8 @@ class ParentHost:
         attempt = RunningAttempt(task_id, task_name, header, thread)
         return attempt if attempt.claim() else None
 
-    def lost(self, task_id: str, reason: str) -> None:
+    def process_died(self, task_id: str, reason: str) -> None:
         lost_attempts.put(Lost(task_id=task_id, reason=reason, died=True))
 
-    def over(self, task_id: str, reason: str) -> None:
+    def message_failed(self, task_id: str, reason: str) -> None:
         lost_attempts.put(Lost(task_id=task_id, reason=reason, died=False))

@@ -1,4 +1,4 @@
-"""An engine in memory, and what children report to it."""
+"""A host in memory that records what children report."""
 
 from collections.abc import Iterator
 from typing import Any
@@ -11,7 +11,7 @@ from tests.children.celery_app import restored_tasks
 
 
 class Attempt:
-    """Keeps what it is told; from report number `lost_at` on it no longer counts."""
+    """Records reports and outcomes. From report number `lost_at` on it no longer counts."""
 
     report_interval = 0.0
     name = ""
@@ -52,8 +52,8 @@ class Attempt:
         return traceback
 
 
-class Engine:
-    """Gives each message the attempt that a test has put into it, once."""
+class MemoryHost:
+    """Gives each message the attempt that the test put into its header, once."""
 
     def __init__(self) -> None:
         self.claimed: list[tuple[str, str]] = []
@@ -73,32 +73,32 @@ class Engine:
         attempt.name = task_name.rpartition(".")[2]
         return attempt
 
-    def lost(self, task_id: str, reason: str) -> None:
-        raise AssertionError(f"nothing dies here, and yet {task_id}: {reason}")
+    def process_died(self, task_id: str, reason: str) -> None:
+        raise AssertionError(f"no process should have died, but {task_id}: {reason}")
 
-    def over(self, task_id: str, reason: str) -> None:
-        """Nothing is left over here."""
+    def message_failed(self, task_id: str, reason: str) -> None:
+        """Every outcome is recorded here, so there is nothing to do."""
 
     def run(
         self, task: Any, *, attempt: Attempt | None = None, task_id: str = "", **kwargs: Any
     ) -> tuple[Attempt, Any]:
-        """Run a child as a step of a run; returns its attempt and Celery's own result."""
+        """Run a child as a step of a run. Returns its attempt and Celery's result."""
         attempt = attempt or Attempt()
         headers = {host.HEADER: attempt}
-        answer = task.apply(kwargs=kwargs, task_id=task_id or str(uuid4()), headers=headers)
-        return attempt, answer
+        result = task.apply(kwargs=kwargs, task_id=task_id or str(uuid4()), headers=headers)
+        return attempt, result
 
 
 @pytest.fixture
-def engine(monkeypatch: pytest.MonkeyPatch) -> Engine:
-    """The engine of this process, in place of the real one."""
-    made = Engine()
-    monkeypatch.setattr(host, "_engine", made)
-    return made
+def memory_host(monkeypatch: pytest.MonkeyPatch) -> MemoryHost:
+    """Replaces the host of this process."""
+    memory_host = MemoryHost()
+    monkeypatch.setattr(host, "_host", memory_host)
+    return memory_host
 
 
 @pytest.fixture(autouse=True)
 def _tasks_restored() -> Iterator[None]:
-    """Tasks that a test makes are gone after it."""
+    """Remove the tasks that a test registered."""
     with restored_tasks():
         yield

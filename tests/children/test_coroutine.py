@@ -13,7 +13,7 @@ from celery.exceptions import SoftTimeLimitExceeded
 from structlog.contextvars import bound_contextvars, get_contextvars
 
 from children import ChildTask, Progress, Status, child_task
-from tests.children.conftest import Attempt, Engine
+from tests.children.conftest import Attempt, MemoryHost
 
 FOR_EVER = 3600
 
@@ -45,8 +45,8 @@ def wrapped(*args: Any, **kwargs: Any) -> Any:
     [lambda: child(counts), lambda: Counts, lambda: child(wrapped)],
     ids=["a function", "a class", "a decorated function"],
 )
-def test_it_reports_and_ends_with_its_outcome(engine: Engine, make: Any) -> None:
-    attempt, answer = engine.run(make(), n=2)
+def test_it_reports_and_ends_with_its_outcome(memory_host: MemoryHost, make: Any) -> None:
+    attempt, answer = memory_host.run(make(), n=2)
 
     assert attempt.outcome.result == 2
     assert (attempt.outcome.status, attempt.outcome.message) == (Status.OK, "Counting")
@@ -68,11 +68,11 @@ def test_a_child_without_a_run_is_an_ordinary_task() -> None:
     assert child(counts).apply(kwargs={"n": 2}).result["result"] == 2
 
 
-def test_it_runs_where_a_loop_runs_already(engine: Engine) -> None:
+def test_it_runs_where_a_loop_runs_already(memory_host: MemoryHost) -> None:
     task = child(counts)
 
     async def run() -> Any:
-        return engine.run(task, n=2)
+        return memory_host.run(task, n=2)
 
     attempt, _ = asyncio.run(run())
     assert attempt.outcome.result == 2
@@ -115,7 +115,7 @@ REPORTING = [by_update, by_a_task_beside_it, by_a_thread_of_its_own, by_the_task
 
 @pytest.mark.parametrize("body", REPORTING)
 def test_a_report_is_made_in_the_tasks_thread_while_the_body_runs(
-    engine: Engine, body: Any
+    memory_host: MemoryHost, body: Any
 ) -> None:
     attempt = ThreadAttempt()
 
@@ -123,40 +123,40 @@ def test_a_report_is_made_in_the_tasks_thread_while_the_body_runs(
         await body(progress)
         return await asyncio.to_thread(attempt.told.wait, 10)
 
-    engine.run(child(reports), attempt=attempt)
+    memory_host.run(child(reports), attempt=attempt)
 
     assert attempt.outcome.result is True
     assert attempt.threads == {threading.current_thread()}
 
 
-def test_what_needs_a_thread_gets_the_tasks_own(engine: Engine) -> None:
+def test_what_needs_a_thread_gets_the_tasks_own(memory_host: MemoryHost) -> None:
     async def looks(progress: Progress) -> list[bool]:
         here = await sync_to_async(threading.current_thread)()
         return [here is threads[0], threading.current_thread() is threads[0]]
 
     threads = [threading.current_thread()]
-    attempt, _ = engine.run(child(looks))
+    attempt, _ = memory_host.run(child(looks))
 
     assert attempt.outcome.result == [True, False]
 
 
-def test_it_knows_its_request_and_its_log_context(engine: Engine) -> None:
+def test_it_knows_its_request_and_its_log_context(memory_host: MemoryHost) -> None:
     async def knows(self: Any, progress: Progress) -> list[Any]:
         return [self.request.id, get_contextvars()["shelf"]]
 
     with bound_contextvars(shelf=7):
-        attempt, _ = engine.run(child(knows, bind=True), task_id="this-one")
+        attempt, _ = memory_host.run(child(knows, bind=True), task_id="this-one")
 
     assert attempt.outcome.result == ["this-one", 7]
 
 
-def test_a_body_that_calls_a_child_awaits_it(engine: Engine) -> None:
+def test_a_body_that_calls_a_child_awaits_it(memory_host: MemoryHost) -> None:
     counted = child(counts)
 
     async def calls(progress: Progress) -> int:
         return int(await counted(n=4))
 
-    attempt, _ = engine.run(child(calls))
+    attempt, _ = memory_host.run(child(calls))
     assert attempt.outcome.result == 4
 
 
@@ -223,8 +223,8 @@ class LimitedAttempt(Attempt):
 
 @pytest.mark.usefixtures("soft_limit")
 @pytest.mark.parametrize("body", [*WAITING, waits_for_a_thread])
-def test_a_soft_limit_ends_the_body(engine: Engine, body: Any) -> None:
-    attempt, answer = engine.run(child(body), attempt=LimitedAttempt())
+def test_a_soft_limit_ends_the_body(memory_host: MemoryHost, body: Any) -> None:
+    attempt, answer = memory_host.run(child(body), attempt=LimitedAttempt())
 
     assert attempt.outcome.status is Status.ERROR
     assert "SoftTimeLimitExceeded" in str(attempt.outcome.error)
@@ -232,7 +232,7 @@ def test_a_soft_limit_ends_the_body(engine: Engine, body: Any) -> None:
 
 
 @pytest.mark.usefixtures("soft_limit")
-def test_a_body_can_answer_a_soft_limit_and_go_on(engine: Engine) -> None:
+def test_a_body_can_answer_a_soft_limit_and_go_on(memory_host: MemoryHost) -> None:
     async def answers(progress: Progress) -> str:
         try:
             await waits(progress)
@@ -242,19 +242,19 @@ def test_a_body_can_answer_a_soft_limit_and_go_on(engine: Engine) -> None:
             return "put away"
         return "never"
 
-    attempt, _ = engine.run(child(answers), attempt=LimitedAttempt())
+    attempt, _ = memory_host.run(child(answers), attempt=LimitedAttempt())
     assert attempt.outcome.result == "put away"
 
 
 @pytest.mark.parametrize("body", WAITING)
-def test_a_lost_attempt_ends_the_body(engine: Engine, body: Any) -> None:
-    attempt, answer = engine.run(child(body), attempt=Attempt(lost_at=1))
+def test_a_lost_attempt_ends_the_body(memory_host: MemoryHost, body: Any) -> None:
+    attempt, answer = memory_host.run(child(body), attempt=Attempt(lost_at=1))
 
     assert (attempt.outcomes, attempt.abandoned) == ([], True)
     assert answer.state == "IGNORED"
 
 
-def test_what_is_to_be_put_away_is_put_away_before_it_ends(engine: Engine) -> None:
+def test_what_is_to_be_put_away_is_put_away_before_it_ends(memory_host: MemoryHost) -> None:
     done = []
 
     async def tidy(progress: Progress) -> None:
@@ -264,7 +264,7 @@ def test_what_is_to_be_put_away_is_put_away_before_it_ends(engine: Engine) -> No
             await asyncio.sleep(0)
             done.append(await sync_to_async(lambda: "put away")())
 
-    engine.run(child(tidy), attempt=Attempt(lost_at=1))
+    memory_host.run(child(tidy), attempt=Attempt(lost_at=1))
     assert done == ["put away"]
 
 
@@ -279,28 +279,30 @@ def test_what_is_to_be_put_away_is_put_away_before_it_ends(engine: Engine) -> No
     ],
     ids=repr,
 )
-def test_its_errors_are_the_childs(engine: Engine, error: BaseException, told: str) -> None:
+def test_its_errors_are_the_childs(
+    memory_host: MemoryHost, error: BaseException, told: str
+) -> None:
     async def fails(progress: Progress) -> None:
         progress.update(2, 5)
         await asyncio.sleep(0)
         raise error
 
-    attempt, answer = engine.run(child(fails))
+    attempt, answer = memory_host.run(child(fails))
 
     assert attempt.outcome.error == f"Error in fails: {told}"
     assert (attempt.outcome.iteration, answer.state) == (2, "FAILURE")
 
 
-def test_a_report_that_fails_is_an_error_of_the_child(engine: Engine) -> None:
+def test_a_report_that_fails_is_an_error_of_the_child(memory_host: MemoryHost) -> None:
     class Deaf(Attempt):
         def report(self, meta: Any) -> None:  # noqa: ARG002 - the protocol's
             raise RuntimeError("nobody hears")
 
-    attempt, _ = engine.run(child(waits), attempt=Deaf())
+    attempt, _ = memory_host.run(child(waits), attempt=Deaf())
     assert attempt.outcome.error == "Error in waits: nobody hears"
 
 
-def test_what_it_leaves_running_ends_with_it(engine: Engine) -> None:
+def test_what_it_leaves_running_ends_with_it(memory_host: MemoryHost) -> None:
     ended = []
 
     async def beside() -> None:
@@ -313,5 +315,5 @@ def test_what_it_leaves_running_ends_with_it(engine: Engine) -> None:
         leaves.task = asyncio.create_task(beside())  # type: ignore[attr-defined]
         await asyncio.sleep(0)
 
-    attempt, _ = engine.run(child(leaves))
+    attempt, _ = memory_host.run(child(leaves))
     assert (attempt.outcome.status, ended) == (Status.OK, [True])

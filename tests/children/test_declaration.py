@@ -9,7 +9,7 @@ from celery import Task, shared_task
 
 from children import ChildTask, Progress, Status, child_task, host
 from children.checks import check_children
-from tests.children.conftest import Attempt, Engine
+from tests.children.conftest import Attempt, MemoryHost
 
 
 def told() -> list[tuple[str, str, str]]:
@@ -101,11 +101,11 @@ BODIES: dict[str, tuple[Any, dict[str, Any]]] = {
 
 
 @pytest.mark.parametrize("body", BODIES)
-def test_it_works(engine: Engine, body: str) -> None:
+def test_it_works(memory_host: MemoryHost, body: str) -> None:
     given, options = BODIES[body]
     task = child_task(name="shop.double", **options)(given)
 
-    attempt, answer = engine.run(task, n=4)
+    attempt, answer = memory_host.run(task, n=4)
 
     assert attempt.outcome.result == 8
     assert answer.state == "SUCCESS"
@@ -115,7 +115,7 @@ def test_it_works(engine: Engine, body: str) -> None:
     task.__header__(n=3)
 
 
-def test_an_input_may_be_called_self(engine: Engine) -> None:
+def test_an_input_may_be_called_self(memory_host: MemoryHost) -> None:
     @child_task(name="shop.about")
     def about(progress: Progress, self: int) -> int:
         return self
@@ -125,12 +125,12 @@ def test_an_input_may_be_called_self(engine: Engine) -> None:
     assert (attempt.outcome.result, told()) == (5, [])
 
 
-def test_an_expected_error_is_an_outcome_like_any_other(engine: Engine) -> None:
+def test_an_expected_error_is_an_outcome_like_any_other(memory_host: MemoryHost) -> None:
     @child_task(name="shop.throws", throws=(OSError,))
     def throws(progress: Progress) -> None:
         raise OSError("no paper left")
 
-    attempt, answer = engine.run(throws)
+    attempt, answer = memory_host.run(throws)
     assert attempt.outcome.error == "Error in throws: no paper left"
     assert answer.state == "FAILURE"
 
@@ -242,13 +242,13 @@ class Asks(Exception): ...
     ids=["without a reason", "with a delay", "with a reason"],
 )
 def test_celerys_retry_is_the_steps(
-    engine: Engine, asked: dict[str, Any], message: str, delay: float | None
+    memory_host: MemoryHost, asked: dict[str, Any], message: str, delay: float | None
 ) -> None:
     @child_task(name="shop.asks", bind=True)
     def asks(self: Any, progress: Progress) -> None:
         raise self.retry(**asked)
 
-    attempt, _ = engine.run(asks, attempt=(kept := KeptError()))
+    attempt, _ = memory_host.run(asks, attempt=(kept := KeptError()))
 
     assert attempt.outcome.status is Status.ERROR
     assert attempt.outcome.error == f"Error in asks: {message}"

@@ -7,7 +7,7 @@ from celery.exceptions import Retry
 
 from children import ChildTask, Progress, child_task
 from children.declaration.retrying import LONGEST_DELAY, Retrying
-from tests.children.conftest import Engine
+from tests.children.conftest import MemoryHost
 
 
 class Busy(Exception): ...
@@ -93,9 +93,9 @@ def test_what_a_step_cannot_keep_is_told(options: dict[str, Any], problem: str, 
     assert hint in instead
 
 
-def test_in_a_step_an_error_is_the_engines_to_retry(engine: Engine) -> None:
+def test_in_a_step_an_error_is_the_engines_to_retry(memory_host: MemoryHost) -> None:
     task = child_task(name="shop.retries", autoretry_for=(Busy,))(body)
-    attempt, answer = engine.run(task)
+    attempt, answer = memory_host.run(task)
     assert attempt.outcome.error == "Error in retries: shop is busy"
     assert isinstance(answer.result, Busy)
 

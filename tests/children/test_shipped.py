@@ -5,7 +5,7 @@ from typing import Any
 import pytest
 
 from children.tasks import collatz_length, func_1, func_2, func_3, is_prime
-from tests.children.conftest import Engine
+from tests.children.conftest import MemoryHost
 
 
 def test_func_1_counts_primes() -> None:
@@ -44,9 +44,9 @@ def test_collatz_length(start: int, length: int) -> None:
     ],
 )
 def test_each_reports_block_by_block(
-    engine: Engine, task: Any, kwargs: dict[str, Any], message: str
+    memory_host: MemoryHost, task: Any, kwargs: dict[str, Any], message: str
 ) -> None:
-    attempt, answer = engine.run(task, **kwargs)
+    attempt, answer = memory_host.run(task, **kwargs)
     assert [meta.iteration for meta in attempt.reports] == [0, 1, 2, 3, 3]
     assert {(meta.total, meta.message) for meta in attempt.reports} == {(3, message)}
     assert attempt.outcome.result == task(**kwargs)

@@ -6,7 +6,7 @@ import pytest
 from celery import current_app
 
 from children import AttemptLost, ChildTask, Meta, Progress, Status, child_task
-from tests.children.conftest import Attempt, Engine
+from tests.children.conftest import Attempt, MemoryHost
 
 
 @pytest.fixture
@@ -37,14 +37,14 @@ def either(request: pytest.FixtureRequest) -> Any:
     return request.getfixturevalue(request.param)
 
 
-def test_a_direct_call_simply_runs(either: Any, engine: Engine) -> None:
+def test_a_direct_call_simply_runs(either: Any, memory_host: MemoryHost) -> None:
     assert either([1, 2, 3], discount=1) == {"total": 5}
     assert either(prices=[]) == {"total": 0}
-    assert engine.claimed == []
+    assert memory_host.claimed == []
 
 
-def test_a_step_reports_and_ends_with_its_outcome(either: Any, engine: Engine) -> None:
-    attempt, answer = engine.run(either, prices=[1, 2])
+def test_a_step_reports_and_ends_with_its_outcome(either: Any, memory_host: MemoryHost) -> None:
+    attempt, answer = memory_host.run(either, prices=[1, 2])
     assert [meta.iteration for meta in attempt.reports] == [0, 1, 2, 2]
     assert attempt.outcome == Meta.at(2, 2, "Adding").ok({"total": 3})
     assert attempt.traceback is None
@@ -101,15 +101,15 @@ def test_wrong_arguments_are_refused_before_anything_is_sent(
         either.apply_async(kwargs=kwargs)
 
 
-def test_a_second_delivery_is_dropped(total: Any, engine: Engine) -> None:
-    first, _ = engine.run(total, task_id="the-same", prices=[1])
-    second, answer = engine.run(total, task_id="the-same", prices=[1])
+def test_a_second_delivery_is_dropped(total: Any, memory_host: MemoryHost) -> None:
+    first, _ = memory_host.run(total, task_id="the-same", prices=[1])
+    second, answer = memory_host.run(total, task_id="the-same", prices=[1])
     assert first.outcome.status is Status.OK
     assert (second.reports, second.outcomes) == ([], [])
     assert answer.state == "IGNORED"
 
 
-def test_a_lost_attempt_ends_at_its_next_report(engine: Engine) -> None:
+def test_a_lost_attempt_ends_at_its_next_report(memory_host: MemoryHost) -> None:
     done = []
 
     @child_task(name="shop.prints")
@@ -117,13 +117,13 @@ def test_a_lost_attempt_ends_at_its_next_report(engine: Engine) -> None:
         for page in progress.track(range(10)):
             done.append(page)
 
-    attempt, answer = engine.run(prints, attempt=Attempt(lost_at=4))
+    attempt, answer = memory_host.run(prints, attempt=Attempt(lost_at=4))
     assert done == [0, 1, 2]
     assert attempt.outcomes == []
     assert answer.state == "IGNORED"
 
 
-def test_except_exception_does_not_keep_a_lost_attempt_running(engine: Engine) -> None:
+def test_except_exception_does_not_keep_a_lost_attempt_running(memory_host: MemoryHost) -> None:
     tried = []
 
     @child_task(name="shop.stubborn")
@@ -136,20 +136,20 @@ def test_except_exception_does_not_keep_a_lost_attempt_running(engine: Engine) -
                 continue
         return "printed it all"
 
-    attempt, answer = engine.run(stubborn, attempt=Attempt(lost_at=3))
+    attempt, answer = memory_host.run(stubborn, attempt=Attempt(lost_at=3))
     assert tried == [0, 1, 2]
     assert attempt.outcomes == []
     assert answer.state == "IGNORED"
     assert not issubclass(AttemptLost, Exception)
 
 
-def test_a_body_that_calls_its_own_task_simply_runs_it(engine: Engine) -> None:
+def test_a_body_that_calls_its_own_task_simply_runs_it(memory_host: MemoryHost) -> None:
     @child_task(name="shop.factorial")
     def factorial(progress: Progress, n: int) -> int:
         progress.update(n)
         return n * factorial(n=n - 1) if n else 1
 
-    attempt, _ = engine.run(factorial, n=4)
+    attempt, _ = memory_host.run(factorial, n=4)
     assert attempt.outcome.result == 24
     assert [meta.iteration for meta in attempt.reports] == [4]
 

@@ -8,7 +8,7 @@ from celery.exceptions import Ignore, Reject, Retry, WorkerShutdown
 
 from children import Meta, Progress, Status, child_task
 from children.errors import ChildError, ChildExit, ResultNotJSON
-from tests.children.conftest import Attempt, Engine
+from tests.children.conftest import Attempt, MemoryHost
 
 
 class OutOfPaper(Exception):
@@ -31,8 +31,8 @@ def test_a_direct_call_raises_what_the_body_raises() -> None:
         failing(OutOfPaper("tray 2"))()
 
 
-def test_an_exception_is_an_error_outcome_and_a_failure(engine: Engine) -> None:
-    attempt, answer = engine.run(failing(OutOfPaper("tray 2")))
+def test_an_exception_is_an_error_outcome_and_a_failure(memory_host: MemoryHost) -> None:
+    attempt, answer = memory_host.run(failing(OutOfPaper("tray 2")))
     assert attempt.outcome == Meta.at(2, 5, "printing").failed("Error in failing: tray 2")
     assert attempt.traceback is not None
     assert attempt.traceback.startswith("Traceback")
@@ -51,32 +51,32 @@ def test_an_exception_is_an_error_outcome_and_a_failure(engine: Engine) -> None:
         (KeyError("größe"), "Error in failing: KeyError: 'größe'"),
     ],
 )
-def test_every_error_can_be_stored(engine: Engine, error: Exception, told: str) -> None:
-    attempt, _ = engine.run(failing(error))
+def test_every_error_can_be_stored(memory_host: MemoryHost, error: Exception, told: str) -> None:
+    attempt, _ = memory_host.run(failing(error))
     assert attempt.outcome.error == told
     assert attempt.traceback is not None
     assert "\x00" not in attempt.traceback
     attempt.traceback.encode("utf-8")
 
 
-def test_an_exception_whose_text_fails_is_an_outcome_too(engine: Engine) -> None:
+def test_an_exception_whose_text_fails_is_an_outcome_too(memory_host: MemoryHost) -> None:
     class Mute(Exception):
         def __str__(self) -> str:
             raise RuntimeError("I say nothing")
 
-    attempt, answer = engine.run(failing(Mute()))
+    attempt, answer = memory_host.run(failing(Mute()))
     assert attempt.outcome.error == "Error in failing: Mute"
     assert answer.state == "FAILURE"
 
 
-def test_an_error_inside_track_says_how_far_it_came(engine: Engine) -> None:
+def test_an_error_inside_track_says_how_far_it_came(memory_host: MemoryHost) -> None:
     @child_task(name="shop.reads")
     def reads(progress: Progress) -> None:
         for row in progress.track(range(10)):
             if row == 7:
                 raise OutOfPaper("tray 2")
 
-    attempt, _ = engine.run(reads)
+    attempt, _ = memory_host.run(reads)
     assert (attempt.outcome.iteration, attempt.outcome.completion) == (7, 70.0)
 
 
@@ -88,12 +88,14 @@ def test_an_error_inside_track_says_how_far_it_came(engine: Engine) -> None:
         ("\x00", "Error in returns: the result is not JSON that can be stored: a text in it"),
     ],
 )
-def test_a_result_that_is_not_json_is_an_error(engine: Engine, result: object, why: str) -> None:
+def test_a_result_that_is_not_json_is_an_error(
+    memory_host: MemoryHost, result: object, why: str
+) -> None:
     @child_task(name="shop.returns")
     def returns(progress: Progress) -> object:
         return result
 
-    attempt, answer = engine.run(returns)
+    attempt, answer = memory_host.run(returns)
     assert attempt.outcome.status is Status.ERROR
     assert str(attempt.outcome.error).startswith(why)
     assert isinstance(answer.result, ResultNotJSON)
@@ -101,9 +103,9 @@ def test_a_result_that_is_not_json_is_an_error(engine: Engine, result: object, w
 
 @pytest.mark.parametrize(("code", "shown"), [(3, "3"), (None, "None"), ("bye", "'bye'")])
 def test_sys_exit_ends_the_child_and_not_the_worker(
-    engine: Engine, code: object, shown: str
+    memory_host: MemoryHost, code: object, shown: str
 ) -> None:
-    attempt, answer = engine.run(failing(SystemExit(code)))
+    attempt, answer = memory_host.run(failing(SystemExit(code)))
     assert attempt.outcome.error == f"Error in failing: the body called sys.exit({shown})"
     assert isinstance(answer.result, ChildExit)
 
@@ -120,34 +122,34 @@ def test_sys_exit_ends_the_child_and_not_the_worker(
     ],
 )
 def test_what_no_except_exception_catches_ends_the_child_too(
-    engine: Engine, error: BaseException, told: str
+    memory_host: MemoryHost, error: BaseException, told: str
 ) -> None:
-    attempt, answer = engine.run(failing(error))
+    attempt, answer = memory_host.run(failing(error))
 
     assert attempt.outcome.error == f"Error in failing: {told}"
     assert answer.state == "FAILURE"
     assert answer.result.__cause__ is error
 
 
-def test_ctrl_c_in_a_terminal_passes_through(engine: Engine) -> None:
+def test_ctrl_c_in_a_terminal_passes_through(memory_host: MemoryHost) -> None:
     attempt = Attempt()
     with pytest.raises(KeyboardInterrupt):
-        engine.run(failing(KeyboardInterrupt()), attempt=attempt)
+        memory_host.run(failing(KeyboardInterrupt()), attempt=attempt)
     assert attempt.outcomes == []
 
 
-def test_a_shutdown_of_the_worker_passes_through(engine: Engine) -> None:
+def test_a_shutdown_of_the_worker_passes_through(memory_host: MemoryHost) -> None:
     attempt = Attempt()
     with pytest.raises(WorkerShutdown):
-        engine.run(failing(WorkerShutdown(0)), attempt=attempt)
+        memory_host.run(failing(WorkerShutdown(0)), attempt=attempt)
     assert attempt.outcomes == []
 
 
 @pytest.mark.parametrize("signal", [Ignore(), Reject("no"), Retry("later")])
 def test_celerys_own_control_flow_does_not_end_a_step_silently(
-    engine: Engine, signal: Exception
+    memory_host: MemoryHost, signal: Exception
 ) -> None:
-    attempt, answer = engine.run(failing(signal))
+    attempt, answer = memory_host.run(failing(signal))
     assert attempt.outcome.error == (
         f"Error in failing: a step cannot raise Celery's {type(signal).__name__}; "
         "raise an ordinary exception instead"
@@ -159,13 +161,13 @@ def test_celerys_own_control_flow_is_free_without_a_run() -> None:
     assert failing(Ignore()).apply().state == "IGNORED"
 
 
-def test_a_message_that_is_no_text_does_not_cost_the_outcome(engine: Engine) -> None:
+def test_a_message_that_is_no_text_does_not_cost_the_outcome(memory_host: MemoryHost) -> None:
     @child_task(name="shop.says")
     def says(progress: Progress) -> None:
         message: Any = 42
         progress.message(message)
         raise OutOfPaper("tray 2")
 
-    attempt, _ = engine.run(says)
+    attempt, _ = memory_host.run(says)
     assert attempt.outcome.message == "42"
     assert attempt.outcome.error == "Error in says: tray 2"

@@ -203,7 +203,7 @@ def test_a_visibility_timeout_that_is_shorter_than_a_child(
     gate.reached()
 
     other = start_worker(TRANSPORT_OPTIONS=json.dumps(soon))
-    other.wait_for("dropped: a second delivery")
+    other.wait_for("dropped: a duplicate delivery")
     gate.open()
 
     assert_each_ran_once(ended([run]))

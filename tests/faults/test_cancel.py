@@ -43,7 +43,7 @@ def test_what_waits_and_what_is_queued_ends_at_once(start_worker: StartWorker, g
     assert took(run) == 0
     assert states(run) == [StepState.CANCELLED] * 2
     worker = start_worker()
-    worker.wait_for("dropped: a second delivery")
+    worker.wait_for("dropped: a duplicate delivery")
     assert bodies() == {}
     assert_sound(run)
 
@@ -62,7 +62,7 @@ def test_a_child_that_reports_ends_at_its_next_report(
     assert took(run) < 2
     assert run.error == "hold was cancelled"
     assert states(run) == [StepState.CANCELLED] * 2
-    worker.wait_for("ends: the attempt no longer counts")
+    worker.wait_for("stopped: the attempt no longer counts")
     assert_sound(run)
 
 

@@ -75,7 +75,7 @@ def test_a_zombie_ends_at_its_next_report_while_another_is_at_work(
     present = step(run, "hold")
 
     send_all(zombie, signal.SIGCONT)
-    zombie.wait_for("ends: the attempt no longer counts")
+    zombie.wait_for("stopped: the attempt no longer counts")
 
     after = step(run, "hold")
     assert (after.state, after.task_id, after.executor) == (

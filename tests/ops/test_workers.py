@@ -82,7 +82,7 @@ def test_a_message_of_low_priority_is_not_taken_for_lost(
     gate.open()
 
     assert ended(held).state == ended(run).state == RunState.SUCCESS
-    assert "dropped: a second delivery" not in worker.log.read_text()
+    assert "dropped: a duplicate delivery" not in worker.log.read_text()
 
 
 def test_a_rate_limit_of_a_child_holds(start_worker: StartWorker) -> None:

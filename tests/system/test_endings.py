@@ -126,7 +126,7 @@ def test_a_second_delivery_changes_nothing(start_worker: StartWorker, gate: Gate
     publish_run(run)
     publish_steps([step(run, "gated")])
 
-    worker.wait_for("dropped: a second delivery")
+    worker.wait_for("dropped: a duplicate delivery")
     gate.open()
     assert ended(run).state == RunState.SUCCESS
     assert gates().llen("gate:reached") == 0  # the body ran once

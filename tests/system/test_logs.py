@@ -40,7 +40,7 @@ def test_each_line_of_a_child_says_whose_it_is(start_worker: StartWorker, pool: 
     for text in ("said", "printed"):
         assert sorted(map(about, said(worker, f"{text} left"))) == left
         assert list(map(about, said(worker, f"{text} right"))) == right
-    (again,) = said(worker, "will be tried again")
+    (again,) = said(worker, "will be retried")
     assert about(again) == left[0]
     assert "stumbled over left" in again["exception"]
     for failure in said(worker, "raised unexpected"):  # Celery's own words
