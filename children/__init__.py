@@ -1,4 +1,4 @@
-"""Children: Celery tasks that report uniform meta.
+"""Children: Celery tasks that report their progress in one uniform format.
 
 from children import child_task
 

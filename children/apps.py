@@ -1,4 +1,4 @@
-"""The Django app of the shipped children."""
+"""The Django app of the children."""
 
 from celery import current_app
 from django.apps import AppConfig
@@ -8,7 +8,7 @@ class ChildrenConfig(AppConfig):
     name = "children"
 
     def ready(self) -> None:
-        from children import checks  # noqa: F401, PLC0415 - they register themselves
-        from children.worker.loop_wakeup import WakeStep  # noqa: PLC0415 - Celery's worker is not for every process
+        from children import checks  # noqa: F401, PLC0415 - checks register themselves
+        from children.worker.loop_wakeup import WakeStep  # noqa: PLC0415 - not every process needs Celery's worker
 
         current_app.steps["worker"].add(WakeStep)

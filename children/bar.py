@@ -1,7 +1,7 @@
-"""A child's bar: what a loop fills of it, a part, and a loop inside another one's item.
+"""A child's progress bar: how loops, parts and nested loops share it.
 
-What follows a loop is not known before it begins. So a loop fills 99 % of what is left, and never
-all of it; the next one begins where the bar stands, and the bar never goes back.
+A child does not announce its loops, so more work may follow each of them. A loop therefore fills
+99 % of the rest of the bar. The next loop begins where the bar stands. The bar never moves back.
 """
 
 from collections.abc import Iterator
@@ -13,9 +13,9 @@ __all__ = ["Bar", "Stretch"]
 
 
 class Stretch:
-    """A stretch of the bar, between two marks in percent of the whole, and the loop that fills it.
+    """A section of the bar, `low` to `end` in percent of the whole bar, and the loop that fills it.
 
-    `looping`: a `track` has an item out. What is counted until the next belongs to that item.
+    `looping` is true while a `track` runs here. Work counted meanwhile belongs to its current item.
     """
 
     # `track` sets `iteration` for each item.
@@ -24,7 +24,7 @@ class Stretch:
     def __init__(self, low: float, end: float, item: Number | None = None) -> None:
         self.low = self.start = low
         self.end = end
-        self.item = item  # of the stretch around it, None for a part
+        self.item = item  # the item of the outer loop that this stretch stands for; None for a part
         self.looping = False
         self.iteration: Number = 0
         self.total: Number | None = None
@@ -35,7 +35,7 @@ class Stretch:
         return self.looping or self.total is not None or self.iteration > 0
 
     def at(self, iteration: Number) -> float:
-        """Where the bar is after so many of the loop."""
+        """The bar's position, in percent, after `iteration` items of the loop."""
         items = (self.total or 0) - self._since
         if items <= 0:
             return self.start
@@ -43,7 +43,7 @@ class Stretch:
         return self.start + min(room * (iteration - self._since) / items, LOOP * room)
 
     def settle(self) -> None:
-        """Leave the loop: what follows begins where the bar stands."""
+        """End the loop. The next one begins where the bar stands."""
         self.start, self._since = self.at(self.iteration), self.iteration
 
     def begin(self, iteration: Number = 0, total: Number | None = None) -> None:
@@ -53,8 +53,9 @@ class Stretch:
         self.total = total
 
     def count(self, iteration: Number | None, total: Number | None) -> None:
-        """Set what is given. Counters that go back, and a new total once the old one is reached,
-        are another loop.
+        """Set the given counters and keep those that are None.
+
+        A lower iteration begins another loop. So does a new total after the old one was reached.
         """
         now = self.iteration if iteration is None else iteration
         of = self.total if total is None else total
@@ -64,13 +65,13 @@ class Stretch:
         self.iteration, self.total = now, of
 
     def leave(self) -> None:
-        """The `track` has ended."""
+        """End the `track`."""
         self.looping = False
         self.settle()
 
 
 class Bar:
-    """The whole bar: stretches inside each other, the present one last."""
+    """The whole bar: nested stretches, the innermost last."""
 
     def __init__(self) -> None:
         self._stretches = [Stretch(0.0, 100.0)]
@@ -78,29 +79,29 @@ class Bar:
 
     @property
     def completion(self) -> float:
-        """0 to `ALMOST`: only an outcome is 100."""
+        """0 to `ALMOST`. Only an outcome has 100."""
         last = self.last()
         self._shown = max(self._shown, min(last.at(last.iteration), ALMOST))
         return self._shown
 
     @property
     def counters(self) -> tuple[Number, Number | None]:
-        """Those of the outermost loop."""
+        """Iteration and total of the outermost loop."""
         self.last()
         outermost = next((each for each in self._stretches if each.counts), self._stretches[0])
         return outermost.iteration, outermost.total
 
     def last(self) -> Stretch:
-        """The stretch that is being filled, or whose loop has an item out."""
+        """The innermost stretch that is still in use."""
         pairs = enumerate(zip(self._stretches, self._stretches[1:], strict=False), start=1)
         for place, (outer, inner) in pairs:
             if inner.item is not None and not (outer.looping and inner.item == outer.iteration):
-                del self._stretches[place:]  # the loop has gone on, or was left
+                del self._stretches[place:]  # the outer loop is at another item, or has ended
                 break
         return self._stretches[-1]
 
     def inner(self) -> Stretch:
-        """The stretch for what begins now: where a loop has an item out, that item's."""
+        """The stretch for work that begins now: in a `track`, that of its current item."""
         last = self.last()
         if last.looping:
             done = last.iteration
@@ -109,7 +110,7 @@ class Bar:
         return last
 
     def track(self, total: Number | None) -> Stretch:
-        """Begin a loop whose items hold what is counted meanwhile, until it is left."""
+        """Begin a loop. Until it is left, counted work belongs to its current item."""
         stretch = self.inner()
         stretch.begin(total=total)
         stretch.looping = True
@@ -117,7 +118,7 @@ class Bar:
 
     @contextmanager
     def part(self, weight: float) -> Iterator[None]:
-        """A part of the present stretch, from where the bar stands; full once it was left well."""
+        """A part of the current stretch, from where the bar stands; full if nothing was raised."""
         around = self.inner()
         around.begin()
         end = min(around.start + weight * (around.end - around.low), around.end)

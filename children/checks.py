@@ -1,4 +1,4 @@
-"""System checks: a child that can never run is found at start-up, not by its first user."""
+"""System checks that find a child that cannot run at start-up, not at its first use."""
 
 from typing import Any
 
@@ -13,8 +13,8 @@ __all__ = ["check_children"]
 
 @register("children")
 def check_children(**_: Any) -> list[CheckMessage]:
-    """Every child of this process: its body, and what it takes."""
-    # Not by Celery's own loader, whose Django fixup would run these checks again.
+    """Check the body and the parameters of each registered child."""
+    # Not with Celery's loader: its Django fixup would run these checks again.
     autodiscover_modules("tasks")
     children = [task for task in current_app.tasks.values() if isinstance(task, ChildTask)]
     return [

@@ -1,4 +1,4 @@
-"""`@child_task`: a function or a class becomes a child."""
+"""`@child_task`: registers a function or a class as a child."""
 
 import inspect
 from collections.abc import Callable
@@ -24,20 +24,21 @@ def child_task(*, name: str | None = None, **options: Any) -> Callable[[Any], An
 def child_task(body: Any = None, /, *, name: str | None = None, **options: Any) -> Any:
     """Make a function `f(progress, ...)`, or a `ChildTask` subclass with `run`, a child.
 
-    The function may be `async def`. What cannot work is told by Django's system checks, with what
-    to write instead.
+    The function may be `async def`. Django's system checks report what cannot work and what to
+    write instead.
 
     Args:
         name: the Celery task's name; `<module>.<function>` without one.
         options: any option of a Celery task (`time_limit`, `rate_limit`, ...), and
-            `report_interval` in seconds. With `bind=True` the task comes before the progress.
-            `autoretry_for` and its companions are the retries of a step that has none of its own.
+            `report_interval` in seconds. With `bind=True` the task is the first argument and the
+            progress the second. `autoretry_for` and the related options set the retries of a step
+            that sets none itself.
 
     Returns:
-        The Celery task. Called directly, without `progress`, it runs the body here and now.
+        The Celery task. A direct call, without `progress`, runs the body in this process.
 
     Raises:
-        TypeError: `body` is nothing that a child can be made of.
+        TypeError: `body` cannot become a child.
     """
 
     if name is not None:
@@ -54,45 +55,50 @@ def child_task(body: Any = None, /, *, name: str | None = None, **options: Any) 
 def _register_function(body: Any, options: dict[str, Any]) -> Any:
     function, own = function_of(body)
     if options.get("pydantic"):
-        raise TypeError("leave pydantic=True out: the workflow's serializer validates parameters")
+        raise TypeError("remove pydantic=True: the workflow's serializer validates the parameters")
     if own and options.get("bind"):
-        raise TypeError(f"{function.__name__} is bound to an object: leave bind=True out")
+        raise TypeError(f"{function.__name__} is bound to an object: remove bind=True")
     base = options.get("base", ChildTask)
     if not issubclass(base, ChildTask):
-        raise TypeError(f"{base.__name__} is no ChildTask: write class {base.__name__}(ChildTask)")
+        raise TypeError(
+            f"{base.__name__} is not a ChildTask: write class {base.__name__}(ChildTask)"
+        )
     signature = Signature(function, own + 1 + bool(options.get("bind")))
-    found = _found(signature, options)
-    register: Any = shared_task(**{"base": ChildTask} | options | found)
+    derived = _derived_attributes(signature, options)
+    register: Any = shared_task(**{"base": ChildTask} | options | derived)
     return register(body.__func__ if isinstance(body, staticmethod) else body)
 
 
 def _register_class(body: type, options: dict[str, Any]) -> Any:
     if not issubclass(body, ChildTask):
-        raise TypeError(f"{body.__name__} is no ChildTask: write class {body.__name__}(ChildTask)")
+        raise TypeError(
+            f"{body.__name__} is not a ChildTask: write class {body.__name__}(ChildTask)"
+        )
     if body.run is Task.run:
         raise TypeError(f"{body.__name__} has no body: write def run(self, progress, ...)")
     run = inspect.getattr_static(body, "run")
     signature = Signature(getattr(run, "__func__", run), 1 if type(run) is staticmethod else 2)
     given = {key: getattr(body, key) for key in _own_names(body)} | options
-    own = {"__module__": body.__module__, **options, **_found(signature, given)}
-    own.pop("bind", None)  # a method has its task
+    own = {"__module__": body.__module__, **options, **_derived_attributes(signature, given)}
+    own.pop("bind", None)  # a method has the task as `self`
     task_class: Any = type(str(body.__name__), (body,), own)
     return current_app.register_task(task_class())
 
 
 def _own_names(body: type) -> set[str]:
-    """What the class and its own bases say, and `ChildTask` does not."""
+    """Attributes set by the class and its bases, without those of `ChildTask`."""
     return {name for kind in body.__mro__ if kind not in ChildTask.__mro__ for name in vars(kind)}
 
 
-def _found(signature: Signature, options: dict[str, Any]) -> dict[str, Any]:
-    """The attributes that a child has beside its options."""
+def _derived_attributes(signature: Signature, options: dict[str, Any]) -> dict[str, Any]:
+    """The attributes of a child that follow from its signature and options."""
     return {
+        # Celery has no public way to replace the signature that checks a call's arguments.
         "__header__": signature.head,
         "reserved": signature.reserved,
         "problems": tuple(signature.problems()),
         "step_problems": tuple(step_problems(options)),
         "retrying": Retrying.of_options(options),
-        # With it Celery would wrap the body in its own retries, which know nothing of attempts.
+        # Otherwise Celery would wrap the body in its own retries, which ignore attempts.
         "autoretry_for": (),
     }

@@ -1,4 +1,4 @@
-"""What an error says, in one line for people."""
+"""One line of text for people from an exception."""
 
 import re
 from collections.abc import Mapping
@@ -8,11 +8,11 @@ __all__ = ["UNKNOWN_ERROR", "error_text", "text_of"]
 
 UNKNOWN_ERROR = "unknown error"
 
-MOST_MEMBERS = 5
-"""Of an exception group, that are named; the traceback has them all."""
-DEEPEST_GROUP = 3
-LOOKED_AT = 500
-"""Characters of a message; in a very long one to look for quotes would take long."""
+MAX_MEMBERS = 5
+"""Members of an exception group that are named. The traceback has all of them."""
+MAX_GROUP_DEPTH = 3
+SCANNED_CHARACTERS = 500
+"""Characters of a message that are searched for quotes: the search is slow on very long ones."""
 
 QUOTED = re.compile(r"""(?<!\w)(['"]).*?\1(?!\w)""")
 REPR = re.compile(r"\(.*\)|\[.*\]|\{.*\}|<.*>")
@@ -20,24 +20,25 @@ WORD = re.compile(r"(?<!\S)(?!(?:None|True|False|nan|inf)(?!\S))[^\W\d_][^\s\d_]
 
 
 def error_text(error: object) -> str:
-    """One line for people: an exception's message, after its type's name where that is needed.
+    """One line for people: an exception's message, after its type's name if that is needed.
 
-    It is where the message is no more than a value, as in `KeyError: 'size'` or `ValueError: 42`:
-    without a word outside quotes. Without a message the name is all. A group names its members.
+    The name is needed if the message is only a value, without a word outside quotes, as in
+    `KeyError: 'size'` or `ValueError: 42`. Without a message the text is the name. The text of an
+    exception group names its members.
 
     Args:
-        error: an exception, or the dict that Celery's JSON makes of one
-            (`celery.backends.base.Backend.prepare_exception`), or whatever else was stored.
+        error: an exception, the dict that Celery stores for one
+            (`celery.backends.base.Backend.prepare_exception`), or any other stored value.
     """
     match error:
         case None:
             return UNKNOWN_ERROR
         case BaseExceptionGroup():
-            return _group_text(error, DEEPEST_GROUP)
+            return _group_text(error, MAX_GROUP_DEPTH)
         case BaseException():
-            # What ends an iteration carries its value, not a message.
+            # These two carry a value, not a message.
             value = isinstance(error, StopIteration | StopAsyncIteration)
-            return _line(type(error).__name__, text_of(error), names_its_kind=not value)
+            return _line(type(error).__name__, text_of(error), may_stand_alone=not value)
         case {"exc_type": kind, **rest}:
             return _stored_text("" if kind is None else text_of(kind), rest)
         case _:
@@ -47,42 +48,42 @@ def error_text(error: object) -> str:
 def _stored_text(kind: str, stored: Mapping[Any, Any]) -> str:
     args = stored.get("exc_message")
     args = args if isinstance(args, list | tuple) else [args]
-    said = [arg for arg in args if arg is not None]
-    if kind.endswith("KeyError") and len(said) == 1:
-        said = [repr(said[0])]  # as the exception itself would have it
-    return _line(kind, ", ".join(map(text_of, said)))
+    values = [arg for arg in args if arg is not None]
+    if kind.endswith("KeyError") and len(values) == 1:
+        values = [repr(values[0])]  # like `str` of a KeyError
+    return _line(kind, ", ".join(map(text_of, values)))
 
 
 def _group_text(group: BaseExceptionGroup[Any], depth: int) -> str:
-    """The group's own message and, but for those that lie deep, each member with its kind."""
+    """The group's message and its members, each after its type's name. Depth is limited."""
     members = [
         _group_text(member, depth - 1)
         if isinstance(member, BaseExceptionGroup) and depth > 1
-        else _line(type(member).__name__, text_of(member), names_its_kind=False)
-        for member in group.exceptions[:MOST_MEMBERS]
+        else _line(type(member).__name__, text_of(member), may_stand_alone=False)
+        for member in group.exceptions[:MAX_MEMBERS]
     ]
-    more = len(group.exceptions) - MOST_MEMBERS
-    told = "; ".join([*members, *([f"and {more} more"] if more > 0 else [])])
-    return f"{_line(type(group).__name__, text_of(group))}: {told}"
+    more = len(group.exceptions) - MAX_MEMBERS
+    listed = "; ".join([*members, *([f"and {more} more"] if more > 0 else [])])
+    return f"{_line(type(group).__name__, text_of(group))}: {listed}"
 
 
-def _line(kind: str, text: str, *, names_its_kind: bool = True) -> str:
-    """The text in one line, after its kind where it does not tell that itself."""
+def _line(kind: str, text: str, *, may_stand_alone: bool = True) -> str:
+    """The text in one line, after the type's name `kind` if it does not stand alone."""
     line = " ".join(filter(None, map(str.strip, text.splitlines())))
     if not line:
         return kind or UNKNOWN_ERROR
-    names_its_kind = (names_its_kind and _has_words(line)) or line.startswith(kind)
-    return line if names_its_kind else f"{kind}: {line}"
+    stands_alone = (may_stand_alone and _has_words(line)) or line.startswith(kind)
+    return line if stands_alone else f"{kind}: {line}"
 
 
 def _has_words(line: str) -> bool:
-    """Whether it is more than a value: more than quotes, numbers, names with digits, a `repr`."""
-    begins = line[:LOOKED_AT]
+    """Whether the line has a word, besides quotes, numbers, names with digits, or a `repr`."""
+    begins = line[:SCANNED_CHARACTERS]
     return not REPR.fullmatch(line) and WORD.search(QUOTED.sub(" ", begins)) is not None
 
 
 def text_of(value: object) -> str:
-    """`str(value)`, or its type's name where an author's `__str__` fails."""
+    """`str(value)`, or its type's name if `__str__` raises."""
     try:
         return str(value)
     except Exception:

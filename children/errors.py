@@ -1,4 +1,4 @@
-"""What can go wrong in a child."""
+"""The errors of children."""
 
 __all__ = [
     "AttemptLost",
@@ -15,7 +15,7 @@ class ChildError(Exception):
 
 
 class ResultNotJSON(ChildError, TypeError):
-    """A child returned something that is not JSON. Return dicts, lists, texts and numbers."""
+    """A child returned a value that is not JSON. Return dicts, lists, strings and numbers."""
 
 
 class ChildExit(ChildError):
@@ -23,14 +23,14 @@ class ChildExit(ChildError):
 
 
 class TransactionLeftOpen(ChildError):
-    """A child's body returned in the middle of a transaction. Nobody would ever have ended it."""
+    """A child's body returned with a transaction open. Use `transaction.atomic()` in a `with`."""
 
 
 class RetryAsked(ChildError):
-    """A child's body asked to be tried again: `raise progress.retry(delay=10)`.
+    """A child's body asked for a retry: `raise progress.retry(delay=10)`.
 
-    `delay` is in seconds; None leaves it to the step. Where no attempt is left, or no step
-    stands behind the child, it is an error like any other.
+    `delay` is in seconds; None takes the step's delay. If no retry is left, or the child is not a
+    step, it is an ordinary error.
     """
 
     def __init__(self, message: str, delay: float | None = None) -> None:
@@ -39,8 +39,8 @@ class RetryAsked(ChildError):
 
 
 class AttemptLost(BaseException):
-    """This attempt is no longer the one that counts: it was cancelled, or its lease lapsed.
+    """This attempt no longer counts: it was cancelled, or its lease expired.
 
-    Raised by a report inside the child's body. Like `asyncio.CancelledError` it is no
-    `Exception`, so that a body's `except Exception` does not keep a lost attempt running.
+    A report inside the child's body raises it. Like `asyncio.CancelledError` it is not an
+    `Exception`, so `except Exception` in a body does not keep a lost attempt running.
     """

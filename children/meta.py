@@ -1,7 +1,7 @@
-"""The uniform meta: the one shape in which every child says where it is.
+"""The uniform meta: the one format in which every child reports its progress.
 
-On the wire it is a dict of `iteration, total, completion, status, message, error`; an outcome
-has `result` too. `Meta` is that dict as a value, `parse` its only reader.
+On the wire it is a dict with `iteration, total, completion, status, message, error`; an outcome
+has `result` too. `Meta` is the value object, and `parse` is the only reader of the dict.
 """
 
 import math
@@ -21,9 +21,9 @@ __all__ = ["ALMOST", "LOOP", "Meta", "Number", "Status", "error_text", "parse", 
 KEYS = ("iteration", "total", "completion", "status", "message", "error")
 
 ALMOST = 99.9
-"""The completion that nothing passes but what ended OK."""
+"""The highest completion of a child that has not ended OK."""
 LOOP = 0.99
-"""The most that a loop fills: what follows it, nobody knows before it begins."""
+"""The share of its room that a loop fills, because more work may follow."""
 
 Number = int | float
 
@@ -39,11 +39,11 @@ class Status(StrEnum):
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Meta:
-    """Where a child is. `total` is None while unknown; `completion` is 0 to 100, and more than
+    """A child's progress. `total` is None while unknown. `completion` is 0 to 100, and above
     `ALMOST` only with status OK.
 
-    `result_size` is how many bytes of JSON the result takes; None without one, or where nobody
-    has counted. It is not on the wire.
+    `result_size` is the size of the result's JSON in bytes, or None if there is no result or it was
+    not measured. It is not on the wire.
     """
 
     iteration: int = 0
@@ -81,7 +81,7 @@ class Meta:
         return replace(done, result=result, result_size=size)
 
     def failed(self, error: str) -> "Meta":
-        """The outcome of a child that failed; counters stay where they stood."""
+        """The outcome of a child that failed; the counters stay."""
         return replace(
             self,
             status=Status.ERROR,
@@ -92,21 +92,21 @@ class Meta:
         )
 
     def as_dict(self) -> dict[str, Any]:
-        """The dict on the wire; an outcome carries `result`."""
+        """The dict on the wire. Only an outcome has `result`."""
         wire: dict[str, Any] = {key: getattr(self, key) for key in KEYS}
         wire["status"] = self.status.value
         return wire | {"result": self.result} if self.final else wire
 
 
 def parse(state: str, stored: object) -> Meta:
-    """Read what Celery stored for a task, ours or anybody's, as uniform meta.
+    """Read what Celery stored for any task, a child or not, as uniform meta.
 
     Args:
-        state: a Celery state, also one of a task's own invention.
-        stored: the decoded result: a meta dict, a return value, an exception, or anything.
+        state: a Celery state, or a custom state of the task.
+        stored: the decoded result: a meta dict, a return value, an exception, or any value.
 
-    Never raises. What is malformed is normalised, and where the outcome cannot be told, the
-    meta is an ERROR that says so.
+    Never raises. Malformed fields are normalised. If the outcome is unclear, the meta is an ERROR
+    that says so.
     """
     match state:
         case states.PENDING | states.RECEIVED:
@@ -127,10 +127,10 @@ def parse(state: str, stored: object) -> Meta:
 
 def _parse_report(state: str, stored: object) -> Meta:
     if not isinstance(stored, Mapping):
-        # An author's own state with no meta dict: the state's name is all there is to show.
+        # A custom state without a meta dict: only the state's name can be shown.
         return Meta(message=clean_text(state if stored is None else text_of(stored)))
     if stored.get("status") == Status.ERROR:
-        # The blog pattern reports its failure as progress, and then returns.
+        # A pattern common in tutorials: the task reports its failure as progress, then returns.
         return _counters(stored).failed(text_of(stored.get("error") or "the task reported ERROR"))
     return _counters(stored)
 
@@ -155,7 +155,7 @@ def _returned(meta: Meta, result: object) -> Meta:
     try:
         return meta.ok(result)
     except ResultNotJSON as exc:
-        # Celery's own JSON takes more than the database does: NaN, for one.
+        # Celery's JSON allows values that the database refuses, such as NaN.
         return meta.failed(str(exc))
 
 
@@ -181,21 +181,21 @@ def _count(value: object) -> Number | None:
 
 
 def _is_number(value: object) -> TypeGuard[int | float]:
-    """A finite number, and no bool, which Python counts among the ints."""
+    """Whether the value is a finite number. A bool, in Python an int, is not."""
     if isinstance(value, float):
         return math.isfinite(value)
     return isinstance(value, int) and not isinstance(value, bool)
 
 
 def percent(iteration: Number, total: Number | None) -> float:
-    """How far a loop fills the bar; 0 while the total is unknown."""
+    """How far a loop fills the bar, in percent. 0 while the total is unknown."""
     if not total:
         return 0.0
     return min(100.0 * LOOP, max(0.0, 100.0 * iteration / total))
 
 
 def whole(iteration: Number, total: Number | None) -> tuple[int, int | None]:
-    """The counters as the contract has them, in whole numbers: 2.9 of 10.9 is 2 of 11."""
+    """The counters as whole numbers, as the contract requires: 2.9 of 10.9 is 2 of 11."""
     if total is None:
         return math.floor(iteration), None
     return (math.ceil if iteration >= total else math.floor)(iteration), math.ceil(total)

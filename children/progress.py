@@ -1,4 +1,4 @@
-"""The progress reporter that a child's body is given."""
+"""The progress reporter that is passed to a child's body."""
 
 import time
 from collections.abc import Callable, Iterable, Iterator, Sized
@@ -15,16 +15,16 @@ __all__ = ["Progress"]
 
 T = TypeVar("T")
 
-# `track` looks at the clock once in this many items at the most: often enough that a body which
-# turns slow is still heard, seldom enough that a tight loop does not notice.
+# `track` reads the clock at least once in this many items. A body that becomes slow still reports
+# in time, and a fast loop hardly pays for the clock.
 MAX_STRIDE = 16
 
 
 class Progress:
-    """Reports where a child is, no more often than every `interval` seconds.
+    """Reports a child's progress, at most once every `interval` seconds.
 
-    The first report goes out at once and the last of a `track` always; what is held back in
-    between is not lost, for each report carries the whole state.
+    The first report is sent at once, and the last of a `track` always. Skipped reports lose
+    nothing, because each report has the whole state.
     """
 
     def __init__(
@@ -43,7 +43,7 @@ class Progress:
 
     @property
     def meta(self) -> Meta:
-        """Where the child is now, whether it was sent or held back."""
+        """The current state, including what has not been sent yet."""
         iteration, total = whole(*self._bar.counters)
         return Meta(
             iteration=iteration,
@@ -55,14 +55,14 @@ class Progress:
     def track(
         self, iterable: Iterable[T], total: int | None = None, message: str | None = None
     ) -> Iterator[T]:
-        """Yield the items of `iterable`, counting each one as done when the next is asked for.
+        """Yield the items of `iterable`. An item counts as done when the next one is requested.
 
-        It fills 99 % of what is left of the bar: another loop may follow. A loop inside fills the
-        outer loop's present item, and the counters are the outer loop's.
+        The loop fills 99 % of the rest of the bar, because another loop may follow. A nested loop
+        fills the current item of the outer loop; the counters are those of the outer loop.
 
         Args:
-            total: how many items there will be; `len(iterable)` where it has one.
-            message: shown while this loop runs; None keeps the one before.
+            total: the number of items; by default `len(iterable)` if it has a length.
+            message: shown while this loop runs; None keeps the previous one.
 
         Raises:
             ValueError: `total` is negative.
@@ -72,38 +72,38 @@ class Progress:
         loop = self._bar.track(None if total is None else _count(total))
         if message is not None:
             self._message = str(message)
-        done, look_at, stride = 0, 1, 1
+        done, next_check, stride = 0, 1, 1
         try:
             self._report_if_due()
             for item in iterable:
                 yield item
                 done += 1
                 loop.iteration = done
-                if done >= look_at:
+                if done >= next_check:
                     stride = 1 if self._report_if_due() else min(stride * 2, MAX_STRIDE)
-                    look_at = done + stride
+                    next_check = done + stride
         finally:
-            # Also when the body leaves the loop early: the error's meta says how far it came.
+            # Also if the body leaves the loop early: the error's meta has the count so far.
             loop.leave()
         self._report()
 
     @contextmanager
     def part(self, weight: float) -> Iterator["Progress"]:
-        """A share of the bar for what is done in the block, whichever way that reports.
+        """A share of the bar for the work in the `with` block, however that reports.
 
             with progress.part(0.8):
                 for row in progress.track(rows): ...
             with progress.part(0.2):
                 for page in progress.track(pages): ...
 
-        At the end of the block the part is full. Inside another part, or inside an item of a
-        `track`, it is a share of that. One that is larger than what is left takes what is left.
+        At the end of the block the part is full. Inside another part, or an item of a `track`, it
+        is a share of that one. If the weight exceeds the rest of the bar, the part takes the rest.
 
         Args:
-            weight: more than 0, up to 1, which is the whole.
+            weight: above 0 and at most 1, which is the whole bar.
 
         Raises:
-            ValueError: `weight` is something else.
+            ValueError: `weight` is out of range.
         """
         if not 0 < weight <= 1:
             raise ValueError(f"a part's weight is more than 0, up to 1, not {weight}")
@@ -117,19 +117,19 @@ class Progress:
         total: float | None = None,
         message: str | None = None,
     ) -> None:
-        """Set what is given, keep the rest, and report if a report is due.
+        """Set the given values, keep the others, and report if a report is due.
 
-        Fractions count: `update(0.5, 1.0)` is 50 %. Counters that go back begin another loop, in
-        what is left of the bar. An `iteration` given inside a `track` is of its present item.
+        Fractions work: `update(0.5, 1.0)` is 50 %. A lower `iteration` begins another loop in the
+        rest of the bar. Inside a `track`, `iteration` counts within the current item.
 
         Raises:
-            ValueError: `iteration` or `total` is negative, or no number that can be stored.
+            ValueError: `iteration` or `total` is negative, or a number that cannot be stored.
         """
         try:
             counts = [None if given is None else _count(given) for given in (iteration, total)]
         except ValueError:
-            told = f"iteration and total count from 0 up, not {iteration} of {total}"
-            raise ValueError(told) from None
+            problem = f"iteration and total count from 0 up, not {iteration} of {total}"
+            raise ValueError(problem) from None
         if counts != [None, None]:
             (self._bar.last() if iteration is None else self._bar.inner()).count(*counts)
         if message is not None:
@@ -139,11 +139,11 @@ class Progress:
     def retry(
         self, delay: float | None = None, message: str = "it asked for a retry"
     ) -> RetryAsked:
-        """What to raise for another attempt: `raise progress.retry(delay=10)`.
+        """The exception to raise for another attempt: `raise progress.retry(delay=10)`.
 
         Args:
-            delay: seconds until then; None takes the step's own.
-            message: why; it is the error if no attempt is left.
+            delay: seconds until the next attempt; None takes the step's delay.
+            message: the reason, and the error if no attempt is left.
         """
         return RetryAsked(message, delay)
 
@@ -152,7 +152,7 @@ class Progress:
         self.update(message=text)
 
     def send_by(self, sender: Callable[[Callable[[Meta], None], Meta], None]) -> None:
-        """Have `sender(send, meta)` make each report from here on, by `send(meta)`."""
+        """From now on, call `sender(send, meta)` for each report. It must call `send(meta)`."""
         self._send = partial(sender, self._send)
 
     def _report_if_due(self) -> bool:
@@ -163,12 +163,13 @@ class Progress:
 
     def _report(self) -> None:
         self._send(self.meta)
-        # After the write, not before it: a slow database is not asked faster than it answers.
+        # Counted from the end of the write, so a slow database gets no more reports than it can
+        # store.
         self._next_at = self._clock() + self._interval
 
 
 def _count(given: Any) -> Number:
-    """As a plain number: numpy's are not JSON, and decimals do not mix with floats."""
+    """Convert to a plain int or float: numpy's are not JSON, decimals do not mix with floats."""
     try:
         number = int(given) if given == int(given) else float(given)
     except (ValueError, OverflowError):

@@ -1,4 +1,4 @@
-"""What every database takes: PostgreSQL's `text` and `jsonb` refuse some of Python's strings."""
+"""Makes text and JSON storable: PostgreSQL's `text` and `jsonb` refuse some Python strings."""
 
 import json
 import re
@@ -12,62 +12,61 @@ __all__ = ["GIVEN_DEPTH", "check_json", "check_keys", "clean_text", "clean_trace
 MAX_TEXT = 2_000
 MAX_TRACEBACK = 20_000
 GIVEN_DEPTH = 200
-"""Of what comes from outside. On its way it gets deeper: into a child's inputs, and a result."""
+"""Nesting limit of request data. A child's inputs and result may nest it deeper."""
 MAX_DEPTH = 2 * GIVEN_DEPTH
-"""Of what is stored. The databases' parsers and Python's own each end somewhere beyond."""
+"""Nesting limit of stored JSON, below the limits of Python's and the databases' parsers."""
 _NUL_ESCAPE = re.compile(r"(?<!\\)(?:\\\\)*\\u0000")
 
 
-# As ECMA-48 has them: colours, links, window titles. Only whole ones; what is left of others is
-# text without its escape character.
+# Escape sequences of ECMA-48: colours, links, window titles. Only complete ones are removed; of
+# incomplete ones only the escape character.
 _TERMINAL_CODES = re.compile(
     r"(?:\x1b\[|\x9b)[0-?]*[ -/]*[@-~]"
     r"|(?:\x1b[P\]X^_]|[\x90\x9d\x98\x9e\x9f])[^\x07\x1b\x90-\x9f]*(?:\x07|\x1b\\|\x9c)"
     r"|\x1b[ -/]*[0-Z\\^-~]"
 )
 _SPACES = re.compile(r"[\s\x01-\x1f\x7f-\x9f]+")
-# These turn around what stands beside them, or show nothing: Bidi_Control, the byte order mark,
-# annotations between lines. What joins letters and emoji stays.
+# Characters that reorder the text beside them, or are invisible: Bidi_Control, the byte order mark,
+# interlinear annotations. Joiners of letters and emoji stay.
 _INVISIBLE = re.compile(r"[\u061c\u200b\u200e\u200f\u202a-\u202e\u2060-\u206f\ufeff\ufff9-\ufffb]")
 
 
 def clean_text(text: str) -> str:
-    """Text to show: `storable`, one line without control characters, and not endless."""
+    """Text to show: `storable`, one line, no control characters, at most `MAX_TEXT` characters."""
     text = _INVISIBLE.sub("", _TERMINAL_CODES.sub("", text))
     text = storable(_SPACES.sub(_as_spaces, text).strip())
     return text if len(text) <= MAX_TEXT else text[: MAX_TEXT - 1] + "…"
 
 
 def _as_spaces(found: re.Match[str]) -> str:
-    """One space for line breaks and controls; spaces as they are."""
+    """One space for line breaks and control characters; spaces stay unchanged."""
     return found[0] if found[0].strip(" \N{NO-BREAK SPACE}") == "" else " "
 
 
 def clean_traceback(text: str) -> str:
-    """A traceback to keep: `storable`, and without its middle where it would be endless."""
+    """A traceback to store: `storable`, its middle cut if it exceeds `MAX_TRACEBACK` characters."""
     text, part = storable(text), MAX_TRACEBACK // 2
     return text if len(text) <= MAX_TRACEBACK else f"{text[:part]}\n…\n{text[-part:]}"
 
 
 def storable(text: str) -> str:
-    """Text that every database takes: no NUL, no lone surrogates."""
+    """Text that every database accepts: no NUL, no lone surrogates."""
     text = text.replace("\x00", "\N{REPLACEMENT CHARACTER}")
     return text.encode("utf-8", "replace").decode("utf-8")
 
 
 def check_json(value: object, what: str = "the result is", depth: int = MAX_DEPTH) -> int:
-    """Make sure that `value` is JSON that PostgreSQL's `jsonb` takes as well.
+    """Check that `value` is JSON, and that PostgreSQL's `jsonb` accepts it.
 
     Args:
-        what: how the error begins.
-        depth: how deep lists and objects may be nested.
+        what: the beginning of the error text.
+        depth: the nesting limit of lists and objects.
 
     Returns:
-        How many bytes it takes, as UTF-8.
+        The size of the JSON in bytes, as UTF-8.
 
     Raises:
-        ResultNotJSON: naming the type, NaN, NUL, lone surrogate, depth or keys that stand in the
-            way.
+        ResultNotJSON: the text names the type, NaN, NUL, lone surrogate, depth or keys at fault.
     """
     try:
         text = json.dumps(value, allow_nan=False, ensure_ascii=False)
@@ -83,16 +82,16 @@ def check_json(value: object, what: str = "the result is", depth: int = MAX_DEPT
 
 
 def check_keys(value: object, what: str = "the result is") -> None:
-    """Make sure that no two keys of a dict are one in JSON, where all keys are text.
+    """Check that no two keys of a dict become the same key in JSON, where all keys are strings.
 
     Raises:
-        ResultNotJSON: naming the two.
+        ResultNotJSON: the text names both keys.
     """
     unread, known = [value], set()
     while unread:
         whole = unread.pop()
         if id(whole) in known:
-            continue  # or it would go round in a circle
+            continue  # a circular reference
         known.add(id(whole))
         unread += _parts(whole)
         if isinstance(whole, Mapping) and not all(isinstance(key, str) for key in whole):
@@ -105,7 +104,7 @@ def _check_keys_of(whole: Mapping[Any, object], what: str) -> None:
         try:
             (text,) = json.loads(json.dumps({key: None}))
         except TypeError:
-            continue  # no JSON at all, which others say better
+            continue  # not JSON at all, which `json.dumps` reports better
         if text in seen:
             raise ResultNotJSON(
                 f"{what} not JSON that keeps all of it: the keys {seen[text]!r} and {key!r} "

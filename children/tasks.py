@@ -1,4 +1,4 @@
-"""The shipped children: small, honest work to watch."""
+"""The included children: small calculations whose progress can be watched."""
 
 import math
 
@@ -8,7 +8,7 @@ from children.progress import Progress
 __all__ = ["func_1", "func_2", "func_3"]
 
 BLOCK = 20_000
-"""Numbers looked at in one iteration."""
+"""Numbers tested in one iteration."""
 
 
 @child_task(name="children.func_1")
@@ -25,7 +25,7 @@ def func_2(progress: Progress, limit: int) -> dict[str, int]:
     """Find the number with the longest Collatz chain below `limit` blocks."""
     best, longest = 1, 0
     for block in progress.track(range(limit), message="Following Collatz chains"):
-        # A tenth of the numbers: their chains are long.
+        # Only a tenth of the numbers, because their chains are long.
         for start in range(max(1, block * BLOCK // 10), (block + 1) * BLOCK // 10):
             length = collatz_length(start)
             if length > longest:
@@ -44,7 +44,7 @@ def func_3(progress: Progress, limit: int, primes: int, below: int) -> dict[str,
 
 
 def is_prime(number: int) -> bool:
-    """Trial division by the odd numbers up to the root."""
+    """Trial division by the odd numbers up to the square root."""
     if number < 4:
         return number in (2, 3)
     if number % 2 == 0:
@@ -58,7 +58,7 @@ def is_prime(number: int) -> bool:
 
 
 def collatz_length(number: int) -> int:
-    """Steps of `n -> n/2` or `3n + 1` until 1."""
+    """Number of steps `n -> n/2` or `3n + 1` until 1."""
     length = 0
     while number != 1:
         number = number // 2 if number % 2 == 0 else 3 * number + 1

@@ -1,1 +1,1 @@
-"""What `@child_task` reads of a function: its signature, its retries, whether it is async."""
+"""What `@child_task` reads from a function: its signature, its retries, whether it is async."""

@@ -1,8 +1,8 @@
-"""Bodies that are coroutines (`async def`): a loop in a thread beside the task's own.
+"""Runs a body that is a coroutine (`async def`) in an event loop in a second thread.
 
-While the body runs, its task's thread does what no event loop may: Django's ORM (`sync_to_async`,
-`aget` and their like run there, on the task's own connection) and the reports. It is also where
-Celery's limits raise. What is raised there is thrown into the body, at the `await` where it stands.
+Meanwhile the task's thread does the blocking work: Django's ORM (`sync_to_async`, `aget` and others
+run there, on the task's connection) and the reports. Celery's time limits also raise there. Such an
+exception is thrown into the body, at its current `await`.
 """
 
 import asyncio
@@ -28,7 +28,7 @@ T = TypeVar("T")
 
 
 def in_event_loop() -> bool:
-    """Whether this is called from inside a running event loop."""
+    """Whether the caller runs inside an event loop."""
     try:
         asyncio.get_running_loop()
     except RuntimeError:
@@ -40,8 +40,8 @@ class CoroutineBody(Executor):
     """Runs one coroutine to its end.
 
     Args:
-        coroutine: the body, not started.
-        begin: called first in the loop's thread.
+        coroutine: the body, not yet started.
+        begin: called in the loop's thread before the body.
     """
 
     def __init__(
@@ -58,7 +58,7 @@ class CoroutineBody(Executor):
         self._lost: AttemptLost | None = None
 
     def run(self) -> Any:
-        """What the body returns; raises what it raises, also of its own limits."""
+        """Return what the body returns. Raises what it raises, also time limits."""
         inside = copy_context()
         threading.Thread(target=inside.run, args=(self._run_loop,), daemon=True).start()
         while True:
@@ -68,20 +68,20 @@ class CoroutineBody(Executor):
                     break
                 call()
             except BaseException as exc:
-                # A limit's signal, or what a report has raised.
+                # Raised by a time limit's signal handler, or by a report.
                 self._throw(exc)
         if late := self._lost or self._thrown:
             raise late
         return self._end.result()
 
     def submit(self, fn: Callable[..., T], /, *args: Any, **kwargs: Any) -> "Future[T]":
-        """Have the task's thread call `fn`: the executor of `sync_to_async`."""
+        """Call `fn` in the task's thread. This makes it the executor of `sync_to_async`."""
         future: Future[T] = Future()
         self._calls.put(partial(_call, future, partial(fn, *args, **kwargs)))
         return future
 
     def report(self, send: Send, meta: Meta) -> None:
-        """Have the task's thread send a report. Of those that wait, the newest is enough."""
+        """Send a report from the task's thread. Only the newest waiting report is sent."""
         if threading.get_ident() == self._thread:
             self._send(send, meta)
         else:
@@ -89,14 +89,15 @@ class CoroutineBody(Executor):
             self._calls.put(self._send_newest)
 
     def _send_newest(self) -> None:
-        with suppress(IndexError):  # sent already, with one that came before
+        with suppress(IndexError):  # an earlier call has sent it
             self._send(*self._reports.popleft())
 
     def _send(self, send: Send, meta: Meta) -> None:
         try:
             send(meta)
         except AttemptLost as exc:
-            # However the body ends now: a group of tasks would wrap it, one beside would keep it.
+            # Kept for `run`: a task group in the body would wrap the exception, and another task
+            # would swallow it.
             self._lost = exc
             raise
 
@@ -119,7 +120,7 @@ class CoroutineBody(Executor):
     def _throw(self, exc: BaseException) -> None:
         self._thrown = exc
         if self._loop is not None:
-            with suppress(RuntimeError):  # it has ended: `run` raises it
+            with suppress(RuntimeError):  # the loop has ended, and `run` raises `exc`
                 self._loop.call_soon_threadsafe(self._wake)
 
     def _wake(self) -> None:
@@ -127,7 +128,7 @@ class CoroutineBody(Executor):
             self._task.cancel()
 
     def __await__(self) -> Generator[Any, Any, Any]:
-        """The coroutine itself, in its loop. A cancel raises there what was thrown, if anything."""
+        """Run the coroutine. If a cancel comes from `_throw`, raise its exception in the body."""
         resume = partial(self._coroutine.send, None)
         while True:
             if self._thrown is not None:
@@ -147,7 +148,7 @@ class CoroutineBody(Executor):
 
 
 def _call(future: "Future[Any]", fn: Callable[[], Any]) -> None:
-    """Call `fn` for whoever waits for the future, if anybody still does."""
+    """Call `fn` and set the future's result, unless the future was cancelled."""
     if not future.set_running_or_notify_cancel():
         return
     try:

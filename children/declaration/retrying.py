@@ -1,4 +1,4 @@
-"""Which errors are worth another attempt, how many, and when."""
+"""Which errors are retried, how often, and when."""
 
 import random
 from collections.abc import Iterator, Mapping
@@ -7,7 +7,7 @@ from typing import Any
 
 __all__ = ["LONGEST_DELAY", "MOST_RETRIES", "Retrying", "problems", "spread"]
 
-LONGEST_DELAY = 86_400.0  # seconds; a delay that doubles would soon be for ever
+LONGEST_DELAY = 86_400.0  # seconds; a doubling delay needs an upper limit
 MOST_RETRIES = 100
 
 IN_KWARGS = ("max_retries", "countdown")
@@ -15,10 +15,10 @@ IN_KWARGS = ("max_retries", "countdown")
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Retrying:
-    """How a failure is tried again.
+    """How failures are retried.
 
-    `delay` is in seconds, before the first retry; each further one waits `backoff` times as long,
-    up to `longest`. With `jitter` the wait is any time up to that.
+    `delay` is the wait before the first retry, in seconds. Each further wait is `backoff` times as
+    long, up to `longest`. With `jitter` the wait is random, between 0 and that value.
     """
 
     retries: int = 0
@@ -30,7 +30,7 @@ class Retrying:
     jitter: bool = False
 
     def takes(self, error: BaseException) -> bool:
-        """Whether this error is worth a retry, if one is left."""
+        """Whether this error is retried, if a retry is left."""
         return isinstance(error, self.on) and not isinstance(error, self.never)
 
     def wait(self, done: int) -> float:
@@ -39,7 +39,7 @@ class Retrying:
 
     @classmethod
     def of_options(cls, options: Mapping[str, Any]) -> "Retrying | None":
-        """What a task's options say, with Celery's defaults; None where they say nothing."""
+        """Read a task's options, with Celery's defaults. None if they do not mention retries."""
         if not options.get("autoretry_for") and "max_retries" not in options:
             return None
         kwargs = options.get("retry_kwargs") or {}
@@ -57,9 +57,9 @@ class Retrying:
 
 
 def spread(delay: float, longest: float = LONGEST_DELAY, *, jitter: bool = False) -> float:
-    """The delay within its bounds, and with `jitter` any shorter one."""
+    """Limit the delay to 0 up to `longest`; with `jitter`, return a random shorter one."""
     delay = min(max(delay, 0.0), longest)
-    return random.uniform(0.0, delay) if jitter else delay  # noqa: S311 - no secret
+    return random.uniform(0.0, delay) if jitter else delay  # noqa: S311 - not a secret
 
 
 def _kinds(given: Any) -> tuple[type[BaseException], ...]:
@@ -67,7 +67,7 @@ def _kinds(given: Any) -> tuple[type[BaseException], ...]:
 
 
 def problems(options: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
-    """What a step cannot keep of a task's options, each with its remedy."""
+    """Retry options that a step cannot honour: each problem with its remedy."""
     others = sorted(set(options.get("retry_kwargs") or {}) - set(IN_KWARGS))
     if others:
         yield (

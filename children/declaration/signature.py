@@ -1,4 +1,4 @@
-"""What `@child_task` was given: the body and its options, and what of them cannot work."""
+"""Reads the body and options given to `@child_task`, and finds what cannot work."""
 
 import inspect
 from collections.abc import Callable, Iterator, Mapping
@@ -39,16 +39,16 @@ IN_A_STEP: Mapping[str, Problem] = {
         "Leave it out, or make it a subclass of children.worker.request.ChildRequest.",
     ),
 }
-"""Options that work for a task by itself, and not for a step's."""
+"""Options that work for a plain task, but not for a task that is a step."""
 HARMLESS: Mapping[str, tuple[Any, ...]] = {"serializer": ("json",)}
 
 
 class Signature:
-    """What a body takes: first its own `self`, where it has one, then the progress, then inputs.
+    """The parameters of a body: `self` if it has one, then the progress, then the inputs.
 
     Args:
-        function: as Python has it, `self` included.
-        own: how many of its parameters are not inputs: 1, or 2 with `self`.
+        function: the function, with `self` among its parameters.
+        own: the number of parameters that are not inputs: 1, or 2 with `self`.
     """
 
     def __init__(self, function: Callable[..., Any], own: int) -> None:
@@ -62,17 +62,17 @@ class Signature:
 
     @property
     def head(self) -> Any:
-        """What Celery checks a call's arguments against: those that are the caller's to give."""
+        """The signature that Celery checks a call against: only the inputs."""
         return staticmethod(partial(head_from_fun(self._function), *[None] * self._own))
 
     @property
     def reserved(self) -> frozenset[str]:
-        """Names that no input can have."""
+        """Names that an input cannot have."""
         own = self._positional[: self._own]
         return frozenset(p.name for p in own if p.kind is p.POSITIONAL_OR_KEYWORD)
 
     def problems(self) -> Iterator[Problem]:
-        """Why it could never run."""
+        """The reasons why the body cannot run."""
         yield from self._kind_problems()
         takes_more = any(p.kind is p.VAR_POSITIONAL for p in self._every)
         if len(self._positional) < self._own:
@@ -115,10 +115,10 @@ class Signature:
 
 
 def function_of(body: Any) -> tuple[Callable[..., Any], int]:
-    """The function behind a body, and how many of its parameters Python fills.
+    """The function of a body, and how many of its parameters Python fills.
 
     Raises:
-        TypeError: it is nothing that a child can be made of.
+        TypeError: the body cannot become a child.
     """
     if isinstance(body, staticmethod):
         return function_of(body.__func__)
@@ -134,7 +134,7 @@ def function_of(body: Any) -> tuple[Callable[..., Any], int]:
 
 
 def step_problems(options: Mapping[str, Any]) -> Iterator[Problem]:
-    """What of a task's options a step would not keep."""
+    """The options of a task that a step cannot honour: each problem with its remedy."""
     for name, (why, instead) in IN_A_STEP.items():
         value = options.get(name)
         if value and value not in HARMLESS.get(name, ()):

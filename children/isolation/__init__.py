@@ -1,1 +1,1 @@
-"""Isolation of a body: what it changes in its process is undone when it ends."""
+"""Isolation of a body: changes to its process are undone when it ends."""

@@ -1,4 +1,4 @@
-"""A body's database connections: it may leave them in any state, so none outlives it."""
+"""Closes a body's database connections, because it may leave them in any state."""
 
 from contextlib import suppress
 from typing import Any
@@ -12,11 +12,11 @@ __all__ = ["close_connections", "in_transaction"]
 logger = get_task_logger(__name__)
 
 CANCEL_WITHIN = 1.0
-"""Seconds in which a server must take note that nobody waits for a query any more."""
+"""Seconds for the server to accept the cancel of a query."""
 
 
 def in_transaction(connection: Any) -> bool:
-    """Whether this thread's connection has a transaction open, by Django or by SQL."""
+    """Whether a transaction is open on this connection, begun by Django or by SQL."""
     if connection.connection is None:
         return False
     if connection.in_atomic_block:
@@ -30,16 +30,16 @@ def in_transaction(connection: Any) -> bool:
 
 
 def close_connections() -> list[str]:
-    """Close all connections of this thread, and forget what Django knows of them.
+    """Close all connections of this thread and remove Django's objects for them.
 
     Returns:
-        The aliases of those that had a transaction open. It is rolled back.
+        The aliases of connections with an open transaction. It is rolled back.
     """
     left_open = []
     for connection in connections.all(initialized_only=True):
         if connection.allow_thread_sharing:
-            continue  # a test's, shared with its threads
-        # A connection that was broken under Django raises at any of these.
+            continue  # a test's connection, shared with its threads
+        # Each of these raises if the body closed the driver's connection directly.
         with suppress(Exception):
             if in_transaction(connection):
                 left_open.append(connection.alias)
@@ -52,7 +52,7 @@ def close_connections() -> list[str]:
 
 
 def _cancel(connection: Any) -> None:
-    """End what the server still does for a query that a time limit broke off, and its locks."""
+    """Cancel a query that still runs on the server after a time limit. This frees its locks."""
     if connection.vendor == "postgresql" and _status(connection) == TransactionStatus.ACTIVE:
         connection.connection.cancel_safe(timeout=CANCEL_WITHIN)
 

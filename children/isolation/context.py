@@ -1,4 +1,4 @@
-"""What belongs to a context: a body's language, time zone and decimal arithmetic."""
+"""The state of a context: language, time zone and decimal arithmetic."""
 
 import decimal
 from collections.abc import Iterator
@@ -11,7 +11,7 @@ __all__ = ["context_of_its_own", "kept_context"]
 
 
 def context_of_its_own() -> Context:
-    """A copy of this context, with nothing in it that is changed in place."""
+    """A copy of this context. The decimal context is copied too, because it is mutable."""
     context = copy_context()
     context.run(decimal.setcontext, decimal.getcontext().copy())
     return context
@@ -19,7 +19,7 @@ def context_of_its_own() -> Context:
 
 @contextmanager
 def kept_context() -> Iterator[None]:
-    """Put back what was changed inside, for code that cannot be run in a context of its own."""
+    """Restore this state afterwards, for code that cannot run in its own context."""
     arithmetic, language = decimal.getcontext().copy(), translation.get_language()
     zone = timezone.get_current_timezone()
     try:

@@ -1,4 +1,4 @@
-"""Running a body so that nothing it does to its surroundings reaches those that come after it."""
+"""Runs a body so that its changes to the process do not affect later bodies."""
 
 import os
 import sys
@@ -18,21 +18,21 @@ __all__ = ["end_process", "run_isolated"]
 
 T = TypeVar("T")
 
-SPOILED = 70
-"""What a process exits with that cannot go on: EX_SOFTWARE of sysexits.h."""
+EXIT_UNUSABLE = 70
+"""Exit code of a process that cannot run further bodies: EX_SOFTWARE of sysexits.h."""
 
 logger = get_task_logger(__name__)
 
 
 def run_isolated(body: Callable[[], T]) -> T:
-    """Call `body` in a copy of this context, and tidy up after it.
+    """Call `body` in a copy of this context, and clean up after it.
 
-    What it changed of the process is put back, and its database connections are closed: what it
-    left in them, a lock or a setting, ends with it. A process that it forked, and that comes back
-    from it as well, ends here: the pool knows nothing of that process.
+    The process state is restored. The database connections are closed, and with them go locks and
+    session settings. If the body forked, the forked process exits here when it returns from the
+    body, because the pool does not know it.
 
     Raises:
-        TransactionLeftOpen: it returned in the middle of a transaction, which is rolled back.
+        TransactionLeftOpen: the body returned with a transaction open, which is rolled back.
     """
     pid = os.getpid()
     try:
@@ -41,11 +41,11 @@ def run_isolated(body: Callable[[], T]) -> T:
     except BaseException:
         _end_fork(pid, 1)
         _close_connections()
-        _go_if_spoiled()
+        _exit_if_unusable()
         raise
     _end_fork(pid, 0)
     left_open = _close_connections()
-    _go_if_spoiled()
+    _exit_if_unusable()
     if left_open:
         raise TransactionLeftOpen(
             f"it returned in the middle of a transaction on the database {left_open[0]!r}, which "
@@ -61,7 +61,7 @@ def _close_connections() -> list[str]:
     return left_open
 
 
-def _go_if_spoiled() -> None:
+def _exit_if_unusable() -> None:
     if kept_process_state.bodies == 0 and keeps_the_write_lock():
         end_process(
             "a task has kept SQLite's write lock beyond its end, in a connection or a thread of "
@@ -70,9 +70,9 @@ def _go_if_spoiled() -> None:
 
 
 def end_process(why: str) -> NoReturn:
-    """End a process that a body has spoiled for those to come. Its worker ends the step."""
+    """Exit from a process that cannot run further bodies. Its worker ends the step."""
     logger.critical("this process exits: %s", why)
-    os._exit(SPOILED)
+    os._exit(EXIT_UNUSABLE)
 
 
 def _end_fork(pid: int, status: int) -> None:

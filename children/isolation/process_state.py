@@ -1,8 +1,8 @@
-"""What a body may change of its process for those that come after it, and putting it back.
+"""Saves the process state that a body may change, and restores it afterwards.
 
-Python has more such state than anybody can list; here is what bodies are known to leave changed.
-State of the context (language, time zone, decimal context) is not here: a body runs in a copy of
-its context. The random generator is left alone: put back, it would repeat its numbers.
+The list is not complete: it has the state that bodies are known to change. The state of the
+context (language, time zone, decimal context) is not in it, because a body runs in a copy of its
+context. The random generator is not restored, because it would repeat its numbers.
 """
 
 import decimal
@@ -32,7 +32,7 @@ logger = get_task_logger(__name__)
 
 @dataclass(frozen=True, slots=True)
 class Part:
-    """One piece of state: how to read it, and how to write what was read."""
+    """One piece of state, with the functions that read and write it."""
 
     name: str
     read: Callable[[], Any]
@@ -43,11 +43,12 @@ def _write_environment(before: dict[str, str]) -> None:
     for name in os.environ.keys() - before.keys():
         del os.environ[name]
     os.environ.update(before)
-    time.tzset()  # which reads TZ
+    time.tzset()  # applies the variable TZ
 
 
 def _umask() -> int:
-    # It can only be read by setting it: to one that lets nobody else in, for other threads.
+    # It can only be read by setting it. The temporary value is strict, because other threads may
+    # create files meanwhile.
     mask = os.umask(0o077)
     os.umask(mask)
     return mask
@@ -58,13 +59,13 @@ def _has_alarm() -> bool:
 
 
 def _clear_alarm(_: bool) -> None:
-    # One that was set before is nobody's to set anew: its time has gone on.
+    # An alarm from before the body is not set again: its time has passed on meanwhile.
     signal.setitimer(signal.ITIMER_REAL, 0)
 
 
 def _write_filters(before: list[Any]) -> None:
-    warnings.resetwarnings()  # which has the old ones forgotten
-    warnings.filters[:] = before  # type: ignore[index]  # a list, whatever typeshed says
+    warnings.resetwarnings()  # clears the cache of filters too
+    warnings.filters[:] = before  # type: ignore[index]  # a list, though typeshed says Sequence
 
 
 def _write_handlers(before: list[logging.Handler]) -> None:
@@ -132,11 +133,11 @@ OF_THE_MAIN_THREAD = (
         )
     ),
 )
-"""Only it can set them."""
+"""Only the main thread can set these."""
 
 
-class _Keeper:
-    """Keeps the state while any of `bodies` runs in this process."""
+class _StateRestorer:
+    """Saves the state before the first of concurrent bodies, restores it after the last."""
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
@@ -155,12 +156,12 @@ class _Keeper:
             with self._lock:
                 self.bodies -= 1
                 if self.bodies == 0:
-                    _put_back(self._before)
+                    _restore(self._before)
 
 
-kept_process_state = _Keeper()
-"""A context manager: put back what was changed inside, when the last of those that run side by side
-is done. Before that, on a pool of threads, it would be taken from under those that still run.
+kept_process_state = _StateRestorer()
+"""A context manager that restores the state when the last concurrent body has ended. Earlier, on a
+pool of threads, it would change the state of bodies that still run.
 """
 
 
@@ -170,12 +171,12 @@ def _read() -> list[tuple[Part, Any]]:
         parts += OF_THE_MAIN_THREAD
     found = []
     for part in parts:
-        with suppress(OSError):  # a working directory that somebody deleted
+        with suppress(OSError):  # the working directory was deleted
             found.append((part, part.read()))
     return found
 
 
-def _put_back(before: list[tuple[Part, Any]]) -> None:
+def _restore(before: list[tuple[Part, Any]]) -> None:
     for part, value in before:
         try:
             now = part.read()

@@ -1,7 +1,7 @@
-"""Who holds SQLite's one write lock: a body may keep it beyond its end, out of anybody's reach.
+"""Finds out whether this process holds SQLite's only write lock after a body has ended.
 
-By a connection of its own, or in a thread that it left behind. While its process lives, nobody
-else writes to the database.
+A body can keep it with its own connection or in a thread that still runs. No other process can
+write to the database until this process ends.
 """
 
 import os
@@ -13,19 +13,19 @@ from django.db import DEFAULT_DB_ALIAS, connections
 __all__ = ["keeps_the_write_lock"]
 
 LOCKS = Path("/proc/locks")
-"""What Linux tells of locks: `1: POSIX ADVISORY WRITE <pid> <major:minor:inode> <start> <end>`."""
+"""Linux's list of locks: `1: POSIX ADVISORY WRITE <pid> <major:minor:inode> <start> <end>`."""
 
 RELEASED_WITHIN = 3.0
-"""Seconds: a thread of the engine, which may be writing just now, is done by then."""
+"""Seconds. A thread of the engine may hold the lock now; it is done by then."""
 
 
 def keeps_the_write_lock() -> bool:
-    """Whether this process holds it, and does not let go of it. False where that is not known."""
+    """Whether this process holds the lock and does not release it. False if that is unknown."""
     connection = connections[DEFAULT_DB_ALIAS]
     if connection.vendor != "sqlite" or not LOCKS.exists():
         return False
     deadline = time.monotonic() + RELEASED_WITHIN
-    # SQLite's own files beside the database hold its locks in WAL mode (https://sqlite.org/wal.html).
+    # SQLite's files beside the database hold its locks in WAL mode (https://sqlite.org/wal.html).
     name = str(connection.settings_dict["NAME"])
     inodes = {os.stat(path).st_ino for path in (name, f"{name}-shm") if os.path.exists(path)}
     while _holds_one_of(inodes):

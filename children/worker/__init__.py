@@ -1,1 +1,1 @@
-"""What concerns children in a worker's main process: their requests, and waking its event loop."""
+"""Children in a worker's main process: their requests, and the wake-up of its event loop."""

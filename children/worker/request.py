@@ -18,15 +18,17 @@ class ChildRequest(WakingRequest):
     `worker/request.py`). Only the request, in the worker's main process, learns of it.
     """
 
-    def __init__(self, *args: Any, **kwargs: Any) -> None:
-        super().__init__(*args, **kwargs)
-        if host.current() is not None and host.HEADER in self.request_dict:
-            # The host stores an attempt's outcome, so Celery must not. The publisher cannot set
-            # this if its version of the code lacks this task. The two attributes are private:
-            # Celery has no public way to change `ignore_result` of a received message.
-            self.request_dict["ignore_result"] = self._ignore_result = True
-
     _timed_out = False
+
+    def __init__(
+        self, message: Any, *, headers: dict[str, Any] | None = None, **kwargs: Any
+    ) -> None:
+        headers = message.headers if headers is None else headers
+        if host.current() is not None and host.HEADER in headers:
+            # The host stores an attempt's outcome, so Celery must not. The publisher cannot set
+            # this if its version of the code lacks this task.
+            headers = {**headers, "ignore_result": True}
+        super().__init__(message, headers=headers, **kwargs)
 
     def on_failure(self, exc_info: Any, *args: Any, **kwargs: Any) -> Any:
         exc = getattr(exc_info.exception, "exc", exc_info.exception)  # billiard wraps exceptions

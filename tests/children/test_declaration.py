@@ -205,11 +205,15 @@ class OtherTask(Task): ...  # type: ignore[type-arg]
         (Doubling(2), {}, r"is no function: write @child_task\(name="),
         ("shop.total", {}, r"'shop.total' is no function: write @child_task\(name="),
         (lambda progress: progress, {}, "has no name of its own: write a function"),
-        (double, {"pydantic": True}, "leave pydantic=True out"),
+        (double, {"pydantic": True}, "remove pydantic=True"),
         (classmethod(double), {}, "a classmethod has no class yet"),  # type: ignore[arg-type]
-        (Doubling(2).double, {"bind": True}, "double is bound to an object: leave bind=True out"),
-        (double, {"base": OtherTask}, r"OtherTask is no ChildTask: write class OtherTask\(Child"),
-        (OtherTask, {}, r"OtherTask is no ChildTask: write class OtherTask\(ChildTask\)"),
+        (Doubling(2).double, {"bind": True}, "double is bound to an object: remove bind=True"),
+        (
+            double,
+            {"base": OtherTask},
+            r"OtherTask is not a ChildTask: write class OtherTask\(Child",
+        ),
+        (OtherTask, {}, r"OtherTask is not a ChildTask: write class OtherTask\(ChildTask\)"),
         (NoBody, {}, r"NoBody has no body: write def run\(self, progress, \.\.\.\)"),
     ],
 )

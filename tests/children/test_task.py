@@ -1,4 +1,4 @@
-"""Given this body, Celery and the engine see that."""
+"""What Celery and the host see of a given body."""
 
 from typing import Any
 
@@ -79,7 +79,7 @@ def test_a_name_is_optional() -> None:
 
 
 def test_a_class_of_another_kind_is_refused() -> None:
-    with pytest.raises(TypeError, match=r"Till is no ChildTask: write class Till\(ChildTask\)"):
+    with pytest.raises(TypeError, match=r"Till is not a ChildTask: write class Till\(ChildTask\)"):
 
         @child_task(name="shop.till")
         class Till:
