@@ -1,4 +1,4 @@
-"""The Celery app of the tests, given back as it was found."""
+"""Restores the registered tasks of the Celery app."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -12,9 +12,11 @@ __all__ = ["restored_tasks"]
 
 @contextmanager
 def restored_tasks() -> Iterator[None]:
-    """Forget the tasks that are registered in this context."""
-    autodiscover_modules("tasks")  # a module imported in here first would not register again
-    # What `shared_task` gives to apps that are made later (celery 5.7, `celery/_state.py`).
+    """Unregister the tasks that are registered in this context."""
+    # Import all modules first: one imported only in this context would not register again.
+    autodiscover_modules("tasks")
+    # Private, with no public way: `shared_task` keeps here what it registers in apps that are
+    # created later (celery 5.7, `celery/_state.py`).
     state: Any = _state
     tasks, finalizers = dict(current_app.tasks), set(state._on_app_finalizers)
     try:

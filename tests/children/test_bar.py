@@ -1,4 +1,4 @@
-"""How far the bar is, of bodies with several loops, loops in loops, parts and fractions."""
+"""The bar of bodies with several loops, nested loops, parts and fractional counters."""
 
 from collections.abc import Callable
 from decimal import Decimal
@@ -15,7 +15,7 @@ Body = Callable[[Progress], object]
 
 
 def reports(body: Body) -> list[Meta]:
-    """All that a body reports; the last is where it stood when it returned."""
+    """All reports of a body. The last is its state when it returned."""
     sent: list[Meta] = []
     progress = Progress(sent.append, interval=0)
     body(progress)
@@ -130,7 +130,7 @@ BODIES = [
 
 
 @pytest.mark.parametrize("body", BODIES, ids=lambda body: body.__name__)
-def test_the_bar_never_goes_back_and_never_is_full(body: Body) -> None:
+def test_the_bar_never_moves_back_and_is_never_full_before_the_end(body: Body) -> None:
     seen = reports(body)
 
     assert all(before.completion <= after.completion for before, after in pairwise(seen))
@@ -153,11 +153,11 @@ def test_the_bar_never_goes_back_and_never_is_full(body: Body) -> None:
     ],
     ids=lambda each: getattr(each, "__name__", str(each)),
 )
-def test_a_loop_fills_all_but_a_hundredth_of_what_is_left(body: Body, at_the_end: float) -> None:
+def test_a_loop_fills_99_percent_of_the_rest_of_the_bar(body: Body, at_the_end: float) -> None:
     assert reports(body)[-1].completion == pytest.approx(at_the_end)
 
 
-def test_the_second_loop_moves_in_what_the_first_has_left() -> None:
+def test_the_second_loop_fills_the_rest_of_the_bar() -> None:
     second = [meta.completion for meta in reports(two_loops) if meta.total == 50]
 
     assert second[0] == 99
@@ -165,7 +165,7 @@ def test_the_second_loop_moves_in_what_the_first_has_left() -> None:
     assert len(set(second)) > 40
 
 
-def test_a_loop_inside_fills_the_item_and_the_outer_one_counts() -> None:
+def test_a_nested_loop_fills_the_outer_item_and_the_outer_loop_counts() -> None:
     progress = Progress(lambda _: None)
     seen: list[Any] = []
     for _ in progress.track(range(4)):
@@ -177,7 +177,7 @@ def test_a_loop_inside_fills_the_item_and_the_outer_one_counts() -> None:
     assert seen[18] == (3, 4, pytest.approx(75 + 3 / 5 * 24))
 
 
-def test_parts_take_their_shares() -> None:
+def test_parts_fill_their_shares_of_the_bar() -> None:
     progress, seen = Progress(lambda _: None), []
 
     def look() -> None:
@@ -202,14 +202,14 @@ def test_parts_take_their_shares() -> None:
         (3, 3, 20.0),
         (0, 2, 30.0),
         (0, 2, 40.0),
-        (1, 2, 69.8),  # the last item's end leaves the loop's hundredth
+        (1, 2, 69.8),  # the end of the last item leaves 1 % of the loop's room
         (1, 2, 79.6),
         (2, 2, ALMOST),
     ]
 
 
 @pytest.mark.parametrize("weight", [0, -0.1, 1.01, float("nan"), float("inf")])
-def test_a_weight_that_is_no_share_is_refused(weight: float) -> None:
+def test_a_weight_out_of_range_is_refused(weight: float) -> None:
     with pytest.raises(ValueError, match="more than 0, up to 1"), Progress(print).part(weight):
         pass
 
@@ -231,7 +231,7 @@ def test_a_weight_that_is_no_share_is_refused(weight: float) -> None:
         (2**62, 2**63 - 1, (2**62, 2**63 - 1), 50.0),
     ],
 )
-def test_fractions_count(
+def test_fractional_counters_move_the_bar(
     iteration: Any, total: Any, counted: tuple[int, int], completion: float
 ) -> None:
     progress = Progress(lambda _: None)

@@ -1,4 +1,4 @@
-"""An `async def` body is a child like any other: its reports, its limits, its errors."""
+"""Reports, time limits and errors of an `async def` body."""
 
 import asyncio
 import signal
@@ -36,7 +36,7 @@ class Counts(ChildTask):
 
 @wraps(counts)
 def wrapped(*args: Any, **kwargs: Any) -> Any:
-    """As a decorator leaves it: no coroutine function, but its call makes a coroutine."""
+    """Like a decorated body: not a coroutine function, but a call returns a coroutine."""
     return counts(*args, **kwargs)
 
 
@@ -54,7 +54,7 @@ def test_it_reports_and_ends_with_its_outcome(memory_host: MemoryHost, make: Any
     assert answer.result == attempt.outcome.as_dict()
 
 
-def test_a_direct_call_runs_it_and_inside_a_loop_it_is_to_be_awaited() -> None:
+def test_a_direct_call_runs_the_body_or_returns_a_coroutine_inside_a_loop() -> None:
     task = child(counts)
 
     async def ask() -> Any:
@@ -68,7 +68,7 @@ def test_a_child_without_a_run_is_an_ordinary_task() -> None:
     assert child(counts).apply(kwargs={"n": 2}).result["result"] == 2
 
 
-def test_it_runs_where_a_loop_runs_already(memory_host: MemoryHost) -> None:
+def test_a_coroutine_body_runs_while_another_event_loop_runs(memory_host: MemoryHost) -> None:
     task = child(counts)
 
     async def run() -> Any:
@@ -79,7 +79,7 @@ def test_it_runs_where_a_loop_runs_already(memory_host: MemoryHost) -> None:
 
 
 class ThreadAttempt(Attempt):
-    """Keeps in which thread it was told, and tells when."""
+    """Records the thread of each report, and sets an event."""
 
     def __init__(self, lost_at: int | None = None) -> None:
         super().__init__(lost_at)
@@ -129,7 +129,7 @@ def test_a_report_is_made_in_the_tasks_thread_while_the_body_runs(
     assert attempt.threads == {threading.current_thread()}
 
 
-def test_what_needs_a_thread_gets_the_tasks_own(memory_host: MemoryHost) -> None:
+def test_thread_sensitive_code_runs_in_the_tasks_thread(memory_host: MemoryHost) -> None:
     async def looks(progress: Progress) -> list[bool]:
         here = await sync_to_async(threading.current_thread)()
         return [here is threads[0], threading.current_thread() is threads[0]]
@@ -140,7 +140,7 @@ def test_what_needs_a_thread_gets_the_tasks_own(memory_host: MemoryHost) -> None
     assert attempt.outcome.result == [True, False]
 
 
-def test_it_knows_its_request_and_its_log_context(memory_host: MemoryHost) -> None:
+def test_a_coroutine_body_has_its_request_and_its_log_context(memory_host: MemoryHost) -> None:
     async def knows(self: Any, progress: Progress) -> list[Any]:
         return [self.request.id, get_contextvars()["shelf"]]
 
@@ -203,7 +203,7 @@ WAITING = [
 
 @pytest.fixture
 def soft_limit() -> Iterator[None]:
-    """As a prefork process has it: a signal that raises in the main thread."""
+    """A time limit as in a prefork process: a signal handler raises in the main thread."""
 
     def limit(*_: Any) -> None:
         raise SoftTimeLimitExceeded
@@ -214,7 +214,7 @@ def soft_limit() -> Iterator[None]:
 
 
 class LimitedAttempt(Attempt):
-    """The limit passes when the first report is in."""
+    """The time limit passes at the first report."""
 
     def report(self, meta: Any) -> None:
         super().report(meta)
@@ -254,7 +254,7 @@ def test_a_lost_attempt_ends_the_body(memory_host: MemoryHost, body: Any) -> Non
     assert answer.state == "IGNORED"
 
 
-def test_what_is_to_be_put_away_is_put_away_before_it_ends(memory_host: MemoryHost) -> None:
+def test_cleanup_code_runs_before_the_task_ends(memory_host: MemoryHost) -> None:
     done = []
 
     async def tidy(progress: Progress) -> None:
@@ -279,7 +279,7 @@ def test_what_is_to_be_put_away_is_put_away_before_it_ends(memory_host: MemoryHo
     ],
     ids=repr,
 )
-def test_its_errors_are_the_childs(
+def test_an_error_of_a_coroutine_body_is_the_childs_error(
     memory_host: MemoryHost, error: BaseException, told: str
 ) -> None:
     async def fails(progress: Progress) -> None:
@@ -302,7 +302,7 @@ def test_a_report_that_fails_is_an_error_of_the_child(memory_host: MemoryHost) -
     assert attempt.outcome.error == "Error in waits: nobody hears"
 
 
-def test_what_it_leaves_running_ends_with_it(memory_host: MemoryHost) -> None:
+def test_tasks_left_running_by_a_coroutine_body_are_cancelled(memory_host: MemoryHost) -> None:
     ended = []
 
     async def beside() -> None:

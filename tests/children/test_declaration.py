@@ -1,4 +1,4 @@
-"""Whatever a child is made of, it works or is told what to write instead."""
+"""A declaration either works, or the error says what to write instead."""
 
 import functools
 from collections.abc import AsyncIterator, Iterator
@@ -101,7 +101,7 @@ BODIES: dict[str, tuple[Any, dict[str, Any]]] = {
 
 
 @pytest.mark.parametrize("body", BODIES)
-def test_it_works(memory_host: MemoryHost, body: str) -> None:
+def test_a_valid_declaration_runs(memory_host: MemoryHost, body: str) -> None:
     given, options = BODIES[body]
     task = child_task(name="shop.double", **options)(given)
 
@@ -182,12 +182,12 @@ REPORT = "Report by progress.update(...) in place of each yield, and return the 
         (yields_later, "its body is a generator, of which nobody would take the values", REPORT),
     ],
 )
-def test_a_body_that_can_never_run_is_told(body: Any, problem: str, hint: str) -> None:
+def test_a_body_that_cannot_run_is_reported(body: Any, problem: str, hint: str) -> None:
     child_task(name="shop.total")(body)
     assert told() == [("children.E001", f"Child 'shop.total': {problem}.", hint)]
 
 
-def test_a_bound_body_that_takes_no_progress_is_told() -> None:
+def test_a_bound_body_without_progress_is_reported() -> None:
     child_task(name="shop.total", bind=True)(only_self)
     assert [text for _, text, _ in told()] == ["Child 'shop.total': its body takes no progress."]
 
@@ -217,7 +217,9 @@ class OtherTask(Task): ...  # type: ignore[type-arg]
         (NoBody, {}, r"NoBody has no body: write def run\(self, progress, \.\.\.\)"),
     ],
 )
-def test_what_is_no_body_at_all_is_refused(body: Any, options: dict[str, Any], why: str) -> None:
+def test_a_body_that_cannot_be_a_child_is_refused(
+    body: Any, options: dict[str, Any], why: str
+) -> None:
     with pytest.raises(TypeError, match=why):
         child_task(**{"name": "shop.total"} | options)(body)
 
@@ -245,7 +247,7 @@ class Asks(Exception): ...
     ],
     ids=["without a reason", "with a delay", "with a reason"],
 )
-def test_celerys_retry_is_the_steps(
+def test_celerys_retry_asks_the_step_for_a_retry(
     memory_host: MemoryHost, asked: dict[str, Any], message: str, delay: float | None
 ) -> None:
     @child_task(name="shop.asks", bind=True)
@@ -260,7 +262,7 @@ def test_celerys_retry_is_the_steps(
 
 
 class KeptError(Attempt):
-    """Keeps what the body raised."""
+    """Records what the body raised."""
 
     error: Any = None
 

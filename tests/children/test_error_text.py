@@ -1,4 +1,4 @@
-"""An error is one line for people, and where its message is no more than a value, with its kind."""
+"""An error is one line. If its message is only a value, the type's name comes first."""
 
 import asyncio
 import decimal
@@ -14,15 +14,15 @@ from children.error_text import error_text
 
 
 class OutOfPaper(Exception):
-    """An author's own kind."""
+    """An author's exception class."""
 
 
 class NoTray(KeyError):
-    """An author's own kind of a KeyError."""
+    """An author's subclass of KeyError."""
 
 
 def raised_by(body: Any) -> Exception:
-    """What Python itself raises, with the text that it gives it."""
+    """The exception that Python raises, with its own text."""
     try:
         body()
     except Exception as exc:
@@ -61,7 +61,7 @@ def whole(*members: Exception) -> ExceptionGroup[Exception]:
         ({"message": "own kind"}, "{'message': 'own kind'}"),
     ],
 )
-def test_a_message_with_words_stands_by_itself(error: object, text: str) -> None:
+def test_a_message_with_words_needs_no_type_name(error: object, text: str) -> None:
     assert error_text(error) == text
 
 
@@ -107,7 +107,7 @@ def test_a_message_with_words_stands_by_itself(error: object, text: str) -> None
         (TimeLimitExceeded(60), "TimeLimitExceeded(60,)"),
     ],
 )
-def test_a_message_that_is_a_value_comes_after_its_kind(error: object, text: str) -> None:
+def test_a_message_that_is_only_a_value_follows_the_type_name(error: object, text: str) -> None:
     assert error_text(error) == text
 
 
@@ -128,7 +128,7 @@ def test_a_message_that_is_a_value_comes_after_its_kind(error: object, text: str
         ({"exc_type": None, "exc_message": [42]}, "42"),
     ],
 )
-def test_what_celerys_json_makes_of_an_exception_reads_the_same(stored: object, text: str) -> None:
+def test_an_exception_stored_by_celery_has_the_same_text(stored: object, text: str) -> None:
     assert error_text(stored) == text
 
 
@@ -167,7 +167,7 @@ def test_a_group_names_its_members(error: BaseException, text: str) -> None:
     assert error_text(error) == text
 
 
-def test_a_text_that_fails_is_told_by_its_kind() -> None:
+def test_an_exception_whose_str_raises_is_shown_by_its_type_name() -> None:
     class Mute(Exception):
         def __str__(self) -> str:
             raise RuntimeError("I say nothing")
@@ -176,5 +176,5 @@ def test_a_text_that_fails_is_told_by_its_kind() -> None:
     assert error_text(whole(Mute())) == "several (1 sub-exception): Mute"
 
 
-def test_a_message_without_end_is_read_in_no_time() -> None:
+def test_a_very_long_message_is_read_quickly() -> None:
     assert error_text(ValueError("' " * 10**6)).startswith("ValueError: '")

@@ -1,4 +1,4 @@
-"""What a body changes around itself does not reach what comes after it."""
+"""A body's changes to its process do not affect later bodies."""
 
 import gc
 import io
@@ -22,7 +22,7 @@ from children.isolation.process_state import OF_THE_MAIN_THREAD, PARTS, kept_pro
 
 
 def in_tokyo() -> None:
-    """In the C library only."""
+    """Changes only the C library's state."""
     before = os.environ.get("TZ")
     os.environ["TZ"] = "Asia/Tokyo"
     time.tzset()
@@ -69,7 +69,9 @@ def _no_timer_of_pytest() -> Any:
 
 @pytest.mark.parametrize("change", CHANGES.values(), ids=CHANGES)
 @pytest.mark.parametrize("fails", [False, True], ids=["returns", "fails"])
-def test_what_a_body_changed_is_put_back(change: Callable[[], Any], fails: bool) -> None:
+def test_process_state_that_a_body_changed_is_restored(
+    change: Callable[[], Any], fails: bool
+) -> None:
     before = state()
 
     def body() -> None:
@@ -86,7 +88,7 @@ def test_what_a_body_changed_is_put_back(change: Callable[[], Any], fails: bool)
     assert state() == before
 
 
-def test_state_that_cannot_be_put_back_keeps_nothing_else(tmp_path: Any) -> None:
+def test_state_that_cannot_be_restored_does_not_stop_the_rest(tmp_path: Any) -> None:
     gone = tmp_path / "gone"
     gone.mkdir()
     here = os.getcwd()
@@ -105,7 +107,7 @@ def test_state_that_cannot_be_put_back_keeps_nothing_else(tmp_path: Any) -> None
         os.chdir(here)
 
 
-def test_side_by_side_it_is_put_back_by_the_last() -> None:
+def test_the_last_of_concurrent_bodies_restores_the_state() -> None:
     before, changed, goes_on = os.getcwd(), threading.Event(), threading.Event()
 
     def first() -> None:
@@ -125,9 +127,9 @@ def test_side_by_side_it_is_put_back_by_the_last() -> None:
     assert kept_process_state.bodies == 0
 
 
-# Python 3.12 warns of forks beside threads: this is what happens all the same.
+# Python 3.12 warns about a fork in a process with threads. Authors' bodies do it anyway.
 @pytest.mark.filterwarnings("ignore:This process:DeprecationWarning")
-def test_a_fork_that_comes_back_ends_there() -> None:
+def test_a_forked_process_exits_when_it_returns_from_the_body() -> None:
     reader, writer = os.pipe()
     here = os.getpid()
 

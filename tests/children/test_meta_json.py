@@ -1,4 +1,4 @@
-"""What may be stored as a result, and what is told of the rest."""
+"""Which results can be stored, and the errors for those that cannot."""
 
 from datetime import UTC, datetime
 from decimal import Decimal
@@ -13,7 +13,7 @@ from children.sanitize import MAX_DEPTH, check_json
 
 
 def nested(depth: int) -> list[Any]:
-    """`depth` lists inside each other."""
+    """`depth` nested lists."""
     value: list[Any] = []
     for _ in range(depth - 1):
         value = [value]
@@ -45,7 +45,7 @@ def circle() -> list[Any]:
         [nested(3)] * 1000,
     ],
 )
-def test_json_is_taken(value: object) -> None:
+def test_json_values_are_accepted(value: object) -> None:
     check_json(value)
 
 
@@ -73,13 +73,13 @@ def test_json_is_taken(value: object) -> None:
         (nested(100_000), "maximum recursion depth exceeded"),
     ],
 )
-def test_what_is_not_json_is_told_by_its_type_or_its_flaw(value: object, why: str) -> None:
+def test_the_error_names_what_is_not_json(value: object, why: str) -> None:
     with pytest.raises(ResultNotJSON, match=r"^the result is not JSON") as told:
         check_json(value)
     assert why in str(told.value)
 
 
-def test_the_caller_says_what_it_was() -> None:
+def test_the_error_begins_with_the_callers_words() -> None:
     with pytest.raises(ResultNotJSON, match=r"^the inputs are not JSON: Object of type set"):
         check_json({1}, "the inputs are")
 
@@ -126,11 +126,11 @@ class Level(IntEnum):
     ],
     ids=repr,
 )
-def test_keys_that_are_one_in_json_are_refused(value: object) -> None:
+def test_keys_that_become_equal_in_json_are_refused(value: object) -> None:
     with pytest.raises(ResultNotJSON, match=r"the keys .* and .* of a dict are the same there"):
         check_json(value)
 
 
 @pytest.mark.parametrize("value", [{1: 1, "2": 2}, {True: 1, "True": 2}, {1.0: 1, "1": 2}, {"": 1}])
-def test_keys_that_stay_apart_in_json_are_taken(value: object) -> None:
+def test_keys_that_stay_different_in_json_are_accepted(value: object) -> None:
     check_json(value)

@@ -1,4 +1,4 @@
-"""Whatever Celery has stored, it is read as uniform meta."""
+"""Everything that Celery stores can be read as uniform meta."""
 
 import json
 from typing import Any
@@ -129,7 +129,7 @@ def test_a_malformed_field_is_normalised(field: str, value: object, expected: ob
 
 
 @pytest.mark.parametrize("field", REPORT)
-def test_a_missing_field_is_no_harm_in_a_report(field: str) -> None:
+def test_a_report_may_lack_fields(field: str) -> None:
     stored = {key: value for key, value in REPORT.items() if key != field}
     assert parse("PROGRESS", stored).status is Status.PROGRESS
 
@@ -161,7 +161,7 @@ def test_a_foreign_result_that_no_database_takes_is_an_error(
     assert why in str(meta.error)
 
 
-def test_an_author_whose_text_fails_does_not_stop_the_watch() -> None:
+def test_a_value_whose_str_raises_does_not_stop_the_watch() -> None:
     class Mute(Exception):
         def __str__(self) -> str:
             raise RuntimeError("I say nothing")
@@ -192,7 +192,7 @@ failures = st.fixed_dictionaries({"exc_type": values}, optional={"exc_message": 
     stored=values | metas | whole_metas | failures,
 )
 @settings(deadline=None, max_examples=400)
-def test_parsing_never_raises_and_what_it_gives_can_be_stored(state: str, stored: Any) -> None:
+def test_parsing_never_raises_and_its_result_can_be_stored(state: str, stored: Any) -> None:
     meta = parse(state, stored)
     wire = meta.as_dict()
     assert json.loads(json.dumps(wire, allow_nan=False)) == wire
@@ -211,7 +211,7 @@ def test_parsing_never_raises_and_what_it_gives_can_be_stored(state: str, stored
     error=any_text,
 )
 @settings(deadline=None)
-def test_what_a_child_writes_is_what_a_watcher_reads(
+def test_meta_is_the_same_after_writing_and_parsing(
     iteration: int, total: int | None, message: str, error: str
 ) -> None:
     meta = Meta.at(iteration, total, message)

@@ -1,4 +1,4 @@
-"""A message and an error are one line, whatever a body says."""
+"""Messages and errors of a body are always one line."""
 
 import pytest
 
@@ -33,7 +33,7 @@ LINES = {
 
 
 @pytest.mark.parametrize(("said", "line"), LINES.values(), ids=LINES)
-def test_what_is_said_is_one_line(said: str, line: str) -> None:
+def test_messages_and_errors_become_one_line(said: str, line: str) -> None:
     assert Meta.at(1, 2, said).message == line
     assert Meta().failed(said).error == line
     assert parse("PROGRESS", {"message": said}).message == line
@@ -43,10 +43,10 @@ def test_what_is_said_is_one_line(said: str, line: str) -> None:
     assert clean_text(line) == line
 
 
-def test_an_error_without_any_text_still_says_that_it_is_one() -> None:
+def test_an_error_without_text_is_shown_as_unknown_error() -> None:
     assert Meta().failed("\x1b[0m\n").error == "unknown error"
 
 
 @pytest.mark.parametrize("piece", [" ", "\n", "\x1b", "\x9d", "\x1b]", "\x1b[", "\u202e", " \x0b"])
-def test_a_long_text_takes_no_time(piece: str) -> None:
+def test_a_long_text_is_cleaned_quickly(piece: str) -> None:
     assert len(clean_text(piece * 300_000)) <= 2_000

@@ -1,4 +1,4 @@
-"""When a child is heard, and what it says."""
+"""When a child reports, and what it reports."""
 
 from collections.abc import Iterator
 from fractions import Fraction
@@ -10,7 +10,7 @@ from children import Meta, Progress
 
 
 class Clock:
-    """Stands still until it is moved."""
+    """A clock that a test sets."""
 
     def __init__(self) -> None:
         self.now = 1000.0
@@ -43,7 +43,7 @@ def test_the_first_report_goes_out_at_once(progress: Progress, sent: list[Meta])
     assert sent == [Meta.at(1, 10, "reading")]
 
 
-def test_the_next_waits_for_the_interval(
+def test_the_next_report_waits_for_the_interval(
     progress: Progress, sent: list[Meta], clock: Clock
 ) -> None:
     progress.update(1, 10)
@@ -69,18 +69,18 @@ def test_the_interval_runs_from_the_end_of_a_slow_write(clock: Clock) -> None:
     assert counts(sent) == [(1, 10)]
 
 
-def test_a_report_held_back_is_known_all_the_same(progress: Progress, sent: list[Meta]) -> None:
+def test_meta_has_the_state_that_was_not_sent(progress: Progress, sent: list[Meta]) -> None:
     progress.update(1, 10, "reading")
     progress.update(7)
     assert progress.meta == Meta.at(7, 10, "reading")
     assert counts(sent) == [(1, 10)]
 
 
-def test_what_is_not_given_stays(progress: Progress, clock: Clock) -> None:
+def test_update_keeps_the_values_that_are_not_given(progress: Progress, clock: Clock) -> None:
     progress.update(1, 10, "reading")
     progress.update(total=20)
     assert (progress.meta.iteration, progress.meta.total) == (1, 20)
-    assert progress.meta.completion == 10  # it never goes back
+    assert progress.meta.completion == 10  # it never moves back
     progress.update(iteration=5)
     assert progress.meta == Meta.at(5, 20, "reading")
     progress.message("writing")
@@ -93,7 +93,7 @@ def test_what_is_not_given_stays(progress: Progress, clock: Clock) -> None:
     ("iteration", "total"),
     [(-1, None), (None, -1), (3, -10), (float("nan"), None), (None, float("inf")), (2**63, None)],
 )
-def test_what_does_not_count_is_refused_and_changes_nothing(
+def test_invalid_counters_are_refused_and_change_nothing(
     progress: Progress, iteration: Any, total: Any
 ) -> None:
     progress.update(1, 10)
@@ -102,7 +102,7 @@ def test_what_does_not_count_is_refused_and_changes_nothing(
     assert progress.meta == Meta.at(1, 10)
 
 
-def test_numbers_and_texts_of_other_types_become_plain_ones(progress: Progress) -> None:
+def test_other_types_of_numbers_and_texts_become_plain_ones(progress: Progress) -> None:
     message: Any = ValueError("as a message")
     whole: Any = Fraction(6, 2)
     progress.update(whole, whole * 2, message)
@@ -125,7 +125,7 @@ def test_track_reports_in_between_at_every_interval(
     assert counts(sent) == [(0, 5), (1, 5), (2, 5), (3, 5), (4, 5), (5, 5), (5, 5)]
 
 
-def test_a_loop_that_turns_slow_is_heard_after_a_few_items(
+def test_a_loop_that_becomes_slow_reports_after_a_few_items(
     progress: Progress, sent: list[Meta], clock: Clock
 ) -> None:
     for item in progress.track(range(2000)):
@@ -165,7 +165,7 @@ def test_a_loop_does_not_inherit_the_total_of_the_one_before(
     assert (sent[-1].iteration, sent[-1].total, sent[-1].message) == (99, None, "Counting")
 
 
-def test_an_empty_loop_says_so_once_at_each_end(progress: Progress, sent: list[Meta]) -> None:
+def test_an_empty_loop_reports_its_start_and_its_end(progress: Progress, sent: list[Meta]) -> None:
     assert list(progress.track([])) == []
     assert counts(sent) == [(0, 0), (0, 0)]
 
@@ -191,7 +191,7 @@ def test_an_error_in_the_body_keeps_the_count_of_what_was_done(progress: Progres
     assert progress.meta == Meta.at(37, 100)
 
 
-def test_an_error_in_the_iterable_is_the_bodys(progress: Progress) -> None:
+def test_an_error_in_the_iterable_is_raised_in_the_body(progress: Progress) -> None:
     def rows() -> Iterator[int]:
         yield from range(7)
         raise OSError("disk gone")

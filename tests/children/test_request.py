@@ -1,4 +1,4 @@
-"""What a worker's request does for a message that a host has sent."""
+"""The worker's request of a message that a host has sent."""
 
 from types import SimpleNamespace
 from typing import Any

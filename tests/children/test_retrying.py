@@ -1,4 +1,4 @@
-"""`autoretry_for` and its companions, as retries."""
+"""`autoretry_for` and the related options of Celery, as retries of a step."""
 
 from typing import Any
 
@@ -56,7 +56,7 @@ def test_options_are_read_as_celery_reads_them(
     assert child_task(name="shop.retries", **options)(body).retrying == expected
 
 
-def test_a_class_has_them_as_attributes() -> None:
+def test_a_class_may_set_retry_options_as_attributes() -> None:
     @child_task(name="shop.Retries", max_retries=2)
     class Retries(ChildTask):
         autoretry_for = (Busy,)
@@ -87,13 +87,15 @@ def test_a_class_has_them_as_attributes() -> None:
     ],
     ids=lambda value: next(iter(value)) if isinstance(value, dict) else "",
 )
-def test_what_a_step_cannot_keep_is_told(options: dict[str, Any], problem: str, hint: str) -> None:
+def test_options_that_a_step_cannot_honour_are_reported(
+    options: dict[str, Any], problem: str, hint: str
+) -> None:
     [(what, instead)] = child_task(name="shop.retries", **options)(body).step_problems
     assert what.startswith(problem)
     assert hint in instead
 
 
-def test_in_a_step_an_error_is_the_engines_to_retry(memory_host: MemoryHost) -> None:
+def test_in_a_step_the_host_decides_on_a_retry(memory_host: MemoryHost) -> None:
     task = child_task(name="shop.retries", autoretry_for=(Busy,))(body)
     attempt, answer = memory_host.run(task)
     assert attempt.outcome.error == "Error in retries: shop is busy"
@@ -101,7 +103,7 @@ def test_in_a_step_an_error_is_the_engines_to_retry(memory_host: MemoryHost) -> 
 
 
 @pytest.mark.parametrize("asynchronous", [False, True], ids=["def", "async def"])
-def test_by_itself_celery_tries_it_again(asynchronous: bool) -> None:
+def test_a_plain_task_is_retried_by_celery(asynchronous: bool) -> None:
     tries = []
 
     def passes(progress: Progress) -> int:
@@ -123,7 +125,7 @@ def test_by_itself_celery_tries_it_again(asynchronous: bool) -> None:
     assert answer.get()["result"] == 3
 
 
-def test_by_itself_it_ends_by_its_error_when_no_retry_is_left() -> None:
+def test_a_plain_task_ends_with_its_error_when_no_retry_is_left() -> None:
     task = child_task(
         name="shop.retries", autoretry_for=(Busy,), retry_kwargs={"max_retries": 2, "countdown": 0}
     )(body)
@@ -132,7 +134,7 @@ def test_by_itself_it_ends_by_its_error_when_no_retry_is_left() -> None:
     assert str(answer.result) == "shop is busy"
 
 
-def test_a_wait_grows_up_to_its_bound_and_is_spread() -> None:
+def test_the_wait_grows_up_to_its_limit_and_has_jitter() -> None:
     steady = Retrying(delay=10.0, backoff=2.0, longest=30.0)
     assert [steady.wait(done) for done in range(4)] == [10.0, 20.0, 30.0, 30.0]
     spread = Retrying(delay=10.0, backoff=2.0, longest=30.0, jitter=True)

@@ -1,4 +1,4 @@
-"""The shipped children do honest work."""
+"""The included children compute correct results."""
 
 from typing import Any
 
@@ -43,7 +43,7 @@ def test_collatz_length(start: int, length: int) -> None:
         (func_3, {"limit": 3, "primes": 6057, "below": 60_000}, "Integrating 1/ln(x)"),
     ],
 )
-def test_each_reports_block_by_block(
+def test_each_included_child_reports_every_block(
     memory_host: MemoryHost, task: Any, kwargs: dict[str, Any], message: str
 ) -> None:
     attempt, answer = memory_host.run(task, **kwargs)

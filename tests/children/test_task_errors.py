@@ -1,4 +1,4 @@
-"""However a body ends, its outcome says so, and Celery sees a failure."""
+"""Every failure of a body is an ERROR outcome, and for Celery a FAILURE."""
 
 import asyncio
 from typing import Any
@@ -12,11 +12,11 @@ from tests.children.conftest import Attempt, MemoryHost
 
 
 class OutOfPaper(Exception):
-    """An author's own kind."""
+    """An author's exception class."""
 
 
 def failing(error: BaseException) -> Any:
-    """A child that stops with this error at 2 of 5."""
+    """A child that fails with this error at 2 of 5."""
 
     @child_task(name="shop.failing")
     def body(progress: Progress) -> None:
@@ -59,7 +59,7 @@ def test_every_error_can_be_stored(memory_host: MemoryHost, error: Exception, to
     attempt.traceback.encode("utf-8")
 
 
-def test_an_exception_whose_text_fails_is_an_outcome_too(memory_host: MemoryHost) -> None:
+def test_an_exception_whose_str_raises_is_an_outcome(memory_host: MemoryHost) -> None:
     class Mute(Exception):
         def __str__(self) -> str:
             raise RuntimeError("I say nothing")
@@ -121,7 +121,7 @@ def test_sys_exit_ends_the_child_and_not_the_worker(
         ),
     ],
 )
-def test_what_no_except_exception_catches_ends_the_child_too(
+def test_a_base_exception_ends_the_child(
     memory_host: MemoryHost, error: BaseException, told: str
 ) -> None:
     attempt, answer = memory_host.run(failing(error))
@@ -157,11 +157,11 @@ def test_celerys_own_control_flow_does_not_end_a_step_silently(
     assert isinstance(answer.result, ChildError)
 
 
-def test_celerys_own_control_flow_is_free_without_a_run() -> None:
+def test_a_plain_task_may_raise_celerys_control_flow_exceptions() -> None:
     assert failing(Ignore()).apply().state == "IGNORED"
 
 
-def test_a_message_that_is_no_text_does_not_cost_the_outcome(memory_host: MemoryHost) -> None:
+def test_a_message_that_is_not_text_does_not_prevent_the_outcome(memory_host: MemoryHost) -> None:
     @child_task(name="shop.says")
     def says(progress: Progress) -> None:
         message: Any = 42

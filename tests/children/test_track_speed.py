@@ -1,4 +1,4 @@
-"""`track` costs no more than `tqdm` does."""
+"""`track` costs no more than `tqdm`."""
 
 import os
 from collections.abc import Callable, Iterable
@@ -26,7 +26,7 @@ def test_track_over_integers_costs_no_more_than_tqdm(
     sent: list[Meta] = []
     tracked, by_tqdm = [], []
     with open(os.devnull, "w", encoding="utf-8") as nowhere:
-        # By turns, and the best of each: what else the machine does slows both or neither.
+        # Measured in turns, and the best of each: other load then slows both or neither.
         for _ in range(ROUNDS):
             tracked.append(seconds(Progress(sent.append).track))
             by_tqdm.append(seconds(lambda items: tqdm(items, file=nowhere)))

@@ -106,7 +106,7 @@ def test_the_images_own_health_check_needs_one_role(stack: Stack, role: str) -> 
     assert stack.inside(role, stack.image.healthcheck).returncode == 0
 
 
-def test_a_role_that_is_away_is_ill(stack: Stack, tmp_path: Path) -> None:
+def test_a_role_that_is_not_running_is_unhealthy(stack: Stack, tmp_path: Path) -> None:
     """The web server of another port, and workers before the first migration."""
     web = stack.inside("web", [*stack.image.entrypoint, "health", "web"], WEB_PORT="9")
     worker = stack.run("worker", "health", "worker", DATABASE_URL="postgres://127.0.0.1:9/none")
@@ -154,7 +154,7 @@ def test_on_ones_own_machine_it_needs_no_proxy(stack: Stack) -> None:
 
 
 @pytest.mark.parametrize("name", ["web", "worker"])
-def test_told_to_stop_it_ends_in_peace(stack: Stack, name: str) -> None:
+def test_sigterm_ends_each_service_cleanly(stack: Stack, name: str) -> None:
     second = stack.another(name, WEB_PORT=str(free_port()))
     ready = {"web": BOOTED, "worker": " ready."}[name]
     until(f"a second {name}", lambda: ready in second.log.read_text(), timeout=60)

@@ -95,7 +95,7 @@ def profile_of(*blocks: list[str]) -> ColumnProfile:
         ("12\n", "text", None),
     ],
 )
-def test_a_cell_is_of_the_narrowest_kind_it_surely_is(
+def test_a_cell_has_the_narrowest_kind_that_is_certain(
     text: str, kind: Kind, place: float | None
 ) -> None:
     assert read_cell(text) == (kind, place)
@@ -109,16 +109,16 @@ def test_there_is_no_negative_zero(text: str) -> None:
 
 
 @pytest.mark.parametrize("text", ["", "n/a", "#N/A", "NaN", "null", "None"])
-def test_some_texts_stand_for_nothing(text: str) -> None:
+def test_some_texts_mean_a_missing_value(text: str) -> None:
     assert is_missing(text)
 
 
-def test_namibia_is_there() -> None:
+def test_the_text_na_is_not_a_missing_value() -> None:
     assert not is_missing("NA")
 
 
 @pytest.mark.parametrize("day", ["0001-01-01", "1969-12-31", "1970-01-01", "9999-12-31"])
-def test_a_day_reads_as_it_was_written(day: str) -> None:
+def test_a_date_is_written_in_its_original_form(day: str) -> None:
     _, place = read_cell(day)
     assert place is not None
     assert iso_date(place) == day
@@ -345,7 +345,7 @@ def test_short_rows_end_with_missing_values_and_long_ones_are_cut() -> None:
     assert (a["present"], a["missing"], b["present"], b["missing"]) == (2, 0, 1, 1)
 
 
-def test_blocks_make_no_difference() -> None:
+def test_the_block_size_does_not_change_the_profile() -> None:
     table = [Row(i, [str(i % 7), "x" * 300, str(i / 4)]) for i in range(4_000)]
     (seventh, text, quarter) = profile_rows(table, ["a", "b", "c"])  # some 1.2 MB, so five blocks
     assert (seventh["distinct"], text["top"][0]["count"]) == (7, 3_999)

@@ -60,6 +60,6 @@ def test_blank_lines_before_the_header_are_passed_over() -> None:
 
 
 @pytest.mark.parametrize("rows", [[], [Row(1, [])], [Row(1, ["", " "]), Row(2, ["1", "2"])]])
-def test_without_a_header_there_is_no_table(rows: list[Row]) -> None:
+def test_a_file_without_a_header_is_refused(rows: list[Row]) -> None:
     with pytest.raises(UnusableFile, match="no header row; the first line must name the columns"):
         survey(rows)

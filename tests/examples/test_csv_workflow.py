@@ -113,7 +113,7 @@ def test_a_broken_file_is_refused_with_what_is_wrong_and_what_to_do(
         validate(file=store(content))
 
 
-def test_a_file_that_is_gone_is_no_riddle() -> None:
+def test_a_missing_file_is_explained() -> None:
     with pytest.raises(UnusableFile, match=r"'runs/1/x\.csv' is gone; start the workflow again"):
         validate(file="runs/1/x.csv")
 
@@ -145,7 +145,7 @@ def test_the_result_is_bounded_whatever_the_cells_hold(store: Store) -> None:
     assert "\\u0000" not in text
 
 
-def test_findings_tell_what_is_odd() -> None:
+def test_findings_name_unusual_columns() -> None:
     layout = Layout(
         columns=["a", "b"],
         rows=10,

@@ -1,4 +1,4 @@
-"""Children that leave marks of what they do, and workflows that are put under attack."""
+"""Children that log their actions to Redis, and workflows for tests of faults."""
 
 import json
 import os
@@ -21,7 +21,7 @@ FAILURES = "faults:failures"
 
 
 class Unforeseen(Exception):
-    """What no `retry_on` names."""
+    """An error that no `retry_on` names."""
 
 
 @contextmanager
@@ -46,7 +46,7 @@ def marked() -> Iterator[Callable[[str], None]]:
 
 @child_task(name="faults.hold")
 def hold(progress: Progress, gate: str, *, reports: bool = True) -> str:
-    """Stand at the gate until it opens, reporting all the while, or without a word."""
+    """Wait until the gate opens, with reports or without any."""
     with marked() as mark:
         server = gates()
         server.rpush(f"{gate}:reached", os.getpid())
@@ -56,12 +56,12 @@ def hold(progress: Progress, gate: str, *, reports: bool = True) -> str:
             mark("goes on")
             if reports:
                 progress.update(turn)
-        raise Trouble("nobody opened the gate")
+        raise Trouble("the gate was not opened in time")
 
 
 @child_task(name="faults.fail")
 def fail(progress: Progress, failures: int, how: str) -> int:
-    """Fail in the first `failures` attempts; returns the number of the attempt that did not."""
+    """Fail in the first `failures` attempts. Returns the number of the first that succeeds."""
     with marked():
         request: Any = current_task.request
         number = int(gates().incr(f"faults:attempts:{request.headers[HEADER]['run']}"))
@@ -80,24 +80,24 @@ def fail(progress: Progress, failures: int, how: str) -> int:
 
 @child_task(name="faults.tail")
 def tail(progress: Progress) -> str:
-    """What comes after."""
+    """The next child."""
     with marked():
         return "done"
 
 
 @shared_task(name="faults.foreign_hold")
 def foreign_hold(gate: str, reports: bool) -> str:
-    """Stand at the gate, as a task does that knows nothing of runs."""
+    """Wait at the gate, in a plain Celery task."""
     server = gates()
     server.rpush(f"{gate}:reached", os.getpid())
     if server.blpop([f"{gate}:open"], timeout=60) is None:
-        raise Trouble("nobody opened the gate")
+        raise Trouble("the gate was not opened in time")
     return gate
 
 
 @signals.task_failure.connect(dispatch_uid="tests.flows.faults")
 def note_failure(sender: Any, task_id: str, **_: Any) -> None:
-    """Take note of what Sentry would be told of."""
+    """Record the failures that Sentry would report."""
     if sender.name.startswith(("faults.", "flows.", "parent.")):
         gates().rpush(FAILURES, json.dumps(task_id))
 
@@ -136,6 +136,6 @@ unknown_task = Workflow("unknown_task", steps=[Step(tail)])
 unknown_task_at_last = Workflow("unknown_task_at_last", steps=[Step(tail, queue_timeout=2)])
 unknown_workflow = Workflow(
     "unknown_workflow",
-    # Its first child is one that ships, and so known where this workflow is not.
+    # Its first child is an included one, so workers without this workflow know it too.
     steps=[Step(shipped.func_1, inputs=lambda _: {"limit": 2}), after],
 )

@@ -9,7 +9,7 @@ __all__ = ["held_late", "walk"]
 
 @child_task(name="outages.hold_late", acks_late=True)
 def hold_late(progress: Progress, gate: str, *, reports: bool = True) -> str:
-    """Like `hold`; the broker keeps its message until it has ended."""
+    """Like `hold`, but the broker keeps its message until the task has ended."""
     answer: str = hold.run(progress, gate, reports=reports)
     return answer
 

@@ -1,4 +1,4 @@
-"""Children that do what tests need of them."""
+"""Children for the tests."""
 
 import asyncio
 import itertools
@@ -16,25 +16,25 @@ from redis.retry import Retry
 from children import ChildTask, Progress, child_task
 
 ONCE = Retry(NoBackoff(), 0)
-GATE_TIMEOUT = 60  # seconds; a test that forgets to open a gate fails, and does not hang
+GATE_TIMEOUT = 60  # seconds; a test that does not open a gate fails instead of hanging
 
 
 class Trouble(Exception):
-    """An author's own kind of exception."""
+    """An author's exception class."""
 
 
 def gates() -> "redis.Redis":
-    """The server where tests open gates: the broker's, or another where that one will fail."""
+    """The server of the gates: the broker's, or another in tests where that one fails."""
     url = os.environ.get("GATES_URL") or current_app.conf.broker_url
-    # Many tests have no server: who asks for one there shall hear so at once. Who waits at a gate
-    # says how long.
+    # Many tests have no server, so a connection must fail at once. A wait at a gate sets its own
+    # timeout.
     path = url.removeprefix("redis+socket://")
     return redis.Redis(unix_socket_path=path, retry=ONCE, socket_timeout=None)
 
 
 @child_task(name="flows.noop")
 def noop(progress: Progress) -> None:
-    """Nothing."""
+    """Do nothing."""
 
 
 @child_task(name="flows.add")
@@ -44,12 +44,12 @@ def add(progress: Progress, a: int, b: int) -> int:
 
 @child_task(name="flows.gated")
 def gated(progress: Progress, gate: str) -> str:
-    """Say that it is here, report 3 of 10, and wait until the gate is opened."""
+    """Announce itself, report 3 of 10, and wait until the gate is opened."""
     progress.update(3, 10, "waiting at the gate")
     server = gates()
     server.rpush(f"{gate}:reached", os.getpid())
     if server.blpop([f"{gate}:open"], timeout=GATE_TIMEOUT) is None:
-        raise Trouble("nobody opened the gate")
+        raise Trouble("the gate was not opened in time")
     progress.update(10, 10)
     return gate
 
@@ -60,20 +60,20 @@ def silent(progress: Progress, gate: str) -> str:
     server = gates()
     server.rpush(f"{gate}:reached", os.getpid())
     if server.blpop([f"{gate}:open"], timeout=GATE_TIMEOUT) is None:
-        raise Trouble("nobody opened the gate")
+        raise Trouble("the gate was not opened in time")
     return gate
 
 
 @child_task(name="flows.waits_limited", soft_time_limit=1)
 async def waits_limited(progress: Progress) -> None:
-    """Report 1 of 2, and wait for longer than Celery lets it."""
+    """Report 1 of 2, and run past Celery's time limit."""
     progress.update(1, 2)
     await asyncio.sleep(GATE_TIMEOUT)
 
 
 @child_task(name="flows.goes_on")
 async def goes_on(progress: Progress, gate: str) -> None:
-    """Report for ever, beside a task that is at a gate."""
+    """Report endlessly, while another task waits at a gate."""
     server = gates()
     server.rpush(f"{gate}:reached", os.getpid())
     async with asyncio.TaskGroup() as group:
@@ -90,31 +90,31 @@ def fails(progress: Progress, message: str = "it is broken") -> None:
 
 @child_task(name="flows.breaks_off")
 def breaks_off(progress: Progress, how: str) -> None:
-    """End by what is no `Exception`."""
+    """Raise a `BaseException` that is not an `Exception`."""
     raise {"cancelled": asyncio.CancelledError, "interrupt": KeyboardInterrupt}[how]("broken off")
 
 
 @child_task(name="flows.slow", time_limit=1)
 def slow(progress: Progress, gate: str) -> None:
-    """Stand at a gate for longer than Celery lets it."""
+    """Wait at a gate past Celery's time limit."""
     gates().blpop([f"{gate}:open"], timeout=GATE_TIMEOUT)
 
 
 @child_task(name="flows.where")
 def where(progress: Progress) -> str:
-    """The worker that runs it."""
+    """Return the name of the worker that runs it."""
     return str(current_task.request.hostname)
 
 
 @child_task(name="flows.ranks")
 def ranks(progress: Progress) -> int:
-    """How many ran before it."""
+    """Return the number of earlier calls."""
     return int(gates().incr("ranks"))
 
 
 @child_task(name="flows.limited", rate_limit="1/s")
 def limited(progress: Progress) -> float:
-    """When it ran."""
+    """Return the time of the call."""
     return time.time()
 
 
@@ -133,7 +133,7 @@ def talks(progress: Progress, text: str) -> None:
 
 @child_task(name="flows.dies")
 def dies(progress: Progress) -> None:
-    """What the kernel does to a process that takes too much memory."""
+    """Die of SIGKILL, as when the kernel runs out of memory."""
     progress.update(4, 10)
     os.kill(os.getpid(), signal.SIGKILL)
 
@@ -154,13 +154,13 @@ class Doubled(ChildTask):
 
 @shared_task(name="flows.foreign")
 def foreign(a: int) -> list[int]:
-    """A Celery task that knows nothing of progress."""
+    """A plain Celery task without progress."""
     return [a, a]
 
 
 @shared_task(name="flows.blog", bind=True)
 def blog(self: Any, gate: str) -> dict[str, Any]:
-    """A child as the blog pattern writes it: meta by hand, and an error as a return value."""
+    """A task as in many tutorials: it writes its meta itself, and returns an error as a value."""
     meta = {"iteration": 2, "total": 4, "status": "PROGRESS", "message": "by hand"}
     self.update_state(state="PROGRESS", meta=meta)
     server = gates()
@@ -170,7 +170,7 @@ def blog(self: Any, gate: str) -> dict[str, Any]:
 
 
 def raises_text(text: str) -> dict[str, Any]:
-    """Inputs that cannot be made."""
+    """An `inputs` function that raises."""
     raise Trouble(text)
 
 

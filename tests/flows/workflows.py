@@ -4,7 +4,7 @@ from rest_framework import serializers
 
 from parent import RunData, Step, Workflow
 from tests.flows import (
-    faults,  # noqa: F401 - workers find their workflows by this module
+    faults,  # noqa: F401 - workers import their workflows through this module
     hostile,  # noqa: F401
     outages,  # noqa: F401
     tasks,

@@ -340,7 +340,7 @@ SPELLINGS: dict[str, Callable[[UUID], str]] = {
 
 
 @pytest.mark.parametrize("spelling", SPELLINGS.values(), ids=SPELLINGS)
-def test_an_id_is_one_however_it_is_spelled(
+def test_all_spellings_of_a_uuid_are_the_same_id(
     owner: User, api: Api, make_run: MakeRun, spelling: Callable[[UUID], str]
 ) -> None:
     run, client = make_run(owner), api(owner)
@@ -357,6 +357,6 @@ def test_an_id_is_one_however_it_is_spelled(
 
 
 @pytest.mark.parametrize("wrong", ["nope", "0" * 31, "0" * 33, "g" * 32, "-", "%00" + "0" * 31])
-def test_what_is_no_id_is_not_found(owner: User, api: Api, wrong: str) -> None:
+def test_an_invalid_id_is_not_found(owner: User, api: Api, wrong: str) -> None:
     assert api(owner).get(f"/tasks/{wrong}/").status_code == 404
     assert api(owner).get(f"/runs/{wrong}/").status_code == 404

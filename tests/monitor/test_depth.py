@@ -54,7 +54,7 @@ def deep_flow(monkeypatch: pytest.MonkeyPatch) -> Workflow:
 
 @pytest.mark.parametrize("how", ["lists", "objects"])
 @pytest.mark.parametrize("depth", [GIVEN_DEPTH - 2, GIVEN_DEPTH - 1, GIVEN_DEPTH])
-def test_what_is_taken_goes_all_the_way(
+def test_accepted_nesting_is_stored_and_returned(
     owner: User, api: Api, deep_flow: Workflow, depth: int, how: str
 ) -> None:
     given, client = nested(depth, how), api(owner)
@@ -75,7 +75,7 @@ def test_what_is_taken_goes_all_the_way(
 
 @pytest.mark.parametrize("how", ["lists", "objects"])
 @pytest.mark.parametrize("kind", ["json", "multipart"])
-def test_what_is_deeper_is_not_taken(
+def test_deeper_nesting_is_refused(
     owner: User, api: Api, deep_flow: Workflow, how: str, kind: str
 ) -> None:
     given = nested(GIVEN_DEPTH + 1, how)

@@ -99,7 +99,7 @@ def test_a_refused_method_names_those_that_go(caller: Client) -> None:
 
 @pytest.mark.parametrize("accept", ["application/json", PAGE["Accept"]])
 @pytest.mark.parametrize("path", ["/tasks/", "/"])
-def test_what_nobody_foresaw_is_in_the_log_alone(
+def test_an_unexpected_error_is_only_in_the_log(
     caller: Client,
     path: str,
     accept: str,

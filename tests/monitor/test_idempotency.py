@@ -74,7 +74,9 @@ def test_a_file_counts_by_what_is_in_it_and_is_stored_once(
 
 
 @pytest.mark.parametrize("key", ["", "two words", "x" * 256, "grün"])
-def test_a_key_that_is_none_is_named_and_starts_nothing(owner: User, api: Api, key: str) -> None:
+def test_an_invalid_idempotency_key_is_named_and_starts_nothing(
+    owner: User, api: Api, key: str
+) -> None:
     response = post(api(owner), key, {"limit": 3})
 
     assert response.status_code == 400

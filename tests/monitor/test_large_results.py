@@ -93,7 +93,7 @@ def test_a_small_result_is_in_the_status(owner: User, api: Api, result: Any) -> 
 
 
 @pytest.mark.parametrize("result", TOO_LARGE.values(), ids=TOO_LARGE)
-def test_a_large_one_is_by_itself(owner: User, api: Api, result: Any) -> None:
+def test_a_large_result_has_its_own_address(owner: User, api: Api, result: Any) -> None:
     run, client = ended(owner, result), api(owner)
 
     for task_id in (str(run.pk), child_of(run)):
@@ -118,7 +118,7 @@ def test_numbers_that_a_database_writes_in_its_own_way_are_the_same(owner: User,
     assert api(owner).get(f"/tasks/{run.pk}/result/").json() == result
 
 
-def test_nothing_is_a_result_too(owner: User, api: Api) -> None:
+def test_null_is_a_result(owner: User, api: Api) -> None:
     run, client = ended(owner, None), api(owner)
 
     status = client.get(f"/tasks/{run.pk}/").json()
@@ -148,7 +148,7 @@ def failed(owner: User) -> Run:
 
 
 @pytest.mark.parametrize("make", [in_progress, failed])
-def test_who_has_no_result_has_no_address_of_one(
+def test_a_task_without_a_result_has_no_result_address(
     owner: User, api: Api, make: Callable[[User], Run]
 ) -> None:
     run, client = make(owner), api(owner)
@@ -207,7 +207,7 @@ def test_no_list_carries_or_reads_a_result(staff: User, client: Client, path: st
         assert client.get(status["result_url"]).json() == LARGE
 
 
-def test_twenty_megabytes_are_a_result_too(owner: User, api: Api) -> None:
+def test_a_result_may_have_twenty_megabytes(owner: User, api: Api) -> None:
     client, run = api(owner), start(workflows.noops, {}, owner=owner)
     result = ["größe" * MEGABYTE] * 3
     for name in ("first", "second"):
@@ -278,7 +278,7 @@ def test_a_poll_of_an_ended_run_does_not_read_a_large_result(
         assert figure[0] < MEGABYTE
 
 
-def test_who_has_the_result_already_is_not_sent_it_again(owner: User, api: Api) -> None:
+def test_a_result_with_a_current_etag_is_not_sent_again(owner: User, api: Api) -> None:
     client, run = api(owner), ended(owner)
     url = f"/tasks/{run.pk}/result/"
     first = client.get(url)
@@ -292,7 +292,7 @@ def test_who_has_the_result_already_is_not_sent_it_again(owner: User, api: Api) 
     assert client.get(url, headers={"If-None-Match": 'W/"other"'}).status_code == 200
 
 
-def test_what_a_release_before_has_not_counted_is_told_from_the_rows(owner: User, api: Api) -> None:
+def test_sizes_that_an_earlier_release_did_not_store_are_measured(owner: User, api: Api) -> None:
     client, large, small = api(owner), ended(owner), ended(owner, 7)
     Run.objects.update(result_size=None)
     Step.objects.update(result_size=None)

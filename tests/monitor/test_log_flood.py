@@ -52,7 +52,7 @@ NUISANCES: dict[str, Ask] = {
 
 @pytest.mark.parametrize("who", ["a stranger", "a user"])
 @pytest.mark.parametrize("nuisance", NUISANCES)
-def test_a_request_that_is_refused_is_no_error(
+def test_a_refused_request_is_not_logged_as_an_error(
     owner: User, log: Callable[[], list[dict[str, Any]]], nuisance: str, who: str
 ) -> None:
     client = Client(raise_request_exception=False)
@@ -70,7 +70,7 @@ def test_a_request_that_is_refused_is_no_error(
     assert all(len(line["message"]) < 1_000 for line in lines)
 
 
-def test_a_failure_of_ours_is_one(
+def test_a_server_error_is_logged_as_an_error(
     owner: User, log: Callable[[], list[dict[str, Any]]], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def fail(*_: Any) -> None:

@@ -228,11 +228,11 @@ def test_a_scrape_costs_the_same_for_one_run_and_for_many(counted: None, broker:
     assert statements() == one <= 6
 
 
-def test_a_stranger_is_told_nothing() -> None:
+def test_an_anonymous_caller_sees_no_details() -> None:
     assert ask("/readyz", None).status_code == 401
 
 
-def test_all_is_well(broker: str) -> None:
+def test_a_healthy_service_reports_ok(broker: str) -> None:
     executors.renew_heartbeat(uuid4(), ["celery"])
 
     answer = ask("/readyz")
@@ -242,7 +242,9 @@ def test_all_is_well(broker: str) -> None:
     assert answer.json() == {"status": "ready", "checks": checks}
 
 
-def test_it_says_what_is_wrong(staff: User, api: Callable[[User | None], APIClient]) -> None:
+def test_an_unhealthy_service_names_the_problem(
+    staff: User, api: Callable[[User | None], APIClient]
+) -> None:
     assert current_app.conf.broker_url  # where nobody listens: see `_no_broker`
 
     for answer in (ask("/readyz"), api(staff).get("/readyz")):
@@ -260,7 +262,7 @@ def test_a_wrong_token_is_refused() -> None:
     assert ask("/readyz", "another-token-of-16").status_code == 401
 
 
-def test_a_database_that_is_away(broker: str) -> None:
+def test_an_unreachable_database_is_reported(broker: str) -> None:
     with connection.execute_wrapper(_away):
         answer = ask("/readyz")
         assert ask("/metrics").status_code == 503

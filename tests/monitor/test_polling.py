@@ -214,7 +214,7 @@ def test_clients_are_told_to_wait_not_all_equally_long(
     assert len({answer["ETag"] for answer in answers}) == 1
 
 
-def test_who_has_it_already_is_not_looked_up(
+def test_a_current_etag_costs_one_query(
     owner: User, api: Api, make_run: MakeRun, django_assert_num_queries: Any
 ) -> None:
     client, run = api(owner), make_run(owner)

@@ -54,7 +54,7 @@ def test_a_browser_gets_a_page_for_an_unknown_address(client: Client) -> None:
     assert "There is nothing here" in response.content.decode()
 
 
-def test_what_nobody_foresaw_shows_nothing_of_the_inside(
+def test_an_unexpected_error_shows_no_internals(
     owner: User, client: Client, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def fail(*args: Any) -> None:

@@ -80,7 +80,7 @@ def test_a_client_that_sends_all_first_reads_that_it_was_too_much(
         assert problem["request_id"] == answer.headers["X-Request-ID"]
 
 
-def test_one_that_would_send_far_too_much_is_not_listened_to(port: int) -> None:
+def test_a_far_too_large_body_is_not_read(port: int) -> None:
     with socket.create_connection(("127.0.0.1", port), timeout=30) as client:
         client.sendall(
             b"POST /workflows/noops/ HTTP/1.1\r\nHost: localhost\r\n"
