@@ -1,4 +1,4 @@
-"""The packages that the image carries: under what terms, and with what holes that are known.
+"""Checks the licences and known vulnerabilities of the packages in the image.
 
 `make audit`. The terms are read from the installed packages; the holes are asked of a database on
 the network, and that is skipped where it does not answer.
@@ -11,10 +11,12 @@ import sys
 from pathlib import Path
 
 LOCK = Path(__file__).resolve().parent.parent / "requirements.lock"
-PIP_AUDIT = "pip-audit==2.10.1"  # runs in an environment of its own, so that the locks are spared
+PIP_AUDIT = (
+    "pip-audit==2.10.1"  # runs in its own environment, so that the lock files do not need it
+)
 
-# Who carries the image to others has to keep these packages' notices, and no more. LGPL: psycopg,
-# which is imported as it is, and may be replaced.
+# Licences that only require to keep the notices when the image is passed on. LGPL: psycopg, which
+# is imported unmodified and can be replaced.
 ALLOWED = (
     *("MIT", "BSD", "Apache", "ISC", "PSF", "Python Software Foundation", "MPL-2.0", "Mozilla"),
     *("ZPL", "Zope Public License"),
@@ -38,7 +40,7 @@ def terms() -> int:
 
 
 def holes() -> int:
-    """Skips, rather than fails, where nothing was found out."""
+    """Skip instead of fail if the audit could not get its data."""
     options = ["--requirement", str(LOCK), "--require-hashes", "--disable-pip", "--format=json"]
     tool = ["-m", "uv", "tool", "run", "--quiet", "--from", PIP_AUDIT, "pip-audit"]
     done = run(*tool, *options, "--progress-spinner=off")

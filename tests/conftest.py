@@ -1,4 +1,4 @@
-"""Fixtures for all tests: a real broker, and media files that go away again."""
+"""Fixtures for all tests: a real broker, and a temporary folder for media files."""
 
 import os
 import signal
@@ -31,7 +31,7 @@ def pytest_configure() -> None:
 
 @pytest.hookimpl(wrapper=True)
 def pytest_runtest_makereport() -> Generator[None, pytest.TestReport, pytest.TestReport]:
-    """Reports go from process to process as UTF-8; some tests log what is none."""
+    """Reports go between processes as UTF-8, but some tests log text that cannot be encoded."""
     report = yield
     report.sections = [
         (name, text.encode("utf-8", "backslashreplace").decode()) for name, text in report.sections
@@ -50,7 +50,7 @@ def missing(what: str) -> None:
 def django_db_modify_db_settings(
     tmp_path_factory: pytest.TempPathFactory, django_db_modify_db_settings_parallel_suffix: None
 ) -> None:
-    """A database for each process. SQLite's is a file, so that a worker can open it as well."""
+    """A database for each process. SQLite's is a file, so that workers can open it too."""
     database = settings.DATABASES["default"]
     if "sqlite3" in database["ENGINE"]:
         folder = tmp_path_factory.mktemp("database")
@@ -59,21 +59,21 @@ def django_db_modify_db_settings(
 
 @pytest.fixture(scope="session", autouse=True)
 def _no_broker(tmp_path_factory: pytest.TempPathFactory) -> None:
-    """Without the fixture `broker` there is none: never that of a running `make up`."""
+    """Without the fixture `broker` no broker is configured, so that of `make up` is never used."""
     nowhere = tmp_path_factory.mktemp("no-broker") / "redis.sock"
     use_broker(f"redis+socket://{nowhere}")
 
 
 @pytest.fixture(scope="session", autouse=True)
 def _fork_servers() -> Iterator[None]:
-    """Those that workers were forked from end with the session."""
+    """Close the fork servers at the end of the session."""
     yield
     fork_servers.close()
 
 
 @pytest.fixture(scope="session")
 def broker_url() -> Iterator[str]:
-    """A real Redis server of the session's own."""
+    """A real Redis server for the session."""
     try:
         server = redis_programs.find()
     except NoRedisServer as exc:
@@ -95,9 +95,9 @@ def broker(broker_url: str, monkeypatch: pytest.MonkeyPatch) -> Iterator[str]:
 
 
 def use_broker(url: str) -> None:
-    """Point the Celery app of this process at a broker, leaving no connection behind."""
+    """Point the Celery app of this process at a broker, and close all connections afterwards."""
     pools.reset()
-    # The app keeps the pools that it has used (celery 5.7, `Celery.pool`, `AMQP.producer_pool`).
+    # The app caches its connection pools (celery 5.7, `Celery.pool`, `AMQP.producer_pool`).
     app: Any = current_app
     app.conf.broker_url = url
     app._pool = app.amqp._producer_pool = None
@@ -105,6 +105,6 @@ def use_broker(url: str) -> None:
 
 @pytest.fixture(autouse=True)
 def media(settings: LazySettings, tmp_path: Path) -> Path:
-    """Uploaded files go where pytest cleans up."""
+    """Uploaded files go to a folder that pytest deletes."""
     settings.MEDIA_ROOT = str(tmp_path / "media")
     return tmp_path / "media"

@@ -1,4 +1,4 @@
-"""A process that has imported the project, and forks a process for each command that it is sent.
+"""A process that has imported the project. It forks a process for each command it receives.
 
 A worker takes 3 s of CPU time, nearly all of it to import modules and to take them down at its end.
 Forked, it takes 0.5 s.
@@ -25,7 +25,7 @@ from typing import IO
 
 __all__ = ["ForkServer", "ForkServers", "Forked"]
 
-KEPT = 3  # servers; each takes 100 MB of memory
+KEPT = 3  # servers; each uses 100 MB of memory
 LOADED = (
     *("mainproj.celery", "mainproj.urls", "celery.__main__", "celery.bin.celery"),
     *("celery.apps.worker", "celery.concurrency.prefork", "celery.concurrency.thread"),
@@ -95,7 +95,7 @@ class ForkServer:
         self._process.wait()
 
     def run(self, module: str, *args: str) -> Forked:
-        """Run `python -m module args` in a session of its own, with stderr going to stdout."""
+        """Run `python -m module args` in a new session, with stderr redirected to stdout."""
         self._started = Future()
         ours, theirs = os.pipe()
         command = [module, *args]
@@ -105,7 +105,7 @@ class ForkServer:
         return Forked(pid, os.fdopen(ours), self._ended[pid], command)
 
     def close(self) -> None:
-        """Fork no more. The server ends when all that it has forked have ended."""
+        """Stop forking. The server ends when all its forked processes have ended."""
         self._channel.shutdown(socket.SHUT_WR)
 
     def wait(self) -> None:
@@ -114,7 +114,7 @@ class ForkServer:
 
 
 class ForkServers:
-    """A server for each of the environments that were used last."""
+    """Servers for the most recently used environments."""
 
     def __init__(self) -> None:
         self._open: dict[frozenset[tuple[str, str]], ForkServer] = {}
@@ -134,7 +134,7 @@ class ForkServers:
         self._closed.append(server)
 
     def close(self) -> None:
-        """Close all, and wait for their ends."""
+        """Close all servers, and wait until they have ended."""
         for key in list(self._open):
             self._close(key)
         for server in self._closed:
@@ -152,14 +152,14 @@ def load() -> None:
 
     app.loader.import_default_modules()
     app.finalize()
-    assert threading.active_count() == 1, "a fork would not have the other threads"
-    # The garbage collector leaves alone what is loaded. A process that ends saves 0.6 s.
+    assert threading.active_count() == 1, "a forked process would lack the other threads"
+    # The garbage collector ignores what is loaded so far. This saves 0.6 s at a process's exit.
     gc.collect()
     gc.freeze()
 
 
 def serve(channel: socket.socket) -> list[str]:
-    """Fork for each message. Returns in the forked process alone, with its command."""
+    """Fork for each message. Returns only in a forked process, with its command."""
 
     def reap(*_: object) -> None:
         with contextlib.suppress(ChildProcessError):

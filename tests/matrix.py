@@ -1,4 +1,4 @@
-"""The part of the suite that a Python or a Django may break, on the oldest and the newest Python.
+"""Runs the tests that depend on the versions of Python or Django, on the oldest and newest Python.
 
 `make matrix` leaves out the Python of .venv, which runs the whole. The lock files have Django 5.2
 for Python 3.11, and 6.0 for 3.12 and 3.13, which differ in no package. Each Python gets a virtual
@@ -43,7 +43,7 @@ def main(args: Sequence[str]) -> int:
 
 
 def interpreters(version: str) -> Iterator[str]:
-    """Those that run. One on PATH may be a shim for a version that is not there."""
+    """The interpreters that run. One on PATH may be a shim for a version that is not installed."""
     found = [shutil.which(f"python{version}"), *of_pyenv(version)]
     for path in filter(None, found):
         told = subprocess.run([path, "--version"], capture_output=True, text=True, check=False)
@@ -61,12 +61,12 @@ def of_pyenv(version: str) -> list[str]:
 
 
 def virtual_environment(version: str, python: str) -> Path:
-    """The Python of one that has what the lock file names."""
+    """The Python of a virtual environment with the packages of the lock file."""
     folder = ROOT / f".venv-{version}"
     stamp = folder / "installed"
     inside = folder / "bin" / "python"
     if not stamp.exists() or stamp.stat().st_mtime < LOCK.stat().st_mtime:
-        # Whether it is ours to empty; `make` says what to do where it is not.
+        # `make` checks whether the folder may be emptied, and says what to do if not.
         check = ["make", "--silent", "check-venv", f"VENV={folder.name}"]
         if subprocess.run(check, cwd=ROOT, check=False).returncode:
             sys.exit(1)

@@ -7,16 +7,16 @@ __all__ = ["ON_POSTGRES", "PROCESSES", "on_sqlite"]
 
 TESTS = Path(__file__).parent
 
-# One process more than there are cores: at any time some of them wait, for a lease or a worker.
+# One process more than there are cores, because some always wait for a lease or a worker.
 # A file's tests stay in one process, with the fixtures that they share.
 PROCESSES = ["--numprocesses", str((os.cpu_count() or 1) + 1), "--dist", "loadfile"]
-PROCESSES += ["--no-loadscope-reorder"]  # but in the order given: what takes long comes first
+PROCESSES += ["--no-loadscope-reorder"]  # keep the given order: slow tests come first
 
 LONGEST = ["tests/quickstart/test_up.py", "tests/deploy/test_compose.py", "tests/browser"]
 LONGEST += ["tests/monitor/test_contract.py", "tests/examples/test_csv_memory.py"]
 """Begun early, so that no process has one of these left when the others have ended."""
 
-# What real workers do depends on the database only where it locks rows, or the whole file.
+# The behaviour of real workers depends on the database only where it locks rows or the file.
 ON_POSTGRES_ALONE = ["tests/faults", "tests/ops", "tests/system"]
 SMOKE_ON_SQLITE = [
     *("tests/faults/test_hostile_bodies.py", "tests/faults/test_kills.py"),
@@ -42,7 +42,7 @@ ON_POSTGRES = [
 
 
 def on_sqlite() -> list[str]:
-    """All that there is but what is for PostgreSQL alone, and a little of that."""
+    """All tests except those for PostgreSQL only, and a few of those."""
     folders = {file.parent for file in TESTS.glob("*/test_*.py")}
     paths = [*folders, *TESTS.glob("test_*.py")]
     found = {str(path.relative_to(TESTS.parent)) for path in paths}

@@ -1,4 +1,4 @@
-"""Real servers for the tests: each started for them, on a socket or port of its own."""
+"""Real servers for the tests, each on its own socket or port."""
 
 import os
 import pwd
@@ -28,14 +28,14 @@ __all__ = [
 
 
 def free_port() -> int:
-    """A TCP port of the loopback interface that nobody listens on."""
+    """A free TCP port of the loopback interface."""
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         return int(probe.getsockname()[1])
 
 
 class Redis:
-    """A Redis server with a folder of its own; `options` are the server's."""
+    """A Redis server with its own folder. `options` are passed to the server."""
 
     def __init__(self, server: RedisServer, folder: Path, *options: str) -> None:
         path = folder / "redis.sock"
@@ -73,7 +73,7 @@ def redis_server(server: RedisServer) -> Iterator[str]:
 
 
 def postgres_tools() -> Path | None:
-    """The folder of `initdb` and `pg_ctl`, the newest version's; None where there is none."""
+    """The folder of the newest `initdb` and `pg_ctl`, or None if there is none."""
     on_path = shutil.which("initdb")
     if on_path:
         return Path(on_path).parent
@@ -84,7 +84,7 @@ def postgres_tools() -> Path | None:
 
 
 class Postgres:
-    """A PostgreSQL server with a cluster of its own in a folder.
+    """A PostgreSQL server with its own cluster in a folder.
 
     Args:
         fsync: whether what was committed is there after an immediate stop.
@@ -95,7 +95,7 @@ class Postgres:
         self, tools: Path, folder: Path, *, fsync: bool, name: str = "", password: str = ""
     ) -> None:
         self._tools, self._folder = tools, folder
-        # PostgreSQL refuses to run as root, as whom CI often runs.
+        # PostgreSQL refuses to run as root, and CI often runs as root.
         self._user = "postgres" if os.geteuid() == 0 else None
         if self._user:
             shutil.chown(folder, self._user)
@@ -122,8 +122,8 @@ class Postgres:
         self._run("pg_ctl", "-w", "-l", log, "-o", self._options, "start")
 
     def stop(self) -> None:
-        """Without a checkpoint or a good-bye, as a crash does."""
-        if (self._folder / "data" / "postmaster.pid").exists():  # and not stopped before
+        """Stop at once, without a checkpoint, like a crash."""
+        if (self._folder / "data" / "postmaster.pid").exists():  # not stopped before
             self._run("pg_ctl", "-w", "-m", "immediate", "stop")
 
 

@@ -1,4 +1,4 @@
-"""The project's settings with the tests' own workflows beside the shipped ones."""
+"""The project's settings, with the workflows of the tests added."""
 
 import json
 import os
@@ -12,5 +12,5 @@ from mainproj.settings import CELERY_BROKER_TRANSPORT_OPTIONS, INSTALLED_APPS
 
 INSTALLED_APPS = [*INSTALLED_APPS, "tests.flows"]
 PASSWORD_HASHERS = ["django.contrib.auth.hashers.MD5PasswordHasher"]
-# What a test sets for the workers that it starts, as JSON.
+# Settings for the workers that a test starts, as JSON.
 CELERY_BROKER_TRANSPORT_OPTIONS |= json.loads(os.environ.get("TRANSPORT_OPTIONS", "{}"))

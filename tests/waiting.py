@@ -1,4 +1,4 @@
-"""Waiting for rows that other processes write: a database announces nothing, so it is asked."""
+"""Waits for rows that other processes write, by polling the database."""
 
 import time
 from collections.abc import Callable
@@ -12,7 +12,7 @@ T = TypeVar("T")
 
 
 def until(what: str, look: Callable[[], T | None], timeout: float = 30, every: float = 0.02) -> T:
-    """Look, `every` so many seconds, until there is something to see."""
+    """Poll every `every` seconds until the result is true."""
     deadline = time.monotonic() + timeout
     while not (seen := look()):
         assert time.monotonic() < deadline, f"not within {timeout} s: {what}"
@@ -21,7 +21,7 @@ def until(what: str, look: Callable[[], T | None], timeout: float = 30, every: f
 
 
 def ended(run: Run, timeout: float = 60) -> Run:
-    """The run, once it has ended."""
+    """Wait until the run has ended, and return it."""
 
     def look() -> bool:
         run.refresh_from_db()

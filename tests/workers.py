@@ -1,4 +1,4 @@
-"""Real Celery workers as subprocesses, on the tests' own database and broker."""
+"""Real Celery workers as subprocesses, on the tests' database and broker."""
 
 import os
 import signal
@@ -16,7 +16,7 @@ from tests.forkserver import Forked, ForkServers
 __all__ = ["Worker", "database_url", "fork_servers"]
 
 READY_WITHIN, STOPS_WITHIN = 60, 30  # seconds
-# The first is read when a program is loaded, and the second starts threads, which a fork loses.
+# The first is read when a program is loaded. The second starts threads, which a fork loses.
 NOT_FORKED = {"LD_PRELOAD", "OTEL_EXPORTER_OTLP_ENDPOINT"}
 
 fork_servers = ForkServers()
@@ -34,7 +34,7 @@ def database_url() -> str:
 
 
 class Worker:
-    """`celery worker`, from its start until it is stopped or killed."""
+    """A `celery worker` process."""
 
     def __init__(self, broker_url: str, log: Path, *args: str, **environ: str) -> None:
         self.log = log
@@ -49,7 +49,7 @@ class Worker:
         self._lines: Queue[str] = Queue()
 
     def start(self) -> "Worker":
-        """Start it, and wait until it says that it is ready."""
+        """Start it, and wait until it logs that it is ready."""
         self.process = self._begin()
         self._reader = threading.Thread(target=self._read, daemon=True)
         self._reader.start()
@@ -79,7 +79,7 @@ class Worker:
         self._lines.put("(the worker has ended)")
 
     def wait_for(self, text: str, timeout: float = 30) -> str:
-        """The next line of its log with `text` in it."""
+        """Return the next line of its log that contains `text`."""
         while True:
             try:
                 line = self._lines.get(timeout=timeout)
@@ -90,18 +90,18 @@ class Worker:
             assert "(the worker has ended)" not in line, self.log.read_text()
 
     def kill(self) -> None:
-        """SIGKILL the worker, every process of it."""
+        """Send SIGKILL to all processes of the worker."""
         os.killpg(self.process.pid, signal.SIGKILL)
         self._gone()
 
     def ask_to_stop(self) -> None:
-        """SIGTERM, as a deploy does. One only: a second would have its children end at once."""
+        """Send one SIGTERM, as a deployment does. A second one would end its children at once."""
         if self.process.poll() is None and not self._stopping:
             self._stopping = True
             self.process.send_signal(signal.SIGTERM)
 
     def stop(self) -> None:
-        """Ask it to stop, and wait; SIGKILL when that is not enough."""
+        """Stop it with SIGTERM and wait. Send SIGKILL if it does not end in time."""
         self.ask_to_stop()
         if self.process.poll() is None:
             try:

@@ -35,7 +35,7 @@ IN_A_STEP: Mapping[str, Problem] = {
         "Leave it out: Celery would store a result that nobody deletes.",
     ),
     "Request": (
-        "ChildTask's own hears of a process that dies",
+        "ChildTask's own class detects a process that dies",
         "Leave it out, or make it a subclass of children.worker.request.ChildRequest.",
     ),
 }
@@ -81,7 +81,7 @@ class Signature:
             return
         if self._own == 1 and self._positional[0].name == "self":
             yield (
-                "its first parameter is self, and it is no method",
+                "its first parameter is self, but it is not a method",
                 "Write @child_task(bind=True) to get the task there, or leave self out.",
             )
             return

@@ -187,6 +187,6 @@ def _restore(before: list[tuple[Part, Any]]) -> None:
         try:
             part.write(value)
         except Exception as exc:
-            logger.warning("%s was changed by a task, and cannot be put back: %s", part.name, exc)
+            logger.warning("%s was changed by a task, and cannot be restored: %s", part.name, exc)
         else:
-            logger.info("%s was changed by a task, and is put back", part.name)
+            logger.info("%s was changed by a task, and is restored", part.name)

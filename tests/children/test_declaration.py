@@ -165,7 +165,7 @@ REPORT = "Report by progress.update(...) in place of each yield, and return the 
         (progress_by_name, "its body takes no progress", FIRST),
         (
             a_method,
-            "its first parameter is self, and it is no method",
+            "its first parameter is self, but it is not a method",
             "Write @child_task(bind=True) to get the task there, or leave self out.",
         ),
         (progress_last, "its body takes 'n' where the progress comes", WRONG_FIRST),

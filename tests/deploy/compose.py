@@ -14,7 +14,7 @@ VARIABLE = re.compile(r"\$\{(\w+)(?:(:[-?])([^}]*))?\}")
 
 
 class Unset(Exception):
-    """A variable without which compose refuses to start. Says what the file says of it."""
+    """A required variable is missing. The text is the message of the compose file."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -26,7 +26,7 @@ class Service:
     command: list[str]
     environment: dict[str, str]
     after: dict[str, str]
-    """What must be before it: service to condition."""
+    """The services that it depends on, each with its condition."""
     healthcheck: list[str]
     raw: dict[str, Any]
 

@@ -1,4 +1,4 @@
-"""The image as the Dockerfile makes it, and the services as docker-compose.yml starts them."""
+"""The image that the Dockerfile builds, and the services of docker-compose.yml."""
 
 import os
 import re
@@ -27,7 +27,7 @@ FILLED_IN = {
 
 
 def variables() -> dict[str, str]:
-    """`.env.example` as somebody has filled it in."""
+    """`.env.example` with all values filled in."""
     return dotenv((ROOT / ".env.example").read_text()) | FILLED_IN
 
 
@@ -38,7 +38,7 @@ def compose() -> Compose:
 
 @pytest.fixture(scope="session")
 def image() -> Iterator[Image]:
-    """The image, carried out once: most of the time goes into its virtual environment."""
+    """The image, built once, because its virtual environment takes most of the time."""
     # Not below pytest's folders, which are closed to other users.
     with tempfile.TemporaryDirectory(prefix="image-") as folder:
         Path(folder).chmod(0o755)

@@ -1,4 +1,4 @@
-"""A Dockerfile, carried out without an engine, in a folder that stands for the image's root.
+"""Builds a Dockerfile without Docker, in a folder that stands for the image's root.
 
 It knows as much of the language as ours uses; anything else is an error, and no guess. A path that
 is not of every Linux system (`/app`, `/opt`, `/tmp`) is one in that folder. Each stage begins with
@@ -25,12 +25,12 @@ OF_THE_NETWORK = re.compile(r"PIP_\w+|\w+_proxy|SSL_CERT_\w+", re.IGNORECASE)
 # The one thing that is not done: the accounts of this machine are not a test's to make.
 ACCOUNT = re.compile(r"groupadd --gid (\d+) (\w+) && useradd --uid \1 --gid \2 [\w/ -]+ \2")
 NOBODY = 10001
-"""Who has no account on this machine, and no right but that of all others."""
+"""A user without an account on this machine, who has only the rights of others."""
 
 
 @dataclass(kw_only=True)
 class Image:
-    """What there is at `root`, and what a container of it starts with."""
+    """The files at `root`, and the configuration that a container starts with."""
 
     root: Path
     environment: dict[str, str] = field(default_factory=dict)
@@ -52,7 +52,7 @@ class Image:
 
 
 def instructions(text: str) -> list[tuple[str, str]]:
-    """Each with what follows its name, on one line."""
+    """The instructions, each with its arguments on one line."""
     lines = [line for line in text.splitlines() if not line.lstrip().startswith("#")]
     joined = re.sub(r"\\\n\s*", "", "\n".join(lines))
     found = (line.split(maxsplit=1) for line in joined.splitlines() if line.strip())
@@ -60,7 +60,7 @@ def instructions(text: str) -> list[tuple[str, str]]:
 
 
 def build(dockerfile: Path, root: Path, python: str) -> Image:
-    """Carry it out; `python` stands in for the one of the base image."""
+    """Build it. `python` replaces the Python of the base image."""
     builder = Builder(dockerfile.parent, root, python)
     for name, rest in instructions(dockerfile.read_text()):
         getattr(builder, f"do_{name.lower()}")(rest)
@@ -150,7 +150,7 @@ class Builder:
         self.image.user = NOBODY
 
     def do_expose(self, rest: str) -> None:
-        """Tells people, and opens nothing."""
+        """EXPOSE is documentation: it opens no port."""
 
     def do_healthcheck(self, rest: str) -> None:
         self.image.healthcheck = exec_form(rest.partition(" CMD ")[2])

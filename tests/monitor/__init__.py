@@ -1,1 +1,1 @@
-"""Tests of the HTTP surface and the pages."""
+"""Tests of the HTTP API and the pages."""

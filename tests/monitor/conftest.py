@@ -1,4 +1,4 @@
-"""Rows and callers for the tests of the HTTP surface and the pages."""
+"""Rows and clients for the tests of the HTTP API and the pages."""
 
 import json
 import logging
@@ -42,7 +42,7 @@ def staff(db: None) -> User:
 
 @pytest.fixture
 def api() -> Callable[[User | None], APIClient]:
-    """A client of the HTTP surface, signed in as a user or as nobody."""
+    """A client of the HTTP API, signed in as a user or anonymous."""
 
     def client(user: User | None) -> APIClient:
         made = APIClient()
@@ -100,7 +100,7 @@ def make_run(db: None) -> MakeRun:
 
 @pytest.fixture
 def log() -> Iterator[Callable[[], list[dict[str, Any]]]]:
-    """The lines of the log as production writes it."""
+    """The log lines in the format of production."""
     root, stream = logging.getLogger(), StringIO()
     before = root.handlers[:], root.level
     dictConfig(log_config("json", "INFO"))

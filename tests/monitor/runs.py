@@ -1,4 +1,4 @@
-"""Real runs for the tests of the surface, moved on as a worker would."""
+"""Real runs for the tests of the API, advanced as a worker would."""
 
 from typing import Any
 from uuid import UUID
@@ -15,17 +15,17 @@ __all__ = ["claimed", "fail", "finish", "report", "result_of", "states", "step"]
 
 
 def step(run: Run, name: str) -> Step:
-    """The row of a run's step, as it is now."""
+    """The current row of a run's step."""
     return Step.objects.get(run=run, name=name)
 
 
 def states(run: Run) -> list[str]:
-    """Where the run's steps are."""
+    """The states of the run's steps."""
     return list(run.steps.order_by("index").values_list("state", flat=True))
 
 
 def claimed(run: Run, name: str) -> RunningAttempt:
-    """The step's attempt, running."""
+    """Start the step's attempt, and return it."""
     row = step(run, name)
     attempt = RunningAttempt(str(row.task_id), row.task, attempt_header(row))
     assert attempt.claim()
@@ -33,17 +33,17 @@ def claimed(run: Run, name: str) -> RunningAttempt:
 
 
 def finish(run: Run, name: str, result: Any = None) -> None:
-    """Run the step to a good end."""
+    """End the step with success."""
     claimed(run, name).finish(Meta().ok(result))
 
 
 def fail(run: Run, name: str, error: str = "it is broken") -> None:
-    """Run the step to a bad end."""
+    """End the step with an error."""
     claimed(run, name).finish(Meta().failed(error))
 
 
 def report(attempt: RunningAttempt) -> bool:
-    """Report as a child's body does; False where it has to end, and has ended."""
+    """Report as a child's body does. Returns False if the attempt was lost and has ended."""
     try:
         attempt.report(Meta.at(1, 2))
     except AttemptLost:
@@ -53,5 +53,5 @@ def report(attempt: RunningAttempt) -> bool:
 
 
 def result_of(run_id: UUID) -> Any:
-    """What any Celery client reads of the run."""
+    """The run's result as a Celery client reads it."""
     return current_app.AsyncResult(str(run_id))

@@ -1,4 +1,4 @@
-"""Who may what: each address, for each kind of caller, by session and by token."""
+"""Access rights of each kind of caller to each address, by session and by token."""
 
 import re
 from collections.abc import Callable, Iterator
@@ -229,7 +229,7 @@ def test_a_refusal_names_the_permission(callers: dict[str, Any], client: Client)
 
 
 class ReadersAndWriters(OwnerOrStaff):
-    """A project's own rule: everybody sees everything."""
+    """A project's access policy that lets everybody see everything."""
 
     def visible(self, _user: User, runs: QuerySet[Run]) -> QuerySet[Run]:
         return runs

@@ -1,4 +1,4 @@
-"""The HTTP surface: who gets what, for what."""
+"""The HTTP API: the responses to each request."""
 
 from collections.abc import Callable
 from typing import Any
@@ -20,7 +20,7 @@ Api = Callable[[User | None], APIClient]
 MakeRun = Callable[..., Run]
 
 NOBODYS = "4c8d5b76-253a-472d-84bc-588cec72da5e"
-"""The id of no run."""
+"""An id that no run has."""
 
 
 def test_health_is_open_to_all(api: Api) -> None:

@@ -1,4 +1,4 @@
-"""Bad input: a 4xx problem document that names the field; never a 500, never a half-made run."""
+"""Bad input gets a 4xx problem document that names the field, never a 500 or a partial run."""
 
 import json
 from collections.abc import Callable
@@ -29,7 +29,7 @@ EVERY_KIND = "/workflows/every_kind/"
 
 @pytest.fixture
 def refused(owner: User, api: Api, form_flow: Workflow, media: Path) -> Callable[..., Any]:
-    """Posts what must be refused; the problem document."""
+    """Posts an input that must be refused, and returns the problem document."""
 
     def post(path: str, body: Any, content_type: str, status: int = 400) -> Any:
         client = api(owner)
@@ -194,7 +194,7 @@ def test_a_wrong_field_of_a_form_is_named(refused: Any, body: bytes, field: str)
 
 
 MANY = 3_000
-"""More than these tests take as `MAX_BODY_VALUES`, or some less."""
+"""A little more or less than `MAX_BODY_VALUES` in these tests."""
 
 
 @pytest.mark.parametrize(
@@ -277,7 +277,7 @@ def test_every_declared_field_that_is_wrong_is_named_whatever_else_is(refused: A
 def test_a_field_of_a_form_is_read_once(
     form_flow: Workflow, monkeypatch: pytest.MonkeyPatch, key: str
 ) -> None:
-    """However often it comes: DRF looks at all of a form for each."""
+    """Also if it is repeated: DRF scans the whole form for each field."""
     reads: list[str] = []
     get_value = ListField.get_value
 
@@ -497,7 +497,7 @@ def test_a_files_name_stays_harmless(
 def test_a_large_file_may_have_any_name(
     owner: User, form_flow: Workflow, media: Path, settings: Any, name: str, way: str
 ) -> None:
-    """Each way has another parser, and a large file is on the disk before it has been read."""
+    """Each way has its own parser, and a large file is on disk before it is read."""
     settings.FILE_UPLOAD_MAX_MEMORY_SIZE = 1
     client = APIClient()
     if way == "token":
@@ -518,7 +518,7 @@ def test_a_large_file_may_have_any_name(
 
 
 def test_a_field_without_a_file_stays_one(owner: User, api: Api, form_flow: Workflow) -> None:
-    """As browsers send one that was left empty."""
+    """An empty file field, as browsers send it."""
     body = (
         b'--edge\r\nContent-Disposition: form-data; name="title"\r\n\r\nT\r\n'
         b'--edge\r\nContent-Disposition: form-data; name="file"; filename=""\r\n'

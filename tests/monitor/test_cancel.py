@@ -1,4 +1,4 @@
-"""Cancelling: given a run in some state, what the caller gets and what becomes of it."""
+"""Cancelling a run in each state: the response, and what happens to the run."""
 
 import threading
 from collections.abc import Callable
@@ -168,7 +168,7 @@ def cancelled_in_time(run: Run) -> bool:
 
 
 def at_once(*calls: Callable[[], Any]) -> list[Any]:
-    """Their results, called in threads that begin together."""
+    """Call the functions in threads that start together, and return their results."""
     line = threading.Barrier(len(calls))
 
     def begin(call: Callable[[], Any]) -> Any:

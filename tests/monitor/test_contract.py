@@ -1,4 +1,4 @@
-"""The OpenAPI document kept to: schemathesis tries all of it on a real server."""
+"""The server follows the OpenAPI document: schemathesis tests all of it on a real server."""
 
 import subprocess
 import sys

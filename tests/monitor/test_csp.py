@@ -1,4 +1,4 @@
-"""Every page in a real browser, under the policy that it is served with."""
+"""Every page in a real browser, under its own Content Security Policy."""
 
 import shutil
 from collections.abc import Callable, Iterator
@@ -44,7 +44,7 @@ PAINTED = "new Promise((done) => requestAnimationFrame(() => requestAnimationFra
 
 
 class Tab:
-    """A tab that notes what breaks the policy, and errors in scripts."""
+    """A tab that records violations of the policy and errors in scripts."""
 
     def __init__(self, page: Page) -> None:
         self.page = page
@@ -53,7 +53,7 @@ class Tab:
         page.on("pageerror", lambda error: self.errors.append(str(error)))
 
     def visit(self, path: str) -> list[str]:
-        """What broke there; a page without a policy is broken as a whole."""
+        """The violations on that page. A page without a policy counts as one."""
         answer = self.page.goto(path, wait_until="load")
         self.page.evaluate(PAINTED)  # the scripts have run, and what they did is on the screen
         assert isinstance(answer, Response)

@@ -1,4 +1,4 @@
-"""JSON that is taken at the door goes all the way: into children's inputs, results and answers."""
+"""Nested JSON that the API accepts works everywhere: in inputs, results and responses."""
 
 import json
 from collections.abc import Callable
@@ -22,7 +22,7 @@ Api = Callable[[User | None], APIClient]
 
 
 def nested(depth: int, how: str = "lists") -> Any:
-    """JSON of so many lists, or objects, inside each other."""
+    """JSON of `depth` nested lists or objects."""
     text = {"lists": "[%s]", "objects": '{"a":%s}'}[how]
     before, after = text.split("%s")
     return json.loads(before * depth + "1" + after * depth)
@@ -39,7 +39,7 @@ def wraps(progress: Progress, given: Any) -> dict[str, Any]:
 
 @pytest.fixture
 def deep_flow(monkeypatch: pytest.MonkeyPatch) -> Workflow:
-    """Each step gives its result to the next one inside something else."""
+    """Each step nests its result deeper for the next one."""
     monkeypatch.setattr(registry, "_workflows", dict(registry._workflows))
     return Workflow(
         "deep",

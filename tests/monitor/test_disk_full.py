@@ -1,4 +1,4 @@
-"""A full disk is told as one, and leaves nothing: files, half-received ones and rows."""
+"""A full disk is reported as such, and leaves no files, partial uploads or rows."""
 
 import json
 import resource
@@ -21,12 +21,12 @@ from parent.models import Run
 from parent.store.outage import is_disk_full
 
 SIZE = 12_000_000
-"""More than the tests' database, which is written to as well."""
+"""Larger than the tests' database, which is written too."""
 
 
 @pytest.fixture
 def small_disk() -> Iterator[None]:
-    """No file of this process may grow to that size: the system refuses it as a full disk."""
+    """Limit the size of this process's files. The system then refuses writes as on a full disk."""
     before = resource.getrlimit(resource.RLIMIT_FSIZE)
     handler = signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
     resource.setrlimit(resource.RLIMIT_FSIZE, (SIZE - 1, before[1]))
@@ -79,7 +79,7 @@ def token(transactional_db: None, owner: User) -> str:
 
 @pytest.fixture
 def full_database(token: str) -> Iterator[None]:
-    """SQLite refuses whatever needs another page."""
+    """SQLite refuses every write that needs another page."""
     if connection.vendor != "sqlite":
         pytest.skip("PostgreSQL says so by a code, see below.")
     with connection.cursor() as cursor:

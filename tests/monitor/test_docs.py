@@ -1,4 +1,4 @@
-"""The page of the OpenAPI document in a real browser: its forms start runs, as they are."""
+"""The page of the OpenAPI document in a real browser: its unchanged forms start runs."""
 
 import shutil
 from collections.abc import Iterator

@@ -1,4 +1,4 @@
-"""Every error: a problem for programs, a page for people, with an id that the log has too."""
+"""Every error is a problem document or an HTML page, with an id that is in the log too."""
 
 import json
 import logging

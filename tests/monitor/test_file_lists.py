@@ -37,7 +37,7 @@ def sheets(monkeypatch: pytest.MonkeyPatch) -> Workflow:
 
 @pytest.fixture(params=["api", "page"])
 def post(request: pytest.FixtureRequest, sheets: Workflow, owner: User, api: Any) -> Any:
-    """Starts a run with what a form holds; the status of the answer."""
+    """Starts a run with the form's data, and returns the response's status."""
 
     def by_api(**entered: Any) -> Any:
         return api(owner).post("/workflows/sheets/", entered, format="multipart")

@@ -1,4 +1,4 @@
-"""What each answer tells a browser: of the page itself, and of other sites."""
+"""The security headers of each response."""
 
 from typing import Any
 

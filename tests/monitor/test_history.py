@@ -31,7 +31,7 @@ def page(client: Client, run: Run) -> str:
 
 
 def buttons(html: str) -> list[str]:
-    """Those that the page has."""
+    """The buttons on the page."""
     return [name for name in ("cancel", "retry", "delete") if f'/{name}/">' in html]
 
 

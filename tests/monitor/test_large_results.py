@@ -1,4 +1,4 @@
-"""A result of any size: in the status where it is small, else by itself; in no list."""
+"""Small results are in the status, large ones have their own address; lists have none."""
 
 import json
 import re
@@ -163,7 +163,7 @@ def test_a_task_without_a_result_has_no_result_address(
 
 @contextmanager
 def sql() -> Iterator[list[str]]:
-    """The statements about runs and steps, as they come."""
+    """Record the SQL statements on runs and steps."""
     told: list[str] = []
     with CaptureQueriesContext(connection) as captured:
         yield told
@@ -225,7 +225,7 @@ def test_a_result_may_have_twenty_megabytes(owner: User, api: Api) -> None:
 
 
 def written(owner: User, make_run: MakeRun, megabytes: int) -> Run:
-    """A run that ended with so large a result, and its first child too."""
+    """A run that ended with a result of this size, as did its first child."""
     result = "x" * megabytes * MEGABYTE
     size = size_of(result)
     run = make_run(owner, state="SUCCESS", result=result, result_size=size)
@@ -251,7 +251,7 @@ def test_a_list_of_large_results_takes_no_memory_for_them(
 
 @contextmanager
 def peak() -> Iterator[list[int]]:
-    """The most memory that was taken meanwhile, in bytes."""
+    """The peak of allocated memory, in bytes."""
     figure: list[int] = []
     tracemalloc.start()
     try:

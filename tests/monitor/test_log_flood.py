@@ -1,4 +1,4 @@
-"""What anybody can send again and again is a line of the log, and no error with a traceback."""
+"""Bad requests, which anybody can repeat, are one log line without error or traceback."""
 
 from collections.abc import Callable
 from typing import Any

@@ -1,4 +1,4 @@
-"""Logins that fail are counted, and too many lock the name out."""
+"""Failed logins are counted, and too many lock the name."""
 
 from typing import Any
 

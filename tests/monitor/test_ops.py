@@ -1,4 +1,4 @@
-"""/metrics and /readyz: who may ask, and what they are told."""
+"""/metrics and /readyz: access and responses."""
 
 from collections.abc import Callable, Iterator
 from datetime import timedelta
@@ -74,7 +74,7 @@ def finish(run: Run, *, waited: float, took: float) -> None:
 
 @pytest.fixture
 def counted() -> None:
-    """The watch has counted before, a minute ago."""
+    """The watch did its first count a minute ago."""
     Tally.objects.create(counted_until=clock.now() - 2 * AGO)
 
 

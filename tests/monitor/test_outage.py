@@ -1,4 +1,4 @@
-"""The database away: every answer says so, in a form that its reader can use."""
+"""Without the database every response says so, as JSON or HTML."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager

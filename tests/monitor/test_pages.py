@@ -1,4 +1,4 @@
-"""The pages without a browser: what a reader gets who has no JavaScript."""
+"""The pages without JavaScript, tested without a browser."""
 
 import re
 from collections.abc import Callable

@@ -1,4 +1,4 @@
-"""Polling: one statement by indexes, and a tag that changes with what is shown."""
+"""Polling: one indexed SQL statement, and an ETag that changes with the content."""
 
 import time
 from collections.abc import Callable
@@ -25,7 +25,7 @@ LOGIN = len(("session", "user"))
 
 @pytest.fixture(autouse=True)
 def clock(monkeypatch: pytest.MonkeyPatch) -> Callable[[float], None]:
-    """Stops the server's time, and sets it so many seconds ahead of where it was."""
+    """Freezes the server's time, that many seconds in the future."""
     began = timezone.now()
 
     def ahead(seconds: float) -> None:
@@ -58,7 +58,7 @@ def test_one_statement_reads_runs_and_children_by_indexes(owner: User, make_run:
 
 
 def write_many(count: int) -> None:
-    """Enough rows that a planner has a choice."""
+    """Enough rows for the query planner to prefer an index."""
     runs = Run.objects.bulk_create(Run(workflow="w", state="PROGRESS") for _ in range(count))
     Step.objects.bulk_create(
         Step(run=run, index=0, name="s", task="t", state="RUNNING", task_id=str(uuid4()))

@@ -1,4 +1,4 @@
-"""Problem documents, and pages for those who asked for one."""
+"""Problem documents, or HTML pages if the client asked for HTML."""
 
 from typing import Any
 

@@ -1,4 +1,4 @@
-"""Retrying: given a run that has ended badly, what runs again, with what, and what is kept."""
+"""Retrying a failed run: which steps run again, with which inputs, and what is kept."""
 
 from collections.abc import Callable
 from typing import Any
@@ -18,7 +18,7 @@ Api = Callable[[User | None], APIClient]
 
 @pytest.fixture
 def failed(owner: User) -> Run:
-    """A run of `sums`: its first step gave 6, and its second has failed."""
+    """A run of `sums`: its first step returned 6, its second failed."""
     run = workflows.sums.start(owner=owner, a=5)
     finish(run, "one", 6)
     fail(run, "two")

@@ -1,4 +1,4 @@
-"""The web server itself, as a process: what a client on its socket gets."""
+"""The web server as a process, tested through its socket."""
 
 import io
 import json
@@ -21,7 +21,7 @@ LIMIT = 4_000_000
 
 
 lines: list[str] = []
-"""What the server said while it started."""
+"""The server's log from its start."""
 
 
 @pytest.fixture(scope="module", params=["mainproj.gunicorn", "roles.web_server"])
@@ -67,7 +67,7 @@ def connection(port: int) -> Iterator[HTTPConnection]:
 def test_a_client_that_sends_all_first_reads_that_it_was_too_much(
     connection: HTTPConnection,
 ) -> None:
-    """More than the buffers between the two hold: one that is cut off sees a broken pipe."""
+    """More than the socket buffers hold: a client that is cut off gets a broken pipe."""
     size = 4 * LIMIT
     headers = {"Content-Type": "application/json", "Content-Length": str(size)}
 
@@ -90,7 +90,7 @@ def test_a_far_too_large_body_is_not_read(port: int) -> None:
 
 
 def everything(client: socket.socket) -> bytes:
-    """What the server sends until it closes."""
+    """All bytes that the server sends until it closes."""
     return b"".join(iter(lambda: client.recv(65536), b""))
 
 

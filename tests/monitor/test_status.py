@@ -1,4 +1,4 @@
-"""The status: what the rows say, in the shape of the HTTP contract."""
+"""The status: the rows' values in the format of the HTTP contract."""
 
 from datetime import UTC, datetime, timedelta
 from typing import Any

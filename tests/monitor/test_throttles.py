@@ -1,4 +1,4 @@
-"""How often one user may start runs, counted by several web processes at once."""
+"""The limit of starts per user, counted across several web processes."""
 
 import socket
 import time
@@ -23,7 +23,7 @@ RATE = 3
 
 @pytest.fixture
 def middle_of_a_minute(monkeypatch: pytest.MonkeyPatch) -> None:
-    """No window ends while a test counts."""
+    """Keep a throttle window from ending during a test."""
     monkeypatch.setattr(throttles, "time", type("Clock", (), {"time": lambda: 1_200_000_030.0}))
 
 
@@ -113,7 +113,7 @@ def test_processes_that_count_at_once_lose_nothing(
 
 @pytest.fixture
 def silent_server() -> Iterator[str]:
-    """A server that takes connections and never answers."""
+    """A server that accepts connections and never answers."""
     with socket.socket() as server:
         server.bind(("127.0.0.1", 0))
         server.listen()

@@ -1,4 +1,4 @@
-"""API tokens: whoever makes one sees it once, programs log in by it, and no table has it."""
+"""API tokens: shown once, used by programs to authenticate, and stored in no table."""
 
 import re
 from collections.abc import Callable, Iterator
