@@ -98,8 +98,8 @@ class Signature:
             self._function
         ):
             yield (
-                "its body is a generator, of which nobody would take the values",
-                "Report by progress.update(...) in place of each yield, and return the result.",
+                "its body is a generator, whose values would be lost",
+                "Call progress.update(...) instead of each yield, and return the result.",
             )
 
     def _progress_problems(self, first: inspect.Parameter) -> Iterator[Problem]:

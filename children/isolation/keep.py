@@ -64,8 +64,7 @@ def _close_connections() -> list[str]:
 def _exit_if_unusable() -> None:
     if kept_process_state.bodies == 0 and keeps_the_write_lock():
         end_process(
-            "a task has kept SQLite's write lock beyond its end, in a connection or a thread of "
-            "its own"
+            "a task still holds SQLite's write lock after its end, in its own connection or thread"
         )
 
 

@@ -155,7 +155,7 @@ async def yields_later(progress: Progress) -> AsyncIterator[int]:
 
 FIRST = "Let it be the first parameter: def total(progress, prices): ..."
 WRONG_FIRST = "Let progress be the first parameter: def total(progress, prices): ..."
-REPORT = "Report by progress.update(...) in place of each yield, and return the result."
+REPORT = "Call progress.update(...) instead of each yield, and return the result."
 
 
 @pytest.mark.parametrize(
@@ -178,8 +178,8 @@ REPORT = "Report by progress.update(...) in place of each yield, and return the 
             "its input 'n' is positional-only, and inputs come by name",
             "Put the / right after progress, or leave it out.",
         ),
-        (yields, "its body is a generator, of which nobody would take the values", REPORT),
-        (yields_later, "its body is a generator, of which nobody would take the values", REPORT),
+        (yields, "its body is a generator, whose values would be lost", REPORT),
+        (yields_later, "its body is a generator, whose values would be lost", REPORT),
     ],
 )
 def test_a_body_that_cannot_run_is_reported(body: Any, problem: str, hint: str) -> None:
