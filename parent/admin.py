@@ -15,7 +15,7 @@ from parent.deletion.delete import delete_ended, delete_run
 from parent.models import Attempt, Event, Executor, Run, Step
 from parent.store import executors
 from parent.store.large_results import json_beginning
-from parent.watch.queries import OF_RUN
+from parent.watch.queries import LARGE_RUN_FIELDS
 
 __all__ = ["AttemptInline", "EventInline", "ExecutorAdmin", "RunAdmin", "StepAdmin", "StepInline"]
 
@@ -200,7 +200,7 @@ class StepAdmin(MetaColumns, Beginnings, ReadOnly, admin.ModelAdmin):  # type: i
             super().get_queryset(request).defer("kwargs", "input_override", "result", "traceback")
         )
         # On a step's page too: it would read the whole run to show its name.
-        return steps.select_related("run", "executor").defer(*OF_RUN)
+        return steps.select_related("run", "executor").defer(*LARGE_RUN_FIELDS)
 
 
 @admin.register(Executor)

@@ -33,7 +33,7 @@ def run_inline(
     Raises:
         InvalidParams, InvalidWorkflow: as `start()` does.
     """
-    with publish.held():
+    with publish.publishing_off():
         run = start(workflow, params, owner=owner)
         while not run.ended:
             step = _next(run)

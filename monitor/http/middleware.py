@@ -16,7 +16,7 @@ from structlog.contextvars import bound_contextvars
 
 from monitor.http.body_size import largest
 from monitor.http.error_pages import error_response, of_exception
-from parent.messages.publish import answering
+from parent.messages.publish import publish_timeout
 
 __all__ = ["ClosedByDefault", "ErrorResponses", "NotStored", "RequestLog"]
 
@@ -46,7 +46,7 @@ class RequestLog:
         begun = time.perf_counter()
         with (
             bound_contextvars(request_id=request_id, user=UserId(request)),
-            answering(PATIENCE),
+            publish_timeout(PATIENCE),
         ):
             response = self._get_response(request)
             response[REQUEST_ID] = request_id

@@ -12,8 +12,8 @@ __all__ = ["as_json", "as_text"]
 def as_text(findings: Sequence[Finding]) -> str:
     if not findings:
         return "All is well."
-    told = "\n".join(f"{each.part}: {each.what}.\n  {each.do}" for each in findings)
-    return f"{told}\n{len(findings)} finding{'s' * (len(findings) != 1)}."
+    lines = "\n".join(f"{each.part}: {each.what}.\n  {each.do}" for each in findings)
+    return f"{lines}\n{len(findings)} finding{'s' * (len(findings) != 1)}."
 
 
 def as_json(findings: Sequence[Finding]) -> str:

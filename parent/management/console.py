@@ -61,14 +61,14 @@ def _step_rows(snapshot: Snapshot) -> list[Row]:
             name=step.name,
             state=step.state,
             completion=step.completion,
-            text=clean_text(step.error or _said(step)),
+            text=clean_text(step.error or _progress_text(step)),
             left=_left(step_eta(step, snapshot.now)) if step.state in Step.ACTIVE else "",
         )
         for step in snapshot.steps
     ]
 
 
-def _said(step: Step) -> str:
+def _progress_text(step: Step) -> str:
     count = f"{step.iteration} of {step.total}" if step.total else ""
     return f"{step.message} ({count})" if step.message and count else step.message or count
 
@@ -78,7 +78,7 @@ def _left(seconds: float | None) -> str:
 
 
 def _notice(snapshot: Snapshot) -> str:
-    if snapshot.attended or snapshot.run.ended:
+    if snapshot.has_worker or snapshot.run.ended:
         return ""
     return f"no worker is running: the run waits for one. Start one: {how_to_start()}"
 
@@ -123,14 +123,14 @@ def changes(before: Snapshot | None, after: Snapshot) -> list[str]:
     """A line for each step that changed, for a new state of the run, and for a notice."""
     known = {row.name: row for row in _step_rows(before)} if before else {}
     run = _run_row(after)
-    told = [
+    rows = [
         row
         for row in _step_rows(after)
         if row.state != StepState.WAITING and row != known.get(row.name)
     ]
     if before is None or before.run.state != run.state:
-        told.insert(len(told) if after.run.ended else 0, run)
-    lines = [f"{run.completion:5.1f} %  {_line(row)}" for row in told]
+        rows.insert(len(rows) if after.run.ended else 0, run)
+    lines = [f"{run.completion:5.1f} %  {_line(row)}" for row in rows]
     notice = _notice(after)
     return [*lines, notice] if notice and not (before and _notice(before)) else lines
 

@@ -19,12 +19,12 @@ __all__ = ["Snapshot", "snapshots"]
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Snapshot:
-    """A run as it is `now`, by the database's clock. `attended`: an executor is alive."""
+    """A run as it is `now`, by the database's clock. `has_worker`: an executor is alive."""
 
     run: Run
     steps: tuple[Step, ...]
     now: datetime
-    attended: bool
+    has_worker: bool
 
 
 def snapshots(run_id: UUID) -> Iterator[Snapshot]:
@@ -48,5 +48,5 @@ def _snapshot(run_id: UUID) -> Snapshot:
     run = Run.objects.defer("params", "files").annotate(db_now=Now()).get(pk=run_id)
     # After the run, so that the steps of one that has ended are read as they ended.
     steps = Step.objects.filter(run=run).defer("kwargs", "result", "traceback")
-    attended = executors.alive().exists()
-    return Snapshot(run=run, steps=tuple(steps), now=run.db_now, attended=attended)
+    has_worker = executors.alive().exists()
+    return Snapshot(run=run, steps=tuple(steps), now=run.db_now, has_worker=has_worker)

@@ -18,8 +18,8 @@ __all__ = ["BrokerMemory"]
 
 logger = get_logger(__name__)
 
-KEEP = 3600  # seconds; the mark of a watcher that has gone does not stay for ever
-SHARE = 10
+MARK_TTL = 3600  # seconds; the mark of a watcher that has gone does not stay for ever
+BACKOFF_FACTOR = 10
 """A broker that does not answer is asked so rarely that it costs a tenth of the time."""
 
 
@@ -32,7 +32,7 @@ class BrokerMemory:
         self._mark: bytes | None = None
         self._ask_at = 0.0
 
-    def lapsed(self) -> bool:
+    def may_have_lost_messages(self) -> bool:
         """Whether messages may have been lost since the last call.
 
         At the first call they may: the broker may have gone with the watcher before. While it
@@ -48,11 +48,11 @@ class BrokerMemory:
                     return False
                 connection.ensure_connection(**RETRY)
                 client = connection.default_channel.client
-                found = client.set(self._key, mark, ex=KEEP, get=True)
+                found = client.set(self._key, mark, ex=MARK_TTL, get=True)
         except Exception as exc:  # what a transport raises is the transport's own affair
             logger.debug("broker: %s; nobody knows what it has kept", exc)
             now = time.monotonic()
-            self._ask_at = now + SHARE * (now - began)
+            self._ask_at = now + BACKOFF_FACTOR * (now - began)
             return False
         known, self._mark = self._mark, mark
         return known is None or found != known

@@ -6,17 +6,17 @@ from concurrent.futures import Future
 from contextvars import copy_context
 from typing import TypeVar
 
-__all__ = ["within"]
+__all__ = ["call_with_timeout"]
 
 T = TypeVar("T")
 
-MOST = 64
+MAX_PENDING = 64
 """Calls at once that nobody may wait for any more."""
 
-_slots = threading.BoundedSemaphore(MOST)
+_slots = threading.BoundedSemaphore(MAX_PENDING)
 
 
-def within(seconds: float, call: Callable[[], T]) -> T:
+def call_with_timeout(seconds: float, call: Callable[[], T]) -> T:
     """Call in a thread of its own, in this context, and wait at most so long for the result.
 
     The timeouts of a library count from packet to packet, and from one try to the next; some of
@@ -26,7 +26,7 @@ def within(seconds: float, call: Callable[[], T]) -> T:
         TimeoutError: there is no result yet. The call goes on, and nobody hears of its end.
     """
     if not _slots.acquire(blocking=False):
-        raise TimeoutError(f"{MOST} earlier calls have not been answered yet")
+        raise TimeoutError(f"{MAX_PENDING} earlier calls have not been answered yet")
     result: Future[T] = Future()
 
     def run() -> None:

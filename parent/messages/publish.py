@@ -15,21 +15,21 @@ from kombu.exceptions import OperationalError
 from children import host
 from children.task import ChildTask
 from parent.definition.parent_task import parent_task_name
-from parent.messages.deadline import within
+from parent.messages.deadline import call_with_timeout
 from parent.models import Run, RunState, Step, StepState
 from parent.telemetry import tracing
 from parent.telemetry.log_context import about
 
 __all__ = [
     "AT_ONCE",
-    "LOOK_AFTER",
-    "answering",
-    "first_to_publish",
-    "held",
-    "is_behind",
-    "missing",
+    "STALE_AFTER",
+    "first_batch",
+    "is_run_row_stale",
+    "missing_messages",
     "publish_run",
     "publish_steps",
+    "publish_timeout",
+    "publishing_off",
     "queue_of",
     "republish_after",
 ]
@@ -38,7 +38,7 @@ logger = get_logger(__name__)
 
 FIRST_DELAY, LONGEST_DELAY = 5.0, 30.0  # seconds until a message that seems lost is sent again
 
-LOOK_AFTER = timedelta(seconds=1)
+STALE_AFTER = timedelta(seconds=1)
 """From when a run was left behind by its steps until a tick brings it up to them."""
 
 # One reconnect of a connection that went stale in the pool. Whatever lasts longer is a tick's
@@ -48,31 +48,31 @@ RETRY = {"max_retries": 1, "interval_start": 0, "interval_step": 0, "interval_ma
 AT_ONCE = 100
 """Messages for which whoever opens steps waits: a fraction of a second."""
 
-_held: ContextVar[bool] = ContextVar("held", default=False)
-_patience: ContextVar[float | None] = ContextVar("patience", default=None)
+_publishing_off: ContextVar[bool] = ContextVar("publishing_off", default=False)
+_send_timeout: ContextVar[float | None] = ContextVar("timeout", default=None)
 
 
 @contextmanager
-def answering(seconds: float) -> Iterator[None]:
+def publish_timeout(seconds: float) -> Iterator[None]:
     """In this context somebody waits for an answer: give each message no more than so long.
 
     What was not sent by then is a tick's to send; what is sent a moment later comes twice.
     """
-    token = _patience.set(seconds)
+    token = _send_timeout.set(seconds)
     try:
         yield
     finally:
-        _patience.reset(token)
+        _send_timeout.reset(token)
 
 
 @contextmanager
-def held() -> Iterator[None]:
+def publishing_off() -> Iterator[None]:
     """Publish nothing in this context: its owner runs the steps itself."""
-    token = _held.set(True)
+    token = _publishing_off.set(True)
     try:
         yield
     finally:
-        _held.reset(token)
+        _publishing_off.reset(token)
 
 
 def republish_after(publishes: int) -> timedelta:
@@ -86,9 +86,9 @@ def publish_run(run: Run) -> bool:
         return _send(parent_task_name(run.workflow), str(run.pk), run.params, ignore_result=False)
 
 
-def first_to_publish(opened: Sequence[Step], now: datetime) -> Sequence[Step]:
+def first_batch(opened: Sequence[Step], now: datetime) -> Sequence[Step]:
     """Of steps that open together, those to publish at once; the others say that a tick does it."""
-    if _held.get():
+    if _publishing_off.get():
         return opened
     for step in opened[AT_ONCE:]:
         step.publish_count, step.due_at = 0, now
@@ -125,7 +125,7 @@ def attempt_header(step: Step) -> dict[str, Any]:
     """What a claim needs to know, carried along to save it a query."""
     # A step that runs makes a run STARTED, so one that is PENDING is about to fall behind.
     pending = step.run.state == RunState.PENDING
-    look_at = step.run.mirrored_at + LOOK_AFTER if pending or is_behind(step) else None
+    look_at = step.run.mirrored_at + STALE_AFTER if pending or is_run_row_stale(step) else None
     return {
         "run": str(step.run_id),
         "workflow": step.run.workflow,
@@ -138,7 +138,7 @@ def attempt_header(step: Step) -> dict[str, Any]:
     }
 
 
-def is_behind(step: Step) -> bool:
+def is_run_row_stale(step: Step) -> bool:
     """Whether the row of the step's run does not tell yet of where this active step is."""
     run = step.run
     if run.state == RunState.PENDING and step.state == StepState.RUNNING:
@@ -147,18 +147,18 @@ def is_behind(step: Step) -> bool:
 
 
 def _send(name: str, task_id: str, kwargs: Mapping[str, Any], **options: Any) -> bool:
-    if _held.get():
+    if _publishing_off.get():
         return True
     try:
         # By the task where it is known here: its own queue, priority and limits count.
         task = current_app.tasks.get(name)
         send = task.apply_async if task else lambda **kw: current_app.send_task(name, **kw)
         options |= {"kwargs": dict(kwargs), "task_id": task_id, "retry_policy": RETRY}
-        patience = _patience.get()
-        if patience is None:
+        timeout = _send_timeout.get()
+        if timeout is None:
             send(**options)
         else:
-            within(patience, lambda: send(**options))
+            call_with_timeout(timeout, lambda: send(**options))
     except (OperationalError, OSError) as exc:
         logger.warning("broker: %s; a tick will publish %s[%s]", exc, name, task_id)
         return False
@@ -170,11 +170,11 @@ def queue_of(row: Step | Run) -> str:
     if isinstance(row, Step) and row.queue:
         return row.queue
     name = row.task if isinstance(row, Step) else parent_task_name(row.workflow)
-    return _routed(name)
+    return _default_queue(name)
 
 
 @cache
-def _routed(name: str) -> str:
+def _default_queue(name: str) -> str:
     """The queue that Celery publishes a task to, by its routes or the task's own option."""
     own = getattr(current_app.tasks.get(name), "queue", None)
     queue = own or current_app.amqp.router.route({}, name).get("queue")
@@ -182,7 +182,7 @@ def _routed(name: str) -> str:
     return str(getattr(queue, "name", queue))
 
 
-def missing(expected: Mapping[str, int]) -> Counter[str]:
+def missing_messages(expected: Mapping[str, int]) -> Counter[str]:
     """How many of the `expected` messages do not wait in each queue.
 
     Of a broker that cannot be asked none is missed: there is nowhere to publish to.

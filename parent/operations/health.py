@@ -7,7 +7,7 @@ from celery import current_app
 from django.conf import settings
 from django.db import DatabaseError, connection
 
-from parent.messages.deadline import within
+from parent.messages.deadline import call_with_timeout
 from parent.messages.publish import RETRY
 from parent.store import executors
 
@@ -43,7 +43,7 @@ def database() -> Wrong | None:
 def broker() -> Wrong | None:
     """Ask for an answer, over a connection that is kept."""
     try:
-        within(PATIENCE, _ask_broker)
+        call_with_timeout(PATIENCE, _ask_broker)
     except Exception as exc:  # what a transport raises is the transport's own affair
         return Wrong(
             f"the broker does not answer ({_first_line(exc)})",

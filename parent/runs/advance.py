@@ -10,7 +10,7 @@ from django.db import transaction
 from children.meta import error_text
 from parent.decisions.plan import NOTHING, Summary, plan, run_meta, run_state, summarize
 from parent.definition.parent_task import parent_task_name
-from parent.messages.publish import first_to_publish, publish_steps, republish_after
+from parent.messages.publish import first_batch, publish_steps, republish_after
 from parent.models import Run, RunState, Step
 from parent.models.fields import META_COLUMNS
 from parent.runs.attempts import ATTEMPT_COLUMNS
@@ -83,7 +83,7 @@ def advance(
         # This process may have another version of the code. A tick sends the parent's message
         # again, to find a worker that knows the steps.
         run.due_at = min(filter(None, (now + republish_after(0), run.deadline_at)))
-    first = first_to_publish(changes.opened, now)
+    first = first_batch(changes.opened, now)
     _write_changes(changes)
     if mirror or not changes.opened or changes.final is not None or run.due_at != was_due_at:
         write_run(run, steps, changes.final, now, unread=unread)

@@ -14,7 +14,7 @@ from parent.definition.params import as_json, validate
 from parent.definition.workflow import Step as StepDefinition
 from parent.definition.workflow import Workflow
 from parent.errors import InvalidWorkflow
-from parent.messages.publish import first_to_publish, publish_steps
+from parent.messages.publish import first_batch, publish_steps
 from parent.models import Run, Step
 from parent.runs.advance import log_end, update_from_steps
 from parent.runs.idempotency import earlier_run, fingerprint
@@ -111,7 +111,7 @@ def _prepare(
     ]
     changes = apply_plan(run, steps, now)
     update_from_steps(run, steps, changes.final, now)
-    return run, steps, first_to_publish(changes.opened, now)
+    return run, steps, first_batch(changes.opened, now)
 
 
 def _step_row(

@@ -14,7 +14,7 @@ from django.db import connection
 
 from parent.store.outage import OUTAGE
 
-__all__ = ["LockedRows", "ShortLockTimeout", "is_locked"]
+__all__ = ["LockedRuns", "ShortLockTimeout", "is_locked"]
 
 logger = get_logger(__name__)
 
@@ -42,7 +42,7 @@ class ShortLockTimeout:
             self._connection = connection.connection
 
 
-class LockedRows:
+class LockedRuns:
     """The runs that a tick found locked. They are left out for a while, so that they do not take
     the places of other runs in a tick's batches.
     """

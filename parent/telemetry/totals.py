@@ -14,15 +14,15 @@ from parent.models import Event, Run, Step, Tally
 from parent.store import clock
 from parent.telemetry.metrics import Metrics, metrics
 
-__all__ = ["EVERY", "tally"]
+__all__ = ["FLUSH_INTERVAL", "flush_metrics"]
 
-EVERY = 5.0
+FLUSH_INTERVAL = 5.0
 """Seconds between two times that the row is written."""
 SETTLED = timedelta(seconds=2)
 """The end of a run is stamped before it is committed; what is slower than this is not counted."""
 
 
-def tally(*, ended: bool) -> None:
+def flush_metrics(*, ended: bool) -> None:
     """Add this process's figures to the row.
 
     Args:

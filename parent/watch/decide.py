@@ -24,9 +24,9 @@ __all__ = [
     "Republish",
     "Stored",
     "Watched",
-    "named",
     "watch",
     "watch_once",
+    "with_step_name",
 ]
 
 
@@ -105,13 +105,13 @@ def watch_once(step: Watched, stored: Stored | None, now: datetime) -> Verdict:
     # Of a claimed child a refusal is older, or another message's: of two, say.
     refused = _refused_task(stored) if step.started_at is None or step.claimed else None
     stored = None if refused else stored
-    told = parse(stored.state, stored.result) if stored else UNSEEN
-    if told.final:
-        return End(named(step.name, told), retry=told.status is Status.ERROR)
-    started = step.started_at or (now if told.status is Status.PROGRESS else None)
+    report = parse(stored.state, stored.result) if stored else UNSEEN
+    if report.final:
+        return End(with_step_name(step.name, report), retry=report.status is Status.ERROR)
+    started = step.started_at or (now if report.status is Status.PROGRESS else None)
     if started is None:
         return _watch_queued(step, refused, now)
-    return _watch_running(step, told, started, _heard(step, told, stored, now), now)
+    return _watch_running(step, report, started, _last_report_at(step, report, stored, now), now)
 
 
 def _refused_task(stored: Stored | None) -> str | None:
@@ -140,24 +140,26 @@ def _watch_queued(step: Watched, refused: str | None, now: datetime) -> Verdict:
     return Keep(_earliest(deadline, step.publish_at))
 
 
-def _heard(step: Watched, told: Meta, stored: Stored | None, now: datetime) -> datetime | None:
+def _last_report_at(
+    step: Watched, report: Meta, stored: Stored | None, now: datetime
+) -> datetime | None:
     """When the child last reported. A report that is seen only now is not silence."""
     if stored is not None and stored.at is not None:
         return stored.at
-    return now if _is_news(step, told) else step.reported_at
+    return now if _is_news(step, report) else step.reported_at
 
 
-def _is_news(step: Watched, told: Meta) -> bool:
-    return told.status is Status.PROGRESS and told != step.meta
+def _is_news(step: Watched, report: Meta) -> bool:
+    return report.status is Status.PROGRESS and report != step.meta
 
 
 def _watch_running(
-    step: Watched, told: Meta, started: datetime, heard: datetime | None, now: datetime
+    step: Watched, report: Meta, started: datetime, last_report_at: datetime | None, now: datetime
 ) -> Verdict:
     if step.dead_executor is not None:
         return _fail(step, f"{step.name}: the worker {step.dead_executor} died while running it")
     finish_by = _after(started, step.run_timeout)
-    report_by = _after(heard or started, step.stall_timeout)
+    report_by = _after(last_report_at or started, step.stall_timeout)
     if finish_by is not None and now >= finish_by:
         return _fail(step, f"{step.name} did not finish within {step.run_timeout:g} s")
     if report_by is not None and now >= report_by:
@@ -167,8 +169,8 @@ def _watch_running(
             "it may hang, or need a longer stall_timeout",
         )
     due_at = _earliest(finish_by, report_by)
-    if _is_news(step, told):
-        return Mirror(told, due_at)
+    if _is_news(step, report):
+        return Mirror(report, due_at)
     return Keep(due_at)
 
 
@@ -176,7 +178,7 @@ def _fail(step: Watched, error: str) -> End:
     return End(step.meta.failed(error), retry=True)
 
 
-def named(name: str, outcome: Meta) -> Meta:
+def with_step_name(name: str, outcome: Meta) -> Meta:
     """The outcome, its error naming the step."""
     if outcome.error is None or outcome.error.startswith(f"Error in {name}:"):
         return outcome

@@ -24,7 +24,7 @@ from parent.store.writes import update_rows
 
 __all__ = ["Report", "mirror"]
 
-NOT_OVER_AN_END = "t.status IN ('SUCCESS', 'FAILURE', 'REVOKED')"
+HAS_ENDED = "t.status IN ('SUCCESS', 'FAILURE', 'REVOKED')"
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -36,7 +36,7 @@ class Report:
     due_at: datetime | None
 
 
-def mirror(reports: Mapping[str, Report], behind: Collection[UUID] = ()) -> int:
+def mirror(reports: Mapping[str, Report], stale_runs: Collection[UUID] = ()) -> int:
     """Copy reports, by the children's task ids, upwards; return how many runs changed.
 
     A run that is locked is being moved on by a finishing child, and is left to the next tick.
@@ -44,14 +44,14 @@ def mirror(reports: Mapping[str, Report], behind: Collection[UUID] = ()) -> int:
     Args:
         behind: ids of more runs to bring up to their steps.
     """
-    told = Q(pk__in=Step.objects.filter(task_id__in=list(reports)).values("run_id"))
+    has_reports = Q(pk__in=Step.objects.filter(task_id__in=list(reports)).values("run_id"))
     with transaction.atomic():
         # All of a turn's runs are locked before anything is written, so that no two
         # transactions ever wait for each other in a circle.
         runs = {
             run.pk: run
             for run in Run.objects.select_for_update(skip_locked=True, of=("self",))
-            .filter(told | Q(pk__in=list(behind)) if behind else told)
+            .filter(has_reports | Q(pk__in=list(stale_runs)) if stale_runs else has_reports)
             .defer("params", "files", "result")
             # Of a cancelled one nothing more is told, least of all that it is not yet overdue.
             if not run.ended and run.cancel_requested_at is None
@@ -60,22 +60,22 @@ def mirror(reports: Mapping[str, Report], behind: Collection[UUID] = ()) -> int:
         reporting = Step.objects.filter(
             run_id__in=list(runs), task_id__in=list(reports), state__in=Step.ACTIVE
         ).defer("traceback", "kwargs", "result")
-        taken = [_take(step, reports[str(step.task_id)], now) for step in reporting]
-        update_rows(Step, taken, key="id", skip_locked=True)
+        step_values = [_apply_report(step, reports[str(step.task_id)], now) for step in reporting]
+        update_rows(Step, step_values, key="id", skip_locked=True)
         summaries = read_summaries(list(runs))
-        changed = [runs[pk] for pk, steps in summaries.items() if _take_up(runs[pk], steps, now)]
+        changed = [runs[pk] for pk, steps in summaries.items() if _update_run(runs[pk], steps, now)]
         update_rows(Run, [_run_values(run) for run in changed], key="id")
         update_rows(
             TaskResult,
             [_result_values(run, now) for run in changed],
             key="task_id",
-            unless=NOT_OVER_AN_END,
+            unless=HAS_ENDED,
             skip_locked=True,
         )
     return len(changed)
 
 
-def _take(step: Step, report: Report, now: datetime) -> dict[str, Any]:
+def _apply_report(step: Step, report: Report, now: datetime) -> dict[str, Any]:
     step.pace, step.paced_since = pace_after(step, report.meta, report.at)
     step.set_meta(report.meta)
     # A foreign task claims nothing: its first report is what says that it runs.
@@ -86,7 +86,7 @@ def _take(step: Step, report: Report, now: datetime) -> dict[str, Any]:
     return {name: getattr(step, name) for name in (*names, *more)}
 
 
-def _take_up(run: Run, steps: Summary, now: datetime) -> bool:
+def _update_run(run: Run, steps: Summary, now: datetime) -> bool:
     """Bring the run's meta up to its steps; False where that changes nothing."""
     before = (run.state, run.meta)
     run.state = run_state(RunState(run.state), steps)

@@ -14,16 +14,18 @@ from parent.messages.publish import queue_of
 from parent.models import Run, Step
 from parent.watch.decide import Stored, Watched
 
-__all__ = ["OF_RUN", "active_steps", "overdue", "stored", "stored_of", "watched"]
+__all__ = ["LARGE_RUN_FIELDS", "active_steps", "overdue", "stored", "stored_of", "watched"]
 
-OF_RUN = ("run__params", "run__files", "run__result")
+LARGE_RUN_FIELDS = ("run__params", "run__files", "run__result")
 """What may be large, and no tick needs."""
 
 
 def active_steps() -> "QuerySet[Any]":
     """The steps that are queued or run, each with the database's time as `db_now`."""
     steps = Step.objects.filter(state__in=Step.ACTIVE).select_related("executor", "run")
-    return steps.defer("traceback", "result", "input_override", *OF_RUN).annotate(db_now=Now())
+    return steps.defer("traceback", "result", "input_override", *LARGE_RUN_FIELDS).annotate(
+        db_now=Now()
+    )
 
 
 def stored_of(steps: Sequence[Step]) -> dict[str, Stored]:

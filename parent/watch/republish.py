@@ -16,7 +16,13 @@ from django.db.models.functions import Now
 from django_celery_results.models import TaskResult
 
 from parent.definition.parent_task import parent_task_name
-from parent.messages.publish import missing, publish_run, publish_steps, queue_of, republish_after
+from parent.messages.publish import (
+    missing_messages,
+    publish_run,
+    publish_steps,
+    queue_of,
+    republish_after,
+)
 from parent.models import Run, Step, StepState
 from parent.store import clock, results
 from parent.store.run_rows import lock_run_row
@@ -28,7 +34,7 @@ __all__ = ["mark_due", "republish_runs", "republish_steps"]
 
 def mark_due() -> None:
     """Have the messages of all that is queued looked for now, if any is missing."""
-    if not any(missing(_expected()).values()):
+    if not any(missing_messages(_expected()).values()):
         return
     published = Step.objects.filter(state=StepState.QUEUED, publish_count__gt=0)
     with transaction.atomic():
@@ -47,7 +53,7 @@ def republish_steps(steps: Sequence[Step]) -> None:
             {
                 "task_id": s.task_id,
                 "publish_count": s.publish_count + 1,
-                "due_at": next_look(s, now),
+                "due_at": next_step_check(s, now),
             }
             for s in steps
         ],
@@ -60,11 +66,11 @@ def republish_steps(steps: Sequence[Step]) -> None:
     # A retry whose time has come was not published before.
     publish_steps([step for step in steps if not step.publish_count])
     steps = [step for step in steps if step.publish_count]
-    room = _missing_in({queue_of(step) for step in steps})
+    missing_count = _missing_in({queue_of(step) for step in steps})
     lost: list[Step] = []
     for step in sorted(steps, key=lambda step: step.queued_at or now):
-        if room[queue_of(step)] > 0:
-            room[queue_of(step)] -= 1
+        if missing_count[queue_of(step)] > 0:
+            missing_count[queue_of(step)] -= 1
             lost.append(step)
     metrics.count("workflow_messages_republished", by=len(lost))
     publish_steps(lost)
@@ -76,20 +82,20 @@ def republish_runs(runs: Sequence[Run]) -> None:
     update_rows(
         Run,
         [
-            {"id": r.pk, "publish_count": r.publish_count + 1, "due_at": next_call(r, now)}
+            {"id": r.pk, "publish_count": r.publish_count + 1, "due_at": next_run_check(r, now)}
             for r in runs
         ],
         key="id",
         unless="t.state IN ('SUCCESS', 'FAILURE', 'REVOKED')",
         skip_locked=True,
     )
-    _take_back_refusals(runs)
+    _clear_unknown_task_failures(runs)
     for run in runs:
         if not publish_run(run):
             return  # nor would the others be sent; see `publish_steps`
 
 
-def _take_back_refusals(runs: Sequence[Run]) -> None:
+def _clear_unknown_task_failures(runs: Sequence[Run]) -> None:
     """A worker that did not know a parent's task has stored that as its failure."""
     ids = [str(run.pk) for run in runs]
     refused = TaskResult.objects.filter(task_id__in=ids, status__in=states.READY_STATES)
@@ -101,12 +107,12 @@ def _take_back_refusals(runs: Sequence[Run]) -> None:
                 results.create(locked.run, parent_task_name(locked.run.workflow))
 
 
-def next_call(run: Run, now: datetime) -> datetime:
+def next_run_check(run: Run, now: datetime) -> datetime:
     """When a run that waits for a worker is due next: its message, or its deadline."""
     return min(filter(None, (now + republish_after(run.publish_count), run.deadline_at)))
 
 
-def next_look(step: Step, now: datetime) -> datetime:
+def next_step_check(step: Step, now: datetime) -> datetime:
     """When a QUEUED step is due next: its message, or its deadline."""
     look_at = now + republish_after(step.publish_count)
     if step.queue_timeout is None or step.queued_at is None:
@@ -119,7 +125,7 @@ def _missing_in(queues: Set[str]) -> Counter[str]:
     if not queues:
         return Counter()
     expected = _expected()
-    return missing({queue: expected[queue] for queue in queues})
+    return missing_messages({queue: expected[queue] for queue in queues})
 
 
 def _expected() -> Counter[str]:

@@ -15,12 +15,12 @@ from parent.deletion import orphan_results
 from parent.deletion.prune import prune
 from parent.deletion.stray_files import try_delete_strays
 from parent.messages.broker_memory import BrokerMemory
-from parent.messages.publish import is_behind
+from parent.messages.publish import is_run_row_stale
 from parent.messages.terminate import terminate
 from parent.models import Run, Step, StepState
 from parent.runs.endings import Ending, end_cancelled, end_run
 from parent.store import executors
-from parent.store.locks import LockedRows
+from parent.store.locks import LockedRuns
 from parent.telemetry.metrics import metrics
 from parent.telemetry.task_failure import send_task_failure
 from parent.watch.decide import End, Keep, Mirror, Republish, Stored, watch_once
@@ -29,7 +29,7 @@ from parent.watch.outcomes import record_tick_outcome
 from parent.watch.queries import active_steps, overdue, stored, stored_of, watched
 from parent.watch.republish import mark_due, republish_runs, republish_steps
 
-__all__ = ["STANDBY", "Ticker"]
+__all__ = ["STANDBY_INTERVAL", "Ticker"]
 
 BATCH = 1_000
 DUE_BATCH = 300
@@ -37,17 +37,17 @@ DUE_BATCH = 300
 PRUNE_BATCH = 100
 OVERLAP = timedelta(seconds=2)
 """A report is stamped before it is committed; one that was slow is still found this much later."""
-LEFT_TO_TICK = Case(When(state=StepState.QUEUED, publish_count=0, then=1), default=0)
+UNPUBLISHED_LAST = Case(When(state=StepState.QUEUED, publish_count=0, then=1), default=0)
 RETRIED_AT = Max("events__at", filter=Q(events__what="retry"))
-CONNECT = 5.0
+CONNECT_TIMEOUT = 5.0
 """Seconds that a heart may try to connect, while the database is away, before it beats again."""
-LISTEN = 5.0
+OUTAGE_GRACE = 5.0
 """Seconds after an outage of the database until the silence of a child counts again."""
-STANDBY = 2.0
+STANDBY_INTERVAL = 2.0
 """Seconds between two tries for the watch lease of an executor that does not hold it."""
-STRAYS_EVERY = 3_600.0
+STRAYS_INTERVAL = 3_600.0
 """Seconds until files without a run are looked for: each time, all that are stored are listed."""
-SWEEP_EVERY = 30.0
+SWEEP_INTERVAL = 30.0
 """Seconds until all active steps are compared with their stored results, whatever the stamps."""
 
 
@@ -63,9 +63,9 @@ class Ticker:
         self._held = False
         self._seen_until: datetime | None = None
         self._sweep_at = self._strays_at = 0.0
-        self._listen_until = self._trust_leases_at = 0.0
-        self._moved_at, self.pause = time.time(), STANDBY
-        self._others = LockedRows()
+        self._check_steps_from = self._enforce_leases_from = 0.0
+        self._moved_at, self.pause = time.time(), STANDBY_INTERVAL
+        self._locked_runs = LockedRuns()
 
     def extend_leases(self, lease: float | None = None) -> None:
         """The database was away: begin every lease anew, and hear the children first.
@@ -76,10 +76,10 @@ class Ticker:
             lease: seconds from now, when a whole one is not needed.
         """
         now = time.monotonic()
-        self._listen_until = now + LISTEN
+        self._check_steps_from = now + OUTAGE_GRACE
         if lease is None:
             lease = executors.lease().total_seconds()
-        self._trust_leases_at = max(self._trust_leases_at, now + lease)
+        self._enforce_leases_from = max(self._enforce_leases_from, now + lease)
 
     def tick(self) -> bool:
         """Take one turn; False where another executor holds the watch lease.
@@ -88,34 +88,34 @@ class Ticker:
         """
         # Who comes when nobody has watched for long cannot know whether the database was away, for
         # others too: whoever lives beats its heart meanwhile.
-        long = not self._held and executors.watch_lease_lapsed_for(executors.lease() / 3)
+        was_vacant = not self._held and executors.watch_lease_lapsed_for(executors.lease() / 3)
         held = self._held = executors.acquire_watch_lease(self._executor_id)
-        if held and long:
-            self.extend_leases(2 * interval("HEARTBEAT") + CONNECT)
-        self._notice_standstill()
-        self.pause = interval("POLL_INTERVAL") if held else STANDBY
+        if held and was_vacant:
+            self.extend_leases(2 * interval("HEARTBEAT") + CONNECT_TIMEOUT)
+        self._extend_leases_after_pause()
+        self.pause = interval("POLL_INTERVAL") if held else STANDBY_INTERVAL
         if not held:
             return False
         if time.monotonic() >= self._sweep_at:
-            self._sweep_at = time.monotonic() + SWEEP_EVERY
+            self._sweep_at = time.monotonic() + SWEEP_INTERVAL
             self._seen_until = None
             for part in (executors.delete_dead, orphan_results.delete_recent, _prune):
-                self._others.skip_if_locked(part)
+                self._locked_runs.skip_if_locked(part)
         if time.monotonic() >= self._strays_at:
-            self._strays_at = time.monotonic() + STRAYS_EVERY
+            self._strays_at = time.monotonic() + STRAYS_INTERVAL
             try_delete_strays(PRUNE_BATCH)
-        self._others.skip_if_locked(self._take_reports)
-        if self._broker_memory.lapsed():
-            self._others.skip_if_locked(mark_due)
-        if time.monotonic() >= self._listen_until:
-            self._others.skip_if_locked(self._look_at_due_steps)
-        self._others.skip_if_locked(self._look_at_due_runs)
-        self._notice_standstill()
-        if time.monotonic() >= self._trust_leases_at:
-            self._others.skip_if_locked(self._take_from_the_dead)
+        self._locked_runs.skip_if_locked(self._process_reports)
+        if self._broker_memory.may_have_lost_messages():
+            self._locked_runs.skip_if_locked(mark_due)
+        if time.monotonic() >= self._check_steps_from:
+            self._locked_runs.skip_if_locked(self._check_due_steps)
+        self._locked_runs.skip_if_locked(self._check_due_runs)
+        self._extend_leases_after_pause()
+        if time.monotonic() >= self._enforce_leases_from:
+            self._locked_runs.skip_if_locked(self._end_attempts_of_dead_executors)
         return True
 
-    def _notice_standstill(self) -> None:
+    def _extend_leases_after_pause(self) -> None:
         """Forgive as well where all stood still without an error: by a lock on the database, in
         a machine that was asleep. By the clock on the wall, for the other one sleeps along.
         """
@@ -124,7 +124,7 @@ class Ticker:
             self.extend_leases()
         self._moved_at = now
 
-    def _take_reports(self) -> None:
+    def _process_reports(self) -> None:
         """Mirror what children reported, and end what ended without telling us."""
         rows = {row.task_id: row for row in self._changed_results()}
         reports: dict[str, Report] = {}
@@ -136,7 +136,7 @@ class Ticker:
             match verdict:
                 case End():
                     end = partial(self._end, step, verdict, row.status, row.traceback)
-                    self._others.skip_if_locked(end, step.run_id)
+                    self._locked_runs.skip_if_locked(end, step.run_id)
                 case Mirror(meta, due_at):
                     reports[row.task_id] = Report(meta=meta, at=row.date_done, due_at=due_at)
                 case Keep(due_at) if step.state == StepState.RUNNING:
@@ -159,34 +159,36 @@ class Ticker:
             self._seen_until = min(found[-1].date_done, found[-1].db_now)
         return found
 
-    def _look_at_due_steps(self) -> None:
+    def _check_due_steps(self) -> None:
         """Deadlines, messages that may be lost, and runs that their steps have left behind."""
-        silent: list[Step] = []
-        behind: set[UUID] = set()
-        due = active_steps().filter(due_at__lte=Now()).exclude(run__in=self._others.runs())
+        to_republish: list[Step] = []
+        stale_runs: set[UUID] = set()
+        due = active_steps().filter(due_at__lte=Now()).exclude(run__in=self._locked_runs.runs())
         # Last come those that were left to a tick because very many opened together.
-        steps = list(due.order_by(LEFT_TO_TICK, "due_at", "pk")[:DUE_BATCH])
+        steps = list(due.order_by(UNPUBLISHED_LAST, "due_at", "pk")[:DUE_BATCH])
         rows = stored_of(steps)
         for step in steps:
             if step.run.cancel_requested_at is not None:
-                self._others.skip_if_locked(partial(self._end_cancelled, step), step.run_id)
+                self._locked_runs.skip_if_locked(partial(self._end_cancelled, step), step.run_id)
                 continue
             stored = rows.get(step.task_id)
             match watch_once(watched(step), stored, step.db_now):
                 case End() as verdict:
                     end = partial(self._end_overdue, step, verdict, stored)
-                    self._others.skip_if_locked(end, step.run_id)
+                    self._locked_runs.skip_if_locked(end, step.run_id)
                     continue
                 case Republish():
-                    silent.append(step)
+                    to_republish.append(step)
                 case Keep(due_at) | Mirror(_, due_at):
-                    self._others.skip_if_locked(partial(_put_off, step, due_at), step.run_id)
-            if is_behind(step):
-                behind.add(step.run_id)
-        if behind:
-            mirror({}, behind)
-        if silent:
-            republish_steps(silent)
+                    self._locked_runs.skip_if_locked(
+                        partial(_set_due_at, step, due_at), step.run_id
+                    )
+            if is_run_row_stale(step):
+                stale_runs.add(step.run_id)
+        if stale_runs:
+            mirror({}, stale_runs)
+        if to_republish:
+            republish_steps(to_republish)
 
     def _end_cancelled(self, step: Any) -> None:
         end_cancelled(str(step.task_id))
@@ -202,39 +204,41 @@ class Ticker:
     ) -> Ending | None:
         return record_tick_outcome(step, verdict.outcome, verdict.retry, state, traceback)
 
-    def _look_at_due_runs(self) -> None:
+    def _check_due_runs(self) -> None:
         """Runs that have passed their deadline, or wait for a worker that knows their steps."""
-        due = Run.objects.filter(due_at__lte=Now()).exclude(pk__in=self._others.runs())
+        due = Run.objects.filter(due_at__lte=Now()).exclude(pk__in=self._locked_runs.runs())
         due = due.defer("files", "result").annotate(
             db_now=Now(), ended_at=Max("steps__finished_at"), retried_at=RETRIED_AT
         )
-        silent: list[Run] = []
+        to_republish: list[Run] = []
         for run in due.order_by("due_at")[:DUE_BATCH]:
             error = overdue(run, run.db_now, ended_at=run.ended_at, retried_at=run.retried_at)
             if error is None:
-                silent.append(run)
+                to_republish.append(run)
                 continue
-            self._others.skip_if_locked(partial(self._end_run, run, error), run.pk)
-        if silent:
-            republish_runs(silent)
+            self._locked_runs.skip_if_locked(partial(self._end_run, run, error), run.pk)
+        if to_republish:
+            republish_runs(to_republish)
 
     def _end_run(self, run: Run, error: str) -> None:
-        doomed = list(active_steps().filter(run=run, state=StepState.RUNNING))
+        running = list(active_steps().filter(run=run, state=StepState.RUNNING))
         if end_run(run.pk, error, expected_version=run.version):
             send_task_failure(run, error)
-            for step in doomed:
+            for step in running:
                 terminate(step)
 
-    def _take_from_the_dead(self) -> None:
+    def _end_attempts_of_dead_executors(self) -> None:
         """End the attempts of executors whose lease has lapsed."""
         dead = Now() - executors.lease()
         left = active_steps().filter(state=StepState.RUNNING, executor__heartbeat_at__lt=dead)
-        for step in left.exclude(run__in=self._others.runs())[:BATCH]:
+        for step in left.exclude(run__in=self._locked_runs.runs())[:BATCH]:
             verdict = watch_once(watched(step, dead=True), None, step.db_now)
             if isinstance(verdict, End):
-                self._others.skip_if_locked(partial(self._take_away, step, verdict), step.run_id)
+                self._locked_runs.skip_if_locked(
+                    partial(self._end_lost_attempt, step, verdict), step.run_id
+                )
 
-    def _take_away(self, step: Any, verdict: End) -> None:
+    def _end_lost_attempt(self, step: Any, verdict: End) -> None:
         metrics.count("workflow_leases_lost", by=bool(self._end(step, verdict)))
 
 
@@ -243,6 +247,6 @@ def _prune() -> None:
         prune(timedelta(seconds=retention), at_most=PRUNE_BATCH)
 
 
-def _put_off(step: Step, due_at: datetime | None) -> None:
+def _set_due_at(step: Step, due_at: datetime | None) -> None:
     """If it is due still: a cancel may have set a time of its own."""
     Step.objects.filter(task_id=step.task_id, due_at__lte=Now()).update(due_at=due_at)

@@ -26,14 +26,14 @@ from parent.store.locks import ShortLockTimeout, is_locked
 from parent.store.outage import OUTAGE
 from parent.telemetry.log_context import about
 from parent.telemetry.metrics import metrics
-from parent.telemetry.totals import EVERY, tally
-from parent.watch.tick import STANDBY, Ticker
+from parent.telemetry.totals import FLUSH_INTERVAL, flush_metrics
+from parent.watch.tick import STANDBY_INTERVAL, Ticker
 from parent.worker import revoke  # noqa: F401 - its command registers itself
-from parent.worker.forks import guard, watch_lock
+from parent.worker.forks import hold_locks_while_forking, watch_lock
 from parent.worker.heartbeat import Heartbeat
 from parent.worker.host import Lost, lost_attempts
 from parent.worker.pool import is_running
-from parent.worker.remote_workers import answer_as
+from parent.worker.remote_workers import register_id_command
 from parent.worker.shutdown import hand_back
 
 __all__ = ["WatchStep", "WatchThread"]
@@ -52,8 +52,8 @@ class WatchStep(bootsteps.StartStopStep):
         self._thread: WatchThread | None = None
         # Before the pool is forked, so that its processes know whose executor they are.
         self._executor_id = executors.assign_executor_id()
-        answer_as(self._executor_id)
-        guard()
+        register_id_command(self._executor_id)
+        hold_locks_while_forking()
         call_command("check", databases=[])
 
     def start(self, worker: Any) -> None:
@@ -69,7 +69,7 @@ class WatchStep(bootsteps.StartStopStep):
 
     def _on_shutting_down(self, **_: Any) -> None:
         if self._thread is not None:
-            self._thread.shut_down_within(setting("SHUTDOWN_GRACE"))
+            self._thread.set_shutdown_grace(setting("SHUTDOWN_GRACE"))
 
     def _on_shutdown(self, **_: Any) -> None:
         if self._thread is not None:
@@ -83,10 +83,10 @@ class WatchThread(threading.Thread):
         super().__init__(name="watch", daemon=True)
         self.heartbeat = Heartbeat(executor_id, queues, pool)
         self._executor_id = executor_id
-        self._give_up_at = float("inf")
+        self._exit_at = float("inf")
         self._ticker = Ticker(executor_id)
         self._due_at = time.monotonic()
-        self._tally_at = 0.0
+        self._flush_metrics_at = 0.0
         self._never_wait = ShortLockTimeout()
         self._stopping = threading.Event()
 
@@ -95,17 +95,17 @@ class WatchThread(threading.Thread):
         self._stopping.set()
         self.join(timeout=5)
 
-    def shut_down_within(self, grace: float | None) -> None:
+    def set_shutdown_grace(self, grace: float | None) -> None:
         """Let running children end for `grace` seconds, then hand back the rest and exit."""
         if grace is not None:
-            self._give_up_at = time.monotonic() + grace
+            self._exit_at = time.monotonic() + grace
 
     def run(self) -> None:
         self.heartbeat.start()
         self.heartbeat.registered.wait()
         self._due_at = time.monotonic()
         while not self._stopping.is_set():
-            wait = STANDBY
+            wait = STANDBY_INTERVAL
             try:
                 with watch_lock:
                     self._never_wait()
@@ -128,20 +128,20 @@ class WatchThread(threading.Thread):
 
     def turn(self) -> float:
         """One turn; returns the seconds to wait until the next."""
-        if time.monotonic() >= self._give_up_at:
-            self._give_up()
+        if time.monotonic() >= self._exit_at:
+            self._hand_back_and_exit()
         self._end_lost()
         begun = time.monotonic()
         held = self._ticker.tick()
         if held:
             metrics.observe("workflow_tick_lag_seconds", begun - self._due_at)
             metrics.observe("workflow_tick_seconds", time.monotonic() - begun)
-        if time.monotonic() >= self._tally_at:
-            self._tally_at = time.monotonic() + EVERY
-            tally(ended=held)
-        return max(0.0, min(self._ticker.pause, self._give_up_at - time.monotonic()))
+        if time.monotonic() >= self._flush_metrics_at:
+            self._flush_metrics_at = time.monotonic() + FLUSH_INTERVAL
+            flush_metrics(ended=held)
+        return max(0.0, min(self._ticker.pause, self._exit_at - time.monotonic()))
 
-    def _give_up(self) -> None:
+    def _hand_back_and_exit(self) -> None:
         try:
             hand_back(self._executor_id)
             self._hand_over()
@@ -174,14 +174,16 @@ class WatchThread(threading.Thread):
 
     def _end(self, lost: Lost) -> None:
         step = Step.objects.filter(task_id=lost.task_id).select_related("run").first()
-        if step is None or not (lost.died or self._was_left(step)):
+        if step is None or not (lost.process_died or self._is_abandoned(step)):
             return
         outcome = step.meta.failed(f"{step.name}: {lost.reason}")
         with about(step):
             ending = record(step.name, lost.task_id, outcome, retry=RetryDecision())
-        metrics.count("workflow_processes_lost", by=lost.died and ending is not Ending.DROPPED)
+        metrics.count(
+            "workflow_processes_lost", by=lost.process_died and ending is not Ending.DROPPED
+        )
 
-    def _was_left(self, step: Step) -> bool:
+    def _is_abandoned(self, step: Step) -> bool:
         """Whether it counts as running here, and nothing here runs it. Of two messages for one
         attempt, the second is over long before the first.
         """

@@ -11,7 +11,7 @@ from collections.abc import Callable
 from concurrent.futures import Future, ThreadPoolExecutor, wait
 from typing import TypeVar
 
-__all__ = ["EngineThread", "SameThread", "engine_thread", "wait_out"]
+__all__ = ["EngineThread", "SameThread", "engine_thread", "wait_ignoring_interruptions"]
 
 T = TypeVar("T")
 
@@ -19,7 +19,7 @@ T = TypeVar("T")
 class SameThread:
     """No thread at all: an inline run shares its caller's connection, and its transaction."""
 
-    apart = False
+    separate = False
 
     def start(self, work: Callable[[], T]) -> "Future[T]":
         future: Future[T] = Future()
@@ -33,7 +33,7 @@ class SameThread:
 class EngineThread:
     """The engine's thread beside one thread of a worker's pool."""
 
-    apart = True
+    separate = True
 
     def __init__(self) -> None:
         self._pool: ThreadPoolExecutor | None = None
@@ -60,7 +60,7 @@ def engine_thread() -> EngineThread:
     return thread
 
 
-def wait_out(work: "Future[T]") -> Exception | None:
+def wait_ignoring_interruptions(work: "Future[T]") -> Exception | None:
     """Wait for the end of it, whatever a signal raises here meanwhile.
 
     Returns:

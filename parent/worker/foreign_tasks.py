@@ -16,7 +16,7 @@ from children.isolation.context import kept_context
 from children.isolation.process_state import kept_process_state
 from children.meta import parse
 from children.task import ChildTask
-from parent.watch.decide import named
+from parent.watch.decide import with_step_name
 from parent.worker.engine_thread import EngineThread, SameThread, engine_thread
 from parent.worker.running_attempt import RunningAttempt
 
@@ -65,4 +65,4 @@ def _on_postrun(task_id: str, task: Any, retval: Any, state: str | None, **_: An
     # Celery has stored its result by now.
     attempt = RunningAttempt(task_id, task.name, header, _thread(task), reported=True)
     error = retval if isinstance(retval, Exception) else ChildError(str(retval))
-    attempt.finish(named(header["step"], parse(state, retval)), None, error)
+    attempt.finish(with_step_name(header["step"], parse(state, retval)), None, error)

@@ -10,13 +10,13 @@ import threading
 
 from django.db import connection
 
-__all__ = ["guard", "heartbeat_lock", "revoke_lock", "watch_lock"]
+__all__ = ["heartbeat_lock", "hold_locks_while_forking", "revoke_lock", "watch_lock"]
 
 watch_lock, heartbeat_lock, revoke_lock = threading.RLock(), threading.RLock(), threading.RLock()
 """Each held by its own thread while that is in the database: none waits for another."""
 
 
-def guard() -> None:
+def hold_locks_while_forking() -> None:
     """Have forks of this process wait for them. With a server there are no such counts."""
     if connection.vendor == "sqlite":
         for lock in (watch_lock, heartbeat_lock, revoke_lock):

@@ -19,7 +19,7 @@ class Lost:
 
     task_id: str
     reason: str
-    died: bool
+    process_died: bool
 
 
 lost_attempts: SimpleQueue[Lost] = SimpleQueue()
@@ -37,7 +37,7 @@ class ParentHost:
         return attempt if attempt.claim() else None
 
     def process_died(self, task_id: str, reason: str) -> None:
-        lost_attempts.put(Lost(task_id=task_id, reason=reason, died=True))
+        lost_attempts.put(Lost(task_id=task_id, reason=reason, process_died=True))
 
     def message_failed(self, task_id: str, reason: str) -> None:
-        lost_attempts.put(Lost(task_id=task_id, reason=reason, died=False))
+        lost_attempts.put(Lost(task_id=task_id, reason=reason, process_died=False))

@@ -1,4 +1,4 @@
-"""What workers say of themselves over the broker."""
+"""Asking all workers over the broker which executors they are and which tasks they run."""
 
 from dataclasses import dataclass
 from typing import Any
@@ -6,25 +6,25 @@ from uuid import UUID
 
 from celery import current_app
 
-__all__ = ["Remote", "answer_as", "remote_workers"]
+__all__ = ["Remote", "register_id_command", "remote_workers"]
 
 COMMAND = "workflow_executor"
-PATIENCE = 2.0
-"""Seconds in which a worker must answer: all are asked at once."""
+ANSWER_TIMEOUT = 2.0
+"""Seconds to wait for answers. All workers are asked at once."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Remote:
-    """A worker that has answered: the names of the tasks it knows, the ids of those it runs."""
+    """A worker that answered. `tasks`: names of those it knows; `active`: ids of those it runs."""
 
     name: str
     tasks: frozenset[str]
     active: frozenset[str] = frozenset()
 
 
-def answer_as(executor_id: UUID) -> None:
-    """Have this worker say which executor it is, whatever Celery calls it."""
-    from celery.worker.control import inspect_command  # noqa: PLC0415 - a worker's own
+def register_id_command(executor_id: UUID) -> None:
+    """Register a remote control command that returns this worker's executor id."""
+    from celery.worker.control import inspect_command  # noqa: PLC0415 - for workers only
 
     def workflow_executor(_state: Any) -> str:
         """The id of this worker's row."""
@@ -34,15 +34,18 @@ def answer_as(executor_id: UUID) -> None:
 
 
 def remote_workers() -> dict[str, Remote]:
-    """Those that answer, by the ids of their executors."""
-    ask: Any = current_app.control.inspect(timeout=PATIENCE)
+    """The workers that answer, by executor id."""
+    ask: Any = current_app.control.inspect(timeout=ANSWER_TIMEOUT)
+    answers = current_app.control.broadcast(COMMAND, reply=True, timeout=ANSWER_TIMEOUT)
     known, active = ask.registered() or {}, ask.active() or {}
     return {
         executor: Remote(
-            # Celery adds a task's options to its name.
             name=name,
+            # Celery appends a task's options to its name.
             tasks=frozenset(task.partition(" ")[0] for task in known.get(name, ())),
             active=frozenset(request["id"] for request in active.get(name, ())),
         )
-        for name, executor in (ask._request(COMMAND) or {}).items()
+        for answer in current_app.control.broadcast(COMMAND, reply=True, timeout=ANSWER_TIMEOUT)
+        or ()
+        for name, executor in answer.items()
     }

@@ -20,22 +20,22 @@ from children.isolation.connections import in_transaction
 from children.isolation.keep import end_process
 from children.meta import Meta, error_text
 from parent.deletion import orphan_results
-from parent.messages.publish import LOOK_AFTER
+from parent.messages.publish import STALE_AFTER
 from parent.models import Run, Step, StepState
 from parent.runs.attempts import retry_decision
 from parent.runs.endings import Ending, end_cancelled, record
 from parent.store import executors, results
 from parent.store.outage import OUTAGE, retry_while_database_is_down, sqlite_files_closed
 from parent.store.run_rows import attempt_in_state
-from parent.worker.engine_thread import EngineThread, SameThread, wait_out
+from parent.worker.engine_thread import EngineThread, SameThread, wait_ignoring_interruptions
 
 __all__ = ["RunningAttempt"]
 
 logger = get_logger(__name__)
 
-SHORT = LOOK_AFTER.total_seconds()
+SHORT = STALE_AFTER.total_seconds()
 
-REPORT_WITHIN = 1.0
+REPORT_TIMEOUT = 1.0
 """Seconds that a body waits for its report to be stored, at the most."""
 
 T = TypeVar("T")
@@ -70,8 +70,8 @@ class RunningAttempt:
         self._context = copy_context()
         self._reported = reported
         self._report: Future[None] | None = None
-        self._held_back: Meta | None = None
-        self._broken = 0
+        self._deferred_report: Meta | None = None
+        self._broken_outages = 0
         self._claim = uuid4()
         limits = (header["run_timeout"], header["stall_timeout"])
         self._first_limit = min((limit for limit in limits if limit), default=None)
@@ -86,8 +86,8 @@ class RunningAttempt:
         Raises:
             SoftTimeLimitExceeded: it came meanwhile, and is this attempt's outcome.
         """
-        claim = self._start(self._take)
-        interruption = wait_out(claim)
+        claim = self._start(self._claim_step)
+        interruption = wait_ignoring_interruptions(claim)
         claimed = claim.result()
         if claimed and interruption is not None:
             error = f"Error in {self.name}: {error_text(interruption)}"
@@ -95,7 +95,7 @@ class RunningAttempt:
             raise interruption
         return claimed
 
-    def _take(self) -> bool:
+    def _claim_step(self) -> bool:
         tries = 0
         due_at: Any = self._look_at
         # A tick brings up a run's row that its steps have left behind, and then sees to the
@@ -114,14 +114,14 @@ class RunningAttempt:
                 due_at=due_at,
             )
             # After an error the first UPDATE may have been committed all the same.
-            return bool(claimed) or (tries > 1 and self._is_ours())
+            return bool(claimed) or (tries > 1 and self._has_claim())
 
         return retry_while_database_is_down(f"claim {self.task_id}", claim_once)
 
-    def _is_ours(self) -> bool:
-        return bool(self._mine().exists())
+    def _has_claim(self) -> bool:
+        return bool(self._claimed_step().exists())
 
-    def _mine(self) -> Any:
+    def _claimed_step(self) -> Any:
         return Step.objects.filter(task_id=self.task_id, state=StepState.RUNNING, claim=self._claim)
 
     def report(self, meta: Meta) -> None:
@@ -129,12 +129,12 @@ class RunningAttempt:
         if self._report is not None and not self._report.done():
             return  # the database is slow; the next report has all of this one
         self._end_report()
-        if self._thread.apart and _holds_the_writer():
-            self._hold_back(meta)
+        if self._thread.separate and _holds_write_lock():
+            self._defer_report(meta)
             return
         self._report = self._start(partial(self._store, meta))
         # The body does not wait for whoever holds a row, or the whole database.
-        wait([self._report], REPORT_WITHIN)
+        wait([self._report], REPORT_TIMEOUT)
         self._end_report()
 
     def _end_report(self) -> None:
@@ -148,14 +148,14 @@ class RunningAttempt:
             self.lost = True
             raise
 
-    def _hold_back(self, meta: Meta) -> None:
+    def _defer_report(self, meta: Meta) -> None:
         """Report when the body's transaction has ended: SQLite lets nobody else write meanwhile."""
-        self._held_back = meta
+        self._deferred_report = meta
         if connection.in_atomic_block:
-            transaction.on_commit(self._release)
+            transaction.on_commit(self._send_deferred_report)
 
-    def _release(self) -> None:
-        meta, self._held_back = self._held_back, None
+    def _send_deferred_report(self) -> None:
+        meta, self._deferred_report = self._deferred_report, None
         if meta is not None:
             self.report(meta)
 
@@ -177,7 +177,7 @@ class RunningAttempt:
         with transaction.atomic():
             # The lock keeps the row from appearing after the attempt was taken away, when
             # nobody would delete it any more.
-            step = self._mine().select_for_update().only("run_id").first()
+            step = self._claimed_step().select_for_update().only("run_id").first()
             # By a statement of its own: one that had to wait for the lock would see the run as it
             # was before, without the cancel that held it.
             if (
@@ -197,7 +197,7 @@ class RunningAttempt:
         """Record the outcome and open what comes next; see `children.host.Attempt`."""
         finish = self._start(partial(self._finish, outcome, traceback, error))
         # A time limit that comes now is too late: the body has ended.
-        wait_out(finish)
+        wait_ignoring_interruptions(finish)
         return finish.result()
 
     def _finish(self, outcome: Meta, traceback: str | None, error: Exception | None) -> bool:
@@ -219,7 +219,7 @@ class RunningAttempt:
         try:
             ending = record_end()
         except Exception:
-            if not self._thread.apart:
+            if not self._thread.separate:
                 raise
             logger.exception("%s: its end is recorded over a new connection", self.task_id)
             connection.close()
@@ -231,9 +231,9 @@ class RunningAttempt:
         return ending is not Ending.RETRIED
 
     def _end_broken_process(self, outage: Exception) -> None:
-        if self._thread.apart and sqlite_files_closed(outage):
-            self._broken += 1
-            if self._broken > 1:  # over a new connection, too
+        if self._thread.separate and sqlite_files_closed(outage):
+            self._broken_outages += 1
+            if self._broken_outages > 1:  # over a new connection, too
                 end_process(f"{self.name} has closed files under it ({outage})")
 
     def abandon(self) -> None:
@@ -241,11 +241,11 @@ class RunningAttempt:
         end = partial(end_cancelled, self.task_id)
         work = partial(retry_while_database_is_down, f"abandon {self.task_id}", end)
         abandoned = self._start(work)
-        wait_out(abandoned)
+        wait_ignoring_interruptions(abandoned)
         abandoned.result()
 
 
-def _holds_the_writer() -> bool:
+def _holds_write_lock() -> bool:
     """Whether the body is in a transaction that keeps every other connection from writing."""
     mine = connections[DEFAULT_DB_ALIAS]
     return mine.vendor == "sqlite" and in_transaction(mine)

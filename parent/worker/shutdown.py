@@ -12,15 +12,15 @@ from parent.store.locks import is_locked
 from parent.store.outage import OUTAGE
 from parent.telemetry.log_context import about
 from parent.telemetry.task_failure import send_task_failure
-from parent.watch.queries import OF_RUN
+from parent.watch.queries import LARGE_RUN_FIELDS
 
 __all__ = ["hand_back"]
 
 logger = get_logger(__name__)
 
-GONE_AFTER = 1.0
+EXIT_DELAY = 1.0
 """Seconds from handing back until this process has surely exited."""
-HELD_AT_MOST = 2.0
+LOCK_WAIT = 2.0
 """Seconds that it waits for a run which another transaction holds. Later the lease lapses."""
 
 
@@ -31,9 +31,11 @@ def hand_back(executor_id: UUID) -> None:
     until a tick elsewhere publishes it, when this process is gone, and the old body with it.
     """
     running = Step.objects.filter(executor=executor_id, state=StepState.RUNNING)
-    running = running.select_related("executor", "run").defer("result", "input_override", *OF_RUN)
+    running = running.select_related("executor", "run").defer(
+        "result", "input_override", *LARGE_RUN_FIELDS
+    )
     steps = list(running)
-    give_up_at = time.monotonic() + HELD_AT_MOST
+    give_up_at = time.monotonic() + LOCK_WAIT
     while steps and time.monotonic() < give_up_at:
         steps = [step for step in steps if not _hand_back(step)]
         if steps:
@@ -45,7 +47,7 @@ def _hand_back(step: Step) -> bool:
     error = f"{step.name}: the worker {step.executor} was shut down while running it"
     with about(step):
         try:
-            retry = RetryDecision(delay=GONE_AFTER, counts=False)
+            retry = RetryDecision(delay=EXIT_DELAY, counts=False)
             ending = end_attempt(str(step.task_id), step.meta.failed(error), retry=retry)
         except OUTAGE as exc:
             if is_locked(exc):

@@ -140,8 +140,8 @@ def test_what_ended_is_counted_once_with_its_times(counted: None, broker: str) -
     finish(workflows.noops.start(), waited=3, took=7)
     Run.objects.update(created_at=clock.now() - AGO)
 
-    totals.tally(ended=True)
-    totals.tally(ended=True)
+    totals.flush_metrics(ended=True)
+    totals.flush_metrics(ended=True)
 
     found = samples()
     assert found["workflow_runs_started_total", "noops"] == 1
@@ -160,7 +160,7 @@ def test_a_retry_does_not_count_the_steps_that_it_kept_again(counted: None, brok
     run.steps.filter(name="first").update(finished_at=clock.now() - 1.5 * AGO)
     Event.objects.create(run=run, what="retry", at=clock.now() - 1.2 * AGO)
 
-    totals.tally(ended=True)
+    totals.flush_metrics(ended=True)
 
     found = samples()
     assert ("workflow_step_seconds_count", "noops", "first", "OK") not in found
@@ -170,7 +170,7 @@ def test_a_retry_does_not_count_the_steps_that_it_kept_again(counted: None, brok
 def test_history_before_the_first_count_is_not_counted(broker: str) -> None:
     finish(workflows.noops.start(), waited=1, took=1)
 
-    totals.tally(ended=True)
+    totals.flush_metrics(ended=True)
 
     assert ("workflow_runs_ended_total", "noops", "SUCCESS") not in samples()
 
@@ -179,7 +179,7 @@ def test_figures_of_all_workers_add_up(counted: None) -> None:
     for _ in range(2):
         metrics.count("workflow_leases_lost", by=3)
         metrics.observe("workflow_tick_seconds", 0.02)
-        totals.tally(ended=False)
+        totals.flush_metrics(ended=False)
 
     found = samples()
     assert found["workflow_leases_lost_total",] == 6
@@ -192,7 +192,7 @@ def test_figures_of_another_release_are_left_out(counted: None) -> None:
         figures={"long_gone": {"[]": [1]}, "workflow_tick_seconds": {"[]": [1, 2]}}
     )
 
-    totals.tally(ended=True)
+    totals.flush_metrics(ended=True)
 
     assert ask("/metrics").status_code == 200
     assert "long_gone" not in Tally.objects.get().figures
@@ -205,9 +205,9 @@ def test_figures_that_could_not_be_written_are_kept(
     with monkeypatch.context() as patched:
         patched.setattr(Tally, "save", lambda _: 1 / 0)
         with pytest.raises(ZeroDivisionError):
-            totals.tally(ended=False)
+            totals.flush_metrics(ended=False)
 
-    totals.tally(ended=False)
+    totals.flush_metrics(ended=False)
 
     assert samples()["workflow_leases_lost_total",] == 1
 

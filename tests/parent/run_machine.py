@@ -67,7 +67,7 @@ class RunMachine(RuleBasedStateMachine):
         setattr(run_rows, "FULL_READ_LIMIT", full_read_limit)  # noqa: B010 - mypy sees a constant
         self.undo.enter_context(transaction.atomic())
         self.undo.callback(transaction.set_rollback, True)
-        self.undo.enter_context(publish.held())
+        self.undo.enter_context(publish.publishing_off())
         self.workflow = Workflow(
             "machine",
             timeout=3600,

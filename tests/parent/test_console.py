@@ -35,7 +35,7 @@ def snapshot() -> Snapshot:
             Step(name="func_2"),
         ),
         now=NOW,
-        attended=True,
+        has_worker=True,
     )
 
 
@@ -91,7 +91,7 @@ def test_the_run_has_the_last_word(snapshot: Snapshot) -> None:
 
 
 def test_that_nobody_is_there_is_said_once(snapshot: Snapshot) -> None:
-    alone = replace(snapshot, attended=False)
+    alone = replace(snapshot, has_worker=False)
 
     (notice,) = changes(snapshot, alone)
 
@@ -132,6 +132,6 @@ def test_each_bar_stays_on_its_line(snapshot: Snapshot, width: int) -> None:
 
 
 def test_the_bars_say_when_nobody_is_there(snapshot: Snapshot) -> None:
-    alone = drawn(replace(snapshot, attended=False))
+    alone = drawn(replace(snapshot, has_worker=False))
 
     assert alone[-1].startswith("no worker is running")

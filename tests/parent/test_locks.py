@@ -97,7 +97,7 @@ def test_a_limit_is_kept_beside_a_run_that_is_held(
     with held(rows_of(first)):
         watch.turn()
         assert one(second).state == "ERROR"
-    watch._ticker._others = locks.LockedRows()
+    watch._ticker._locked_runs = locks.LockedRuns()
     watch.turn()
 
     assert one(first).error == "one did not finish within 60 s"
@@ -130,7 +130,7 @@ def test_a_dead_executor_loses_its_attempts_beside_a_run_that_is_held(
         claimed(run)
     Step.objects.filter(name="one").update(executor=dead)
     Executor.objects.filter(pk=dead.pk).update(heartbeat_at=Now() - HOUR)
-    watch._ticker._trust_leases_at = 0
+    watch._ticker._enforce_leases_from = 0
 
     with held(Run.objects.filter(pk=first.pk)):
         watch.turn()
@@ -144,7 +144,7 @@ def test_a_lost_attempt_is_ended_when_its_run_is_free_again(
     run, other = started(), started()
     lost = claimed(run).task_id
     claimed(other).report(Meta.at(1, 2))
-    lost_attempts.put(Lost(task_id=lost, reason="the worker process died", died=True))
+    lost_attempts.put(Lost(task_id=lost, reason="the worker process died", process_died=True))
 
     with held(Run.objects.filter(pk=run.pk)):
         watch.turn()

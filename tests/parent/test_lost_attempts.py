@@ -75,7 +75,7 @@ def test_after_an_outage_of_the_database_every_lease_begins_anew(
         pass
     assert one(run).state == "RUNNING"
 
-    ticker._trust_leases_at = 0
+    ticker._enforce_leases_from = 0
     ticker.tick()
 
     assert one(run).state == "ERROR"
@@ -85,7 +85,9 @@ def test_a_lost_attempt_is_not_forgotten_while_the_database_is_away(
     started: Any, executor: Executor, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     run = started()
-    died = Lost(task_id=str(claimed(run).task_id), reason="the worker process died", died=True)
+    died = Lost(
+        task_id=str(claimed(run).task_id), reason="the worker process died", process_died=True
+    )
     lost_attempts.put(died)
     thread = bootstep.WatchThread(executor.pk, [], "prefork")
 
@@ -111,7 +113,9 @@ class Request:
 
 def over(run: Run) -> Lost:
     return Lost(
-        task_id=str(one(run).task_id), reason="its outcome could not be recorded", died=False
+        task_id=str(one(run).task_id),
+        reason="its outcome could not be recorded",
+        process_died=False,
     )
 
 

@@ -20,7 +20,7 @@ from parent.models import Executor, Run, RunState, Step, StepState, WatchLease
 from parent.runs.endings import end_attempt, record
 from parent.runs.start import start
 from parent.store import executors, results
-from parent.watch.tick import CONNECT, Ticker
+from parent.watch.tick import CONNECT_TIMEOUT, Ticker
 from parent.worker.host import ParentHost
 from tests.flows import workflows
 
@@ -78,7 +78,7 @@ def statements(ticker: Ticker) -> list[str]:
     a tick waits with some of its looks.
     """
     executors.renew_heartbeat(ticker._executor_id)
-    ticker._listen_until = ticker._trust_leases_at = 0.0
+    ticker._check_steps_from = ticker._enforce_leases_from = 0.0
     ticker._sweep_at = ticker._moved_at = math.inf
     with CaptureQueriesContext(connection) as captured:
         assert ticker.tick()
@@ -295,7 +295,7 @@ def test_who_comes_when_nobody_has_watched_for_long_takes_nothing_at_once(
 
     step.refresh_from_db()
     assert step.state == StepState.RUNNING
-    later = time.monotonic() + 2 * 5.0 + CONNECT
+    later = time.monotonic() + 2 * 5.0 + CONNECT_TIMEOUT
     monkeypatch.setattr("parent.watch.tick.time.monotonic", lambda: later)
     newcomer.tick()
     step.refresh_from_db()

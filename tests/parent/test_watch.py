@@ -15,8 +15,8 @@ from parent.watch.decide import (
     Stored,
     Verdict,
     Watched,
-    named,
     watch_once,
+    with_step_name,
 )
 
 T0 = datetime(2024, 5, 1, 12, tzinfo=UTC)
@@ -270,8 +270,8 @@ def test_silence_counts_from_when_the_report_was_written() -> None:
     ],
 )
 def test_an_error_names_the_step_once(error: str, told: str) -> None:
-    assert named("func_1", Meta().failed(error)).error == told
+    assert with_step_name("func_1", Meta().failed(error)).error == told
 
 
 def test_a_good_outcome_is_left_as_it_is() -> None:
-    assert named("func_1", Meta().ok(3)) == Meta().ok(3)
+    assert with_step_name("func_1", Meta().ok(3)) == Meta().ok(3)

@@ -93,13 +93,13 @@ class Command(BaseCommand):
             try:
                 run = start(workflow, given, owner=_user(owner) if owner is not None else None)
             except InvalidParams as exc:
-                raise CommandError(_refusal(workflow, exc)) from exc
+                raise CommandError(_params_error(workflow, exc)) from exc
             except InvalidWorkflow as exc:
                 raise CommandError(str(exc)) from exc
         if not watch:
             self.stdout.write(str(run.pk))
             return
-        self._tell(f"{workflow.name} {run.pk}")
+        self._write_stderr(f"{workflow.name} {run.pk}")
         self._watch(run.pk)
 
     def _watch(self, run_id: UUID) -> None:
@@ -112,7 +112,9 @@ class Command(BaseCommand):
                 f"There is no run {run_id}: the id is wrong, or the run was deleted."
             ) from None
         except KeyboardInterrupt:
-            self._tell(f"The run goes on. Watch it again: python manage.py workflow watch {run_id}")
+            self._write_stderr(
+                f"The run goes on. Watch it again: python manage.py workflow watch {run_id}"
+            )
             sys.exit(INTERRUPTED)
         if snapshot.run.state != RunState.SUCCESS:
             raise CommandError(
@@ -164,9 +166,9 @@ class Command(BaseCommand):
         console = Console(stderr=True)
         if self.stderr.isatty() and console.is_interactive:
             return live_bars(console)
-        return nullcontext(plain_lines(self._tell))
+        return nullcontext(plain_lines(self._write_stderr))
 
-    def _tell(self, line: str) -> None:
+    def _write_stderr(self, line: str) -> None:
         self.stderr.write(line, style_func=str)  # not in the red of errors
 
 
@@ -191,19 +193,19 @@ def _user(username: str) -> User:
     return user
 
 
-def _refusal(workflow: Workflow, refused: InvalidParams) -> str:
+def _params_error(workflow: Workflow, refused: InvalidParams) -> str:
     """The error of each field, and what the workflow takes instead."""
     return "\n  ".join(
         [
             f"{workflow.name} was not started:",
-            *(f"{name}: {_sentences(told)}" for name, told in dict(refused.errors).items()),
+            *(f"{name}: {_sentences(errors)}" for name, errors in dict(refused.errors).items()),
             "It takes:",
             *(f"  {line}" for line in describe_params(workflow)),
         ]
     )
 
 
-def _sentences(told: Any) -> str:
+def _sentences(errors: Any) -> str:
     """DRF's list of sentences as text; of nested fields, as JSON."""
-    plain = isinstance(told, list) and all(isinstance(part, str) for part in told)
-    return " ".join(map(str, told)) if plain else json.dumps(told, default=str)
+    plain = isinstance(errors, list) and all(isinstance(part, str) for part in errors)
+    return " ".join(map(str, errors)) if plain else json.dumps(errors, default=str)
