@@ -1,1 +1,1 @@
-"""The broker: sending messages, counting them, and noticing that it lost some."""
+"""The broker: send messages, count them, and detect that some were lost."""

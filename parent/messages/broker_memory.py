@@ -1,8 +1,8 @@
-"""Noticing that the broker has lost its memory.
+"""Detect that the broker has lost its data.
 
-One that was emptied, that came back without what it held, or whose place a copy has taken that
-lagged behind, tells nobody. So it keeps a mark for us, a new one each time we ask: where the last
-one is not there any more, what was sent after it may be gone as well.
+A broker that was flushed, restarted without its data or replaced by a replica that lagged does not
+report it. So each check stores a new mark there. If the last mark is missing, messages sent after
+it may be lost too.
 """
 
 import time
@@ -18,16 +18,16 @@ __all__ = ["BrokerMemory"]
 
 logger = get_logger(__name__)
 
-MARK_TTL = 3600  # seconds; the mark of a watcher that has gone does not stay for ever
+MARK_TTL = 3600  # seconds until the mark of a watcher that has exited is deleted
 BACKOFF_FACTOR = 10
-"""A broker that does not answer is asked so rarely that it costs a tenth of the time."""
+"""After a failed check wait ten times as long as it took, so that checks cost a tenth."""
 
 
 class BrokerMemory:
-    """What one watcher knows of it. Of a broker that is not Redis it never says anything."""
+    """One watcher's mark in the broker. Only Redis is checked."""
 
     def __init__(self, watcher: UUID) -> None:
-        # Its own: two that watch for a moment, or share a server, do not mislead each other.
+        # One key per watcher: two at a time, or two services on one server, must not share it.
         self._key = f"parent.watch.{watcher}"
         self._mark: bytes | None = None
         self._ask_at = 0.0
@@ -35,8 +35,8 @@ class BrokerMemory:
     def may_have_lost_messages(self) -> bool:
         """Whether messages may have been lost since the last call.
 
-        At the first call they may: the broker may have gone with the watcher before. While it
-        does not answer nothing is known, and the answer comes when it does.
+        True at the first call: the broker may have failed together with the watcher before.
+        False while it does not answer; the loss is found when it does.
         """
         began = time.monotonic()
         if began < self._ask_at:
@@ -49,8 +49,8 @@ class BrokerMemory:
                 connection.ensure_connection(**RETRY)
                 client = connection.default_channel.client
                 found = client.set(self._key, mark, ex=MARK_TTL, get=True)
-        except Exception as exc:  # what a transport raises is the transport's own affair
-            logger.debug("broker: %s; nobody knows what it has kept", exc)
+        except Exception as exc:  # each transport raises errors of its own
+            logger.debug("broker: %s; cannot check whether it lost messages", exc)
             now = time.monotonic()
             self._ask_at = now + BACKOFF_FACTOR * (now - began)
             return False

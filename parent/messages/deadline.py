@@ -1,4 +1,4 @@
-"""Waiting for an answer no longer than one can, whatever the other side does."""
+"""Call a function with a limit on the total time."""
 
 import threading
 from collections.abc import Callable
@@ -11,19 +11,19 @@ __all__ = ["call_with_timeout"]
 T = TypeVar("T")
 
 MAX_PENDING = 64
-"""Calls at once that nobody may wait for any more."""
+"""Maximum number of calls that run at once, those that timed out included."""
 
 _slots = threading.BoundedSemaphore(MAX_PENDING)
 
 
 def call_with_timeout(seconds: float, call: Callable[[], T]) -> T:
-    """Call in a thread of its own, in this context, and wait at most so long for the result.
+    """Call in a new thread, in a copy of this context; wait at most `seconds` for the result.
 
-    The timeouts of a library count from packet to packet, and from one try to the next; some of
-    its waits, such as that for a name's address, have none. This one is the sum of all.
+    A library's timeouts apply to each packet and each try, and some waits, such as a DNS lookup,
+    have none. This timeout covers them all together.
 
     Raises:
-        TimeoutError: there is no result yet. The call goes on, and nobody hears of its end.
+        TimeoutError: there is no result yet. The call goes on; its result is dropped.
     """
     if not _slots.acquire(blocking=False):
         raise TimeoutError(f"{MAX_PENDING} earlier calls have not been answered yet")

@@ -1,4 +1,4 @@
-"""Publishing: the rows are written already, so a message may fail, be lost, or come twice."""
+"""Publish messages. Their rows are committed first, so a message may be lost or come twice."""
 
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
@@ -39,14 +39,14 @@ logger = get_logger(__name__)
 FIRST_DELAY, LONGEST_DELAY = 5.0, 30.0  # seconds until a message that seems lost is sent again
 
 STALE_AFTER = timedelta(seconds=1)
-"""From when a run was left behind by its steps until a tick brings it up to them."""
+"""How old a run's row may be before a tick updates it from its steps."""
 
-# One reconnect of a connection that went stale in the pool. Whatever lasts longer is a tick's
-# to mend: the request or the child that publishes must not wait for a broker.
+# One reconnect, for a stale pooled connection. After a longer outage a tick publishes: the request
+# or child that publishes must not wait for the broker.
 RETRY = {"max_retries": 1, "interval_start": 0, "interval_step": 0, "interval_max": 0}
 
 AT_ONCE = 100
-"""Messages for which whoever opens steps waits: a fraction of a second."""
+"""Messages that are published at once when steps open: a fraction of a second."""
 
 _publishing_off: ContextVar[bool] = ContextVar("publishing_off", default=False)
 _send_timeout: ContextVar[float | None] = ContextVar("timeout", default=None)
@@ -54,9 +54,9 @@ _send_timeout: ContextVar[float | None] = ContextVar("timeout", default=None)
 
 @contextmanager
 def publish_timeout(seconds: float) -> Iterator[None]:
-    """In this context somebody waits for an answer: give each message no more than so long.
+    """In this context wait at most `seconds` for each message: a client waits for the answer.
 
-    What was not sent by then is a tick's to send; what is sent a moment later comes twice.
+    A tick publishes what was not sent by then. A message that is sent late comes twice.
     """
     token = _send_timeout.set(seconds)
     try:
@@ -67,7 +67,7 @@ def publish_timeout(seconds: float) -> Iterator[None]:
 
 @contextmanager
 def publishing_off() -> Iterator[None]:
-    """Publish nothing in this context: its owner runs the steps itself."""
+    """Publish nothing in this context: the caller runs the steps itself."""
     token = _publishing_off.set(True)
     try:
         yield
@@ -76,18 +76,18 @@ def publishing_off() -> Iterator[None]:
 
 
 def republish_after(publishes: int) -> timedelta:
-    """How long to wait for a message sent `publishes` times before it is missed."""
+    """How long to wait, after `publishes` sends, before checking whether a message is lost."""
     return timedelta(seconds=min(FIRST_DELAY * 2 ** min(publishes, 10), LONGEST_DELAY))
 
 
 def publish_run(run: Run) -> bool:
-    """Send the parent task of `run`; False where the broker is away."""
+    """Send the parent task of `run`; return False if the broker is not available."""
     with about(run), tracing.under(run):
         return _send(parent_task_name(run.workflow), str(run.pk), run.params, ignore_result=False)
 
 
 def first_batch(opened: Sequence[Step], now: datetime) -> Sequence[Step]:
-    """Of steps that open together, those to publish at once; the others say that a tick does it."""
+    """Return the steps to publish at once; mark the others for a tick to publish."""
     if _publishing_off.get():
         return opened
     for step in opened[AT_ONCE:]:
@@ -96,10 +96,10 @@ def first_batch(opened: Sequence[Step], now: datetime) -> Sequence[Step]:
 
 
 def publish_steps(steps: Sequence[Step]) -> None:
-    """Send the attempts of these steps. Their rows say QUEUED.
+    """Send the attempts of these QUEUED steps.
 
-    With the first that cannot be sent it ends: to wait for a silent broker at each of them would
-    hold a request, or the heart of a worker, for minutes. A tick sends the rest.
+    Stop at the first that cannot be sent: waiting for the broker at each of them would block a
+    request or a worker for minutes. A tick sends the rest.
     """
     for step in steps:
         options: dict[str, Any] = {"queue": step.queue} if step.queue else {}
@@ -111,8 +111,8 @@ def publish_steps(steps: Sequence[Step]) -> None:
                 step.task,
                 str(step.task_id),
                 step.kwargs or {},
-                # A child of ours finishes in the rows; Celery's own write after that would bring
-                # its TaskResult back to life. A foreign task has nothing else to tell us by.
+                # A child's end is recorded in our rows; Celery's own write after that would create
+                # its deleted TaskResult again. A foreign task's result is all that we get.
                 ignore_result=isinstance(task, ChildTask),
                 headers={host.HEADER: attempt_header(step)},
                 **options,
@@ -122,8 +122,8 @@ def publish_steps(steps: Sequence[Step]) -> None:
 
 
 def attempt_header(step: Step) -> dict[str, Any]:
-    """What a claim needs to know, carried along to save it a query."""
-    # A step that runs makes a run STARTED, so one that is PENDING is about to fall behind.
+    """The message header with all that a claim needs, which saves a query."""
+    # A running step makes its run STARTED, so the row of a PENDING run is about to be stale.
     pending = step.run.state == RunState.PENDING
     look_at = step.run.mirrored_at + STALE_AFTER if pending or is_run_row_stale(step) else None
     return {
@@ -139,7 +139,7 @@ def attempt_header(step: Step) -> dict[str, Any]:
 
 
 def is_run_row_stale(step: Step) -> bool:
-    """Whether the row of the step's run does not tell yet of where this active step is."""
+    """Whether the row of the run is older than the state of this active step."""
     run = step.run
     if run.state == RunState.PENDING and step.state == StepState.RUNNING:
         return True
@@ -150,7 +150,7 @@ def _send(name: str, task_id: str, kwargs: Mapping[str, Any], **options: Any) ->
     if _publishing_off.get():
         return True
     try:
-        # By the task where it is known here: its own queue, priority and limits count.
+        # Through the task if it is registered here: its own queue, priority and limits apply.
         task = current_app.tasks.get(name)
         send = task.apply_async if task else lambda **kw: current_app.send_task(name, **kw)
         options |= {"kwargs": dict(kwargs), "task_id": task_id, "retry_policy": RETRY}
@@ -166,7 +166,7 @@ def _send(name: str, task_id: str, kwargs: Mapping[str, Any], **options: Any) ->
 
 
 def queue_of(row: Step | Run) -> str:
-    """The queue that the row's messages wait in."""
+    """The queue of the row's messages."""
     if isinstance(row, Step) and row.queue:
         return row.queue
     name = row.task if isinstance(row, Step) else parent_task_name(row.workflow)
@@ -175,7 +175,7 @@ def queue_of(row: Step | Run) -> str:
 
 @cache
 def _default_queue(name: str) -> str:
-    """The queue that Celery publishes a task to, by its routes or the task's own option."""
+    """The queue that Celery publishes a task to, by the task's option or the routes."""
     own = getattr(current_app.tasks.get(name), "queue", None)
     queue = own or current_app.amqp.router.route({}, name).get("queue")
     queue = queue or current_app.conf.task_default_queue
@@ -183,21 +183,21 @@ def _default_queue(name: str) -> str:
 
 
 def missing_messages(expected: Mapping[str, int]) -> Counter[str]:
-    """How many of the `expected` messages do not wait in each queue.
+    """How many of the `expected` messages are missing in each queue.
 
-    Of a broker that cannot be asked none is missed: there is nowhere to publish to.
+    None if the broker does not answer: nothing could be published.
     """
     queues: Any = current_app.amqp.queues
     try:
         with cast("Any", current_app.connection_for_write()) as connection:
             connection.ensure_connection(**RETRY)
             channel = connection.default_channel
-            # Each as Celery declares it: an AMQP broker refuses to declare it otherwise.
+            # Declare as Celery does: an AMQP broker rejects a declaration that differs.
             declared: dict[str, Any] = {
                 name: (queues.get(name) or queues.new_missing(name))(channel) for name in expected
             }
             waiting = {name: queue.queue_declare()[1] for name, queue in declared.items()}
             return Counter({name: max(0, expected[name] - int(waiting[name])) for name in expected})
-    except Exception as exc:  # what a transport raises is the transport's own affair
+    except Exception as exc:  # each transport raises errors of its own
         logger.warning("broker: %s; nothing is published again until it answers", exc)
         return Counter()

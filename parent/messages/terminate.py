@@ -1,4 +1,4 @@
-"""Asking the worker that runs an attempt to kill its process."""
+"""Ask the worker that runs an attempt to kill its process."""
 
 from celery import current_app
 from celery.utils.log import get_logger
@@ -11,16 +11,16 @@ __all__ = ["COMMAND", "terminate"]
 logger = get_logger(__name__)
 
 POOLS = ("prefork",)
-"""Pools that can end one task from outside: a thread cannot be killed."""
+"""Pools that can kill a running task. A thread cannot be killed."""
 
 COMMAND = "workflow_terminate"
 """The remote control command; `parent.worker.pool` carries it out."""
 
 
 def terminate(step: Step) -> None:
-    """Have the process that runs this attempt killed, where its pool can do that.
+    """Have the process of this attempt killed, if its pool can do that.
 
-    The pool starts another process. Whether this works or not, the attempt no longer counts.
+    The pool replaces the process. Even if this fails, the attempt no longer counts.
     """
     if step.executor is None or step.executor.pool not in POOLS:
         return
@@ -28,4 +28,8 @@ def terminate(step: Step) -> None:
         current_app.control.broadcast(COMMAND, arguments={"task_id": str(step.task_id)})
     except Exception as exc:  # each transport raises errors of its own
         with about(step):
-            logger.warning("broker: %s; %s runs on, and no longer counts", exc, step.task_id)
+            logger.warning(
+                "broker: %s; %s was not terminated: it runs on, but no longer counts",
+                exc,
+                step.task_id,
+            )

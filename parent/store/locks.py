@@ -1,4 +1,4 @@
-"""Locked rows: the watch does not wait for them; a later tick tries again.
+"""Rows locked by other transactions: a tick does not wait for them, and tries again later.
 
 The body of a child may lock one of the engine's rows for as long as its own transaction lasts. On
 SQLite nothing can be skipped: a transaction that writes locks the whole database.
@@ -43,18 +43,16 @@ class ShortLockTimeout:
 
 
 class LockedRuns:
-    """The runs that a tick found locked. They are left out for a while, so that they do not take
-    the places of other runs in a tick's batches.
-    """
+    """Runs that a tick found locked. Ticks skip them for a while, so that others are due first."""
 
     def __init__(self) -> None:
         self._until: dict[UUID, float] = {}
 
     def skip_if_locked(self, part: Callable[[], object], run: UUID | None = None) -> None:
-        """Call `part`; if a row that it needs is locked, log that and leave it to a later tick.
+        """Call `part`. If a row that it needs is locked, log that; a later tick tries again.
 
         Args:
-            run: the id of the run whose rows `part` needs.
+            run: the run whose row it needs, if only one.
         """
         try:
             part()
@@ -67,7 +65,7 @@ class LockedRuns:
             logger.info("%s is locked by another transaction; a later tick tries again", what)
 
     def runs(self) -> list[UUID]:
-        """The ids of the runs to leave out now."""
+        """The runs to skip now."""
         now = time.monotonic()
         self._until = {run: until for run, until in self._until.items() if until > now}
         return list(self._until)

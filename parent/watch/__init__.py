@@ -1,1 +1,1 @@
-"""The watch: what a tick does about everything that is queued or running."""
+"""The watch loop: it supervises everything that is queued or running."""

@@ -1,4 +1,4 @@
-"""The watch: what to do about one child, as a pure function, and its plain loop."""
+"""What to do about one child: `watch_once`, a pure function, and `watch`, a loop around it."""
 
 import time
 from collections.abc import Callable
@@ -35,9 +35,9 @@ UNSEEN = Meta(status=Status.PENDING)
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Watched:
-    """A child under watch. Timeouts are in seconds, None is never; times are one clock's.
+    """A watched child. Timeouts are in seconds, None is no limit; all times are by one clock.
 
-    `claimed`: its own process told of its start, and will tell of its end.
+    `claimed`: its own process recorded its start, and will record its end.
     """
 
     name: str
@@ -56,7 +56,7 @@ class Watched:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Stored:
-    """What Celery has stored for the child: a state, a decoded result, and when, if known."""
+    """What Celery stored for the child: its state, decoded result and, if known, the time."""
 
     state: str
     result: object
@@ -65,14 +65,14 @@ class Stored:
 
 @dataclass(frozen=True, slots=True)
 class Keep:
-    """Nothing happened. Look again at `due_at`; None is never."""
+    """Nothing happened. Check again at `due_at`; None is never."""
 
     due_at: datetime | None
 
 
 @dataclass(frozen=True, slots=True)
 class Mirror:
-    """The child reported: copy its meta into the parent's. Look again at `due_at`."""
+    """The child reported: copy its meta into the parent's. Check again at `due_at`."""
 
     meta: Meta
     due_at: datetime | None
@@ -85,7 +85,7 @@ class Republish:
 
 @dataclass(frozen=True, slots=True)
 class End:
-    """The child's outcome. `retry`: it may be retried, where its step has retries left."""
+    """The child's outcome. `retry`: a retry is allowed if the step has retries left."""
 
     outcome: Meta
     retry: bool = False
@@ -102,7 +102,7 @@ def watch_once(step: Watched, stored: Stored | None, now: datetime) -> Verdict:
         stored: its stored result, None where there is no row.
         now: the time, by the same clock as the times in `step`.
     """
-    # Of a claimed child a refusal is older, or another message's: of two, say.
+    # After a claim, ignore NotRegistered: it is stale or from a duplicate message.
     refused = _refused_task(stored) if step.started_at is None or step.claimed else None
     stored = None if refused else stored
     report = parse(stored.state, stored.result) if stored else UNSEEN
@@ -115,10 +115,10 @@ def watch_once(step: Watched, stored: Stored | None, now: datetime) -> Verdict:
 
 
 def _refused_task(stored: Stored | None) -> str | None:
-    """The task's name, where a worker had the message and did not know the task.
+    """The task's name, if a worker received the message but did not know the task.
 
-    Celery stores that as a failure of the task (`celery.worker.consumer.on_unknown_task`). Of
-    two versions of the code side by side it only means: not this worker.
+    Celery stores that as a failure of the task (`celery.worker.consumer.on_unknown_task`). While
+    two versions of the code run side by side, another worker may know the task.
     """
     match stored:
         case Stored(state=states.FAILURE, result={"exc_type": "NotRegistered", **rest}):
@@ -143,7 +143,7 @@ def _watch_queued(step: Watched, refused: str | None, now: datetime) -> Verdict:
 def _last_report_at(
     step: Watched, report: Meta, stored: Stored | None, now: datetime
 ) -> datetime | None:
-    """When the child last reported. A report that is seen only now is not silence."""
+    """When the child last reported. A new report without a time counts as reported now."""
     if stored is not None and stored.at is not None:
         return stored.at
     return now if _is_news(step, report) else step.reported_at
@@ -179,7 +179,7 @@ def _fail(step: Watched, error: str) -> End:
 
 
 def with_step_name(name: str, outcome: Meta) -> Meta:
-    """The outcome, its error naming the step."""
+    """The outcome, with the step's name in its error."""
     if outcome.error is None or outcome.error.startswith(f"Error in {name}:"):
         return outcome
     return outcome.failed(f"Error in {name}: {outcome.error}")
@@ -204,12 +204,12 @@ def watch(
 ) -> Meta:
     """Watch one child to its outcome: for a notebook, a test, a command line.
 
-    It blocks, so never in a task: there a parent does this without holding a slot.
+    It blocks, so never call it in a task. A workflow watches children without holding a slot.
 
     Args:
         job: what `func_1.delay(...)` returned.
-        poll_interval: seconds between two looks at the result backend.
-        timeout: seconds from now until an unfinished child is an ERROR; None waits on.
+        poll_interval: seconds between two reads of the result backend.
+        timeout: seconds from now until an unfinished child is an ERROR; None waits forever.
         queue_timeout: the same for a child that has not started.
         stall_timeout: the same since its last report.
         on_report: called with every new meta.
@@ -240,12 +240,12 @@ def watch(
 
 
 def _look(job: "AsyncResult[Any]") -> tuple[str, Stored]:
-    """What the backend has: the task's name, where it is stored, and its state and result."""
+    """Read the task's name ("" if not stored), state and result from the backend."""
     try:
-        # One statement, where `job.state` and `job.info` are one each.
+        # One query. `job.state` and `job.info` would take one each.
         row = job.backend.get_task_meta(job.id)
     except (ValueError, TypeError, SecurityError, DecodeError) as exc:
-        # Celery rebuilds the exception of a FAILURE, and raises where it is not told its type.
+        # Celery rebuilds the exception of a FAILURE, and raises if its type is not stored.
         error = f"its stored result cannot be read: {error_text(exc)}"
         return "", Stored(state=states.FAILURE, result=error)
     name: str = row.get("task_name") or row.get("name") or ""

@@ -1,6 +1,6 @@
-"""The mirror: children's reports into their steps, their runs and the parents' `TaskResult`.
+"""Copy children's reports to their steps, their runs and the parents' `TaskResult` rows.
 
-However many children reported, it is the same few statements, in one transaction.
+It takes the same few statements, in one transaction, for any number of children.
 """
 
 from collections.abc import Collection, Mapping
@@ -29,7 +29,7 @@ HAS_ENDED = "t.status IN ('SUCCESS', 'FAILURE', 'REVOKED')"
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Report:
-    """What one child reported, and when a tick must look at it next."""
+    """What one child reported, and when a tick must check it next."""
 
     meta: Meta
     at: datetime
@@ -37,23 +37,24 @@ class Report:
 
 
 def mirror(reports: Mapping[str, Report], stale_runs: Collection[UUID] = ()) -> int:
-    """Copy reports, by the children's task ids, upwards; return how many runs changed.
+    """Copy reports to their steps and runs; return how many runs changed.
 
-    A run that is locked is being moved on by a finishing child, and is left to the next tick.
+    A locked run is being updated by a child that finishes. It is left to the next tick.
 
     Args:
-        behind: ids of more runs to bring up to their steps.
+        reports: by the child's task id.
+        stale_runs: ids of more runs whose rows must be updated from their steps.
     """
     has_reports = Q(pk__in=Step.objects.filter(task_id__in=list(reports)).values("run_id"))
     with transaction.atomic():
-        # All of a turn's runs are locked before anything is written, so that no two
-        # transactions ever wait for each other in a circle.
+        # Lock all runs before writing anything, so that two transactions never wait for each
+        # other (deadlock).
         runs = {
             run.pk: run
             for run in Run.objects.select_for_update(skip_locked=True, of=("self",))
             .filter(has_reports | Q(pk__in=list(stale_runs)) if stale_runs else has_reports)
             .defer("params", "files", "result")
-            # Of a cancelled one nothing more is told, least of all that it is not yet overdue.
+            # A cancelled run shows no more progress, and its `due_at` must not move.
             if not run.ended and run.cancel_requested_at is None
         }
         now = clock.now()
@@ -78,7 +79,7 @@ def mirror(reports: Mapping[str, Report], stale_runs: Collection[UUID] = ()) -> 
 def _apply_report(step: Step, report: Report, now: datetime) -> dict[str, Any]:
     step.pace, step.paced_since = pace_after(step, report.meta, report.at)
     step.set_meta(report.meta)
-    # A foreign task claims nothing: its first report is what says that it runs.
+    # A foreign task may not claim its step: its first report shows that it runs.
     step.state, step.started_at = StepState.RUNNING, step.started_at or now
     step.reported_at, step.due_at = report.at, report.due_at
     names = ("id", "state", "started_at", "reported_at", "due_at", "iteration", "total")
@@ -87,7 +88,7 @@ def _apply_report(step: Step, report: Report, now: datetime) -> dict[str, Any]:
 
 
 def _update_run(run: Run, steps: Summary, now: datetime) -> bool:
-    """Bring the run's meta up to its steps; False where that changes nothing."""
+    """Update the run from its steps; return whether its state or meta changed."""
     before = (run.state, run.meta)
     run.state = run_state(RunState(run.state), steps)
     run.set_meta(run_meta(run.meta, steps))

@@ -1,4 +1,4 @@
-"""What a tick sees: active steps, what Celery has stored for them, and runs that are overdue."""
+"""What a tick reads: active steps, what Celery stored for them, and overdue runs."""
 
 import json
 from collections.abc import Sequence
@@ -17,11 +17,11 @@ from parent.watch.decide import Stored, Watched
 __all__ = ["LARGE_RUN_FIELDS", "active_steps", "overdue", "stored", "stored_of", "watched"]
 
 LARGE_RUN_FIELDS = ("run__params", "run__files", "run__result")
-"""What may be large, and no tick needs."""
+"""Fields that may be large and that no tick needs."""
 
 
 def active_steps() -> "QuerySet[Any]":
-    """The steps that are queued or run, each with the database's time as `db_now`."""
+    """The queued and running steps, each with the database's time as `db_now`."""
     steps = Step.objects.filter(state__in=Step.ACTIVE).select_related("executor", "run")
     return steps.defer("traceback", "result", "input_override", *LARGE_RUN_FIELDS).annotate(
         db_now=Now()
@@ -29,7 +29,7 @@ def active_steps() -> "QuerySet[Any]":
 
 
 def stored_of(steps: Sequence[Step]) -> dict[str, Stored]:
-    """What Celery has stored for these, by task id."""
+    """What Celery stored for these steps, by task id."""
     ids = [str(step.task_id) for step in steps]
     columns = ("task_id", "status", "result", "date_done")
     rows = TaskResult.objects.filter(task_id__in=ids).only(*columns) if ids else ()
@@ -37,7 +37,7 @@ def stored_of(steps: Sequence[Step]) -> dict[str, Stored]:
 
 
 def watched(step: Step, *, dead: bool = False) -> Watched:
-    """The row as the watch sees it."""
+    """The step as input for `watch_once`. `dead`: its executor's lease has expired."""
     return Watched(
         name=step.name,
         queue=queue_of(step),
@@ -55,7 +55,7 @@ def watched(step: Step, *, dead: bool = False) -> Watched:
 
 
 def stored(row: TaskResult) -> Stored:
-    """The stored result, decoded; what cannot be decoded is passed on as the text it is."""
+    """The stored result, decoded from JSON; text that is not JSON stays text."""
     try:
         result = json.loads(row.result) if row.result else None
     except (ValueError, RecursionError):
@@ -66,18 +66,18 @@ def stored(row: TaskResult) -> Stored:
 def overdue(
     run: Run, now: datetime, *, ended_at: datetime | None, retried_at: datetime | None
 ) -> str | None:
-    """Why a run must end now, or None.
+    """Return why the run must end now, or None.
 
     Args:
         ended_at: when the last of its steps ended.
-        retried_at: when somebody last had it go on again.
+        retried_at: when a user last retried it.
     """
     begun_at = retried_at or run.created_at
     if run.deadline_at is not None and now >= run.deadline_at:
         allowed = (run.deadline_at - begun_at).total_seconds()
         return f"{run.workflow} did not finish within {allowed:g} s"
     limit = setting("QUEUE_TIMEOUT")
-    # Since when nobody has gone on with it.
+    # Since when nothing has happened in the run.
     idle_since = max(filter(None, (ended_at, run.started_at, begun_at)))
     if limit and now >= idle_since + timedelta(seconds=limit):
         return (

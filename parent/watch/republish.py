@@ -1,8 +1,8 @@
-"""Publishing again what the broker seems to have lost.
+"""Publish again the messages that the broker seems to have lost.
 
-A queue that holds a message for everything that waits in it has lost nothing: it is only long.
-So messages are counted first, and only as many are sent as are missing, the oldest first. One
-too many does no harm: the claim drops it.
+A queue with as many messages as steps that wait in it has lost none: it is only long. So we count
+first and send only as many as are missing, the oldest first. A duplicate does no harm: its claim
+fails.
 """
 
 from collections import Counter
@@ -33,20 +33,20 @@ __all__ = ["mark_due", "republish_runs", "republish_steps"]
 
 
 def mark_due() -> None:
-    """Have the messages of all that is queued looked for now, if any is missing."""
+    """If messages are missing, make all published QUEUED steps due now."""
     if not any(missing_messages(_expected()).values()):
         return
     published = Step.objects.filter(state=StepState.QUEUED, publish_count__gt=0)
     with transaction.atomic():
-        # Who holds one of these rows moves it on, and may be waiting for another of them.
+        # Skip locked rows: whoever locks one is changing it, and may wait for another of them.
         free = published.select_for_update(skip_locked=True, of=("self",)).order_by()
         Step.objects.filter(pk__in=free.values("pk")).update(due_at=Now())
 
 
 def republish_steps(steps: Sequence[Step]) -> None:
-    """Look for the messages of QUEUED steps that are due; set when to look next."""
+    """Send lost messages of these due QUEUED steps, and set when to check them next."""
     now = clock.now()
-    # Before publishing: a child that starts at once must find its row as it will stay.
+    # Before publishing: a child may start at once, and then its row must not change here.
     update_rows(
         Step,
         [
@@ -61,9 +61,9 @@ def republish_steps(steps: Sequence[Step]) -> None:
         unless="t.state <> 'QUEUED'",
         skip_locked=True,
     )
-    # A worker that did not know a child's task has stored that as its failure.
+    # A worker that did not know the task stored NotRegistered as its failure.
     results.delete([str(step.task_id) for step in steps])
-    # A retry whose time has come was not published before.
+    # A retry whose delay has passed, or a step of a large batch, was never published.
     publish_steps([step for step in steps if not step.publish_count])
     steps = [step for step in steps if step.publish_count]
     missing_count = _missing_in({queue_of(step) for step in steps})
@@ -77,7 +77,7 @@ def republish_steps(steps: Sequence[Step]) -> None:
 
 
 def republish_runs(runs: Sequence[Run]) -> None:
-    """Send the parents of runs that wait for a worker that knows their steps, to find one."""
+    """Send the parent tasks of runs that wait for a worker that knows their steps."""
     now = clock.now()
     update_rows(
         Run,
@@ -92,28 +92,28 @@ def republish_runs(runs: Sequence[Run]) -> None:
     _clear_unknown_task_failures(runs)
     for run in runs:
         if not publish_run(run):
-            return  # nor would the others be sent; see `publish_steps`
+            return  # the others would fail too; see `publish_steps`
 
 
 def _clear_unknown_task_failures(runs: Sequence[Run]) -> None:
-    """A worker that did not know a parent's task has stored that as its failure."""
+    """Replace the NotRegistered failure that a worker stored for an unknown parent task."""
     ids = [str(run.pk) for run in runs]
     refused = TaskResult.objects.filter(task_id__in=ids, status__in=states.READY_STATES)
     for run_id in refused.values_list("task_id", flat=True):
         with transaction.atomic():
             locked = lock_run_row(run_id)
-            # It may have ended since it was found to be due.
+            # The run may have ended since the query.
             if locked is not None and not locked.run.ended:
                 results.create(locked.run, parent_task_name(locked.run.workflow))
 
 
 def next_run_check(run: Run, now: datetime) -> datetime:
-    """When a run that waits for a worker is due next: its message, or its deadline."""
+    """When to check a run that waits for a worker: for its message, or at its deadline."""
     return min(filter(None, (now + republish_after(run.publish_count), run.deadline_at)))
 
 
 def next_step_check(step: Step, now: datetime) -> datetime:
-    """When a QUEUED step is due next: its message, or its deadline."""
+    """When to check a QUEUED step: for its message, or at its queue timeout."""
     look_at = now + republish_after(step.publish_count)
     if step.queue_timeout is None or step.queued_at is None:
         return look_at
@@ -121,7 +121,7 @@ def next_step_check(step: Step, now: datetime) -> datetime:
 
 
 def _missing_in(queues: Set[str]) -> Counter[str]:
-    """How many messages each of these queues lacks."""
+    """How many messages are missing in each of these queues."""
     if not queues:
         return Counter()
     expected = _expected()
@@ -129,7 +129,7 @@ def _missing_in(queues: Set[str]) -> Counter[str]:
 
 
 def _expected() -> Counter[str]:
-    """How many messages each queue must hold, by the rows."""
+    """How many messages each queue must hold according to the rows."""
     expected: Counter[str] = Counter()
     queued = Step.objects.filter(state=StepState.QUEUED, publish_count__gt=0).order_by()
     for queue, task, count in queued.values_list("queue", "task").annotate(Count("pk")):

@@ -1,4 +1,4 @@
-"""One turn of the watch loop: for everything that runs, at the price of what changed."""
+"""One turn of the watch loop. It covers all runs; its cost depends on what changed."""
 
 import time
 from datetime import datetime, timedelta
@@ -33,28 +33,28 @@ __all__ = ["STANDBY_INTERVAL", "Ticker"]
 
 BATCH = 1_000
 DUE_BATCH = 300
-"""Each of these may take a transaction of its own; the rest is due at the next tick still."""
+"""Due rows per tick: each may take a transaction of its own. The rest stays due."""
 PRUNE_BATCH = 100
 OVERLAP = timedelta(seconds=2)
-"""A report is stamped before it is committed; one that was slow is still found this much later."""
+"""A report is stamped before its commit. One that commits this much later is still found."""
 UNPUBLISHED_LAST = Case(When(state=StepState.QUEUED, publish_count=0, then=1), default=0)
 RETRIED_AT = Max("events__at", filter=Q(events__what="retry"))
 CONNECT_TIMEOUT = 5.0
-"""Seconds that a heart may try to connect, while the database is away, before it beats again."""
+"""Seconds that a heartbeat thread may need to reconnect to the database."""
 OUTAGE_GRACE = 5.0
-"""Seconds after an outage of the database until the silence of a child counts again."""
+"""Seconds after a database outage in which no step times out, so that children can report."""
 STANDBY_INTERVAL = 2.0
-"""Seconds between two tries for the watch lease of an executor that does not hold it."""
+"""Seconds between two attempts of an executor to take the watch lease."""
 STRAYS_INTERVAL = 3_600.0
-"""Seconds until files without a run are looked for: each time, all that are stored are listed."""
+"""Seconds between two searches for files without a run. Each lists all stored files."""
 SWEEP_INTERVAL = 30.0
-"""Seconds until all active steps are compared with their stored results, whatever the stamps."""
+"""Seconds between two comparisons of all active steps with their results, by any timestamp."""
 
 
 class Ticker:
-    """The ticks of one executor. Only the holder of the watch lease does any work.
+    """The ticks of one executor. Only the holder of the watch lease does the work.
 
-    `pause` is how many seconds to wait until the next.
+    `pause`: seconds to wait until the next tick.
     """
 
     def __init__(self, executor_id: UUID) -> None:
@@ -68,12 +68,13 @@ class Ticker:
         self._locked_runs = LockedRuns()
 
     def extend_leases(self, lease: float | None = None) -> None:
-        """The database was away: begin every lease anew, and hear the children first.
+        """After a database outage: extend every lease, and let children report first.
 
-        Who could neither beat nor report is not dead for that.
+        An executor that could not write its heartbeat, or a child that could not report, is not
+        dead.
 
         Args:
-            lease: seconds from now, when a whole one is not needed.
+            lease: seconds from now; None is a full lease.
         """
         now = time.monotonic()
         self._check_steps_from = now + OUTAGE_GRACE
@@ -82,12 +83,12 @@ class Ticker:
         self._enforce_leases_from = max(self._enforce_leases_from, now + lease)
 
     def tick(self) -> bool:
-        """Take one turn; False where another executor holds the watch lease.
+        """Run one tick; return False if another executor holds the watch lease.
 
-        With nothing changed it is five statements, however many runs there are.
+        If nothing changed, it takes five statements for any number of runs.
         """
-        # Who comes when nobody has watched for long cannot know whether the database was away, for
-        # others too: whoever lives beats its heart meanwhile.
+        # After a time without any watch, the database may have been down for all. Wait as long as
+        # every live executor needs for a heartbeat before a lease counts as expired.
         was_vacant = not self._held and executors.watch_lease_lapsed_for(executors.lease() / 3)
         held = self._held = executors.acquire_watch_lease(self._executor_id)
         if held and was_vacant:
@@ -116,8 +117,9 @@ class Ticker:
         return True
 
     def _extend_leases_after_pause(self) -> None:
-        """Forgive as well where all stood still without an error: by a lock on the database, in
-        a machine that was asleep. By the clock on the wall, for the other one sleeps along.
+        """Extend the leases after a pause without an error: a database lock, a suspended machine.
+
+        Wall clock: the monotonic clock stops while the machine is suspended.
         """
         now = time.time()
         if now - self._moved_at > self.pause + executors.lease().total_seconds() / 2:
@@ -125,7 +127,7 @@ class Ticker:
         self._moved_at = now
 
     def _process_reports(self) -> None:
-        """Mirror what children reported, and end what ended without telling us."""
+        """Mirror new reports; end steps whose stored result is final but not yet recorded."""
         rows = {row.task_id: row for row in self._changed_results()}
         reports: dict[str, Report] = {}
         for step in active_steps().filter(task_id__in=list(rows)) if rows else ():
@@ -140,13 +142,13 @@ class Ticker:
                 case Mirror(meta, due_at):
                     reports[row.task_id] = Report(meta=meta, at=row.date_done, due_at=due_at)
                 case Keep(due_at) if step.state == StepState.RUNNING:
-                    # The same again still says that the child is alive.
+                    # An unchanged report still shows that the child is alive.
                     reports[row.task_id] = Report(meta=step.meta, at=row.date_done, due_at=due_at)
         if reports:
             mirror(reports)
 
     def _changed_results(self) -> list[TaskResult]:
-        """The stored results of active steps that are newer than what was mirrored of them."""
+        """The stored results of active steps that are newer than the last mirrored report."""
         newer = Q(reported_at=None) | Q(reported_at__lt=OuterRef("date_done"))
         active = Step.objects.filter(newer, task_id=OuterRef("task_id"), state__in=Step.ACTIVE)
         rows: QuerySet[Any] = TaskResult.objects.filter(Exists(active)).annotate(db_now=Now())
@@ -155,16 +157,16 @@ class Ticker:
             rows = rows.filter(date_done__gt=self._seen_until - OVERLAP)
         found = list(rows[:BATCH])
         if found:
-            # A foreign task's is stamped by its worker's clock, which may be ahead.
+            # A foreign task's result is stamped by its worker's clock, which may be ahead.
             self._seen_until = min(found[-1].date_done, found[-1].db_now)
         return found
 
     def _check_due_steps(self) -> None:
-        """Deadlines, messages that may be lost, and runs that their steps have left behind."""
+        """Handle timeouts of steps, lost messages, and run rows older than their steps."""
         to_republish: list[Step] = []
         stale_runs: set[UUID] = set()
         due = active_steps().filter(due_at__lte=Now()).exclude(run__in=self._locked_runs.runs())
-        # Last come those that were left to a tick because very many opened together.
+        # Last: steps of large batches, which were left to a tick to publish.
         steps = list(due.order_by(UNPUBLISHED_LAST, "due_at", "pk")[:DUE_BATCH])
         rows = stored_of(steps)
         for step in steps:
@@ -195,7 +197,7 @@ class Ticker:
         terminate(step)
 
     def _end_overdue(self, step: Any, verdict: End, stored: Stored | None) -> None:
-        # The rows first: the worker will say that this process died.
+        # Record first: killing the process makes its worker report a lost process.
         if self._end(step, verdict, stored.state if stored else None) is not None:
             terminate(step)
 
@@ -205,7 +207,7 @@ class Ticker:
         return record_tick_outcome(step, verdict.outcome, verdict.retry, state, traceback)
 
     def _check_due_runs(self) -> None:
-        """Runs that have passed their deadline, or wait for a worker that knows their steps."""
+        """Handle runs past their deadline or waiting for a worker that knows their steps."""
         due = Run.objects.filter(due_at__lte=Now()).exclude(pk__in=self._locked_runs.runs())
         due = due.defer("files", "result").annotate(
             db_now=Now(), ended_at=Max("steps__finished_at"), retried_at=RETRIED_AT
@@ -228,7 +230,7 @@ class Ticker:
                 terminate(step)
 
     def _end_attempts_of_dead_executors(self) -> None:
-        """End the attempts of executors whose lease has lapsed."""
+        """End the attempts of executors whose lease has expired."""
         dead = Now() - executors.lease()
         left = active_steps().filter(state=StepState.RUNNING, executor__heartbeat_at__lt=dead)
         for step in left.exclude(run__in=self._locked_runs.runs())[:BATCH]:
@@ -248,5 +250,5 @@ def _prune() -> None:
 
 
 def _set_due_at(step: Step, due_at: datetime | None) -> None:
-    """If it is due still: a cancel may have set a time of its own."""
+    """Set it only if the step is still due: a cancel may have set another time."""
     Step.objects.filter(task_id=step.task_id, due_at__lte=Now()).update(due_at=due_at)

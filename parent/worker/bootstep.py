@@ -1,7 +1,7 @@
-"""The worker's part in the engine: a heart and the ticks, in threads beside the pool.
+"""The engine inside a worker: heartbeat and ticks, in threads beside the pool.
 
-Never on Celery's event loop, which SQL would stop from consuming, and never as a Celery task,
-which would need a slot.
+They do not run on Celery's event loop, where SQL would block consuming, nor as a Celery task, which
+would need a slot.
 """
 
 import os
@@ -42,15 +42,15 @@ logger = get_logger(__name__)
 
 
 class WatchStep(bootsteps.StartStopStep):
-    """Registers this worker as an executor, and runs its watch thread."""
+    """Registers this worker as an executor and runs its watch thread."""
 
-    # After the pool: its processes are forked before the thread and its connection exist.
+    # After the pool: its processes must be forked before the thread and its connection exist.
     requires = ("celery.worker.components:Pool",)
 
     def __init__(self, worker: Any, **kwargs: Any) -> None:
         super().__init__(worker, **kwargs)
         self._thread: WatchThread | None = None
-        # Before the pool is forked, so that its processes know whose executor they are.
+        # Before the pool forks, so that its processes inherit the executor's id.
         self._executor_id = executors.assign_executor_id()
         register_id_command(self._executor_id)
         hold_locks_while_forking()
@@ -62,8 +62,8 @@ class WatchStep(bootsteps.StartStopStep):
         self._thread = WatchThread(self._executor_id, queues, pool)
         self._thread.start()
         self._thread.heartbeat.registered.wait()
-        # Not in `stop`: Celery calls that before it waits for what still runs in the pool, and
-        # that must have a heartbeat until its end.
+        # Not in `stop`: Celery calls that before it waits for running tasks, and those need a
+        # heartbeat until they end.
         signals.worker_shutting_down.connect(self._on_shutting_down)
         signals.worker_shutdown.connect(self._on_shutdown)
 
@@ -77,7 +77,7 @@ class WatchStep(bootsteps.StartStopStep):
 
 
 class WatchThread(threading.Thread):
-    """Ends what died, and ticks, until it is told to stop; beside it beats the heart."""
+    """Ends lost attempts and ticks until stopped. It owns the heartbeat thread."""
 
     def __init__(self, executor_id: UUID, queues: list[str], pool: str) -> None:
         super().__init__(name="watch", daemon=True)
@@ -91,12 +91,12 @@ class WatchThread(threading.Thread):
         self._stopping = threading.Event()
 
     def stop(self) -> None:
-        """Stop, and hand over the watch lease."""
+        """Stop and release the watch lease."""
         self._stopping.set()
         self.join(timeout=5)
 
     def set_shutdown_grace(self, grace: float | None) -> None:
-        """Let running children end for `grace` seconds, then hand back the rest and exit."""
+        """Give running children `grace` seconds; then requeue the rest and exit. None: no limit."""
         if grace is not None:
             self._exit_at = time.monotonic() + grace
 
@@ -112,14 +112,16 @@ class WatchThread(threading.Thread):
                     wait = self.turn()
             except OUTAGE as exc:
                 if is_locked(exc):
-                    logger.info("the watch comes back: another transaction holds what it needs")
+                    logger.info(
+                        "watch: another transaction holds a needed row; the next tick tries again"
+                    )
                     self._stopping.wait(wait)
                     continue
                 logger.warning("database: %s; the watch goes on when it answers", exc)
                 connections.close_all()
                 self._ticker.extend_leases()
             except Exception:
-                # The watch outlives whatever one turn meets: nobody else would end the rest.
+                # The loop must survive any error: nothing else would supervise the other runs.
                 logger.exception("the watch met an error and goes on")
             wait *= random.uniform(0.9, 1.1)  # noqa: S311 - jitter, no secret
             self._due_at = time.monotonic() + wait
@@ -127,7 +129,7 @@ class WatchThread(threading.Thread):
         self._hand_over()
 
     def turn(self) -> float:
-        """One turn; returns the seconds to wait until the next."""
+        """Run one turn; return the seconds until the next."""
         if time.monotonic() >= self._exit_at:
             self._hand_back_and_exit()
         self._end_lost()
@@ -146,15 +148,17 @@ class WatchThread(threading.Thread):
             hand_back(self._executor_id)
             self._hand_over()
         except OUTAGE as exc:
-            logger.warning("database: %s; nothing is handed back, the leases lapse", exc)
+            logger.warning("database: %s; nothing was handed back: the leases will expire", exc)
         finally:
-            logger.warning("exiting: the grace of %s s has passed", setting("SHUTDOWN_GRACE"))
-            # Celery would go on waiting. The kernel kills prefork processes with their parent
-            # (celery 5.7 asks it to, on Linux); elsewhere their attempts no longer count.
+            logger.warning(
+                "exiting: the shutdown grace of %s s has passed", setting("SHUTDOWN_GRACE")
+            )
+            # Celery would wait for its pool. On Linux the kernel kills prefork processes with their
+            # parent (celery 5.7 asks for that); elsewhere their attempts no longer count.
             os._exit(0)
 
     def _end_lost(self) -> None:
-        """End the attempts that their own processes did not."""
+        """End the attempts whose own processes did not record an end."""
         for _ in range(lost_attempts.qsize()):
             try:
                 lost = lost_attempts.get_nowait()
@@ -163,7 +167,7 @@ class WatchThread(threading.Thread):
             try:
                 self._end(lost)
             except OUTAGE as exc:
-                lost_attempts.put(lost)  # nobody else knows of it
+                lost_attempts.put(lost)  # it is recorded nowhere else
                 if not is_locked(exc):
                     raise
             except Exception:
@@ -184,8 +188,9 @@ class WatchThread(threading.Thread):
         )
 
     def _is_abandoned(self, step: Step) -> bool:
-        """Whether it counts as running here, and nothing here runs it. Of two messages for one
-        attempt, the second is over long before the first.
+        """Whether the row says RUNNING here, but no process of this worker runs the attempt.
+
+        A duplicate message is done long before the first: then a process still runs it.
         """
         here = step.state == StepState.RUNNING and step.executor_id == self._executor_id
         return here and not is_running(str(step.task_id))
@@ -196,6 +201,6 @@ class WatchThread(threading.Thread):
             executors.release_watch_lease(self._executor_id)
             executors.retire(self._executor_id)
         except OUTAGE as exc:
-            logger.warning("database: %s; the watch lease lapses by itself", exc)
+            logger.warning("database: %s; the watch lease was not released: it will expire", exc)
         finally:
             connections.close_all()

@@ -1,8 +1,8 @@
-"""A thread for what the engine does on behalf of a body, beside the one that runs the body.
+"""A thread for the engine's statements, beside the thread that runs a child's body.
 
-Django's connections belong to a thread. So no body can reach the engine's: not by a transaction
-that it leaves open, nor by closing its connection, nor by a signal that breaks off a query. And
-an event loop that runs in the body's thread does not forbid a statement here.
+Django's connections belong to a thread, so a body cannot disturb the engine's connection: not by
+an open transaction, nor by closing its own connection, nor by a signal that interrupts a query.
+And Django allows statements here while an event loop runs in the body's thread.
 """
 
 import os
@@ -17,7 +17,7 @@ T = TypeVar("T")
 
 
 class SameThread:
-    """No thread at all: an inline run shares its caller's connection, and its transaction."""
+    """No extra thread: an inline run shares its caller's connection and transaction."""
 
     separate = False
 
@@ -40,9 +40,9 @@ class EngineThread:
         self._pid = -1
 
     def start(self, work: Callable[[], T]) -> "Future[T]":
-        """Have it done, after what was started before.
+        """Queue the work behind what was started before.
 
-        A process that a body has forked has no such thread: it starts its own.
+        A process forked by a body does not inherit the thread: it starts its own.
         """
         if self._pool is None or self._pid != os.getpid():
             self._pool, self._pid = ThreadPoolExecutor(1, "engine"), os.getpid()
@@ -53,7 +53,7 @@ _local = threading.local()
 
 
 def engine_thread() -> EngineThread:
-    """The one beside this thread."""
+    """The engine thread that belongs to the current thread."""
     if not hasattr(_local, "thread"):
         _local.thread = EngineThread()
     thread: EngineThread = _local.thread
@@ -61,10 +61,11 @@ def engine_thread() -> EngineThread:
 
 
 def wait_ignoring_interruptions(work: "Future[T]") -> Exception | None:
-    """Wait for the end of it, whatever a signal raises here meanwhile.
+    """Wait until the work is done, even if a signal handler raises here meanwhile.
 
     Returns:
-        That exception: a soft time limit's. What ends the process is no `Exception`, and is raised.
+        That exception, such as a soft time limit's. A `BaseException` that ends the process is
+        raised.
     """
     interruption = None
     while not work.done():

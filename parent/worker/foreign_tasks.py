@@ -1,7 +1,7 @@
-"""Celery tasks that are no children of ours, run as steps: Celery's signals speak for them.
+"""Foreign tasks (plain Celery tasks as steps): Celery's signals claim and finish them.
 
-In a worker without this project's code nothing claims them: their messages are sent again while
-they run, so give them workers of ours.
+In a worker without this project's code nothing claims them, so their messages are sent again while
+they run. Run them in workers of this project.
 """
 
 from contextlib import ExitStack
@@ -24,7 +24,7 @@ __all__ = ["connect"]
 
 
 def connect() -> None:
-    """Listen to the signals of this process."""
+    """Connect to Celery's signals in this process."""
     signals.task_prerun.connect(_on_prerun, dispatch_uid="parent.worker.foreign_tasks.prerun")
     signals.task_postrun.connect(_on_postrun, dispatch_uid="parent.worker.foreign_tasks.postrun")
 
@@ -43,8 +43,8 @@ def _on_prerun(task_id: str, task: Any, **_: Any) -> None:
     header = _header(task)
     if header is None:
         return
-    # A signal cannot keep a second delivery from running, as a child's claim does; the
-    # first to finish counts.
+    # Unlike a child's claim, a signal cannot stop a duplicate delivery. The first to finish
+    # counts.
     RunningAttempt(task_id, task.name, header, _thread(task)).claim()
     if not task.request.is_eager:
         task.request.kept = kept = ExitStack()
@@ -58,11 +58,11 @@ def _on_postrun(task_id: str, task: Any, retval: Any, state: str | None, **_: An
         return
     if kept := getattr(task.request, "kept", None):
         kept.close()
-        # Before the end is recorded: a transaction that was left open may hold a row of ours.
+        # Before recording the end: a transaction that the body left open may lock our rows.
         close_connections()
     if state not in states.READY_STATES:
         return
-    # Celery has stored its result by now.
+    # Celery has already stored the result.
     attempt = RunningAttempt(task_id, task.name, header, _thread(task), reported=True)
     error = retval if isinstance(retval, Exception) else ChildError(str(retval))
     attempt.finish(with_step_name(header["step"], parse(state, retval)), None, error)

@@ -1,8 +1,8 @@
-"""Pool processes that are forked while another thread is in the database.
+"""Make forks of pool processes wait until no other thread uses SQLite.
 
-SQLite counts the locks of a process in its memory. A fork copies the counts and not the locks: one
-that comes while a thread writes has its process find the database locked for ever. The pool forks
-anew whenever one of its processes dies, so the threads beside it and the fork wait for each other.
+SQLite counts a process's locks in its memory. A fork copies the counts but not the locks: a process
+forked while a thread writes finds the database locked for ever. The pool forks again whenever one
+of its processes dies, so a fork and the threads beside the pool must exclude each other.
 """
 
 import os
@@ -13,11 +13,11 @@ from django.db import connection
 __all__ = ["heartbeat_lock", "hold_locks_while_forking", "revoke_lock", "watch_lock"]
 
 watch_lock, heartbeat_lock, revoke_lock = threading.RLock(), threading.RLock(), threading.RLock()
-"""Each held by its own thread while that is in the database: none waits for another."""
+"""One per thread, held while it uses the database. The threads do not wait for each other."""
 
 
 def hold_locks_while_forking() -> None:
-    """Have forks of this process wait for them. With a server there are no such counts."""
+    """Take these locks around each fork of this process. Only SQLite needs it."""
     if connection.vendor == "sqlite":
         for lock in (watch_lock, heartbeat_lock, revoke_lock):
             os.register_at_fork(

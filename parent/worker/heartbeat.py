@@ -1,4 +1,4 @@
-"""The heart of a worker: it renews the lease on all that the worker runs."""
+"""The heartbeat of a worker: it renews the lease on all that the worker runs."""
 
 import threading
 from collections.abc import Sequence
@@ -18,10 +18,10 @@ logger = get_logger(__name__)
 
 
 class Heartbeat(threading.Thread):
-    """Beats until it is told to stop.
+    """Writes the heartbeat until stopped.
 
-    Not between two turns of the watch: one that meets a silent broker, or a thousand lost steps,
-    may take longer than a lease.
+    It has a thread of its own because one tick may take longer than a lease: when the broker does
+    not answer, or with a thousand lost steps.
     """
 
     def __init__(self, executor_id: UUID, queues: Sequence[str], pool: str) -> None:
@@ -33,7 +33,7 @@ class Heartbeat(threading.Thread):
         self._stopping = threading.Event()
 
     def stop(self) -> None:
-        """Stop. A beat after this would register the executor anew."""
+        """Stop for good: a later heartbeat would register the executor again."""
         self._stopping.set()
         if self.is_alive():
             self.join(timeout=5)
@@ -45,7 +45,7 @@ class Heartbeat(threading.Thread):
             try:
                 self._beat()
             except OUTAGE as exc:
-                logger.warning("database: %s; the heart beats when it answers", exc)
+                logger.warning("database: %s; the heartbeat goes on when it answers", exc)
                 connections.close_all()
         connections.close_all()
 

@@ -1,4 +1,4 @@
-"""The host of children, installed in `children.host`."""
+"""The engine's implementation of `children.host`, which a child calls."""
 
 from dataclasses import dataclass
 from queue import SimpleQueue
@@ -14,7 +14,8 @@ __all__ = ["Lost", "ParentHost", "lost_attempts"]
 class Lost:
     """An attempt whose own process did not, or may not have, recorded its end.
 
-    `died`: the process is gone. Otherwise only the message is over, and most have ended well.
+    `process_died`: the process is gone. Otherwise only its message is done; most such attempts
+    ended normally.
     """
 
     task_id: str
@@ -23,7 +24,7 @@ class Lost:
 
 
 lost_attempts: SimpleQueue[Lost] = SimpleQueue()
-"""The worker's watch thread ends them."""
+"""The worker's watch thread takes these and ends them."""
 
 
 class ParentHost:

@@ -1,4 +1,4 @@
-"""The tasks that this worker's pool runs: which they are, and killing the process of one."""
+"""The tasks that this worker's pool runs: look one up, or kill its process."""
 
 from typing import Any
 
@@ -15,7 +15,7 @@ logger = get_logger(__name__)
 
 
 def is_running(task_id: str) -> bool:
-    """Whether a process of this worker's pool has taken this attempt's message."""
+    """Whether this worker's pool is running this attempt's message."""
     while True:
         try:
             return any(request.id == task_id for request in list(worker_state.active_requests))
@@ -25,10 +25,10 @@ def is_running(task_id: str) -> bool:
 
 @control_command(name=COMMAND)
 def _terminate_here(state: Any, task_id: str) -> None:
-    """Kill the process that runs the task, if it is one of this worker's.
+    """Kill the process that runs the task, if this worker runs it.
 
-    Celery's own `revoke` is no alternative: each worker that does not run the task stores REVOKED
-    as its result (celery 5.7), a row that nobody would delete.
+    Celery's own `revoke` will not do: each worker that does not run the task stores REVOKED as its
+    result (celery 5.7), and nobody would delete that row.
     """
     request = worker_state.requests.get(task_id)
     if request is not None:

@@ -45,7 +45,6 @@ def remote_workers() -> dict[str, Remote]:
             tasks=frozenset(task.partition(" ")[0] for task in known.get(name, ())),
             active=frozenset(request["id"] for request in active.get(name, ())),
         )
-        for answer in current_app.control.broadcast(COMMAND, reply=True, timeout=ANSWER_TIMEOUT)
-        or ()
+        for answer in answers or ()
         for name, executor in answer.items()
     }

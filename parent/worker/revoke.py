@@ -1,7 +1,7 @@
-"""Celery's own `revoke`, of a run or of a child of one: it cancels the run.
+"""Celery's `revoke` of a run, or of a child of a run, cancels the run.
 
-Every worker hears of a revoke, and none has to run the task; the first that is there writes the
-cancel. Of what is no run's, Celery's own command is left to do what it does.
+Every worker receives a revoke, whether it runs the task or not; the first one records the cancel.
+Other tasks are passed on to Celery's own command.
 """
 
 import threading
@@ -39,7 +39,7 @@ def _revoke(
 ) -> dict[str, str]:
     """Revoke tasks by their ids; those of runs and of their children cancel the run."""
     ids = {task_id} if isinstance(task_id, str) else set(task_id or ())
-    # This is the worker's event loop, which SQL would keep from consuming.
+    # This runs on the worker's event loop, where SQL would block consuming.
     work = partial(_revoke_in_thread, ids, terminate, partial(celerys_own, state), signal, others)
     threading.Thread(target=work, name="revoke", daemon=True).start()
     return {"ok": f"tasks {', '.join(sorted(ids))} are revoked; of runs, the run is cancelled"}
@@ -60,7 +60,7 @@ def _revoke_in_thread(
     try:
         rest = retry_while_database_is_down("revoke", partial(revoke_runs, ids, at_once=terminate))
     except Exception:
-        logger.exception("the revoke of %s met an error", ", ".join(sorted(ids)))
+        logger.exception("the revoke of %s failed", ", ".join(sorted(ids)))
         return
     finally:
         connections.close_all()

@@ -1,6 +1,6 @@
 """One attempt, in the process that runs it: claim, report, finish.
 
-The statements are made by the engine's own thread, over a connection that the body cannot reach.
+The engine's own thread runs the statements, over a connection that the body cannot reach.
 """
 
 from collections.abc import Callable
@@ -36,7 +36,7 @@ logger = get_logger(__name__)
 SHORT = STALE_AFTER.total_seconds()
 
 REPORT_TIMEOUT = 1.0
-"""Seconds that a body waits for its report to be stored, at the most."""
+"""Maximum seconds that a body waits until its report is stored."""
 
 T = TypeVar("T")
 
@@ -46,8 +46,8 @@ class RunningAttempt:
 
     Args:
         header: what `parent.messages.publish.attempt_header` sent along.
-        thread: makes its statements; without one, the caller's does.
-        reported: whether it may have a `TaskResult` already.
+        thread: runs its statements; None is the caller's thread.
+        reported: whether it may already have a `TaskResult`.
     """
 
     def __init__(
@@ -66,7 +66,7 @@ class RunningAttempt:
         self.report_interval = float(header["interval"])
         self._task_name = task_name
         self._thread = thread or SameThread()
-        # As it is before the body: what that makes of its own is not the engine's.
+        # Copied before the body runs, so that its changes do not reach the engine's statements.
         self._context = copy_context()
         self._reported = reported
         self._report: Future[None] | None = None
@@ -81,10 +81,10 @@ class RunningAttempt:
         return self._thread.start(partial(self._context.copy().run, work))
 
     def claim(self) -> bool:
-        """QUEUED -> RUNNING, for exactly one of all deliveries.
+        """Set the step from QUEUED to RUNNING; return True for exactly one of all deliveries.
 
         Raises:
-            SoftTimeLimitExceeded: it came meanwhile, and is this attempt's outcome.
+            SoftTimeLimitExceeded: it was raised during the claim. It is recorded as the outcome.
         """
         claim = self._start(self._claim_step)
         interruption = wait_ignoring_interruptions(claim)
@@ -98,8 +98,8 @@ class RunningAttempt:
     def _claim_step(self) -> bool:
         tries = 0
         due_at: Any = self._look_at
-        # A tick brings up a run's row that its steps have left behind, and then sees to the
-        # limits: so the many runs that have ended by then need no statement for it.
+        # A tick must update the stale run row soon, and then sets `due_at` for the limits. So
+        # the many runs that end before that tick need no statement for their limits.
         if self._first_limit and not (self._look_at and self._first_limit >= SHORT):
             due_at = Now() + timedelta(seconds=self._first_limit)
 
@@ -113,7 +113,7 @@ class RunningAttempt:
                 started_at=Now(),
                 due_at=due_at,
             )
-            # After an error the first UPDATE may have been committed all the same.
+            # After an error the first UPDATE may have been committed nevertheless.
             return bool(claimed) or (tries > 1 and self._has_claim())
 
         return retry_while_database_is_down(f"claim {self.task_id}", claim_once)
@@ -127,18 +127,18 @@ class RunningAttempt:
     def report(self, meta: Meta) -> None:
         """Store a report; see `children.host.Attempt`."""
         if self._report is not None and not self._report.done():
-            return  # the database is slow; the next report has all of this one
+            return  # the database is slow; the next report replaces this one
         self._end_report()
         if self._thread.separate and _holds_write_lock():
             self._defer_report(meta)
             return
         self._report = self._start(partial(self._store, meta))
-        # The body does not wait for whoever holds a row, or the whole database.
+        # The body does not wait longer for a lock on the row or on the whole database.
         wait([self._report], REPORT_TIMEOUT)
         self._end_report()
 
     def _end_report(self) -> None:
-        """Raise what the last report raised, once."""
+        """If the last report is done, raise its error, once."""
         if self._report is None or not self._report.done():
             return
         report, self._report = self._report, None
@@ -149,7 +149,7 @@ class RunningAttempt:
             raise
 
     def _defer_report(self, meta: Meta) -> None:
-        """Report when the body's transaction has ended: SQLite lets nobody else write meanwhile."""
+        """Report after the body's transaction: on SQLite it blocks all other writers."""
         self._deferred_report = meta
         if connection.in_atomic_block:
             transaction.on_commit(self._send_deferred_report)
@@ -171,15 +171,15 @@ class RunningAttempt:
             connection.close()
 
     def _report_first(self, meta: Meta) -> None:
-        """Write the child's `TaskResult`; also when somebody removed it."""
-        # Also where the commit goes through and its answer is lost.
+        """Create the child's `TaskResult`, also if it was deleted meanwhile."""
+        # Set first: the commit may succeed although its answer is lost.
         self._reported = True
         with transaction.atomic():
-            # The lock keeps the row from appearing after the attempt was taken away, when
-            # nobody would delete it any more.
+            # Without the lock the row could appear after the attempt has been ended elsewhere, and
+            # nobody would delete it.
             step = self._claimed_step().select_for_update().only("run_id").first()
-            # By a statement of its own: one that had to wait for the lock would see the run as it
-            # was before, without the cancel that held it.
+            # A second statement: the first, if it waited for the lock, reads the run as it was
+            # before the cancel that held the lock.
             if (
                 step is None
                 or Run.objects.filter(pk=step.run_id).exclude(cancel_requested_at=None).exists()
@@ -194,9 +194,9 @@ class RunningAttempt:
     def finish(
         self, outcome: Meta, traceback: str | None = None, error: Exception | None = None
     ) -> bool:
-        """Record the outcome and open what comes next; see `children.host.Attempt`."""
+        """Record the outcome and start what follows; see `children.host.Attempt`."""
         finish = self._start(partial(self._finish, outcome, traceback, error))
-        # A time limit that comes now is too late: the body has ended.
+        # A time limit raised now is too late: the body has ended.
         wait_ignoring_interruptions(finish)
         return finish.result()
 
@@ -221,7 +221,7 @@ class RunningAttempt:
         except Exception:
             if not self._thread.separate:
                 raise
-            logger.exception("%s: its end is recorded over a new connection", self.task_id)
+            logger.exception("%s: recording its end again over a new connection", self.task_id)
             connection.close()
             ending = record_end()
         if ending is Ending.DROPPED:
@@ -233,11 +233,11 @@ class RunningAttempt:
     def _end_broken_process(self, outage: Exception) -> None:
         if self._thread.separate and sqlite_files_closed(outage):
             self._broken_outages += 1
-            if self._broken_outages > 1:  # over a new connection, too
+            if self._broken_outages > 1:  # a new connection failed too
                 end_process(f"{self.name} has closed files under it ({outage})")
 
     def abandon(self) -> None:
-        """Let a cancelled run end; see `children.host.Attempt`."""
+        """End this attempt of a cancelled run; see `children.host.Attempt`."""
         end = partial(end_cancelled, self.task_id)
         work = partial(retry_while_database_is_down, f"abandon {self.task_id}", end)
         abandoned = self._start(work)
@@ -246,6 +246,6 @@ class RunningAttempt:
 
 
 def _holds_write_lock() -> bool:
-    """Whether the body is in a transaction that keeps every other connection from writing."""
+    """Whether the body is in a transaction that blocks all other writers (SQLite)."""
     mine = connections[DEFAULT_DB_ALIAS]
     return mine.vendor == "sqlite" and in_transaction(mine)

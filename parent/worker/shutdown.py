@@ -1,4 +1,4 @@
-"""A worker that must stop gives back what it has not finished."""
+"""On shutdown a worker hands back the attempts that it has not finished."""
 
 import time
 from uuid import UUID
@@ -19,16 +19,16 @@ __all__ = ["hand_back"]
 logger = get_logger(__name__)
 
 EXIT_DELAY = 1.0
-"""Seconds from handing back until this process has surely exited."""
+"""Seconds until this process has exited for sure: the delay of the retry."""
 LOCK_WAIT = 2.0
-"""Seconds that it waits for a run which another transaction holds. Later the lease lapses."""
+"""Seconds to wait for runs locked by others. Attempts that remain end when the lease expires."""
 
 
 def hand_back(executor_id: UUID) -> None:
-    """End every attempt that this executor runs: a new one follows where the step has retries.
+    """End every attempt that this executor runs; requeue those whose step allows retries.
 
-    The retry is not counted: that the code was deployed is no fault of the child's. It waits
-    until a tick elsewhere publishes it, when this process is gone, and the old body with it.
+    The retry does not count against the step's limit: a deploy is not the child's failure. It is
+    published by another worker's tick, after this process, and the old body in it, has exited.
     """
     running = Step.objects.filter(executor=executor_id, state=StepState.RUNNING)
     running = running.select_related("executor", "run").defer(
@@ -43,7 +43,7 @@ def hand_back(executor_id: UUID) -> None:
 
 
 def _hand_back(step: Step) -> bool:
-    """False where another transaction holds its run: the child may be ending just now."""
+    """Return False if another transaction locks the run: the child may just be ending."""
     error = f"{step.name}: the worker {step.executor} was shut down while running it"
     with about(step):
         try:

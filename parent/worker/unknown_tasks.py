@@ -1,7 +1,8 @@
-"""Messages that this worker's version of the code does not know, and that no longer count.
+"""Undo the failures that Celery stores for messages of tasks that this worker does not know.
 
-Celery stores such a refusal as the task's failure, over whatever stands there (celery 5.7,
-`Consumer.on_unknown_task`): over the end of a run, and where an attempt's report was removed.
+Celery stores NotRegistered as the task's failure and overwrites the row (celery 5.7,
+`Consumer.on_unknown_task`): also the result of a run that has ended, and also after an attempt's
+row was deleted.
 """
 
 from typing import Any
@@ -20,7 +21,7 @@ __all__ = ["connect"]
 
 
 def connect() -> None:
-    """Listen to the signal of this process."""
+    """Connect to Celery's signal in this process."""
     signals.task_unknown.connect(_on_unknown, dispatch_uid="parent.worker.unknown_tasks")
 
 
@@ -34,7 +35,7 @@ def _on_unknown(id: str, name: str, message: Any, **_: Any) -> None:
 def _take_back_from_step(task_id: str) -> None:
     with transaction.atomic():
         lock_run_of(task_id)
-        # A step that waits needs the refusal: its end says by it why no worker has started it.
+        # A QUEUED step needs the failure: it explains the queue timeout.
         if not Step.objects.filter(task_id=task_id, state=StepState.QUEUED).exists():
             results.delete([task_id])
 
@@ -42,5 +43,5 @@ def _take_back_from_step(task_id: str) -> None:
 def _take_back_from_run(run_id: UUID, name: str) -> None:
     with transaction.atomic():
         locked = lock_run_row(run_id)
-        if locked is not None:  # otherwise a client sent it, and the refusal is its answer
+        if locked is not None:  # otherwise a client sent the task, and the failure is its answer
             results.create(locked.run, name)
