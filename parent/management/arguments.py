@@ -1,4 +1,4 @@
-"""A run's parameters as words of a command line: `limit=10 name=x file=@data.csv`."""
+"""Parse a run's parameters on the command line: `limit=10 name=x file=@data.csv`."""
 
 import json
 from collections.abc import Iterable
@@ -25,14 +25,14 @@ def params_of(words: Iterable[str], files: ExitStack) -> dict[str, Any]:
         files: closes the files that were opened.
 
     Raises:
-        CommandError: a word is no `key=value`, a key comes twice, or a file cannot be opened.
+        CommandError: a word is not `key=value`, a key comes twice, or a file cannot be opened.
     """
     params: dict[str, Any] = {}
     opened: dict[str, list[File[bytes]]] = {}
     for word in words:
         key, equals, value = word.partition("=")
         if not key or not equals:
-            raise CommandError(f"{word!r} is no parameter: write key=value, such as limit=10.")
+            raise CommandError(f"{word!r} is not a parameter: write key=value, such as limit=10.")
         is_file = value[:1] == "@"
         if key in params or (key in opened and not is_file):
             raise CommandError(f"{key!r} is given twice: leave one of them out.")
@@ -45,7 +45,7 @@ def params_of(words: Iterable[str], files: ExitStack) -> dict[str, Any]:
 
 def _value(text: str) -> Any:
     try:
-        # NaN and Infinity are Python's, not JSON's.
+        # Python's json accepts NaN and Infinity, which are not JSON: keep them as text.
         return json.loads(text, parse_constant=str)
     except (ValueError, RecursionError):
         return text

@@ -1,4 +1,4 @@
-"""Workflows as text: what they do, what they take, and what they go through."""
+"""Workflows as text: description, parameters and steps."""
 
 import json
 from collections.abc import Iterable, Iterator
@@ -16,7 +16,7 @@ KINDS = SimpleMetadata.label_lookup
 
 
 def describe(workflow: Workflow) -> str:
-    """A paragraph on the workflow."""
+    """Describe the workflow in a paragraph."""
     return "\n".join(
         [
             workflow.name,
@@ -46,7 +46,7 @@ def _kind(field: "Field[Any, Any, Any, Any]") -> str:
         return "file (write @path)"
     if is_file_list(field):
         return "files (write @path for each)"
-    kind = str(KINDS[field])  # type: ignore[index] # its stub takes classes alone
+    kind = str(KINDS[field])  # type: ignore[index] # its stub takes only classes
     if isinstance(field, ChoiceField):
         return f"{kind} of {' | '.join(_texts(field.choices))}"
     return kind
@@ -61,7 +61,7 @@ def _default(field: "Field[Any, Any, Any, Any]") -> str:
 
 
 def _texts(values: Iterable[object]) -> Iterator[str]:
-    """Each value as one would write it on the command line."""
+    """Each value as it is written on the command line."""
     for value in values:
         yield value if isinstance(value, str) and value else json.dumps(value, default=str)
 

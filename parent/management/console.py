@@ -1,4 +1,4 @@
-"""A run in a terminal: bars where they can be redrawn, lines where they cannot."""
+"""Show a run in a terminal: as live bars, or as lines if stderr is not a terminal."""
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -35,7 +35,7 @@ STYLES: dict[str, str] = {
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Row:
-    """What is shown of a run or a step. The time left changes by itself: it is no news."""
+    """What is shown of a run or a step. `left`, the time left, does not count as a change."""
 
     name: str
     state: str
@@ -45,7 +45,7 @@ class Row:
 
 
 def _run_row(snapshot: Snapshot) -> Row:
-    # Without a text: its message mirrors a step's, and its error is the command's last word.
+    # No text: its message repeats a step's, and the command prints its error at the end.
     run = snapshot.run
     return Row(
         name=run.workflow,
@@ -84,7 +84,7 @@ def _notice(snapshot: Snapshot) -> str:
 
 
 def bars(snapshot: Snapshot) -> Group:
-    """The run's bar, one below it for each step, and a notice if nobody seems to be there."""
+    """The run's bar, a bar for each step, and a notice if no worker is running."""
     table = Table.grid(padding=(0, 1), expand=True)
     table.add_column(no_wrap=True, overflow="ellipsis", max_width=30)
     table.add_column(width=BAR_WIDTH, no_wrap=True)
@@ -104,7 +104,7 @@ def bars(snapshot: Snapshot) -> Group:
             ),
             f"{row.completion:.1f} %",
             Text(row.state, style=style),
-            # As Text, which leaves square brackets alone.
+            # Text does not interpret square brackets as markup.
             Text(row.text),
             row.left,
         )
@@ -114,7 +114,7 @@ def bars(snapshot: Snapshot) -> Group:
 
 @contextmanager
 def live_bars(console: Console) -> Iterator[Show]:
-    """Show each look in the place of the one before; the last stays."""
+    """Replace the shown snapshot by the next; the last one stays."""
     with Live(console=console, auto_refresh=False) as live:
         yield lambda snapshot: live.update(bars(snapshot), refresh=True)
 

@@ -1,4 +1,4 @@
-"""The words that `manage.py workflow` takes."""
+"""The arguments of `manage.py workflow`."""
 
 import argparse
 import json
@@ -16,7 +16,7 @@ MAX_NAME = 150  # characters, as of a Django user's name
 
 
 class MixingParser(CommandParser):
-    """Takes options among the parameters, where argparse ends the parameters at an option."""
+    """Accepts options between parameters; argparse alone ends the parameters at an option."""
 
     def parse_known_args(self, *args: Any, **kwargs: Any) -> Any:
         namespace, rest = super().parse_known_args(*args, **kwargs)
@@ -27,7 +27,7 @@ class MixingParser(CommandParser):
 
 
 def add_actions(parser: CommandParser) -> None:
-    """Add a parser for each action; it leaves its name in `action`."""
+    """Add a parser for each action. The chosen one is in `action`."""
     actions = parser.add_subparsers(
         dest="action", required=True, metavar=ACTIONS, parser_class=MixingParser
     )
@@ -117,7 +117,7 @@ def _run_id(text: str) -> UUID:
         return UUID(text)
     except ValueError:
         raise argparse.ArgumentTypeError(
-            f"{text!r} is no run id: give the one that `workflow start` printed."
+            f"{text!r} is not a run id: give the one that `workflow start` printed."
         ) from None
 
 
@@ -132,9 +132,9 @@ def _days(text: str) -> float:
         days = float(text)
     except ValueError:
         days = -1.0
-    # A century and more is no time that a database's clock can be set back by.
+    # Larger values overflow the database's dates.
     if not 0 <= days <= 36_500:
-        raise argparse.ArgumentTypeError(f"{text!r} is no number of days from 0 to 36500.")
+        raise argparse.ArgumentTypeError(f"{text!r} is not a number of days from 0 to 36500.")
     return days
 
 
@@ -151,6 +151,6 @@ def _object(text: str) -> dict[str, Any]:
     value = _json(text)
     if not isinstance(value, dict):
         raise argparse.ArgumentTypeError(
-            f"{text!r} is no JSON object: name each input, such as '{{\"limit\": 5}}'."
+            f"{text!r} is not a JSON object: name each input, such as '{{\"limit\": 5}}'."
         )
     return value

@@ -1,4 +1,4 @@
-"""Looking at a run until it ends: what an observer outside any worker reads of the rows."""
+"""Read a run repeatedly until it ends, outside any worker."""
 
 import time
 from collections.abc import Iterator
@@ -19,7 +19,7 @@ __all__ = ["Snapshot", "snapshots"]
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Snapshot:
-    """A run as it is `now`, by the database's clock. `has_worker`: an executor is alive."""
+    """A run at `now`, by the database's clock. `has_worker`: an executor is alive."""
 
     run: Run
     steps: tuple[Step, ...]
@@ -28,7 +28,7 @@ class Snapshot:
 
 
 def snapshots(run_id: UUID) -> Iterator[Snapshot]:
-    """The run at every poll interval; the last look is of its end.
+    """Yield the run at every poll interval; the last snapshot is of its end.
 
     Raises:
         Run.DoesNotExist: there is no such run, or it has been deleted since.
@@ -46,7 +46,7 @@ def snapshots(run_id: UUID) -> Iterator[Snapshot]:
 
 def _snapshot(run_id: UUID) -> Snapshot:
     run = Run.objects.defer("params", "files").annotate(db_now=Now()).get(pk=run_id)
-    # After the run, so that the steps of one that has ended are read as they ended.
+    # After the run: if it has ended, its steps are then read in their final states.
     steps = Step.objects.filter(run=run).defer("kwargs", "result", "traceback")
     has_worker = executors.alive().exists()
     return Snapshot(run=run, steps=tuple(steps), now=run.db_now, has_worker=has_worker)

@@ -1,1 +1,1 @@
-"""What operators ask for: health, doctor's findings, safe migrations."""
+"""For operators: health probes, the doctor's findings, safe migrations."""

@@ -1,4 +1,4 @@
-"""Whether the parts answer: each look says what is wrong, or None."""
+"""Health probes: each returns what is wrong, or None."""
 
 from dataclasses import dataclass
 from typing import Any, cast
@@ -13,7 +13,7 @@ from parent.store import executors
 
 __all__ = ["Wrong", "broker", "database", "how_to_start", "workers"]
 
-PATIENCE = 1.0  # seconds for the broker; who asks is a probe that gives up soon itself
+PATIENCE = 1.0  # seconds for the broker; the probe that asks has a short timeout itself
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,7 +28,7 @@ class Wrong:
 
 
 def database() -> Wrong | None:
-    """Read a row."""
+    """Check that the database answers a query."""
     try:
         with connection.cursor() as cursor:
             cursor.execute("SELECT 1")
@@ -41,10 +41,10 @@ def database() -> Wrong | None:
 
 
 def broker() -> Wrong | None:
-    """Ask for an answer, over a connection that is kept."""
+    """Check that the broker answers, over a pooled connection."""
     try:
         call_with_timeout(PATIENCE, _ask_broker)
-    except Exception as exc:  # what a transport raises is the transport's own affair
+    except Exception as exc:  # each transport raises errors of its own
         return Wrong(
             f"the broker does not answer ({_first_line(exc)})",
             "Is its server up, and is REDIS_URL right? Runs wait in the database meanwhile.",
@@ -60,13 +60,13 @@ def _ask_broker() -> None:
 
 
 def how_to_start(queue: str = "") -> str:
-    """The command that starts a worker; for a queue, if it is not the default one."""
+    """The command that starts a worker. `queue`: if it is not the default one."""
     local = "LOCAL=on " if getattr(settings, "LOCAL", False) else ""
     return f"{local}{f'WORKER_QUEUES={queue} ' if queue else ''}python manage.py worker"
 
 
 def workers() -> Wrong | None:
-    """Look for the heartbeat of one."""
+    """Check that at least one worker is alive."""
     try:
         if executors.alive().exists():
             return None

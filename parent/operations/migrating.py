@@ -1,4 +1,4 @@
-"""For migrations: to have the tables for a moment, while workers and web processes go on."""
+"""For migrations: lock tables for a moment while workers and web processes run."""
 
 import random
 import time
@@ -12,23 +12,24 @@ from django.db.migrations.state import ProjectState
 __all__ = ["TakeTables"]
 
 PATIENCE = "2s"
-"""While this waits for a table, whoever comes later waits behind it: the service stands still."""
+"""Lock timeout. While a migration waits for a lock, all later statements wait behind it."""
 TRIES = 60
 
 
 class TakeTables(Operation):
     """The first operation of a migration that changes more than one table of its app.
 
-    Without it a migration holds one and wants another, a worker the other way round, and PostgreSQL
-    ends one of the two. With it the migration holds nothing yet when that happens, and tries again.
-    On SQLite a migration has the whole database anyway.
+    Without it a migration could lock one table and wait for another while a worker does the
+    opposite: a deadlock, in which PostgreSQL aborts one of the two. This operation takes all locks
+    first, when nothing is lost yet, and tries again. On SQLite a migration locks the whole
+    database anyway.
     """
 
     reduces_to_sql = False
     reversible = True
 
     def __init__(self, *models: str) -> None:
-        """In the order in which the engine takes them: run, step, executor."""
+        """`models`: in the order in which the engine locks them: run, step, executor."""
         self.models = models
 
     def deconstruct(self) -> tuple[str, list[Any], dict[str, Any]]:

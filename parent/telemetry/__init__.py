@@ -1,1 +1,1 @@
-"""What the engine reports of itself: log lines, traces, metrics, failures."""
+"""What the engine reports about itself: log lines, traces, metrics, failures."""

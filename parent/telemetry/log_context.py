@@ -1,7 +1,6 @@
-"""What a line of the log is about: the run, and where there is one the step and its attempt.
+"""The log context: the run, and if there is one the step and its attempt.
 
-The lines themselves know nothing of it: whoever formats them merges it in
-(`structlog.contextvars`).
+The log formatter adds it to each line (`structlog.contextvars`).
 """
 
 from collections.abc import Mapping
@@ -21,7 +20,7 @@ NAMES = ("run", "workflow", "step", "attempt")
 
 
 def about(row: Run | Step) -> AbstractContextManager[None]:
-    """What is logged in this context is about the row."""
+    """Add the row's run, workflow, step and attempt to all log lines in this context."""
     if isinstance(row, Run):
         return bound_contextvars(run=str(row.pk), workflow=row.workflow)
     return bound_contextvars(
@@ -30,7 +29,7 @@ def about(row: Run | Step) -> AbstractContextManager[None]:
 
 
 def about_message(headers: Mapping[str, Any] | None) -> AbstractContextManager[None]:
-    """What is logged in this context is about the attempt that a message carries, if any."""
+    """Add the attempt in a message's headers, if any, to all log lines in this context."""
     return bound_contextvars(**_named(headers))
 
 
@@ -40,12 +39,12 @@ def _named(headers: Mapping[str, Any] | None) -> dict[str, Any]:
 
 
 def connect_first() -> None:
-    """Name the attempt in all that a worker's process logs of its task, from here ..."""
+    """Connect the receiver that sets the log context. Call before all other receivers."""
     signals.task_prerun.connect(_on_prerun, dispatch_uid="parent.telemetry.log_context.prerun")
 
 
 def connect_last() -> None:
-    """... to here. Receivers are called in the order in which they were connected."""
+    """Connect the receiver that resets it. Call last: receivers run in order of connection."""
     signals.task_postrun.connect(_on_postrun, dispatch_uid="parent.telemetry.log_context.postrun")
 
 

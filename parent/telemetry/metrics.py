@@ -1,7 +1,7 @@
-"""Counts and histograms that a watch thread keeps in memory, until they are added to the row.
+"""Counters and histograms that a watch thread keeps in memory until they are added to the row.
 
-A figure is a list of numbers that are added one by one: of a counter its count, of a histogram
-the sum, how many were at most as large as each of its bounds, and how many there were in all.
+A figure is a list of numbers, and two figures are added number by number. A counter's has one: the
+count. A histogram's has the sum, the count up to each bound, and the total count.
 """
 
 import json
@@ -11,7 +11,7 @@ from dataclasses import dataclass
 __all__ = ["KINDS", "Figures", "Kind", "Metrics", "labels_of", "metrics"]
 
 Figures = dict[str, dict[str, list[float]]]
-"""By the kind's name, and by the values of its labels as JSON."""
+"""Figures by metric name, then by label values as a JSON list."""
 
 QUICK = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0)
 LONG = (0.01, 0.05, 0.1, 0.5, 1.0, 5.0, 10.0, 30.0, 60.0, 300.0, 900.0, 3600.0, 14400.0)
@@ -19,7 +19,7 @@ LONG = (0.01, 0.05, 0.1, 0.5, 1.0, 5.0, 10.0, 30.0, 60.0, 300.0, 900.0, 3600.0, 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Kind:
-    """What is counted. `bounds` are a histogram's, in seconds; a counter has none."""
+    """A metric. `bounds`: a histogram's buckets in seconds; a counter has none."""
 
     about: str
     labels: Sequence[str] = ()
@@ -57,7 +57,7 @@ KINDS: Mapping[str, Kind] = {
 
 
 class Metrics:
-    """Figures since they were last taken. Of one thread."""
+    """The figures of one thread since they were last taken."""
 
     def __init__(self) -> None:
         self._figures: Figures = {}
@@ -80,7 +80,7 @@ class Metrics:
         return of_kind.setdefault(json.dumps(labels), [0] * kind.size)
 
     def add(self, figures: Figures) -> None:
-        """Add what another one has taken. Of another release's kinds and bounds nothing is kept."""
+        """Add figures. Metrics and bounds of another release are dropped."""
         for name, of_kind in figures.items():
             for key, more in of_kind.items():
                 if name in KINDS and len(more) == KINDS[name].size:
@@ -88,16 +88,16 @@ class Metrics:
                     mine[:] = [a + b for a, b in zip(mine, more, strict=True)]
 
     def take(self) -> Figures:
-        """All figures; from here on it counts anew."""
+        """Return all figures and start again from zero."""
         taken, self._figures = self._figures, {}
         return taken
 
 
 def labels_of(key: str) -> list[str]:
-    """The values of the labels, in the order of the kind's."""
+    """The label values, in the order of `Kind.labels`."""
     values: list[str] = json.loads(key)
     return values
 
 
 metrics = Metrics()
-"""Of this process's watch thread."""
+"""The figures of this process's watch thread."""

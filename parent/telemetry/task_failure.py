@@ -1,8 +1,7 @@
-"""Telling Celery's listeners of failures that no task has raised.
+"""Send Celery's `task_failure` signal for failures that no task raised.
 
-What a child raises, and the death of its process, Celery tells of itself, by `task_failure`: so
-tools such as Sentry hear of it. Of a limit that has passed, or a whole worker that died, only the
-engine knows.
+Celery itself sends it when a child raises or its process dies, and tools such as Sentry listen to
+it. Only the engine knows of a limit that has passed or of a worker that died.
 """
 
 from collections.abc import Mapping
@@ -19,7 +18,7 @@ __all__ = ["send_task_failure"]
 
 
 def send_task_failure(row: Step | Run, error: str) -> None:
-    """Send `task_failure`, in place of the task. What a listener raises Celery logs."""
+    """Send `task_failure` in place of the task. Celery logs what a receiver raises."""
     if isinstance(row, Run):
         _send(parent_task_name(row.workflow), str(row.pk), row.params, error)
     else:
@@ -31,7 +30,7 @@ def _send(name: str, task_id: str, kwargs: Mapping[str, Any], error: str) -> Non
         raise EndedByEngine(error)
     except EndedByEngine as exc:
         signals.task_failure.send(
-            # As Celery does; only a worker that does not know the task has just its name.
+            # The task, as Celery sends; just its name if this worker does not know the task.
             sender=current_app.tasks.get(name, name),
             task_id=task_id,
             exception=exc,

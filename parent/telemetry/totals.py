@@ -1,7 +1,7 @@
-"""Adding what was counted to the row that /metrics reads.
+"""Add the figures in memory to the row that /metrics reads.
 
-No child and no tick pays for it: every few seconds the watch adds what it has in memory, and reads
-the steps of the runs that ended meanwhile.
+This costs no child and no tick: every few seconds the watch thread adds its figures, and those of
+the runs that ended meanwhile.
 """
 
 from datetime import datetime, timedelta
@@ -17,16 +17,16 @@ from parent.telemetry.metrics import Metrics, metrics
 __all__ = ["FLUSH_INTERVAL", "flush_metrics"]
 
 FLUSH_INTERVAL = 5.0
-"""Seconds between two times that the row is written."""
+"""Seconds between two updates of the row."""
 SETTLED = timedelta(seconds=2)
-"""The end of a run is stamped before it is committed; what is slower than this is not counted."""
+"""A run's end is stamped before its commit. One that commits later than this is not counted."""
 
 
 def flush_metrics(*, ended: bool) -> None:
     """Add this process's figures to the row.
 
     Args:
-        ended: count the runs that started and ended as well, which the holder of the watch does.
+        ended: also count runs that started and ended. Only the holder of the watch does.
     """
     figures = metrics.take()
     if not (ended or figures):
@@ -40,7 +40,7 @@ def flush_metrics(*, ended: bool) -> None:
             total.add(figures)
             if ended:
                 until = clock.now() - SETTLED
-                # The first time there is no telling since when: history is not counted.
+                # The first time there is no start time: older runs are not counted.
                 since = row.counted_until or until
                 if since < until:
                     _count_runs(total, since, until)
@@ -53,7 +53,7 @@ def flush_metrics(*, ended: bool) -> None:
 
 
 def _count_runs(total: Metrics, since: datetime, until: datetime) -> None:
-    """Count what began and ended in that time; its ends are found by their indexes."""
+    """Count the runs that started or ended in that time (by indexed columns)."""
     started = Run.objects.filter(created_at__gt=since, created_at__lte=until).order_by()
     for workflow, number in started.values_list("workflow").annotate(Count("pk")):
         total.count("workflow_runs_started", workflow, by=number)
@@ -66,7 +66,7 @@ def _count_runs(total: Metrics, since: datetime, until: datetime) -> None:
 
 
 def _steps_of(ended: dict[str, Any]) -> Any:
-    """The steps of these runs; those that a retry kept were counted before."""
+    """The steps of these runs, without those that a retry kept: they were counted before."""
     kept = Event.objects.filter(run=OuterRef("run"), what="retry", at__gte=OuterRef("finished_at"))
     steps = Step.objects.filter(
         **{f"run__{name}": value for name, value in ended.items()}, started_at__isnull=False

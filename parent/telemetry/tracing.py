@@ -1,7 +1,7 @@
-"""Traces, where OpenTelemetry is told to send them: a request, its run, its children as one.
+"""Traces with OpenTelemetry, if configured: a request, its run and its children are one trace.
 
-A run is a span of its own, which begins and ends with its start. Its context is in the run's row:
-whoever publishes a child - the child before it, a tick - does it under that span.
+The start of a run is a span of its own. Its context is stored in the run's row, and every child is
+published under that span, by the child before it or by a tick.
 """
 
 from collections.abc import Iterator
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 __all__ = ["begin", "is_on", "set_up", "under"]
 
 FLUSH = 2_000
-"""Milliseconds that a process which ends gives its last spans."""
+"""Milliseconds that an exiting process waits to export its last spans."""
 
 
 def is_on() -> bool:
@@ -30,10 +30,10 @@ def is_on() -> bool:
 
 
 def set_up() -> None:
-    """Begin to trace in this process, and in those that it forks.
+    """Start tracing in this process and in those that it forks.
 
     Raises:
-        ImproperlyConfigured: the packages are not there.
+        ImproperlyConfigured: the packages are not installed.
     """
     if not is_on():
         return
@@ -60,7 +60,7 @@ def set_up() -> None:
     def flush(**_: Any) -> None:
         provider.force_flush(FLUSH)
 
-    # Pool processes end without Python's own exit.
+    # Pool processes exit without running Python's exit handlers.
     signals.worker_process_shutdown.connect(
         flush, weak=False, dispatch_uid="parent.telemetry.tracing.pool"
     )
@@ -82,7 +82,7 @@ def _exporter(name: str) -> Any:
 
 
 def begin(workflow: str, run_id: UUID) -> str:
-    """Make the span of a run, under whatever is being traced here; its W3C traceparent."""
+    """Create the span of a run under the current span; return its W3C traceparent or ""."""
     if not is_on():
         return ""
     from opentelemetry import propagate, trace  # noqa: PLC0415
@@ -96,7 +96,7 @@ def begin(workflow: str, run_id: UUID) -> str:
 
 
 def under(run: "Run") -> AbstractContextManager[None]:
-    """What is sent in this context belongs to the run's trace."""
+    """Messages sent in this context belong to the run's trace."""
     return _under(run.trace) if run.trace and is_on() else nullcontext()
 
 

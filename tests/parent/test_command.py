@@ -162,8 +162,8 @@ def test_a_file_is_stored_with_its_run(tmp_path: Path) -> None:
     [
         (["nothing"], "There is no workflow 'nothing'; registered are: "),
         (["nothing"], "`manage.py workflow list` shows them."),
-        (["sums", "a"], "'a' is no parameter: write key=value, such as limit=10."),
-        (["sums", "=5"], "'=5' is no parameter: write key=value"),
+        (["sums", "a"], "'a' is not a parameter: write key=value, such as limit=10."),
+        (["sums", "=5"], "'=5' is not a parameter: write key=value"),
         (["sums", "a=1", "a=2"], "'a' is given twice: leave one of them out."),
         (["sums"], "\n  a: This field is required.\n"),
         (["sums", "a=x"], "\n  a: A valid integer is required.\n"),
@@ -196,7 +196,7 @@ def test_a_refusal_names_each_field(colour: str) -> None:
 
 @pytest.mark.django_db
 def test_watch_refuses_an_id_that_is_none_and_one_that_nobody_has() -> None:
-    assert "'12' is no run id: give the one that" in refusal("watch", "12")
+    assert "'12' is not a run id: give the one that" in refusal("watch", "12")
     unknown = "0d3f0000-0000-4000-8000-000000000001"
     assert refusal("watch", unknown) == (
         f"There is no run {unknown}: the id is wrong, or the run was deleted."

@@ -116,7 +116,7 @@ def test_retry_can_be_watched_to_its_end() -> None:
     [
         (["--from", "four"], "The run has no step 'four'; its steps are: one, two, three."),
         (["--inputs", "{a"], "'{a' is not JSON"),
-        (["--inputs", "[1]"], "'[1]' is no JSON object: name each input"),
+        (["--inputs", "[1]"], "'[1]' is not a JSON object: name each input"),
         (["--inputs", '{"a": NaN}'], "inputs and result are not JSON"),
         (["--result", "5"], "--result is for a step that is skipped: add --skip STEP."),
         (["--skip", "two", "--inputs", "{}"], "A step that is skipped takes no inputs"),
@@ -136,7 +136,7 @@ def test_an_id_that_nobody_has_is_refused(action: str) -> None:
     run_id = str(uuid4())
 
     assert refusal(action, run_id) == f"There is no run {run_id}."
-    assert "'12' is no run id" in refusal(action, "12")
+    assert "'12' is not a run id" in refusal(action, "12")
 
 
 def test_what_has_ended_is_not_cancelled_and_what_runs_is_not_retried() -> None:
@@ -175,12 +175,12 @@ def test_prune_takes_an_age_of_its_own() -> None:
 def test_prune_needs_an_age_where_the_retention_is_off(settings: Any) -> None:
     settings.WORKFLOW_RETENTION = 0
 
-    assert refusal("prune") == "WORKFLOW_RETENTION is off: say --older-than DAYS."
+    assert refusal("prune") == "WORKFLOW_RETENTION is off: give --older-than DAYS."
 
 
 @pytest.mark.parametrize("days", ["-1", "soon", "nan", "1e9"])
 def test_prune_refuses_an_age_that_is_none(days: str) -> None:
     ended_before(100)
 
-    assert "is no number of days from 0 to 36500" in refusal("prune", f"--older-than={days}")
+    assert "is not a number of days from 0 to 36500" in refusal("prune", f"--older-than={days}")
     assert Run.objects.exists()

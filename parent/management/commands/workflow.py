@@ -1,4 +1,4 @@
-"""`manage.py workflow`: list workflows; start, watch, cancel, retry, prune runs; see a doctor."""
+"""`manage.py workflow`: list workflows; start, watch, cancel, retry, prune runs; run the doctor."""
 
 import getpass
 import json
@@ -147,7 +147,7 @@ class Command(BaseCommand):
     def _prune(self, days: float | None) -> None:
         retention = setting("RETENTION")
         if days is None and retention is None:
-            raise CommandError("WORKFLOW_RETENTION is off: say --older-than DAYS.")
+            raise CommandError("WORKFLOW_RETENTION is off: give --older-than DAYS.")
         age = timedelta(days=days) if days is not None else timedelta(seconds=retention or 0)
         self.stdout.write(f"{prune_all(age)} runs deleted.")
         if left_over := orphan_results.delete_all():
@@ -162,7 +162,7 @@ class Command(BaseCommand):
             sys.exit(1)
 
     def _display(self) -> AbstractContextManager[Show]:
-        # On stderr, so that stdout has the result alone.
+        # On stderr, so that stdout has only the result.
         console = Console(stderr=True)
         if self.stderr.isatty() and console.is_interactive:
             return live_bars(console)
@@ -177,10 +177,10 @@ def _chosen(options: dict[str, Any], *names: str) -> dict[str, Any]:
 
 
 def _os_user() -> str:
-    """Who types: the run's history asks."""
+    """The name of the system's user, for the run's history."""
     try:
         return getpass.getuser()
-    except (KeyError, OSError):  # containers run as users that have no name
+    except (KeyError, OSError):  # in a container the user may have no name
         return f"uid {os.getuid()}"
 
 
@@ -194,7 +194,7 @@ def _user(username: str) -> User:
 
 
 def _params_error(workflow: Workflow, refused: InvalidParams) -> str:
-    """The error of each field, and what the workflow takes instead."""
+    """The error of each field, and the parameters that the workflow takes."""
     return "\n  ".join(
         [
             f"{workflow.name} was not started:",
@@ -206,6 +206,6 @@ def _params_error(workflow: Workflow, refused: InvalidParams) -> str:
 
 
 def _sentences(errors: Any) -> str:
-    """DRF's list of sentences as text; of nested fields, as JSON."""
+    """DRF's list of errors as text; errors of nested fields as JSON."""
     plain = isinstance(errors, list) and all(isinstance(part, str) for part in errors)
     return " ".join(map(str, errors)) if plain else json.dumps(errors, default=str)

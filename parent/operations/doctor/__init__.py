@@ -1,6 +1,6 @@
 """What is wrong with the whole installation, and what to do about it.
 
-Each look takes a part and yields findings. They read, and change nothing.
+Each check examines one part and yields findings. Checks only read.
 """
 
 from collections.abc import Iterator
@@ -10,18 +10,18 @@ from parent.operations.doctor.finding import Finding
 
 __all__ = ["Finding", "examine"]
 
-LOOKS = (
+CHECKS = (
     *(fleet.workers, fleet.queues, fleet.answers, fleet.watch, fleet.clocks),
     *(runs.stuck, runs.left_over, runs.files),
 )
 
 
 def examine() -> Iterator[Finding]:
-    """All that is wrong. Where the database is away, or not migrated, nothing more is known."""
+    """Yield all findings. Without a migrated database the checks that need it are left out."""
     yield from surroundings.project()
     yield from surroundings.broker()
     if found := list(surroundings.database()):
         yield from found
         return
-    for look in LOOKS:
-        yield from look()
+    for check in CHECKS:
+        yield from check()

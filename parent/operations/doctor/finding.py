@@ -1,4 +1,4 @@
-"""What the doctor finds."""
+"""A finding of the doctor."""
 
 from dataclasses import dataclass
 from datetime import timedelta
@@ -6,9 +6,9 @@ from datetime import timedelta
 __all__ = ["EXAMPLES", "OVERDUE", "Finding"]
 
 EXAMPLES = 5
-"""How many of one kind are named."""
+"""Maximum number of examples that a finding names."""
 OVERDUE = timedelta(seconds=60)
-"""How late a tick may be, and more than any lease takes to lapse."""
+"""How late a tick may be. Longer than a lease takes to expire."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

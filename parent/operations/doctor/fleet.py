@@ -1,4 +1,4 @@
-"""Workers: who is alive, what they consume and know, who watches, whose clock is off."""
+"""Checks of workers: heartbeats, queues, known tasks, the watch, clocks."""
 
 from collections import Counter
 from collections.abc import Iterator
@@ -18,7 +18,7 @@ from parent.worker.remote_workers import Remote, remote_workers
 __all__ = ["answers", "clocks", "queues", "watch", "workers"]
 
 SKEW = timedelta(seconds=5)
-"""A beat takes its time; clocks that are further apart than this are wrong."""
+"""Allowed difference of clocks. Writing a heartbeat takes time too."""
 UNWATCHED = timedelta(seconds=10)
 
 
@@ -45,10 +45,10 @@ def workers() -> Iterator[Finding]:
 
 
 def queues() -> Iterator[Finding]:
-    """Queues that steps need, and that nobody consumes."""
+    """Queues that steps need but no worker consumes."""
     consumed = {queue for executor in executors.alive() for queue in executor.queues}
     if not consumed:
-        return  # nobody is alive, which is told already
+        return  # no worker is alive, which is reported already
     needed: dict[str, set[str]] = {}
     for workflow in registry.workflows():
         for step in workflow.steps:
@@ -68,8 +68,10 @@ def queues() -> Iterator[Finding]:
 
 
 def answers() -> Iterator[Finding]:
-    """Workers that are alive in the rows, and what they say over the broker."""
-    alive = list(executors.alive().exclude(pool="solo"))  # which is deaf while it works
+    """Compare the live workers in the database with those that answer over the broker."""
+    alive = list(
+        executors.alive().exclude(pool="solo")
+    )  # a solo worker cannot answer while it works
     if not alive or health.broker():
         return
     remotes = remote_workers()
@@ -103,7 +105,7 @@ def _unknown_tasks(executor: Executor, remote: Remote) -> Iterator[Finding]:
 
 
 def _left_steps(executor: Executor, remote: Remote) -> Iterator[Finding]:
-    """Steps whose message is over here, and whose outcome nobody could record."""
+    """RUNNING steps that their worker does not run: their outcome could not be recorded."""
     running = Step.objects.filter(
         executor=executor, state=StepState.RUNNING, started_at__lt=clock.now() - OVERDUE
     )

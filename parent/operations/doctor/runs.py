@@ -1,4 +1,4 @@
-"""Runs that do not move, and what they left behind."""
+"""Checks of runs: stuck runs, and results and files left over."""
 
 from collections.abc import Iterator
 from datetime import timedelta
@@ -37,11 +37,11 @@ def stuck() -> Iterator[Finding]:
             f"{(now - since).total_seconds():.0f} s",
             do="Is a worker alive, and does it watch? See its log.",
         )
-    told_at = Coalesce("reported_at", "started_at")
+    heard_at = Coalesce("reported_at", "started_at")
     silent = Step.objects.filter(state=StepState.RUNNING, stall_timeout=None, run_timeout=None)
-    silent = silent.annotate(told_at=told_at).filter(told_at__lt=now - SILENT)
+    silent = silent.annotate(heard_at=heard_at).filter(heard_at__lt=now - SILENT)
     silent = silent.select_related("run").only("name", "run__workflow")
-    for step in silent.order_by(F("told_at"))[:EXAMPLES]:
+    for step in silent.order_by(F("heard_at"))[:EXAMPLES]:
         yield Finding(
             part="runs",
             what=f"{step.name} of {step.run} has said nothing for over an hour, "
@@ -66,7 +66,7 @@ def files() -> Iterator[Finding]:
         strays = list(find_strays())
     except OUTAGE:
         raise
-    except Exception as exc:  # what a storage raises is its own affair
+    except Exception as exc:  # each storage raises errors of its own
         yield Finding(
             part="files",
             what=f"the storage of uploaded files cannot be read ({exc})",

@@ -1,4 +1,4 @@
-"""Settings, broker and database."""
+"""Checks of settings, broker and database."""
 
 from collections.abc import Iterator
 from typing import Any, cast
@@ -16,7 +16,7 @@ __all__ = ["broker", "database", "project"]
 
 
 def project() -> Iterator[Finding]:
-    """Django's checks, our workflows' among them; those of a deployment where it is one."""
+    """Django's system checks, with ours; the deployment checks too unless DEBUG or LOCAL is on."""
     alone = settings.DEBUG or getattr(settings, "LOCAL", False)
     for found in checks.run_checks(include_deployment_checks=not alone):
         if found.level >= checks.WARNING and not found.is_silenced():
@@ -44,13 +44,13 @@ def _eviction_policy() -> str:
             return ""
         try:
             found = kept.default_channel.client.config_get("maxmemory-policy")
-        except Exception:  # hosted servers do not let everybody ask
+        except Exception:  # hosted servers may forbid CONFIG
             return ""
     return str(found.get("maxmemory-policy", ""))
 
 
 def database() -> Iterator[Finding]:
-    """Whether it answers, and has the tables of this release."""
+    """Check that it answers and that all migrations are applied."""
     if wrong := health.database():
         yield Finding(part="database", what=wrong.what, do=wrong.do)
         return
