@@ -15,7 +15,7 @@ from django.contrib.auth.models import User
 from rest_framework.test import APIClient
 
 from children import host
-from parent.messages.publish import attempt_header, held
+from parent.messages.publish import attempt_header, publishing_off
 from parent.models import Run, Step
 from parent.store import executors
 from parent.watch.tick import Ticker
@@ -114,7 +114,7 @@ def started(client: APIClient) -> Callable[[], Run]:
 
 @pytest.fixture(autouse=True)
 def _no_message_is_sent() -> Iterator[None]:
-    with held():
+    with publishing_off():
         yield
 
 
@@ -175,7 +175,7 @@ def deliver_until_its_report(run: Run) -> None:
     from children.progress import Progress
 
     step = Step.objects.select_related("run").get(run=run, state="QUEUED")
-    engine = host.engine()
+    engine = host.current()
     assert engine is not None
     header = attempt_header(step)
     attempt = engine.claim(str(step.task_id), step.task, header, inline=True)
