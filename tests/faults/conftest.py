@@ -1,4 +1,4 @@
-"""Workers to be attacked: short leases, and no mercy at the end."""
+"""Workers for fault tests: short leases, killed at the end."""
 
 import os
 import signal
@@ -29,7 +29,7 @@ def start_worker(transactional_db: None, broker: str, tmp_path: Path) -> Iterato
 
     def start(pool: str = "threads", *args: str, slots: int = 1, **environ: Any) -> Worker:
         log = tmp_path / f"worker-{len(started)}.log"
-        # A name of its own, or two would answer to the same remote commands.
+        # A unique name, or two would answer the same remote commands.
         name = f"worker-{len(started)}@%h"
         options = ("-P", pool, "-c", str(slots), "-n", name, *args)
         started.append(Worker(broker, log, *options, **(SHORT | environ)))
@@ -37,7 +37,7 @@ def start_worker(transactional_db: None, broker: str, tmp_path: Path) -> Iterato
 
     yield start
     for worker in started:
-        # Stopped ones included; and a body at a gate would hold up a worker that may end in peace.
+        # SIGKILL also ends stopped processes, and workers whose body waits at a gate.
         with suppress(ProcessLookupError):
             os.killpg(worker.process.pid, signal.SIGKILL)
         worker.stop()
@@ -50,7 +50,7 @@ def until_watched() -> None:
 
 @pytest.fixture
 def watcher(start_worker: StartWorker) -> Worker:
-    """A worker that ticks and takes no steps, so that the death of others leaves the watch."""
+    """A worker that ticks but runs no steps, so that the watch survives the death of others."""
     worker = start_worker("threads", "-Q", "aside")
     until_watched()
     return worker

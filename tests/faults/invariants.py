@@ -1,4 +1,4 @@
-"""What holds of every run, whatever was done to it and to those who ran it."""
+"""The invariants of every run, whatever fault was injected."""
 
 import json
 from collections.abc import Collection

@@ -1,4 +1,4 @@
-"""A broker and a database that can fall silent too: they take connections, and never answer."""
+"""A broker and a database that can also hang: they accept connections but do not answer."""
 
 import signal
 from collections.abc import Iterator
@@ -65,16 +65,16 @@ def use_database(url: str) -> Iterator[None]:
     values = connections.configure_settings(settings)[DEFAULT_DB_ALIAS]
     before = connections[DEFAULT_DB_ALIAS]
     connections[DEFAULT_DB_ALIAS] = load_backend(values["ENGINE"]).DatabaseWrapper(values)
-    _forget_sql()
+    _clear_cached_sql()
     try:
         yield
     finally:
         connections[DEFAULT_DB_ALIAS].close()
         connections[DEFAULT_DB_ALIAS] = before
-        _forget_sql()
+        _clear_cached_sql()
 
 
-def _forget_sql() -> None:
+def _clear_cached_sql() -> None:
     """Clear the cached SQL: it is in the dialect of the database before."""
     for function in vars(cached_select).values():
         if hasattr(function, "cache_clear"):

@@ -1,4 +1,4 @@
-"""Whatever happens for however long, a broker does not fill up, and old rows do not stay."""
+"""During long faults the broker does not fill up, and old rows are deleted."""
 
 import json
 import os
@@ -24,7 +24,7 @@ from tests.system.conftest import step
 from tests.waiting import ended, until
 
 QUEUED = int(os.environ.get("QUEUED", "200"))
-"""How many wait. Of 5,000, the size that is promised, it takes some minutes."""
+"""Number of waiting steps. With 5,000, the promised size, the test takes some minutes."""
 
 MONTH = timedelta(days=31)
 
@@ -44,14 +44,14 @@ def ticker(executor: Executor) -> Ticker:
 
 
 def pass_time(seconds: float) -> None:
-    """Let that much time pass for all that is queued, by moving it back."""
+    """Simulate that much waiting time by moving the times of queued steps back."""
     past = timedelta(seconds=seconds)
     queued = Step.objects.filter(state=StepState.QUEUED)
     queued.update(due_at=F("due_at") - past, queued_at=F("queued_at") - past)
 
 
 def take_one(executor: Executor) -> None:
-    """Do what the one slow slot does: take the next message, claim what it is of, and end it."""
+    """Do what the one slow slot does: take the next message, claim its step and end it."""
     message: Any = gates().rpop("celery")
     if message is None:
         return
@@ -89,7 +89,7 @@ def test_republishing_never_floods_a_busy_queue(
 
 
 def test_a_silent_run_is_looked_for_less_and_less(broker: str, ticker: Ticker) -> None:
-    """Where every message is lost, the tries grow apart."""
+    """If every message is lost, the time between two tries grows."""
     workflows.noops.start()
     Step.objects.update(queue_timeout=None)
     sent = 0

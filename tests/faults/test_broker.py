@@ -1,4 +1,4 @@
-"""Given a broker that fails, runs wait for it, and go on when it is back; nothing runs twice."""
+"""If the broker fails, runs wait and go on when it is back; nothing runs twice."""
 
 import json
 import tempfile
@@ -49,12 +49,12 @@ def broker(
 
 
 def miss_messages() -> None:
-    """Let the next tick look for the messages of all that is queued, instead of in 5 to 30 s."""
+    """Make the next tick check the messages of all queued steps, instead of in 5 to 30 s."""
     Step.objects.filter(state=StepState.QUEUED).update(due_at=Now())
 
 
 def never_miss_messages() -> None:
-    """Let no tick look for the messages of what is queued now, by its time."""
+    """Keep ticks from checking the messages of queued steps when they are due."""
     late = Now() + timedelta(hours=1)
     Step.objects.filter(state=StepState.QUEUED).update(due_at=late, queue_timeout=None)
 
@@ -71,7 +71,7 @@ def ended(runs: Sequence[Run]) -> list[Run]:
 
 
 def assert_each_ran_once(runs: Sequence[Run]) -> None:
-    """All of these runs succeeded, and every step of theirs had one body."""
+    """Assert that all runs succeeded and that each step's body ran once."""
     assert {run.state for run in runs} == {RunState.SUCCESS}
     assert_sound(*runs)
     steps = Step.objects.filter(run__in=runs)
@@ -145,7 +145,7 @@ def test_emptied(start_worker: StartWorker, gate: Gate, own_broker: OwnBroker) -
 def test_what_it_has_forgotten_is_sent_again_at_once(
     start_worker: StartWorker, gate: Gate, own_broker: OwnBroker, how: str
 ) -> None:
-    """Not when its time has come, which is set to never."""
+    """Not because it is due: `due_at` is set to never."""
     worker = start_worker()
     runs = [faults.held.start(gate=gate.name)]
     gate.reached()
@@ -179,7 +179,7 @@ def test_connections_cut_again_and_again(start_worker: StartWorker, own_broker: 
 
 
 def test_silent_for_a_while(start_worker: StartWorker, gate: Gate, own_broker: OwnBroker) -> None:
-    """Longer than a lease: what runs does not need a broker."""
+    """Longer than a lease: running children do not need the broker."""
     worker = start_worker()
     runs = [faults.held.start(gate=gate.name), outages.walk.start()]
     gate.reached()

@@ -24,7 +24,7 @@ POOLS = ("prefork", "threads", "solo")
 
 
 def took(run: Run) -> float:
-    """Seconds from the wish to the end."""
+    """Seconds from the cancel request to the end."""
     assert run.cancel_requested_at is not None
     assert run.finished_at is not None
     return (run.finished_at - run.cancel_requested_at).total_seconds()

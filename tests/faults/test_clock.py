@@ -1,4 +1,4 @@
-"""Given a worker whose clock is an hour off, all goes as it does by the database's."""
+"""A worker whose clock is an hour off changes nothing: the database's clock decides."""
 
 import re
 import shutil
@@ -131,7 +131,7 @@ def test_silence_is_noticed_on_such_a_worker(
 def test_such_a_worker_watches_as_any_other(
     start_worker: StartWorker, start_shifted: StartWorker, gate: Gate, offset: int
 ) -> None:
-    """It neither takes a live worker for dead, nor a dead one for alive."""
+    """It treats no live worker as dead, and no dead worker as alive."""
     start_shifted(offset, "threads", "-Q", "aside")
     doomed = start_worker()
     run = faults.held_again.start(gate=gate.name)

@@ -1,4 +1,4 @@
-"""Given a database that fails, whoever needs it waits and goes on; no outcome is lost."""
+"""If the database fails, all processes wait and go on; no outcome is lost."""
 
 import tempfile
 import time
@@ -60,13 +60,13 @@ def outlast_a_lease(*workers: Worker) -> None:
 
 
 def report_for_a_lease(run: Run) -> None:
-    """Wait until the run's child has been heard of for longer than a lease from now on."""
+    """Wait until the run's child has reported for longer than a lease from now."""
     then = clock.now() + timedelta(seconds=LEASE + 1)
     until("reports", lambda: Step.objects.filter(run=run, reported_at__gt=then).exists())
 
 
 def assert_each_ran_once(runs: Sequence[Run]) -> None:
-    """All of these runs succeeded, and every step of theirs had one body."""
+    """Assert that all runs succeeded and that each step's body ran once."""
     assert {ended(run).state for run in runs} == {RunState.SUCCESS}
     assert_sound(*runs)
     steps = Step.objects.filter(run__in=runs)
@@ -161,7 +161,7 @@ def test_restarted_again_and_again(
 def test_silent_for_longer_than_a_lease(
     cluster: OwnPostgres, watcher: Worker, start_worker: StartWorker, gate: Gate
 ) -> None:
-    """Nobody is told of an error, and every heart stands still."""
+    """There is no error, but all heartbeats stop."""
     for _ in range(2):
         start_worker()
     runs = [faults.held.start(gate=gate.name) for _ in range(2)]

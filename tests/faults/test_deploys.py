@@ -1,4 +1,4 @@
-"""Workers are told to stop, and two versions of the code work side by side."""
+"""Workers are stopped by SIGTERM, and two versions of the code run side by side."""
 
 import signal
 from datetime import timedelta
@@ -34,7 +34,7 @@ def waiting_messages() -> int:
 
 
 def hasten(run: Run) -> bool:
-    """Have the next tick look at what waits for a worker."""
+    """Make the next tick check all that waits for a worker."""
     Step.objects.filter(run=run, state=StepState.QUEUED).update(due_at=Now())
     Run.objects.filter(pk=run.pk, due_at__isnull=False).update(due_at=Now())
     run.refresh_from_db()

@@ -1,4 +1,4 @@
-"""Whatever a body does to its process, its run ends, and the next one finds all as it should be."""
+"""Whatever a body does to its process, its run ends and the next run is not affected."""
 
 from collections.abc import Callable
 from typing import Any
@@ -50,7 +50,7 @@ TELLS = {
     "keeps_a_cursor_open": None,
     "is_foreign_and_changes_things": None,
 }
-"""What some say at their end; None says that it is a good one."""
+"""The expected errors of some bodies; None is success."""
 
 
 def look(run: Run) -> str | None:
@@ -84,7 +84,7 @@ def test_after_any_body_the_run_ends_and_the_next_is_well(
 
 
 def trial(start: Callable[[], Run], as_it_was: Any, tells: str | None = "") -> str | None:
-    """What is wrong with the end of this run, or with the one after it."""
+    """List what is wrong with the end of this run or of the one after it."""
     run = start()
     try:
         until("its end", lambda: look(run), ENDS_WITHIN)
@@ -124,7 +124,7 @@ def test_a_report_is_seen_from_inside_a_transaction_and_nobody_waits_for_it(
     run = hostile.transacting.start(gate=gate.name)
     gate.reached()
 
-    # Whoever waited for the transaction would wait for ever: its gate is closed.
+    # Waiting for the transaction would never end: its gate is closed.
     until("the report", lambda: completion(run) == 50.0)
     other = workflows.noops.start()
     until("the end of another run", lambda: look(other))

@@ -1,4 +1,4 @@
-"""Workers are killed. Given retries their steps go on elsewhere, and without any they say so."""
+"""Workers are killed: steps with retries run elsewhere, steps without end with an error."""
 
 import os
 import signal
@@ -18,7 +18,7 @@ pytestmark = pytest.mark.timeout(60)
 
 
 def kill_main(worker: Worker) -> None:
-    """The main process alone."""
+    """Only the main process."""
     os.kill(worker.process.pid, signal.SIGKILL)
     worker.process.wait()
 
@@ -129,7 +129,7 @@ def test_a_step_that_always_kills_its_whole_worker_stops_at_its_attempts(
     watcher: Worker, start_worker: StartWorker
 ) -> None:
     run = faults.failing_again.start(failures=99, how="die")
-    # As a supervisor does: for each worker that died another.
+    # As a supervisor does: replace each worker that died.
     for _ in range(3):
         start_worker("threads").process.wait(30)
 

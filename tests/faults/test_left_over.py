@@ -1,4 +1,4 @@
-"""Given a foreign task whose attempt is over, what Celery stores for it does not stay."""
+"""What Celery stores for a foreign task whose attempt has ended is deleted."""
 
 import psutil
 import pytest

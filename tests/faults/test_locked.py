@@ -1,4 +1,4 @@
-"""Given an SQLite file that another process keeps locked, all who write wait, and none is lost."""
+"""If another process locks the SQLite file, all writers wait, and no write is lost."""
 
 import sqlite3
 import time

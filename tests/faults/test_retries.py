@@ -1,4 +1,4 @@
-"""Steps fail, and are tried again as their authors said."""
+"""Failed steps are retried as their authors configured."""
 
 import json
 
@@ -22,7 +22,7 @@ def worker(start_worker: StartWorker) -> Worker:
 
 
 def told_failures() -> list[str]:
-    """The task ids of which Celery's `task_failure` has told."""
+    """The task ids that Celery's `task_failure` signal reported."""
     return [json.loads(line) for line in gates().lrange(faults.FAILURES, 0, -1)]
 
 

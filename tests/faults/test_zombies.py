@@ -1,4 +1,4 @@
-"""A worker is stopped for longer than its lease, and wakes again when others have taken over."""
+"""A worker is suspended for longer than its lease and resumes after others have taken over."""
 
 import os
 import signal
@@ -27,7 +27,7 @@ def send_all(worker: Worker, signum: int) -> None:
 
 
 def all_rows() -> list[Any]:
-    """Every row that tells of runs."""
+    """All rows about runs."""
     models: list[type[Model]] = [Run, Step, Attempt, Event, TaskResult]
     return [list(model._default_manager.order_by("pk").values()) for model in models]
 

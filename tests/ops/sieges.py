@@ -1,4 +1,4 @@
-"""Clients that mean no good, on real sockets: each attack is many of them at once."""
+"""Attacks by many hostile clients at once, on real sockets."""
 
 import select
 import socket

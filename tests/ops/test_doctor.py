@@ -1,4 +1,4 @@
-"""`manage.py workflow doctor`: each thing that it finds, made here in earnest."""
+"""`manage.py workflow doctor`: each finding, from a real fault."""
 
 import json
 import os
@@ -44,7 +44,7 @@ def only(part: str) -> Finding:
 
 @pytest.fixture
 def alone(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Nobody is asked over the broker: the workers of these tests are rows."""
+    """Ask no workers over the broker: in these tests they are only rows."""
     monkeypatch.setattr(fleet, "remote_workers", Everybody)
 
 
@@ -57,7 +57,7 @@ class Everybody(dict[str, Any]):
 
 @pytest.fixture
 def well(db: None, broker: str, alone: None) -> Executor:
-    """An installation in which all is well; its only worker."""
+    """The only worker of an installation without faults."""
     executor = uuid4()
     executors.renew_heartbeat(executor, QUEUES, "threads")
     executors.acquire_watch_lease(executor)

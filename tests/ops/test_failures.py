@@ -1,4 +1,4 @@
-"""`task_failure`, which Sentry and others listen to, tells of each failure once."""
+"""`task_failure`, which tools such as Sentry use, is sent once for each failure."""
 
 import json
 from collections.abc import Mapping
@@ -39,7 +39,7 @@ CASES = [
 
 
 def told() -> list[str]:
-    """The task ids of which it has told."""
+    """The task ids that the signal reported."""
     return [json.loads(line) for line in gates().lrange(faults.FAILURES, 0, -1)]
 
 
@@ -65,7 +65,7 @@ def test_once_for_each_failure(
 
 
 def test_once_for_each_process_that_died(start_worker: StartWorker) -> None:
-    """Celery tells of it before anybody knows whether another attempt will pass."""
+    """Celery sends it before it is known whether a retry will succeed."""
     worker = start_worker("prefork")
 
     run = ended(faults.failing_again.start(failures=2, how="die"))

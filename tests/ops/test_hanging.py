@@ -1,4 +1,4 @@
-"""What the web process asks hangs: its health is told all the same, and a start waits a second."""
+"""If database or broker hangs, the web process still reports health; a start waits a second."""
 
 import resource
 import socket

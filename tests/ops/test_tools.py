@@ -1,4 +1,4 @@
-"""Tools that know Celery and nothing of us: Flower, and `celery inspect`."""
+"""Tools that know only Celery: Flower and `celery inspect`."""
 
 import json
 import subprocess
@@ -88,7 +88,7 @@ def test_flower_shows_the_children_of_a_run(
 
 
 def inspect(worker: Worker, *what: str) -> Any:
-    """What `celery inspect` prints of the worker."""
+    """What `celery inspect` prints about the worker."""
     command = [sys.executable, "-m", "celery", "-A", "mainproj", "inspect", *what, "--json"]
     answer = subprocess.run(
         [*command, "--timeout", "10", "--destination", "one@here"],

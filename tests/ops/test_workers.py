@@ -111,7 +111,7 @@ def test_another_worker_watches_soon_after_the_watcher_was_killed(
         timeout=TAKES_OVER_WITHIN,
     )
 
-    # And it does watch: nobody else mirrors what a child reports.
+    # It does hold the watch: no other worker mirrors reports.
     run = workflows.gate.start(gate=gate.name)
     gate.reached()
     until("a mirrored report", lambda: message_of(run) == "gated: waiting at the gate")

@@ -52,7 +52,7 @@ class ManyKinds(serializers.Serializer[None]):
 
 @pytest.fixture
 def many_kinds(monkeypatch: pytest.MonkeyPatch) -> Any:
-    """A workflow of its own registry, so that no other test meets it."""
+    """A workflow in its own registry, so that no other test sees it."""
     monkeypatch.setattr(registry, "_workflows", {})
     with restored_tasks():
         yield Workflow(
@@ -235,7 +235,7 @@ def test_watching_outlasts_a_database_that_is_away_for_a_moment(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     run = workflows.noops.start()
-    # Three statements are the first look, the next one ends the run, and then it is away.
+    # Three statements read the first snapshot, the next one ends the run; then the database fails.
     answers = iter([None, None, None, None, OperationalError("the server is restarting")])
 
     def away_for_a_moment(execute: Any, *args: Any) -> Any:

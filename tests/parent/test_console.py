@@ -18,7 +18,7 @@ NOW = datetime(2025, 3, 1, 12, 0, tzinfo=UTC)
 
 @pytest.fixture
 def snapshot() -> Snapshot:
-    """`func_1` has been at 40 % for ten seconds' work; `func_2` waits."""
+    """`func_1` reached 40 % after ten seconds; `func_2` waits."""
     began = NOW - timedelta(seconds=10)
     return Snapshot(
         run=Run(workflow="main_flow", state=RunState.PROGRESS, completion=20.0, started_at=began),
@@ -40,7 +40,7 @@ def snapshot() -> Snapshot:
 
 
 def later(snapshot: Snapshot, run: dict[str, Any], *steps: dict[str, Any]) -> Snapshot:
-    """Another look, with these columns changed."""
+    """A copy of the snapshot with these columns changed."""
 
     def changed(row: Any, columns: dict[str, Any]) -> Any:
         row = copy(row)
@@ -103,7 +103,7 @@ def test_that_nobody_is_there_is_said_once(snapshot: Snapshot) -> None:
 
 
 def drawn(snapshot: Snapshot, width: int = 120) -> list[str]:
-    """The bars as a terminal of this width has them."""
+    """The bars as drawn on a terminal of this width."""
     console = Console(file=StringIO(), width=width, force_terminal=True, color_system=None)
     with console.capture() as captured:
         console.print(bars(snapshot))

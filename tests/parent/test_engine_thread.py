@@ -18,12 +18,12 @@ from parent.worker.engine_thread import (
 
 
 class TooLong(Exception):
-    """What a soft time limit raises in the middle of anything."""
+    """The exception that a soft time limit raises, at any point."""
 
 
 @pytest.fixture
 def limit() -> Iterator[None]:
-    """SIGUSR1 raises, as in a pool process."""
+    """Make SIGUSR1 raise, as in a pool process."""
 
     def too_long(number: int, frame: FrameType | None) -> None:
         raise TooLong
@@ -58,7 +58,7 @@ def test_what_a_signal_raises_does_not_break_off_the_work(limit: None) -> None:
     assert started.result() == "done"
 
 
-# Python 3.12 warns of forks beside threads: this is what happens all the same.
+# Python 3.12 warns about forks beside threads, but children do fork.
 @pytest.mark.filterwarnings("ignore:This process:DeprecationWarning")
 def test_a_forked_process_has_one_of_its_own() -> None:
     thread = EngineThread()

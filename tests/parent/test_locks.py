@@ -1,4 +1,4 @@
-"""Rows that another transaction holds: the watch does the rest, and comes back."""
+"""If another transaction locks rows, a tick does the rest and tries those again later."""
 
 import threading
 from collections.abc import Callable, Iterator
@@ -35,7 +35,7 @@ Held = Callable[[Any], AbstractContextManager[None]]
 
 @pytest.fixture
 def held() -> Held:
-    """Have another transaction hold rows."""
+    """Lock rows in another transaction."""
 
     @contextmanager
     def hold(rows: Any) -> Iterator[None]:
@@ -64,7 +64,7 @@ def held() -> Held:
 
 @pytest.fixture
 def watch(executor: Executor) -> Iterator[WatchThread]:
-    """The watch of this process, as its thread has it: it waits for no lock."""
+    """A ticker that, as in the watch thread, does not wait for locks."""
     watch = WatchThread(executor.pk, [], "threads")
     while not watch._ticker.tick():
         pass
@@ -158,7 +158,7 @@ def test_a_lost_attempt_is_ended_when_its_run_is_free_again(
 def test_what_is_held_does_not_keep_others_from_being_looked_at(
     started: Any, watch: WatchThread, held: Held, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """However many there are that come first."""
+    """Even if many locked runs are due first."""
     monkeypatch.setattr("parent.watch.tick.DUE_BATCH", 2)
     runs = [started(run_timeout=60) for _ in range(4)]
     for run in runs:
@@ -173,7 +173,7 @@ def test_what_is_held_does_not_keep_others_from_being_looked_at(
 
 
 def test_a_run_that_is_held_is_not_pruned_and_the_next_is(started: Any, held: Held) -> None:
-    """Whoever holds it may be about to retry it."""
+    """The transaction that locks it may be retrying it."""
     runs = [started() for _ in range(3)]
     for run in runs:
         end_run(run.pk, "enough")

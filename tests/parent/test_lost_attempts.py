@@ -31,7 +31,7 @@ def test_a_worker_that_stops_hands_back_what_may_run_again(
     hand_back(executor.pk)
 
     step = one(run)
-    # Published by a tick elsewhere, when this process is gone.
+    # Published by another worker's tick, after this process has exited.
     assert (step.state, step.attempt, step.retries_used, step.publish_count) == ("QUEUED", 2, 0, 0)
     assert "was shut down while running it" in Attempt.objects.get().error
     assert attempt.finish(Meta().ok("too late"))
@@ -105,7 +105,7 @@ def test_a_lost_attempt_is_not_forgotten_while_the_database_is_away(
 
 
 class Request:
-    """What a worker has of a message that its pool works on."""
+    """A worker's request object for a message that its pool is running."""
 
     def __init__(self, task_id: str) -> None:
         self.id = task_id

@@ -1,4 +1,4 @@
-"""Given a result that Celery stored for an attempt that was over, nothing of it stays."""
+"""A result that Celery stores for an attempt that has ended is deleted."""
 
 from collections.abc import Callable
 from typing import Any
@@ -28,19 +28,19 @@ def first(run: Run) -> Step:
 
 
 def store(step: Step, state: str = states.SUCCESS) -> None:
-    """What Celery does for a task that is not ours, or not known."""
+    """Store a result as Celery does for a foreign or an unknown task."""
     result = NotRegistered(step.task) if state == states.FAILURE else [1]
     current_app.backend.store_result(str(step.task_id), result, state)
 
 
 def stored() -> set[str]:
-    """The task ids of all results but the runs' own."""
+    """The task ids of all results except those of runs."""
     runs = [str(pk) for pk in Run.objects.values_list("pk", flat=True)]
     return set(TaskResult.objects.exclude(task_id__in=runs).values_list("task_id", flat=True))
 
 
 def test_a_silent_child_that_was_refused_and_then_claimed_leaves_nothing() -> None:
-    """Of two messages, a worker with other code had one."""
+    """A worker with other code received one of two duplicate messages."""
     step = first(workflows.noops.start())
     Step.objects.filter(pk=step.pk).update(publish_count=2)
     store(step, states.FAILURE)
@@ -67,7 +67,7 @@ def test_a_foreign_task_that_ends_after_its_attempt_leaves_nothing(end: str) -> 
 
 @pytest.fixture
 def sweep() -> Callable[[], Any]:
-    """Let a tick sweep."""
+    """Run a tick that makes the full comparison."""
     ticker = Ticker(Executor.objects.create(host="here", pid=1).pk)
     while not ticker.tick():
         pass

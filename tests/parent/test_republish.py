@@ -1,4 +1,4 @@
-"""Given messages that may be lost, as many are sent again as are missing, and no more."""
+"""Of messages that may be lost, as many are published again as are missing, and no more."""
 
 from datetime import timedelta
 from typing import Any
@@ -31,7 +31,7 @@ def ticker() -> Ticker:
 
 
 def queued() -> Step:
-    """A step whose message nobody has sent: its process died between commit and publishing."""
+    """A step whose message was never sent: its process died between commit and publishing."""
     run = start(workflows.noops, {})
     return Step.objects.get(run=run, index=0)
 
@@ -81,7 +81,7 @@ def test_a_long_queue_that_has_lost_nothing_gets_nothing(broker: str, ticker: Ti
 def test_a_queue_is_declared_as_celery_declares_it(
     broker: str, ticker: Ticker, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """An AMQP broker closes the channel of who declares it in another way."""
+    """An AMQP broker closes the channel if a queue is declared differently."""
     declared: list[tuple[Any, ...]] = []
     declare = Channel.queue_declare
 
@@ -171,7 +171,7 @@ def test_so_is_one_that_was_emptied_before_there_was_a_watcher(broker: str) -> N
 def test_a_broker_that_has_kept_everything_is_not_counted(
     broker: str, ticker: Ticker, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """It would take a statement, and a connection, at every tick."""
+    """That would cost a statement and a connection at every tick."""
     ticker.tick()
     counted: list[None] = []
     monkeypatch.setattr(tick, "mark_due", lambda: counted.append(None))

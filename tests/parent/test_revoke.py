@@ -1,4 +1,4 @@
-"""A revoke of Celery's, as a worker has it: of a run, or of a child of one, it cancels the run."""
+"""Celery's `revoke` of a run, or of a child of a run, cancels the run."""
 
 from typing import Any
 from uuid import uuid4

@@ -1,4 +1,4 @@
-"""Files of a start that never came to be: found, and deleted after a day; no others ever."""
+"""Files of a start that failed are found, and deleted after a day. No other files are."""
 
 import os
 import time
@@ -29,7 +29,7 @@ Make = Callable[..., Path]
 
 @pytest.fixture
 def put(media: Path) -> Make:
-    """A file below the folder of uploaded files, so many hours old."""
+    """Create a file of that age in hours in the folder of uploads."""
 
     def make(name: str, hours: float = OLD) -> Path:
         path = media / name
@@ -131,7 +131,7 @@ def test_no_link_is_followed(put: Make, media: Path, tmp_path: Path) -> None:
 
 
 def test_another_storage_is_asked_what_it_has(monkeypatch: pytest.MonkeyPatch) -> None:
-    """One without folders and paths on this machine."""
+    """A storage without local folders and paths."""
     storage = InMemoryStorage()
     monkeypatch.setattr(default_storage, "_wrapped", storage)
     stray, run = uuid4(), start(workflows.noops, {})

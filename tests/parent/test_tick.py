@@ -1,4 +1,4 @@
-"""Given rows in some state, one tick does what follows from it, at a fixed price."""
+"""For rows in a given state, one tick does the right thing, with a fixed number of statements."""
 
 import math
 import time
@@ -38,7 +38,7 @@ def ticker(executor: Executor) -> Ticker:
 
 
 def swept(executor: Executor) -> Ticker:
-    """A ticker that has swept and holds the watch lease."""
+    """A ticker that holds the watch lease and has done its full comparison."""
     ticker = Ticker(executor.pk)
     while not ticker.tick():
         pass
@@ -72,10 +72,10 @@ def ago(seconds: float) -> Any:
 
 
 def statements(ticker: Ticker) -> list[str]:
-    """Those of a tick that is no sweep, of one that has watched all along.
+    """The statements of an ordinary tick of an executor that has held the watch for some time.
 
-    However slow this machine is: else what went before it may have been a standstill, after which
-    a tick waits with some of its looks.
+    The grace periods are reset: on a slow machine the ticker may have seen a pause, and then it
+    skips some of its checks.
     """
     executors.renew_heartbeat(ticker._executor_id)
     ticker._check_steps_from = ticker._enforce_leases_from = 0.0
@@ -86,7 +86,7 @@ def statements(ticker: Ticker) -> list[str]:
 
 
 def many_running_runs(count: int, executor: Executor) -> None:
-    """Rows as they stand when `count` runs are in progress, all of them silent for now."""
+    """Rows of `count` runs in progress, without new reports."""
     runs = Run.objects.bulk_create(
         [Run(workflow="counting", state=RunState.PROGRESS) for _ in range(count)], batch_size=1000
     )
@@ -113,8 +113,8 @@ def many_running_runs(count: int, executor: Executor) -> None:
     now = TaskResult.objects.order_by("-date_done").values_list("date_done", flat=True)[0]
     Step.objects.filter(state=StepState.RUNNING).update(reported_at=now)
     if connection.vendor == "postgresql":
-        # As its autovacuum does before long: until then it may plan for the empty tables that tests
-        # have left by rolling back.
+        # As autovacuum would do soon: until then PostgreSQL may plan for the empty tables that
+        # rolled-back tests left.
         with connection.cursor() as cursor:
             cursor.execute("ANALYZE parent_step, django_celery_results_taskresult")
 
@@ -277,14 +277,14 @@ def test_an_attempt_of_a_dead_executor_is_taken_away(
     alive.refresh_from_db()
     assert (step.state, step.error) == ("ERROR", "counts: the worker gone:7 died while running it")
     assert alive.state == StepState.RUNNING
-    # What the dead one has to say, should it wake, is not heard.
+    # If the dead worker comes back, its outcome is dropped.
     assert not end_attempt(str(step.task_id), Meta().ok(1))
 
 
 def test_who_comes_when_nobody_has_watched_for_long_takes_nothing_at_once(
     ticker: Ticker, running: Callable[[], Step], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """After an outage of the database longer than a lease a new worker may be the first."""
+    """After a database outage longer than a lease, a new worker may be the first to tick."""
     WatchLease.objects.update(expires_at=ago(60))
     step = running()
     Step.objects.filter(pk=step.pk).update(stall_timeout=60, started_at=ago(90), due_at=ago(30))

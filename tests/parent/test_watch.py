@@ -1,4 +1,4 @@
-"""What the watch decides about one child, in every state and at every deadline."""
+"""What `watch_once` decides about one child, in every state and at every deadline."""
 
 from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta

@@ -1,4 +1,4 @@
-"""`watch(job)`: the watch of one child, on a result backend of Celery's own."""
+"""`watch(job)`: watching one child on one of Celery's own result backends."""
 
 from collections.abc import Callable
 from typing import Any
@@ -117,6 +117,6 @@ def test_watch_ends_a_child_that_reports_for_ever(job: AsyncResult[Any], tell: T
 
 
 def test_watch_refuses_to_block_a_task(job: AsyncResult[Any]) -> None:
-    # In a worker's process Celery denies what blocks.
+    # In a worker's process Celery forbids blocking on a result.
     with denied_join_result(), pytest.raises(RuntimeError, match=r"Never call result\.get"):
         watch(job, timeout=0.02)

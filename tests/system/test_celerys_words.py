@@ -1,4 +1,4 @@
-"""What people know of Celery - soft limits, revoke, terminate - on a real worker."""
+"""Celery's own features - soft limits, revoke, terminate - on a real worker."""
 
 from typing import Any
 
@@ -14,7 +14,7 @@ from tests.waiting import ended, until
 def test_on_one_worker(start_worker: StartWorker, gate: Gate) -> None:
     worker = start_worker("-P", "prefork", "-c", "1", WORKFLOW_POLL_INTERVAL="0.2")
 
-    # A coroutine hears of its soft limit where it awaits.
+    # A coroutine gets its soft limit's exception where it awaits.
     run = ended(workflows.soft_limited.start())
     assert run.error == "Error in waits_limited: SoftTimeLimitExceeded()"
     assert (run.iteration, run.total) == (1, 2)
@@ -39,11 +39,11 @@ def test_on_one_worker(start_worker: StartWorker, gate: Gate) -> None:
         task_name="flows.silent"
     )
 
-    # Of a task that is no run's it is Celery's own.
+    # For a task that belongs to no run it is Celery's own.
     plain = tasks.noop.apply_async(countdown=60)
     worker.wait_for(f"flows.noop[{plain.id}] received")
     plain.revoke()
     until("the revoke", lambda: TaskResult.objects.filter(task_id=plain.id, status="REVOKED"))
 
-    # And the worker goes on.
+    # The worker goes on.
     assert ended(workflows.noops.start()).state == RunState.SUCCESS

@@ -35,7 +35,7 @@ def type_command(transactional_db: None, broker: str) -> Iterator[Type]:
         "REDIS_URL": broker,
         "TERM": "xterm",
         "COLUMNS": "100",
-        # Rich takes these for a wish to have control codes anywhere.
+        # With these variables Rich writes control codes even without a terminal.
         "FORCE_COLOR": "1",
         "TTY_COMPATIBLE": "1",
     }
@@ -55,7 +55,7 @@ def type_command(transactional_db: None, broker: str) -> Iterator[Type]:
 
 
 def line_with(text: str, process: "subprocess.Popen[str]") -> str:
-    """The next line of stderr with `text` in it."""
+    """Return the next line of stderr that contains `text`."""
     assert process.stderr is not None
     seen = []
     for line in process.stderr:

@@ -40,7 +40,7 @@ def test_a_child_that_takes_too_long(worker: Worker, gate: Gate, workflow: str, 
     assert run.error is not None
     assert run.error.startswith(error)
     gate.open()
-    # Its process still runs it to the end, where it finds that it no longer counts.
+    # Its process still runs it to the end; then its outcome is dropped.
     worker.wait_for("no longer counts")
     run.refresh_from_db()
     assert run.state == RunState.FAILURE

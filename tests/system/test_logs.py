@@ -1,4 +1,4 @@
-"""What the log says, line by line: of children and of the engine in real workers."""
+"""The log lines of children and of the engine in real workers."""
 
 import json
 import signal

@@ -201,7 +201,7 @@ def test_watch_gives_up_on_a_child_that_never_starts(broker: str, db: None) -> N
 
 
 def test_fifty_runs_at_once_on_one_slot_all_end_ok(start_worker: StartWorker) -> None:
-    """A parent that waited for its child in the only slot would wait for ever."""
+    """A parent that waited for its child in the only slot would deadlock."""
     start_worker("-P", "prefork", "-c", "1")
 
     runs = [main_flow.start(limit=1) for _ in range(50)]
