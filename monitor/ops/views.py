@@ -33,7 +33,7 @@ from parent.store.outage import OUTAGE
 
 __all__ = ["HealthView", "MetricsView", "ReadyView"]
 
-CHECKS: Mapping[str, Callable[[], health.Wrong | None]] = {
+CHECKS: Mapping[str, Callable[[], health.Problem | None]] = {
     "database": health.database,
     "broker": health.broker,
     "workers": health.workers,
@@ -132,12 +132,12 @@ class Readiness:
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
-        self._found: dict[str, health.Wrong | None] = {}
+        self._found: dict[str, health.Problem | None] = {}
         self._checked_at = float("-inf")
         self._running = ("", 0.0)
         """The check that is running, and since when."""
 
-    def check(self) -> dict[str, health.Wrong | None]:
+    def check(self) -> dict[str, health.Problem | None]:
         """By check: what is wrong, or None."""
         if not self._lock.acquire(timeout=self.LASTS):
             return self._found | self._silent()
@@ -149,15 +149,15 @@ class Readiness:
         finally:
             self._lock.release()
 
-    def _check(self, name: str) -> health.Wrong | None:
+    def _check(self, name: str) -> health.Problem | None:
         self._running = (name, time.monotonic())
         return CHECKS[name]()
 
-    def _silent(self) -> dict[str, health.Wrong]:
+    def _silent(self) -> dict[str, health.Problem]:
         name, since = self._running
         waited = time.monotonic() - since
         what = f"nothing is heard of the {name} since {waited:.0f} s"
-        return {name: health.Wrong(what, "Is its server up, and does it run?")}
+        return {name: health.Problem(what, "Is its server up, and does it run?")}
 
 
 readiness = Readiness()

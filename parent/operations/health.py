@@ -11,13 +11,13 @@ from parent.messages.deadline import call_with_timeout
 from parent.messages.publish import RETRY
 from parent.store import executors
 
-__all__ = ["Wrong", "broker", "database", "how_to_start", "workers"]
+__all__ = ["Problem", "broker", "database", "how_to_start", "workers"]
 
 PATIENCE = 1.0  # seconds for the broker; the probe that asks has a short timeout itself
 
 
 @dataclass(frozen=True, slots=True)
-class Wrong:
+class Problem:
     """What is wrong, and what to do."""
 
     what: str
@@ -27,25 +27,25 @@ class Wrong:
         return f"{self.what}. {self.do}"
 
 
-def database() -> Wrong | None:
+def database() -> Problem | None:
     """Check that the database answers a query."""
     try:
         with connection.cursor() as cursor:
             cursor.execute("SELECT 1")
     except DatabaseError as exc:
-        return Wrong(
+        return Problem(
             f"the database does not answer ({_first_line(exc)})",
             "Is its server up, and is DATABASE_URL right?",
         )
     return None
 
 
-def broker() -> Wrong | None:
+def broker() -> Problem | None:
     """Check that the broker answers, over a pooled connection."""
     try:
         call_with_timeout(PATIENCE, _ask_broker)
     except Exception as exc:  # each transport raises errors of its own
-        return Wrong(
+        return Problem(
             f"the broker does not answer ({_first_line(exc)})",
             "Is its server up, and is REDIS_URL right? Runs wait in the database meanwhile.",
         )
@@ -65,15 +65,15 @@ def how_to_start(queue: str = "") -> str:
     return f"{local}{f'WORKER_QUEUES={queue} ' if queue else ''}python manage.py worker"
 
 
-def workers() -> Wrong | None:
+def workers() -> Problem | None:
     """Check that at least one worker is alive."""
     try:
         if executors.alive().exists():
             return None
     except DatabaseError as exc:
-        return Wrong(f"nobody knows whether a worker is alive ({_first_line(exc)})", "See above.")
+        return Problem(f"nobody knows whether a worker is alive ({_first_line(exc)})", "See above.")
     limit = executors.lease().total_seconds()
-    return Wrong(
+    return Problem(
         f"no worker has given a sign of life for {limit:g} s",
         f"Start one: {how_to_start()}; or read the log of the last.",
     )

@@ -23,8 +23,8 @@ UNWATCHED = timedelta(seconds=10)
 
 
 def workers() -> Iterator[Finding]:
-    if wrong := health.workers():
-        yield Finding(part="workers", what=wrong.what, do=wrong.do)
+    if problem := health.workers():
+        yield Finding(part="workers", what=problem.what, do=problem.do)
     dead = Step.objects.filter(
         state=StepState.RUNNING,
         executor__heartbeat_at__lt=clock.now() - executors.lease() - OVERDUE,
@@ -81,7 +81,7 @@ def answers() -> Iterator[Finding]:
             yield Finding(
                 part="workers",
                 what=f"{executor} is alive in the database and does not answer over this broker",
-                do="See that it has the same REDIS_URL, and that its log tells of a connection.",
+                do="Check that it has the same REDIS_URL and that its log shows a connection.",
             )
         else:
             yield from _unknown_tasks(executor, remote)
@@ -146,5 +146,5 @@ def clocks() -> Iterator[Finding]:
             part="clocks",
             what=f"the clock of {who} is {abs(seconds):.0f} s "
             f"{'ahead of' if seconds > 0 else 'behind'} the database's",
-            do="Runs go by the database's; set the clock (NTP), for its logs tell other times.",
+            do="Set the clock (NTP): its logs show wrong times. Runs use the database's clock.",
         )

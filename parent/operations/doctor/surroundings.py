@@ -26,8 +26,8 @@ def project() -> Iterator[Finding]:
 
 
 def broker() -> Iterator[Finding]:
-    if wrong := health.broker():
-        yield Finding(part="broker", what=wrong.what, do=wrong.do)
+    if problem := health.broker():
+        yield Finding(part="broker", what=problem.what, do=problem.do)
         return
     policy = _eviction_policy()
     if policy.startswith("allkeys"):
@@ -51,8 +51,8 @@ def _eviction_policy() -> str:
 
 def database() -> Iterator[Finding]:
     """Check that it answers and that all migrations are applied."""
-    if wrong := health.database():
-        yield Finding(part="database", what=wrong.what, do=wrong.do)
+    if problem := health.database():
+        yield Finding(part="database", what=problem.what, do=problem.do)
         return
     executor = MigrationExecutor(connection)
     if plan := executor.migration_plan(executor.loader.graph.leaf_nodes()):
