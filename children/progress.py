@@ -19,6 +19,9 @@ T = TypeVar("T")
 # in time, and a fast loop hardly pays for the clock.
 MAX_STRIDE = 16
 
+REPORT_INTERVAL = 0.5
+"""Seconds between two reports, if nothing else is said."""
+
 
 class Progress:
     """Reports a child's progress, at most once every `interval` seconds.
@@ -31,7 +34,7 @@ class Progress:
         self,
         send: Callable[[Meta], None],
         *,
-        interval: float = 0.5,
+        interval: float = REPORT_INTERVAL,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self._send = send

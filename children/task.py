@@ -20,7 +20,7 @@ from children.declaration.signature import Problem
 from children.errors import AttemptLost, ChildError, ChildExit, RetryAsked
 from children.isolation.keep import run_isolated
 from children.meta import Meta, error_text
-from children.progress import Progress
+from children.progress import REPORT_INTERVAL, Progress
 from children.sanitize import storable
 
 __all__ = ["ChildTask"]
@@ -206,9 +206,11 @@ class PlainAttempt:
 
 
 def report_interval(task: ChildTask) -> float:
-    """Seconds between two reports: the task's attribute, else the setting, else 0.5."""
+    """Seconds between two reports: the task's attribute, else the setting or its default."""
     own = task.report_interval
-    return own if own is not None else float(getattr(settings, "WORKFLOW_REPORT_INTERVAL", 0.5))
+    if own is not None:
+        return own
+    return float(getattr(settings, "WORKFLOW_REPORT_INTERVAL", REPORT_INTERVAL))
 
 
 def _discard(meta: Meta) -> None:

@@ -108,22 +108,30 @@ class Environment:
         return self.read(name, default, about, parse, kind="number", example=example, unset=unset)
 
     def seconds(
-        self, name: str, default: float | None, about: str, *, never: bool = True, example: str = ""
+        self,
+        name: str,
+        default: float | None,
+        about: str,
+        *,
+        zero: str = "never",
+        example: str = "",
     ) -> float:
-        """Seconds. 0 means "never" if `never` is true; a default of None is 0."""
+        """Seconds. `zero` says what 0 means; "" does not allow it. A default of None is 0."""
 
         def parse(value: str) -> float:
             try:
                 seconds = float(value)
             except ValueError:
                 seconds = math.nan
-            if not (math.isfinite(seconds) and (seconds > 0 or (never and seconds == 0))):
-                raise ValueError(f"it is no number of seconds{', or 0 for never' * never}")
+            if not (math.isfinite(seconds) and (seconds > 0 or (zero and seconds == 0))):
+                raise ValueError(
+                    f"it is no number of seconds{f', or 0 for {zero}' if zero else ''}"
+                )
             return seconds
 
         unset = f"{default:.10g}" if default else "never"
         example = example or (unset if default else "3600")
-        kind = "seconds, 0 is never" if never else "seconds"
+        kind = f"seconds, 0 is {zero}" if zero else "seconds"
         return self.read(
             name, default or 0.0, about, parse, kind=kind, example=example, unset=unset
         )

@@ -28,13 +28,13 @@ WEB_PORT = env.number("WEB_PORT", 8000, "the port on which the web server listen
 WEB_PROCESSES = env.number("WEB_PROCESSES", 2, "processes of the web server", at_least=1)
 WEB_THREADS = env.number("WEB_THREADS", 8, "requests at once in each web process", at_least=1)
 WEB_HEADER_TIMEOUT = env.seconds(
-    "WEB_HEADER_TIMEOUT", 10, "until a client has sent the headers of a request", never=False
+    "WEB_HEADER_TIMEOUT", 10, "until a client has sent the headers of a request", zero=""
 )
 WEB_BODY_TIMEOUT = env.seconds(
     "WEB_BODY_TIMEOUT",
     20,
     "until a client has sent the body, and has read the answer; WEB_MIN_RATE extends it",
-    never=False,
+    zero="",
 )
 WEB_MIN_RATE = env.number(
     "WEB_MIN_RATE",

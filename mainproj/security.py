@@ -95,7 +95,7 @@ AXES_FAILURE_LIMIT = env.number(
 )
 AXES_COOLOFF_TIME = timedelta(
     seconds=env.seconds(
-        "LOGIN_LOCK", 900, "until a locked name may try again from its address", never=False
+        "LOGIN_LOCK", 900, "until a locked name may try again from its address", zero=""
     )
 )
 # Not by the name alone: anybody could lock its owner out.

@@ -10,6 +10,7 @@ from urllib.parse import quote
 
 from django.core.exceptions import ImproperlyConfigured
 
+from children.progress import REPORT_INTERVAL
 from mainproj.cache import SCHEMES, cache_at
 from mainproj.database import with_options
 from mainproj.environment import env
@@ -220,10 +221,13 @@ WORKFLOW_POLL_INTERVAL = env.seconds(
     "WORKFLOW_POLL_INTERVAL",
     INTERVALS["WORKFLOW_POLL_INTERVAL"],
     "between two ticks, and two reports of a child",
-    never=False,
+    zero="",
 )
 WORKFLOW_REPORT_INTERVAL = env.seconds(
-    "WORKFLOW_REPORT_INTERVAL", 0.5, "between two reports of a child that no run sent", never=False
+    "WORKFLOW_REPORT_INTERVAL",
+    REPORT_INTERVAL,
+    "between two reports of a child that no run sent",
+    zero="",
 )
 WORKFLOW_QUEUE_TIMEOUT = env.seconds(
     "WORKFLOW_QUEUE_TIMEOUT",
@@ -244,13 +248,13 @@ WORKFLOW_HEARTBEAT = env.seconds(
     "WORKFLOW_HEARTBEAT",
     INTERVALS["WORKFLOW_HEARTBEAT"],
     "between two heartbeats of a worker",
-    never=False,
+    zero="",
 )
 WORKFLOW_LEASE = env.seconds(
     "WORKFLOW_LEASE",
     INTERVALS["WORKFLOW_LEASE"],
     "how long a worker counts as alive after a heartbeat",
-    never=False,
+    zero="",
 )
 if WORKFLOW_LEASE < 2 * WORKFLOW_HEARTBEAT:
     raise ImproperlyConfigured(
@@ -262,6 +266,7 @@ WORKFLOW_CANCEL_GRACE = env.seconds(
     "WORKFLOW_CANCEL_GRACE",
     LIMITS["WORKFLOW_CANCEL_GRACE"],
     "until a child that does not report is terminated after a cancel",
+    zero="at once",
 )
 WORKFLOW_SHUTDOWN_GRACE = env.seconds(
     "WORKFLOW_SHUTDOWN_GRACE",

@@ -16,7 +16,7 @@ READ: dict[str, Read] = {
     "flag": lambda env: env.flag("X", False, ""),
     "number": lambda env: env.number("X", 5, "", at_least=1),
     "seconds": lambda env: env.seconds("X", 5, ""),
-    "lasting": lambda env: env.seconds("X", 5, "", never=False),
+    "lasting": lambda env: env.seconds("X", 5, "", zero=""),
     "words": lambda env: env.words("X", ["a"], "", example="b"),
     "origins": lambda env: env.origins("X", ""),
     "rate": lambda env: env.rate("X", "60/min", ""),
