@@ -21,7 +21,6 @@ ON_POSTGRES_ALONE = ["tests/faults", "tests/ops", "tests/system"]
 SMOKE_ON_SQLITE = [
     *("tests/faults/test_hostile_bodies.py", "tests/faults/test_kills.py"),
     *("tests/faults/test_locked.py", "tests/faults/test_retries.py"),
-    "tests/system/test_runs.py",
 ]
 # Pure functions, checks and texts: no row is read, or none that a database could change.
 WITHOUT_ROWS = ["checks", "console", "eta", "params", "plan", "watch", "watch_plain"]

@@ -58,9 +58,9 @@ def look(run: Run) -> str | None:
     return run.state if run.ended else None
 
 
-# How a body is kept apart depends on the pool: its own process, a thread among others, the
-# worker's main thread. What is SQLite's own shows on the first two of them.
-POOLS = ["prefork", "threads", *(["solo"] if connection.vendor != "sqlite" else [])]
+# How a body is isolated depends on the pool: its own process, a thread among others, the worker's
+# main thread. SQLite's own locks depend on the connection alone.
+POOLS = ["prefork"] if connection.vendor == "sqlite" else ["prefork", "threads", "solo"]
 
 
 @pytest.mark.parametrize("pool", POOLS)
