@@ -18,7 +18,7 @@ from children.declaration.coroutine import CoroutineBody, in_event_loop
 from children.declaration.retrying import Retrying
 from children.declaration.signature import Problem
 from children.errors import AttemptLost, ChildError, ChildExit, RetryAsked
-from children.isolation.keep import run_isolated
+from children.isolation.run_isolated import run_isolated
 from children.meta import Meta, error_text
 from children.progress import REPORT_INTERVAL, Progress
 from children.sanitize import storable

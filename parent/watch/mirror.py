@@ -14,8 +14,8 @@ from django.db.models import Q
 from django_celery_results.models import TaskResult
 
 from children.meta import Meta
-from parent.decisions.pace import pace_after
 from parent.decisions.plan import Summary, run_meta, run_state
+from parent.decisions.step_pace import pace_after
 from parent.models import Run, RunState, Step, StepState
 from parent.store import clock
 from parent.store.results import stored_result

@@ -17,7 +17,7 @@ from django.db.models.functions import Now
 
 from children.errors import AttemptLost
 from children.isolation.connections import in_transaction
-from children.isolation.keep import end_process
+from children.isolation.run_isolated import end_process
 from children.meta import Meta, error_text
 from parent.deletion import orphan_results
 from parent.messages.publish import STALE_AFTER

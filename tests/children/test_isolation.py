@@ -17,8 +17,8 @@ from typing import Any
 
 import pytest
 
-from children.isolation.keep import run_isolated
 from children.isolation.process_state import OF_THE_MAIN_THREAD, PARTS, kept_process_state
+from children.isolation.run_isolated import run_isolated
 
 
 def in_tokyo() -> None:

@@ -8,7 +8,7 @@ import pytest
 
 from children.meta import Meta
 from parent.decisions.eta import run_eta, step_eta
-from parent.decisions.pace import pace_after
+from parent.decisions.step_pace import pace_after
 from parent.models import Step
 
 NOW = datetime(2025, 3, 1, 12, 0, tzinfo=UTC)
