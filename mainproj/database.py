@@ -15,9 +15,6 @@ SQLITE_OPTIONS: dict[str, Any] = {
 POSTGRESQL_OPTIONS: dict[str, Any] = {
     # An unreachable server must not block a request for minutes.
     "connect_timeout": 5,
-    # Repeated statements are planned once. A pooler that shares connections between
-    # transactions (PgBouncer) needs `?prepare_threshold=None` in DATABASE_URL instead.
-    "prepare_threshold": 5,
 }
 
 

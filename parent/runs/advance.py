@@ -116,7 +116,7 @@ def write_run(
     """
     summary = read_summaries([run.pk])[run.pk] if unread is not None else None
     update_from_steps(run, steps, final, now, error, summary)
-    run.save(update_fields=RUN_COLUMNS)
+    write([run], RUN_COLUMNS)
     if not results.update(run, now) and run.ended:
         # Celery's cleanup, or a client's `forget()`, deleted the row: the end must be readable.
         results.create(run, parent_task_name(run.workflow))

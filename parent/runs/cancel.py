@@ -11,6 +11,7 @@ from parent.models import Event, Run, Step, StepState
 from parent.runs.advance import advance
 from parent.store import results
 from parent.store.run_rows import lock_run_row, steps_of
+from parent.store.writes import write
 
 __all__ = ["cancel"]
 
@@ -39,7 +40,7 @@ def cancel(run_id: UUID | str, *, who: str = "", grace: float | None = None) -> 
             raise RunEnded(f"The run has ended already: it is {run.state}.")
         if run.cancel_requested_at is None:
             run.cancel_requested_at = now
-            run.save(update_fields=["cancel_requested_at"])
+            write([run], ["cancel_requested_at"])
             Event.objects.create(run=run, at=now, who=who, what="cancel")
         elif grace is None:
             return run

@@ -22,7 +22,7 @@ from parent.runs.advance import NEW_ATTEMPT_COLUMNS, SKIPPED_COLUMNS, advance, w
 from parent.runs.attempts import RetryDecision, archive, queue_attempt, retry_at, with_attempt_count
 from parent.runs.transitions import mark_skipped
 from parent.store import results
-from parent.store.outage import OUTAGE
+from parent.store.outage import OUTAGE, is_too_large
 from parent.store.run_rows import lock_for_end, lock_run
 from parent.store.writes import RowChanged, write, write_if
 
@@ -66,9 +66,9 @@ def record(
             retry=retry,
             expected_state=expected_state,
         )
-    except OUTAGE:
-        raise
     except Exception as exc:
+        if isinstance(exc, OUTAGE) and not is_too_large(exc):
+            raise
         logger.exception("%s: its outcome could not be recorded", task_id)
         text = f"Error in {name}: the outcome could not be recorded: {error_text(exc)}"
         return end_attempt(
@@ -140,6 +140,8 @@ def _end_attempt(
     if at is None:
         return Ending.ENDED
     if at <= now:
+        # After the commit an error of the database would be taken for one of this end.
+        step.refresh_from_db(fields=["kwargs"])
         transaction.on_commit(partial(publish_steps, [step]))
     return Ending.RETRIED
 

@@ -2,10 +2,12 @@
 
 import traceback
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import AbstractContextManager, nullcontext
 from datetime import datetime
 from typing import Any
 
 from celery import current_app
+from django.db import connection, transaction
 
 from children.meta import Meta, error_text
 from children.sanitize import check_json, clean_traceback
@@ -45,7 +47,8 @@ def open_step(run: Run, step: Step, data: Callable[[], RunData], now: datetime) 
         if step.input_override is not None:
             inputs = step.input_override
         elif definition.inputs is not None:
-            inputs = definition.inputs(data())
+            with _savepoint():
+                inputs = definition.inputs(data())
         step.kwargs = _check_inputs(step, dict(inputs))
     except Exception as exc:
         step.state, step.finished_at = StepState.ERROR, now
@@ -72,4 +75,15 @@ def run_result(run: Run, steps: Sequence[Step]) -> Meta:
         ResultNotJSON: the result is not JSON. What the author's function raises passes through.
     """
     make_result = registry.get(run.workflow).result
-    return run.meta.ok(make_result(run_data(run, steps)) if make_result else steps[-1].result)
+    if make_result is None:
+        return run.meta.ok(steps[-1].result)
+    with _savepoint():
+        return run.meta.ok(make_result(run_data(run, steps)))
+
+
+def _savepoint() -> AbstractContextManager[Any]:
+    """Keeps a database error of an author's function from ending the engine's transaction.
+
+    At a start there is none, and none is begun: on SQLite it would lock out all other writers.
+    """
+    return transaction.atomic() if connection.in_atomic_block else nullcontext()

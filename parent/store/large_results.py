@@ -5,8 +5,8 @@ A result is large if it has more bytes than `WORKFLOW_RESULT_INLINE_LIMIT`.
 
 from typing import Any, TypeVar
 
-from django.db.models import Case, F, QuerySet, TextField, Value, When
-from django.db.models.functions import Cast, Coalesce, Left, Length
+from django.db.models import BigIntegerField, Case, F, Func, QuerySet, TextField, Value, When
+from django.db.models.functions import Cast, Coalesce, Left
 
 from parent.conf import setting
 from parent.models import Run, Step
@@ -17,6 +17,18 @@ __all__ = ["inline_limit", "json_beginning", "read_rows", "result_json"]
 NULL = "null"
 
 M = TypeVar("M", Run, Step)
+
+
+class OctetLength(Func):
+    """The size of a text in bytes."""
+
+    function = "OCTET_LENGTH"
+    output_field = BigIntegerField()
+
+    def as_sqlite(self, compiler: Any, connection: Any, **context: Any) -> Any:
+        return self.as_sql(
+            compiler, connection, template="LENGTH(CAST(%(expressions)s AS BLOB))", **context
+        )
 
 
 def inline_limit() -> int:
@@ -30,7 +42,7 @@ def read_rows(rows: "QuerySet[M]") -> list[M]:
     A large result is a deferred field: Django reads it when it is first used.
     """
     # Rows from before release 0.1 have no size: it is measured here.
-    size = Coalesce("result_size", Length(Cast("result", TextField())))
+    size = Coalesce("result_size", OctetLength(Cast("result", TextField())))
     small = Case(
         When(measured_size__lte=inline_limit(), then=F("result")),
         default=Value(None),

@@ -9,7 +9,13 @@ from typing import TypeVar
 from celery.utils.log import get_logger
 from django.db import InterfaceError, OperationalError, connection
 
-__all__ = ["OUTAGE", "is_disk_full", "retry_while_database_is_down", "sqlite_files_closed"]
+__all__ = [
+    "OUTAGE",
+    "is_disk_full",
+    "is_too_large",
+    "retry_while_database_is_down",
+    "sqlite_files_closed",
+]
 
 T = TypeVar("T")
 
@@ -19,9 +25,16 @@ OUTAGE = (OperationalError, InterfaceError)
 BROKEN_FILES = ("SQLITE_IOERR", "SQLITE_NOTADB", "SQLITE_PROTOCOL")
 NO_SPACE = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
 """No space on the disk, in the user's quota, or in the largest file that a process may write."""
+PROGRAM_LIMIT = "54"
+"""Class of PostgreSQL's codes: https://www.postgresql.org/docs/current/errcodes-appendix.html"""
 DISK_FULL = "53100"
 """PostgreSQL's error code."""
 FIRST_WAIT, LONGEST_WAIT = 0.05, 5.0  # seconds
+
+
+def is_too_large(error: BaseException) -> bool:
+    """Whether a statement passed a limit of PostgreSQL: to repeat it would not help."""
+    return str(getattr(error.__cause__, "sqlstate", None) or "").startswith(PROGRAM_LIMIT)
 
 
 def sqlite_files_closed(outage: Exception) -> bool:
@@ -56,7 +69,7 @@ def retry_while_database_is_down(
         try:
             return call()
         except OUTAGE as exc:
-            if connection.in_atomic_block:
+            if connection.in_atomic_block or is_too_large(exc):
                 raise
             if on_error is not None:
                 on_error(exc)

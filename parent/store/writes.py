@@ -5,7 +5,7 @@ thousands of rows; both databases can join an UPDATE to a list of rows sent as o
 """
 
 import json
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from datetime import date
 from typing import Any, cast
 from uuid import UUID
@@ -16,6 +16,10 @@ from django.db.models import AutoField, Field, JSONField, Model
 from parent.models import Run, Step, StepState
 
 __all__ = ["RowChanged", "prepare_insert", "update_rows", "write", "write_if"]
+
+
+BATCH_SIZE = 32_000_000
+"""Characters of JSON in one statement, if it has more than one row."""
 
 
 class RowChanged(Exception):
@@ -91,25 +95,47 @@ def update_rows(
         return 0
     fields = {name: cast("Field[Any, Any]", model._meta.get_field(name)) for name in rows[0]}
     sets = ", ".join(f"{_column(f)} = {_new(name, f)}" for name, f in fields.items() if name != key)
-    payload = [
-        {name: _in_payload(field, row[name]) for name, field in fields.items()} for row in rows
-    ]
     table, column, source = model._meta.db_table, _column(fields[key]), _source(fields)
+    # Without the keys themselves PostgreSQL expects a hundred rows of the JSON value, and reads all
+    # of a table of some thousand rows for one of them.
+    among = f" AND t.{column} = ANY(%s)" if connection.vendor == "postgresql" else ""
     with_free = is_free = ""
     if skip_locked and connection.features.has_select_for_update_skip_locked:
         with_free = (
             f"WITH source AS (SELECT * FROM {source}), free AS (SELECT t.{column} AS key "  # noqa: S608 - names of our fields
-            f"FROM {table} AS t JOIN source AS r ON t.{column} = r.{key} "
+            f"FROM {table} AS t JOIN source AS r ON t.{column} = r.{key}{among} "
             "FOR UPDATE OF t SKIP LOCKED) "
         )
         source, is_free = "source AS r", f" AND t.{column} IN (SELECT key FROM free)"  # noqa: S608
+    sql = (
+        f"{with_free}UPDATE {table} AS t SET {sets} FROM {source} "  # noqa: S608
+        f"WHERE t.{column} = r.{key}{among}{is_free} AND NOT ({unless})"
+    )
+    updated = 0
     with connection.cursor() as cursor:
-        cursor.execute(
-            f"{with_free}UPDATE {table} AS t SET {sets} FROM {source} "  # noqa: S608
-            f"WHERE t.{column} = r.{key}{is_free} AND NOT ({unless})",
-            [json.dumps(payload, default=_text)],
-        )
-        return int(cursor.rowcount)
+        for keys, payload in _batches(rows, key, fields):
+            cursor.execute(sql, [payload, *([keys] * (sql.count("%s") - 1))])
+            updated += int(cursor.rowcount)
+    return updated
+
+
+def _batches(
+    rows: Sequence[Mapping[str, Any]], key: str, fields: Mapping[str, "Field[Any, Any]"]
+) -> Iterator[tuple[list[Any], str]]:
+    """The keys of the rows, and the rows as a JSON array, which PostgreSQL limits to 256 MB."""
+    keys: list[Any] = []
+    texts: list[str] = []
+    size = 0
+    for row in rows:
+        payload = {name: _in_payload(field, row[name]) for name, field in fields.items()}
+        text = json.dumps(payload, default=_text)
+        if keys and size + len(text) > BATCH_SIZE:
+            yield keys, f"[{','.join(texts)}]"
+            keys, texts, size = [], [], 0
+        keys.append(row[key])
+        texts.append(text)
+        size += len(text)
+    yield keys, f"[{','.join(texts)}]"
 
 
 def _in_payload(field: "Field[Any, Any]", value: Any) -> Any:

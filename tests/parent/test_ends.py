@@ -9,9 +9,13 @@ from django.test.utils import CaptureQueriesContext
 from django_celery_results.models import TaskResult
 
 from children.meta import Meta
+from parent.definition.workflow import Step as StepDefinition
+from parent.definition.workflow import Workflow, registry
 from parent.models import Executor, Run, Step
 from parent.runs.cancel import cancel
 from parent.runs.endings import end_attempt
+from parent.runs.start import start
+from tests.flows import tasks
 from tests.parent.conftest import claimed, one
 from tests.parent.locks import waiting
 from tests.waiting import until
@@ -104,3 +108,23 @@ def test_it_waits_for_a_transaction_that_locks_the_run_and_sees_its_changes(
     ending.join()
 
     assert states(run) == ["REVOKED", "OK", "CANCELLED"]
+
+
+def test_inputs_that_break_a_query_are_the_next_steps_error(executor: Executor) -> None:
+    """The end of the step before is in the same transaction, and counts all the same."""
+
+    def inputs(_: Any) -> dict[str, Any]:
+        with connection.cursor() as cursor:
+            cursor.execute("SELECT * FROM no_such_table")
+        return {}
+
+    steps = [StepDefinition(tasks.noop, name="one"), StepDefinition(tasks.noop, inputs=inputs)]
+    try:
+        run = start(Workflow("attempted", steps=steps), {})
+        claimed(run).finish(OK)
+    finally:
+        registry._workflows.pop("attempted", None)
+
+    assert states(run) == ["FAILURE", "OK", "ERROR"]
+    assert run.error is not None
+    assert run.error.startswith("Error in the inputs of noop: ")

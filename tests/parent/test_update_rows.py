@@ -114,3 +114,32 @@ def test_a_thousand_rows_are_one_statement(steps: list[Step]) -> None:
         assert update_rows(Step, rows, key="id") == 1000
     assert len(queries) == 1
     assert all(step.iteration == step.index for step in Step.objects.filter(index__gte=10))
+
+
+def test_many_large_rows_are_several_statements(
+    steps: list[Step], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("parent.store.writes.BATCH_SIZE", 100)
+    rows = [{"id": step.pk, "message": step.name * 30} for step in steps]
+
+    with CaptureQueriesContext(connection) as queries:
+        assert update_rows(Step, rows, key="id") == 3
+
+    assert len(queries) == 3
+    assert set(Step.objects.values_list("message", flat=True)) == {s.name * 30 for s in steps}
+
+
+@pytest.mark.skipif(connection.vendor != "postgresql", reason="its planner")
+def test_one_row_of_thousands_is_found_by_its_key(steps: list[Step]) -> None:
+    run = steps[0].run
+    more = [Step(run=run, index=n, name=f"m{n}", task="t") for n in range(3, 3_003)]
+    Step.objects.bulk_create(more)
+    with CaptureQueriesContext(connection) as queries:
+        update_rows(Step, [{"id": steps[0].pk, "message": "new"}], key="id")
+
+    with connection.cursor() as cursor:
+        cursor.execute("ANALYZE parent_step")
+        cursor.execute(f"EXPLAIN {queries[0]['sql']}")
+        plan = "\n".join(row[0] for row in cursor.fetchall())
+
+    assert "Seq Scan on parent_step" not in plan
