@@ -30,6 +30,7 @@ ON_BOTH = [
     *("tests/monitor/test_api.py", "tests/monitor/test_cancel.py"),
     *("tests/monitor/test_bad_input.py", "tests/monitor/test_idempotency.py"),
     *("tests/monitor/test_polling.py", "tests/monitor/test_retry.py"),
+    *("tests/monitor/test_access.py", "tests/monitor/test_login.py"),
     *("tests/monitor/test_run_list.py", "tests/monitor/test_tokens.py"),
     "tests/monitor/test_ops.py",
 ]

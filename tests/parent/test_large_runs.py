@@ -156,8 +156,9 @@ def test_the_authors_functions_and_the_publishing_are_outside_of_the_transaction
     inside: list[bool] = []
 
     def inputs(_: Any) -> dict[str, Any]:
-        # The test's own transaction is around all; the start's has begun once it writes.
-        inside.append("INSERT" in str(captured.captured_queries))
+        # Around it is its own savepoint alone: the transaction of the start has not begun.
+        sql = [query["sql"] for query in captured.captured_queries]
+        inside.append(sum(each.startswith("SAVEPOINT") for each in sql) != 1)
         return {}
 
     steps = [Definition(tasks.noop, inputs=inputs)]

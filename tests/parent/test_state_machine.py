@@ -6,7 +6,6 @@ from typing import Any
 import pytest
 from celery import current_app, states
 from celery.exceptions import NotRegistered
-from django.db import connection
 from django.db.models.functions import Now
 from django_celery_results.models import TaskResult
 from hypothesis import HealthCheck, Phase, settings
@@ -188,7 +187,7 @@ def test_whatever_happens_in_whatever_order_the_rows_are_as_the_model_says() -> 
     run_state_machine_as_test(
         Machine,
         settings=settings(
-            max_examples=25 if connection.vendor == "sqlite" else 12,
+            max_examples=25,
             stateful_step_count=40,
             deadline=None,
             database=None,
