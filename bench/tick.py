@@ -6,7 +6,6 @@ from statistics import median
 from uuid import uuid4
 
 from django.db import connection
-from django.db.models.functions import Now
 from django.test.utils import CaptureQueriesContext
 from django.utils import timezone
 from django_celery_results.models import TaskResult
@@ -97,6 +96,6 @@ def write_running(count: int) -> None:
         [TaskResult(task_id=id, status="PROGRESS", result="{}", **results.JSON) for id in ids],
         batch_size=1000,
     )
-    Step.objects.update(reported_at=Now())
+    Step.objects.update(reported_at=now, mirrored_at=now)
     with connection.cursor() as cursor:
         cursor.execute("ANALYZE")

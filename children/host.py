@@ -52,7 +52,7 @@ class Attempt(Protocol):
 class Host(Protocol):
     """Gives a child the right to run, and records how it ends."""
 
-    def claim(self, task_id: str, task_name: str, header: Any, *, inline: bool) -> Attempt | None:
+    def claim(self, task_id: str, header: Any, *, inline: bool) -> Attempt | None:
         """The attempt of this message, or None if it must not run (a duplicate delivery).
 
         Args:

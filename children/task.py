@@ -147,9 +147,7 @@ class ChildTask(Task):  # type: ignore[type-arg]
         current = host.current()
         if header is None or current is None:
             return PlainAttempt(self)
-        attempt = current.claim(
-            str(request.id), str(self.name), header, inline=bool(request.is_eager)
-        )
+        attempt = current.claim(str(request.id), header, inline=bool(request.is_eager))
         if attempt is None:
             logger.info("%s[%s] dropped: a duplicate delivery", self.name, request.id)
             raise Ignore

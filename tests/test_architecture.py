@@ -178,7 +178,7 @@ def deliver_until_its_report(run: Run) -> None:
     engine = host.current()
     assert engine is not None
     header = attempt_header(step)
-    attempt = engine.claim(str(step.task_id), step.task, header, inline=True)
+    attempt = engine.claim(str(step.task_id), header, inline=True)
     assert attempt is not None
     progress = Progress(attempt.report, interval=0)
     progress.update(1, 3)

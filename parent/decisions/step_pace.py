@@ -1,12 +1,13 @@
 """The recent pace of a step, measured from report to report."""
 
-from datetime import datetime
+from dataclasses import dataclass
+from datetime import datetime, timedelta
 from math import exp
 from typing import Protocol
 
 from children.meta import Meta
 
-__all__ = ["Pace", "Paced", "pace_after"]
+__all__ = ["LastReport", "Pace", "Paced", "pace_after"]
 
 RECENT, LONGEST = 0.15, 60.0
 """What counts as recent: this share of the time measured so far, at most so many seconds."""
@@ -55,3 +56,27 @@ def pace_after(step: Paced, report: Meta, at: datetime) -> Pace:
     share = 1 - exp(-seconds / late)
     before = measured if step.pace is None else step.pace
     return before + share * (measured - before), since
+
+
+@dataclass(slots=True, kw_only=True)
+class LastReport:
+    """The last report of an attempt and its pace, kept by the process that reports.
+
+    Its times are by the clock of that process, and are only compared with each other.
+    """
+
+    started_at: datetime | None
+    reported_at: datetime | None = None
+    iteration: int = 0
+    total: int | None = None
+    completion: float = 0.0
+    pace: float | None = None
+    paced_since: datetime | None = None
+
+    def replace(self, report: Meta, at: datetime) -> tuple[float | None, timedelta]:
+        """Take a new report; return its pace, and for how long that has been measured."""
+        self.pace, since = pace_after(self, report, at)
+        self.iteration, self.total = report.iteration, report.total
+        self.completion, self.reported_at = report.completion, at
+        self.paced_since = since
+        return self.pace, at - (since or at)

@@ -73,6 +73,9 @@ class Step(MetaFields):
     queued_at = models.DateTimeField(null=True)
     started_at = models.DateTimeField(null=True)
     reported_at = models.DateTimeField(null=True)
+    mirrored_at = models.DateTimeField(
+        null=True, help_text="The `reported_at` that a tick last copied to the run"
+    )
     pace = models.FloatField(null=True, help_text="Percent of it per second, of late")
     paced_since = models.DateTimeField(null=True, help_text="Since when the pace is measured")
     finished_at = models.DateTimeField(null=True)
@@ -82,6 +85,12 @@ class Step(MetaFields):
         ordering = ["index"]
         indexes = [
             models.Index(fields=["due_at"], name="step_due", condition=Q(due_at__isnull=False)),
+            # What has been reported since a tick's last look.
+            models.Index(
+                fields=["reported_at"],
+                name="step_reported",
+                condition=Q(reported_at__isnull=False),
+            ),
             # Few of all steps are active, and every tick reads these.
             models.Index(
                 fields=["state", "executor"],

@@ -30,7 +30,7 @@ __all__ = [
 
 ATTEMPT_COLUMNS = (
     *("state", "task_id", "claim", "executor_id", "traceback", "due_at", "queued_at"),
-    *("started_at", "reported_at", "finished_at"),
+    *("started_at", "reported_at", "mirrored_at", "finished_at"),
     *META_COLUMNS,
 )
 """The columns that `clear_attempt` resets."""
@@ -90,7 +90,8 @@ def clear_attempt(step: Step) -> None:
     step.set_meta(Meta())
     step.traceback = ""
     step.due_at = step.queued_at = None
-    step.started_at = step.reported_at = step.finished_at = None
+    step.started_at = step.finished_at = None
+    step.reported_at = step.mirrored_at = None
 
 
 def queue_attempt(step: Step, now: datetime, at: datetime | None = None) -> None:

@@ -51,8 +51,6 @@ def cancel(run_id: UUID | str, *, who: str = "", grace: float | None = None) -> 
         # Includes steps that were claimed since the statement before.
         steps.filter(state=StepState.RUNNING).update(due_at=now + timedelta(seconds=grace))
         rows = steps_of(run)
-        # After writing the steps' rows: a report that had locked one has inserted its
-        # `TaskResult` by now, and the next report finds none, so that it checks the step.
         results.delete(step.task_id for step in rows if step.task_id)
         advance(run, rows, now)
     return run

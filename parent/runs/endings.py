@@ -49,7 +49,7 @@ def record(
     traceback: str | None = None,
     *,
     retry: RetryDecision | None = None,
-    reported: bool = True,
+    has_result: bool = True,
     expected_state: str | None = None,
 ) -> Ending:
     """`end_attempt`; if the outcome cannot be stored, the step ends with that error instead.
@@ -62,7 +62,7 @@ def record(
             task_id,
             outcome,
             traceback,
-            reported=reported,
+            has_result=has_result,
             retry=retry,
             expected_state=expected_state,
         )
@@ -75,7 +75,7 @@ def record(
             task_id,
             outcome.failed(text),
             traceback,
-            reported=reported,
+            has_result=has_result,
             expected_state=expected_state,
         )
 
@@ -85,14 +85,14 @@ def end_attempt(
     outcome: Meta,
     traceback: str | None = None,
     *,
-    reported: bool = True,
+    has_result: bool = True,
     retry: RetryDecision | None = None,
     expected_state: str | None = None,
 ) -> Ending:
     """Record the outcome of an attempt, once, and advance its run.
 
     Args:
-        reported: whether the child may have a `TaskResult` to delete.
+        has_result: whether there may be a `TaskResult` although no tick has mirrored a report.
         retry: how a failure may be retried, if its step has retries left.
         expected_state: drop the outcome unless the step is in this state; None takes any state
             of an active step.
@@ -100,7 +100,12 @@ def end_attempt(
     try:
         with transaction.atomic():
             return _end_attempt(
-                task_id, outcome, clean_traceback(traceback or ""), reported, retry, expected_state
+                task_id,
+                outcome,
+                clean_traceback(traceback or ""),
+                has_result,
+                retry,
+                expected_state,
             )
     except RowChanged:
         return Ending.DROPPED
@@ -110,7 +115,7 @@ def _end_attempt(
     task_id: str,
     outcome: Meta,
     traceback: str,
-    reported: bool,
+    has_result: bool,
     retry: RetryDecision | None,
     expected_state: str | None,
 ) -> Ending:
@@ -125,7 +130,7 @@ def _end_attempt(
     if run.cancel_requested_at is not None:
         retry = None
     # A worker that does not know the task may have stored a failure for one of several messages.
-    reported = reported or step.publish_count > 1
+    has_result = has_result or step.publish_count > 1 or step.mirrored_at is not None
     at = retry_at(step, retry, now) if outcome.error is not None else None
     if at is None:
         end_step(step, with_attempt_count(step, retry, outcome), traceback, now)
@@ -133,9 +138,7 @@ def _end_attempt(
         step.retries_used += retry.counts if retry is not None else 0
         _retry_step(step, outcome, traceback, at, now)
     advance(run, steps, now, mirror=False, unread=unread)
-    if reported:
-        # After writing the step's row: a first report that had locked it has inserted its
-        # `TaskResult` by now.
+    if has_result:
         results.delete([task_id])
     if at is None:
         return Ending.ENDED

@@ -1,7 +1,7 @@
 """`TaskResult` rows: what a Celery client reads about a run or a child.
 
-Each UPDATE names its columns and has a condition. Celery's own `store_result` would overwrite every
-column, and a late report would overwrite an outcome.
+A run has one from its start. A child has one from the first tick after a report until its end, or
+none if it is shorter. Celery's own `store_result` is not used: it would overwrite every column.
 """
 
 import json
@@ -9,26 +9,25 @@ from collections.abc import Iterable
 from datetime import datetime
 from typing import Any
 
-from celery import states
-from django.db.models.functions import Now
 from django_celery_results.models import TaskResult
 
-from children.meta import Meta
-from parent.models import Run, RunState
+from parent.models import Run, RunState, Step
+from parent.store.writes import prepare_insert
 
 __all__ = [
     "create",
-    "create_child",
     "delete",
+    "mirror_children",
     "stored_result",
     "update",
-    "update_child",
 ]
 
 JSON = {"content_type": "application/json", "content_encoding": "utf-8"}
 DELETE_BATCH = 10_000
 """Ids in one statement: databases accept some ten thousand parameters."""
 NO_CHILDREN = '{"children": []}'
+CHILD_COLUMNS = ("task_name", "status", "result", "date_done", "traceback")
+"""What a later report of a child writes again."""
 
 
 def stored_result(run: Run) -> str:
@@ -81,28 +80,27 @@ def update(run: Run, now: datetime) -> bool:
     return bool(TaskResult.objects.filter(task_id=str(run.pk)).update(**values))
 
 
-def update_child(task_id: str, meta: Meta) -> bool:
-    """Overwrite a child's last report; False if it has no row, or has ended."""
-    rows = TaskResult.objects.filter(task_id=task_id).exclude(status__in=states.READY_STATES)
-    return bool(rows.update(status="PROGRESS", result=json.dumps(meta.as_dict()), date_done=Now()))
+def mirror_children(steps: Iterable[Step], now: datetime) -> None:
+    """Write the last reports of these children to their own rows, in one statement."""
+    # A row may exist: of an earlier report, or of a worker that did not know the task.
+    prepare_insert(
+        [_child_row(step, now) for step in steps],
+        key="task_id",
+        update=[*CHILD_COLUMNS, *JSON],
+    )()
 
 
-def create_child(task_id: str, task_name: str, meta: Meta) -> None:
-    """Write a child's first report."""
-    # A row may exist: a worker that did not know the task stored a failure.
-    TaskResult.objects.update_or_create(
-        task_id=task_id,
-        defaults={
-            "task_name": task_name,
-            "status": "PROGRESS",
-            "result": json.dumps(meta.as_dict()),
-            "traceback": None,
-            "meta": NO_CHILDREN,
-            **JSON,
-        },
+def _child_row(step: Step, now: datetime) -> TaskResult:
+    return TaskResult(
+        task_id=step.task_id,
+        task_name=step.task,
+        status="PROGRESS",
+        result=json.dumps(step.meta.as_dict()),
+        date_created=now,
+        date_done=step.reported_at,
+        meta=NO_CHILDREN,
+        **JSON,
     )
-    # The model sets `date_done` by this machine's clock, but ticks use the database's.
-    TaskResult.objects.filter(task_id=task_id).update(date_done=Now())
 
 
 def delete(task_ids: Iterable[str]) -> None:

@@ -46,11 +46,17 @@ def write_if(row: Step, names: Sequence[str], *, expected_state: str) -> None:
         raise RowChanged(f"Step {row.name} is no longer {expected_state}.")
 
 
-def prepare_insert(rows: Sequence[Model]) -> Callable[[], None]:
+def prepare_insert(
+    rows: Sequence[Model], *, key: str = "", update: Sequence[str] = ()
+) -> Callable[[], None]:
     """A function that inserts these rows of one model, without setting their primary keys.
 
     The values are converted here, before the transaction begins: `bulk_create` converts them while
     it writes, and takes ten times as long.
+
+    Args:
+        key: a unique field; of a row whose `key` exists already, only the fields `update` are
+            written.
     """
     if not rows:
         return lambda: None
@@ -59,6 +65,10 @@ def prepare_insert(rows: Sequence[Model]) -> Callable[[], None]:
     values = [[_prepared(field, row) for field in fields] for row in rows]
     columns, marks = ", ".join(map(_column, fields)), ", ".join(["%s"] * len(fields))
     sql = f"INSERT INTO {meta.db_table} ({columns}) VALUES ({marks})"  # noqa: S608 - our names
+    if key:
+        columns_of = {field.name: _column(field) for field in meta.concrete_fields}
+        sets = ", ".join(f"{columns_of[name]} = EXCLUDED.{columns_of[name]}" for name in update)
+        sql += f" ON CONFLICT ({columns_of[key]}) DO UPDATE SET {sets}"
 
     def insert() -> None:
         with connection.cursor() as cursor:

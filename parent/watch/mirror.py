@@ -1,23 +1,25 @@
-"""Copy children's reports to their steps, their runs and the parents' `TaskResult` rows.
+"""Copy reports to the runs and to the `TaskResult` rows of parents and children.
+
+A child reports into its step. A foreign task reports into its own `TaskResult`, as Celery does.
 
 It takes the same few statements, in one transaction, for any number of children.
 """
 
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 from uuid import UUID
 
 from django.db import transaction
-from django.db.models import Q
+from django.db.models import F, Q
 from django_celery_results.models import TaskResult
 
 from children.meta import Meta
 from parent.decisions.plan import Summary, run_meta, run_state
 from parent.decisions.step_pace import pace_after
 from parent.models import Run, RunState, Step, StepState
-from parent.store import clock
+from parent.store import clock, results
 from parent.store.results import stored_result
 from parent.store.run_summaries import read_summaries
 from parent.store.writes import update_rows
@@ -29,42 +31,57 @@ HAS_ENDED = "t.status IN ('SUCCESS', 'FAILURE', 'REVOKED')"
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Report:
-    """What one child reported, and when a tick must check it next."""
+    """What one foreign task reported, and when a tick must check it next."""
 
     meta: Meta
     at: datetime
     due_at: datetime | None
 
 
-def mirror(reports: Mapping[str, Report], stale_runs: Collection[UUID] = ()) -> int:
-    """Copy reports to their steps and runs; return how many runs changed.
+def mirror(
+    reported: Collection[str] = (),
+    foreign: Mapping[str, Report] | None = None,
+    stale_runs: Collection[UUID] = (),
+) -> int:
+    """Copy reports to the runs; return how many runs changed.
 
     A locked run is being updated by a child that finishes. It is left to the next tick.
 
     Args:
-        reports: by the child's task id.
+        reported: task ids of the children that have reported, into their steps.
+        foreign: the reports of foreign tasks, by task id. They are copied to the steps too.
         stale_runs: ids of more runs whose rows must be updated from their steps.
     """
-    has_reports = Q(pk__in=Step.objects.filter(task_id__in=list(reports)).values("run_id"))
+    foreign = foreign or {}
+    have_reports = Step.objects.filter(task_id__in=[*reported, *foreign])
+    in_need = Q(pk__in=have_reports.values("run_id"))
     with transaction.atomic():
         # Lock all runs before writing anything, so that two transactions never wait for each
         # other (deadlock).
         runs = {
             run.pk: run
             for run in Run.objects.select_for_update(skip_locked=True, of=("self",))
-            .filter(has_reports | Q(pk__in=list(stale_runs)) if stale_runs else has_reports)
+            .filter(in_need | Q(pk__in=list(stale_runs)) if stale_runs else in_need)
             .defer("params", "files", "result")
             # A cancelled run shows no more progress, and its `due_at` must not move.
             if not run.ended and run.cancel_requested_at is None
         }
         now = clock.now()
-        reporting = Step.objects.filter(
-            run_id__in=list(runs), task_id__in=list(reports), state__in=Step.ACTIVE
-        ).defer("traceback", "kwargs", "result")
-        step_values = [_apply_report(step, reports[str(step.task_id)], now) for step in reporting]
-        update_rows(Step, step_values, key="id", skip_locked=True)
+        # A locked step is reporting at this moment: the next tick takes it.
+        steps = list(
+            have_reports.select_for_update(skip_locked=True)
+            .filter(run_id__in=list(runs), state__in=Step.ACTIVE)
+            .defer("traceback", "kwargs", "result", "after")
+        )
+        _mirror_children([step for step in steps if step.task_id not in foreign], now)
+        values = [
+            _apply_report(step, foreign[str(step.task_id)], now)
+            for step in steps
+            if step.task_id in foreign
+        ]
+        update_rows(Step, values, key="id")
         summaries = read_summaries(list(runs))
-        changed = [runs[pk] for pk, steps in summaries.items() if _update_run(runs[pk], steps, now)]
+        changed = [runs[pk] for pk, shown in summaries.items() if _update_run(runs[pk], shown, now)]
         update_rows(Run, [_run_values(run) for run in changed], key="id")
         update_rows(
             TaskResult,
@@ -76,14 +93,24 @@ def mirror(reports: Mapping[str, Report], stale_runs: Collection[UUID] = ()) -> 
     return len(changed)
 
 
+def _mirror_children(steps: Sequence[Step], now: datetime) -> None:
+    """Copy the reports of children to their own `TaskResult` rows."""
+    if steps:
+        results.mirror_children(steps, now)
+        ids = [step.pk for step in steps]
+        # The rows are locked, so this is the report that was read.
+        Step.objects.filter(pk__in=ids).update(mirrored_at=F("reported_at"))
+
+
 def _apply_report(step: Step, report: Report, now: datetime) -> dict[str, Any]:
     step.pace, step.paced_since = pace_after(step, report.meta, report.at)
     step.set_meta(report.meta)
     # A foreign task may not claim its step: its first report shows that it runs.
     step.state, step.started_at = StepState.RUNNING, step.started_at or now
-    step.reported_at, step.due_at = report.at, report.due_at
-    names = ("id", "state", "started_at", "reported_at", "due_at", "iteration", "total")
-    more = ("completion", "message", "pace", "paced_since")
+    step.reported_at = step.mirrored_at = report.at
+    step.due_at = report.due_at
+    names = ("id", "state", "started_at", "reported_at", "mirrored_at", "due_at", "iteration")
+    more = ("total", "completion", "message", "pace", "paced_since")
     return {name: getattr(step, name) for name in (*names, *more)}
 
 

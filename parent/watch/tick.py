@@ -6,7 +6,8 @@ from functools import partial
 from typing import Any
 from uuid import UUID
 
-from django.db.models import Case, Exists, Max, OuterRef, Q, QuerySet, When
+from celery import states
+from django.db.models import Case, Exists, F, Max, OuterRef, Q, QuerySet, When
 from django.db.models.functions import Now
 from django_celery_results.models import TaskResult
 
@@ -61,7 +62,8 @@ class Ticker:
         self._executor_id = executor_id
         self._broker_memory = BrokerMemory(executor_id)
         self._held = False
-        self._seen_until: datetime | None = None
+        self._steps_seen_until: datetime | None = None
+        self._results_seen_until: datetime | None = None
         self._sweep_at = self._strays_at = 0.0
         self._check_steps_from = self._enforce_leases_from = 0.0
         self._moved_at, self.pause = time.time(), STANDBY_INTERVAL
@@ -85,7 +87,7 @@ class Ticker:
     def tick(self) -> bool:
         """Run one tick; return False if another executor holds the watch lease.
 
-        If nothing changed, it takes five statements for any number of runs.
+        If nothing changed, it takes six statements for any number of runs.
         """
         # After a time without any watch, the database may have been down for all. Wait as long as
         # every live executor needs for a heartbeat before a lease counts as expired.
@@ -99,7 +101,7 @@ class Ticker:
             return False
         if time.monotonic() >= self._sweep_at:
             self._sweep_at = time.monotonic() + SWEEP_INTERVAL
-            self._seen_until = None
+            self._steps_seen_until = self._results_seen_until = None
             for part in (executors.delete_dead, orphan_results.delete_recent, _prune):
                 self._locked_runs.skip_if_locked(part)
         if time.monotonic() >= self._strays_at:
@@ -128,37 +130,51 @@ class Ticker:
 
     def _process_reports(self) -> None:
         """Mirror new reports; end steps whose stored result is final but not yet recorded."""
+        reported = [step.task_id for step in self._reported_steps()]
         rows = {row.task_id: row for row in self._changed_results()}
-        reports: dict[str, Report] = {}
+        foreign: dict[str, Report] = {}
         for step in active_steps().filter(task_id__in=list(rows)) if rows else ():
             row = rows[str(step.task_id)]
             verdict = watch_once(watched(step), stored(row), step.db_now)
-            lag = (step.db_now - row.date_done).total_seconds()
-            metrics.observe("workflow_mirror_lag_seconds", lag)
+            _observe_lag(step.db_now, row.date_done)
             match verdict:
                 case End():
                     end = partial(self._end, step, verdict, row.status, row.traceback)
                     self._locked_runs.skip_if_locked(end, step.run_id)
                 case Mirror(meta, due_at):
-                    reports[row.task_id] = Report(meta=meta, at=row.date_done, due_at=due_at)
-                case Keep(due_at) if step.state == StepState.RUNNING:
-                    # An unchanged report still shows that the child is alive.
-                    reports[row.task_id] = Report(meta=step.meta, at=row.date_done, due_at=due_at)
-        if reports:
-            mirror(reports)
+                    foreign[row.task_id] = Report(meta=meta, at=row.date_done, due_at=due_at)
+                case Keep(due_at) if row.status not in states.READY_STATES and step.started_at:
+                    # An unchanged report still shows that the task is alive.
+                    foreign[row.task_id] = Report(meta=step.meta, at=row.date_done, due_at=due_at)
+        if reported or foreign:
+            mirror(reported, foreign)
+
+    def _reported_steps(self) -> list[Any]:
+        """The running steps whose children have reported since a tick mirrored them."""
+        news = Q(mirrored_at=None) | ~Q(mirrored_at=F("reported_at"))
+        rows: QuerySet[Any] = Step.objects.filter(news, state=StepState.RUNNING)
+        rows = rows.filter(reported_at__isnull=False).order_by("reported_at")
+        if self._steps_seen_until is not None:
+            rows = rows.filter(reported_at__gt=self._steps_seen_until - OVERLAP)
+        found = list(rows.only("task_id", "reported_at").annotate(db_now=Now())[:BATCH])
+        for step in found:
+            _observe_lag(step.db_now, step.reported_at)
+        if found:
+            self._steps_seen_until = found[-1].reported_at
+        return found
 
     def _changed_results(self) -> list[TaskResult]:
         """The stored results of active steps that are newer than the last mirrored report."""
-        newer = Q(reported_at=None) | Q(reported_at__lt=OuterRef("date_done"))
+        newer = Q(mirrored_at=None) | Q(mirrored_at__lt=OuterRef("date_done"))
         active = Step.objects.filter(newer, task_id=OuterRef("task_id"), state__in=Step.ACTIVE)
         rows: QuerySet[Any] = TaskResult.objects.filter(Exists(active)).annotate(db_now=Now())
         rows = rows.order_by("date_done")
-        if self._seen_until is not None:
-            rows = rows.filter(date_done__gt=self._seen_until - OVERLAP)
+        if self._results_seen_until is not None:
+            rows = rows.filter(date_done__gt=self._results_seen_until - OVERLAP)
         found = list(rows[:BATCH])
         if found:
             # A foreign task's result is stamped by its worker's clock, which may be ahead.
-            self._seen_until = min(found[-1].date_done, found[-1].db_now)
+            self._results_seen_until = min(found[-1].date_done, found[-1].db_now)
         return found
 
     def _check_due_steps(self) -> None:
@@ -188,7 +204,7 @@ class Ticker:
             if is_run_row_stale(step):
                 stale_runs.add(step.run_id)
         if stale_runs:
-            mirror({}, stale_runs)
+            mirror(stale_runs=stale_runs)
         if to_republish:
             republish_steps(to_republish)
 
@@ -247,6 +263,10 @@ class Ticker:
 def _prune() -> None:
     if retention := setting("RETENTION"):
         prune(timedelta(seconds=retention), at_most=PRUNE_BATCH)
+
+
+def _observe_lag(now: datetime, reported_at: datetime) -> None:
+    metrics.observe("workflow_mirror_lag_seconds", (now - reported_at).total_seconds())
 
 
 def _set_due_at(step: Step, due_at: datetime | None) -> None:

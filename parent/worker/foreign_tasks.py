@@ -45,7 +45,7 @@ def _on_prerun(task_id: str, task: Any, **_: Any) -> None:
         return
     # Unlike a child's claim, a signal cannot stop a duplicate delivery. The first to finish
     # counts.
-    RunningAttempt(task_id, task.name, header, _thread(task)).claim()
+    RunningAttempt(task_id, header, _thread(task)).claim()
     if not task.request.is_eager:
         task.request.kept = kept = ExitStack()
         kept.enter_context(kept_context())
@@ -63,6 +63,6 @@ def _on_postrun(task_id: str, task: Any, retval: Any, state: str | None, **_: An
     if state not in states.READY_STATES:
         return
     # Celery has already stored the result.
-    attempt = RunningAttempt(task_id, task.name, header, _thread(task), reported=True)
+    attempt = RunningAttempt(task_id, header, _thread(task), has_result=True)
     error = retval if isinstance(retval, Exception) else ChildError(str(retval))
     attempt.finish(with_step_name(header["step"], parse(state, retval)), None, error)

@@ -30,11 +30,9 @@ lost_attempts: SimpleQueue[Lost] = SimpleQueue()
 class ParentHost:
     """Implements `children.host.Host`."""
 
-    def claim(
-        self, task_id: str, task_name: str, header: Any, *, inline: bool = True
-    ) -> RunningAttempt | None:
+    def claim(self, task_id: str, header: Any, *, inline: bool = True) -> RunningAttempt | None:
         thread = SameThread() if inline else engine_thread()
-        attempt = RunningAttempt(task_id, task_name, header, thread)
+        attempt = RunningAttempt(task_id, header, thread)
         return attempt if attempt.claim() else None
 
     def process_died(self, task_id: str, reason: str) -> None:

@@ -13,18 +13,21 @@ from uuid import uuid4
 
 from celery.utils.log import get_logger
 from django.db import DEFAULT_DB_ALIAS, connection, connections, transaction
+from django.db.models import Exists, OuterRef
 from django.db.models.functions import Now
+from django.utils import timezone
 
 from children.errors import AttemptLost
 from children.isolation.connections import in_transaction
 from children.isolation.run_isolated import end_process
 from children.meta import Meta, error_text
+from parent.decisions.step_pace import LastReport
 from parent.deletion import orphan_results
 from parent.messages.publish import STALE_AFTER
-from parent.models import Run, Step, StepState
+from parent.models import Run, StepState
 from parent.runs.attempts import retry_decision
 from parent.runs.endings import Ending, end_cancelled, record
-from parent.store import executors, results
+from parent.store import clock, executors
 from parent.store.outage import OUTAGE, retry_while_database_is_down, sqlite_files_closed
 from parent.store.run_rows import attempt_in_state
 from parent.worker.engine_thread import EngineThread, SameThread, wait_ignoring_interruptions
@@ -38,6 +41,8 @@ SHORT = STALE_AFTER.total_seconds()
 REPORT_TIMEOUT = 1.0
 """Maximum seconds that a body waits until its report is stored."""
 
+REPORT_COLUMNS = ("iteration", "total", "completion", "message")
+
 T = TypeVar("T")
 
 
@@ -47,28 +52,27 @@ class RunningAttempt:
     Args:
         header: what `parent.messages.publish.attempt_header` sent along.
         thread: runs its statements; None is the caller's thread.
-        reported: whether it may already have a `TaskResult`.
+        has_result: whether Celery stores its result, as it does for a foreign task.
     """
 
     def __init__(
         self,
         task_id: str,
-        task_name: str,
         header: dict[str, Any],
         thread: EngineThread | SameThread | None = None,
         *,
-        reported: bool = False,
+        has_result: bool = False,
     ) -> None:
         self.task_id = task_id
         self.name = str(header["step"])
         self.lost = False
         self._workflow = str(header["workflow"])
         self.report_interval = float(header["interval"])
-        self._task_name = task_name
         self._thread = thread or SameThread()
         # Copied before the body runs, so that its changes do not reach the engine's statements.
         self._context = copy_context()
-        self._reported = reported
+        self._has_result = has_result
+        self._last_report = LastReport(started_at=timezone.now())
         self._report: Future[None] | None = None
         self._deferred_report: Meta | None = None
         self._broken_outages = 0
@@ -122,7 +126,7 @@ class RunningAttempt:
         return bool(self._claimed_step().exists())
 
     def _claimed_step(self) -> Any:
-        return Step.objects.filter(task_id=self.task_id, state=StepState.RUNNING, claim=self._claim)
+        return attempt_in_state(self.task_id, StepState.RUNNING).filter(claim=self._claim)
 
     def report(self, meta: Meta) -> None:
         """Store a report; see `children.host.Attempt`."""
@@ -161,35 +165,31 @@ class RunningAttempt:
 
     def _store(self, meta: Meta) -> None:
         try:
-            if self._reported and results.update_child(self.task_id, meta):
-                return
-            self._report_first(meta)
+            stored = self._update_step(meta)
         except OUTAGE as exc:
             if connection.in_atomic_block:
                 raise
             logger.warning("%s: report not stored: %s", self.task_id, exc)
             connection.close()
+            return
+        if not stored:
+            raise AttemptLost(
+                f"Attempt {self.task_id} no longer counts: it was cancelled, or its lease "
+                "lapsed. Let this exception end the body."
+            )
 
-    def _report_first(self, meta: Meta) -> None:
-        """Create the child's `TaskResult`, also if it was deleted meanwhile."""
-        # Set first: the commit may succeed although its answer is lost.
-        self._reported = True
-        with transaction.atomic():
-            # Without the lock the row could appear after the attempt has been ended elsewhere, and
-            # nobody would delete it.
-            step = self._claimed_step().select_for_update().only("run_id").first()
-            # A second statement: the first, if it waited for the lock, reads the run as it was
-            # before the cancel that held the lock.
-            if (
-                step is None
-                or Run.objects.filter(pk=step.run_id).exclude(cancel_requested_at=None).exists()
-            ):
-                raise AttemptLost(
-                    f"Attempt {self.task_id} no longer counts: it was cancelled, or its lease "
-                    "lapsed. Let this exception end the body."
-                )
-            if not results.update_child(self.task_id, meta):
-                results.create_child(self.task_id, self._task_name, meta)
+    def _update_step(self, meta: Meta) -> bool:
+        """Write the report to the step's row, in one statement, if the attempt still counts."""
+        cancelled = Run.objects.filter(pk=OuterRef("run_id")).exclude(cancel_requested_at=None)
+        # A subquery, and no join: for an UPDATE with a join, Django selects the rows first, and
+        # PostgreSQL does not check them again when another transaction changes one meanwhile.
+        step = self._claimed_step().filter(~Exists(cancelled))
+        values = {name: getattr(meta, name) for name in REPORT_COLUMNS}
+        pace, measured_for = self._last_report.replace(meta, timezone.now())
+        if pace is not None:  # until then the row keeps the pace of an earlier attempt
+            values["pace"] = pace
+        since = clock.now_in_update(measured_for)
+        return bool(step.update(**values, paced_since=since, reported_at=clock.now_in_update()))
 
     def finish(
         self, outcome: Meta, traceback: str | None = None, error: Exception | None = None
@@ -212,7 +212,7 @@ class RunningAttempt:
                 outcome,
                 traceback,
                 retry=retry,
-                reported=self._reported,
+                has_result=self._has_result,
             ),
             on_error=self._end_broken_process,
         )

@@ -12,10 +12,12 @@ from django.db.models.functions import Now
 from django_celery_results.models import TaskResult
 
 from children.meta import Meta
+from parent.messages.publish import attempt_header
 from parent.models import Executor, RunState, Step
 from parent.operations.doctor import fleet
-from parent.store import clock, results
+from parent.store import clock
 from parent.watch.tick import Ticker
+from parent.worker.host import ParentHost
 from tests.conftest import missing
 from tests.faults.conftest import LEASE, Gate, StartWorker
 from tests.faults.invariants import assert_sound
@@ -70,7 +72,10 @@ def test_a_foreign_task_with_such_a_clock_hides_no_reports_of_others() -> None:
     while not ticker.tick():
         pass
 
-    results.create_child(their[other], "flows.counts", Meta.at(3, 10))
+    step = Step.objects.select_related("run").get(run=other)
+    attempt = ParentHost().claim(their[other], attempt_header(step))
+    assert attempt is not None
+    attempt.report(Meta.at(3, 10))
     ticker.tick()
 
     assert Step.objects.get(run=other).iteration == 3

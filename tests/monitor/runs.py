@@ -27,7 +27,7 @@ def states(run: Run) -> list[str]:
 def claimed(run: Run, name: str) -> RunningAttempt:
     """Start the step's attempt, and return it."""
     row = step(run, name)
-    attempt = RunningAttempt(str(row.task_id), row.task, attempt_header(row))
+    attempt = RunningAttempt(str(row.task_id), attempt_header(row))
     assert attempt.claim()
     return attempt
 

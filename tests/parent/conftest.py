@@ -46,7 +46,7 @@ def one(run: Run) -> Step:
 
 def claimed(run: Run) -> RunningAttempt:
     step = one(run)
-    attempt = ParentHost().claim(str(step.task_id), step.task, attempt_header(step))
+    attempt = ParentHost().claim(str(step.task_id), attempt_header(step))
     assert attempt is not None
     return attempt
 

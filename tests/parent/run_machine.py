@@ -114,7 +114,7 @@ class RunMachine(RuleBasedStateMachine):
             return
         task_id = every[pick % len(every)]
         row = ids.get(task_id) or next(iter(Step.objects.filter(run=self.run_id)))
-        attempt = ParentHost().claim(task_id, row.task, attempt_header(row))
+        attempt = ParentHost().claim(task_id, attempt_header(row))
         counts = task_id in ids and self.model.steps[row.name].state == "QUEUED"
         assert (attempt is not None) == counts
         self.delivered.append(task_id)

@@ -14,6 +14,7 @@ from django_celery_results.models import TaskResult
 
 from children.errors import AttemptLost
 from children.meta import ALMOST, Meta
+from children.progress import Progress
 from parent import Step as StepDefinition
 from parent import Workflow
 from parent.definition.workflow import registry
@@ -41,7 +42,7 @@ def first(run: Run) -> Step:
 
 
 def claim(step: Step) -> RunningAttempt | None:
-    return ParentHost().claim(str(step.task_id), step.task, attempt_header(step))
+    return ParentHost().claim(str(step.task_id), attempt_header(step))
 
 
 def claimed(step: Step) -> RunningAttempt:
@@ -115,12 +116,13 @@ def test_a_report_of_an_ended_attempt_ends_the_body(run: Run) -> None:
     assert not TaskResult.objects.filter(task_id=attempt.task_id).exists()
 
 
-def test_a_report_after_its_row_was_deleted_writes_it_again(run: Run) -> None:
-    attempt = claimed(first(run))
-    attempt.report(Meta.at(1, 2))
-    TaskResult.objects.all().delete()
-
-    attempt.report(Meta.at(2, 2))
+def test_a_report_after_its_row_was_deleted_writes_it_again(run: Run, executor: Executor) -> None:
+    attempt, ticker = claimed(first(run)), Ticker(executor.pk)
+    for iteration in (1, 2):
+        TaskResult.objects.all().delete()
+        attempt.report(Meta.at(iteration, 2))
+        while not ticker.tick():
+            pass  # the first makes the lease
 
     assert TaskResult.objects.get(task_id=attempt.task_id).status == "PROGRESS"
 
@@ -197,18 +199,18 @@ def test_a_run_whose_result_fails_does_not_stand_at_100_percent() -> None:
     assert run.error == "Error in the result of no_result: division by zero"
 
 
-@pytest.mark.parametrize("report", [Meta.at(5, 3), Meta(completion=100.0, iteration=3, total=3)])
+@pytest.mark.parametrize("iteration", [5, 3])
 def test_a_child_that_counts_beyond_its_total_is_not_done(
-    run: Run, report: Meta, executor: Executor
+    run: Run, iteration: int, executor: Executor
 ) -> None:
     attempt = claimed(first(run))
-    attempt.report(report)
+    Progress(attempt.report).update(iteration, 3)
     ticker = Ticker(executor.pk)
     while not ticker.tick():
         pass  # the first makes the lease
 
     step = first(run)
-    assert (step.state, step.iteration, step.total) == ("RUNNING", report.iteration, 3)
+    assert (step.state, step.iteration, step.total) == ("RUNNING", iteration, 3)
     assert 99 <= step.completion <= ALMOST
     attempt.finish(step.meta.failed("Error in noop: no"))
     assert first(run).completion <= ALMOST

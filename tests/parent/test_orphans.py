@@ -45,7 +45,7 @@ def test_a_silent_child_that_was_refused_and_then_claimed_leaves_nothing() -> No
     Step.objects.filter(pk=step.pk).update(publish_count=2)
     store(step, states.FAILURE)
 
-    attempt = ParentHost().claim(str(step.task_id), step.task, attempt_header(step))
+    attempt = ParentHost().claim(str(step.task_id), attempt_header(step))
     assert attempt is not None
     attempt.finish(Meta().ok(None))
 
@@ -55,7 +55,7 @@ def test_a_silent_child_that_was_refused_and_then_claimed_leaves_nothing() -> No
 @pytest.mark.parametrize("end", ["cancelled", "failed"])
 def test_a_foreign_task_that_ends_after_its_attempt_leaves_nothing(end: str) -> None:
     step = first(workflows.foreign.start(a=1))
-    attempt = RunningAttempt(str(step.task_id), step.task, attempt_header(step), reported=True)
+    attempt = RunningAttempt(str(step.task_id), attempt_header(step), has_result=True)
     attempt.claim()
     end_attempt(attempt.task_id, Meta().failed(end))
     store(step)
@@ -105,7 +105,7 @@ def test_so_is_what_an_attempt_stored_that_another_one_has_followed(
 
 def test_what_is_at_work_and_what_is_not_ours_stays(sweep: Callable[[], None]) -> None:
     step, run = first(workflows.counting.start(limit=3)), workflows.noops.start()
-    attempt = ParentHost().claim(str(step.task_id), step.task, attempt_header(step))
+    attempt = ParentHost().claim(str(step.task_id), attempt_header(step))
     assert attempt is not None
     attempt.report(Meta.at(1, 3))
     current_app.backend.store_result("another-task", 1, states.SUCCESS)

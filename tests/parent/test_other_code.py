@@ -16,6 +16,7 @@ from parent.runs.advance import continue_run
 from parent.runs.attempts import RetryDecision, retry_decision
 from parent.runs.endings import end_attempt, end_run
 from parent.runs.start import start
+from parent.watch.mirror import mirror
 from parent.watch.tick import Ticker
 from tests.flows import tasks
 from tests.parent.conftest import claimed, fail, one
@@ -82,6 +83,7 @@ def test_a_child_whose_message_was_refused_once_can_report(started: Any) -> None
     current_app.backend.store_result(task_id, NotRegistered("flows.noop"), "FAILURE")
 
     claimed(run).report(Meta.at(1, 2))
+    mirror([task_id])
 
     assert TaskResult.objects.get(task_id=task_id).status == "PROGRESS"
 

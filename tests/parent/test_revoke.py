@@ -29,7 +29,7 @@ def first(run: Run) -> Step:
 
 def claim(run: Run) -> Any:
     step = first(run)
-    attempt = ParentHost().claim(str(step.task_id), step.task, attempt_header(step))
+    attempt = ParentHost().claim(str(step.task_id), attempt_header(step))
     assert attempt is not None
     return attempt
 

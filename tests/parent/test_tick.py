@@ -14,14 +14,16 @@ from django.db.models.functions import Now
 from django.test.utils import CaptureQueriesContext
 from django_celery_results.models import TaskResult
 
+from children.errors import AttemptLost
 from children.meta import Meta
 from parent.messages.publish import attempt_header
 from parent.models import Executor, Run, RunState, Step, StepState, WatchLease
 from parent.runs.endings import end_attempt, record
 from parent.runs.start import start
-from parent.store import executors, results
+from parent.store import executors
 from parent.watch.tick import CONNECT_TIMEOUT, Ticker
 from parent.worker.host import ParentHost
+from parent.worker.running_attempt import RunningAttempt
 from tests.flows import workflows
 
 pytestmark = pytest.mark.django_db
@@ -45,26 +47,34 @@ def swept(executor: Executor) -> Ticker:
     return ticker
 
 
+attempts: dict[int, RunningAttempt] = {}
+"""By the steps' keys."""
+
+
 @pytest.fixture
 def running(executor: Executor) -> Callable[[], Step]:
-    """Start a run of `counting` and claim its child, as a worker does."""
+    """Start a run of `counting` and claim its child, as a worker does. It has no limit."""
 
     def begin_one() -> Step:
         run = start(workflows.counting, {"limit": 10})
-        step = Step.objects.get(run=run)
-        claimed = Step.objects.filter(pk=step.pk).update(
-            state=StepState.RUNNING, started_at=Now(), executor=executor, due_at=None
-        )
-        assert claimed
+        step = Step.objects.select_related("run").get(run=run)
+        attempt = ParentHost().claim(str(step.task_id), attempt_header(step))
+        assert attempt is not None
+        attempts[step.pk] = attempt
+        Step.objects.filter(pk=step.pk).update(executor=executor, due_at=None)
         return step
 
     return begin_one
 
 
 def report(step: Step, iteration: int) -> None:
-    meta = Meta.at(iteration, 10, "Counting")
-    if not results.update_child(str(step.task_id), meta):
-        results.create_child(str(step.task_id), step.task, meta)
+    attempts[step.pk].report(Meta.at(iteration, 10, "Counting"))
+
+
+def celery_stores(step: Step, iteration: int) -> None:
+    """A report as a foreign task makes it."""
+    meta = Meta.at(iteration, 10).as_dict()
+    current_app.backend.store_result(str(step.task_id), meta, "PROGRESS")
 
 
 def ago(seconds: float) -> Any:
@@ -111,7 +121,7 @@ def many_running_runs(count: int, executor: Executor) -> None:
         batch_size=1000,
     )
     now = TaskResult.objects.order_by("-date_done").values_list("date_done", flat=True)[0]
-    Step.objects.filter(state=StepState.RUNNING).update(reported_at=now)
+    Step.objects.filter(state=StepState.RUNNING).update(reported_at=now, mirrored_at=now)
     if connection.vendor == "postgresql":
         # As autovacuum would do soon: until then PostgreSQL may plan for the empty tables that
         # rolled-back tests left.
@@ -128,7 +138,7 @@ def test_a_quiet_tick_costs_the_same_for_10_and_for_10_000_running_runs(
     many_running_runs(10_000, executor)
     many = statements(swept(executor))
 
-    assert len(few) == len(many) == 5, "\n".join(many)
+    assert len(few) == len(many) == 6, "\n".join(many)
 
 
 def test_a_busy_tick_takes_the_same_statements_for_2_and_for_200_reports(
@@ -164,7 +174,7 @@ def test_a_report_is_mirrored_into_step_run_and_the_parents_result(
 def test_a_run_has_started_when_its_first_child_runs(ticker: Ticker) -> None:
     run = start(workflows.counting, {"limit": 10})
     step = Step.objects.select_related("run").get(run=run)
-    assert ParentHost().claim(str(step.task_id), step.task, attempt_header(step))
+    assert ParentHost().claim(str(step.task_id), attempt_header(step))
     Step.objects.filter(run=run).update(due_at=Now())
 
     ticker.tick()
@@ -198,6 +208,7 @@ def test_a_report_that_says_the_same_changes_nothing_but_the_time(
     ticker.tick()
 
     step.refresh_from_db()
+    assert step.reported_at == step.mirrored_at
     assert step.reported_at == TaskResult.objects.get(task_id=step.task_id).date_done
     assert Run.objects.get().version == version
 
@@ -207,7 +218,8 @@ def test_a_late_report_does_not_touch_an_ended_run(
 ) -> None:
     step = running()
     assert end_attempt(str(step.task_id), Meta().ok(45))
-    report(step, 4)
+    with pytest.raises(AttemptLost):
+        report(step, 4)
 
     ticker.tick()
 
@@ -248,9 +260,9 @@ def test_a_result_with_an_old_stamp_is_found_by_the_sweep(
     while not ticker.tick():
         pass
     recent, late = running(), running()
-    report(recent, 1)
+    celery_stores(recent, 1)
     ticker.tick()
-    report(late, 5)
+    celery_stores(late, 5)
     TaskResult.objects.filter(task_id=late.task_id).update(date_done=ago(3600))
     ticker.tick()
     late.refresh_from_db()
