@@ -7,9 +7,9 @@ __all__ = ["ON_POSTGRES", "PROCESSES", "on_sqlite"]
 
 TESTS = Path(__file__).parent
 
-# One process more than there are cores, because some always wait for a lease or a worker.
+# Two processes more than there are cores, because some always wait for a lease or a worker.
 # A file's tests stay in one process, with the fixtures that they share.
-PROCESSES = ["--numprocesses", str((os.cpu_count() or 1) + 1), "--dist", "loadfile"]
+PROCESSES = ["--numprocesses", str((os.cpu_count() or 1) + 2), "--dist", "loadfile"]
 PROCESSES += ["--no-loadscope-reorder"]  # keep the given order: slow tests come first
 
 LONGEST = ["tests/quickstart/test_up.py", "tests/deploy/test_compose.py", "tests/browser"]
