@@ -12,18 +12,16 @@ from typing import Any, NamedTuple
 from uuid import UUID
 
 from django.db import connection
-from django.db.models import BooleanField, QuerySet, Value
+from django.db.models import BooleanField, QuerySet
 from django.db.models.expressions import RawSQL
-from django.db.models.functions import Concat
 
 from parent.models import Run, Step, StepState
-from parent.store.cached_select import select
+from parent.store.kept_sql import select
 
 __all__ = [
     "FULL_READ_LIMIT",
     "Locked",
     "UnreadSteps",
-    "attempt_in_state",
     "lock_for_end",
     "lock_run",
     "lock_run_of",
@@ -116,16 +114,6 @@ def lock_for_end(task_id: str, *, ok: bool) -> Locked | None:
         return locked._replace(steps=steps)
     steps, unread = _read_affected(run, task_id, ok=ok)
     return locked._replace(steps=steps, unread=unread)
-
-
-def attempt_in_state(task_id: str, state: StepState) -> "QuerySet[Step]":
-    """The step with this attempt, if it is in this state.
-
-    The state is an expression, which no index has. With statistics from a time when few rows had
-    that state, PostgreSQL would rather read all that have it now than use the index of task ids.
-    """
-    steps = Step.objects.alias(state_as_text=Concat("state", Value("")))
-    return steps.filter(task_id=task_id, state_as_text=state)
 
 
 def steps_of(run: Run, *, at_most: int | None = None) -> list[Step]:

@@ -13,8 +13,6 @@ from uuid import uuid4
 
 from celery.utils.log import get_logger
 from django.db import DEFAULT_DB_ALIAS, connection, connections, transaction
-from django.db.models import Exists, OuterRef
-from django.db.models.functions import Now
 from django.utils import timezone
 
 from children.errors import AttemptLost
@@ -24,12 +22,12 @@ from children.meta import Meta, error_text
 from parent.decisions.step_pace import LastReport
 from parent.deletion import orphan_results
 from parent.messages.publish import STALE_AFTER
-from parent.models import Run, StepState
+from parent.models import Step, StepState
 from parent.runs.attempts import retry_decision
 from parent.runs.endings import Ending, end_cancelled, record
-from parent.store import clock, executors
+from parent.store import executors
+from parent.store.kept_sql import update_attempt
 from parent.store.outage import OUTAGE, retry_while_database_is_down, sqlite_files_closed
-from parent.store.run_rows import attempt_in_state
 from parent.worker.engine_thread import EngineThread, SameThread, wait_ignoring_interruptions
 
 __all__ = ["RunningAttempt"]
@@ -101,32 +99,34 @@ class RunningAttempt:
 
     def _claim_step(self) -> bool:
         tries = 0
-        due_at: Any = self._look_at
+        due_at: datetime | timedelta | None = self._look_at
         # A tick must update the stale run row soon, and then sets `due_at` for the limits. So
         # the many runs that end before that tick need no statement for their limits.
         if self._first_limit and not (self._look_at and self._first_limit >= SHORT):
-            due_at = Now() + timedelta(seconds=self._first_limit)
+            due_at = timedelta(seconds=self._first_limit)
 
         def claim_once() -> bool:
             nonlocal tries
             tries += 1
-            claimed = attempt_in_state(self.task_id, StepState.QUEUED).update(
-                state=StepState.RUNNING,
-                claim=self._claim,
-                executor_id=executors.this_executor(),
-                started_at=Now(),
-                due_at=due_at,
+            claimed = update_attempt(
+                self.task_id,
+                {
+                    "state": StepState.RUNNING,
+                    "claim": self._claim,
+                    "executor": executors.this_executor(),
+                    "started_at": timedelta(),
+                    "due_at": due_at,
+                },
+                expected_state=StepState.QUEUED,
             )
             # After an error the first UPDATE may have been committed nevertheless.
-            return bool(claimed) or (tries > 1 and self._has_claim())
+            return claimed or (tries > 1 and self._has_claim())
 
         return retry_while_database_is_down(f"claim {self.task_id}", claim_once)
 
     def _has_claim(self) -> bool:
-        return bool(self._claimed_step().exists())
-
-    def _claimed_step(self) -> Any:
-        return attempt_in_state(self.task_id, StepState.RUNNING).filter(claim=self._claim)
+        mine = {"task_id": self.task_id, "state": StepState.RUNNING, "claim": self._claim}
+        return Step.objects.filter(**mine).exists()
 
     def report(self, meta: Meta) -> None:
         """Store a report; see `children.host.Attempt`."""
@@ -180,16 +180,14 @@ class RunningAttempt:
 
     def _update_step(self, meta: Meta) -> bool:
         """Write the report to the step's row, in one statement, if the attempt still counts."""
-        cancelled = Run.objects.filter(pk=OuterRef("run_id")).exclude(cancel_requested_at=None)
-        # A subquery, and no join: for an UPDATE with a join, Django selects the rows first, and
-        # PostgreSQL does not check them again when another transaction changes one meanwhile.
-        step = self._claimed_step().filter(~Exists(cancelled))
-        values = {name: getattr(meta, name) for name in REPORT_COLUMNS}
         pace, measured_for = self._last_report.replace(meta, timezone.now())
+        values = {name: getattr(meta, name) for name in REPORT_COLUMNS}
+        values |= {"reported_at": timedelta(), "paced_since": -measured_for}
         if pace is not None:  # until then the row keeps the pace of an earlier attempt
             values["pace"] = pace
-        since = clock.now_in_update(measured_for)
-        return bool(step.update(**values, paced_since=since, reported_at=clock.now_in_update()))
+        return update_attempt(
+            self.task_id, values, expected_state=StepState.RUNNING, claim=self._claim
+        )
 
     def finish(
         self, outcome: Meta, traceback: str | None = None, error: Exception | None = None

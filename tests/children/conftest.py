@@ -56,21 +56,19 @@ class MemoryHost:
     """Gives each message the attempt that the test put into its header, once."""
 
     def __init__(self) -> None:
-        self.claimed: list[tuple[str, str]] = []
+        self.claimed: list[str] = []
 
     def claim(
         self,
         task_id: str,
-        task_name: str,
         header: Any,
         *,
         inline: bool,  # noqa: ARG002 - the protocol's
     ) -> host.Attempt | None:
-        if (task_id, task_name) in self.claimed:
+        if task_id in self.claimed:
             return None
-        self.claimed.append((task_id, task_name))
+        self.claimed.append(task_id)
         attempt: Attempt = header
-        attempt.name = task_name.rpartition(".")[2]
         return attempt
 
     def process_died(self, task_id: str, reason: str) -> None:
@@ -84,6 +82,7 @@ class MemoryHost:
     ) -> tuple[Attempt, Any]:
         """Run a child as a step of a run. Returns its attempt and Celery's result."""
         attempt = attempt or Attempt()
+        attempt.name = task.name.rpartition(".")[2]
         headers = {host.HEADER: attempt}
         result = task.apply(kwargs=kwargs, task_id=task_id or str(uuid4()), headers=headers)
         return attempt, result
