@@ -26,8 +26,8 @@ JSON = {"content_type": "application/json", "content_encoding": "utf-8"}
 DELETE_BATCH = 10_000
 """Ids in one statement: databases accept some ten thousand parameters."""
 NO_CHILDREN = '{"children": []}'
-CHILD_COLUMNS = ("task_name", "status", "result", "date_done", "traceback")
-"""What a later report of a child writes again."""
+WRITTEN_AGAIN = ("task_name", "status", "result", "date_done", "traceback")
+"""What is written also where a row exists."""
 
 
 def stored_result(run: Run) -> str:
@@ -56,18 +56,19 @@ def _exception(module: str, name: str, message: str | None) -> dict[str, Any]:
 def create(run: Run, task_name: str) -> None:
     """Write the parent's row, so that clients find its id before any worker has the message."""
     # A row may exist: a worker that did not know the task of a client's `send_task` stored one.
-    TaskResult.objects.update_or_create(
+    row = TaskResult(
         task_id=str(run.pk),
-        defaults={
-            "task_name": task_name,
-            "task_kwargs": json.dumps(repr(run.params)),
-            "status": run.state,
-            "result": stored_result(run),
-            "traceback": None,
-            "meta": NO_CHILDREN,
-            **JSON,
-        },
+        task_name=task_name,
+        task_kwargs=json.dumps(repr(run.params)),
+        status=run.state,
+        result=stored_result(run),
+        date_created=run.created_at,
+        date_done=run.finished_at or run.created_at,
+        meta=NO_CHILDREN,
+        **JSON,
     )
+    columns = [*WRITTEN_AGAIN, *JSON, "task_kwargs", "meta"]
+    prepare_insert([row], key="task_id", update=columns)()
 
 
 def update(run: Run, now: datetime) -> bool:
@@ -86,7 +87,7 @@ def mirror_children(steps: Iterable[Step], now: datetime) -> None:
     prepare_insert(
         [_child_row(step, now) for step in steps],
         key="task_id",
-        update=[*CHILD_COLUMNS, *JSON],
+        update=[*WRITTEN_AGAIN, *JSON],
     )()
 
 

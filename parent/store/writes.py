@@ -7,6 +7,7 @@ thousands of rows; both databases can join an UPDATE to a list of rows sent as o
 import json
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from datetime import date
+from functools import cache
 from typing import Any, cast
 from uuid import UUID
 
@@ -103,7 +104,26 @@ def update_rows(
     """
     if not rows:
         return 0
-    fields = {name: cast("Field[Any, Any]", model._meta.get_field(name)) for name in rows[0]}
+    fields = _fields(model, tuple(rows[0]))
+    sql = _update_sql(model, tuple(fields), key, unless, skip_locked)
+    updated = 0
+    with connection.cursor() as cursor:
+        for keys, payload in _batches(rows, key, fields):
+            cursor.execute(sql, [payload, *([keys] * (sql.count("%s") - 1))])
+            updated += int(cursor.rowcount)
+    return updated
+
+
+@cache
+def _fields(model: type[Model], names: tuple[str, ...]) -> dict[str, "Field[Any, Any]"]:
+    return {name: cast("Field[Any, Any]", model._meta.get_field(name)) for name in names}
+
+
+@cache
+def _update_sql(
+    model: type[Model], names: tuple[str, ...], key: str, unless: str, skip_locked: bool
+) -> str:
+    fields = _fields(model, names)
     sets = ", ".join(f"{_column(f)} = {_new(name, f)}" for name, f in fields.items() if name != key)
     table, column, source = model._meta.db_table, _column(fields[key]), _source(fields)
     # Without the keys themselves PostgreSQL expects a hundred rows of the JSON value, and reads all
@@ -117,16 +137,10 @@ def update_rows(
             "FOR UPDATE OF t SKIP LOCKED) "
         )
         source, is_free = "source AS r", f" AND t.{column} IN (SELECT key FROM free)"  # noqa: S608
-    sql = (
+    return (
         f"{with_free}UPDATE {table} AS t SET {sets} FROM {source} "  # noqa: S608
         f"WHERE t.{column} = r.{key}{among}{is_free} AND NOT ({unless})"
     )
-    updated = 0
-    with connection.cursor() as cursor:
-        for keys, payload in _batches(rows, key, fields):
-            cursor.execute(sql, [payload, *([keys] * (sql.count("%s") - 1))])
-            updated += int(cursor.rowcount)
-    return updated
 
 
 def _batches(

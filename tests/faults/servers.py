@@ -11,7 +11,7 @@ from django.db import DEFAULT_DB_ALIAS, connections
 from django.db.utils import load_backend
 
 from chaos.servers import Broker, Postgres
-from parent.store import kept_sql
+from parent.store import kept_sql, writes
 from quickstart.redis import RedisServer
 
 __all__ = ["OwnBroker", "OwnPostgres", "use_database"]
@@ -76,6 +76,6 @@ def use_database(url: str) -> Iterator[None]:
 
 def _clear_cached_sql() -> None:
     """Clear the cached SQL: it is in the dialect of the database before."""
-    for function in vars(kept_sql).values():
+    for function in (*vars(kept_sql).values(), *vars(writes).values()):
         if hasattr(function, "cache_clear"):
             function.cache_clear()
