@@ -1,4 +1,4 @@
-"""When a tick last copied a step's report, and an index to find the steps that report."""
+"""What a tick last copied of a step's reports, and an index of the steps that it must copy."""
 
 from django.db import migrations, models
 from django.db.models import Q
@@ -21,12 +21,19 @@ class Migration(migrations.Migration):
                 help_text="The `reported_at` that a tick last copied to the run", null=True
             ),
         ),
+        migrations.AddField(
+            "step",
+            "unmirrored_since",
+            models.DateTimeField(
+                help_text="The first report that no tick has copied yet", null=True
+            ),
+        ),
         migrations.AddIndex(
             "step",
             models.Index(
-                condition=Q(("reported_at__isnull", False)),
-                fields=["reported_at"],
-                name="step_reported",
+                condition=Q(("unmirrored_since__isnull", False)),
+                fields=["unmirrored_since"],
+                name="step_unmirrored",
             ),
         ),
     ]

@@ -76,6 +76,9 @@ class Step(MetaFields):
     mirrored_at = models.DateTimeField(
         null=True, help_text="The `reported_at` that a tick last copied to the run"
     )
+    unmirrored_since = models.DateTimeField(
+        null=True, help_text="The first report that no tick has copied yet"
+    )
     pace = models.FloatField(null=True, help_text="Percent of it per second, of late")
     paced_since = models.DateTimeField(null=True, help_text="Since when the pace is measured")
     finished_at = models.DateTimeField(null=True)
@@ -85,11 +88,11 @@ class Step(MetaFields):
         ordering = ["index"]
         indexes = [
             models.Index(fields=["due_at"], name="step_due", condition=Q(due_at__isnull=False)),
-            # What has been reported since a tick's last look.
+            # What has been reported since a tick's last look, and nothing else.
             models.Index(
-                fields=["reported_at"],
-                name="step_reported",
-                condition=Q(reported_at__isnull=False),
+                fields=["unmirrored_since"],
+                name="step_unmirrored",
+                condition=Q(unmirrored_since__isnull=False),
             ),
             # Few of all steps are active, and every tick reads these.
             models.Index(

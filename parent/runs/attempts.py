@@ -30,7 +30,7 @@ __all__ = [
 
 ATTEMPT_COLUMNS = (
     *("state", "task_id", "claim", "executor_id", "traceback", "due_at", "queued_at"),
-    *("started_at", "reported_at", "mirrored_at", "finished_at"),
+    *("started_at", "reported_at", "mirrored_at", "unmirrored_since", "finished_at"),
     *META_COLUMNS,
 )
 """The columns that `clear_attempt` resets."""
@@ -91,7 +91,7 @@ def clear_attempt(step: Step) -> None:
     step.traceback = ""
     step.due_at = step.queued_at = None
     step.started_at = step.finished_at = None
-    step.reported_at = step.mirrored_at = None
+    step.reported_at = step.mirrored_at = step.unmirrored_since = None
 
 
 def queue_attempt(step: Step, now: datetime, at: datetime | None = None) -> None:

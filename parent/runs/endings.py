@@ -30,7 +30,10 @@ __all__ = ["Ending", "end_attempt", "end_cancelled", "end_run", "end_step", "rec
 
 logger = get_logger(__name__)
 
-END_COLUMNS = ("state", "traceback", "started_at", "finished_at", "due_at", *META_COLUMNS)
+END_COLUMNS = (
+    *("state", "traceback", "started_at", "finished_at", "due_at", "unmirrored_since"),
+    *META_COLUMNS,
+)
 """What the end of a step writes."""
 
 
@@ -218,7 +221,8 @@ def end_step(
         raise RowChanged(f"Step {step.name} is {step.state}, and has no attempt to end.")
     step.state = state or (StepState.OK if outcome.error is None else StepState.ERROR)
     step.set_meta(outcome)
-    step.traceback, step.finished_at, step.due_at = traceback, now, None
+    step.traceback, step.finished_at = traceback, now
+    step.due_at = step.unmirrored_since = None
     step.started_at = step.started_at or (now if outcome.error is None else None)
     write_if(step, END_COLUMNS, expected_state=expected_state)
 

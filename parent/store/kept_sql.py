@@ -70,6 +70,7 @@ def update_attempt(
     *,
     expected_state: StepState,
     claim: UUID | None = None,
+    if_null: str = "",
 ) -> bool:
     """Write these columns of the step with this attempt; False if the attempt no longer counts.
 
@@ -77,6 +78,7 @@ def update_attempt(
         values: by the fields' names. A `timedelta` is the database's time, plus that.
         expected_state: the attempt counts if its step is in this state.
         claim: and if the step has this claim, and nobody has cancelled the run. None: not checked.
+        if_null: the name of a field that keeps its value if it has one.
     """
     is_delta = tuple((name, isinstance(value, timedelta)) for name, value in values.items())
     params = [_param(name, value) for name, value in values.items()]
@@ -84,7 +86,7 @@ def update_attempt(
     if claim is not None:
         params.append(_param("claim", claim))
     with connection.cursor() as cursor:
-        cursor.execute(_update_sql(is_delta, claim is not None), params)
+        cursor.execute(_update_sql(is_delta, claim is not None, if_null), params)
         return bool(cursor.rowcount)
 
 
@@ -101,13 +103,18 @@ def _field(name: str) -> "Field[Any, Any]":
     return cast("Field[Any, Any]", Step._meta.get_field(name))
 
 
+def _column(name: str) -> str:
+    return connection.ops.quote_name(str(_field(name).column))
+
+
 @cache
-def _update_sql(columns: tuple[tuple[str, bool], ...], claimed: bool) -> str:
+def _update_sql(columns: tuple[tuple[str, bool], ...], claimed: bool, if_null: str) -> str:
     now = "" if connection.vendor == "sqlite" else f"{clock.NOW_SQL} + "
-    sets = ", ".join(
-        f"{connection.ops.quote_name(str(_field(name).column))} = {now if is_delta else ''}%s"
-        for name, is_delta in columns
-    )
+    new = {_column(name): now * is_delta + "%s" for name, is_delta in columns}
+    if if_null:
+        kept = _column(if_null)
+        new[kept] = f"COALESCE({kept}, {new[kept]})"
+    sets = ", ".join(f"{column} = {value}" for column, value in new.items())
     # The state is an expression, which no index has. With statistics from a time when few rows had
     # that state, PostgreSQL would rather read all that have it now than use the index of task ids.
     where = "task_id = %s AND state || '' = %s"

@@ -99,7 +99,7 @@ def _mirror_children(steps: Sequence[Step], now: datetime) -> None:
         results.mirror_children(steps, now)
         ids = [step.pk for step in steps]
         # The rows are locked, so this is the report that was read.
-        Step.objects.filter(pk__in=ids).update(mirrored_at=F("reported_at"))
+        Step.objects.filter(pk__in=ids).update(mirrored_at=F("reported_at"), unmirrored_since=None)
 
 
 def _apply_report(step: Step, report: Report, now: datetime) -> dict[str, Any]:

@@ -7,7 +7,7 @@ from typing import Any
 from uuid import UUID
 
 from celery import states
-from django.db.models import Case, Exists, F, Max, OuterRef, Q, QuerySet, When
+from django.db.models import Case, Exists, Max, OuterRef, Q, QuerySet, When
 from django.db.models.functions import Now
 from django_celery_results.models import TaskResult
 
@@ -62,8 +62,7 @@ class Ticker:
         self._executor_id = executor_id
         self._broker_memory = BrokerMemory(executor_id)
         self._held = False
-        self._steps_seen_until: datetime | None = None
-        self._results_seen_until: datetime | None = None
+        self._seen_until: datetime | None = None
         self._sweep_at = self._strays_at = 0.0
         self._check_steps_from = self._enforce_leases_from = 0.0
         self._moved_at, self.pause = time.time(), STANDBY_INTERVAL
@@ -101,7 +100,7 @@ class Ticker:
             return False
         if time.monotonic() >= self._sweep_at:
             self._sweep_at = time.monotonic() + SWEEP_INTERVAL
-            self._steps_seen_until = self._results_seen_until = None
+            self._seen_until = None
             for part in (executors.delete_dead, orphan_results.delete_recent, _prune):
                 self._locked_runs.skip_if_locked(part)
         if time.monotonic() >= self._strays_at:
@@ -151,16 +150,13 @@ class Ticker:
 
     def _reported_steps(self) -> list[Any]:
         """The running steps whose children have reported since a tick mirrored them."""
-        news = Q(mirrored_at=None) | ~Q(mirrored_at=F("reported_at"))
-        rows: QuerySet[Any] = Step.objects.filter(news, state=StepState.RUNNING)
-        rows = rows.filter(reported_at__isnull=False).order_by("reported_at")
-        if self._steps_seen_until is not None:
-            rows = rows.filter(reported_at__gt=self._steps_seen_until - OVERLAP)
+        rows: QuerySet[Any] = Step.objects.filter(unmirrored_since__isnull=False)
+        # A cancelled run shows no more progress.
+        rows = rows.filter(state=StepState.RUNNING, run__cancel_requested_at=None)
+        rows = rows.exclude(run__in=self._locked_runs.runs()).order_by("unmirrored_since")
         found = list(rows.only("task_id", "reported_at").annotate(db_now=Now())[:BATCH])
         for step in found:
             _observe_lag(step.db_now, step.reported_at)
-        if found:
-            self._steps_seen_until = found[-1].reported_at
         return found
 
     def _changed_results(self) -> list[TaskResult]:
@@ -169,12 +165,12 @@ class Ticker:
         active = Step.objects.filter(newer, task_id=OuterRef("task_id"), state__in=Step.ACTIVE)
         rows: QuerySet[Any] = TaskResult.objects.filter(Exists(active)).annotate(db_now=Now())
         rows = rows.order_by("date_done")
-        if self._results_seen_until is not None:
-            rows = rows.filter(date_done__gt=self._results_seen_until - OVERLAP)
+        if self._seen_until is not None:
+            rows = rows.filter(date_done__gt=self._seen_until - OVERLAP)
         found = list(rows[:BATCH])
         if found:
             # A foreign task's result is stamped by its worker's clock, which may be ahead.
-            self._results_seen_until = min(found[-1].date_done, found[-1].db_now)
+            self._seen_until = min(found[-1].date_done, found[-1].db_now)
         return found
 
     def _check_due_steps(self) -> None:

@@ -183,10 +183,15 @@ class RunningAttempt:
         pace, measured_for = self._last_report.replace(meta, timezone.now())
         values = {name: getattr(meta, name) for name in REPORT_COLUMNS}
         values |= {"reported_at": timedelta(), "paced_since": -measured_for}
+        values["unmirrored_since"] = timedelta()
         if pace is not None:  # until then the row keeps the pace of an earlier attempt
             values["pace"] = pace
         return update_attempt(
-            self.task_id, values, expected_state=StepState.RUNNING, claim=self._claim
+            self.task_id,
+            values,
+            expected_state=StepState.RUNNING,
+            claim=self._claim,
+            if_null="unmirrored_since",
         )
 
     def finish(

@@ -49,6 +49,24 @@ def test_a_report_is_one_statement_and_writes_no_result(started: Any, executor: 
 
 
 @pytest.mark.django_db
+def test_what_is_not_mirrored_waits_since_its_first_report(
+    started: Any, executor: Executor
+) -> None:
+    attempt = claimed(run := started())
+    attempt.report(HALF)
+    first = one(run).unmirrored_since
+    attempt.report(Meta.at(2, 2))
+
+    assert first is not None
+    assert one(run).unmirrored_since == first
+    mirror([attempt.task_id])
+    assert one(run).unmirrored_since is None
+    attempt.report(HALF)
+    attempt.finish(Meta().ok(1))
+    assert one(run).unmirrored_since is None
+
+
+@pytest.mark.django_db
 def test_celery_shows_a_child_that_lives_longer_than_a_tick(
     started: Any, executor: Executor
 ) -> None:
