@@ -20,7 +20,6 @@ from parent.decisions.plan import Summary, run_meta, run_state
 from parent.decisions.step_pace import pace_after
 from parent.models import Run, RunState, Step, StepState
 from parent.store import clock, results
-from parent.store.results import stored_result
 from parent.store.run_summaries import read_summaries
 from parent.store.writes import update_rows
 
@@ -134,6 +133,6 @@ def _result_values(run: Run, now: datetime) -> dict[str, Any]:
     return {
         "task_id": str(run.pk),
         "status": run.state,
-        "result": stored_result(run),
+        "result": results.stored_result(run),
         "date_done": now,
     }

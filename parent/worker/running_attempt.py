@@ -18,7 +18,7 @@ from django.utils import timezone
 from children.errors import AttemptLost
 from children.isolation.connections import in_transaction
 from children.isolation.run_isolated import end_process
-from children.meta import Meta, error_text
+from children.meta import ALMOST, Meta, error_text
 from parent.decisions.step_pace import LastReport
 from parent.deletion import orphan_results
 from parent.messages.publish import STALE_AFTER
@@ -182,6 +182,7 @@ class RunningAttempt:
         """Write the report to the step's row, in one statement, if the attempt still counts."""
         pace, measured_for = self._last_report.replace(meta, timezone.now())
         values = {name: getattr(meta, name) for name in REPORT_COLUMNS}
+        values["completion"] = min(meta.completion, ALMOST)  # only an outcome has 100
         values |= {"reported_at": timedelta(), "paced_since": -measured_for}
         values["unmirrored_since"] = timedelta()
         if pace is not None:  # until then the row keeps the pace of an earlier attempt

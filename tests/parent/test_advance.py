@@ -14,7 +14,6 @@ from django_celery_results.models import TaskResult
 
 from children.errors import AttemptLost
 from children.meta import ALMOST, Meta
-from children.progress import Progress
 from parent import Step as StepDefinition
 from parent import Workflow
 from parent.definition.workflow import registry
@@ -199,18 +198,18 @@ def test_a_run_whose_result_fails_does_not_stand_at_100_percent() -> None:
     assert run.error == "Error in the result of no_result: division by zero"
 
 
-@pytest.mark.parametrize("iteration", [5, 3])
+@pytest.mark.parametrize("report", [Meta.at(5, 3), Meta(completion=100.0, iteration=3, total=3)])
 def test_a_child_that_counts_beyond_its_total_is_not_done(
-    run: Run, iteration: int, executor: Executor
+    run: Run, report: Meta, executor: Executor
 ) -> None:
     attempt = claimed(first(run))
-    Progress(attempt.report).update(iteration, 3)
+    attempt.report(report)
     ticker = Ticker(executor.pk)
     while not ticker.tick():
         pass  # the first makes the lease
 
     step = first(run)
-    assert (step.state, step.iteration, step.total) == ("RUNNING", iteration, 3)
+    assert (step.state, step.iteration, step.total) == ("RUNNING", report.iteration, 3)
     assert 99 <= step.completion <= ALMOST
     attempt.finish(step.meta.failed("Error in noop: no"))
     assert first(run).completion <= ALMOST
