@@ -78,10 +78,7 @@ def virtual_environment(version: str, python: str) -> Path:
 
 
 def suite(python: Path, args: Sequence[str]) -> bool:
-    # On 3.13 one test in some thousand met a warning that the garbage collector raised in the midst
-    # of it; where it comes from is not known. The whole suite, on .venv's Python, lets none pass.
-    chance = ["-W", "ignore::pytest.PytestUnraisableExceptionWarning"]
-    command = [str(python), "-m", "pytest", *chance, *(args or [*PROCESSES, *PART])]
+    command = [str(python), "-m", "pytest", *(args or [*PROCESSES, *PART])]
     return subprocess.run(command, cwd=ROOT, check=False).returncode == 0
 
 
