@@ -4,14 +4,48 @@
 run sent, a child is a plain Celery task. It then stores its meta in its own `TaskResult`.
 """
 
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
 from typing import Any, Protocol
 
 from children.meta import Meta
 
-__all__ = ["HEADER", "Attempt", "Host", "current", "install"]
+__all__ = ["HEADER", "Attempt", "Delivery", "Follower", "Host", "current", "install"]
 
 HEADER = "workflow_attempt"
 """The message header that marks a host's attempts. Only the host reads its value."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Delivery:
+    """A message that this process works on, and whose child may have followers."""
+
+    id: str
+    """Its Celery id, which is also its own child's."""
+
+    taken_at: float
+    """When this process began to work on it, by `time.monotonic()`."""
+
+    excluded: frozenset[str]
+    """Names of tasks that need a message of their own, because Celery limits them."""
+
+    is_stopping: Callable[[], bool]
+    """Whether the worker is shutting down."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Follower:
+    """A child that is to run next in this process, without a message of its own.
+
+    `task` is its `ChildTask`, `headers` are those that its message would have. It is claimed in
+    the database already; `begin` returns its attempt, and is called where it runs.
+    """
+
+    task: Any
+    task_id: str
+    kwargs: Mapping[str, Any]
+    headers: Mapping[str, Any]
+    begin: Callable[[], "Attempt"]
 
 
 class Attempt(Protocol):
@@ -25,6 +59,12 @@ class Attempt(Protocol):
 
     lost: bool
     """True after a report found that the attempt no longer counts."""
+
+    ended: bool
+    """True when its end has been recorded, or must not be."""
+
+    follower: Follower | None
+    """After `finish`: the child that this process must run next."""
 
     def report(self, meta: Meta) -> None:
         """Store the child's progress.
@@ -52,11 +92,14 @@ class Attempt(Protocol):
 class Host(Protocol):
     """Gives a child the right to run, and records how it ends."""
 
-    def claim(self, task_id: str, header: Any, *, inline: bool) -> Attempt | None:
+    def claim(
+        self, task_id: str, header: Any, *, inline: bool, delivery: Delivery | None = None
+    ) -> Attempt | None:
         """The attempt of this message, or None if it must not run (a duplicate delivery).
 
         Args:
             inline: the child runs in its caller's thread, and perhaps in its caller's transaction.
+            delivery: the message, if a child may follow this one.
         """
 
     def process_died(self, task_id: str, reason: str) -> None:

@@ -22,6 +22,7 @@ from children.isolation.run_isolated import run_isolated
 from children.meta import Meta, error_text
 from children.progress import REPORT_INTERVAL, Progress
 from children.sanitize import storable
+from children.worker import followers
 
 __all__ = ["ChildTask"]
 
@@ -51,11 +52,25 @@ class ChildTask(Task):  # type: ignore[type-arg]
     Request = "children.worker.request:ChildRequest"
     report_interval: ClassVar[float | None] = None
 
+    trace_one: followers.Trace | None = None
+    """Celery's tracer: it runs this task, and nothing that follows."""
+    _trace: followers.Trace | None = None
+
     # Set by `@child_task`.
     retrying: ClassVar[Retrying | None] = None
     reserved: ClassVar[frozenset[str]] = frozenset()
     problems: ClassVar[tuple[Problem, ...]] = ()
     step_problems: ClassVar[tuple[Problem, ...]] = ()
+
+    @property
+    def __trace__(self) -> Any:
+        """What a worker calls to run this task. Celery sets it (celery 5.7, `build_tracer`)."""
+        return self._trace
+
+    @__trace__.setter
+    def __trace__(self, trace: followers.Trace | None) -> None:
+        self.trace_one = trace
+        self._trace = trace and followers.with_followers(self, trace)
 
     def __call__(self, /, *args: Any, **kwargs: Any) -> Any:
         request = self.request
@@ -86,6 +101,8 @@ class ChildTask(Task):  # type: ignore[type-arg]
             logger.warning("%s[%s] will be retried", self.name, request.id, exc_info=True)
             raise Ignore from None
         attempt.finish(outcome)
+        if attempt.follower is not None:
+            followers.set_follower(attempt.follower)
         return outcome.as_dict()
 
     def _run_body(self, progress: Progress, attempt: host.Attempt, args: Any, kwargs: Any) -> Meta:
@@ -147,7 +164,11 @@ class ChildTask(Task):  # type: ignore[type-arg]
         current = host.current()
         if header is None or current is None:
             return PlainAttempt(self)
-        attempt = current.claim(str(request.id), header, inline=bool(request.is_eager))
+        if (claimed := followers.claimed_attempt(str(request.id))) is not None:
+            return claimed
+        inline = bool(request.is_eager)
+        delivery = None if inline else followers.current()
+        attempt = current.claim(str(request.id), header, inline=inline, delivery=delivery)
         if attempt is None:
             logger.info("%s[%s] dropped: a duplicate delivery", self.name, request.id)
             raise Ignore
@@ -169,6 +190,9 @@ class ChildTask(Task):  # type: ignore[type-arg]
 
 class PlainAttempt:
     """The attempt of a child that no run sent. Celery stores its meta in its own `TaskResult`."""
+
+    follower: host.Follower | None = None
+    ended = False
 
     def __init__(self, task: ChildTask) -> None:
         self._task = task

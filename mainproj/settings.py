@@ -273,6 +273,12 @@ WORKFLOW_SHUTDOWN_GRACE = env.seconds(
     LIMITS["WORKFLOW_SHUTDOWN_GRACE"],
     "until a worker that is stopping requeues what it runs",
 )
+WORKFLOW_TIME_SLICE = env.seconds(
+    "WORKFLOW_TIME_SLICE",
+    LIMITS["WORKFLOW_TIME_SLICE"],
+    "how long a message may go on with the children that follow its own",
+    zero="each child has its own message",
+)
 WORKFLOW_RETENTION = env.seconds(
     "WORKFLOW_RETENTION",
     LIMITS["WORKFLOW_RETENTION"],

@@ -18,10 +18,11 @@ LIMITS: dict[str, float | None] = {
     "WORKFLOW_CANCEL_GRACE": 10.0,
     "WORKFLOW_SHUTDOWN_GRACE": 30.0,
     "WORKFLOW_RETENTION": 30 * 86_400.0,
+    "WORKFLOW_TIME_SLICE": 0.5,
     "WORKFLOW_RESULT_INLINE_LIMIT": 1_048_576.0,
 }
 """Settings that can be off, by 0 or None: then no time limit applies, a cancel has no grace,
-and no result is inline.
+each child has a message of its own, and no result is inline.
 """
 
 DEFAULTS: dict[str, float | None] = {**INTERVALS, **LIMITS}

@@ -1,1 +1,1 @@
-"""Children in a worker's main process: their requests, and the wake-up of its event loop."""
+"""Children in a worker: what its main process and the processes of its pool do around them."""

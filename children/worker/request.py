@@ -6,7 +6,9 @@ from billiard.exceptions import Terminated, TimeLimitExceeded, WorkerLostError
 
 from children import host
 from children.meta import error_text
+from children.worker.followers import TERMS, ReportedText
 from children.worker.loop_wakeup import WakingRequest
+from children.worker.terms import terms_of
 
 __all__ = ["ChildRequest"]
 
@@ -29,6 +31,14 @@ class ChildRequest(WakingRequest):
             # this if its version of the code lacks this task.
             headers = {**headers, "ignore_result": True}
         super().__init__(message, headers=headers, **kwargs)
+        if host.HEADER in headers and (terms := terms_of(self)) is not None:
+            self.request_dict[TERMS] = terms
+
+    def send_event(self, type: str, **fields: Any) -> Any:
+        """Send an event, unless the process that ran the child has sent it."""
+        if isinstance(fields.get("result"), ReportedText):
+            return None
+        return super().send_event(type, **fields)
 
     def on_failure(self, exc_info: Any, *args: Any, **kwargs: Any) -> Any:
         exc = getattr(exc_info.exception, "exc", exc_info.exception)  # billiard wraps exceptions

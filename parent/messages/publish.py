@@ -14,6 +14,7 @@ from kombu.exceptions import OperationalError
 
 from children import host
 from children.task import ChildTask
+from parent.decisions.first_look import SOON
 from parent.definition.parent_task import parent_task_name
 from parent.messages.deadline import call_with_timeout
 from parent.models import Run, RunState, Step, StepState
@@ -22,7 +23,6 @@ from parent.telemetry.log_context import about
 
 __all__ = [
     "AT_ONCE",
-    "STALE_AFTER",
     "first_batch",
     "is_run_row_stale",
     "missing_messages",
@@ -32,14 +32,12 @@ __all__ = [
     "publishing_off",
     "queue_of",
     "republish_after",
+    "run_row_due",
 ]
 
 logger = get_logger(__name__)
 
 FIRST_DELAY, LONGEST_DELAY = 5.0, 30.0  # seconds until a message that seems lost is sent again
-
-STALE_AFTER = timedelta(seconds=1)
-"""How old a run's row may be before a tick updates it from its steps."""
 
 # One reconnect, for a stale pooled connection. After a longer outage a tick publishes: the request
 # or child that publishes must not wait for the broker.
@@ -123,9 +121,7 @@ def publish_steps(steps: Sequence[Step]) -> None:
 
 def attempt_header(step: Step) -> dict[str, Any]:
     """The message header with all that a claim needs, which saves a query."""
-    # A running step makes its run STARTED, so the row of a PENDING run is about to be stale.
-    pending = step.run.state == RunState.PENDING
-    look_at = step.run.mirrored_at + STALE_AFTER if pending or is_run_row_stale(step) else None
+    look_at = run_row_due(step)
     return {
         "run": str(step.run_id),
         "workflow": step.run.workflow,
@@ -136,6 +132,13 @@ def attempt_header(step: Step) -> dict[str, Any]:
         "run_timeout": step.run_timeout,
         "stall_timeout": step.stall_timeout,
     }
+
+
+def run_row_due(step: Step) -> datetime | None:
+    """When a tick must update the run's row if this QUEUED step is claimed; None if never."""
+    # A running step makes its run STARTED, so the row of a PENDING run is about to be stale.
+    pending = step.run.state == RunState.PENDING
+    return step.run.mirrored_at + SOON if pending or is_run_row_stale(step) else None
 
 
 def is_run_row_stale(step: Step) -> bool:

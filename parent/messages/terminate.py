@@ -25,7 +25,7 @@ def terminate(step: Step) -> None:
     if step.executor is None or step.executor.pool not in POOLS:
         return
     try:
-        current_app.control.broadcast(COMMAND, arguments={"task_id": str(step.task_id)})
+        current_app.control.broadcast(COMMAND, arguments={"task_id": step.carrier_id})
     except Exception as exc:  # each transport raises errors of its own
         with about(step):
             logger.warning(

@@ -60,6 +60,9 @@ class Step(MetaFields):
     task_id = models.CharField(  # noqa: DJ001 - null until the first attempt; unique otherwise
         max_length=36, null=True, help_text="Celery's id of this attempt; it fences it"
     )
+    message_id = models.CharField(  # noqa: DJ001 - most steps have their own message
+        max_length=36, null=True, help_text="Celery's id of the message it runs in, if not its own"
+    )
     claim = models.UUIDField(null=True, help_text="Of the process that claimed this attempt")
     kwargs = models.JSONField(null=True, help_text="The child's inputs")
     input_override = models.JSONField(
@@ -120,6 +123,11 @@ class Step(MetaFields):
 
     def __str__(self) -> str:
         return self.name
+
+    @property
+    def carrier_id(self) -> str:
+        """The Celery id of the message in which the present attempt runs."""
+        return str(self.message_id or self.task_id)
 
     @property
     def status(self) -> Status:

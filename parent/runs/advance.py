@@ -14,6 +14,7 @@ from parent.messages.publish import first_batch, publish_steps, republish_after
 from parent.models import Run, RunState, Step
 from parent.models.fields import META_COLUMNS
 from parent.runs.attempts import ATTEMPT_COLUMNS
+from parent.runs.hand_over import HandOver
 from parent.runs.opening import is_known, run_result
 from parent.runs.transitions import Changes, apply_plan
 from parent.store import results
@@ -34,6 +35,7 @@ FIRST_ATTEMPT_COLUMNS = (
 NEW_ATTEMPT_COLUMNS = (*ATTEMPT_COLUMNS, "attempt", "kwargs", "publish_count", "retries_used")
 """What opening a step writes after an earlier attempt."""
 
+CLAIM_COLUMNS = ("message_id", "claim", "executor_id", "started_at")
 SKIPPED_COLUMNS = ("state", "finished_at")
 FAILED_COLUMNS = ("state", "finished_at", "traceback", *META_COLUMNS)
 RUN_COLUMNS = (
@@ -63,6 +65,8 @@ def advance(
     *,
     mirror: bool = True,
     unread: UnreadSteps | None = None,
+    hand_over: HandOver | None = None,
+    ended: Step | None = None,
 ) -> None:
     """Open and skip steps of a locked run, end the run if it is over, and write all of it.
 
@@ -70,6 +74,7 @@ def advance(
         mirror: False leaves the run's own row and its `TaskResult` to the next tick, if a step
             opens: the claim of that step makes the run due within a second.
         unread: the run's other steps, if `steps` are not all; see `lock_for_end`.
+        hand_over: may claim one of the steps that open for this process, where `ended` has ended.
     """
     was_due_at = run.due_at
     changes = apply_plan(run, steps, now, known=is_known(run, steps), unread=unread)
@@ -83,18 +88,23 @@ def advance(
         # This process may have another version of the code. A tick sends the parent's message
         # again, to find a worker that knows the steps.
         run.due_at = min(filter(None, (now + republish_after(0), run.deadline_at)))
-    first = first_batch(changes.opened, now)
-    _write_changes(changes)
+    taken = hand_over.take(ended, changes.opened, now) if hand_over and ended else None
+    first = first_batch([step for step in changes.opened if step is not taken], now)
+    _write_changes(changes, taken)
     if mirror or not changes.opened or changes.final is not None or run.due_at != was_due_at:
         write_run(run, steps, changes.final, now, unread=unread)
     if first:
         transaction.on_commit(lambda: publish_steps(first))
 
 
-def _write_changes(changes: Changes) -> None:
+def _write_changes(changes: Changes, taken: Step | None) -> None:
     write(changes.skipped, SKIPPED_COLUMNS)
-    write([step for step in changes.opened if step.attempt == 1], FIRST_ATTEMPT_COLUMNS)
-    write([step for step in changes.opened if step.attempt > 1], NEW_ATTEMPT_COLUMNS)
+    opened = [step for step in changes.opened if step is not taken]
+    write([step for step in opened if step.attempt == 1], FIRST_ATTEMPT_COLUMNS)
+    write([step for step in opened if step.attempt > 1], NEW_ATTEMPT_COLUMNS)
+    if taken is not None:
+        new = FIRST_ATTEMPT_COLUMNS + CLAIM_COLUMNS if taken.attempt == 1 else NEW_ATTEMPT_COLUMNS
+        write([taken], new)
     write(changes.failed, FAILED_COLUMNS)
 
 

@@ -29,7 +29,7 @@ __all__ = [
 ]
 
 ATTEMPT_COLUMNS = (
-    *("state", "task_id", "claim", "executor_id", "traceback", "due_at", "queued_at"),
+    *("state", "task_id", "message_id", "claim", "executor_id", "traceback", "due_at", "queued_at"),
     *("started_at", "reported_at", "mirrored_at", "unmirrored_since", "finished_at"),
     *META_COLUMNS,
 )
@@ -86,7 +86,7 @@ def with_attempt_count(step: Step, retry: RetryDecision | None, outcome: Meta) -
 def clear_attempt(step: Step) -> None:
     """Make the step WAITING, without any trace of an attempt, in memory."""
     step.state = StepState.WAITING
-    step.task_id, step.claim, step.executor = None, None, None
+    step.task_id, step.message_id, step.claim, step.executor = None, None, None, None
     step.set_meta(Meta())
     step.traceback = ""
     step.due_at = step.queued_at = None

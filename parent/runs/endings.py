@@ -20,6 +20,7 @@ from parent.models import RunState, Step, StepState
 from parent.models.fields import META_COLUMNS
 from parent.runs.advance import NEW_ATTEMPT_COLUMNS, SKIPPED_COLUMNS, advance, write_run
 from parent.runs.attempts import RetryDecision, archive, queue_attempt, retry_at, with_attempt_count
+from parent.runs.hand_over import HandOver
 from parent.runs.transitions import mark_skipped
 from parent.store import results
 from parent.store.outage import OUTAGE, is_too_large
@@ -54,6 +55,7 @@ def record(
     retry: RetryDecision | None = None,
     has_result: bool = True,
     expected_state: str | None = None,
+    hand_over: HandOver | None = None,
 ) -> Ending:
     """`end_attempt`; if the outcome cannot be stored, the step ends with that error instead.
 
@@ -68,11 +70,14 @@ def record(
             has_result=has_result,
             retry=retry,
             expected_state=expected_state,
+            hand_over=hand_over,
         )
     except Exception as exc:
         if isinstance(exc, OUTAGE) and not is_too_large(exc):
             raise
         logger.exception("%s: its outcome could not be recorded", task_id)
+        if hand_over is not None:
+            hand_over.taken = None
         text = f"Error in {name}: the outcome could not be recorded: {error_text(exc)}"
         return end_attempt(
             task_id,
@@ -91,6 +96,7 @@ def end_attempt(
     has_result: bool = True,
     retry: RetryDecision | None = None,
     expected_state: str | None = None,
+    hand_over: HandOver | None = None,
 ) -> Ending:
     """Record the outcome of an attempt, once, and advance its run.
 
@@ -99,6 +105,7 @@ def end_attempt(
         retry: how a failure may be retried, if its step has retries left.
         expected_state: drop the outcome unless the step is in this state; None takes any state
             of an active step.
+        hand_over: may claim a step that opens for this process.
     """
     try:
         with transaction.atomic():
@@ -109,6 +116,7 @@ def end_attempt(
                 has_result,
                 retry,
                 expected_state,
+                hand_over,
             )
     except RowChanged:
         return Ending.DROPPED
@@ -121,6 +129,7 @@ def _end_attempt(
     has_result: bool,
     retry: RetryDecision | None,
     expected_state: str | None,
+    hand_over: HandOver | None,
 ) -> Ending:
     locked = lock_for_end(task_id, ok=outcome.error is None)
     if locked is None:
@@ -140,7 +149,7 @@ def _end_attempt(
     else:
         step.retries_used += retry.counts if retry is not None else 0
         _retry_step(step, outcome, traceback, at, now)
-    advance(run, steps, now, mirror=False, unread=unread)
+    advance(run, steps, now, mirror=False, unread=unread, hand_over=hand_over, ended=step)
     if has_result:
         results.delete([task_id])
     if at is None:

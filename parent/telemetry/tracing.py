@@ -18,7 +18,7 @@ from parent.definition.parent_task import parent_task_name
 if TYPE_CHECKING:
     from parent.models import Run
 
-__all__ = ["begin", "is_on", "set_up", "under"]
+__all__ = ["begin", "headers", "is_on", "set_up", "under"]
 
 FLUSH = 2_000
 """Milliseconds that an exiting process waits to export its last spans."""
@@ -93,6 +93,11 @@ def begin(workflow: str, run_id: UUID) -> str:
     with tracer.start_as_current_span(name, attributes=about):
         propagate.inject(carrier)
     return carrier.get("traceparent", "")
+
+
+def headers(run: "Run") -> dict[str, str]:
+    """Headers by which a task belongs to the run's trace."""
+    return {"traceparent": run.trace} if run.trace and is_on() else {}
 
 
 def under(run: "Run") -> AbstractContextManager[None]:

@@ -177,12 +177,12 @@ class WatchThread(threading.Thread):
                 lost_attempts.put(lost)
 
     def _end(self, lost: Lost) -> None:
-        step = Step.objects.filter(task_id=lost.task_id).select_related("run").first()
+        step = self._step_of(lost.task_id)
         if step is None or not (lost.process_died or self._is_abandoned(step)):
             return
         outcome = step.meta.failed(f"{step.name}: {lost.reason}")
         with about(step):
-            ending = record(step.name, lost.task_id, outcome, retry=RetryDecision())
+            ending = record(step.name, str(step.task_id), outcome, retry=RetryDecision())
         metrics.count(
             "workflow_processes_lost", by=lost.process_died and ending is not Ending.DROPPED
         )
@@ -193,7 +193,15 @@ class WatchThread(threading.Thread):
         A duplicate message is done long before the first: then a process still runs it.
         """
         here = step.state == StepState.RUNNING and step.executor_id == self._executor_id
-        return here and not is_running(str(step.task_id))
+        return here and not is_running(step.carrier_id)
+
+    def _step_of(self, message_id: str) -> Step | None:
+        """The step that ran in this message: its own, or the last that followed."""
+        steps = Step.objects.select_related("run")
+        here = steps.filter(state=StepState.RUNNING, executor=self._executor_id)
+        return (
+            here.filter(message_id=message_id).first() or steps.filter(task_id=message_id).first()
+        )
 
     def _hand_over(self) -> None:
         self.heartbeat.stop()

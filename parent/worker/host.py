@@ -4,6 +4,7 @@ from dataclasses import dataclass
 from queue import SimpleQueue
 from typing import Any
 
+from children import host
 from parent.worker.engine_thread import SameThread, engine_thread
 from parent.worker.running_attempt import RunningAttempt
 
@@ -30,9 +31,16 @@ lost_attempts: SimpleQueue[Lost] = SimpleQueue()
 class ParentHost:
     """Implements `children.host.Host`."""
 
-    def claim(self, task_id: str, header: Any, *, inline: bool = True) -> RunningAttempt | None:
+    def claim(
+        self,
+        task_id: str,
+        header: Any,
+        *,
+        inline: bool = True,
+        delivery: host.Delivery | None = None,
+    ) -> RunningAttempt | None:
         thread = SameThread() if inline else engine_thread()
-        attempt = RunningAttempt(task_id, header, thread)
+        attempt = RunningAttempt(task_id, header, thread, delivery=delivery)
         return attempt if attempt.claim() else None
 
     def process_died(self, task_id: str, reason: str) -> None:

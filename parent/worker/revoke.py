@@ -15,7 +15,7 @@ from celery.worker import control
 from django.db import connections
 
 from parent.errors import RunEnded, UnknownRun
-from parent.models import Attempt, Run, Step
+from parent.models import Attempt, Run, Step, StepState
 from parent.runs.cancel import cancel
 from parent.store.outage import retry_while_database_is_down
 from parent.telemetry.log_context import about
@@ -97,6 +97,9 @@ def _runs_of(ids: set[str]) -> dict[str, UUID | None]:
     )
     for step in Step.objects.filter(task_id__in=ids).only("task_id", "run_id", "state"):
         found[str(step.task_id)] = step.run_id if step.state in Step.ACTIVE else None
+    # The message of a child that has ended may run one of those that followed.
+    running = Step.objects.filter(state=StepState.RUNNING, message_id__in=ids)
+    found |= {str(step.message_id): step.run_id for step in running.only("message_id", "run_id")}
     by_uuid = {uuid: text for text in ids if (uuid := _uuid(text)) is not None}
     for run_id in Run.objects.filter(pk__in=by_uuid).values_list("pk", flat=True):
         found[by_uuid[run_id]] = run_id

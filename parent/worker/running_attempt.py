@@ -9,32 +9,35 @@ from contextvars import copy_context
 from datetime import datetime, timedelta
 from functools import partial
 from typing import Any, TypeVar
-from uuid import uuid4
+from uuid import UUID, uuid4
 
+from celery import current_app
 from celery.utils.log import get_logger
 from django.db import DEFAULT_DB_ALIAS, connection, connections, transaction
 from django.utils import timezone
 
+from children import host
 from children.errors import AttemptLost
 from children.isolation.connections import in_transaction
 from children.isolation.run_isolated import end_process
 from children.meta import ALMOST, Meta, error_text
+from parent.decisions.first_look import first_look
 from parent.decisions.step_pace import LastReport
 from parent.deletion import orphan_results
-from parent.messages.publish import STALE_AFTER
+from parent.messages.publish import attempt_header
 from parent.models import Step, StepState
 from parent.runs.attempts import retry_decision
 from parent.runs.endings import Ending, end_cancelled, record
+from parent.runs.hand_over import HandOver
 from parent.store import executors
 from parent.store.kept_sql import update_attempt
 from parent.store.outage import OUTAGE, retry_while_database_is_down, sqlite_files_closed
+from parent.telemetry import tracing
 from parent.worker.engine_thread import EngineThread, SameThread, wait_ignoring_interruptions
 
 __all__ = ["RunningAttempt"]
 
 logger = get_logger(__name__)
-
-SHORT = STALE_AFTER.total_seconds()
 
 REPORT_TIMEOUT = 1.0
 """Maximum seconds that a body waits until its report is stored."""
@@ -51,6 +54,8 @@ class RunningAttempt:
         header: what `parent.messages.publish.attempt_header` sent along.
         thread: runs its statements; None is the caller's thread.
         has_result: whether Celery stores its result, as it does for a foreign task.
+        delivery: the message that this process works on, if a child may follow this one.
+        claim: of an attempt that is claimed already.
     """
 
     def __init__(
@@ -60,10 +65,14 @@ class RunningAttempt:
         thread: EngineThread | SameThread | None = None,
         *,
         has_result: bool = False,
+        delivery: host.Delivery | None = None,
+        claim: UUID | None = None,
     ) -> None:
         self.task_id = task_id
         self.name = str(header["step"])
-        self.lost = False
+        self.lost = self.ended = False
+        self.follower: host.Follower | None = None
+        self._delivery = delivery
         self._workflow = str(header["workflow"])
         self.report_interval = float(header["interval"])
         self._thread = thread or SameThread()
@@ -74,10 +83,9 @@ class RunningAttempt:
         self._report: Future[None] | None = None
         self._deferred_report: Meta | None = None
         self._broken_outages = 0
-        self._claim = uuid4()
-        limits = (header["run_timeout"], header["stall_timeout"])
-        self._first_limit = min((limit for limit in limits if limit), default=None)
-        self._look_at = header["look_at"] and datetime.fromisoformat(header["look_at"])
+        self._claim = claim or uuid4()
+        look_at = header["look_at"] and datetime.fromisoformat(header["look_at"])
+        self._first_look = first_look(look_at, (header["run_timeout"], header["stall_timeout"]))
 
     def _start(self, work: Callable[[], T]) -> "Future[T]":
         return self._thread.start(partial(self._context.copy().run, work))
@@ -99,11 +107,6 @@ class RunningAttempt:
 
     def _claim_step(self) -> bool:
         tries = 0
-        due_at: datetime | timedelta | None = self._look_at
-        # A tick must update the stale run row soon, and then sets `due_at` for the limits. So
-        # the many runs that end before that tick need no statement for their limits.
-        if self._first_limit and not (self._look_at and self._first_limit >= SHORT):
-            due_at = timedelta(seconds=self._first_limit)
 
         def claim_once() -> bool:
             nonlocal tries
@@ -115,7 +118,7 @@ class RunningAttempt:
                     "claim": self._claim,
                     "executor": executors.this_executor(),
                     "started_at": timedelta(),
-                    "due_at": due_at,
+                    "due_at": self._first_look,
                 },
                 expected_state=StepState.QUEUED,
             )
@@ -202,10 +205,15 @@ class RunningAttempt:
         finish = self._start(partial(self._finish, outcome, traceback, error))
         # A time limit raised now is too late: the body has ended.
         wait_ignoring_interruptions(finish)
-        return finish.result()
+        final = finish.result()
+        self.ended = True
+        return final
 
     def _finish(self, outcome: Meta, traceback: str | None, error: Exception | None) -> bool:
         retry = retry_decision(self._workflow, self.name, error) if error is not None else None
+        hand_over = None
+        if outcome.error is None and self._delivery is not None:
+            hand_over = HandOver(self._delivery)
         record_end = partial(
             retry_while_database_is_down,
             f"finish {self.task_id}",
@@ -217,6 +225,7 @@ class RunningAttempt:
                 traceback,
                 retry=retry,
                 has_result=self._has_result,
+                hand_over=hand_over,
             ),
             on_error=self._end_broken_process,
         )
@@ -232,7 +241,32 @@ class RunningAttempt:
             logger.warning("%s: outcome dropped: the attempt no longer counts", self.task_id)
             delete = partial(orphan_results.delete_of, self.task_id)
             retry_while_database_is_down(f"delete the result of {self.task_id}", delete)
+        if hand_over is not None and hand_over.taken is not None:
+            # After an error of the database, an earlier try may have been committed.
+            confirm = partial(
+                retry_while_database_is_down, f"finish {self.task_id}", hand_over.committed
+            )
+            taken = hand_over.taken if ending is Ending.ENDED else confirm()
+            self.follower = self._follower(taken) if taken is not None else None
         return ending is not Ending.RETRIED
+
+    def _follower(self, step: Step) -> host.Follower:
+        header = attempt_header(step)
+        begin = partial(
+            RunningAttempt,
+            str(step.task_id),
+            header,
+            self._thread,
+            delivery=self._delivery,
+            claim=step.claim,
+        )
+        return host.Follower(
+            task=current_app.tasks[step.task],
+            task_id=str(step.task_id),
+            kwargs=step.kwargs or {},
+            headers={host.HEADER: header, **tracing.headers(step.run)},
+            begin=begin,
+        )
 
     def _end_broken_process(self, outage: Exception) -> None:
         if self._thread.separate and sqlite_files_closed(outage):
@@ -247,6 +281,7 @@ class RunningAttempt:
         abandoned = self._start(work)
         wait_ignoring_interruptions(abandoned)
         abandoned.result()
+        self.ended = True
 
 
 def _holds_write_lock() -> bool:

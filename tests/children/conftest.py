@@ -20,6 +20,8 @@ class Attempt:
         self.reports: list[Meta] = []
         self.outcomes: list[tuple[Meta, str | None]] = []
         self.lost = False
+        self.ended = False
+        self.follower: host.Follower | None = None
         self._lost_at = lost_at
 
     def report(self, meta: Meta) -> None:
@@ -35,10 +37,11 @@ class Attempt:
         error: Exception | None = None,  # noqa: ARG002 - the protocol's
     ) -> bool:
         self.outcomes.append((outcome, traceback))
+        self.ended = True
         return True
 
     def abandon(self) -> None:
-        self.abandoned = True
+        self.abandoned = self.ended = True
 
     @property
     def outcome(self) -> Meta:
@@ -64,6 +67,7 @@ class MemoryHost:
         header: Any,
         *,
         inline: bool,  # noqa: ARG002 - the protocol's
+        delivery: host.Delivery | None = None,  # noqa: ARG002
     ) -> host.Attempt | None:
         if task_id in self.claimed:
             return None

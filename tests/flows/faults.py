@@ -139,3 +139,8 @@ unknown_workflow = Workflow(
     # Its first child is an included one, so workers without this workflow know it too.
     steps=[Step(shipped.func_1, inputs=lambda _: {"limit": 2}), after],
 )
+handed_over = Workflow(
+    "handed_over",
+    params=HoldParams,
+    steps=[Step(tail, name="head", inputs=nothing), Step(hold, retries=1), after],
+)

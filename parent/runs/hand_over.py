@@ -1,0 +1,106 @@
+"""Which step a process runs next by itself, without a message, when a child has ended in it.
+
+A message is a nudge: what counts is the claim of the step's row. So the transaction that ends a
+child may claim one of the steps that it opens, for the same process. All others are published.
+"""
+
+import time
+from collections.abc import Sequence
+from datetime import datetime, timedelta
+from uuid import uuid4
+
+from celery import current_app
+from django.db.models.functions import Now
+
+from children import host
+from children.task import ChildTask
+from parent.conf import setting
+from parent.decisions.first_look import first_look
+from parent.messages.publish import queue_of, run_row_due
+from parent.models import RunState, Step, StepState
+from parent.store import executors
+
+__all__ = ["HandOver"]
+
+LOOK_INTERVAL = 0.1
+"""Seconds for which a process knows whether others wait."""
+
+_look: tuple[float, bool] = (float("-inf"), False)
+"""When this process last looked whether others wait, and what it found."""
+
+
+class HandOver:
+    """Claims a step for the process in which a child has just ended.
+
+    Args:
+        delivery: the message that this process works on.
+    """
+
+    def __init__(self, delivery: host.Delivery) -> None:
+        self._delivery = delivery
+        self._claim = uuid4()
+        self.taken: Step | None = None
+
+    def take(self, ended: Step, opened: Sequence[Step], now: datetime) -> Step | None:
+        """Claim, in memory, the first of the opened steps that may run here; None if none may.
+
+        Called once in each try of the transaction. `committed` says which try counts.
+        """
+        self.taken = None
+        limit = setting("TIME_SLICE")
+        if not opened or not limit or self._delivery.is_stopping():
+            return None
+        if time.monotonic() - self._delivery.taken_at >= limit or _others_wait(limit):
+            return None
+        step = next((step for step in opened if self._may_follow(step, ended)), None)
+        if step is not None:
+            self._claim_step(step, now)
+            self.taken = step
+        return step
+
+    def _may_follow(self, step: Step, ended: Step) -> bool:
+        task = current_app.tasks.get(step.task)
+        return (
+            isinstance(task, ChildTask)
+            and step.task not in self._delivery.excluded
+            and queue_of(step) == queue_of(ended)
+            and _priority(step) == _priority(ended)
+        )
+
+    def _claim_step(self, step: Step, now: datetime) -> None:
+        look = first_look(run_row_due(step), (step.run_timeout, step.stall_timeout))
+        step.state, step.claim = StepState.RUNNING, self._claim
+        step.executor_id, step.started_at = executors.this_executor(), now
+        step.message_id, step.publish_count = self._delivery.id, 0
+        step.due_at = now + look if isinstance(look, timedelta) else look
+
+    def committed(self) -> Step | None:
+        """The step that was taken by a try whose commit was perhaps not confirmed."""
+        if self.taken is None:
+            return None
+        mine = {"task_id": self.taken.task_id, "claim": self._claim, "state": StepState.RUNNING}
+        return self.taken if Step.objects.filter(**mine).exists() else None
+
+
+def _priority(step: Step) -> int | None:
+    task = current_app.tasks.get(step.task)
+    return step.priority if step.priority is not None else getattr(task, "priority", None)
+
+
+def _others_wait(limit: float) -> bool:
+    """Whether a run that has not begun has waited longer than that for its first child.
+
+    Such runs go first: a run that has begun goes on by a message, behind theirs.
+    """
+    global _look  # noqa: PLW0603 - one answer per process
+    at, wait = _look
+    if time.monotonic() - at > LOOK_INTERVAL:
+        waiting = Step.objects.filter(
+            state=StepState.QUEUED,
+            queued_at__lt=Now() - timedelta(seconds=limit),
+            publish_count__gt=0,
+            run__state=RunState.PENDING,
+        )
+        wait = waiting.exists()
+        _look = (time.monotonic(), wait)
+    return wait
