@@ -17,7 +17,7 @@ from children.task import ChildTask
 from parent.conf import setting
 from parent.decisions.first_look import first_look
 from parent.messages.publish import queue_of, run_row_due
-from parent.models import RunState, Step, StepState
+from parent.models import Step, StepState
 from parent.store import executors
 
 __all__ = ["HandOver"]
@@ -88,9 +88,10 @@ def _priority(step: Step) -> int | None:
 
 
 def _others_wait(limit: float) -> bool:
-    """Whether a run that has not begun has waited longer than that for its first child.
+    """Whether a run has waited longer than that for one of its first children.
 
-    Such runs go first: a run that has begun goes on by a message, behind theirs.
+    Such a run goes first: one that has begun goes on by a message, behind theirs. So a run costs
+    others at most one message more than without hand-over, and the slice.
     """
     global _look  # noqa: PLW0603 - one answer per process
     at, wait = _look
@@ -99,7 +100,8 @@ def _others_wait(limit: float) -> bool:
             state=StepState.QUEUED,
             queued_at__lt=Now() - timedelta(seconds=limit),
             publish_count__gt=0,
-            run__state=RunState.PENDING,
+            attempt=1,
+            after=[],
         )
         wait = waiting.exists()
         _look = (time.monotonic(), wait)
