@@ -13,7 +13,7 @@ from tests.waiting import until
 __all__ = ["figures"]
 
 MEASURES: list[tuple[str, Callable[[Sequence[float]], float], float | None]] = [
-    ("median", median, 1.5),
+    ("median", median, 1.0),
     ("p95", partial(percentile, percent=95), None),
 ]
 

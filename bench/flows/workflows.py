@@ -3,7 +3,7 @@
 from bench.flows.tasks import items, moment, reports
 from parent import Step, Workflow
 
-__all__ = ["EVERY", "REPORTS", "reporting", "three", "three_that_report"]
+__all__ = ["EVERY", "REPORTS", "reporting", "three", "three_that_report", "twenty"]
 
 REPORTS, EVERY = 20, 0.1  # reports of each child, and seconds between them
 
@@ -11,6 +11,7 @@ NAMES = ("one", "two", "three")
 
 three = Workflow("three", steps=[Step(moment, name=name) for name in NAMES])
 three_that_report = Workflow("three_that_report", steps=[Step(items, name=name) for name in NAMES])
+twenty = Workflow("twenty", steps=[Step(items, name=f"step_{n}") for n in range(20)])
 reporting = Workflow(
     "reporting",
     steps=[
