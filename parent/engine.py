@@ -1,6 +1,6 @@
 """The engine that workflows and their parent tasks call; see `parent.definition.runtime`."""
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import Any
 from uuid import UUID
 
@@ -10,7 +10,7 @@ from parent.definition.workflow import Workflow
 from parent.inline import run_inline
 from parent.models import Run
 from parent.runs.advance import continue_run
-from parent.runs.start import start
+from parent.runs.start import start, start_many
 from parent.store.outage import retry_while_database_is_down
 
 __all__ = ["Engine"]
@@ -21,6 +21,11 @@ class Engine:
 
     def start(self, workflow: Workflow, params: Mapping[str, Any], owner: User | None) -> Run:
         return start(workflow, params, owner=owner)
+
+    def start_many(
+        self, workflow: Workflow, params: Iterable[Mapping[str, Any]], owner: User | None
+    ) -> list[Run]:
+        return start_many(workflow, params, owner=owner)
 
     def start_or_continue(
         self, workflow: Workflow, params: Mapping[str, Any], run_id: UUID

@@ -4,7 +4,7 @@ Workflows are imported before Django's models can be imported, and the engine im
 a workflow calls the engine through this module, and imports point one way.
 """
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import TYPE_CHECKING, Any, Protocol, TypeVar
 from uuid import UUID
 
@@ -24,6 +24,14 @@ class Runtime(Protocol[W_contra]):
 
     def start(self, workflow: W_contra, params: Mapping[str, Any], owner: "User | None") -> "Run":
         """Write the rows of a new run. Its first children are published when that commits."""
+
+    def start_many(
+        self,
+        workflow: W_contra,
+        params: Iterable[Mapping[str, Any]],
+        owner: "User | None",
+    ) -> "list[Run]":
+        """Write the rows of a run for each of these parameters, in few transactions."""
 
     def start_or_continue(
         self, workflow: W_contra, params: Mapping[str, Any], run_id: UUID

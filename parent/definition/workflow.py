@@ -1,6 +1,6 @@
 """What the author of a workflow declares: `Workflow` and `Step`."""
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import KW_ONLY, dataclass, field
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
@@ -192,6 +192,16 @@ class Workflow:
             InvalidParams: with a list of errors for each field.
         """
         return runtime().start(self, params, owner)
+
+    def start_many(
+        self, params: "Iterable[Mapping[str, Any]]", *, owner: "User | None" = None
+    ) -> "list[Run]":
+        """Start a run for each of these parameters; 200 of them are one transaction.
+
+        Raises:
+            InvalidParams: before anything is written, with the errors by the parameters' places.
+        """
+        return runtime().start_many(self, params, owner)
 
     def delay(self, /, **params: Any) -> "AsyncResult[Any]":
         """Like `start`, but returns a Celery result that follows the run."""

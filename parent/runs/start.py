@@ -1,19 +1,19 @@
 """Starting a run: the rows are written first, then the messages are sent."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from datetime import timedelta
 from typing import Any
 from uuid import UUID, uuid4
 
 from django.contrib.auth.models import User
-from django.db import IntegrityError, transaction
+from django.db import DEFAULT_DB_ALIAS, IntegrityError, transaction
 
 from parent.conf import setting
 from parent.definition import validation
 from parent.definition.params import as_json, validate
 from parent.definition.workflow import Step as StepDefinition
 from parent.definition.workflow import Workflow
-from parent.errors import InvalidWorkflow
+from parent.errors import InvalidParams, InvalidWorkflow
 from parent.messages.publish import first_batch, publish_steps
 from parent.models import Run, Step
 from parent.runs.advance import log_end, update_from_steps
@@ -24,7 +24,10 @@ from parent.store.files import delete_files, store_files
 from parent.store.writes import prepare_insert
 from parent.telemetry import tracing
 
-__all__ = ["start"]
+__all__ = ["start", "start_many"]
+
+BATCH = 200
+"""Runs written in one transaction."""
 
 STEP_SETTINGS = ("QUEUE_TIMEOUT", "RUN_TIMEOUT", "STALL_TIMEOUT", "POLL_INTERVAL")
 
@@ -52,8 +55,7 @@ def start(
         InvalidParams: with a list of errors for each field.
         InvalidWorkflow: its steps can never all run; `manage.py check` says the same.
     """
-    for problem, hint in validation.problems(workflow):
-        raise InvalidWorkflow(f"Workflow {workflow.name!r}: {problem}. {hint}")
+    _check(workflow)
     values = validate(workflow, params)
     key_columns: dict[str, str] = {}
     if idempotency_key is not None:
@@ -61,31 +63,85 @@ def start(
         if earlier := earlier_run(owner, idempotency_key, digest):
             return earlier
         key_columns = {"idempotency_key": idempotency_key, "fingerprint": digest}
-    run_id = run_id or uuid4()
-    values, files = store_files(values, run_id)
+    try:
+        [run] = _write(workflow, [values], [run_id or uuid4()], owner=owner, **key_columns)
+    except IntegrityError:
+        # Another start with the same key may have committed first.
+        if key_columns and (earlier := earlier_run(owner, idempotency_key or "", digest)):
+            return earlier
+        raise
+    return run
+
+
+def start_many(
+    workflow: Workflow, params: Iterable[Mapping[str, Any]], *, owner: User | None = None
+) -> list[Run]:
+    """Start a run for each of these parameters, as `start` does; returns the runs in order.
+
+    All parameters are validated before anything is written. Then each 200 runs are one transaction,
+    and their first children are published when it commits. After an error of the database the runs
+    of earlier transactions are there, unless the caller's own transaction is around all of them.
+
+    Raises:
+        InvalidParams: with the errors of each field, by the place of the parameters: `{3: {...}}`.
+        InvalidWorkflow: see `start`.
+    """
+    _check(workflow)
+    valid: list[dict[str, Any]] = []
+    errors: dict[int, Any] = {}
+    for index, given in enumerate(params):
+        try:
+            valid.append(validate(workflow, given))
+        except InvalidParams as exc:
+            errors[index] = exc.errors
+    if errors:
+        raise InvalidParams(errors)
+    runs: list[Run] = []
+    for first in range(0, len(valid), BATCH):
+        batch = valid[first : first + BATCH]
+        runs += _write(workflow, batch, [uuid4() for _ in batch], owner=owner)
+    return runs
+
+
+def _check(workflow: Workflow) -> None:
+    for problem, hint in validation.problems(workflow):
+        raise InvalidWorkflow(f"Workflow {workflow.name!r}: {problem}. {hint}")
+
+
+def _write(
+    workflow: Workflow, params: Sequence[dict[str, Any]], ids: Sequence[UUID], **columns: Any
+) -> list[Run]:
+    """Write runs with these valid parameters in one transaction; publish when it commits."""
+    runs: list[Run] = []
+    steps: list[Step] = []
+    to_publish: list[Step] = []
+    stored: list[str] = []
     try:
         # The transaction only writes: on SQLite all other writers wait for its end. So the
         # authors' `inputs` of the first steps run here.
-        run, steps, first = _prepare(
-            workflow, as_json(values), id=run_id, files=files, owner=owner, **key_columns
-        )
-        write_steps = prepare_insert(steps)
+        for given, run_id in zip(params, ids, strict=True):
+            values, files = store_files(given, run_id)
+            stored += files
+            run, own, first = _prepare(workflow, as_json(values), id=run_id, files=files, **columns)
+            runs.append(run)
+            steps += own
+            to_publish += first
+        inserts = [
+            prepare_insert(runs),
+            prepare_insert(steps),
+            results.prepare_create(runs, workflow.task_name),
+        ]
         with transaction.atomic():
-            run.save(force_insert=True)
-            write_steps()
-            results.create(run, workflow.task_name)
-            transaction.on_commit(lambda: publish_steps(first))
+            for insert in inserts:
+                insert()
+            transaction.on_commit(lambda: publish_steps(to_publish))
+    except BaseException:
+        delete_files(stored)
+        raise
+    for run in runs:
+        run._state.adding, run._state.db = False, DEFAULT_DB_ALIAS  # as `save` does
         log_end(run)  # it has ended already if the inputs of its first steps raised
-    except BaseException as exc:
-        delete_files(files)
-        if not (key_columns and isinstance(exc, IntegrityError)):
-            raise
-        # Another start with the same key may have committed first.
-        earlier = earlier_run(owner, key_columns["idempotency_key"], key_columns["fingerprint"])
-        if earlier is None:
-            raise
-        return earlier
-    return run
+    return runs
 
 
 def _prepare(

@@ -5,7 +5,7 @@ none if it is shorter. Celery's own `store_result` is not used: it would overwri
 """
 
 import json
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable, Sequence
 from datetime import datetime
 from typing import Any
 
@@ -18,6 +18,7 @@ __all__ = [
     "create",
     "delete",
     "mirror_children",
+    "prepare_create",
     "stored_result",
     "update",
 ]
@@ -55,20 +56,28 @@ def _exception(module: str, name: str, message: str | None) -> dict[str, Any]:
 
 def create(run: Run, task_name: str) -> None:
     """Write the parent's row, so that clients find its id before any worker has the message."""
+    prepare_create([run], task_name)()
+
+
+def prepare_create(runs: Sequence[Run], task_name: str) -> Callable[[], None]:
+    """A function that does that for these runs of one workflow."""
     # A row may exist: a worker that did not know the task of a client's `send_task` stored one.
-    row = TaskResult(
-        task_id=str(run.pk),
-        task_name=task_name,
-        task_kwargs=json.dumps(repr(run.params)),
-        status=run.state,
-        result=stored_result(run),
-        date_created=run.created_at,
-        date_done=run.finished_at or run.created_at,
-        meta=NO_CHILDREN,
-        **JSON,
-    )
+    rows = [
+        TaskResult(
+            task_id=str(run.pk),
+            task_name=task_name,
+            task_kwargs=json.dumps(repr(run.params)),
+            status=run.state,
+            result=stored_result(run),
+            date_created=run.created_at,
+            date_done=run.finished_at or run.created_at,
+            meta=NO_CHILDREN,
+            **JSON,
+        )
+        for run in runs
+    ]
     columns = [*WRITTEN_AGAIN, *JSON, "task_kwargs", "meta"]
-    prepare_insert([row], key="task_id", update=columns)()
+    return prepare_insert(rows, key="task_id", update=columns)
 
 
 def update(run: Run, now: datetime) -> bool:

@@ -19,8 +19,9 @@ from parent.errors import InvalidParams, InvalidWorkflow, RunActive
 from parent.inline import run_inline
 from parent.models import Run
 from parent.models import Step as StepRow
+from parent.runs import start as start_module
 from parent.runs.start import start
-from parent.store.files import store_files
+from parent.store.files import delete_files, store_files
 from tests.flows import tasks, workflows
 
 pytestmark = pytest.mark.django_db
@@ -187,3 +188,63 @@ def test_an_inline_run_whose_step_cannot_be_claimed_raises_and_does_not_go_on_fo
 
     with pytest.raises(LookupError, match="no such executor"):
         run_inline(workflows.noops)
+
+
+def test_many_are_started_in_order_and_published_when_that_commits(
+    django_capture_on_commit_callbacks: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(start_module, "BATCH", 2)
+    published: list[str] = []
+
+    def publish(steps: list[StepRow]) -> None:
+        published.extend(str(step.task_id) for step in steps)
+
+    monkeypatch.setattr(start_module, "publish_steps", publish)
+
+    with django_capture_on_commit_callbacks(execute=True) as callbacks:
+        runs = workflows.sums.start_many({"a": str(number)} for number in range(5))
+
+    assert [run.params for run in runs] == [{"a": number} for number in range(5)]
+    assert len(callbacks) == 3
+    opened = StepRow.objects.filter(state="QUEUED")
+    assert published == [opened.get(run=run).task_id for run in runs]
+    assert set(TaskResult.objects.values_list("task_id", flat=True)) == {str(r.pk) for r in runs}
+    for run in runs:
+        assert list(run.steps.values_list("name", flat=True)) == ["one", "two", "three"]
+        run.message = "it is saved as another row is"
+        run.save()
+
+
+def test_none_of_many_is_started_if_the_parameters_of_one_are_wrong() -> None:
+    with pytest.raises(InvalidParams) as caught:
+        workflows.sums.start_many([{"a": 1}, {"a": "x"}, {"a": 2}, {}])
+
+    assert caught.value.errors == {
+        1: {"a": ["A valid integer is required."]},
+        3: {"a": ["This field is required."]},
+    }
+    assert "1: " in str(caught.value)
+    assert not Run.objects.exists()
+
+
+def test_a_batch_that_cannot_be_written_leaves_neither_rows_nor_files(
+    upload: Workflow, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def breaks(*_: Any) -> Any:
+        raise IntegrityError
+
+    monkeypatch.setattr("parent.runs.start.results.prepare_create", breaks)
+    deleted: list[str] = []
+    monkeypatch.setattr(start_module, "delete_files", deleted.extend)
+
+    with pytest.raises(IntegrityError):
+        upload.start_many({"file": ContentFile(b"x", f"{n}.txt")} for n in range(3))
+
+    assert not Run.objects.exists()
+    assert len(deleted) == 3
+    delete_files(deleted)
+    assert not any(map(default_storage.exists, deleted))
+
+
+def test_none_at_all_are_no_runs() -> None:
+    assert workflows.sums.start_many([]) == []
