@@ -5,7 +5,7 @@ from typing import Any
 from rest_framework import serializers
 
 from children.meta import Status
-from parent.models import RunState
+from parent.models import RunState, When
 
 __all__ = [
     "Health",
@@ -46,6 +46,10 @@ class TaskStep(Meta):
     )
     state = serializers.ChoiceField(choices=RunState.choices, help_text="Celery's state.")
     attempt = serializers.IntegerField(help_text="0 until it is queued; a retry is the next one.")
+    when = serializers.ChoiceField(
+        choices=When.choices, help_text="After which ends of the steps before it it runs."
+    )
+    optional = serializers.BooleanField(help_text="Whether its failure leaves the run as it is.")
     started_at = serializers.DateTimeField(allow_null=True)
     finished_at = serializers.DateTimeField(allow_null=True)
 
@@ -94,6 +98,10 @@ class WorkflowStep(Shape):
     after = serializers.ListField(
         child=serializers.CharField(), help_text="The steps that it waits for."
     )
+    when = serializers.ChoiceField(
+        choices=When.choices, help_text="After which ends of these it runs."
+    )
+    optional = serializers.BooleanField(help_text="Whether its failure leaves the run as it is.")
 
 
 class WorkflowEntry(Shape):

@@ -60,7 +60,12 @@ class WorkflowListView(APIView):
                     "description": workflow.description,
                     "params": params_schema(workflow.params),
                     "steps": [
-                        {"name": step.label, "after": list(workflow.after(step))}
+                        {
+                            "name": step.label,
+                            "after": list(workflow.after(step)),
+                            "when": step.when,
+                            "optional": step.optional,
+                        }
                         for step in workflow.steps
                     ],
                 }

@@ -63,6 +63,7 @@ RUNS = Table(
 STEPS = Table(
     Step,
     *("id", "run_id", "index", "name", "weight", "state", "attempt", "task_id"),
+    *("when", "optional", "unneeded"),
     *("queued_at", "started_at", "reported_at", "finished_at", "pace", "paced_since"),
     *META_COLUMNS,
 )

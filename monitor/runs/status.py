@@ -113,6 +113,8 @@ def step_row(step: Step) -> dict[str, Any]:
         "state": step_state(step),
         **_meta(step),
         "attempt": step.attempt,
+        "when": step.when,
+        "optional": step.optional,
         "started_at": step.started_at,
         "finished_at": step.finished_at,
     }

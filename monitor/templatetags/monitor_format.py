@@ -44,7 +44,7 @@ def word(status: dict[str, Any]) -> str:
         case "SUCCESS":
             return "done"
         case "FAILURE":
-            return "failed"
+            return "failed, optional" if status.get("optional") else "failed"
         case "REVOKED":
             return "cancelled" if status["status"] == "ERROR" else "skipped"
     return CANCELLING if status["message"] == CANCELLING else "running"

@@ -8,7 +8,7 @@ from collections.abc import Collection, Iterable
 from datetime import datetime
 
 from children.meta import ALMOST
-from parent.models import Step, StepState
+from parent.models import Step, StepState, When
 
 __all__ = ["run_eta", "step_eta"]
 
@@ -29,7 +29,8 @@ def step_eta(step: Step, now: datetime) -> float | None:
 def run_eta(steps: Collection[Step], now: datetime) -> float | None:
     """Seconds until an active run ends; None if they cannot be estimated."""
     usual = _usual_pace(steps, now)
-    unfinished = [step for step in steps if step.state in (*Step.ACTIVE, StepState.WAITING)]
+    has_failure = any(map(_has_failed, steps))
+    unfinished = [step for step in steps if _will_run(step, has_failure)]
     seconds = [_seconds(step, now, usual) for step in unfinished]
     known = [each for each in seconds if each is not None]
     if not known or len(known) < len(seconds):
@@ -39,6 +40,17 @@ def run_eta(steps: Collection[Step], now: datetime) -> float | None:
     ]
     at_a_time = sum(step.state == StepState.RUNNING for step in unfinished) or 1
     return _rounded(max(sum(known) / at_a_time, *active, 0.0))
+
+
+def _will_run(step: Step, has_failure: bool) -> bool:
+    """Whether time must be counted for it: what runs after a failure only, if there is one."""
+    if step.state == StepState.WAITING:
+        return has_failure or step.when != When.FAILED
+    return step.state in Step.ACTIVE
+
+
+def _has_failed(step: Step) -> bool:
+    return step.state in (StepState.ERROR, StepState.CANCELLED)
 
 
 def _rounded(seconds: float | None) -> float | None:

@@ -2,20 +2,21 @@
 
 from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime
-from typing import Protocol
+from typing import Any, Protocol
 
 from children.meta import ALMOST, Meta
+from parent.decisions.openings import OPEN, Ended, Skip, decide, ended
 from parent.models import RunState, StepState
 
 __all__ = [
     "ACTIVE",
     "NOTHING",
-    "STOPPED",
     "Plan",
     "Summary",
     "dependents",
+    "fails_run",
     "plan",
     "run_meta",
     "run_state",
@@ -24,7 +25,6 @@ __all__ = [
 
 ACTIVE = frozenset({StepState.QUEUED, StepState.RUNNING})
 FAILED = frozenset({StepState.ERROR, StepState.CANCELLED})
-STOPPED = FAILED | {StepState.SKIPPED}
 
 
 class ShownLike(Protocol):
@@ -36,16 +36,20 @@ class ShownLike(Protocol):
     total: int | None
     message: str
     error: str | None
+    optional: bool
 
 
 class StepLike(ShownLike, Protocol):
     """The fields of a step that a plan and a summary need."""
 
     after: Sequence[str]
+    when: str
+    unneeded: bool
     weight: float
     completion: float
     started_at: datetime | None
     reported_at: datetime | None
+    finished_at: datetime | None
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -54,7 +58,7 @@ class Summary:
 
     `done` is the sum of their completions by weight. `progressed`: one has reported, or is OK.
     `started_at` is when the first of them started. `shown` is the step whose counters and message
-    the run shows. `failed` is the first that failed or was cancelled; it may be left out while the
+    the run shows. `failed` is the first that failed the run, by time; it may be left out while the
     run goes on.
     """
 
@@ -68,11 +72,17 @@ class Summary:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Plan:
-    """The names of steps to open and to skip, and the run's final state if it is over."""
+    """The names of steps to open and to skip, and the run's final state if it is over.
+
+    `reasons` says for each skipped step why, in words. `unneeded` are those of them that are
+    skipped although nothing failed.
+    """
 
     open: tuple[str, ...]
     skip: tuple[str, ...]
     final: RunState | None
+    unneeded: frozenset[str] = frozenset()
+    reasons: Mapping[str, str] = field(default_factory=dict, compare=False)
 
 
 NOTHING = Plan(open=(), skip=(), final=None)
@@ -83,51 +93,57 @@ def plan(
     steps: Sequence[StepLike],
     *,
     cancelled: bool = False,
-    others: Mapping[str, StepState] | None = None,
+    others: Mapping[str, Ended | None] | None = None,
 ) -> Plan:
     """What follows from the states of the steps.
 
-    A step opens when all steps that it depends on are OK. It is skipped when one of them will
-    never be OK. The run is over when no step is active and none opens.
+    Whether a step opens or is skipped is `openings.decide`. The run is over when no step is active
+    and none opens.
 
     Args:
-        cancelled: whether a cancel was requested: then the run ends REVOKED, unless all steps are
-            OK.
-        others: if `steps` are not all, the states of the other steps on which these depend and
-            which are not OK. Then the plan has no final state.
+        cancelled: whether a cancel was requested: then the run ends REVOKED, unless no step has
+            failed or was cancelled.
+        others: if `steps` are not all, how the other steps on which these depend have ended, None
+            while they have not; those that are OK may be left out. Then the plan has no final
+            state.
     """
-    states = {step.name: StepState(step.state) for step in steps}
-    before = states if others is None else {**others, **states}
-    waiting = [step for step in steps if step.state == StepState.WAITING]
-    _propagate_skips(waiting, states)
-    opens = tuple(
-        step.name
-        for step in waiting
-        if states[step.name] is StepState.WAITING
-        and all(before.get(name, StepState.OK) is StepState.OK for name in step.after)
-    )
-    over = others is None and not opens and not ACTIVE & set(states.values())
+    before = {step.name: ended(step.state, step.optional, step.unneeded) for step in steps}
+    before = {**(others or {}), **before}
+    waiting = {step.name: step for step in steps if step.state == StepState.WAITING}
+    opens, reasons, unneeded = set[str](), dict[str, str](), set[str]()
+    after = dependents(waiting.values())
+    left = {
+        step.name: sum(before.get(name, Ended.OK) is None for name in step.after)
+        for step in waiting.values()
+    }
+    undecided = list(reversed(waiting))
+    while undecided:
+        step = waiting[undecided.pop()]
+        if step.name in reasons:
+            continue
+        decision = decide(step.when, {name: before.get(name, Ended.OK) for name in step.after})
+        if decision is OPEN:
+            opens.add(step.name)
+        elif isinstance(decision, Skip):
+            how, reasons[step.name] = decision
+            before[step.name] = how
+            if how is Ended.UNNEEDED:
+                unneeded.add(step.name)
+            # Decide those after it again: once each, so that the time is proportional to the
+            # number of dependencies, in whatever order the steps are declared.
+            for name in after[step.name]:
+                left[name] -= 1
+                if left[name] == 0 or how is Ended.SKIPPED:
+                    undecided.append(name)
+    active = any(step.state in ACTIVE for step in steps)
+    over = others is None and not opens and not active
     return Plan(
-        open=opens,
-        skip=tuple(step.name for step in waiting if states[step.name] is StepState.SKIPPED),
-        final=_final(states.values(), cancelled) if over else None,
+        open=tuple(name for name in waiting if name in opens),
+        skip=tuple(name for name in waiting if name in reasons),
+        final=_final(steps, cancelled) if over else None,
+        unneeded=frozenset(unneeded),
+        reasons=reasons,
     )
-
-
-def _propagate_skips(waiting: Sequence[StepLike], states: dict[str, StepState]) -> None:
-    """Set to SKIPPED all steps that depend, also indirectly, on one that will never be OK.
-
-    Each dependency is visited once, in whatever order the steps are declared.
-    """
-    stopped = [name for name, state in states.items() if state in STOPPED]
-    if not stopped:
-        return
-    after = dependents(waiting)
-    while stopped:
-        for name in after[stopped.pop()]:
-            if states[name] is StepState.WAITING:
-                states[name] = StepState.SKIPPED
-                stopped.append(name)
 
 
 def dependents(steps: Iterable[StepLike]) -> defaultdict[str, list[str]]:
@@ -139,10 +155,19 @@ def dependents(steps: Iterable[StepLike]) -> defaultdict[str, list[str]]:
     return after
 
 
-def _final(states: Iterable[StepState], cancelled: bool) -> RunState:
-    if all(state is StepState.OK for state in states):
-        return RunState.SUCCESS
-    return RunState.REVOKED if cancelled else RunState.FAILURE
+def _final(steps: Iterable[StepLike], cancelled: bool) -> RunState:
+    if cancelled and any(step.state in FAILED and _cancels(step) for step in steps):
+        return RunState.REVOKED
+    return RunState.FAILURE if any(map(fails_run, steps)) else RunState.SUCCESS
+
+
+def _cancels(step: ShownLike) -> bool:
+    return step.state == StepState.CANCELLED or fails_run(step)
+
+
+def fails_run(step: ShownLike) -> bool:
+    """Whether this step fails its run."""
+    return step.state in FAILED and not step.optional
 
 
 def summarize(steps: Sequence[StepLike]) -> Summary:
@@ -153,7 +178,7 @@ def summarize(steps: Sequence[StepLike]) -> Summary:
         progressed=any(step.reported_at or step.state == StepState.OK for step in steps),
         started_at=min((step.started_at for step in steps if step.started_at), default=None),
         shown=_shown_step(steps),
-        failed=next((step for step in steps if step.state in FAILED), None),
+        failed=_first_failed(steps),
     )
 
 
@@ -188,17 +213,33 @@ def run_meta(before: Meta, steps: Summary, final: RunState | None = None) -> Met
     return meta.failed(failed.error or f"{failed.name} was {failed.state.lower()}")
 
 
+def _first_failed(steps: Iterable[StepLike]) -> StepLike | None:
+    """The first step that failed the run; or the first that a cancel of the run ended."""
+    failed = [step for step in steps if _cancels(step)]
+    failing = [step for step in failed if fails_run(step)] or failed
+    # Two that ended together count in the order of the list.
+    with_time = [step for step in failing if step.finished_at is not None]
+    return min(with_time, key=_finished_at) if with_time else next(iter(failing), None)
+
+
+def _finished_at(step: StepLike) -> Any:
+    return step.finished_at
+
+
 def _completion(step: StepLike) -> float:
-    return 100.0 if step.state == StepState.OK else step.completion
+    """Nothing is left to do of a step that is OK, that was not needed, or may fail and did."""
+    tolerated = step.optional and step.state == StepState.ERROR
+    done = step.state == StepState.OK or step.unneeded or tolerated
+    return 100.0 if done else step.completion
 
 
 def _shown_step(steps: Sequence[StepLike]) -> StepLike:
     for wanted in (StepState.RUNNING, StepState.ERROR, StepState.QUEUED):
         for step in steps:
-            if step.state == wanted:
+            if step.state == wanted and not (step.optional and wanted is StepState.ERROR):
                 return step
-    ended = [step for step in steps if step.state == StepState.OK]
-    return ended[-1] if ended else steps[0]
+    good = [step for step in steps if step.state == StepState.OK]
+    return good[-1] if good else steps[0]
 
 
 def _message(step: ShownLike) -> str:

@@ -17,6 +17,7 @@ __all__ = ["problems"]
 LONGEST_NAME = 100  # characters, in the step's row
 LONGEST_TIME = 1e9  # seconds, some thirty years; `datetime` cannot hold times much later
 PRIORITIES = range(10)
+WHEN = ("ok", "failed", "always")
 MOST_BACKOFF = 10
 TIMES = ("queue_timeout", "run_timeout", "stall_timeout", "poll_interval", "retry_delay")
 
@@ -31,6 +32,7 @@ def problems(workflow: "Workflow") -> Iterator[tuple[str, str]]:
         yield f"two steps are named {label!r}", 'Tell them apart: Step(..., name="...").'
     for step in workflow.steps:
         yield from _step_problems(step)
+        yield from _order_problems(workflow, step)
         if isinstance(step.after, str):
             yield (
                 f"step {step.label!r} comes after the text {step.after!r}",
@@ -50,12 +52,31 @@ def problems(workflow: "Workflow") -> Iterator[tuple[str, str]]:
         yield f"its steps wait for each other: {circle}", "Take one `after` of them out."
 
 
+def _order_problems(workflow: "Workflow", step: "Step") -> Iterator[tuple[str, str]]:
+    if step.when == "failed" and not workflow.after(step):
+        yield (
+            f"step {step.label!r} runs when one of the steps before it fails, but comes after none",
+            'Say after which: Step(..., when="failed", after=["..."]).',
+        )
+    before = [workflow.by_label.get(name) for name in workflow.after(step)]
+    if step.when == "ok" and step.after is None and any(s and s.when == "failed" for s in before):
+        yield (
+            f"step {step.label!r} would run only after {workflow.after(step)[0]!r}, and so only "
+            "after a failure",
+            "Say what it comes after, Step(..., after=[...]); or give it a `when` too.",
+        )
+
+
 def _step_problems(step: "Step") -> Iterator[tuple[str, str]]:
     if not 0 < len(step.label) <= LONGEST_NAME:
         yield (
             f"a step has the name {step.label!r}",
             f'Give it one of 1 to {LONGEST_NAME} characters: Step(..., name="...").',
         )
+    if step.when not in WHEN:
+        yield f"step {step.label!r} has when={step.when!r}", "Give 'ok', 'failed' or 'always'."
+    if not isinstance(step.optional, bool):
+        yield f"step {step.label!r} has optional={step.optional!r}", "Give True or False."
     if not 0 < step.weight < math.inf:
         yield f"step {step.label!r} has weight {step.weight}", "A weight is a number above 0."
     if step.retries is not None and not 0 <= step.retries <= MOST_RETRIES:

@@ -3,7 +3,7 @@
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import KW_ONLY, dataclass, field
 from functools import cached_property
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 from uuid import UUID
 
 from celery import Task, current_app, shared_task
@@ -33,7 +33,8 @@ registry: "Registry[Workflow]" = Registry()
 class RunData:
     """The data of a run that the author's `inputs` and `result` get.
 
-    `params` are the run's parameters as JSON; `results` are those of the finished steps, by name.
+    `params` are the run's parameters as JSON; `results` are those of the steps that are OK, by
+    name; `errors` are the texts of those that failed.
 
     The `inputs` of a step that follows others, and the `result`, run while the run's row is locked;
     on SQLite the whole database is locked for writers. The reason: the inputs are committed with
@@ -43,6 +44,7 @@ class RunData:
 
     params: Mapping[str, Any]
     results: Mapping[str, Any]
+    errors: Mapping[str, str] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -57,6 +59,10 @@ class Step:
             run is locked (see `RunData`).
         after: the names of the steps it waits for; None means the one before it in the list,
             `()` means none.
+        when: it opens when all of these are OK ("ok"), when one of them has failed ("failed"), or
+            in either case ("always"). The last two wait until all of them have ended. A cancel or
+            the timeout of the run ends every step, whatever its `when`.
+        optional: its failure is shown, but does not fail the run, nor skip what comes after it.
         weight: its share of the run's completion.
         queue: the Celery queue to publish to; None leaves it to Celery's routing.
         priority: of the messages in one queue, 0 goes first; Redis distinguishes 0-2, 3-5, 6-8
@@ -80,6 +86,8 @@ class Step:
     name: str = ""
     inputs: Callable[[RunData], Mapping[str, Any]] | None = None
     after: Sequence[str] | None = None
+    when: Literal["ok", "failed", "always"] = "ok"
+    optional: bool = False
     weight: float = 1.0
     queue: str | None = None
     priority: int | None = None
@@ -129,7 +137,8 @@ class Workflow:
         steps: in order; see `Step.after` for other shapes than a sequence.
         params: a DRF serializer class that validates the parameters; None takes none.
         description: one line for people.
-        result: returns the run's result; without it, that is the last step's (see `RunData`).
+        result: returns the run's result (see `RunData`); without it, that is the result of the
+            last step with `when="ok"`.
         timeout: seconds until the whole run ends as an ERROR; None means never.
         permission: `app.codename`; users without it do not see the workflow in the catalogue,
             and cannot start or retry a run of it over HTTP. None requires only a login.

@@ -68,7 +68,11 @@ def _texts(values: Iterable[object]) -> Iterator[str]:
 
 def _steps(workflow: Workflow) -> Iterator[str]:
     for step in workflow.steps:
-        if step.after is None:
-            yield step.label
-        else:
-            yield f"{step.label} (after {', '.join(step.after) or 'nothing'})"
+        notes = []
+        if step.after is not None:
+            notes.append(f"after {', '.join(step.after) or 'nothing'}")
+        if step.when != "ok":
+            notes.append("always" if step.when == "always" else "only after a failure")
+        if step.optional:
+            notes.append("optional")
+        yield f"{step.label} ({'; '.join(notes)})" if notes else step.label

@@ -6,7 +6,7 @@ before, which does not know the column, still inserts rows.
 
 from parent.models.executor import Executor, WatchLease
 from parent.models.run import Event, Run, RunState
-from parent.models.step import Attempt, Step, StepState
+from parent.models.step import Attempt, Step, StepState, When
 from parent.models.tally import Tally
 
 __all__ = [
@@ -19,4 +19,5 @@ __all__ = [
     "StepState",
     "Tally",
     "WatchLease",
+    "When",
 ]

@@ -8,7 +8,7 @@ from parent.models.executor import Executor
 from parent.models.fields import MetaFields
 from parent.models.run import Run
 
-__all__ = ["Attempt", "Step", "StepState"]
+__all__ = ["Attempt", "Step", "StepState", "When"]
 
 
 class StepState(models.TextChoices):
@@ -21,6 +21,14 @@ class StepState(models.TextChoices):
     ERROR = "ERROR"
     SKIPPED = "SKIPPED"
     CANCELLED = "CANCELLED"
+
+
+class When(models.TextChoices):
+    """After which ends of the steps before it a step opens."""
+
+    OK = "ok", "all of them are OK"
+    FAILED = "failed", "one of them has failed"
+    ALWAYS = "always", "all of them have ended"
 
 
 class Step(MetaFields):
@@ -38,6 +46,13 @@ class Step(MetaFields):
     priority = models.PositiveSmallIntegerField(null=True, help_text="0 goes first")
     queue = models.CharField(max_length=255, blank=True, default="")
     after = models.JSONField(default=list, help_text="Names of the steps it waits for")
+    when = models.CharField(max_length=6, choices=When, default=When.OK, db_default=When.OK)
+    optional = models.BooleanField(
+        default=False, db_default=False, help_text="Its failure does not fail the run"
+    )
+    unneeded = models.BooleanField(
+        default=False, db_default=False, help_text="SKIPPED, and not because a step failed"
+    )
     weight = models.FloatField(default=1.0)
     queue_timeout = models.FloatField(null=True, help_text="Seconds")
     run_timeout = models.FloatField(null=True, help_text="Seconds")

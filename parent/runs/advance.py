@@ -36,7 +36,7 @@ NEW_ATTEMPT_COLUMNS = (*ATTEMPT_COLUMNS, "attempt", "kwargs", "publish_count", "
 """What opening a step writes after an earlier attempt."""
 
 CLAIM_COLUMNS = ("message_id", "claim", "executor_id", "started_at")
-SKIPPED_COLUMNS = ("state", "finished_at")
+SKIPPED_COLUMNS = ("state", "finished_at", "message", "unneeded")
 FAILED_COLUMNS = ("state", "finished_at", "traceback", *META_COLUMNS)
 RUN_COLUMNS = (
     *("state", "version", "started_at", "finished_at", "mirrored_at", "due_at"),
@@ -79,7 +79,8 @@ def advance(
     was_due_at = run.due_at
     changes = apply_plan(run, steps, now, known=is_known(run, steps), unread=unread)
     goes_on = unread is None or unread.active or any(step.state in Step.ACTIVE for step in steps)
-    if unread is not None and (changes.failed or not goes_on):
+    cascades = unread is not None and changes.skipped and not unread.has_indirect
+    if unread is not None and (changes.failed or cascades or not goes_on):
         # More steps must be skipped, or the run is over: both need all of its steps.
         steps, unread = unread.all_steps(steps), None
         changes = apply_plan(run, steps, now, known=is_known(run, steps), before=changes)

@@ -30,7 +30,7 @@ __all__ = [
 
 ATTEMPT_COLUMNS = (
     *("state", "task_id", "message_id", "claim", "executor_id", "traceback", "due_at", "queued_at"),
-    *("started_at", "reported_at", "mirrored_at", "unmirrored_since", "finished_at"),
+    *("started_at", "reported_at", "mirrored_at", "unmirrored_since", "finished_at", "unneeded"),
     *META_COLUMNS,
 )
 """The columns that `clear_attempt` resets."""
@@ -88,7 +88,7 @@ def clear_attempt(step: Step) -> None:
     step.state = StepState.WAITING
     step.task_id, step.message_id, step.claim, step.executor = None, None, None, None
     step.set_meta(Meta())
-    step.traceback = ""
+    step.traceback, step.unneeded = "", False
     step.due_at = step.queued_at = None
     step.started_at = step.finished_at = None
     step.reported_at = step.mirrored_at = step.unmirrored_since = None

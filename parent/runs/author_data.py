@@ -10,13 +10,21 @@ from parent.store.run_rows import UnreadSteps
 
 __all__ = ["Results", "run_data"]
 
+FAILED = (StepState.ERROR, StepState.CANCELLED)
+
 
 def run_data(run: Run, steps: Sequence[Step], unread: UnreadSteps | None = None) -> RunData:
     """The data of a run with these steps. `unread`: its other steps, if these are not all."""
     finished = [step for step in steps if step.state == StepState.OK]
     if unread is not None:
         finished = unread.finished_steps(steps)
-    return RunData(params=run.params, results=Results(finished))
+    errors = {step.name: step.error or "" for step in steps if step.state in FAILED}
+    if unread is not None:
+        known = {step.name for step in steps}
+        rows = Step.objects.filter(run=run, state__in=FAILED).order_by("index")
+        others = rows.exclude(name__in=known).values_list("name", "error")
+        errors |= {name: error or "" for name, error in others}
+    return RunData(params=run.params, results=Results(finished), errors=errors)
 
 
 def _read_all(name: str) -> Callable[..., Any]:

@@ -13,7 +13,7 @@ from children.meta import Meta, error_text
 from children.sanitize import check_json, clean_traceback
 from parent.definition.workflow import RunData, registry
 from parent.errors import UnknownWorkflow
-from parent.models import Run, Step, StepState
+from parent.models import Run, Step, StepState, When
 from parent.runs.attempts import queue_attempt
 from parent.runs.author_data import run_data
 
@@ -69,14 +69,18 @@ def _check_inputs(step: Step, kwargs: dict[str, Any]) -> dict[str, Any]:
 
 
 def run_result(run: Run, steps: Sequence[Step]) -> Meta:
-    """The run's meta with its result: what the author's `result` returns, else the last step's.
+    """The run's meta with its result: what the author's `result` returns, else that of the last
+    step with `when="ok"`; without one of these, of the last step that is OK.
 
     Raises:
         ResultNotJSON: the result is not JSON. What the author's function raises passes through.
     """
     make_result = registry.get(run.workflow).result
     if make_result is None:
-        return run.meta.ok(steps[-1].result)
+        good = [step for step in steps if step.state == StepState.OK]
+        ordinary = [step for step in steps if step.when == When.OK] or good
+        # An optional step that failed has no result.
+        return run.meta.ok(ordinary[-1].result if ordinary[-1:] and ordinary[-1] in good else None)
     with _savepoint():
         return run.meta.ok(make_result(run_data(run, steps)))
 

@@ -10,7 +10,7 @@ from django.db import transaction
 from children.errors import ResultNotJSON
 from children.meta import Meta
 from children.sanitize import check_json
-from parent.decisions.plan import dependents
+from parent.decisions.plan import dependents, fails_run
 from parent.definition.name_lists import join_names
 from parent.definition.workflow import registry
 from parent.errors import CannotRetry, InvalidRetry, UnknownRun, UnknownWorkflow
@@ -34,11 +34,12 @@ def retry(
 ) -> Run:
     """Continue a run that has failed or was cancelled, under the same id.
 
-    Steps that are OK keep their results; the others run, or run again.
+    Steps that are OK keep their results, and optional steps that failed keep their errors; the
+    others run, or run again.
 
     Args:
-        step: run this step and all that depend on it again. None takes the steps that failed or
-            were cancelled.
+        step: run this step and all that depend on it again. None takes the steps that failed the
+            run or were cancelled.
         inputs: keyword arguments for that step's child, in place of its own inputs.
         skip: make that step OK with `result`, without running it.
         who: the name of the user, for the run's history.
@@ -61,7 +62,7 @@ def retry(
             raise CannotRetry(f"Only a failed or cancelled run can be retried: it is {run.state}.")
         chosen = _steps_to_retry(steps, step, alone=inputs is not None or skip)
         from_here = with_dependents(steps, chosen)
-        _reset([row for row in steps if row.name in from_here or row.state != StepState.OK], now)
+        _reset([row for row in steps if row.name in from_here or not _is_kept(row)], now)
         detail: dict[str, Any] = {"from": [row.name for row in chosen]}
         if inputs is not None:
             chosen[0].input_override = detail["inputs"] = dict(inputs)
@@ -84,11 +85,16 @@ def _steps_to_retry(steps: Sequence[Step], name: str | None, *, alone: bool) -> 
             known = join_names([row.name for row in steps])
             raise InvalidRetry(f"The run has no step {name!r}; its steps are: {known}.")
         return chosen
-    chosen = [row for row in steps if row.state in (StepState.ERROR, StepState.CANCELLED)]
+    chosen = [row for row in steps if fails_run(row) or row.state == StepState.CANCELLED]
     if alone and len(chosen) != 1:
         names = join_names([row.name for row in chosen or steps])
         raise InvalidRetry(f"Say which step is meant: {names}.")
     return chosen
+
+
+def _is_kept(row: Step) -> bool:
+    """What came after an optional step that failed has gone on without it."""
+    return row.state == StepState.OK or (row.state == StepState.ERROR and row.optional)
 
 
 def with_dependents(steps: Sequence[Step], roots: Iterable[Step]) -> set[str]:

@@ -190,6 +190,8 @@ def _step_row(
         queue=step.queue or "",
         priority=step.priority,
         after=list(after),
+        when=step.when,
+        optional=step.optional,
         weight=step.weight,
         queue_timeout=limit(step.queue_timeout, "QUEUE_TIMEOUT"),
         run_timeout=limit(step.run_timeout, "RUN_TIMEOUT"),

@@ -1,10 +1,12 @@
 """Applying a run's plan to its steps, in memory: nothing is written here."""
 
-from collections.abc import Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime
 from functools import cache, partial
+from types import MappingProxyType
 
+from children.sanitize import clean_text
 from parent.decisions.plan import plan
 from parent.models import Run, RunState, Step, StepState
 from parent.runs.author_data import run_data
@@ -40,8 +42,8 @@ def apply_plan(
 ) -> Changes:
     """Open and skip steps until nothing more follows.
 
-    It plans at most three times: the second plan skips what depends on steps whose inputs raised,
-    and the third finds nothing. So the time is proportional to the number of steps.
+    It plans once more after steps whose inputs raised: what depends on them is skipped, or opens
+    because they failed. So there are more than three plans only where inputs raise again.
 
     Args:
         known: whether this process knows the workflow. If not, steps are only skipped.
@@ -52,7 +54,7 @@ def apply_plan(
     data = cache(partial(run_data, run, steps, unread))
     cancelled = run.cancel_requested_at is not None
     while True:
-        todo = plan(steps, cancelled=cancelled, others=unread.states if unread else None)
+        todo = plan(steps, cancelled=cancelled, others=unread.ended if unread else None)
         if not known and (todo.open or todo.final is RunState.SUCCESS):
             changes.needs_other_worker = True
         if changes.needs_other_worker:
@@ -61,14 +63,27 @@ def apply_plan(
             changes.final = todo.final
             return changes
         skipped = [by_name[name] for name in todo.skip]
-        mark_skipped(skipped, now)
+        mark_skipped(skipped, now, todo.reasons, todo.unneeded)
         changes.skipped += skipped
         for step in [by_name[name] for name in todo.open]:
             opens = open_step(run, step, data, now)
             (changes.opened if opens else changes.failed).append(step)
 
 
-def mark_skipped(steps: Sequence[Step], now: datetime) -> None:
-    """Make the steps SKIPPED."""
+def mark_skipped(
+    steps: Sequence[Step],
+    now: datetime,
+    reasons: Mapping[str, str] = MappingProxyType({}),
+    unneeded: Collection[str] = (),
+) -> None:
+    """Make the steps SKIPPED; their messages say why.
+
+    Args:
+        reasons: why, by the steps' names.
+        unneeded: the names of those that are skipped although nothing failed.
+    """
     for step in steps:
         step.state, step.finished_at = StepState.SKIPPED, now
+        reason = reasons.get(step.name)
+        step.message = clean_text(f"skipped: {reason}") if reason else ""
+        step.unneeded = step.name in unneeded

@@ -15,6 +15,7 @@ from django.db import connection
 from django.db.models import BooleanField, QuerySet
 from django.db.models.expressions import RawSQL
 
+from parent.decisions.openings import Ended, ended
 from parent.models import Run, Step, StepState
 from parent.store.kept_sql import select
 
@@ -41,13 +42,15 @@ SKIP_DEPTH = 3
 class UnreadSteps:
     """What is known of the steps of a run that were not read.
 
-    `states`: by name, of those that are not OK and on which a step that was read depends.
-    `active`: whether one of them is queued or running, so that the run goes on.
+    `ended`: by name, how those have ended that are not OK and on which a step that was read
+    depends; None if they have not. `active`: whether one of them is queued or running, so that the
+    run goes on. `has_indirect`: also what depends indirectly on the step that ended was read.
     """
 
     run: Run
-    states: Mapping[str, StepState]
+    ended: Mapping[str, Ended | None]
     active: bool
+    has_indirect: bool
 
     def all_steps(self, loaded: Sequence[Step]) -> list[Step]:
         """All steps of the run; `loaded` ones as they are in memory."""
@@ -150,13 +153,16 @@ def _read_affected(run: Run, task_id: str, *, ok: bool) -> tuple[list[Step], Unr
     known of the others, None if all steps were read.
     """
     ending = _with_run(run, _step_rows(run).filter(task_id=task_id))
-    loaded, states = ending + _waiting_dependents(run, ending), dict[str, StepState]()
-    if ok:
-        states = _unfinished_dependencies(run, loaded)
-    elif not _add_indirect_dependents(run, loaded):
+    loaded = ending + _waiting_dependents(run, ending)
+    if not ok and not _add_indirect_dependents(run, loaded):
         return steps_of(run), None
     others = Step.objects.filter(run=run, state__in=Step.ACTIVE).exclude(task_id=task_id)
-    return loaded, UnreadSteps(run=run, states=states, active=others.exists())
+    return loaded, UnreadSteps(
+        run=run,
+        ended=_unfinished_dependencies(run, loaded),
+        active=others.exists(),
+        has_indirect=not ok,
+    )
 
 
 def _add_indirect_dependents(run: Run, loaded: list[Step]) -> bool:
@@ -192,13 +198,17 @@ def _waiting_dependents(run: Run, steps: Sequence[Step]) -> list[Step]:
     )
 
 
-def _unfinished_dependencies(run: Run, loaded: Sequence[Step]) -> dict[str, StepState]:
-    """The states, by name, of unread steps that are not OK and on which these depend."""
+def _unfinished_dependencies(run: Run, loaded: Sequence[Step]) -> dict[str, Ended | None]:
+    """How unread steps have ended, by name, that are not OK and on which these depend."""
     names = {name for step in loaded for name in step.after} - {step.name for step in loaded}
     if not names:
         return {}
     rows = Step.objects.filter(run=run).exclude(state=StepState.OK)
     if len(names) <= FULL_READ_LIMIT:
         rows = rows.filter(name__in=names)
-    states = rows.order_by().values_list("name", "state")
-    return {name: StepState(state) for name, state in states if name in names}
+    found = rows.order_by().values_list("name", "state", "optional", "unneeded")
+    return {
+        name: ended(state, optional, unneeded)
+        for name, state, optional, unneeded in found
+        if name in names
+    }

@@ -24,7 +24,10 @@ from parent.models import Run, Step, StepState
 __all__ = ["read_summaries"]
 
 DONE = F("weight") * Case(
-    When(state=StepState.OK, then=Value(100.0)),
+    When(
+        Q(state=StepState.OK) | Q(unneeded=True) | Q(state=StepState.ERROR, optional=True),
+        then=Value(100.0),
+    ),
     default=F("completion"),
     output_field=FloatField(),
 )
@@ -37,7 +40,7 @@ PROGRESSED = Case(
 
 SHOWN_FIRST = Case(
     When(state=StepState.RUNNING, then=Value(0)),
-    When(state=StepState.ERROR, then=Value(1)),
+    When(state=StepState.ERROR, optional=False, then=Value(1)),
     When(state=StepState.QUEUED, then=Value(2)),
     When(state=StepState.OK, then=Value(3)),
     default=Value(4),

@@ -6,7 +6,7 @@ from itertools import combinations
 
 from django_celery_results.models import TaskResult
 
-from parent.models import Run, RunState, Step, StepState
+from parent.models import Run, RunState, Step, StepState, When
 from tests.flows.faults import MARKS
 from tests.flows.tasks import gates
 
@@ -30,7 +30,8 @@ def assert_sound(*runs: Run, outlived: Collection[str | None] = ()) -> None:
             _assert_one_outcome(step)
             _assert_in_order(step, {other.name: other for other in steps})
         told = f"{run} is {run.state} with {[f'{s}: {s.state}' for s in steps]}, {run.error}"
-        assert (run.state == RunState.SUCCESS) == all(s.state == StepState.OK for s in steps), told
+        good = all(s.state == StepState.OK or s.optional or s.unneeded for s in steps)
+        assert (run.state == RunState.SUCCESS) == good, told
         assert (run.error is None) == (run.state == RunState.SUCCESS), told
         stored = TaskResult.objects.get(task_id=str(run.pk)).status
         assert stored == run.state, f"{run} is {run.state}, and its TaskResult says {stored}"
@@ -61,8 +62,10 @@ def _assert_in_order(step: Step, others: dict[str, Step]) -> None:
     if step.started_at is None:
         return
     for name in step.after:
-        ended = others[name].finished_at
-        assert others[name].state == StepState.OK, f"{step} began, and {name} is no success"
+        ended, other = others[name].finished_at, others[name]
+        good = other.state == StepState.OK or (other.state == StepState.ERROR and other.optional)
+        assert good or step.when != When.OK, f"{step} began, and {name} is no success"
+        assert other.state in ENDS, f"{step} began, and {name} is {other.state}"
         assert ended is not None
         assert ended <= step.started_at, f"{step} began before {name} had ended"
 

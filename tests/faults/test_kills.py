@@ -139,3 +139,17 @@ def test_a_step_that_always_kills_its_whole_worker_stops_at_its_attempts(
     )
     assert len(bodies()[str(run.pk), "fail"]) == 3
     assert_sound(run)
+
+
+def test_after_a_process_that_dies_the_endings_run_once(
+    watcher: Worker, start_worker: StartWorker
+) -> None:
+    start_worker("prefork")
+    run = ended(faults.guarded.start(failures=1, how="die"))
+
+    states = list(run.steps.values_list("name", "state"))
+    assert states == [("fail", "ERROR"), ("undo", "OK"), ("clean_up", "OK")]
+    assert run.state == RunState.FAILURE
+    assert (run.error or "").startswith("fail: the worker process died while running it")
+    assert [len(bodies()[str(run.pk), name]) for name in ("undo", "clean_up")] == [1, 1]
+    assert_sound(run)

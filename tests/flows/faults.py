@@ -132,6 +132,15 @@ patient = Workflow(
     steps=[Step(fail, retries=2, retry_delay=0.6, backoff=3)],
 )
 picky = Workflow("picky", params=FailParams, steps=[Step(fail, retries=2, retry_on=(Trouble,))])
+guarded = Workflow(
+    "guarded",
+    params=FailParams,
+    steps=[
+        Step(fail),
+        Step(tail, name="undo", inputs=nothing, when="failed"),
+        Step(tail, name="clean_up", inputs=nothing, when="always"),
+    ],
+)
 unknown_task = Workflow("unknown_task", steps=[Step(tail)])
 unknown_task_at_last = Workflow("unknown_task_at_last", steps=[Step(tail, queue_timeout=2)])
 unknown_workflow = Workflow(

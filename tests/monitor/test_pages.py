@@ -320,3 +320,8 @@ def test_a_status_is_one_plain_word(
 ) -> None:
     told = {"state": state, "status": status, "task_id": task_id, "message": message}
     assert word(told) == shown
+
+
+def test_an_optional_failure_says_so() -> None:
+    told = {"state": "FAILURE", "status": "ERROR", "task_id": "x", "message": "", "optional": True}
+    assert word(told) == "failed, optional"

@@ -84,6 +84,8 @@ def test_a_run_in_progress_has_exactly_the_shape_of_the_contract() -> None:
                 "message": "37 of 100",
                 "error": None,
                 "attempt": 1,
+                "when": "ok",
+                "optional": False,
                 "started_at": seconds_ago(10),
                 "finished_at": None,
             }

@@ -43,7 +43,13 @@ def graphs(draw: st.DrawFn) -> dict[str, ModelStep]:
     steps: dict[str, ModelStep] = {}
     for name in NAMES[: draw(st.integers(1, len(NAMES)))]:
         after = draw(st.sets(st.sampled_from(sorted(steps)))) if steps else set()
-        steps[name] = ModelStep(after=tuple(sorted(after)), retries=draw(st.integers(0, 2)))
+        when = ["ok", "ok", "always", *(["failed"] if after else [])]
+        steps[name] = ModelStep(
+            after=tuple(sorted(after)),
+            retries=draw(st.integers(0, 2)),
+            when=draw(st.sampled_from(when)),
+            optional=draw(st.booleans()),
+        )
     return steps
 
 
@@ -76,6 +82,8 @@ class RunMachine(RuleBasedStateMachine):
                     tasks.noop,
                     name=name,
                     after=step.after,
+                    when=step.when,
+                    optional=step.optional,
                     retries=step.retries,
                     retry_delay=delay,
                     run_timeout=LIMIT,

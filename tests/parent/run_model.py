@@ -2,11 +2,11 @@
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
+from typing import Literal
 
 __all__ = ["ModelRun", "ModelStep"]
 
 ACTIVE = ("QUEUED", "RUNNING")
-STOPPED = ("ERROR", "SKIPPED", "CANCELLED")
 
 
 @dataclass
@@ -15,9 +15,23 @@ class ModelStep:
 
     after: tuple[str, ...]
     retries: int
+    when: Literal["ok", "failed", "always"] = "ok"
+    optional: bool = False
+    unneeded: bool = False
     state: str = "WAITING"
     attempt: int = 0
     retries_used: int = 0
+
+    @property
+    def over(self) -> bool:
+        return self.state not in (*ACTIVE, "WAITING")
+
+    @property
+    def stops(self) -> bool:
+        """Whether what comes after it, and needs it, is skipped."""
+        if self.state == "ERROR":
+            return not self.optional
+        return self.state == "CANCELLED" or (self.state == "SKIPPED" and not self.unneeded)
 
 
 @dataclass
@@ -36,10 +50,13 @@ class ModelRun:
         """Skip and open steps until nothing more follows; end the run if it is over."""
         while any([self._skip_one(), self._open_one()]):
             pass
-        if any(step.state in (*ACTIVE, "WAITING") for step in self.steps.values()):
+        if not all(step.over for step in self.steps.values()):
             return
-        if not self._all("OK"):
-            self.ended = "REVOKED" if self.cancelled else "FAILURE"
+        failed = self.named("ERROR", "CANCELLED")
+        if self.cancelled and any(s.state == "CANCELLED" or not s.optional for s in failed):
+            self.ended = "REVOKED"
+        elif not all(step.optional for step in failed):
+            self.ended = "FAILURE"
         elif self.known:
             self.ended = "SUCCESS"
 
@@ -78,11 +95,14 @@ class ModelRun:
 
     def retry(self, name: str | None, *, skip: bool) -> set[str]:
         """A user retries the run; returns the names of the steps that are reset."""
+        kept = [n for n, s in self.steps.items() if s.state == "ERROR" and s.optional]
         failed = [n for n, step in self.steps.items() if step.state in ("ERROR", "CANCELLED")]
-        names = self._with_dependents(failed if name is None else [name])
-        names |= {n for n, step in self.steps.items() if step.state != "OK"}
+        chosen = [n for n in failed if n not in kept] if name is None else [name]
+        names = self._with_dependents(chosen)
+        names |= {n for n, step in self.steps.items() if step.state != "OK" and n not in kept}
         for n in names:
             self.steps[n].state, self.steps[n].retries_used = "WAITING", 0
+            self.steps[n].unneeded = False
         if skip and name is not None:
             self.steps[name].state = "OK"
         self.ended, self.cancelled = None, False
@@ -92,22 +112,34 @@ class ModelRun:
     def named(self, *states: str) -> list[ModelStep]:
         return [step for step in self.steps.values() if step.state in states]
 
-    def _all(self, state: str) -> bool:
-        return all(step.state == state for step in self.steps.values())
-
     def _skip_one(self) -> bool:
         for step in self.named("WAITING"):
-            if any(self.steps[name].state in STOPPED for name in step.after):
+            before = [self.steps[name] for name in step.after]
+            if step.when == "ok" and any(other.stops for other in before):
                 step.state = "SKIPPED"
+                return True
+            if all(other.over for other in before) and not self._may_open(step):
+                step.state, step.unneeded = "SKIPPED", True
                 return True
         return False
 
     def _open_one(self) -> bool:
         for step in self.named("WAITING") if self.known else ():
-            if all(self.steps[name].state == "OK" for name in step.after):
+            before = [self.steps[name] for name in step.after]
+            if all(other.over for other in before) and self._may_open(step):
                 self._queue(step)
                 return True
         return False
+
+    def _may_open(self, step: ModelStep) -> bool:
+        """Whether a step opens after all those before it, which have ended."""
+        before = [self.steps[name] for name in step.after]
+        match step.when:
+            case "always":
+                return True
+            case "failed":
+                return any(other.stops or other.state == "ERROR" for other in before)
+        return not any(other.stops or other.unneeded for other in before)
 
     def _queue(self, step: ModelStep) -> None:
         step.state = "QUEUED"

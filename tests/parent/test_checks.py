@@ -96,6 +96,39 @@ STEP_NAME = 'Give it one of 1 to 100 characters: Step(..., name="...").'
             ],
         ),
         (
+            [Step(func_1, name="a", when="failed")],
+            [
+                (
+                    "E003",
+                    "step 'a' runs when one of the steps before it fails, but comes after none",
+                    'Say after which: Step(..., when="failed", after=["..."]).',
+                )
+            ],
+        ),
+        (
+            [
+                Step(func_1, name="a"),
+                Step(func_1, name="undo", when="failed"),
+                Step(func_1, name="b"),
+                Step(func_1, name="c", after=["undo"]),
+            ],
+            [
+                (
+                    "E003",
+                    "step 'b' would run only after 'undo', and so only after a failure",
+                    "Say what it comes after, Step(..., after=[...]); or give it a `when` too.",
+                )
+            ],
+        ),
+        (
+            [Step(func_1, name="a", when="sometimes")],  # type: ignore[arg-type]
+            [("E003", "step 'a' has when='sometimes'", "Give 'ok', 'failed' or 'always'.")],
+        ),
+        (
+            [Step(func_1, name="a", optional="yes")],  # type: ignore[arg-type]
+            [("E003", "step 'a' has optional='yes'", "Give True or False.")],
+        ),
+        (
             [Step(func_1, name="a", weight=0)],
             [("E003", "step 'a' has weight 0", "A weight is a number above 0.")],
         ),

@@ -64,6 +64,8 @@ def many_kinds(monkeypatch: pytest.MonkeyPatch) -> Any:
                 StepDefinition(tasks.noop, name="b"),
                 StepDefinition(tasks.noop, name="c", after=["a", "b"]),
                 StepDefinition(tasks.noop, name="d", after=()),
+                StepDefinition(tasks.noop, name="e", when="failed"),
+                StepDefinition(tasks.noop, name="f", after=["a"], when="always", optional=True),
             ],
         )
 
@@ -109,7 +111,8 @@ def test_list_shows_description_parameters_and_steps() -> None:
         "    colour: choice of red | dark red, default red",
         "    sizes: list, default [1, 2]",
         "    upload: file (write @path), optional",
-        "  steps: a, b, c (after a, b), d (after nothing)",
+        "  steps: a, b, c (after a, b), d (after nothing), "
+        "e (only after a failure), f (after a; always; optional)",
     ]
 
 

@@ -29,8 +29,12 @@ class Row:
     completion: float = 0.0
     message: str = ""
     error: str | None = None
+    when: str = "ok"
+    optional: bool = False
+    unneeded: bool = False
     started_at: datetime | None = None
     reported_at: datetime | None = None
+    finished_at: datetime | None = None
 
 
 def rows(text: str, after: dict[str, str]) -> list[Row]:
@@ -83,9 +87,13 @@ def graphs(draw: st.DrawFn) -> list[Row]:
     names = [f"s{index}" for index in range(draw(st.integers(1, 7)))]
     weights = st.floats(0.01, 100)
     steps = [
-        Row(name, after=sorted(draw(st.sets(st.sampled_from(names[:index])))), weight=draw(weights))
-        if index
-        else Row(name, weight=draw(weights))
+        Row(
+            name,
+            after=sorted(draw(st.sets(st.sampled_from(names[:index])))) if index else [],
+            weight=draw(weights),
+            when=draw(st.sampled_from(["ok", "ok", "failed", "always"])),
+            optional=draw(st.booleans()),
+        )
         for index, name in enumerate(names)
     ]
     return draw(st.permutations(steps))
@@ -100,14 +108,15 @@ def depends(steps: Sequence[Row], name: str, on: str) -> bool:
 def apply(steps: Sequence[Row], todo: Plan) -> None:
     """Open and skip steps as planned."""
     by_name = {step.name: step for step in steps}
-    for name in todo.open:
-        step = by_name[name]
-        assert step.state == StepState.WAITING
-        assert all(by_name[other].state == StepState.OK for other in step.after)
-        step.state = StepState.QUEUED
     for name in todo.skip:
         assert by_name[name].state == StepState.WAITING
         by_name[name].state = StepState.SKIPPED
+        by_name[name].unneeded = name in todo.unneeded
+    for name in todo.open:
+        step = by_name[name]
+        assert step.state == StepState.WAITING
+        assert {by_name[other].state for other in step.after} <= FINAL
+        step.state = StepState.QUEUED
 
 
 def move(steps: Sequence[Row], data: st.DataObject) -> None:
@@ -126,25 +135,50 @@ def move(steps: Sequence[Row], data: st.DataObject) -> None:
 
 def plan_by_the_book(steps: Sequence[Row]) -> Plan:
     """The same as `plan`, by going over all steps until nothing changes."""
-    states = {step.name: step.state for step in steps}
+    states = {step.name: by_the_book(step) for step in steps}
     waiting = [step for step in steps if step.state == "WAITING"]
-    stopped = {"ERROR", "SKIPPED", "CANCELLED"}
     for _ in steps:
         for step in waiting:
-            if stopped & {states[name] for name in step.after}:
-                states[step.name] = "SKIPPED"
+            before = {states[name] for name in step.after}
+            bad = before & {"failed", "skipped"}
+            over = not before & {"waiting", "active"}
+            if step.when == "ok" and bad:
+                states[step.name] = "skipped"
+            elif over and (
+                (step.when == "ok" and "unneeded" in before)
+                or (step.when == "failed" and not before & {"failed", "skipped", "tolerated"})
+            ):
+                states[step.name] = "unneeded"
     opens = tuple(
         step.name
         for step in waiting
-        if states[step.name] == "WAITING" and {states[name] for name in step.after} <= {"OK"}
+        if states[step.name] == "waiting"
+        and not {states[name] for name in step.after} & {"waiting", "active"}
     )
-    over = not opens and not {"QUEUED", "RUNNING"} & set(states.values())
-    final = RunState.SUCCESS if set(states.values()) == {"OK"} else RunState.FAILURE
+    over = not opens and "active" not in states.values()
+    failed = any(step.state in ("ERROR", "CANCELLED") and not step.optional for step in steps)
+    final = RunState.FAILURE if failed else RunState.SUCCESS
     return Plan(
         open=opens,
-        skip=tuple(step.name for step in waiting if states[step.name] == "SKIPPED"),
+        skip=tuple(s.name for s in waiting if states[s.name] in ("skipped", "unneeded")),
+        unneeded=frozenset(s.name for s in waiting if states[s.name] == "unneeded"),
         final=final if over else None,
     )
+
+
+def by_the_book(step: Row) -> str:
+    match step.state:
+        case "OK":
+            return "ok"
+        case "ERROR":
+            return "tolerated" if step.optional else "failed"
+        case "CANCELLED":
+            return "failed"
+        case "SKIPPED":
+            return "unneeded" if step.unneeded else "skipped"
+        case "WAITING":
+            return "waiting"
+    return "active"
 
 
 @given(steps=graphs(), data=st.data())
@@ -152,6 +186,7 @@ def plan_by_the_book(steps: Sequence[Row]) -> Plan:
 def test_a_plan_equals_the_definition_for_any_states(steps: list[Row], data: st.DataObject) -> None:
     for step in steps:
         step.state = data.draw(st.sampled_from(StepState))
+        step.unneeded = step.state == StepState.SKIPPED and data.draw(st.booleans())
     assert plan(steps) == plan_by_the_book(steps)
 
 
@@ -161,16 +196,19 @@ def test_a_plan_needs_only_the_step_that_ended_and_those_after_it(
     steps: list[Row], data: st.DataObject
 ) -> None:
     """With the steps that `store.run_rows` reads, in a run that was planned to its end before."""
-    ended = data.draw(st.sampled_from(steps))
+    this = data.draw(st.sampled_from(steps))
     for step in steps:
         step.state = data.draw(st.sampled_from(["OK", "RUNNING"])) if step.after else "OK"
     for step in steps:
-        if depends(steps, step.name, on=ended.name):
+        if depends(steps, step.name, on=this.name):
             step.state = "WAITING"
-    near = [step for step in steps if step is ended or ended.name in step.after]
-    others = {step.name: StepState(step.state) for step in steps if step.state != "OK"}
+    near = [step for step in steps if step is this or this.name in step.after]
+    others = {step.name: None for step in steps if step.state != "OK"}
 
-    assert plan(near, others=others).open == plan(steps).open
+    part, whole = plan(near, others=others), plan(steps)
+    if not part.skip:  # else the steps after those are read too
+        assert part.open == whole.open
+    assert {*part.skip} <= {*whole.skip}
 
 
 @given(steps=graphs(), data=st.data())
@@ -190,12 +228,17 @@ def test_every_walk_ends_with_all_steps_final_and_completion_never_goes_back(
         if todo.final is not None:
             break
         move(steps, data)
-    failed = [s.name for s in steps if s.state in (StepState.ERROR, StepState.CANCELLED)]
-    skipped = {s.name for s in steps if s.state == StepState.SKIPPED}
+    failed = [s for s in steps if s.state in (StepState.ERROR, StepState.CANCELLED)]
     assert {step.state for step in steps} <= FINAL
-    assert skipped == {s.name for s in steps if any(depends(steps, s.name, on=f) for f in failed)}
-    assert (todo.final is RunState.SUCCESS) == (not failed)
-    assert (meta.error is None) == (not failed)
+    for step in steps:
+        if step.state == StepState.SKIPPED and not step.unneeded:
+            assert any(depends(steps, step.name, on=other.name) for other in failed)
+        if step.unneeded:
+            assert step.when == "failed" or any(other.unneeded for other in steps)
+        assert step.when != "always" or step.state != StepState.SKIPPED
+    fails = [step for step in failed if not step.optional]
+    assert (todo.final is RunState.SUCCESS) == (not fails)
+    assert (meta.error is None) == (not fails)
 
 
 def test_completion_is_by_weight() -> None:

@@ -175,7 +175,17 @@ class Machine(RunMachine):
         rows = {row.name: row for row in self.rows()}
         for row in rows.values():
             if row.task_id is not None:
-                assert {rows[name].state for name in row.after} <= {"OK"}
+                before = [rows[name] for name in row.after]
+                assert not {other.state for other in before} & {"WAITING", "QUEUED", "RUNNING"}
+                good = [o.state == "OK" or (o.state == "ERROR" and o.optional) for o in before]
+                assert row.when != "ok" or all(good)
+
+    @invariant()
+    def a_skip_says_why(self) -> None:
+        for row in self.rows():
+            assert row.unneeded == self.model.steps[row.name].unneeded
+            timed_out = self.model.ended and row.message == ""
+            assert (row.state == "SKIPPED") == row.message.startswith("skipped: ") or timed_out
 
 
 def ago(seconds: float) -> Any:

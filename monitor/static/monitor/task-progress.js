@@ -475,14 +475,14 @@ function wholePercent({ status, completion }) {
 }
 
 /** A status in one word. */
-function stateWord({ state, status, task_id, message }) {
+function stateWord({ state, status, task_id, message, optional }) {
 	switch (state) {
 		case "PENDING":
 			return task_id ? "queued" : "waiting";
 		case "SUCCESS":
 			return "done";
 		case "FAILURE":
-			return "failed";
+			return optional ? "failed, optional" : "failed";
 		case "REVOKED":
 			return status === "ERROR" ? "cancelled" : "skipped";
 		default:
