@@ -2,6 +2,7 @@
 
 __all__ = [
     "AttemptLost",
+    "CheckpointInvalid",
     "ChildError",
     "ChildExit",
     "ResultNotJSON",
@@ -16,6 +17,10 @@ class ChildError(Exception):
 
 class ResultNotJSON(ChildError, TypeError):
     """A child returned a value that is not JSON. Return dicts, lists, strings and numbers."""
+
+
+class CheckpointInvalid(ChildError, ValueError):
+    """A checkpoint that cannot be kept, or loops that cannot both resume. The message says why."""
 
 
 class ChildExit(ChildError):

@@ -66,8 +66,11 @@ class Attempt(Protocol):
     follower: Follower | None
     """After `finish`: the child that this process must run next."""
 
-    def report(self, meta: Meta) -> None:
-        """Store the child's progress.
+    checkpoint: Any
+    """What the attempt before left; None at first."""
+
+    def report(self, meta: Meta, checkpoint: Any = None) -> None:
+        """Store the child's progress, and with it the checkpoint, unless that is None.
 
         Raises:
             AttemptLost: the attempt no longer counts; the body must end.

@@ -4,16 +4,19 @@ import time
 from collections.abc import Callable, Iterable, Iterator, Sized
 from contextlib import contextmanager
 from functools import partial
+from itertools import islice
 from typing import Any, TypeVar
 
 from children.bar import Bar
 from children.errors import RetryAsked
 from children.meta import Meta, Number, whole
+from children.reporting.checkpoint import Checkpoint
 from children.sanitize import clean_text
 
 __all__ = ["Progress"]
 
 T = TypeVar("T")
+Sender = Callable[[Callable[[Meta], None], Meta], None]
 
 # `track` reads the clock at least once in this many items. A body that becomes slow still reports
 # in time, and a fast loop hardly pays for the clock.
@@ -32,12 +35,15 @@ class Progress:
 
     def __init__(
         self,
-        send: Callable[[Meta], None],
+        send: Callable[..., None],
         *,
         interval: float = REPORT_INTERVAL,
         clock: Callable[[], float] = time.monotonic,
+        checkpoint: Any = None,
     ) -> None:
         self._send = send
+        self._sender: Sender | None = None
+        self._checkpoint = Checkpoint(checkpoint)
         self._interval = interval
         self._clock = clock
         self._next_at = float("-inf")
@@ -56,7 +62,12 @@ class Progress:
         )
 
     def track(
-        self, iterable: Iterable[T], total: int | None = None, message: str | None = None
+        self,
+        iterable: Iterable[T],
+        total: int | None = None,
+        message: str | None = None,
+        *,
+        resume: bool = False,
     ) -> Iterator[T]:
         """Yield the items of `iterable`. An item counts as done when the next one is requested.
 
@@ -66,28 +77,38 @@ class Progress:
         Args:
             total: the number of items; by default `len(iterable)` if it has a length.
             message: shown while this loop runs; None keeps the previous one.
+            resume: skip as many items as the attempt before has reported as done. The items must
+                come in the same order each time.
 
         Raises:
             ValueError: `total` is negative.
+            CheckpointInvalid: a loop that resumes inside another one.
         """
         if total is None and isinstance(iterable, Sized):
             total = len(iterable)
-        loop = self._bar.track(None if total is None else _count(total))
+        count = None if total is None else _count(total)
+        number, done = self._checkpoint.enter_loop() if resume else (None, 0)
+        loop = self._bar.track(count)
         if message is not None:
             self._message = str(message)
-        done, next_check, stride = 0, 1, 1
+        next_check, stride = done + 1, 1
         try:
+            loop.iteration = done
             self._report_if_due()
-            for item in iterable:
+            for item in islice(iterable, done, None) if done else iterable:
                 yield item
                 done += 1
                 loop.iteration = done
+                if number is not None:
+                    self._checkpoint.count(number, done)
                 if done >= next_check:
                     stride = 1 if self._report_if_due() else min(stride * 2, MAX_STRIDE)
                     next_check = done + stride
         finally:
             # Also if the body leaves the loop early: the error's meta has the count so far.
             loop.leave()
+            if number is not None:
+                self._checkpoint.leave_loop()
         self._report()
 
     @contextmanager
@@ -150,13 +171,38 @@ class Progress:
         """
         return RetryAsked(message, delay)
 
+    @property
+    def checkpointed(self) -> Any:
+        """The last checkpoint of the attempt before; None at first, and outside of a run."""
+        return self._checkpoint.before
+
+    def checkpoint(self, value: Any) -> None:
+        """Keep a value for the next attempt, if there is one; see `checkpointed`.
+
+        It is stored with the next report, and if the body raises. Keep it after the work that it
+        stands for is stored: an attempt may be lost at any moment.
+
+        Args:
+            value: any JSON, at most `CHECKPOINT_LIMIT` bytes; it replaces the one before.
+
+        Raises:
+            CheckpointInvalid: it is not JSON, or too large.
+        """
+        self._checkpoint.set(value)
+        self._report_if_due()
+
+    def send_checkpoint(self) -> None:
+        """Report the checkpoint, if there is one: the body has raised."""
+        if self._checkpoint.changed:
+            self._report()
+
     def message(self, text: str) -> None:
         """Set only the message."""
         self.update(message=text)
 
-    def send_by(self, sender: Callable[[Callable[[Meta], None], Meta], None]) -> None:
+    def send_by(self, sender: Sender) -> None:
         """From now on, call `sender(send, meta)` for each report. It must call `send(meta)`."""
-        self._send = partial(sender, self._send)
+        self._sender = sender
 
     def _report_if_due(self) -> bool:
         if self._clock() < self._next_at:
@@ -165,7 +211,13 @@ class Progress:
         return True
 
     def _report(self) -> None:
-        self._send(self.meta)
+        send: Callable[[Meta], None] = self._send
+        if (checkpoint := self._checkpoint.as_json()) is not None:
+            send = partial(self._send, checkpoint=checkpoint)
+        if self._sender is None:
+            send(self.meta)
+        else:
+            self._sender(send, self.meta)
         # Counted from the end of the write, so a slow database gets no more reports than it can
         # store.
         self._next_at = self._clock() + self._interval

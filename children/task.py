@@ -82,7 +82,9 @@ class ChildTask(Task):  # type: ignore[type-arg]
             return result if in_event_loop() else self._resolve(result)
         request.__dict__["child_entered"] = True
         attempt = self._claim()
-        progress = Progress(attempt.report, interval=attempt.report_interval)
+        progress = Progress(
+            attempt.report, interval=attempt.report_interval, checkpoint=attempt.checkpoint
+        )
         try:
             outcome = self._run_body(progress, attempt, args, kwargs)
         except AttemptLost:
@@ -117,18 +119,21 @@ class ChildTask(Task):  # type: ignore[type-arg]
             # that gets SIGTERM at a time limit also raises it; the worker then ends the attempt.
             if type(exc) is not SystemExit or exc.code == EXIT_BY_SIGTERM:
                 raise
+            _keep_checkpoint(progress)
             raise ChildExit(f"the body called sys.exit({exc.code!r})") from exc
         except AttemptLost as exc:
             if attempt.lost:
                 raise
             raise ChildError("the body raised AttemptLost, which only a report may raise") from exc
         except Exception:
+            _keep_checkpoint(progress)
             raise
         except BaseException as exc:
             # `asyncio.CancelledError`, groups of them, panics of extensions in other languages: no
             # pool handles these as failures. Ctrl-C in a terminal must reach the caller.
             if isinstance(exc, KeyboardInterrupt) and self.request.is_eager:
                 raise
+            _keep_checkpoint(progress)
             raise ChildError(error_text(exc)) from exc
         return progress.meta.ok(result)
 
@@ -197,10 +202,14 @@ class PlainAttempt:
     def __init__(self, task: ChildTask) -> None:
         self._task = task
         self.name = str(task.name).rpartition(".")[2]
-        self.lost = False
+        self.lost, self.checkpoint = False, None
         self.report_interval = report_interval(task)
 
-    def report(self, meta: Meta) -> None:
+    def report(
+        self,
+        meta: Meta,
+        checkpoint: Any = None,  # noqa: ARG002 - no step's row is there to keep it
+    ) -> None:
         if not self._task.request.is_eager:
             self._task.update_state(state="PROGRESS", meta=meta.as_dict())
 
@@ -227,6 +236,18 @@ class PlainAttempt:
         """Do nothing: a plain task's attempt always counts."""
 
 
+def _keep_checkpoint(progress: Progress) -> None:
+    """The body has raised: store its checkpoint, from which the next attempt goes on.
+
+    Raises:
+        AttemptLost: the attempt no longer counts.
+    """
+    try:
+        progress.send_checkpoint()
+    except Exception:
+        logger.exception("the checkpoint could not be stored")  # the body's own error counts
+
+
 def report_interval(task: ChildTask) -> float:
     """Seconds between two reports: the task's attribute, else the setting or its default."""
     own = task.report_interval
@@ -235,5 +256,5 @@ def report_interval(task: ChildTask) -> float:
     return float(getattr(settings, "WORKFLOW_REPORT_INTERVAL", REPORT_INTERVAL))
 
 
-def _discard(meta: Meta) -> None:
+def _discard(meta: Meta, checkpoint: Any = None) -> None:
     """The `send` of a direct call, whose reports nobody reads."""

@@ -20,6 +20,7 @@ from parent.watch.queries import LARGE_RUN_FIELDS
 __all__ = ["AttemptInline", "EventInline", "ExecutorAdmin", "RunAdmin", "StepAdmin", "StepInline"]
 
 DELETE_BATCH = 500
+LARGE = ("kwargs", "input_override", "checkpoint", "result", "traceback")
 
 Rows: TypeAlias = "QuerySet[Any]"
 
@@ -73,6 +74,10 @@ class Beginnings:
     def beginning_of_input_override(self, step: Step) -> str:
         return json_beginning(step, self.LENGTH, "input_override")
 
+    @admin.display(description="checkpoint")
+    def beginning_of_checkpoint(self, step: Step) -> str:
+        return json_beginning(step, self.LENGTH, "checkpoint")
+
 
 class StepInline(MetaColumns, ReadOnly, admin.TabularInline):  # type: ignore[type-arg]
     """A run's steps on its page."""
@@ -83,9 +88,7 @@ class StepInline(MetaColumns, ReadOnly, admin.TabularInline):  # type: ignore[ty
     show_change_link = True
 
     def get_queryset(self, request: HttpRequest) -> Rows:
-        return (
-            super().get_queryset(request).defer("kwargs", "input_override", "result", "traceback")
-        )
+        return super().get_queryset(request).defer(*LARGE)
 
 
 class EventInline(ReadOnly, admin.TabularInline):  # type: ignore[type-arg]
@@ -192,13 +195,14 @@ class StepAdmin(MetaColumns, Beginnings, ReadOnly, admin.ModelAdmin):  # type: i
     sortable_by = ()
     show_full_result_count = False
     inlines = [AttemptInline]
-    exclude = ["kwargs", "input_override", "result"]
-    readonly_fields = ["beginning_of_kwargs", "beginning_of_input_override", "beginning_of_result"]
+    exclude = ["kwargs", "input_override", "checkpoint", "result"]
+    readonly_fields = [
+        *("beginning_of_kwargs", "beginning_of_input_override"),
+        *("beginning_of_checkpoint", "beginning_of_result"),
+    ]
 
     def get_queryset(self, request: HttpRequest) -> Rows:
-        steps = (
-            super().get_queryset(request).defer("kwargs", "input_override", "result", "traceback")
-        )
+        steps = super().get_queryset(request).defer(*LARGE)
         # On a step's page too: it would read the whole run to show its name.
         return steps.select_related("run", "executor").defer(*LARGE_RUN_FIELDS)
 

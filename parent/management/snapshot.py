@@ -47,6 +47,6 @@ def snapshots(run_id: UUID) -> Iterator[Snapshot]:
 def _snapshot(run_id: UUID) -> Snapshot:
     run = Run.objects.defer("params", "files").annotate(db_now=Now()).get(pk=run_id)
     # After the run: if it has ended, its steps are then read in their final states.
-    steps = Step.objects.filter(run=run).defer("kwargs", "result", "traceback")
+    steps = Step.objects.filter(run=run).defer("kwargs", "checkpoint", "result", "traceback")
     has_worker = executors.alive().exists()
     return Snapshot(run=run, steps=tuple(steps), now=run.db_now, has_worker=has_worker)

@@ -83,6 +83,7 @@ class Step(MetaFields):
     input_override = models.JSONField(
         null=True, db_column="given", help_text="Inputs that a retry gave in place of the author's"
     )
+    checkpoint = models.JSONField(null=True, help_text="What the body has left to the next attempt")
     executor = models.ForeignKey(
         Executor, null=True, on_delete=models.PROTECT, related_name="steps", db_index=False
     )

@@ -106,6 +106,8 @@ def _write_changes(changes: Changes, taken: Step | None) -> None:
     if taken is not None:
         new = FIRST_ATTEMPT_COLUMNS + CLAIM_COLUMNS if taken.attempt == 1 else NEW_ATTEMPT_COLUMNS
         write([taken], new)
+    # It was not read; it is there if it is to be dropped.
+    write([step for step in changes.opened if "checkpoint" in step.__dict__], ["checkpoint"])
     write(changes.failed, FAILED_COLUMNS)
 
 

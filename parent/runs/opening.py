@@ -1,5 +1,6 @@
 """Opening a step: its inputs and a new attempt. And a run's result."""
 
+import json
 import traceback
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractContextManager, nullcontext
@@ -49,7 +50,10 @@ def open_step(run: Run, step: Step, data: Callable[[], RunData], now: datetime) 
         elif definition.inputs is not None:
             with _savepoint():
                 inputs = definition.inputs(data())
-        step.kwargs = _check_inputs(step, dict(inputs))
+        kwargs = _check_inputs(step, dict(inputs))
+        if step.attempt and step.kwargs != json.loads(json.dumps(kwargs)):
+            step.checkpoint = None  # it is of other inputs
+        step.kwargs = kwargs
     except Exception as exc:
         step.state, step.finished_at = StepState.ERROR, now
         step.set_meta(Meta().failed(f"Error in the inputs of {step.name}: {error_text(exc)}"))

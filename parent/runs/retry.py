@@ -62,7 +62,9 @@ def retry(
             raise CannotRetry(f"Only a failed or cancelled run can be retried: it is {run.state}.")
         chosen = _steps_to_retry(steps, step, alone=inputs is not None or skip)
         from_here = with_dependents(steps, chosen)
-        _reset([row for row in steps if row.name in from_here or not _is_kept(row)], now)
+        again = [row for row in steps if row.name in from_here or not _is_kept(row)]
+        _drop_checkpoints(again, chosen if inputs is not None or skip else ())
+        _reset(again, now)
         detail: dict[str, Any] = {"from": [row.name for row in chosen]}
         if inputs is not None:
             chosen[0].input_override = detail["inputs"] = dict(inputs)
@@ -107,6 +109,19 @@ def with_dependents(steps: Sequence[Step], roots: Iterable[Step]) -> set[str]:
         names.update(more)
         reached += more
     return names
+
+
+def _drop_checkpoints(rows: Sequence[Step], changed: Sequence[Step]) -> None:
+    """Drop the checkpoints of those of these steps that do not go on where they were.
+
+    They do not if they were OK, if they come after a step that runs again, or if their inputs are
+    among the `changed`.
+    """
+    names = {row.name for row in rows}
+    for row in rows:
+        if row.state == StepState.OK or row in changed or names & {*row.after}:
+            row.checkpoint = None
+    write([row for row in rows if "checkpoint" in row.__dict__], ["checkpoint"])
 
 
 def _reset(rows: Sequence[Step], now: datetime) -> None:

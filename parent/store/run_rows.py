@@ -32,7 +32,7 @@ __all__ = [
 
 FULL_READ_LIMIT = 30
 """Of a run with at most so many steps, all are read."""
-LARGE_OF_RUN, LARGE_OF_STEP = ("files", "result"), ("kwargs", "result")
+LARGE_OF_RUN, LARGE_OF_STEP = ("files", "result"), ("kwargs", "checkpoint", "result")
 """Fields that may be large and that most transitions do not need."""
 SKIP_DEPTH = 3
 """Levels of dependents that are read, one by one, before all steps are read instead."""

@@ -70,7 +70,7 @@ def mirror(
         steps = list(
             have_reports.select_for_update(skip_locked=True)
             .filter(run_id__in=list(runs), state__in=Step.ACTIVE)
-            .defer("traceback", "kwargs", "result", "after")
+            .defer("traceback", "kwargs", "checkpoint", "result", "after")
         )
         _mirror_children([step for step in steps if step.task_id not in foreign], now)
         values = [

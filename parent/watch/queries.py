@@ -23,9 +23,9 @@ LARGE_RUN_FIELDS = ("run__params", "run__files", "run__result")
 def active_steps() -> "QuerySet[Any]":
     """The queued and running steps, each with the database's time as `db_now`."""
     steps = Step.objects.filter(state__in=Step.ACTIVE).select_related("executor", "run")
-    return steps.defer("traceback", "result", "input_override", *LARGE_RUN_FIELDS).annotate(
-        db_now=Now()
-    )
+    return steps.defer(
+        "traceback", "result", "input_override", "checkpoint", *LARGE_RUN_FIELDS
+    ).annotate(db_now=Now())
 
 
 def stored_of(steps: Sequence[Step]) -> dict[str, Stored]:

@@ -73,6 +73,8 @@ class RunningAttempt:
         self.lost = self.ended = False
         self.follower: host.Follower | None = None
         self._delivery = delivery
+        self.checkpoint: Any = None
+        self._has_earlier = header["attempt"] > 1
         self._workflow = str(header["workflow"])
         self.report_interval = float(header["interval"])
         self._thread = thread or SameThread()
@@ -81,7 +83,7 @@ class RunningAttempt:
         self._has_result = has_result
         self._last_report = LastReport(started_at=timezone.now())
         self._report: Future[None] | None = None
-        self._deferred_report: Meta | None = None
+        self._deferred_report: tuple[Meta, Any] | None = None
         self._broken_outages = 0
         self._claim = claim or uuid4()
         look_at = header["look_at"] and datetime.fromisoformat(header["look_at"])
@@ -96,7 +98,7 @@ class RunningAttempt:
         Raises:
             SoftTimeLimitExceeded: it was raised during the claim. It is recorded as the outcome.
         """
-        claim = self._start(self._claim_step)
+        claim = self._start(self._claim_step_and_read)
         interruption = wait_ignoring_interruptions(claim)
         claimed = claim.result()
         if claimed and interruption is not None:
@@ -104,6 +106,27 @@ class RunningAttempt:
             self.finish(Meta().failed(error), error=interruption)
             raise interruption
         return claimed
+
+    def _claim_step_and_read(self) -> bool:
+        claimed = self._claim_step()
+        if claimed:
+            self._read_earlier()
+        return claimed
+
+    def begin_claimed(self) -> None:
+        """Begin an attempt that the end of the child before it has claimed."""
+        begin = self._start(self._read_earlier)
+        wait_ignoring_interruptions(begin)
+        begin.result()
+
+    def _read_earlier(self) -> None:
+        if self._has_earlier:
+            reading = f"read the checkpoint of {self.task_id}"
+            self.checkpoint = retry_while_database_is_down(reading, self._read_checkpoint)
+
+    def _read_checkpoint(self) -> Any:
+        rows = Step.objects.filter(task_id=self.task_id)
+        return rows.values_list("checkpoint", flat=True).first()
 
     def _claim_step(self) -> bool:
         tries = 0
@@ -131,15 +154,15 @@ class RunningAttempt:
         mine = {"task_id": self.task_id, "state": StepState.RUNNING, "claim": self._claim}
         return Step.objects.filter(**mine).exists()
 
-    def report(self, meta: Meta) -> None:
+    def report(self, meta: Meta, checkpoint: Any = None) -> None:
         """Store a report; see `children.host.Attempt`."""
         if self._report is not None and not self._report.done():
             return  # the database is slow; the next report replaces this one
         self._end_report()
         if self._thread.separate and _holds_write_lock():
-            self._defer_report(meta)
+            self._defer_report(meta, checkpoint)
             return
-        self._report = self._start(partial(self._store, meta))
+        self._report = self._start(partial(self._store, meta, checkpoint))
         # The body does not wait longer for a lock on the row or on the whole database.
         wait([self._report], REPORT_TIMEOUT)
         self._end_report()
@@ -155,20 +178,20 @@ class RunningAttempt:
             self.lost = True
             raise
 
-    def _defer_report(self, meta: Meta) -> None:
+    def _defer_report(self, meta: Meta, checkpoint: Any) -> None:
         """Report after the body's transaction: on SQLite it blocks all other writers."""
-        self._deferred_report = meta
+        self._deferred_report = meta, checkpoint
         if connection.in_atomic_block:
             transaction.on_commit(self._send_deferred_report)
 
     def _send_deferred_report(self) -> None:
-        meta, self._deferred_report = self._deferred_report, None
-        if meta is not None:
-            self.report(meta)
+        report, self._deferred_report = self._deferred_report, None
+        if report is not None:
+            self.report(*report)
 
-    def _store(self, meta: Meta) -> None:
+    def _store(self, meta: Meta, checkpoint: Any) -> None:
         try:
-            stored = self._update_step(meta)
+            stored = self._update_step(meta, checkpoint)
         except OUTAGE as exc:
             if connection.in_atomic_block:
                 raise
@@ -181,7 +204,7 @@ class RunningAttempt:
                 "lapsed. Let this exception end the body."
             )
 
-    def _update_step(self, meta: Meta) -> bool:
+    def _update_step(self, meta: Meta, checkpoint: Any) -> bool:
         """Write the report to the step's row, in one statement, if the attempt still counts."""
         pace, measured_for = self._last_report.replace(meta, timezone.now())
         values = {name: getattr(meta, name) for name in REPORT_COLUMNS}
@@ -190,6 +213,8 @@ class RunningAttempt:
         values["unmirrored_since"] = timedelta()
         if pace is not None:  # until then the row keeps the pace of an earlier attempt
             values["pace"] = pace
+        if checkpoint is not None:
+            values["checkpoint"] = checkpoint
         return update_attempt(
             self.task_id,
             values,
@@ -252,14 +277,18 @@ class RunningAttempt:
 
     def _follower(self, step: Step) -> host.Follower:
         header = attempt_header(step)
-        begin = partial(
-            RunningAttempt,
-            str(step.task_id),
-            header,
-            self._thread,
-            delivery=self._delivery,
-            claim=step.claim,
-        )
+
+        def begin() -> RunningAttempt:
+            attempt = RunningAttempt(
+                str(step.task_id),
+                header,
+                self._thread,
+                delivery=self._delivery,
+                claim=step.claim,
+            )
+            attempt.begin_claimed()
+            return attempt
+
         return host.Follower(
             task=current_app.tasks[step.task],
             task_id=str(step.task_id),

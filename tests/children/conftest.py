@@ -22,13 +22,16 @@ class Attempt:
         self.lost = False
         self.ended = False
         self.follower: host.Follower | None = None
+        self.checkpoint: Any = None
+        self.checkpoints: list[Any] = []
         self._lost_at = lost_at
 
-    def report(self, meta: Meta) -> None:
+    def report(self, meta: Meta, checkpoint: Any = None) -> None:
         if self._lost_at is not None and len(self.reports) + 1 >= self._lost_at:
             self.lost = True
             raise AttemptLost
         self.reports.append(meta)
+        self.checkpoints.append(checkpoint)
 
     def finish(
         self,

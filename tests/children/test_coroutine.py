@@ -86,7 +86,7 @@ class ThreadAttempt(Attempt):
         self.threads: set[threading.Thread] = set()
         self.told = threading.Event()
 
-    def report(self, meta: Any) -> None:
+    def report(self, meta: Any, checkpoint: Any = None) -> None:  # noqa: ARG002 - the protocol's
         with pytest.raises(RuntimeError):
             asyncio.get_running_loop()
         self.threads.add(threading.current_thread())
@@ -216,8 +216,8 @@ def soft_limit() -> Iterator[None]:
 class LimitedAttempt(Attempt):
     """The time limit passes at the first report."""
 
-    def report(self, meta: Any) -> None:
-        super().report(meta)
+    def report(self, meta: Any, checkpoint: Any = None) -> None:
+        super().report(meta, checkpoint)
         signal.setitimer(signal.ITIMER_REAL, 0.01)
 
 
@@ -295,7 +295,7 @@ def test_an_error_of_a_coroutine_body_is_the_childs_error(
 
 def test_a_report_that_fails_is_an_error_of_the_child(memory_host: MemoryHost) -> None:
     class Deaf(Attempt):
-        def report(self, meta: Any) -> None:  # noqa: ARG002 - the protocol's
+        def report(self, meta: Any, checkpoint: Any = None) -> None:  # noqa: ARG002 - the protocol's
             raise RuntimeError("nobody hears")
 
     attempt, _ = memory_host.run(child(waits), attempt=Deaf())

@@ -14,6 +14,7 @@ from children import Progress, child_task
 from children import tasks as shipped
 from children.host import HEADER
 from parent import RunData, Step, Workflow
+from parent.models import Step as StepRow
 from tests.flows.tasks import Trouble, gates
 
 MARKS = "faults:marks"
@@ -85,6 +86,23 @@ def tail(progress: Progress) -> str:
         return "done"
 
 
+@child_task(name="faults.count_on")
+def count_on(progress: Progress, items: int, deaths: list[int]) -> int:
+    """Do the items, and die in one of them: each attempt in the next of `deaths`.
+
+    At its death it notes how many items its row has as done.
+    """
+    with marked() as mark:
+        request: Any = current_task.request
+        attempt = request.headers[HEADER]["attempt"]
+        for item in progress.track(range(items), resume=True):
+            mark(f"does {item}")
+            if deaths[attempt - 1 : attempt] == [item]:
+                mark(f"reported {StepRow.objects.get(task_id=request.id).iteration}")
+                os.kill(os.getpid(), signal.SIGKILL)
+        return items
+
+
 @shared_task(name="faults.foreign_hold")
 def foreign_hold(gate: str, reports: bool) -> str:
     """Wait at the gate, in a plain Celery task."""
@@ -110,6 +128,11 @@ class HoldParams(serializers.Serializer[None]):
 class FailParams(serializers.Serializer[None]):
     failures = serializers.IntegerField()
     how = serializers.CharField(default="raise")
+
+
+class CountParams(serializers.Serializer[None]):
+    items = serializers.IntegerField()
+    deaths = serializers.ListField(child=serializers.IntegerField())
 
 
 def nothing(run: RunData) -> dict[str, object]:
@@ -140,6 +163,9 @@ guarded = Workflow(
         Step(tail, name="undo", inputs=nothing, when="failed"),
         Step(tail, name="clean_up", inputs=nothing, when="always"),
     ],
+)
+counting_on = Workflow(
+    "counting_on", params=CountParams, steps=[Step(count_on, retries=5, poll_interval=0.001)]
 )
 unknown_task = Workflow("unknown_task", steps=[Step(tail)])
 unknown_task_at_last = Workflow("unknown_task_at_last", steps=[Step(tail, queue_timeout=2)])

@@ -127,6 +127,7 @@ class RunMachine(RuleBasedStateMachine):
         assert (attempt is not None) == counts
         self.delivered.append(task_id)
         if attempt is not None:
+            assert attempt.checkpoint == self.model.steps[row.name].checkpoint
             self.model.steps[row.name].state = "RUNNING"
             self.claimed.append(attempt)
 
@@ -137,10 +138,13 @@ class RunMachine(RuleBasedStateMachine):
         attempt = self._pick(pick)
         counts = self._counts(attempt)
         if counts and not self.model.cancelled:
-            attempt.report(Meta.at(iteration, 10, "at work"))
+            kept = {"value": iteration, "done": []} if iteration % 2 else None
+            attempt.report(Meta.at(iteration, 10, "at work"), kept)
+            step = self.model.steps[attempt.name]
+            step.checkpoint = kept or step.checkpoint
             return
         with pytest.raises(AttemptLost):
-            attempt.report(Meta.at(iteration, 10))
+            attempt.report(Meta.at(iteration, 10), {"value": "too late", "done": []})
         attempt.abandon()
         if counts:
             self.model.end(attempt.name, "CANCELLED")

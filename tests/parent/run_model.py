@@ -21,6 +21,7 @@ class ModelStep:
     state: str = "WAITING"
     attempt: int = 0
     retries_used: int = 0
+    checkpoint: object = None
 
     @property
     def over(self) -> bool:
@@ -100,6 +101,10 @@ class ModelRun:
         chosen = [n for n in failed if n not in kept] if name is None else [name]
         names = self._with_dependents(chosen)
         names |= {n for n, step in self.steps.items() if step.state != "OK" and n not in kept}
+        for n in names:
+            step = self.steps[n]
+            if step.state == "OK" or names & {*step.after} or (skip and n == name):
+                step.checkpoint = None
         for n in names:
             self.steps[n].state, self.steps[n].retries_used = "WAITING", 0
             self.steps[n].unneeded = False

@@ -132,9 +132,12 @@ class Machine(RunMachine):
 
     @invariant()
     def rows_are_as_in_the_model(self) -> None:
-        rows = {row.name: (row.state, row.attempt, row.retries_used) for row in self.rows()}
+        rows = {
+            row.name: (row.state, row.attempt, row.retries_used, row.checkpoint)
+            for row in self.rows()
+        }
         assert rows == {
-            name: (step.state, step.attempt, step.retries_used)
+            name: (step.state, step.attempt, step.retries_used, step.checkpoint)
             for name, step in self.model.steps.items()
         }
         state = Run.objects.get(pk=self.run_id).state

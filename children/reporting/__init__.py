@@ -1,0 +1,1 @@
+"""What the progress reporter keeps beside the bar."""
