@@ -19,6 +19,7 @@ from parent.messages.publish import attempt_header
 from parent.models import Executor, Run, RunState, Step, StepState
 from parent.runs import hand_over
 from parent.runs.endings import Ending, record
+from parent.runs.retry import retry
 from parent.runs.start import start
 from parent.store import executors
 from parent.worker import running_attempt
@@ -227,3 +228,26 @@ def test_a_retry_of_a_follower_forgets_its_message(
     step = run.steps.get(name="tail")
     assert (step.state, step.attempt, step.message_id) == (StepState.QUEUED, 2, None)
     assert (step.claim, step.executor) == (None, None)
+
+
+def test_a_follower_of_a_step_that_ran_again_has_no_checkpoint(
+    run_of: Callable[..., Run], published: list[str]
+) -> None:
+    run = run_of(head(), tail())
+    attempt = begun(run, a_delivery())
+    attempt.finish(Meta().ok(None))
+    assert attempt.follower is not None
+    first = attempt.follower.begin()
+    first.report(Meta.at(1, 2), {"done": 1})
+    first.finish(Meta().failed("broken"))
+    assert run.steps.get(name="tail").checkpoint == {"done": 1}
+
+    retry(run.pk, step="head")
+    again = begun(run, a_delivery())
+    again.finish(Meta().ok(None))
+
+    assert again.follower is not None
+    assert again.follower.begin().checkpoint is None
+    tail_row = run.steps.get(name="tail")
+    assert (tail_row.attempt, tail_row.checkpoint) == (2, None)
+    assert tail_row.claim is not None
