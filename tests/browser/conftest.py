@@ -194,3 +194,8 @@ def bar_at(page: Page, percent: int, name: str = "main_flow") -> None:
     """Wait until the bar with that name is at `percent`."""
     bar = page.get_by_role("progressbar", name=name, exact=True)
     expect(bar).to_have_attribute("aria-valuenow", str(percent))
+
+
+def colour(locator: Any, property: str = "background-color") -> Any:
+    """The computed value of a colour."""
+    return locator.evaluate("(it, name) => getComputedStyle(it)[name]", property)

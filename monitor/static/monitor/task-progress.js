@@ -192,8 +192,7 @@ const STYLE = new CSSStyleSheet();
 STYLE.replaceSync(`
 :host {
 	display: block;
-	/* monitor.css uses it for the dot beside the state. */
-	--state-color: var(--task-accent, light-dark(#2f6f5e, #6fbfa6));
+	--accent-color: var(--task-accent, light-dark(#2f6f5e, #6fbfa6));
 	--bad-color: var(--task-bad, light-dark(#b3261e, #ff9d93));
 	--muted-color: var(--task-muted, light-dark(#5c665f, #9aa69e));
 }
@@ -203,6 +202,8 @@ p { display: flex; flex-wrap: wrap; gap: 0 0.75em; margin: 0; }
 section > p [part=percent] { font-size: var(--task-size); }
 [part=state], [part=times] { color: var(--muted-color); }
 [part=error] { color: var(--bad-color); }
+/* A step has a colour of its own: without this it would have that of the run. monitor.css uses it for the dot. */
+[data-state] { --state-color: var(--accent-color); }
 [data-state=FAILURE] { --state-color: var(--bad-color); }
 [data-state=REVOKED], [data-state=PENDING] { --state-color: var(--muted-color); }
 [part=bar] {
