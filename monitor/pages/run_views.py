@@ -1,6 +1,6 @@
 """The pages of runs: the list, one run, and the actions of its buttons without JavaScript."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any, cast
 from uuid import UUID
 
@@ -8,23 +8,28 @@ from django.contrib import messages
 from django.contrib.auth.mixins import LoginRequiredMixin
 from django.contrib.auth.models import User
 from django.http import HttpRequest, HttpResponse
-from django.shortcuts import redirect, render
-from django.template.loader import render_to_string, select_template
+from django.shortcuts import redirect
+from django.template import TemplateDoesNotExist
+from django.template.loader import get_template, render_to_string
 from django.utils import timezone
 from django.utils.safestring import SafeString
 from django.views.generic import View
 
+from children.meta import Status
 from monitor.access import find_to_change, find_to_retry, may_start, startable, visible_runs
 from monitor.http.throttles import count_start
 from monitor.pages.history import history_of
+from monitor.pages.live import LivePart, render_live
 from monitor.pages.run_list import RunFilter, page_of
+from monitor.pages.step_groups import MOST, step_groups
 from monitor.pages.timeline import timeline_of
 from monitor.policy import policy
-from monitor.runs.results import beginning, is_large, result_answer
+from monitor.runs.results import beginning, is_large, pretty_beginning, result_answer
 from monitor.runs.snapshot import Snapshot, task_status
+from monitor.runs.status import percent
 from parent.deletion.delete import delete_run
 from parent.errors import CannotRetry, RunActive, RunEnded, UnknownRun
-from parent.models import Run, RunState
+from parent.models import Run, RunState, Step
 from parent.runs.cancel import cancel
 from parent.runs.retry import retry
 from parent.store.executors import any_executor_alive
@@ -43,14 +48,21 @@ class RunsPage(LoginRequiredMixin, View):
         page = page_of(found, wanted.place, among=mine)
         older = request.GET.copy()
         older["before"] = str(page.older)
+        no_worker = not any_executor_alive()
         context = {
+            "title": "Runs",
             "filter": wanted,
             "runs": page.runs,
             "older": older.urlencode() if page.older else "",
             "now": timezone.now(),
-            "no_worker": not any_executor_alive(),
+            "no_worker": no_worker,
         }
-        return render(request, "monitor/runs.html", context)
+        rows = [(run.pk, run.state, run.cancel_requested_at) for run in page.runs]
+        parts = [
+            LivePart(id="notices", template="monitor/live/notices.html", depends_on=no_worker),
+            LivePart(id="list", template="monitor/live/list.html", depends_on=(rows, page.older)),
+        ]
+        return render_live(request, "monitor/runs.html", context, parts)
 
 
 class RunPage(LoginRequiredMixin, View):
@@ -62,18 +74,40 @@ class RunPage(LoginRequiredMixin, View):
         if task.child is not None:
             return redirect("run", run.pk)
         may_change = policy().may_change(cast(User, request.user), run)
+        status = task_status(task, now=now)
+        most = None if request.GET.get("steps") == "all" else MOST
         context = {
+            "title": f"{percent(status)} % {run.workflow}",
             "run": run,
-            "status": task_status(task, now=now),
+            "status": status,
+            "groups": step_groups(status["steps"], most=most),
+            "steps_done": sum(step["status"] == Status.OK for step in status["steps"]),
             "now": now,
-            "timeline": timeline_of(run, steps, now=now),
+            "timeline": timeline_of(run, steps, now=now, most=most),
             "result": result_html(run),
             "history": history_of(run),
             "may_change": may_change,
             "may_retry": may_change and may_start(request.user, run.workflow),
             "no_worker": not run.ended and not any_executor_alive(),
         }
-        return render(request, "monitor/run.html", context)
+        return render_live(request, "monitor/run.html", context, _live_parts(run, steps, context))
+
+
+def _live_parts(run: Run, steps: Sequence[Step], context: dict[str, Any]) -> list[LivePart]:
+    moves = [(step.attempt, step.state, step.queued_at, step.finished_at) for step in steps]
+    ended = (run.state, run.finished_at)
+    depends_on = {
+        "notices": context["no_worker"],
+        "timeline": (moves, run.finished_at),
+        "result": ended,
+        "facts": ended,
+        "history": context["history"],
+        "delete": (run.ended, context["may_change"]),
+    }
+    return [
+        LivePart(id=id, template=f"monitor/live/{id}.html", depends_on=values)
+        for id, values in depends_on.items()
+    ]
 
 
 class RunAction(LoginRequiredMixin, View):
@@ -140,11 +174,14 @@ def result_html(run: Run) -> SafeString:
     """The result as HTML: by the workflow's template if it has one, else as JSON.
 
     Empty without a result. The template is `<workflow>/result.html`; it gets `result` and `run`.
-    The page shows only the beginning of a large result.
+    The page shows only the beginning of long JSON.
     """
     if run.state != RunState.SUCCESS:
         return SafeString()
     if is_large(run):
         return SafeString(render_to_string("monitor/large_result.html", beginning(run)))
-    template = select_template([f"{run.workflow}/result.html", "monitor/result.html"])
+    try:
+        template = get_template(f"{run.workflow}/result.html")
+    except TemplateDoesNotExist:
+        return SafeString(render_to_string("monitor/result.html", pretty_beginning(run)))
     return SafeString(template.render({"result": run.result, "run": run}))

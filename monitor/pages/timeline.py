@@ -1,7 +1,7 @@
 """The timeline of a run: when each attempt of each step was queued, and when it ran."""
 
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 
 from parent.models import Attempt, Run, Step, StepState
@@ -13,6 +13,8 @@ LENGTH = 1000
 SHORTEST = 3
 
 LOOKS = {StepState.OK: "ok", StepState.ERROR: "failed", StepState.CANCELLED: "cancelled"}
+
+IMPORTANCE = {StepState.ERROR: 0, StepState.RUNNING: 1, StepState.OK: 2, StepState.QUEUED: 3}
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -40,14 +42,24 @@ class Timeline:
 
     seconds: float
     rows: Sequence[Row]
+    more: int = 0
+    """How many steps of the run are left out."""
 
 
-def timeline_of(run: Run, steps: Iterable[Step], *, now: datetime) -> Timeline:
-    """The timeline of a run. It takes one statement, for the earlier attempts."""
+def timeline_of(
+    run: Run, steps: Sequence[Step], *, now: datetime, most: int | None = None
+) -> Timeline:
+    """The timeline of a run. It takes one statement, for the earlier attempts.
+
+    Args:
+        most: the most steps to draw; None for all. Failed ones go first, then running ones.
+    """
+    chosen = sorted(steps, key=lambda step: IMPORTANCE.get(StepState(step.state), len(IMPORTANCE)))
+    chosen = sorted(chosen[:most], key=lambda step: step.index)
     earlier: dict[int, list[Attempt]] = {}
     for attempt in Attempt.objects.filter(step__run=run).defer("traceback"):
         earlier.setdefault(attempt.step_id, []).append(attempt)
-    return draw(run, steps, earlier, now=now)
+    return replace(draw(run, chosen, earlier, now=now), more=len(steps) - len(chosen))
 
 
 def draw(

@@ -1,5 +1,6 @@
 """A result on its own: as JSON, or its beginning for a page."""
 
+import json
 from typing import Any
 
 from django.http import Http404, HttpRequest, HttpResponse
@@ -10,10 +11,10 @@ from monitor.runs.snapshot import Task
 from parent.models import Run
 from parent.store.large_results import json_beginning, result_json
 
-__all__ = ["beginning", "is_large", "result_answer"]
+__all__ = ["beginning", "is_large", "pretty_beginning", "result_answer"]
 
 BEGINNING = 10_000
-"""How many characters of a large result a page shows."""
+"""How many characters of a result a page shows: a browser takes seconds to lay out megabytes."""
 
 
 def result_answer(request: HttpRequest, task: Task) -> HttpResponse:
@@ -43,4 +44,15 @@ def is_large(run: Run) -> bool:
 
 def beginning(run: Run) -> dict[str, Any]:
     """The beginning and the size of a large result, for a page."""
-    return {"beginning": json_beginning(run, BEGINNING), "size": run.result_size}
+    return {
+        "beginning": json_beginning(run, BEGINNING),
+        "size": run.result_size,
+    }
+
+
+def pretty_beginning(run: Run) -> dict[str, Any]:
+    """A result that was read with its run, indented, for a page. `size`: bytes, if it is cut."""
+    text = json.dumps(run.result, indent=2, ensure_ascii=False)
+    if len(text) <= BEGINNING:
+        return {"text": text}
+    return {"text": text[:BEGINNING] + "…", "size": run.result_size or len(text.encode())}

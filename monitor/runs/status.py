@@ -14,9 +14,11 @@ from parent.decisions.eta import run_eta, step_eta
 from parent.decisions.plan import run_meta, run_state, summarize
 from parent.models import Run, RunState, Step, StepState
 
-__all__ = ["CANCELLING", "child_status_of", "quiet_seconds", "status_of"]
+__all__ = ["CANCELLING", "child_status_of", "percent", "quiet_seconds", "state_word", "status_of"]
 
 LONGEST_MS, LONGEST_QUEUED_MS = 2_000, 5_000
+MS_PER_STEP = 5
+"""A status of many steps is long, so it is read less often: of 400 steps every 2 s."""
 
 STEP_STATES = {
     StepState.WAITING: states.PENDING,
@@ -120,6 +122,25 @@ def step_row(step: Step) -> dict[str, Any]:
     }
 
 
+def percent(status: dict[str, Any]) -> int:
+    """0 to 100, rounded down. Only a task that ended OK has 100."""
+    return 100 if status["status"] == "OK" else min(99, int(status["completion"]))
+
+
+def state_word(status: dict[str, Any]) -> str:
+    """The state of a run or a step in one word, for people."""
+    match status["state"]:
+        case "PENDING":
+            return "queued" if status["task_id"] else "waiting"
+        case "SUCCESS":
+            return "done"
+        case "FAILURE":
+            return "failed, optional" if status.get("optional") else "failed"
+        case "REVOKED":
+            return "cancelled" if status["status"] == "ERROR" else "skipped"
+    return CANCELLING if status["message"] == CANCELLING else "running"
+
+
 def step_state(step: Step) -> str:
     """The Celery state of a step: PROGRESS once its child has reported."""
     if step.state == StepState.RUNNING:
@@ -149,13 +170,16 @@ def quiet_seconds(changed_at: datetime, now: datetime) -> int:
     return 0 if quiet < 1 else 1 << (int(quiet).bit_length() - 1)
 
 
-def poll_after_ms(changed_at: datetime, now: datetime, steps: Iterable[Step]) -> int:
+def poll_after_ms(changed_at: datetime, now: datetime, steps: Collection[Step]) -> int:
     """When to poll next: after a tenth of the time since the last change, within limits.
 
-    So a client polls at the poll interval while reports come in, every 2 s while a child reports
+    So a client polls at the poll interval while reports come in (more slowly if there are more than
+    a hundred steps), every 2 s while a child reports
     nothing, and every 5 s while all steps wait in a queue.
     """
-    shortest = round(1000 * interval("POLL_INTERVAL"))
+    shortest = max(
+        round(1000 * interval("POLL_INTERVAL")), min(LONGEST_MS, MS_PER_STEP * len(steps))
+    )
     running = any(step.state == StepState.RUNNING for step in steps)
     quiet = 100 * (now - changed_at).total_seconds()
     longest = LONGEST_MS if running else LONGEST_QUEUED_MS

@@ -6,7 +6,8 @@ from typing import Any
 
 from django import template
 
-from monitor.runs.status import CANCELLING
+from monitor.runs.status import CANCELLING, state_word
+from monitor.runs.status import percent as whole_percent
 from parent.models import Run
 
 __all__ = [
@@ -32,22 +33,13 @@ LONGEST_VALUE = 2_000  # characters
 @register.filter
 def percent(status: dict[str, Any]) -> int:
     """0 to 100, rounded down. Only a task that ended OK has 100."""
-    return 100 if status["status"] == "OK" else min(99, int(status["completion"]))
+    return whole_percent(status)
 
 
 @register.filter
 def word(status: dict[str, Any]) -> str:
     """A status in one word."""
-    match status["state"]:
-        case "PENDING":
-            return "queued" if status["task_id"] else "waiting"
-        case "SUCCESS":
-            return "done"
-        case "FAILURE":
-            return "failed, optional" if status.get("optional") else "failed"
-        case "REVOKED":
-            return "cancelled" if status["status"] == "ERROR" else "skipped"
-    return CANCELLING if status["message"] == CANCELLING else "running"
+    return state_word(status)
 
 
 @register.filter

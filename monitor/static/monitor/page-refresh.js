@@ -1,14 +1,26 @@
-/** Bring an open page up to date: ask the server for it again, and replace the parts that have changed. */
+/** Bring an open page up to date: ask the server for the parts that have changed, and put them in place. */
 
 // Where static files have hashed names, pages still import this file by its plain name. A browser may use an older
 // copy for a while after an upgrade, so what is exported should stay compatible with the version before.
 
 const TIMEOUT_MS = 10_000;
 
-/** @returns {Promise<Document|null>} this page as the server renders it now; null when it does not answer */
+/** The parts that the page shows. What is in a closed `<details>` can wait until that is opened. */
+function liveParts() {
+	return [...document.querySelectorAll("[data-live]")].filter((part) => !part.querySelector("details[data-lazy]:not([open])"));
+}
+
+/**
+ * @returns {Promise<Document|null>} the parts that have changed, of this page as the server renders it now; null when
+ * it does not answer
+ */
 export async function fetchPage() {
+	const shown = liveParts().map((part) => `${part.id}=${part.dataset.live}`);
 	try {
-		const response = await fetch(location.href, { signal: AbortSignal.timeout(TIMEOUT_MS) });
+		const response = await fetch(location.href, {
+			headers: { "Live-Parts": shown.join(" ") },
+			signal: AbortSignal.timeout(TIMEOUT_MS),
+		});
 		// After a redirect it is another page, such as the login page.
 		if (!response.ok || response.redirected) return null;
 		return new DOMParser().parseFromString(await response.text(), "text/html");
@@ -17,11 +29,51 @@ export async function fetchPage() {
 	}
 }
 
-/** Replace the elements with `data-live` that differ, except one that has the focus. */
+/** Update the elements with `data-live` that are in `freshPage`. */
 export function replaceLiveParts(freshPage) {
-	for (const current of document.querySelectorAll("[data-live]")) {
-		const fresh = freshPage.getElementById(current.id);
-		const hasFocus = current.contains(document.activeElement);
-		if (fresh && !hasFocus && !fresh.isEqualNode(current)) current.replaceWith(fresh);
+	for (const fresh of freshPage.querySelectorAll("[data-live]")) {
+		const current = document.getElementById(fresh.id);
+		if (current) update(current, fresh);
 	}
+}
+
+/**
+ * Make an element equal to another, and keep every node that may stay: so the focus, a selection, and what is unfolded
+ * stay too. Children with `data-key` are found by it.
+ */
+function update(current, fresh) {
+	for (const { name } of [...current.attributes]) {
+		if (!fresh.hasAttribute(name) && name !== "open") current.removeAttribute(name);
+	}
+	for (const { name, value } of fresh.attributes) {
+		if (name !== "open" && current.getAttribute(name) !== value) current.setAttribute(name, value);
+	}
+	let next = current.firstChild;
+	for (const child of [...fresh.childNodes]) {
+		const kept = match(child, next, current);
+		if (!kept) {
+			current.insertBefore(child, next);
+			continue;
+		}
+		if (kept === next) next = next.nextSibling;
+		else current.insertBefore(kept, next);
+		if (kept.nodeType !== Node.ELEMENT_NODE) {
+			if (kept.data !== child.data) kept.data = child.data;
+		} else if (kept.localName !== "task-progress") {
+			// A `<task-progress>` looks after itself.
+			update(kept, child);
+		}
+	}
+	while (next) {
+		const gone = next;
+		next = next.nextSibling;
+		gone.remove();
+	}
+}
+
+/** The node that `fresh` may be written into: the one with its key, else the next one if it is of the same kind. */
+function match(fresh, next, parent) {
+	const key = fresh.dataset?.key;
+	if (key) return [...parent.children].find((child) => child.dataset.key === key);
+	return next && !next.dataset?.key && next.nodeName === fresh.nodeName && next.id === fresh.id ? next : null;
 }

@@ -1,12 +1,14 @@
 /**
- * The page of one run. `<task-progress>` keeps the bars up to date; this asks the server for the rest of the page
- * (timeline, result, history) again when the run has moved on.
+ * The page of one run. `<task-progress>` keeps the bars up to date; this asks the server for the other parts of the
+ * page (timeline, result, history) again when the run has moved on.
  */
 
 import { fetchPage, replaceLiveParts } from "./page-refresh.js";
 
-/** Refresh this often at least while the run is running: the timeline grows. */
-const REFRESH_EVERY_MS = 3_000;
+/** While many steps run side by side, refresh this often at most. */
+const REFRESH_EVERY_MS = 2_000;
+/** While the run goes on, look this often at what no step tells, such as that no worker is running. */
+const LOOK_AGAIN_MS = 5_000;
 const FIRST_RETRY_MS = 2_000;
 const LONGEST_RETRY_MS = 60_000;
 
@@ -16,15 +18,22 @@ const title = document.title.replace(/^\S+ % /, "");
 
 /** The outline of the status that the page shows; null while that is not known. */
 let shownOutline = null;
-let refreshedAt = Date.now();
+let refreshedAt = 0;
 let refreshing = false;
+/** Whether somebody unfolded a part during a refresh, which did not ask for it. */
+let again = false;
+let timer;
 let retryAfter = FIRST_RETRY_MS;
 
 document.addEventListener("progress", ({ detail: status }) => follow(status));
+// `toggle` does not bubble.
+document.addEventListener("toggle", ({ target }) => target.open && "lazy" in target.dataset && unfolded(), true);
 // The element may have had its status, even the last one, before this module was loaded.
 if (element.status) follow(element.status);
+document.addEventListener("visibilitychange", lookAgain);
+lookAgain();
 
-/** What makes the page refresh at once when it changes: the state of the run, and each step's state and attempt. */
+/** What makes the page refresh when it changes: the state of the run, and each step's state and attempt. */
 function outline({ state, steps }) {
 	return JSON.stringify([state, steps.map((step) => [step.state, step.attempt])]);
 }
@@ -35,25 +44,45 @@ function follow(status) {
 
 	const isAsRendered = String(status.version) === rendered.version && status.state === rendered.state;
 	if (isAsRendered) shownOutline ??= outline(status);
-	const isOld = Date.now() - refreshedAt > REFRESH_EVERY_MS && status.poll_after_ms !== null;
-	if (isOld || outline(status) !== shownOutline) refresh(status);
+	if (outline(status) !== shownOutline) refreshSoon(status);
 }
 
-async function refresh(status) {
-	if (refreshing) return;
+/** Refresh at once; soon, where that was just done. Nobody wants to wait for the end of a run. */
+function refreshSoon({ poll_after_ms }) {
+	const wait = poll_after_ms === null ? 0 : refreshedAt + REFRESH_EVERY_MS - Date.now();
+	clearTimeout(timer);
+	timer = setTimeout(refresh, wait);
+}
+
+function unfolded() {
+	again = refreshing;
+	refresh();
+}
+
+function lookAgain() {
+	clearTimeout(timer);
+	if (!document.hidden && element.status?.poll_after_ms !== null) timer = setTimeout(refresh, LOOK_AGAIN_MS);
+}
+
+async function refresh() {
+	if (refreshing || !element.status) return;
 	refreshing = true;
+	const asked = outline(element.status);
 	const page = await fetchPage();
 	refreshing = false;
 	refreshedAt = Date.now();
 	if (!page) {
 		// If the run has ended, no event comes that would refresh the page.
-		setTimeout(() => refresh(status), retryAfter);
+		timer = setTimeout(refresh, retryAfter);
 		retryAfter = Math.min(LONGEST_RETRY_MS, 2 * retryAfter);
 		return;
 	}
 	retryAfter = FIRST_RETRY_MS;
 	replaceLiveParts(page);
-	shownOutline = outline(status);
+	shownOutline = asked;
 	// A status that came during the request may not be on the page.
-	if (outline(element.status) !== shownOutline) refresh(element.status);
+	if (again) refresh();
+	else if (outline(element.status) !== shownOutline) refreshSoon(element.status);
+	else lookAgain();
+	again = false;
 }

@@ -215,6 +215,11 @@ section > p [part=percent] { font-size: var(--task-size); }
 i { display: block; height: 100%; background: var(--state-color); border-radius: 1em; transition: width 0.4s; }
 ol { padding: 0; margin: 0; }
 li { margin-top: 0.9em; font-size: 0.9em; --task-height: 0.3em; }
+details details { margin-top: 0.9em; }
+/* Side by side where there is room. */
+details details > ol { display: grid; grid-template-columns: repeat(auto-fill, minmax(min(100%, 18em), 1fr)); gap: 0 2em; }
+[part=group], [part=more] { cursor: pointer; }
+[part=more] { margin-top: 0.9em; }
 /* Empty rows take no room, nor the gap beside it. */
 [hidden], p:not(:has(:not(:empty, [hidden]))), div:empty { display: none; }
 @media (prefers-reduced-motion: reduce) { i { transition: none; } }
@@ -236,8 +241,95 @@ const CONTENT = `
 	${gauge('role="status"')}
 	<div part="note" role="status"></div>
 	<p><button part="cancel" hidden>Cancel</button><button part="retry" hidden>Retry</button></p>
-	<details part="steps" hidden><summary part="summary"></summary><ol></ol></details>
+	<details part="steps" hidden><summary part="summary"></summary></details>
 </section>`;
+
+// ---- Steps ----
+
+/** So many steps are shown in order; more are grouped by state. */
+const FEW_STEPS = 10;
+/** How many steps of a group are shown at first, and how many more with each click. */
+const FIRST_STEPS = 9;
+const MORE_STEPS = 100;
+/** The groups: what needs attention comes first, and is unfolded. */
+const GROUPS = ["failed", "running", "cancelling", "queued", "waiting", "done", "cancelled", "skipped"];
+const UNFOLDED = GROUPS.slice(0, 3);
+
+const GROUP = '<summary part="group"></summary><ol></ol><button part="more">Show more</button>';
+
+/** The list of a run's steps. It has no more elements than people see. */
+class StepList {
+	#root;
+	#render;
+	/** By the index of the step. */
+	#rows = new Map();
+	#groups = new Map();
+
+	/** @param render shows a step in its row: `(row, step) => void` */
+	constructor(root, render) {
+		this.#root = root;
+		this.#render = render;
+	}
+
+	clear() {
+		for (const { element } of this.#groups.values()) element.remove();
+		this.#groups.clear();
+		this.#rows.clear();
+	}
+
+	show(steps) {
+		const words = steps.length > FEW_STEPS ? GROUPS : [""];
+		for (const word of words) {
+			const found = [...steps.entries()].filter(([, step]) => !word || stateWord(step) === word);
+			if (found.length || this.#groups.has(word)) this.#showGroup(word, found, words);
+		}
+	}
+
+	#showGroup(word, found, words) {
+		const group = this.#groups.get(word) ?? this.#add(word, words);
+		const { element, limit } = group;
+		const [summary, list, more] = element.children;
+		group.found = found;
+		element.hidden = !found.length;
+		summary.textContent = `${found.length} ${word}`;
+		summary.hidden = !word;
+		more.hidden = !word || found.length <= limit;
+		if (!element.open) return;
+		const rows = found.slice(0, word ? limit : undefined).map(([index, step]) => this.#row(index, step));
+		for (const [place, row] of rows.entries()) {
+			if (list.children[place] !== row) list.insertBefore(row, list.children[place] ?? null);
+		}
+		while (list.children.length > rows.length) list.lastChild.remove();
+	}
+
+	#add(word, words) {
+		const element = document.createElement("details");
+		element.innerHTML = GROUP;
+		element.open = !word || UNFOLDED.includes(word);
+		const group = { element, limit: FIRST_STEPS };
+		const showAgain = () => this.#showGroup(word, group.found, words);
+		element.ontoggle = showAgain;
+		element.querySelector("button").onclick = () => {
+			group.limit += MORE_STEPS;
+			showAgain();
+		};
+		const later = words.slice(words.indexOf(word)).find((each) => this.#groups.has(each));
+		this.#root.insertBefore(element, this.#groups.get(later)?.element ?? null);
+		this.#groups.set(word, group);
+		return group;
+	}
+
+	#row(index, step) {
+		if (!this.#rows.has(index)) {
+			const row = document.createElement("li");
+			row.innerHTML = gauge();
+			this.#rows.set(index, row);
+		}
+		const row = this.#rows.get(index);
+		this.#render(row, step);
+		return row;
+	}
+}
 
 // ---- The element ----
 
@@ -273,6 +365,8 @@ const CONTENT = `
  * @csspart retry
  * @csspart steps
  * @csspart summary - how many steps are done
+ * @csspart group - how many steps of a run with many steps are in one state
+ * @csspart more - the button that shows more steps of a group
  *
  * @cssprop --task-accent - colour of what runs or is done
  * @cssprop --task-bad - colour of errors
@@ -289,6 +383,9 @@ class TaskProgress extends HTMLElement {
 	#token;
 	#poller = null;
 	#subscriber = null;
+	#steps;
+	/** The server's time, in milliseconds, of the last status. */
+	#now;
 	/** Whether this status may be behind the last one: it is the first, or of a new attempt. */
 	#restarted = false;
 
@@ -297,6 +394,7 @@ class TaskProgress extends HTMLElement {
 		this.attachShadow({ mode: "open" }).innerHTML = CONTENT;
 		this.shadowRoot.adoptedStyleSheets = [STYLE];
 		for (const action of ["cancel", "retry"]) this.#part(action).onclick = () => this.#act(action);
+		this.#steps = new StepList(this.#part("steps"), (row, step) => this.#renderGauge(row, step, step.name));
 	}
 
 	/** Begin to poll, unless it polls already. */
@@ -331,7 +429,7 @@ class TaskProgress extends HTMLElement {
 	attributeChangedCallback() {
 		this.stop();
 		this.status = null;
-		this.#stepList.replaceChildren();
+		this.#steps.clear();
 		this.start();
 	}
 
@@ -380,7 +478,8 @@ class TaskProgress extends HTMLElement {
 		this.#restarted = !last?.poll_after_ms || status.steps.some(isNewAttempt);
 		this.status = status;
 		// The server's clock: the times in a status are from it too.
-		this.#render(Date.parse(headers.get("Date")) || Date.now());
+		this.#now = Date.parse(headers.get("Date")) || Date.now();
+		this.#render();
 		if (status === last) return;
 		this.#dispatch("progress");
 		if (status.poll_after_ms) {
@@ -400,23 +499,15 @@ class TaskProgress extends HTMLElement {
 		return root.querySelector(`[part="${name}"]`);
 	}
 
-	get #stepList() {
-		return this.#part("steps").querySelector("ol");
-	}
-
 	#note(text) {
 		this.#part("note").textContent = text;
 	}
 
-	#render(now) {
+	#render() {
 		const { steps, workflow } = this.status;
-		const list = this.#stepList;
 		this.shadowRoot.querySelector("slot").hidden = true;
-		this.#renderGauge(this.#part("run"), this.status, this.getAttribute("label") ?? workflow, now);
-		for (const [index, step] of steps.entries()) {
-			if (!list.children[index]) list.insertAdjacentHTML("beforeend", `<li>${gauge()}</li>`);
-			this.#renderGauge(list.children[index], step, step.name, now);
-		}
+		this.#renderGauge(this.#part("run"), this.status, this.getAttribute("label") ?? workflow);
+		this.#steps.show(steps);
 		const done = steps.filter((step) => step.status === "OK").length;
 		this.#part("summary").textContent = `${done} of ${steps.length} steps done`;
 		this.#hideParts();
@@ -433,14 +524,14 @@ class TaskProgress extends HTMLElement {
 			retry: isChild || status !== "ERROR",
 		};
 		const wanted = this.getAttribute("show")?.split(" ");
-		for (const element of this.shadowRoot.querySelectorAll("section > p [part], details")) {
+		for (const element of this.shadowRoot.querySelectorAll("section > p [part], section > details")) {
 			const name = element.getAttribute("part");
 			element.hidden = senseless[name] || (wanted && !wanted.includes(name));
 		}
 	}
 
 	/** Show the status of a run or a step in its part of the page. */
-	#renderGauge(root, status, name, now) {
+	#renderGauge(root, status, name) {
 		const bar = this.#part("bar", root);
 		const reached = wholePercent(status);
 		// Answers may overtake each other: the bar does not run back.
@@ -452,7 +543,7 @@ class TaskProgress extends HTMLElement {
 			percent: `${percent} %`,
 			message: status.message === state ? "" : status.message,
 			error: status.error,
-			times: timing(status, now),
+			times: timing(status, this.#now),
 		};
 		for (const [part, text] of Object.entries(texts)) {
 			const element = this.#part(part, root);
