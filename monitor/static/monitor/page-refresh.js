@@ -33,9 +33,23 @@ export async function fetchPage() {
 export function replaceLiveParts(freshPage) {
 	for (const fresh of freshPage.querySelectorAll("[data-live]")) {
 		const current = document.getElementById(fresh.id);
-		if (current) update(current, fresh);
+		if (current?.id === "notices") updateNotices(current, fresh);
+		else if (current) update(current, fresh);
 	}
 }
+
+/** A notice comes and goes without moving what is below it. */
+function updateNotices(current, fresh) {
+	const [shown, next] = [current.firstElementChild, fresh.firstElementChild];
+	current.dataset.live = fresh.dataset.live;
+	if (next && !shown) next.classList.add("late");
+	if (next && shown?.classList.contains("late")) return;
+	if (!next && shown && !shown.classList.contains("late")) shown.textContent = shown.dataset.gone;
+	else update(current, fresh);
+}
+
+/** Attributes that belong to the browser: whether `<details>` is unfolded, and what scripts keep of the layout. */
+const KEPT = ["open", "style"];
 
 /**
  * Make an element equal to another, and keep every node that may stay: so the focus, a selection, and what is unfolded
@@ -43,10 +57,10 @@ export function replaceLiveParts(freshPage) {
  */
 function update(current, fresh) {
 	for (const { name } of [...current.attributes]) {
-		if (!fresh.hasAttribute(name) && name !== "open") current.removeAttribute(name);
+		if (!fresh.hasAttribute(name) && !KEPT.includes(name)) current.removeAttribute(name);
 	}
 	for (const { name, value } of fresh.attributes) {
-		if (name !== "open" && current.getAttribute(name) !== value) current.setAttribute(name, value);
+		if (!KEPT.includes(name) && current.getAttribute(name) !== value) current.setAttribute(name, value);
 	}
 	let next = current.firstChild;
 	for (const child of [...fresh.childNodes]) {

@@ -20,8 +20,24 @@ async function refresh() {
 	refreshing = true;
 	const page = await fetchPage();
 	refreshing = false;
-	if (page) replaceLiveParts(page);
+	if (page) keepPlaces(() => replaceLiveParts(page));
 	schedule(REFRESH_EVERY_MS);
+}
+
+/** Rows do not jump: one that has ended keeps its height, and those below a new one glide to their places. */
+function keepPlaces(change) {
+	const places = new Map();
+	for (const row of document.querySelectorAll(".runs > li")) {
+		if (row.querySelector("task-progress")) row.style.minBlockSize = `${row.offsetHeight}px`;
+		places.set(row, row.offsetTop);
+	}
+	change();
+	if (matchMedia("(prefers-reduced-motion: reduce)").matches) return;
+	for (const [row, top] of places) {
+		const moved = top - row.offsetTop;
+		const from = { transform: `translateY(${moved}px)` };
+		if (moved && row.isConnected) row.animate([from, { transform: "none" }], { duration: 250, easing: "ease-out" });
+	}
 }
 
 document.addEventListener("done", scheduleNow);

@@ -197,9 +197,22 @@ STYLE.replaceSync(`
 	--muted-color: var(--task-muted, light-dark(#5c665f, #9aa69e));
 }
 section, li { display: grid; gap: 0.4em; overflow-wrap: anywhere; }
-p { display: flex; flex-wrap: wrap; gap: 0 0.75em; margin: 0; }
-[part=percent], [part=times] { margin-inline-start: auto; }
+/* No line changes its height, whatever is written into it: what is below would jump. */
+p { display: flex; gap: 0 0.75em; align-items: center; min-height: 1lh; margin: 0; }
+[part=percent], [part=times] { margin-inline-start: auto; white-space: nowrap; }
+[part=message] { flex: 1; min-width: 0; overflow: hidden; white-space: nowrap; text-overflow: ellipsis; }
+/* These take the place of the message. */
+[part=error], [part=note] { flex: 1; }
+:is([part=message], [part=error]):has(~ :is([part=error], [part=note]):not(:empty)) { display: none; }
 section > p [part=percent] { font-size: var(--task-size); }
+/* Only one of the two buttons can be seen, if any. */
+span:has(> button) { display: grid; }
+button { grid-area: 1 / 1; }
+button.senseless { visibility: hidden; }
+@media (width < 30em) {
+	section > p:has([part=times]:not([hidden])) { flex-direction: column; align-items: stretch; min-height: 2lh; }
+	section > p > [part=message] { flex: none; height: 1lh; }
+}
 [part=state], [part=times] { color: var(--muted-color); }
 [part=error] { color: var(--bad-color); }
 /* A step has a colour of its own: without this it would have that of the run. monitor.css uses it for the dot. */
@@ -215,32 +228,33 @@ section > p [part=percent] { font-size: var(--task-size); }
 i { display: block; height: 100%; background: var(--state-color); border-radius: 1em; transition: width 0.4s; }
 ol { padding: 0; margin: 0; }
 li { margin-top: 0.9em; font-size: 0.9em; --task-height: 0.3em; }
-details details { margin-top: 0.9em; }
+details details:has(> summary:not([hidden])) { margin-top: 0.9em; }
 /* Side by side where there is room. */
-details details > ol { display: grid; grid-template-columns: repeat(auto-fill, minmax(min(100%, 18em), 1fr)); gap: 0 2em; }
+summary:not([hidden]) + ol { display: grid; grid-template-columns: repeat(auto-fill, minmax(min(100%, 18em), 1fr)); gap: 0 2em; }
 [part=group], [part=more] { cursor: pointer; }
 [part=more] { margin-top: 0.9em; }
-/* Empty rows take no room, nor the gap beside it. */
-[hidden], p:not(:has(:not(:empty, [hidden]))), div:empty { display: none; }
+[hidden], p:not(:has(> :not([hidden]))), :is([part=error], [part=note]):empty { display: none; }
+/* Before the first status only a note can be shown, beside what the element holds. */
+.blank > :not(p:has([part=note])), .blank:not(:has([part=note]:not(:empty))) { display: none; }
 @media (prefers-reduced-motion: reduce) { i { transition: none; } }
 `);
 
 /** The parts of the run, and of each step. Without spaces inside empty parts: `:empty` would not match them. */
-function gauge(nameAttributes = "") {
+function gauge(nameAttributes = "", buttons = "", note = "") {
 	return `
-<p><span ${nameAttributes}><b part="name"></b> <span part="state"></span></span> <span part="percent"></span></p>
+<p><span ${nameAttributes}><b part="name"></b> <span part="state"></span></span>${buttons}<span part="percent"></span></p>
 <div part="bar" role="progressbar" hidden><i></i></div>
-<p><span part="message"></span> <span part="times"></span></p>
-<div part="error"></div>`;
+<p><span part="message"></span><span part="error"></span>${note}<span part="times"></span></p>`;
 }
+
+const BUTTONS = '<span><button part="cancel" hidden>Cancel</button><button part="retry" hidden>Retry</button></span>';
+const NOTE = '<span part="note" role="status"></span>';
 
 // Screen readers announce changes of the run's name and state, and not each percent.
 const CONTENT = `
 <slot></slot>
-<section part="run" tabindex="-1">
-	${gauge('role="status"')}
-	<div part="note" role="status"></div>
-	<p><button part="cancel" hidden>Cancel</button><button part="retry" hidden>Retry</button></p>
+<section part="run" tabindex="-1" class="blank">
+	${gauge('role="status"', BUTTONS, NOTE)}
 	<details part="steps" hidden><summary part="summary"></summary></details>
 </section>`;
 
@@ -506,6 +520,7 @@ class TaskProgress extends HTMLElement {
 	#render() {
 		const { steps, workflow } = this.status;
 		this.shadowRoot.querySelector("slot").hidden = true;
+		this.#part("run").classList.remove("blank");
 		this.#renderGauge(this.#part("run"), this.status, this.getAttribute("label") ?? workflow);
 		this.#steps.show(steps);
 		const done = steps.filter((step) => step.status === "OK").length;
@@ -519,14 +534,15 @@ class TaskProgress extends HTMLElement {
 		// Only runs have steps; a child cannot be cancelled or retried by itself.
 		const isChild = !steps.length;
 		const senseless = {
-			steps: isChild,
-			cancel: isChild || !poll_after_ms || message === "cancelling",
-			retry: isChild || status !== "ERROR",
+			cancel: !poll_after_ms || message === "cancelling",
+			retry: status !== "ERROR",
 		};
 		const wanted = this.getAttribute("show")?.split(" ");
 		for (const element of this.shadowRoot.querySelectorAll("section > p [part], section > details")) {
 			const name = element.getAttribute("part");
-			element.hidden = senseless[name] || (wanted && !wanted.includes(name));
+			if (ALWAYS.includes(name)) continue;
+			element.hidden = (isChild && OF_RUNS.includes(name)) || (wanted && !wanted.includes(name));
+			element.classList.toggle("senseless", Boolean(senseless[name]));
 		}
 	}
 
@@ -548,7 +564,9 @@ class TaskProgress extends HTMLElement {
 		for (const [part, text] of Object.entries(texts)) {
 			const element = this.#part(part, root);
 			// A screen reader may announce an equal text again.
-			if (element.textContent !== text) element.textContent = text;
+			if (element.textContent !== (text ?? "")) element.textContent = text;
+			// It may be cut off.
+			if (part === "message") element.title = text;
 		}
 		bar.ariaLabel = name;
 		bar.ariaValueNow = percent;
@@ -560,6 +578,10 @@ class TaskProgress extends HTMLElement {
 }
 
 // ---- Texts ----
+
+/** Parts that a page cannot leave out, and parts that a child does not have. */
+const ALWAYS = ["error", "note"];
+const OF_RUNS = ["steps", "cancel", "retry"];
 
 /** 0 to 100, rounded down: 100 only for what ended OK. */
 function wholePercent({ status, completion }) {
