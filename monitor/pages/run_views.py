@@ -26,7 +26,7 @@ from monitor.pages.timeline import timeline_of
 from monitor.policy import policy
 from monitor.runs.results import beginning, is_large, pretty_beginning, result_answer
 from monitor.runs.snapshot import Snapshot, task_status
-from monitor.runs.status import percent
+from monitor.runs.status import share
 from parent.deletion.delete import delete_run
 from parent.errors import CannotRetry, RunActive, RunEnded, UnknownRun
 from parent.models import Run, RunState, Step
@@ -77,7 +77,7 @@ class RunPage(LoginRequiredMixin, View):
         status = task_status(task, now=now)
         most = None if request.GET.get("steps") == "all" else MOST
         context = {
-            "title": f"{percent(status)} % {run.workflow}",
+            "title": f"{share(status)} {run.workflow}".strip(),
             "run": run,
             "status": status,
             "groups": step_groups(status["steps"], most=most),

@@ -14,7 +14,17 @@ from parent.decisions.eta import run_eta, step_eta
 from parent.decisions.plan import run_meta, run_state, summarize
 from parent.models import Run, RunState, Step, StepState
 
-__all__ = ["CANCELLING", "child_status_of", "percent", "quiet_seconds", "state_word", "status_of"]
+__all__ = [
+    "CANCELLING",
+    "child_status_of",
+    "count",
+    "is_unknown",
+    "percent",
+    "quiet_seconds",
+    "share",
+    "state_word",
+    "status_of",
+]
 
 LONGEST_MS, LONGEST_QUEUED_MS = 2_000, 5_000
 MS_PER_STEP = 5
@@ -125,6 +135,30 @@ def step_row(step: Step) -> dict[str, Any]:
 def percent(status: dict[str, Any]) -> int:
     """0 to 100, rounded down. Only a task that ended OK has 100."""
     return 100 if status["status"] == "OK" else min(99, int(status["completion"]))
+
+
+def is_unknown(status: dict[str, Any]) -> bool:
+    """Whether it runs and nobody knows how far it is: nothing has said how much there is."""
+    running = status["state"] in (states.STARTED, "PROGRESS")
+    return running and status["total"] is None and not status["completion"]
+
+
+def count(status: dict[str, Any]) -> str:
+    """How much is done: `4 of 10`, `54 done`, or `1 of 3 steps`; empty if nothing was counted."""
+    steps = status.get("steps") or []
+    if len(steps) > 1:
+        done = sum(step["status"] == Status.OK for step in steps)
+        return f"{done:,} of {len(steps):,} steps"
+    if status["total"] is not None:
+        return f"{status['iteration']:,} of {status['total']:,}"
+    return f"{status['iteration']:,} done" if status["iteration"] else ""
+
+
+def share(status: dict[str, Any]) -> str:
+    """`20 %`; what was counted, if the whole is unknown."""
+    if not is_unknown(status):
+        return f"{percent(status)} %"
+    return count({**status, "steps": []})
 
 
 def state_word(status: dict[str, Any]) -> str:

@@ -6,7 +6,7 @@ from typing import Any
 
 from django import template
 
-from monitor.runs.status import CANCELLING, state_word
+from monitor.runs.status import CANCELLING, count, is_unknown, share, state_word
 from monitor.runs.status import percent as whole_percent
 from parent.models import Run
 
@@ -19,8 +19,8 @@ __all__ = [
     "percent",
     "precise",
     "pretty",
-    "run_percent",
     "run_seconds",
+    "run_status",
     "run_word",
     "word",
 ]
@@ -34,6 +34,18 @@ LONGEST_VALUE = 2_000  # characters
 def percent(status: dict[str, Any]) -> int:
     """0 to 100, rounded down. Only a task that ended OK has 100."""
     return whole_percent(status)
+
+
+register.filter("share", share)
+register.filter("count", count)
+register.filter("is_unknown", is_unknown)
+
+
+@register.filter
+def run_status(run: Run) -> dict[str, Any]:
+    """The status of a run's row, as far as lists show it."""
+    columns = ("state", "status", "iteration", "total", "completion", "message")
+    return {name: getattr(run, name) for name in columns} | {"task_id": str(run.pk)}
 
 
 @register.filter
@@ -75,12 +87,6 @@ def run_seconds(run: Run) -> float | None:
     if run.started_at is None or run.finished_at is None:
         return None
     return (run.finished_at - run.started_at).total_seconds()
-
-
-@register.filter
-def run_percent(run: Run) -> int:
-    """The percentage of a run's row, as in `percent`."""
-    return percent({"status": run.status, "completion": run.completion})
 
 
 @register.filter

@@ -243,5 +243,9 @@ def _shown_step(steps: Sequence[StepLike]) -> StepLike:
 
 
 def _message(step: ShownLike) -> str:
-    text = step.message or (f"{step.iteration} of {step.total}" if step.total else "")
+    text = step.message
+    if not text and step.total:
+        text = f"{step.iteration} of {step.total}"
+    elif not text and step.iteration:
+        text = f"{step.iteration} done"
     return f"{step.name}: {text}" if text else step.name

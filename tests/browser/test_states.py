@@ -39,7 +39,7 @@ def of_every_state(owner: User, make_run: MakeRun) -> Run:
     now = timezone.now()
     for index, state in enumerate(STEPS):
         active = {"attempt": 1, "task_id": str(run.pk)[:-2] + f"{index:02}", "queued_at": now}
-        columns: dict[str, Any] = {} if state in ("WAITING", "SKIPPED") else active
+        columns: dict[str, Any] = {} if state in ("WAITING", "SKIPPED") else {**active, "total": 9}
         Step.objects.create(run=run, index=index, name=state, task="x", state=state, **columns)
     return run
 
@@ -63,3 +63,54 @@ def test_each_step_has_the_colour_of_its_own_state(
         shown = [colour(bar) for bar in bars.all()]
 
         assert shown == [of_run, *STEPS.values()], state
+
+
+@pytest.mark.parametrize("motion", ["reduce", "no-preference"])
+def test_a_bar_of_an_unknown_whole_has_no_value(
+    tab: Page, open_page: OpenPage, sign_in: SignIn, owner: User, make_run: MakeRun, motion: Any
+) -> None:
+    """With and without JavaScript; and it becomes an ordinary bar when the total is known."""
+    unknown = {"completion": 0.0, "iteration": 54_000, "total": None}
+    run = make_run(owner, **unknown, message="func_1: 54000 done")
+    run.steps.filter(name="func_1").update(**unknown, message="")
+    run.steps.filter(name="func_2").delete()
+    sign_in(tab.context)
+    tab.emulate_media(reduced_motion=motion)
+
+    tab.route("**/task-progress.js", lambda route: route.abort())
+    tab.goto(f"/runs/{run.pk}/")
+    assert tab.locator("progress").evaluate_all("(all) => all.map((it) => it.position)") == [-1, -1]
+    expect(tab.locator(".percent")).to_have_text(["54,000 done"] * 2)
+    tab.unroute("**/task-progress.js")
+
+    tab.reload()
+    bars = tab.get_by_role("progressbar")
+    expect(tab.locator("[part=percent]")).to_have_text(["54,000 done"] * 2)
+    for bar in bars.all():
+        for attribute in ("aria-valuenow", "aria-valuetext"):
+            assert bar.get_attribute(attribute) is None
+        filled = bar.locator("i")
+        assert filled.evaluate("(it) => it.getAnimations().length") == (motion != "reduce")
+        assert filled.evaluate("(it) => it.clientWidth") > 0
+    expect(tab).to_have_title("54,000 done main_flow")
+
+    known = {"completion": 60.0, "iteration": 60_000, "total": 100_000}
+    run.steps.update(**known)
+    Run.objects.update(**known, version=2)
+    bar_at(tab, 60, "func_1")
+    bar_at(tab, 60)
+    expect(tab.locator("[part=count]")).to_have_text(["60,000 of 100,000"] * 2)
+    expect(tab.locator("[part=percent]")).to_have_text(["60 %"] * 2)
+
+
+def test_a_count_stands_beside_every_bar(
+    open_page: OpenPage, tab: Page, sign_in: SignIn, owner: User, make_run: MakeRun
+) -> None:
+    run = make_run(owner)
+    sign_in(tab.context)
+    open_page(SCRIPT + element(run, "open"))
+    bar_at(tab, 20)
+
+    expect(tab.locator("[part=count]")).to_have_text(["0 of 2 steps", "4 of 10", ""])
+    # It is said once.
+    expect(tab.locator("li [part=message]").first).to_be_empty()

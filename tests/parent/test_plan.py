@@ -281,7 +281,10 @@ def test_only_a_good_end_is_100(final: RunState | None, completion: float) -> No
             [Row("a", "RUNNING", iteration=3, total=10, message="reading")],
             {"iteration": 3, "message": "a: reading"},
         ),
-        ([Row("a", "RUNNING", iteration=3)], {"iteration": 3, "total": None, "message": "a"}),
+        (
+            [Row("a", "RUNNING", iteration=3)],
+            {"iteration": 3, "total": None, "message": "a: 3 done"},
+        ),
         (
             [Row("a", "OK", message="read"), Row("b", "RUNNING", message="writing")],
             {"message": "b: writing"},

@@ -14,7 +14,7 @@ const LONGEST_RETRY_MS = 60_000;
 
 const element = document.querySelector("task-progress");
 const rendered = document.querySelector("article").dataset;
-const title = document.title.replace(/^\S+ % /, "");
+const title = document.querySelector("h1").textContent;
 
 /** The outline of the status that the page shows; null while that is not known. */
 let shownOutline = null;
@@ -39,8 +39,7 @@ function outline({ state, steps }) {
 }
 
 function follow(status) {
-	const percent = status.status === "OK" ? 100 : Math.min(99, Math.floor(status.completion));
-	document.title = `${percent} % ${title}`;
+	document.title = `${element.percent} ${title}`;
 
 	const isAsRendered = String(status.version) === rendered.version && status.state === rendered.state;
 	if (isAsRendered) shownOutline ??= outline(status);

@@ -199,7 +199,8 @@ STYLE.replaceSync(`
 section, li { display: grid; gap: 0.4em; overflow-wrap: anywhere; }
 /* No line changes its height, whatever is written into it: what is below would jump. */
 p { display: flex; gap: 0 0.75em; align-items: center; min-height: 1lh; margin: 0; }
-[part=percent], [part=times] { margin-inline-start: auto; white-space: nowrap; }
+[part=state], [part=percent], [part=times], [part=count], button { white-space: nowrap; }
+[part=times], p > [part=count], [part=count]:is(:empty, [hidden]) + [part=percent] { margin-inline-start: auto; }
 [part=message] { flex: 1; min-width: 0; overflow: hidden; white-space: nowrap; text-overflow: ellipsis; }
 /* These take the place of the message. */
 [part=error], [part=note] { flex: 1; }
@@ -212,8 +213,10 @@ button.senseless { visibility: hidden; }
 @media (width < 30em) {
 	section > p:has([part=times]:not([hidden])) { flex-direction: column; align-items: stretch; min-height: 2lh; }
 	section > p > [part=message] { flex: none; height: 1lh; }
+	section > p > [part=count] { display: none; }
+	section > p > [part=percent] { margin-inline-start: auto; }
 }
-[part=state], [part=times] { color: var(--muted-color); }
+[part=state], [part=times], [part=count] { color: var(--muted-color); }
 [part=error] { color: var(--bad-color); }
 /* A step has a colour of its own: without this it would have that of the run. monitor.css uses it for the dot. */
 [data-state] { --state-color: var(--accent-color); }
@@ -225,6 +228,9 @@ button.senseless { visibility: hidden; }
 	overflow: hidden;
 	background: var(--task-track, light-dark(#e2e6df, #2b322d));
 }
+/* Of an unknown whole. */
+[part=bar]:not([aria-valuenow]) i { width: 25%; animation: slide 2s ease-in-out infinite alternate; }
+@keyframes slide { from { margin-inline-start: 0; } to { margin-inline-start: 75%; } }
 i { display: block; height: 100%; background: var(--state-color); border-radius: 1em; transition: width 0.4s; }
 ol { padding: 0; margin: 0; }
 li { margin-top: 0.9em; font-size: 0.9em; --task-height: 0.3em; }
@@ -236,13 +242,20 @@ summary:not([hidden]) + ol { display: grid; grid-template-columns: repeat(auto-f
 [hidden], p:not(:has(> :not([hidden]))), :is([part=error], [part=note]):empty { display: none; }
 /* Before the first status only a note can be shown, beside what the element holds. */
 .blank > :not(p:has([part=note])), .blank:not(:has([part=note]:not(:empty))) { display: none; }
-@media (prefers-reduced-motion: reduce) { i { transition: none; } }
+@media (prefers-reduced-motion: reduce) {
+	i { transition: none; }
+	[part=bar]:not([aria-valuenow]) i {
+		width: 100%;
+		animation: none;
+		background: repeating-linear-gradient(90deg, var(--state-color) 0 1em, transparent 1em 2em);
+	}
+}
 `);
 
 /** The parts of the run, and of each step. Without spaces inside empty parts: `:empty` would not match them. */
 function gauge(nameAttributes = "", buttons = "", note = "") {
 	return `
-<p><span ${nameAttributes}><b part="name"></b> <span part="state"></span></span>${buttons}<span part="percent"></span></p>
+<p><span ${nameAttributes}><b part="name"></b> <span part="state"></span></span>${buttons}<span part="count"></span><span part="percent"></span></p>
 <div part="bar" role="progressbar" hidden><i></i></div>
 <p><span part="message"></span><span part="error"></span>${note}<span part="times"></span></p>`;
 }
@@ -357,7 +370,7 @@ class StepList {
  * @attr {string} token - an API token, in place of the session
  * @attr {string} csrf - the CSRF token, where its cookie cannot be read
  * @attr {string} label - the task's name on the page; the workflow's without it
- * @attr {string} show - which of `name state percent message times steps cancel retry` to show; all without it
+ * @attr {string} show - which of `name state count percent message times steps cancel retry` to show; all without it
  * @attr {boolean} open - begin with the steps unfolded
  *
  * @prop {Status|null} status - the last status
@@ -369,7 +382,8 @@ class StepList {
  * @csspart run - everything
  * @csspart name
  * @csspart state - one word
- * @csspart percent
+ * @csspart count - how much is done, such as `4 of 10`
+ * @csspart percent - what is counted, where the whole is not known
  * @csspart bar
  * @csspart message
  * @csspart times - the elapsed time, and the estimated time that is left
@@ -509,6 +523,11 @@ class TaskProgress extends HTMLElement {
 		this.dispatchEvent(new CustomEvent(name, { detail: this.status, bubbles: true }));
 	}
 
+	/** How far the task is, in a few characters: `20 %`; what was counted where the whole is not known. */
+	get percent() {
+		return this.#part("percent").textContent;
+	}
+
 	#part(name, root = this.shadowRoot) {
 		return root.querySelector(`[part="${name}"]`);
 	}
@@ -523,7 +542,7 @@ class TaskProgress extends HTMLElement {
 		this.#part("run").classList.remove("blank");
 		this.#renderGauge(this.#part("run"), this.status, this.getAttribute("label") ?? workflow);
 		this.#steps.show(steps);
-		const done = steps.filter((step) => step.status === "OK").length;
+		const done = steps.filter(isDone).length;
 		this.#part("summary").textContent = `${done} of ${steps.length} steps done`;
 		this.#hideParts();
 	}
@@ -552,12 +571,15 @@ class TaskProgress extends HTMLElement {
 		const reached = wholePercent(status);
 		// Answers may overtake each other: the bar does not run back.
 		const percent = this.#restarted ? reached : Math.max(bar.ariaValueNow, reached);
+		const unknown = isUnknown(status);
+		const count = countOf(status);
 		const state = stateWord(status);
 		const texts = {
 			name,
 			state,
-			percent: `${percent} %`,
-			message: status.message === state ? "" : status.message,
+			count: unknown ? "" : count,
+			percent: unknown ? countOf({ ...status, steps: [] }) : `${percent} %`,
+			message: [state, count].includes(status.message) ? "" : status.message,
 			error: status.error,
 			times: timing(status, this.#now),
 		};
@@ -569,10 +591,11 @@ class TaskProgress extends HTMLElement {
 			if (part === "message") element.title = text;
 		}
 		bar.ariaLabel = name;
-		bar.ariaValueNow = percent;
-		bar.ariaValueText = `${percent} %, ${state}`;
+		// Without a value a screen reader knows that nobody knows it.
+		bar.ariaValueNow = unknown ? null : percent;
+		bar.ariaValueText = unknown ? null : `${percent} %, ${state}`;
 		bar.hidden = false;
-		bar.firstChild.style.width = `${percent}%`;
+		bar.firstChild.style.width = unknown ? "" : `${percent}%`;
 		root.dataset.state = status.state;
 	}
 }
@@ -586,6 +609,26 @@ const OF_RUNS = ["steps", "cancel", "retry"];
 /** 0 to 100, rounded down: 100 only for what ended OK. */
 function wholePercent({ status, completion }) {
 	return status === "OK" ? 100 : Math.min(99, Math.floor(completion ?? 0));
+}
+
+/** Whether it runs, and nobody knows how far it is. */
+function isUnknown({ state, total, completion }) {
+	return (state === "STARTED" || state === "PROGRESS") && total === null && !completion;
+}
+
+/** `4 of 10`, `54 done`, or `1 of 3 steps`; empty where nothing was counted. */
+function countOf({ iteration, total, steps }) {
+	if (steps?.length > 1) return `${steps.filter(isDone).length} of ${steps.length} steps`;
+	if (total !== null) return `${number(iteration)} of ${number(total)}`;
+	return iteration ? `${number(iteration)} done` : "";
+}
+
+function isDone({ status }) {
+	return status === "OK";
+}
+
+function number(value) {
+	return value.toLocaleString("en");
 }
 
 /** A status in one word. */
