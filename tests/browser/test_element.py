@@ -64,7 +64,7 @@ def test_all_that_a_page_loads_for_it_is_less_than_10_kb_compressed(
 
 def test_no_attribute_is_also_a_property(page: Page) -> None:
     """React 19 sets a property where there is one: it would replace a method of the element."""
-    names = ["src", "base", "token", "csrf", "label", "show", "open"]
+    names = ["src", "base", "token", "csrf", "login", "label", "show", "open"]
     properties = page.evaluate(
         "(names) => names.filter((name) => name in document.querySelector('task-progress'))", names
     )

@@ -4,6 +4,10 @@
 // copy for a while after an upgrade, so what is exported should stay compatible with the version before.
 
 const TIMEOUT_MS = 10_000;
+const REFRESH_EVERY_MS = 5_000;
+const LONGEST_WAIT_MS = 60_000;
+/** What `fetchPage` returns when the server asks for a login. */
+export const SIGNED_OUT = Symbol("signed out");
 
 /** The parts that the page shows. What is in a closed `<details>` can wait until that is opened. */
 function liveParts() {
@@ -11,18 +15,19 @@ function liveParts() {
 }
 
 /**
- * @returns {Promise<Document|null>} the parts that have changed, of this page as the server renders it now; null when
- * it does not answer
+ * @returns {Promise<Document|SIGNED_OUT|null>} the parts that have changed, of this page as the server renders it now;
+ * null when it does not answer
  */
 export async function fetchPage() {
 	const shown = liveParts().map((part) => `${part.id}=${part.dataset.live}`);
 	try {
 		const response = await fetch(location.href, {
 			headers: { "Live-Parts": shown.join(" ") },
+			redirect: "manual",
 			signal: AbortSignal.timeout(TIMEOUT_MS),
 		});
-		// After a redirect it is another page, such as the login page.
-		if (!response.ok || response.redirected) return null;
+		if (response.type === "opaqueredirect") return SIGNED_OUT;
+		if (!response.ok) return null;
 		return new DOMParser().parseFromString(await response.text(), "text/html");
 	} catch {
 		return null;
@@ -36,6 +41,48 @@ export function replaceLiveParts(freshPage) {
 		if (current?.id === "notices") updateNotices(current, fresh);
 		else if (current) update(current, fresh);
 	}
+}
+
+/**
+ * Keep the live parts of this page up to date, while somebody sees it.
+ * @param {(page: Document) => void} apply puts the parts in place
+ * @returns {() => void} refreshes at once
+ */
+export function keepFresh(apply = replaceLiveParts) {
+	let timer;
+	let refreshing = false;
+	let wait = REFRESH_EVERY_MS;
+
+	function schedule(milliseconds) {
+		clearTimeout(timer);
+		if (!document.hidden) timer = setTimeout(refresh, milliseconds);
+	}
+
+	async function refresh() {
+		if (refreshing) return;
+		refreshing = true;
+		const page = await fetchPage();
+		refreshing = false;
+		showSignedOut(page === SIGNED_OUT);
+		// Somebody may sign in in another tab: this one asks again when it is shown.
+		if (page === SIGNED_OUT) return;
+		if (page) apply(page);
+		wait = page ? REFRESH_EVERY_MS : Math.min(LONGEST_WAIT_MS, 2 * wait);
+		schedule(wait);
+	}
+
+	const refreshNow = () => schedule(0);
+	document.addEventListener("visibilitychange", refreshNow);
+	addEventListener("focus", refreshNow);
+	schedule(wait);
+	return refreshNow;
+}
+
+/** Say that the session is over, with a way to go on. */
+function showSignedOut(isSignedOut) {
+	const shown = document.getElementById("signed-out");
+	if (!isSignedOut) shown?.remove();
+	else if (!shown) document.querySelector("main").append(document.getElementById("signed-out-notice").content.cloneNode(true));
 }
 
 /** A notice comes and goes without moving what is below it. */

@@ -3,7 +3,7 @@
  * page (timeline, result, history) again when the run has moved on.
  */
 
-import { fetchPage, replaceLiveParts } from "./page-refresh.js";
+import { SIGNED_OUT, fetchPage, replaceLiveParts } from "./page-refresh.js";
 
 /** While many steps run side by side, refresh this often at most. */
 const REFRESH_EVERY_MS = 2_000;
@@ -70,6 +70,8 @@ async function refresh() {
 	const page = await fetchPage();
 	refreshing = false;
 	refreshedAt = Date.now();
+	// The element says it; its next status leads back here.
+	if (page === SIGNED_OUT) return;
 	if (!page) {
 		// If the run has ended, no event comes that would refresh the page.
 		timer = setTimeout(refresh, retryAfter);

@@ -1,28 +1,11 @@
 /** The list of runs: new runs appear at the top, and those that have ended show their outcome. */
 
-import { fetchPage, replaceLiveParts } from "./page-refresh.js";
+import { keepFresh, replaceLiveParts } from "./page-refresh.js";
 
-const REFRESH_EVERY_MS = 5_000;
-let timer;
-let refreshing = false;
+const refreshNow = keepFresh((page) => keepPlaces(() => replaceLiveParts(page)));
 
-function schedule(wait) {
-	clearTimeout(timer);
-	if (!document.hidden) timer = setTimeout(refresh, wait);
-}
-
-function scheduleNow() {
-	schedule(0);
-}
-
-async function refresh() {
-	if (refreshing) return;
-	refreshing = true;
-	const page = await fetchPage();
-	refreshing = false;
-	if (page) keepPlaces(() => replaceLiveParts(page));
-	schedule(REFRESH_EVERY_MS);
-}
+document.addEventListener("done", refreshNow);
+document.addEventListener("failed", refreshNow);
 
 /** Rows do not jump: one that has ended keeps its height, and those below a new one glide to their places. */
 function keepPlaces(change) {
@@ -39,8 +22,3 @@ function keepPlaces(change) {
 		if (moved && row.isConnected) row.animate([from, { transform: "none" }], { duration: 250, easing: "ease-out" });
 	}
 }
-
-document.addEventListener("done", scheduleNow);
-document.addEventListener("failed", scheduleNow);
-document.addEventListener("visibilitychange", scheduleNow);
-schedule(REFRESH_EVERY_MS);

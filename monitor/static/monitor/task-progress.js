@@ -35,7 +35,7 @@ const LONGEST_UNCHANGED_WAIT_MS = 5_000;
  * @property {Status|null} status the last one received
  * @property {(status: Status, headers: Headers) => void} receive takes a status, perhaps an unchanged one
  * @property {(text: string) => void} note shows a sentence about the connection
- * @property {(why: string) => void} refuse ends the polling
+ * @property {(why: string) => void} refuse ends the polling, until somebody comes back to the page
  */
 
 /** The pollers that have subscribers. */
@@ -156,12 +156,15 @@ function statusOf(taskId, body) {
 	return body?.results ? body.results.find((status) => status.task_id === taskId) : body;
 }
 
+/** What each element on the page does when somebody comes back to it. */
+const lookers = new Set();
+
 function pollNow() {
+	for (const look of lookers) look();
 	for (const poller of pollers) poller.schedule(0);
 }
 
-addEventListener("visibilitychange", pollNow);
-addEventListener("online", pollNow);
+for (const event of ["visibilitychange", "focus", "online"]) addEventListener(event, pollNow);
 
 // ---- Requests ----
 
@@ -369,6 +372,7 @@ class StepList {
  * @attr {string} base - the API's origin, where that is not the page's
  * @attr {string} token - an API token, in place of the session
  * @attr {string} csrf - the CSRF token, where its cookie cannot be read
+ * @attr {string} login - address of the page to sign in; without it a note has no link
  * @attr {string} label - the task's name on the page; the workflow's without it
  * @attr {string} show - which of `name state count percent message times steps cancel retry` to show; all without it
  * @attr {boolean} open - begin with the steps unfolded
@@ -411,6 +415,11 @@ class TaskProgress extends HTMLElement {
 	#token;
 	#poller = null;
 	#subscriber = null;
+	/** Whether the page has not called `stop()`. */
+	#wanted = true;
+	#refused = false;
+	/** The task may have been retried, or somebody signed in, in another tab. */
+	#look = () => this.#wanted && this.start();
 	#steps;
 	/** The server's time, in milliseconds, of the last status. */
 	#now;
@@ -432,7 +441,8 @@ class TaskProgress extends HTMLElement {
 		this.#url = new URL(src, this.getAttribute("base") ?? location).href;
 		this.#token = this.getAttribute("token");
 		const [, list = this.#url, taskId] = TASK_URL.exec(this.#url) ?? [];
-		this.#note("");
+		this.#wanted = true;
+		if (!this.#refused) this.#note("");
 		this.#subscriber = this.#subscription(this.#url, taskId);
 		this.#poller = Poller.find(list, this.#token);
 		this.#poller.add(this.#subscriber);
@@ -440,22 +450,30 @@ class TaskProgress extends HTMLElement {
 
 	/** End the polling; what is shown stays. */
 	stop() {
+		this.#wanted = false;
+		this.#unsubscribe();
+	}
+
+	#unsubscribe() {
 		this.#poller?.remove(this.#subscriber);
 		this.#poller = null;
 	}
 
 	connectedCallback() {
+		lookers.add(this.#look);
 		this.#part("steps").open = this.hasAttribute("open");
 		// The server gives null when the task has ended.
 		if (this.status?.poll_after_ms !== null) this.start();
 	}
 
 	disconnectedCallback() {
-		this.stop();
+		lookers.delete(this.#look);
+		this.#unsubscribe();
 	}
 
 	attributeChangedCallback() {
-		this.stop();
+		this.#unsubscribe();
+		this.#refused = false;
 		this.status = null;
 		this.#steps.clear();
 		this.start();
@@ -473,8 +491,9 @@ class TaskProgress extends HTMLElement {
 			receive: (status, headers) => this.#receive(status, headers),
 			note: (text) => this.#note(text),
 			refuse: (why) => {
-				this.stop();
-				this.#note(why);
+				this.#unsubscribe();
+				this.#refused = true;
+				this.#note(why, why === SIGNED_OUT);
 			},
 		};
 	}
@@ -495,7 +514,7 @@ class TaskProgress extends HTMLElement {
 			this.#receive(answer, response.headers);
 			this.#note("");
 		} else {
-			this.#note(answer?.detail ?? "No answer; try again.");
+			this.#note(answer?.detail ?? "No answer; try again.", response?.status === 401);
 		}
 	}
 
@@ -508,13 +527,16 @@ class TaskProgress extends HTMLElement {
 		// The server's clock: the times in a status are from it too.
 		this.#now = Date.parse(headers.get("Date")) || Date.now();
 		this.#render();
-		if (status === last) return;
+		if (this.#refused) this.#note("");
+		this.#refused = false;
+		if (!status.poll_after_ms) this.#unsubscribe();
+		// The same end may be received again, when somebody comes back to the page.
+		if (status === last || (status.finished_at && status.finished_at === last?.finished_at)) return;
 		this.#dispatch("progress");
 		if (status.poll_after_ms) {
 			// After the end of a task the polling is over; after a retry it begins again.
 			this.start();
 		} else {
-			this.stop();
 			this.#dispatch(status.status === "OK" ? "done" : "failed");
 		}
 	}
@@ -532,8 +554,14 @@ class TaskProgress extends HTMLElement {
 		return root.querySelector(`[part="${name}"]`);
 	}
 
-	#note(text) {
-		this.#part("note").textContent = text;
+	#note(text, needsLogin) {
+		const note = this.#part("note");
+		note.textContent = text;
+		const address = this.getAttribute("login");
+		if (needsLogin && address) {
+			note.insertAdjacentHTML("beforeend", " <a>Sign in</a>");
+			note.lastChild.href = address;
+		}
 	}
 
 	#render() {
