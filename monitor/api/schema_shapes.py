@@ -35,6 +35,12 @@ class Meta(Shape):
     error = serializers.CharField(
         allow_null=True, help_text="What failed and why, naming the step; null without an error."
     )
+    waits_for = serializers.CharField(
+        allow_blank=True, help_text="For people; blank when it waits for nothing."
+    )
+    waits_until = serializers.DateTimeField(
+        allow_null=True, help_text="Until when it waits, if that is known."
+    )
 
 
 class TaskStep(Meta):
@@ -50,6 +56,9 @@ class TaskStep(Meta):
         choices=When.choices, help_text="After which ends of the steps before it it runs."
     )
     optional = serializers.BooleanField(help_text="Whether its failure leaves the run as it is.")
+    queued_at = serializers.DateTimeField(
+        allow_null=True, help_text="Of this attempt; in the future while a retry is delayed."
+    )
     started_at = serializers.DateTimeField(allow_null=True)
     finished_at = serializers.DateTimeField(allow_null=True)
 

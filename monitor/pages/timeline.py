@@ -26,6 +26,8 @@ class Span:
     seconds: float
     x: float
     width: float
+    goes_on: bool = False
+    """Whether it ends now, and not at a known time."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -71,7 +73,9 @@ def draw(
         earlier: attempts before the current one, in order, by their step's primary key.
     """
     end = run.finished_at or now
-    scale = _Scale(start=run.created_at, end=max(end, run.created_at))
+    scale = _Scale(
+        start=run.created_at, end=max(end, run.created_at), ended=run.finished_at is not None
+    )
     rows = [
         Row(name=step.name, spans=list(_spans(step, earlier.get(step.pk, []), scale)))
         for step in steps
@@ -83,6 +87,7 @@ def draw(
 class _Scale:
     start: datetime
     end: datetime
+    ended: bool = False
 
     @property
     def seconds(self) -> float:
@@ -100,7 +105,12 @@ class _Scale:
         # A span too short to be seen is drawn wider, but not over the edge.
         x = min(x, LENGTH - width)
         return Span(
-            attempt=attempt, look=look, seconds=seconds, x=round(x, 2), width=round(width, 2)
+            attempt=attempt,
+            look=look,
+            seconds=seconds,
+            x=round(x, 2),
+            width=round(width, 2),
+            goes_on=end is None and not self.ended,
         )
 
 

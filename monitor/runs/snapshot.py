@@ -7,7 +7,7 @@ own queries it would take 3.2 ms (5 ms).
 
 from collections.abc import Sequence
 from datetime import UTC, datetime
-from functools import cache
+from functools import cache, cached_property
 from hashlib import blake2b
 from itertools import groupby
 from operator import itemgetter
@@ -16,10 +16,12 @@ from uuid import UUID
 
 from django.db import connection
 from django.http import Http404
+from django.utils import timezone
 
 from monitor.access import NOT_FOUND, may_see
 from monitor.runs.status import child_status_of, quiet_seconds, status_of
 from monitor.runs.table import Table, result_sql, size_sql
+from monitor.runs.waiting import consumed_queues, needs_queues
 from parent.models import Run, Step
 from parent.models.fields import META_COLUMNS
 from parent.store.large_results import inline_limit
@@ -36,6 +38,8 @@ class Task(NamedTuple):
     run: Run
     steps: Sequence[Step]
     child: Step | None
+    consumed: frozenset[str] | None = None
+    """The queues that running workers consume; None if they were not looked up."""
 
     @property
     def task_id(self) -> str:
@@ -50,8 +54,8 @@ class Task(NamedTuple):
 def task_status(task: Task, *, now: datetime) -> dict[str, Any]:
     """The task's status, as the API shows it."""
     if task.child is not None:
-        return child_status_of(task.run, task.child, now=now)
-    return status_of(task.run, task.steps, now=now)
+        return child_status_of(task.run, task.child, now=now, consumed=task.consumed)
+    return status_of(task.run, task.steps, now=now, consumed=task.consumed)
 
 
 RUNS = Table(
@@ -64,6 +68,7 @@ STEPS = Table(
     Step,
     *("id", "run_id", "index", "name", "weight", "state", "attempt", "task_id"),
     *("when", "optional", "unneeded"),
+    *("task", "queue", "after"),
     *("queued_at", "started_at", "reported_at", "finished_at", "pace", "paced_since"),
     *META_COLUMNS,
 )
@@ -71,6 +76,7 @@ STEPS = Table(
 RUN_TIMES = RUNS.places("created_at", "started_at", "cancel_requested_at")
 STEP_TIMES = STEPS.places("started_at", "reported_at", "finished_at")
 RUN_ID, STEP_ID, SPLIT = RUNS.places("id")[0], len(RUNS) + STEPS.places("id")[0], len(RUNS)
+STEP_STATE = SPLIT + STEPS.places("state")[0]
 MIRRORED_AT, QUEUED_AT = RUNS.places("mirrored_at")[0], SPLIT + STEPS.places("queued_at")[0]
 TIMES = [*RUN_TIMES, *(SPLIT + place for place in STEP_TIMES)]
 
@@ -93,7 +99,14 @@ class Snapshot:
         It covers all rows, so only a caller who may see all of them may get it.
         """
         quiet = [quiet_seconds(_latest(row, now), now) for row in self.rows]
-        return blake2b(repr([self.rows, quiet]).encode(), digest_size=16).hexdigest()
+        consumed = sorted(self.consumed or ())
+        return blake2b(repr([self.rows, quiet, consumed]).encode(), digest_size=16).hexdigest()
+
+    @cached_property
+    def consumed(self) -> frozenset[str] | None:
+        """The queues that running workers consume; None if no step has waited long in a queue."""
+        steps = ((row[STEP_STATE], _moment(row[QUEUED_AT])) for row in self.rows)
+        return consumed_queues() if needs_queues(steps, timezone.now()) else None
 
     def tasks(self, user: "User | AnonymousUser") -> list[Task]:
         """The tasks that this user may see, in the order of the ids."""
@@ -104,8 +117,8 @@ class Snapshot:
             if may_see(user, run):
                 # A run without steps has one row, whose step columns are null.
                 steps = [STEPS.row(row[SPLIT:]) for row in rows if row[STEP_ID] is not None]
-                found[str(run.pk)] = Task(run, steps, None)
-                found |= {step.task_id: Task(run, steps, step) for step in steps if step.task_id}
+                found[str(run.pk)] = task = Task(run, steps, None, self.consumed)
+                found |= {step.task_id: task._replace(child=step) for step in steps if step.task_id}
         return [found[key] for key in map(str, self.ids) if key in found]
 
     def task(self, user: "User | AnonymousUser") -> Task:
@@ -130,6 +143,10 @@ def _latest(row: Sequence[Any], now: datetime) -> datetime:
     queued_at = row[QUEUED_AT]
     later = queued_at is not None and _utc(queued_at) > now
     return _utc(max(row[p] for p in (MIRRORED_AT if later else QUEUED_AT, *TIMES) if row[p]))
+
+
+def _moment(value: datetime | None) -> datetime | None:
+    return value and _utc(value)
 
 
 def _utc(moment: datetime) -> datetime:

@@ -9,6 +9,7 @@ from celery import states
 from django.urls import reverse
 
 from children.meta import Status
+from monitor.runs.waiting import Waiting, waiting_of
 from parent.conf import interval
 from parent.decisions.eta import run_eta, step_eta
 from parent.decisions.plan import run_meta, run_state, summarize
@@ -24,6 +25,7 @@ __all__ = [
     "share",
     "state_word",
     "status_of",
+    "waiting_text",
 ]
 
 LONGEST_MS, LONGEST_QUEUED_MS = 2_000, 5_000
@@ -45,7 +47,13 @@ STEP_MESSAGES = {StepState.SKIPPED: "skipped", StepState.CANCELLED: "cancelled"}
 CANCELLING = "cancelling"
 
 
-def status_of(run: Run, steps: Collection[Step], *, now: datetime) -> dict[str, Any]:
+def status_of(
+    run: Run,
+    steps: Collection[Step],
+    *,
+    now: datetime,
+    consumed: Collection[str] | None = None,
+) -> dict[str, Any]:
     """The status of a run, as the API shows it. Times are datetimes.
 
     `eta_seconds` is None while it is unknown, and when the run has ended or is being cancelled.
@@ -55,12 +63,17 @@ def status_of(run: Run, steps: Collection[Step], *, now: datetime) -> dict[str, 
 
     `result` is None if it was not read with the row. It is also at `result_url`, which is None
     without a result.
+
+    Args:
+        consumed: the queues that running workers consume; None if they were not looked up.
     """
     if not run.ended and _left_behind(run, steps):
         run = _brought_up(run, steps)
     ending = run.ended or run.cancel_requested_at is not None
     changed_at = last_change(run, steps, now)
     now = step_of_time(changed_at, now)
+    step_states = {step.name: step.state for step in steps}
+    waits = [Waiting() if ending else waiting_of(s, step_states, consumed, now) for s in steps]
     return {
         "task_id": str(run.pk),
         "run_id": str(run.pk),
@@ -69,13 +82,28 @@ def status_of(run: Run, steps: Collection[Step], *, now: datetime) -> dict[str, 
         **_meta(run),
         **_result(run, str(run.pk)),
         "eta_seconds": None if ending else run_eta(steps, now),
-        "steps": [step_row(step) for step in steps],
+        **_waits(_first_wait(steps, waits)),
+        "steps": [step_row(step, wait) for step, wait in zip(steps, waits, strict=True)],
         "created_at": run.created_at,
         "started_at": run.started_at,
         "finished_at": run.finished_at,
         "poll_after_ms": None if run.ended else poll_after_ms(changed_at, now, steps),
         "version": run.version,
     }
+
+
+def _first_wait(steps: Collection[Step], waits: Iterable[Waiting]) -> Waiting:
+    """What the run waits for: nothing while a step runs, else what the first queued one does."""
+    if any(step.state == StepState.RUNNING for step in steps):
+        return Waiting()
+    queued = (
+        wait for step, wait in zip(steps, waits, strict=True) if step.state == StepState.QUEUED
+    )
+    return next(queued, Waiting())
+
+
+def _waits(wait: Waiting) -> dict[str, Any]:
+    return {"waits_for": wait.text, "waits_until": wait.until}
 
 
 def _left_behind(run: Run, steps: Iterable[Step]) -> bool:
@@ -92,7 +120,9 @@ def _brought_up(run: Run, steps: Collection[Step]) -> Run:
     return run
 
 
-def child_status_of(run: Run, step: Step, *, now: datetime) -> dict[str, Any]:
+def child_status_of(
+    run: Run, step: Step, *, now: datetime, consumed: Collection[str] | None = None
+) -> dict[str, Any]:
     """The status of a child under its own id, in the same shape as a run's.
 
     `workflow`, `run_id` and `version` are those of its run; `steps` is empty.
@@ -108,6 +138,7 @@ def child_status_of(run: Run, step: Step, *, now: datetime) -> dict[str, Any]:
         **_meta(step),
         **_result(step, step.task_id),
         "eta_seconds": None if ended else step_eta(step, now),
+        **_waits(waiting_of(step, {}, consumed, now)),
         "steps": [],
         "created_at": step.queued_at,
         "started_at": step.started_at,
@@ -117,16 +148,18 @@ def child_status_of(run: Run, step: Step, *, now: datetime) -> dict[str, Any]:
     }
 
 
-def step_row(step: Step) -> dict[str, Any]:
+def step_row(step: Step, wait: Waiting) -> dict[str, Any]:
     """A step in its run's status."""
     return {
         "name": step.name,
         "task_id": step.task_id,
         "state": step_state(step),
         **_meta(step),
+        **_waits(wait),
         "attempt": step.attempt,
         "when": step.when,
         "optional": step.optional,
+        "queued_at": step.queued_at,
         "started_at": step.started_at,
         "finished_at": step.finished_at,
     }
@@ -159,6 +192,16 @@ def share(status: dict[str, Any]) -> str:
     if not is_unknown(status):
         return f"{percent(status)} %"
     return count({**status, "steps": []})
+
+
+def waiting_text(status: dict[str, Any], now: datetime) -> str:
+    """What it waits for, as a sentence of the page; empty if it waits for nothing."""
+    if not status["waits_for"]:
+        return ""
+    until = status["waits_until"]
+    soon = f", in {max(0, int((until - now).total_seconds()))} s" if until else ""
+    name = f"{status['message']} " if status.get("steps") else ""
+    return f"{name}waits for {status['waits_for']}{soon}"
 
 
 def state_word(status: dict[str, Any]) -> str:

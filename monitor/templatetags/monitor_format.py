@@ -6,7 +6,7 @@ from typing import Any
 
 from django import template
 
-from monitor.runs.status import CANCELLING, count, is_unknown, share, state_word
+from monitor.runs.status import CANCELLING, count, is_unknown, share, state_word, waiting_text
 from monitor.runs.status import percent as whole_percent
 from parent.models import Run
 
@@ -37,6 +37,7 @@ def percent(status: dict[str, Any]) -> int:
 
 
 register.filter("share", share)
+register.filter("waiting", waiting_text)
 register.filter("count", count)
 register.filter("is_unknown", is_unknown)
 
@@ -91,10 +92,13 @@ def run_seconds(run: Run) -> float | None:
 
 @register.filter
 def elapsed(status: dict[str, Any], now: datetime) -> str:
-    """How long it has been running, or ran."""
-    if status["started_at"] is None:
+    """How long it has been running, or ran; of one that is queued, how long it has waited."""
+    since = status["started_at"]
+    if since is None and state_word(status) == "queued":
+        since = status.get("queued_at") or status.get("created_at")
+    if since is None or since > now:
         return ""
-    return duration(((status["finished_at"] or now) - status["started_at"]).total_seconds())
+    return duration(((status["finished_at"] or now) - since).total_seconds())
 
 
 @register.filter

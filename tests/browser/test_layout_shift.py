@@ -33,6 +33,7 @@ def assert_still(page: Page, what: str) -> None:
     """Wait until the page has painted, and check how much it has shifted since the last check."""
     page.evaluate("new Promise((done) => requestAnimationFrame(() => setTimeout(done, 50)))")
     shifts = page.evaluate("window.shifts.splice(0)")
+    assert page.evaluate("document.documentElement.scrollWidth <= innerWidth"), what
     assert sum(value for value, _ in shifts) < HIGHEST, (what, shifts)
 
 

@@ -1,6 +1,9 @@
 """How `<task-progress>` shows the state of a run and of each of its steps."""
 
+import re
+from datetime import timedelta
 from typing import Any
+from uuid import uuid4
 
 import pytest
 from django.contrib.auth.models import User
@@ -114,3 +117,38 @@ def test_a_count_stands_beside_every_bar(
     expect(tab.locator("[part=count]")).to_have_text(["0 of 2 steps", "4 of 10", ""])
     # It is said once.
     expect(tab.locator("li [part=message]").first).to_be_empty()
+
+
+def test_a_page_says_what_it_waits_for_and_its_clocks_run(
+    tab: Page, sign_in: SignIn, owner: User, make_run: MakeRun
+) -> None:
+    """While nothing changes, and the server says no more than that."""
+    run = make_run(owner, state="PENDING", started_at=None, message="func_1", completion=0.0)
+    now = timezone.now()
+    run.steps.filter(name="func_1").update(
+        state="QUEUED",
+        attempt=2,
+        queued_at=now + timedelta(seconds=60),
+        started_at=None,
+        reported_at=None,
+        message="",
+    )
+    run.steps.filter(name="func_2").update(
+        state="RUNNING", attempt=1, task_id=str(uuid4()), queued_at=now, started_at=now
+    )
+    sign_in(tab.context)
+    tab.goto(f"/runs/{run.pk}/")
+    steps = tab.locator("[part=steps] li")
+    message = steps.nth(0).locator("[part=message]")
+    expect(message).to_have_text(re.compile(r"^waits for the next try, in 5\d s$"))
+    running, axis = tab.locator("#timeline .figures [data-seconds]").all()
+    shown = [message, steps.nth(1).locator("[part=times]"), running, axis]
+    before = [each.inner_text() for each in shown]
+    box = tab.locator("#timeline rect").last.evaluate("(it) => it.getBoundingClientRect().left")
+
+    for each, text in zip(shown, before, strict=True):
+        expect(each).not_to_have_text(text)
+    for each in shown:
+        expect(each).to_have_text(re.compile(r"\d s"))
+    after = tab.locator("#timeline rect").last.evaluate("(it) => it.getBoundingClientRect().left")
+    assert after < box

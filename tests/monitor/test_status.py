@@ -72,6 +72,8 @@ def test_a_run_in_progress_has_exactly_the_shape_of_the_contract() -> None:
         "result_url": None,
         "result_size": None,
         "eta_seconds": 17.0,
+        "waits_for": "",
+        "waits_until": None,
         "steps": [
             {
                 "name": "func_1",
@@ -83,9 +85,12 @@ def test_a_run_in_progress_has_exactly_the_shape_of_the_contract() -> None:
                 "completion": 37.0,
                 "message": "37 of 100",
                 "error": None,
+                "waits_for": "",
+                "waits_until": None,
                 "attempt": 1,
                 "when": "ok",
                 "optional": False,
+                "queued_at": seconds_ago(11),
                 "started_at": seconds_ago(10),
                 "finished_at": None,
             }

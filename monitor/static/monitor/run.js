@@ -58,6 +58,25 @@ function unfolded() {
 	refresh();
 }
 
+/** What is drawn in the timeline moves on with the time: nothing has to come from the server for it. */
+function moveTimeline() {
+	const timeline = document.querySelector(".timeline[data-now]");
+	if (!timeline || !element.status?.poll_after_ms) return;
+	const { seconds, now } = timeline.dataset;
+	const passed = Math.max(0, (element.now - Date.parse(now)) / 1000);
+	const stretched = seconds > 0 ? 1 + passed / seconds : 1;
+	for (const svg of timeline.querySelectorAll("svg")) svg.setAttribute("viewBox", `0 0 ${1000 * stretched} 14`);
+	for (const bar of timeline.querySelectorAll("[data-goes-on]")) {
+		bar.setAttribute("width", 1000 * stretched - bar.getAttribute("x"));
+	}
+	const { duration } = element.constructor;
+	for (const figure of timeline.querySelectorAll("[data-seconds]")) {
+		figure.firstChild.data = duration(Number(figure.dataset.seconds) + passed);
+	}
+}
+
+setInterval(moveTimeline, 1_000);
+
 function lookAgain() {
 	clearTimeout(timer);
 	if (!document.hidden && element.status?.poll_after_ms !== null) timer = setTimeout(refresh, LOOK_AGAIN_MS);

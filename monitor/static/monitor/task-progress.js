@@ -199,7 +199,7 @@ STYLE.replaceSync(`
 	--bad-color: var(--task-bad, light-dark(#b3261e, #ff9d93));
 	--muted-color: var(--task-muted, light-dark(#5c665f, #9aa69e));
 }
-section, li { display: grid; gap: 0.4em; overflow-wrap: anywhere; }
+section, li { display: grid; grid-template-columns: minmax(0, 1fr); gap: 0.4em; overflow-wrap: anywhere; }
 /* No line changes its height, whatever is written into it: what is below would jump. */
 p { display: flex; gap: 0 0.75em; align-items: center; min-height: 1lh; margin: 0; }
 [part=state], [part=percent], [part=times], [part=count], button { white-space: nowrap; }
@@ -214,8 +214,8 @@ span:has(> button) { display: grid; }
 button { grid-area: 1 / 1; }
 button.senseless { visibility: hidden; }
 @media (width < 30em) {
-	section > p:has([part=times]:not([hidden])) { flex-direction: column; align-items: stretch; min-height: 2lh; }
-	section > p > [part=message] { flex: none; height: 1lh; }
+	section > p:has([part=times]:not([hidden])) { flex-direction: column; align-items: stretch; min-height: 3lh; }
+	section > p > [part=message] { flex: none; height: 2lh; white-space: normal; }
 	section > p > [part=count] { display: none; }
 	section > p > [part=percent] { margin-inline-start: auto; }
 }
@@ -421,8 +421,9 @@ class TaskProgress extends HTMLElement {
 	/** The task may have been retried, or somebody signed in, in another tab. */
 	#look = () => this.#wanted && this.start();
 	#steps;
-	/** The server's time, in milliseconds, of the last status. */
-	#now;
+	/** The server's clock is ahead by so many milliseconds. */
+	#ahead = 0;
+	#ticking;
 	/** Whether this status may be behind the last one: it is the first, or of a new attempt. */
 	#restarted = false;
 
@@ -446,6 +447,8 @@ class TaskProgress extends HTMLElement {
 		this.#subscriber = this.#subscription(this.#url, taskId);
 		this.#poller = Poller.find(list, this.#token);
 		this.#poller.add(this.#subscriber);
+		// Times run on while nothing else changes.
+		this.#ticking = setInterval(() => this.status && !document.hidden && this.#render(), 1_000);
 	}
 
 	/** End the polling; what is shown stays. */
@@ -457,6 +460,7 @@ class TaskProgress extends HTMLElement {
 	#unsubscribe() {
 		this.#poller?.remove(this.#subscriber);
 		this.#poller = null;
+		clearInterval(this.#ticking);
 	}
 
 	connectedCallback() {
@@ -525,7 +529,9 @@ class TaskProgress extends HTMLElement {
 		this.#restarted = !last?.poll_after_ms || status.steps.some(isNewAttempt);
 		this.status = status;
 		// The server's clock: the times in a status are from it too.
-		this.#now = Date.parse(headers.get("Date")) || Date.now();
+		const serverTime = Date.parse(headers.get("Date"));
+		// That is in whole seconds, rounded down.
+		if (serverTime && Math.abs(serverTime + 500 - this.now) > 1_000) this.#ahead = serverTime + 500 - Date.now();
 		this.#render();
 		if (this.#refused) this.#note("");
 		this.#refused = false;
@@ -543,6 +549,13 @@ class TaskProgress extends HTMLElement {
 
 	#dispatch(name) {
 		this.dispatchEvent(new CustomEvent(name, { detail: this.status, bubbles: true }));
+	}
+
+	static duration = duration;
+
+	/** The server's time, in milliseconds. */
+	get now() {
+		return Date.now() + this.#ahead;
 	}
 
 	/** How far the task is, in a few characters: `20 %`; what was counted where the whole is not known. */
@@ -607,9 +620,9 @@ class TaskProgress extends HTMLElement {
 			state,
 			count: unknown ? "" : count,
 			percent: unknown ? countOf({ ...status, steps: [] }) : `${percent} %`,
-			message: [state, count].includes(status.message) ? "" : status.message,
+			message: waitingText(status, this.now) || ([state, count].includes(status.message) ? "" : status.message),
 			error: status.error,
-			times: timing(status, this.#now),
+			times: timing(status, this.now),
 		};
 		for (const [part, text] of Object.entries(texts)) {
 			const element = this.#part(part, root);
@@ -675,11 +688,19 @@ function stateWord({ state, status, task_id, message, optional }) {
 	}
 }
 
-/** `5 s · about 20 s left`; empty before the start. `now` is in milliseconds. */
-function timing({ started_at, finished_at, eta_seconds }, now) {
-	if (!started_at) return "";
+/** `func_1 waits for the next try, in 8 s`; empty if it waits for nothing. */
+function waitingText({ waits_for, waits_until, steps, message }, now) {
+	if (!waits_for) return "";
+	const soon = waits_until ? `, in ${duration((Date.parse(waits_until) - now) / 1000)}` : "";
+	return `${steps?.length ? message : ""} waits for ${waits_for}${soon}`.trim();
+}
+
+/** `5 s · about 20 s left`; how long it waits, before the start. `now` is in milliseconds. */
+function timing({ started_at, finished_at, queued_at, created_at, eta_seconds, ...status }, now) {
+	const since = started_at ?? (stateWord(status) === "queued" ? queued_at ?? created_at : null);
 	const end = Date.parse(finished_at) || now;
-	const elapsed = duration((end - Date.parse(started_at)) / 1000);
+	if (!since || Date.parse(since) > end) return "";
+	const elapsed = duration((end - Date.parse(since)) / 1000);
 	return eta_seconds == null ? elapsed : `${elapsed} · about ${duration(eta_seconds)} left`;
 }
 

@@ -1,0 +1,74 @@
+"""What a step waits for, in words for people."""
+
+from collections.abc import Collection, Iterable, Mapping
+from datetime import datetime, timedelta
+from typing import NamedTuple
+
+from parent.definition.name_lists import join_names
+from parent.messages.publish import queue_of
+from parent.models import Step, StepState
+from parent.store.executors import alive
+
+__all__ = ["PATIENCE", "Waiting", "consumed_queues", "needs_queues", "waiting_of"]
+
+PATIENCE = timedelta(seconds=2)
+"""A queue is not worth a word for so long."""
+MOST_NAMES = 3
+
+
+class Waiting(NamedTuple):
+    """What a step waits for, as the end of a sentence; and until when, if that is known.
+
+    Both are empty for a step that waits for nothing, or only for a moment.
+    """
+
+    text: str = ""
+    until: datetime | None = None
+
+
+def waiting_of(
+    step: Step,
+    states: Mapping[str, str],
+    consumed: Collection[str] | None,
+    now: datetime,
+) -> Waiting:
+    """What this step waits for.
+
+    Args:
+        states: of the run's steps, by name.
+        consumed: the queues that running workers consume; None if they were not looked up.
+    """
+    if step.state == StepState.WAITING:
+        names = [name for name in step.after if states.get(name) not in (None, StepState.OK)]
+        return Waiting(_names(names))
+    if step.state != StepState.QUEUED or step.queued_at is None:
+        return Waiting()
+    if step.queued_at > now:
+        return Waiting("the next try" if step.attempt > 1 else "its start", step.queued_at)
+    if consumed is None or now - step.queued_at < PATIENCE:
+        return Waiting()
+    queue = queue_of(step)
+    if queue in consumed:
+        return Waiting("a free worker")
+    return Waiting(f"a worker of the queue “{queue}”: none is running")
+
+
+def needs_queues(steps: Iterable[tuple[str, datetime | None]], now: datetime) -> bool:
+    """Whether to look up which queues are consumed, for steps given as state and `queued_at`."""
+    return any(
+        state == StepState.QUEUED and queued_at is not None and now - queued_at >= PATIENCE
+        for state, queued_at in steps
+    )
+
+
+def consumed_queues() -> frozenset[str]:
+    """The queues that running workers consume. One statement."""
+    found = alive().values_list("queues", flat=True)
+    return frozenset(queue for queues in found for queue in queues)
+
+
+def _names(names: list[str]) -> str:
+    more = len(names) - MOST_NAMES
+    if more <= 1:
+        return join_names(names) if names else ""
+    return f"{', '.join(names[:MOST_NAMES])} and {more} more steps"
