@@ -1,6 +1,7 @@
 """A workflow's HTML form: its fields, and the data that it sends."""
 
 from collections.abc import Mapping
+from dataclasses import dataclass
 from typing import Any, cast
 
 from django.http import HttpRequest, QueryDict
@@ -17,10 +18,22 @@ from parent.definition.size_limits import size_problem
 from parent.definition.workflow import Workflow
 from parent.store.files import is_file_list
 
-__all__ = ["blank_form", "filled_form", "posted"]
+__all__ = ["FormError", "blank_form", "filled_form", "posted"]
 
 TEMPLATE_PACK = "monitor/fields"
 MANY_FILES = {"base_template": "input.html", "input_type": "file", "multiple": True}
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class FormError:
+    """A sentence that says what is wrong, with the name and the label of the form's field.
+
+    Both are empty if the form has no such field.
+    """
+
+    text: str
+    field: str = ""
+    label: str = ""
 
 
 def posted(workflow: Workflow, request: HttpRequest) -> QueryDict:
@@ -44,11 +57,8 @@ def blank_form(workflow: Workflow) -> SafeString:
 
 def filled_form(
     workflow: Workflow, params: Mapping[str, Any], errors: Mapping[str, Any]
-) -> tuple[SafeString, list[str]]:
-    """The fields as HTML, filled with `params`, with `errors` beside them.
-
-    The second value has the errors that belong to none of the fields.
-    """
+) -> tuple[SafeString, list[FormError]]:
+    """The fields as HTML, filled with `params`, with `errors` beside them; and the errors."""
     # A value that is too large to be validated is not shown again.
     shown = {name: value for name, value in params.items() if not size_problem([value])}
     serializer = _serializer(workflow, shown)
@@ -59,20 +69,26 @@ def filled_form(
     # In place of its own validation, which does not find all errors, and fails on some values.
     serializer.run_validation = found  # type: ignore[method-assign, assignment]
     serializer.is_valid()
-    others = [
-        text if field in (api_settings.NON_FIELD_ERRORS_KEY, "") else f"{field}: {text}"
-        for field, texts in errors_by_field(errors).items()
+    found_errors = [
+        _form_error(serializer, path, text)
+        for path, texts in errors_by_field(errors).items()
         for text in texts
-        if not _has_place(serializer, field.split("."))
     ]
-    return SafeString(render_form(serializer, TEMPLATE_PACK)), others
+    return SafeString(render_form(serializer, TEMPLATE_PACK)), found_errors
 
 
-def _has_place(field: object, path: list[str]) -> bool:
-    """Whether the form shows an error with that path beside one of its fields."""
-    if not isinstance(field, Serializer):
-        return True
-    return bool(path) and path[0] in field.fields and _has_place(field.fields[path[0]], path[1:])
+def _form_error(serializer: "Serializer[Any]", path: str, text: str) -> FormError:
+    field: Any = serializer
+    names: list[str] = []
+    rest = path.split(".")
+    while isinstance(field, Serializer) and rest and rest[0] in field.fields:
+        names.append(rest[0])
+        field = field.fields[rest.pop(0)]
+    if isinstance(field, Serializer):  # the form has no place for it
+        whole = path in (api_settings.NON_FIELD_ERRORS_KEY, "")
+        return FormError(text=text if whole else f"{path}: {text}")
+    entry = f"{_entry(field, '.'.join(rest))}: " if rest else ""
+    return FormError(field=".".join(names), label=str(field.label), text=entry + text)
 
 
 def _beside(field: object, errors: Any) -> Any:

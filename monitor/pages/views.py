@@ -17,7 +17,7 @@ from sesame.views import LoginView as SesameLoginView
 from monitor.access import find_workflow, startable, visible_runs
 from monitor.api.form_data import params_of
 from monitor.http.throttles import count_start
-from monitor.pages.forms import blank_form, filled_form, posted
+from monitor.pages.forms import FormError, blank_form, filled_form, posted
 from monitor.pages.typical_duration import typical_seconds
 from parent.definition.workflow import Workflow, registry
 from parent.errors import InvalidParams
@@ -86,9 +86,12 @@ class WorkflowPage(LoginRequiredMixin, View):
 
 
 def _form_page(
-    request: HttpRequest, workflow: Workflow, fields: SafeString, errors: list[str] | None = None
+    request: HttpRequest,
+    workflow: Workflow,
+    fields: SafeString,
+    errors: list[FormError] | None = None,
 ) -> HttpResponse:
-    """The form. `errors`: those of no field; None before anything was sent."""
+    """The form. `errors` is None before anything was sent."""
     context = {"workflow": workflow, "fields": fields, "errors": errors}
     status = HTTPStatus.OK if errors is None else HTTPStatus.BAD_REQUEST
     return render(request, "monitor/workflow.html", context, status=status)

@@ -159,7 +159,9 @@ def test_a_file_is_kept_when_another_field_is_wrong(tab: Page, sign_in: SignIn) 
     tab.get_by_label("Encoding").evaluate("(it) => { it.selectedOptions[0].value = 'no'; }")
 
     button(tab, "Start").click()
-    expect(tab.get_by_text("is not a valid choice")).to_be_visible()
+    expect(tab.locator(".field").get_by_text("is not a valid choice")).to_be_visible()
+    expect(tab.locator("#errors")).to_be_focused()
+    tab.get_by_role("link", name="Encoding").press("Enter")
     expect(tab.get_by_label("Encoding")).to_be_focused()
     assert not Run.objects.exists()
 
@@ -178,8 +180,8 @@ def test_an_error_in_a_file_is_shown_beside_its_field(
     choose(tab, b"")
 
     button(tab, "Start").click()
-    expect(tab.get_by_text("The submitted file is empty.")).to_be_visible()
-    expect(tab.get_by_label("File")).to_be_focused()
+    expect(tab.locator(".field").get_by_text("The submitted file is empty.")).to_be_visible()
+    expect(tab.locator("#errors")).to_be_focused()
     expect(tab.get_by_label("File")).to_have_attribute("aria-invalid", "true")
 
     choose(tab)

@@ -36,6 +36,18 @@ export async function fetchPage() {
 
 /** Update the elements with `data-live` that are in `freshPage`. */
 export function replaceLiveParts(freshPage) {
+	const focused = document.activeElement;
+	const part = focused?.closest("[data-live]");
+	const row = focused?.closest("[data-key]");
+	const nextRow = row?.nextElementSibling ?? row?.previousElementSibling;
+	updateLiveParts(freshPage);
+	if (!part || focused.isConnected) return;
+	// What had the focus is gone: without this, the focus would move to the top of the page.
+	part.tabIndex = -1;
+	((nextRow?.isConnected && nextRow.querySelector("a")) || part).focus({ preventScroll: true });
+}
+
+function updateLiveParts(freshPage) {
 	for (const fresh of freshPage.querySelectorAll("[data-live]")) {
 		const current = document.getElementById(fresh.id);
 		if (current?.id === "notices") updateNotices(current, fresh);
@@ -95,8 +107,8 @@ function updateNotices(current, fresh) {
 	else update(current, fresh);
 }
 
-/** Attributes that belong to the browser: whether `<details>` is unfolded, and what scripts keep of the layout. */
-const KEPT = ["open", "style"];
+/** Attributes that the server does not know: whether `<details>` is unfolded, and what scripts have set. */
+const KEPT = ["open", "style", "tabindex"];
 
 /**
  * Make an element equal to another, and keep every node that may stay: so the focus, a selection, and what is unfolded

@@ -71,6 +71,8 @@ function moveTimeline() {
 	}
 	const { duration } = element.constructor;
 	for (const figure of timeline.querySelectorAll("[data-seconds]")) {
+		// Writing into selected text would end the selection.
+		if (getSelection().type === "Range" && getSelection().containsNode(figure, true)) continue;
 		figure.firstChild.data = duration(Number(figure.dataset.seconds) + passed);
 	}
 }

@@ -219,6 +219,9 @@ button.senseless { visibility: hidden; }
 	section > p > [part=count] { display: none; }
 	section > p > [part=percent] { margin-inline-start: auto; }
 }
+/* In a page that is written from right to left. */
+:is([part=state], [part=times], [part=count], [part=percent]) { direction: ltr; unicode-bidi: isolate; }
+:is([part=name], [part=message], [part=error], [part=note], summary) { unicode-bidi: plaintext; }
 [part=state], [part=times], [part=count] { color: var(--muted-color); }
 [part=error] { color: var(--bad-color); }
 /* A step has a colour of its own: without this it would have that of the run. monitor.css uses it for the dot. */
@@ -342,6 +345,8 @@ class StepList {
 		element.querySelector("button").onclick = () => {
 			group.limit += MORE_STEPS;
 			showAgain();
+			// The button may have gone, and the focus with it.
+			if (group.found.length <= group.limit) element.firstChild.focus();
 		};
 		const later = words.slice(words.indexOf(word)).find((each) => this.#groups.has(each));
 		this.#root.insertBefore(element, this.#groups.get(later)?.element ?? null);

@@ -83,7 +83,7 @@ function showAnswer({ responseURL, response, status }) {
 		}
 		form.replaceWith(answeredForm);
 		form = answeredForm;
-		form.querySelector("[aria-invalid]")?.focus();
+		form.querySelector("#errors")?.focus();
 	} else {
 		const text = response?.querySelector("main p")?.textContent;
 		showEnd(text ?? `The server answered ${status}. Press Start again.`);
