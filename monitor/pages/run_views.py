@@ -26,7 +26,7 @@ from monitor.pages.timeline import timeline_of
 from monitor.policy import policy
 from monitor.runs.results import beginning, is_large, pretty_beginning, result_answer
 from monitor.runs.snapshot import Snapshot, task_status
-from monitor.runs.status import share
+from monitor.runs.status import share, state_word
 from parent.deletion.delete import delete_run
 from parent.errors import CannotRetry, RunActive, RunEnded, UnknownRun
 from parent.models import Run, RunState, Step
@@ -35,6 +35,9 @@ from parent.runs.retry import retry
 from parent.store.executors import any_executor_alive
 
 __all__ = ["RunCancel", "RunDelete", "RunPage", "RunResult", "RunRetry", "RunsPage"]
+
+ICONS = {word: word for word in ("queued", "done", "failed", "cancelled")}
+"""The icon of a run's page by its state; that of all others is `running`."""
 
 
 class RunsPage(LoginRequiredMixin, View):
@@ -77,7 +80,8 @@ class RunPage(LoginRequiredMixin, View):
         status = task_status(task, now=now)
         most = None if request.GET.get("steps") == "all" else MOST
         context = {
-            "title": f"{share(status)} {run.workflow}".strip(),
+            "title": tab_title(status),
+            "icon": f"monitor/icon-{ICONS.get(state_word(status), 'running')}.svg",
             "run": run,
             "status": status,
             "groups": step_groups(status["steps"], most=most),
@@ -91,6 +95,13 @@ class RunPage(LoginRequiredMixin, View):
             "no_worker": not run.ended and not any_executor_alive(),
         }
         return render_live(request, "monitor/run.html", context, _live_parts(run, steps, context))
+
+
+def tab_title(status: dict[str, Any]) -> str:
+    """The title of a run's page: how far it is while it runs, else its state. As in `run.js`."""
+    word = state_word(status)
+    said = share(status) if word == "running" else f"{word.capitalize()}:"
+    return f"{said} {status['workflow']}".strip()
 
 
 def _live_parts(run: Run, steps: Sequence[Step], context: dict[str, Any]) -> list[LivePart]:

@@ -54,7 +54,7 @@ def test_from_the_login_to_the_result(tab: Page, owner: User, worker: Worker) ->
     bar_at(tab, 100)
     expect(tab.get_by_text('"primes": 6057')).to_be_visible()
     expect(tab.locator("#timeline")).to_contain_text("ran ")
-    expect(tab).to_have_title("100 % main_flow")
+    expect(tab).to_have_title("Done: main_flow")
     run = Run.objects.get()
     assert (run.owner, run.params) == (owner, {"limit": 3})
 

@@ -50,7 +50,7 @@ def test_the_run_page_follows_the_run_to_its_result(run_page: Page, run: Run) ->
     write(run, state="SUCCESS", completion=100.0, result={"total": 7}, version=2)
 
     expect(run_page.get_by_text('"total": 7')).to_be_visible()
-    expect(run_page).to_have_title("100 % main_flow")
+    expect(run_page).to_have_title("Done: main_flow")
     with run_page.expect_download() as download:
         run_page.get_by_role("link", name="Download JSON").click()
     assert download.value.suggested_filename == f"main_flow-{run.pk}.json"

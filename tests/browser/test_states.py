@@ -19,6 +19,7 @@ from tests.browser.conftest import (
     bar_at,
     colour,
     element,
+    write,
 )
 
 ACCENT, BAD, MUTED = "rgb(1, 2, 3)", "rgb(4, 5, 6)", "rgb(7, 8, 9)"
@@ -152,3 +153,36 @@ def test_a_page_says_what_it_waits_for_and_its_clocks_run(
         expect(each).to_have_text(re.compile(r"\d s"))
     after = tab.locator("#timeline rect").last.evaluate("(it) => it.getBoundingClientRect().left")
     assert after < box
+
+
+def test_the_tab_tells_the_state(
+    tab: Page, sign_in: SignIn, owner: User, make_run: MakeRun
+) -> None:
+    """At first, when the state changes, and without JavaScript."""
+    run = make_run(owner, state="PENDING", started_at=None)
+    run.steps.filter(name="func_1").update(state="QUEUED", started_at=None, reported_at=None)
+    sign_in(tab.context)
+    tab.goto(f"/runs/{run.pk}/")
+    icon = tab.locator("#icon")
+    icons = []
+    cases: list[tuple[dict[str, Any], str, str]] = [
+        ({}, "Queued: main_flow", "queued"),
+        ({"state": "PROGRESS"}, "20 % main_flow", "running"),
+        ({"cancel_requested_at": timezone.now()}, "Cancelling: main_flow", "running"),
+        ({"state": "REVOKED", "error": "no"}, "Cancelled: main_flow", "cancelled"),
+        ({"state": "FAILURE", "error": "no"}, "Failed: main_flow", "failed"),
+        ({"state": "SUCCESS", "error": None}, "Done: main_flow", "done"),
+    ]
+    for version, (columns, title, name) in enumerate(cases, 2):
+        if name in ("failed", "done"):  # an ended run does not change by itself
+            write(run, **columns, version=version)
+            tab.reload()
+        else:
+            write(run, **columns, version=version)
+        expect(tab).to_have_title(title)
+        expect(icon).to_have_attribute("href", f"/static/monitor/icon-{name}.svg")
+        icons.append(icon.get_attribute("href"))
+        rendered = tab.request.get(f"/runs/{run.pk}/").text()
+        assert f"<title>{title}</title>" in rendered
+        assert f'href="/static/monitor/icon-{name}.svg"' in rendered
+    assert all(tab.request.get(str(each)).ok for each in icons)

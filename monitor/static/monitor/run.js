@@ -39,7 +39,9 @@ function outline({ state, steps }) {
 }
 
 function follow(status) {
-	document.title = `${element.percent} ${title}`;
+	const word = element.state;
+	const said = word === "running" ? element.percent : `${word[0].toUpperCase()}${word.slice(1)}:`;
+	document.title = `${said} ${title}`.trim();
 
 	const isAsRendered = String(status.version) === rendered.version && status.state === rendered.state;
 	if (isAsRendered) shownOutline ??= outline(status);
@@ -101,6 +103,8 @@ async function refresh() {
 	}
 	retryAfter = FIRST_RETRY_MS;
 	replaceLiveParts(page);
+	const icon = page.getElementById("icon")?.getAttribute("href");
+	if (icon) document.getElementById("icon").setAttribute("href", icon);
 	shownOutline = asked;
 	// A status that came during the request may not be on the page.
 	if (again) refresh();

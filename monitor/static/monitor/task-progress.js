@@ -563,6 +563,11 @@ class TaskProgress extends HTMLElement {
 		return Date.now() + this.#ahead;
 	}
 
+	/** The state in one word. */
+	get state() {
+		return stateWord(this.status);
+	}
+
 	/** How far the task is, in a few characters: `20 %`; what was counted where the whole is not known. */
 	get percent() {
 		return this.#part("percent").textContent;
