@@ -1,5 +1,6 @@
 """The admin pages: runs and steps, read-only; ended runs can be deleted."""
 
+import json
 from collections.abc import Iterable
 from typing import Any, TypeAlias
 from uuid import UUID
@@ -11,6 +12,7 @@ from django.http import HttpRequest
 from django.utils.html import format_html
 from django.utils.safestring import SafeString
 
+from parent.definition.secrets import masked, secrets_of
 from parent.deletion.delete import delete_ended, delete_run
 from parent.models import Attempt, Event, Executor, Run, Step
 from parent.store import executors
@@ -64,15 +66,16 @@ class Beginnings:
 
     @admin.display(description="params")
     def beginning_of_params(self, run: Run) -> str:
-        return json_beginning(run, self.LENGTH, "params")
+        return masked(json_beginning(run, self.LENGTH, "params"), secrets_of(run))
 
     @admin.display(description="kwargs")
     def beginning_of_kwargs(self, step: Step) -> str:
-        return json_beginning(step, self.LENGTH, "kwargs")
+        return masked(json_beginning(step, self.LENGTH, "kwargs"), secrets_of(step.run))
 
     @admin.display(description="inputs of a retry")
     def beginning_of_input_override(self, step: Step) -> str:
-        return json_beginning(step, self.LENGTH, "input_override")
+        text = json_beginning(step, self.LENGTH, "input_override")
+        return masked(text, secrets_of(step.run))
 
     @admin.display(description="checkpoint")
     def beginning_of_checkpoint(self, step: Step) -> str:
@@ -95,7 +98,12 @@ class EventInline(ReadOnly, admin.TabularInline):  # type: ignore[type-arg]
     """Who did what to a run, and when."""
 
     model = Event
-    fields = ["at", "who", "what", "detail"]
+    fields = ["at", "who", "what", "details"]
+    readonly_fields = ["details"]
+
+    @admin.display(description="detail")
+    def details(self, event: Event) -> str:
+        return masked(json.dumps(event.detail, ensure_ascii=False), secrets_of(event.run))
 
 
 class AttemptInline(ReadOnly, admin.StackedInline):  # type: ignore[type-arg]

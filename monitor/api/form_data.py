@@ -16,14 +16,14 @@ from rest_framework.fields import (
     empty,
 )
 from rest_framework.relations import ManyRelatedField
-from rest_framework.serializers import BaseSerializer, Serializer
+from rest_framework.serializers import BaseSerializer, ListSerializer, Serializer
 from rest_framework.settings import api_settings
 
 from parent.definition.params import RepeatedValue
 from parent.definition.workflow import Workflow
 from parent.store.files import is_file_list
 
-__all__ = ["params_of"]
+__all__ = ["is_structured", "params_of"]
 
 CSRF_FIELD = "csrfmiddlewaretoken"
 TICKED = ["false", "true"]
@@ -86,10 +86,36 @@ def _value_of(field: Any, name: str, data: QueryDict) -> Any:
     # Keep a file: a JSON field would read its name instead.
     is_file = isinstance(data.get(name), File) and not is_file_list(field)
     value = data[name] if is_file else field.get_value(data)
-    if isinstance(field, BaseSerializer | DictField) and name in data:
-        value = _json(data[name])
+    if name in data and (is_structured(field) or isinstance(field, BaseSerializer)):
+        if is_structured(field) and not data[name]:
+            return empty
+        # The client has sent a list in parts, or all of it as JSON.
+        value = (
+            value if isinstance(field, ListField) and _in_parts(data, name) else _json(data[name])
+        )
     # DRF drops blank fields, except for a blank JSON field.
     return empty if isinstance(field, JSONField) and value == "" else value
+
+
+def is_structured(field: Any) -> bool:
+    """Whether a form shows this field as JSON: values inside values, more than a list of texts."""
+    if isinstance(field, DictField | ListSerializer):
+        return True
+    if isinstance(field, ListField):
+        return _is_nested(field.child)
+    return isinstance(field, Serializer) and any(map(_is_inside, field.fields.values()))
+
+
+def _is_nested(field: Any) -> bool:
+    return isinstance(field, ListField | DictField | BaseSerializer | JSONField)
+
+
+def _is_inside(field: Any) -> bool:
+    return isinstance(field, ListField) or is_structured(field)
+
+
+def _in_parts(data: QueryDict, name: str) -> bool:
+    return len(data.getlist(name)) > 1
 
 
 def _takes_several(field: Any, key: str) -> bool:

@@ -1,19 +1,34 @@
 """A workflow's HTML form: its fields, and the data that it sends."""
 
+import json
 from collections.abc import Mapping
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from typing import Any, cast
 
 from django.http import HttpRequest, QueryDict
 from django.utils.safestring import SafeString
 from rest_framework.exceptions import ValidationError
-from rest_framework.fields import ListField, empty
+from rest_framework.fields import (
+    BooleanField,
+    DateField,
+    DateTimeField,
+    DecimalField,
+    DictField,
+    FloatField,
+    IntegerField,
+    JSONField,
+    ListField,
+    empty,
+)
 from rest_framework.serializers import Serializer
 from rest_framework.settings import api_settings
 from rest_framework.templatetags.rest_framework import render_form
 
 from children.sanitize import clean_text
+from monitor.api.form_data import is_structured
 from monitor.http.problems import errors_by_field
+from parent.definition.secrets import has_secrets
 from parent.definition.size_limits import size_problem
 from parent.definition.workflow import Workflow
 from parent.store.files import is_file_list
@@ -21,6 +36,11 @@ from parent.store.files import is_file_list
 __all__ = ["FormError", "blank_form", "filled_form", "posted"]
 
 TEMPLATE_PACK = "monitor/fields"
+IN_UTC = {"in_utc": True}
+"""Of a time that the page's script shows in the reader's time zone."""
+SENT_BY_SCRIPT = "+00:00"
+JSON_TEXT = {"base_template": "json.html"}
+LONGEST_EXAMPLE = 200  # characters
 MANY_FILES = {"base_template": "input.html", "input_type": "file", "multiple": True}
 
 
@@ -40,7 +60,7 @@ def posted(workflow: Workflow, request: HttpRequest) -> QueryDict:
     """The data of the page's form, with files, in the shape that an API client sends."""
     data = request.POST.copy()
     for name, field in _serializer(workflow).fields.items():
-        if isinstance(field, ListField) and name in data:
+        if isinstance(field, ListField) and not is_structured(field) and name in data:
             data.setlist(name, [line for line in str(data[name]).splitlines() if line.strip()])
     data.update(cast(Any, request.FILES))
     return data
@@ -52,6 +72,9 @@ def blank_form(workflow: Workflow) -> SafeString:
     for field in serializer.fields.values():
         if field.default is not empty and not callable(field.default):
             field.initial = field.default
+        if isinstance(field.initial, datetime):
+            field.initial = field.initial.astimezone(UTC).isoformat()
+            field.style = field.style | IN_UTC
     return SafeString(render_form(serializer, TEMPLATE_PACK))
 
 
@@ -61,6 +84,7 @@ def filled_form(
     """The fields as HTML, filled with `params`, with `errors` beside them; and the errors."""
     # A value that is too large to be validated is not shown again.
     shown = {name: value for name, value in params.items() if not size_problem([value])}
+    shown = {name: _without_secrets(workflow, name, value) for name, value in shown.items()}
     serializer = _serializer(workflow, shown)
 
     def found(_data: Any) -> None:
@@ -75,6 +99,21 @@ def filled_form(
         for text in texts
     ]
     return SafeString(render_form(serializer, TEMPLATE_PACK)), found_errors
+
+
+def _without_secrets(workflow: Workflow, name: str, value: Any) -> Any:
+    """A value to show again. One with a secret in it has to be entered again."""
+    field = getattr(_serializer(workflow), "fields", {}).get(name)
+    if field is None or not has_secrets(field):
+        return value
+    if isinstance(field, Serializer) and isinstance(value, Mapping):
+        # The form shows its fields one by one.
+        return {
+            key: part
+            for key, part in value.items()
+            if key not in field.fields or not has_secrets(field.fields[key])
+        }
+    return ""
 
 
 def _form_error(serializer: "Serializer[Any]", path: str, text: str) -> FormError:
@@ -113,7 +152,44 @@ def _entry(field: object, path: str) -> str:
 def _serializer(workflow: Workflow, params: Mapping[str, Any] | None = None) -> "Serializer[Any]":
     kind: Any = workflow.params or Serializer
     serializer: Serializer[Any] = kind() if params is None else kind(data=params)
+    _mark_times(serializer, params)
     for field in getattr(serializer, "fields", {}).values():
         if is_file_list(field):
             field.style = MANY_FILES | field.style
+        elif is_structured(field):
+            field.style = JSON_TEXT | {"example": _example_text(field)} | field.style
     return serializer
+
+
+def _mark_times(serializer: Any, params: Any) -> None:
+    """Mark the times that the page's script has sent, in UTC."""
+    for name, field in getattr(serializer, "fields", {}).items():
+        value = params.get(name) if isinstance(params, Mapping) else None
+        if isinstance(field, Serializer):
+            _mark_times(field, value)
+        elif isinstance(field, DateTimeField) and str(value).endswith(SENT_BY_SCRIPT):
+            field.style = field.style | IN_UTC
+
+
+def _example_text(field: Any) -> str:
+    text = json.dumps(_example(field), ensure_ascii=False)
+    return text if len(text) <= LONGEST_EXAMPLE else f"{text[:LONGEST_EXAMPLE]}…"
+
+
+def _example(field: Any) -> Any:
+    """A value of the shape that the field takes."""
+    if isinstance(field, DictField):
+        return {"name": _example(field.child)}
+    if (child := getattr(field, "child", None)) is not None:
+        return [_example(child)]
+    if isinstance(field, Serializer):
+        return {name: _example(part) for name, part in field.fields.items() if not part.read_only}
+    kinds: list[tuple[Any, Any]] = [
+        (BooleanField, True),
+        (IntegerField, 1),
+        ((FloatField, DecimalField), 0.5),
+        (JSONField, {}),
+        (DateTimeField, "2025-03-01T12:00:00Z"),
+        (DateField, "2025-03-01"),
+    ]
+    return next((value for kind, value in kinds if isinstance(field, kind)), "text")

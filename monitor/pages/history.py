@@ -2,10 +2,11 @@
 
 import json
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Any
 
+from parent.definition.secrets import masked
 from parent.models import Attempt, Event, Run
 
 __all__ = ["Entry", "entries", "history_of"]
@@ -23,10 +24,17 @@ class Entry:
     detail: str = ""
 
 
-def history_of(run: Run) -> list[Entry]:
-    """Everything that happened to a run before its current attempts, the oldest first."""
+def history_of(run: Run, *, secrets: set[str]) -> list[Entry]:
+    """Everything that happened to a run before its current attempts, the oldest first.
+
+    Args:
+        secrets: texts that are not shown.
+    """
     attempts = Attempt.objects.filter(step__run=run).select_related("step").defer("traceback")
-    return entries(run.events.all(), attempts)
+    return [
+        replace(entry, detail=masked(entry.detail, secrets))
+        for entry in entries(run.events.all(), attempts)
+    ]
 
 
 def entries(events: Iterable[Event], attempts: Iterable[Attempt]) -> list[Entry]:

@@ -27,6 +27,7 @@ from monitor.policy import policy
 from monitor.runs.results import beginning, is_large, pretty_beginning, result_answer
 from monitor.runs.snapshot import Snapshot, task_status
 from monitor.runs.status import share, state_word
+from parent.definition.secrets import secrets_of, shown_params
 from parent.deletion.delete import delete_run
 from parent.errors import CannotRetry, RunActive, RunEnded, UnknownRun
 from parent.models import Run, RunState, Step
@@ -89,7 +90,8 @@ class RunPage(LoginRequiredMixin, View):
             "now": now,
             "timeline": timeline_of(run, steps, now=now, most=most),
             "result": result_html(run),
-            "history": history_of(run),
+            "inputs": shown_params(run),
+            "history": history_of(run, secrets=secrets_of(run)),
             "may_change": may_change,
             "may_retry": may_change and may_start(request.user, run.workflow),
             "no_worker": not run.ended and not any_executor_alive(),

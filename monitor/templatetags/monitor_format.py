@@ -16,6 +16,7 @@ __all__ = [
     "duration",
     "elapsed",
     "is_text",
+    "json_text",
     "percent",
     "precise",
     "pretty",
@@ -99,6 +100,15 @@ def elapsed(status: dict[str, Any], now: datetime) -> str:
     if since is None or since > now:
         return ""
     return duration(((status["finished_at"] or now) - since).total_seconds())
+
+
+@register.filter
+def json_text(value: object) -> str:
+    """The text of a form's field that takes JSON; blank where nothing was entered."""
+    if isinstance(value, str):
+        # DRF makes `null` of a field without a value. What a person has entered is marked.
+        return "" if value == "null" and not hasattr(value, "is_json_string") else value
+    return pretty(value) if value else ""
 
 
 @register.filter

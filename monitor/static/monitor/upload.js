@@ -6,6 +6,9 @@
 const CUT_OFF = "The upload was cut off. Look at your connection, then press Start again.";
 const UNKNOWN = "The answer was cut off, and the run may have started: look at Runs before you press Start again.";
 
+/** In a browser's field for a time there is no zone: it means the reader's own. */
+const UTC = "+00:00";
+
 let form = document.querySelector("[data-start]");
 /** Whether the whole form was sent: after that the server may have started the run. */
 let sent = false;
@@ -18,6 +21,26 @@ function part(name) {
 function fileInputs(root) {
 	return [...root.querySelectorAll("input[type=file]")];
 }
+
+/** Show times in the reader's time zone, and say so. */
+function showLocalTimes() {
+	const { timeZone } = Intl.DateTimeFormat().resolvedOptions();
+	for (const name of form.querySelectorAll("[data-time-zone]")) name.textContent = `${timeZone} (yours)`;
+	for (const input of form.querySelectorAll("[data-utc]")) {
+		const time = new Date(`${input.value}Z`);
+		if (isNaN(time)) continue;
+		input.value = new Date(time - time.getTimezoneOffset() * 60_000).toISOString().slice(0, input.value.length);
+	}
+}
+
+/** Send times with their offset. */
+document.addEventListener("formdata", ({ formData }) => {
+	for (const { name, value } of form.querySelectorAll("input[type=datetime-local]")) {
+		if (value) formData.set(name, new Date(value).toISOString().replace("Z", UTC));
+	}
+});
+
+showLocalTimes();
 
 addEventListener("pageshow", ({ persisted }) => {
 	// After Back, the browser may show the page as it was when it was left: uploading.
@@ -83,6 +106,7 @@ function showAnswer({ responseURL, response, status }) {
 		}
 		form.replaceWith(answeredForm);
 		form = answeredForm;
+		showLocalTimes();
 		form.querySelector("#errors")?.focus();
 	} else {
 		const text = response?.querySelector("main p")?.textContent;

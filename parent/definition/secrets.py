@@ -1,0 +1,105 @@
+"""Values of parameters that nobody should see again, such as passwords.
+
+They are what the serializer's author marks: a field with `style={"input_type": "password"}`, or
+with `write_only=True`.
+"""
+
+import json
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+from rest_framework.serializers import Serializer
+
+from parent.definition.workflow import registry
+from parent.errors import UnknownWorkflow
+from parent.models import Run
+
+__all__ = ["HIDDEN", "has_secrets", "hide_secrets", "masked", "secrets_of", "shown_params"]
+
+HIDDEN = "••••••"
+
+
+def is_secret(field: Any) -> bool:
+    """Whether this field's value is a secret."""
+    return bool(field.write_only or field.style.get("input_type") == "password")
+
+
+def has_secrets(field: Any) -> bool:
+    """Whether this field or one inside it is a secret."""
+    return is_secret(field) or any(has_secrets(part) for part in _parts(field).values())
+
+
+def hide_secrets(field: Any, value: Any) -> Any:
+    """The value of a field, with `HIDDEN` in the place of each secret.
+
+    Text in the place of an object or a list, such as JSON with an error, is hidden as a whole where
+    there could be a secret in it.
+    """
+    if is_secret(field):
+        return HIDDEN
+    parts = _parts(field)
+    if not any(has_secrets(part) for part in parts.values()):
+        return value
+    if isinstance(value, Mapping):
+        either = parts.get("*")
+        return {
+            name: part if (inner := parts.get(name, either)) is None else hide_secrets(inner, part)
+            for name, part in value.items()
+        }
+    if isinstance(value, list | tuple) and "*" in parts:
+        return [hide_secrets(parts["*"], part) for part in value]
+    return HIDDEN
+
+
+def shown_params(run: Run) -> dict[str, Any]:
+    """The parameters of a run as people may see them."""
+    shown: dict[str, Any] = hide_secrets(_serializer(run), run.params)
+    return shown
+
+
+def secrets_of(run: Run) -> set[str]:
+    """The secret values among the parameters of a run, as text."""
+    return set(_secret_texts(_serializer(run), run.params))
+
+
+def masked(text: str, secrets: set[str]) -> str:
+    """The text, which may be JSON, without these secrets."""
+    for secret in sorted(secrets, key=len, reverse=True):
+        for written in (
+            secret,
+            json.dumps(secret)[1:-1],
+            json.dumps(secret, ensure_ascii=False)[1:-1],
+        ):
+            text = text.replace(written, HIDDEN)
+    return text
+
+
+def _serializer(run: Run) -> Any:
+    """The serializer of the run's workflow; an empty one if this process does not know it."""
+    try:
+        kind: Any = registry.get(run.workflow).params
+    except UnknownWorkflow:
+        kind = None
+    return (kind or Serializer)()
+
+
+def _secret_texts(field: Any, value: Any) -> Iterator[str]:
+    if is_secret(field):
+        if value not in (None, "", True, False):
+            yield str(value)
+        return
+    parts = _parts(field)
+    if isinstance(value, Mapping):
+        for name, part in value.items():
+            if inner := parts.get(name, parts.get("*")):
+                yield from _secret_texts(inner, part)
+    elif isinstance(value, list | tuple) and "*" in parts:
+        for part in value:
+            yield from _secret_texts(parts["*"], part)
+
+
+def _parts(field: Any) -> dict[str, Any]:
+    """The fields inside a field by name; that of all entries is called `*`."""
+    if (child := getattr(field, "child", None)) is not None:
+        return {"*": child}
+    return dict(getattr(field, "fields", {}))
