@@ -1,8 +1,9 @@
 """The runs that the page of runs shows: filtered, one page at a time."""
 
+import re
 from collections.abc import Iterable
 from dataclasses import dataclass
-from datetime import timedelta
+from datetime import datetime, timedelta
 from typing import Any
 from uuid import UUID
 
@@ -11,11 +12,12 @@ from django.db.models import Q, QuerySet
 from django.http import QueryDict
 from django.utils import timezone
 
-from parent.models import Run, RunState
+from parent.models import Attempt, Run, RunState, Step
 
 __all__ = ["PageOfRuns", "RunFilter", "page_of"]
 
 PAGE_SIZE = 25
+BEGINNING_OF_ID = re.compile(r"[0-9a-fA-F-]{4,36}")
 ACTIVE = "active"
 STATES = {
     ACTIVE: ("Active", [RunState.PENDING, RunState.STARTED, RunState.PROGRESS]),
@@ -38,7 +40,10 @@ class RunFilter(forms.Form):
         required=False,
         max_length=200,
         widget=forms.TextInput(
-            attrs={"type": "search", "placeholder": "Id, workflow, message or error"}
+            attrs={
+                "type": "search",
+                "placeholder": "Id of a run or child, workflow, message or error",
+            }
         ),
     )
     workflow = forms.ChoiceField(required=False)
@@ -52,6 +57,7 @@ class RunFilter(forms.Form):
         choices=[("", "Any time"), *((key, label) for key, (label, _) in TIMES.items())],
     )
     before = forms.UUIDField(required=False, widget=forms.HiddenInput)
+    after = forms.UUIDField(required=False, widget=forms.HiddenInput)
 
     def __init__(self, data: QueryDict, *, workflows: Iterable[str]) -> None:
         super().__init__(data)
@@ -60,7 +66,7 @@ class RunFilter(forms.Form):
 
     @property
     def narrows(self) -> bool:
-        """Whether any filter is set. `before` is not a filter."""
+        """Whether any filter is set. `before` and `after` are places."""
         return any(self.data.get(name) for name in ("q", "workflow", "state", "since"))
 
     def narrow(self, runs: QuerySet[Run]) -> QuerySet[Run]:
@@ -78,39 +84,80 @@ class RunFilter(forms.Form):
         return runs
 
     @property
-    def place(self) -> UUID | None:
-        """The run after which the page begins."""
+    def page_before(self) -> UUID | None:
+        """The page has the runs that are older than this one."""
         before: UUID | None = self.cleaned_data.get("before")
         return before
+
+    @property
+    def page_after(self) -> UUID | None:
+        """The page has the runs that are newer than this one."""
+        after: UUID | None = self.cleaned_data.get("after")
+        return after
 
 
 def _mentions(text: str) -> Q:
     found = Q(workflow__icontains=text) | Q(message__icontains=text) | Q(error__icontains=text)
-    return found | Q(pk__startswith=text.lower())
+    found |= Q(pk__startswith=text.lower())
+    if not BEGINNING_OF_ID.fullmatch(text):
+        return found
+    tasks = {"task_id__startswith": text.lower()}
+    steps = Step.objects.filter(**tasks).values("run")
+    return found | Q(pk__in=steps) | Q(pk__in=Attempt.objects.filter(**tasks).values("step__run"))
 
 
 @dataclass(frozen=True, kw_only=True)
 class PageOfRuns:
-    """Runs, the newest first. `older`: the run after which the next page begins; None if last."""
+    """Runs, the newest first.
+
+    Args:
+        older: the run before which the next page ends, for `before`; None on the last page.
+        newer: the run after which the previous page begins, for `after`; None on the first page.
+    """
 
     runs: list[Run]
     older: UUID | None
+    newer: UUID | None = None
 
 
 def page_of(
-    runs: QuerySet[Run], before: UUID | None, *, among: QuerySet[Run] | None = None
+    runs: QuerySet[Run],
+    before: UUID | None,
+    *,
+    after: UUID | None = None,
+    among: QuerySet[Run] | None = None,
 ) -> PageOfRuns:
-    """The page of `runs` that begins after the run `before`, or at the newest.
+    """The page of `runs` that begins after the run `before`, or ends before `after`, or the newest.
 
     Args:
-        among: all runs that the caller may see. `before` may no longer match the filters of
-            `runs`. A `before` that is not in `among` is treated as one that does not exist.
+        among: all runs that the caller may see. `before` and `after` may no longer match the
+            filters of `runs`. One that is not in `among` is treated as one that does not exist.
     """
     known = runs if among is None else among
-    place = before and known.filter(pk=before).values_list("created_at", "pk").first()
+    if place := _place(known, after):
+        newer = list(
+            runs.filter(_beyond("gt", place)).order_by("created_at", "id")[: PAGE_SIZE + 1]
+        )
+        # Fewer than a page, and the newest page has them all.
+        if len(newer) > PAGE_SIZE:
+            page = newer[:PAGE_SIZE][::-1]
+            return PageOfRuns(runs=page, older=page[-1].pk, newer=page[0].pk)
+    place = _place(known, before)
     if place:
-        created_at, pk = place
-        runs = runs.filter(Q(created_at__lt=created_at) | Q(created_at=created_at, pk__lt=pk))
+        runs = runs.filter(_beyond("lt", place))
     found = list(runs.order_by("-created_at", "-id")[: PAGE_SIZE + 1])
     more = len(found) > PAGE_SIZE
-    return PageOfRuns(runs=found[:PAGE_SIZE], older=found[PAGE_SIZE - 1].pk if more else None)
+    return PageOfRuns(
+        runs=found[:PAGE_SIZE],
+        older=found[PAGE_SIZE - 1].pk if more else None,
+        newer=(found[0].pk if found else before) if place else None,
+    )
+
+
+def _place(known: QuerySet[Run], run: UUID | None) -> tuple[datetime, UUID] | None:
+    return known.filter(pk=run).values_list("created_at", "pk").first() if run else None
+
+
+def _beyond(way: str, place: tuple[datetime, UUID]) -> Q:
+    created_at, pk = place
+    return Q(**{f"created_at__{way}": created_at}) | Q(created_at=created_at, **{f"pk__{way}": pk})

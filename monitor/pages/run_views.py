@@ -49,22 +49,25 @@ class RunsPage(LoginRequiredMixin, View):
         wanted = RunFilter(request.GET, workflows=workflows)
         mine = visible_runs(request.user)
         found = wanted.narrow(mine.select_related("owner").defer("params", "files", "result"))
-        page = page_of(found, wanted.place, among=mine)
-        older = request.GET.copy()
-        older["before"] = str(page.older)
+        page = page_of(found, wanted.page_before, after=wanted.page_after, among=mine)
         no_worker = not any_executor_alive()
         context = {
             "title": "Runs",
             "filter": wanted,
             "runs": page.runs,
-            "older": older.urlencode() if page.older else "",
+            "older": _query(request, before=page.older),
+            "newer": _query(request, after=page.newer),
             "now": timezone.now(),
             "no_worker": no_worker,
         }
         rows = [(run.pk, run.state, run.cancel_requested_at) for run in page.runs]
         parts = [
             LivePart(id="notices", template="monitor/live/notices.html", depends_on=no_worker),
-            LivePart(id="list", template="monitor/live/list.html", depends_on=(rows, page.older)),
+            LivePart(
+                id="list",
+                template="monitor/live/list.html",
+                depends_on=(rows, page.older, page.newer),
+            ),
         ]
         return render_live(request, "monitor/runs.html", context, parts)
 
@@ -104,6 +107,17 @@ def tab_title(status: dict[str, Any]) -> str:
     word = state_word(status)
     said = share(status) if word == "running" else f"{word.capitalize()}:"
     return f"{said} {status['workflow']}".strip()
+
+
+def _query(request: HttpRequest, **place: UUID | None) -> str:
+    """The query of another page of the list, with the same filters; empty if there is none."""
+    if not any(place.values()):
+        return ""
+    query = request.GET.copy()
+    for name in ("before", "after"):
+        query.pop(name, None)
+    query.update({name: str(run) for name, run in place.items()})
+    return query.urlencode()
 
 
 def _live_parts(run: Run, steps: Sequence[Step], context: dict[str, Any]) -> list[LivePart]:

@@ -1,7 +1,7 @@
 """The pages to log in and to start workflows. The pages of runs are in `run_views`."""
 
 from http import HTTPStatus
-from typing import Any, cast
+from typing import cast
 
 from django.contrib.auth.decorators import login_not_required
 from django.contrib.auth.mixins import LoginRequiredMixin
@@ -11,13 +11,15 @@ from django.http import HttpRequest, HttpResponse
 from django.shortcuts import redirect, render
 from django.utils.decorators import method_decorator
 from django.utils.safestring import SafeString
-from django.views.generic import TemplateView, View
+from django.views.generic import View
 from sesame.views import LoginView as SesameLoginView
 
 from monitor.access import find_workflow, startable, visible_runs
 from monitor.api.form_data import params_of
 from monitor.http.throttles import count_start
 from monitor.pages.forms import FormError, blank_form, filled_form, posted
+from monitor.pages.live import LivePart, render_live
+from monitor.pages.step_levels import levels_of
 from monitor.pages.typical_duration import typical_seconds
 from parent.definition.workflow import Workflow, registry
 from parent.errors import InvalidParams
@@ -49,21 +51,28 @@ class LinkLoginPage(SesameLoginView):  # type: ignore[misc]
         return render(self.request, "monitor/login_link.html", status=HTTPStatus.FORBIDDEN)
 
 
-class StartPage(LoginRequiredMixin, TemplateView):
+class StartPage(LoginRequiredMixin, View):
     """The catalogue of workflows, and the caller's latest runs."""
 
-    template_name = "monitor/start.html"
-
-    def get_context_data(self, **kwargs: Any) -> dict[str, Any]:
-        runs = visible_runs(self.request.user).defer("params", "files", "result")
+    def get(self, request: HttpRequest) -> HttpResponse:
+        found = visible_runs(request.user).defer("params", "files", "result")
+        runs = list(found.order_by("-created_at", "-id")[:RECENT_RUNS])
+        no_worker = not any_executor_alive()
         typical = typical_seconds()
-        return super().get_context_data(
-            workflows=[(each, typical.get(each.name)) for each in startable(self.request.user)],
-            registered=bool(registry.workflows()),
-            no_worker=not any_executor_alive(),
-            runs=runs.order_by("-created_at", "-id")[:RECENT_RUNS],
-            **kwargs,
-        )
+        context = {
+            "workflows": [
+                (each, typical.get(each.name), *levels_of(each)) for each in startable(request.user)
+            ],
+            "registered": bool(registry.workflows()),
+            "no_worker": no_worker,
+            "runs": runs,
+        }
+        states = [(run.pk, run.state, run.cancel_requested_at) for run in runs]
+        parts = [
+            LivePart(id="notices", template="monitor/live/notices.html", depends_on=no_worker),
+            LivePart(id="recent", template="monitor/live/recent.html", depends_on=states),
+        ]
+        return render_live(request, "monitor/start.html", context, parts)
 
 
 class WorkflowPage(LoginRequiredMixin, View):

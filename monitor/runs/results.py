@@ -52,6 +52,8 @@ def beginning(run: Run) -> dict[str, Any]:
 
 def pretty_beginning(run: Run) -> dict[str, Any]:
     """A result that was read with its run, indented, for a page. `size`: bytes, if it is cut."""
+    if run.result is None:
+        return {}
     text = json.dumps(run.result, indent=2, ensure_ascii=False)
     if len(text) <= BEGINNING:
         return {"text": text}

@@ -99,7 +99,9 @@ def elapsed(status: dict[str, Any], now: datetime) -> str:
         since = status.get("queued_at") or status.get("created_at")
     if since is None or since > now:
         return ""
-    return duration(((status["finished_at"] or now) - since).total_seconds())
+    if status["finished_at"]:
+        return precise((status["finished_at"] - since).total_seconds())
+    return duration((now - since).total_seconds())
 
 
 @register.filter

@@ -186,3 +186,58 @@ def test_the_tab_tells_the_state(
         assert f"<title>{title}</title>" in rendered
         assert f'href="/static/monitor/icon-{name}.svg"' in rendered
     assert all(tab.request.get(str(each)).ok for each in icons)
+
+
+@pytest.mark.parametrize(
+    "colours", ["background: #111; color: #ddd", "background: #fff; color: #222"]
+)
+def test_its_colours_fit_the_page_around_it(
+    open_page: OpenPage,
+    tab: Page,
+    sign_in: SignIn,
+    owner: User,
+    make_run: MakeRun,
+    find_violations: Any,
+    colours: str,
+) -> None:
+    """A page that is dark without a word about `color-scheme`. An error is said once."""
+    sign_in(tab.context)
+    css = f"body {{ {colours} }}"
+    tab.route("**/own.css", lambda route: route.fulfill(body=css, content_type="text/css"))
+    run = make_run(owner, state="FAILURE", error="Error in func_1: no paper")
+    run.steps.filter(name="func_1").update(state="ERROR", error="Error in func_1: no paper")
+    active = make_run(owner)
+    open_page(
+        SCRIPT
+        + '<link rel="stylesheet" href="/own.css"><h1>Own page</h1>'
+        + element(run, 'open label="one"')
+        + element(active, 'open label="two"')
+    )
+    bar_at(tab, 20, "one")
+    bar_at(tab, 20, "two")
+
+    assert [it for it in find_violations(tab) if "color-contrast" in it] == []
+    expect(tab.get_by_text("no paper")).to_have_count(1)
+
+
+def test_recent_runs_on_the_start_page_are_live(
+    tab: Page, sign_in: SignIn, owner: User, make_run: MakeRun
+) -> None:
+    run = make_run(owner)
+    sign_in(tab.context)
+    tab.goto("/")
+    heights = tab.locator(".card").evaluate_all("(all) => all.map((it) => it.offsetHeight)")
+    assert len(set(heights)) > 1  # a long card stretches no other
+    recent = tab.locator("#recent li")
+    expect(recent).to_have_count(1)
+
+    newer = make_run(owner)
+    write(run, state="FAILURE", error="no")
+
+    expect(recent).to_have_count(2, timeout=8_000)
+    expect(recent.first).to_have_attribute("data-key", str(newer.pk))
+    expect(recent.last).to_contain_text("failed")
+    tab.keyboard.press("Tab")
+    expect(tab.get_by_role("link", name="Skip to the content")).to_be_focused()
+    tab.keyboard.press("Enter")
+    expect(tab.locator("main")).to_be_focused()

@@ -3,15 +3,16 @@
 from collections.abc import Callable
 from datetime import timedelta
 from typing import Any
+from uuid import uuid4
 
 import pytest
 from django.contrib.auth.models import User
 from django.http import QueryDict
 from django.utils import timezone
 
-from monitor.pages.run_list import PAGE_SIZE, RunFilter, page_of
+from monitor.pages.run_list import PAGE_SIZE, PageOfRuns, RunFilter, page_of
 from monitor.pages.typical_duration import typical_seconds
-from parent.models import Run
+from parent.models import Attempt, Run
 
 MakeRun = Callable[..., Run]
 
@@ -78,3 +79,58 @@ def test_typical_times_are_one_statement(make_run: MakeRun, django_assert_num_qu
 
     with django_assert_num_queries(1):
         assert typical_seconds() == {"main_flow": 2.0}
+
+
+def test_a_run_is_found_by_the_id_of_a_child_or_of_an_earlier_attempt(
+    make_run: MakeRun, owner: User
+) -> None:
+    runs = [make_run(owner, message=str(number)) for number in range(2)]
+    step = runs[0].steps.get(name="func_1")
+    earlier = str(uuid4())
+    Attempt.objects.create(step=step, number=1, task_id=earlier)
+
+    for task_id in (str(step.task_id), earlier):
+        for text in (task_id, task_id[:8], task_id.upper()):
+            assert found(f"q={text}") == {"0"}, text
+    assert found(f"q={uuid4()}") == set()
+    # Not an id: found in no list of ids.
+    assert found("q=%25") == found("q=zzzz") == set()
+
+
+def test_pages_lead_back_to_the_newest(make_run: MakeRun) -> None:
+    at = timezone.now()
+    pks = [make_run(created_at=at - timedelta(minutes=age)).pk for age in range(2 * PAGE_SIZE + 3)]
+    runs = Run.objects.all()
+
+    def pages(page: PageOfRuns, way: str) -> list[list[Any]]:
+        shown = [[run.pk for run in page.runs]]
+        while place := getattr(page, way):
+            older = way == "older"
+            page = page_of(runs, place if older else None, after=None if older else place)
+            shown.append([run.pk for run in page.runs])
+        return shown
+
+    there = pages(page_of(runs, None), "older")
+    last = page_of(runs, there[1][-1])
+    back = pages(last, "newer")
+
+    assert [pk for page in there for pk in page] == pks
+    assert back == there[::-1]
+    assert page_of(runs, None).newer is None
+    # With one more in the meantime none is lost.
+    newest = make_run(created_at=at + timedelta(minutes=1)).pk
+    back = pages(last, "newer")
+    assert back[-1][0] == newest
+    assert {pk for page in back for pk in page} == {*pks, newest}
+
+
+@pytest.mark.parametrize("place", ["before", "after"])
+def test_a_place_in_somebody_elses_list_tells_nothing(
+    make_run: MakeRun, owner: User, other: User, place: str
+) -> None:
+    mine, theirs = make_run(owner).pk, make_run(other).pk
+    own = Run.objects.filter(owner=owner)
+
+    page = page_of(own, **{"before": None, place: theirs}, among=own)
+
+    assert ([run.pk for run in page.runs], page.newer, page.older) == ([mine], None, None)

@@ -195,9 +195,10 @@ const STYLE = new CSSStyleSheet();
 STYLE.replaceSync(`
 :host {
 	display: block;
-	--accent-color: var(--task-accent, light-dark(#2f6f5e, #6fbfa6));
-	--bad-color: var(--task-bad, light-dark(#b3261e, #ff9d93));
-	--muted-color: var(--task-muted, light-dark(#5c665f, #9aa69e));
+	/* Mixed with the page's text colour, they can be read where that can be read. */
+	--accent-color: var(--task-accent, color-mix(in oklab, #3f9a80 75%, currentColor));
+	--bad-color: var(--task-bad, color-mix(in oklab, #e0443a 60%, currentColor));
+	--muted-color: var(--task-muted, color-mix(in oklab, currentColor 72%, transparent));
 }
 section, li { display: grid; grid-template-columns: minmax(0, 1fr); gap: 0.4em; overflow-wrap: anywhere; }
 /* No line changes its height, whatever is written into it: what is below would jump. */
@@ -209,7 +210,7 @@ p { display: flex; gap: 0 0.75em; align-items: center; min-height: 1lh; margin: 
 [part=error], [part=note] { flex: 1; }
 :is([part=message], [part=error]):has(~ :is([part=error], [part=note]):not(:empty)) { display: none; }
 section > p [part=percent] { font-size: var(--task-size); }
-/* Only one of the two buttons can be seen, if any. */
+/* In one place: at most one of them can be seen. */
 span:has(> button) { display: grid; }
 button { grid-area: 1 / 1; }
 button.senseless { visibility: hidden; }
@@ -232,7 +233,7 @@ button.senseless { visibility: hidden; }
 	height: var(--task-height, 0.6em);
 	border-radius: 1em;
 	overflow: hidden;
-	background: var(--task-track, light-dark(#e2e6df, #2b322d));
+	background: var(--task-track, color-mix(in oklab, currentColor 15%, transparent));
 }
 /* Of an unknown whole. */
 [part=bar]:not([aria-valuenow]) i { width: 25%; animation: slide 2s ease-in-out infinite alternate; }
@@ -246,7 +247,7 @@ summary:not([hidden]) + ol { display: grid; grid-template-columns: repeat(auto-f
 [part=group], [part=more] { cursor: pointer; }
 [part=more] { margin-top: 0.9em; }
 [hidden], p:not(:has(> :not([hidden]))), :is([part=error], [part=note]):empty { display: none; }
-/* Before the first status only a note can be shown, beside what the element holds. */
+/* Before the first status. */
 .blank > :not(p:has([part=note])), .blank:not(:has([part=note]:not(:empty))) { display: none; }
 @media (prefers-reduced-motion: reduce) {
 	i { transition: none; }
@@ -290,7 +291,7 @@ const UNFOLDED = GROUPS.slice(0, 3);
 
 const GROUP = '<summary part="group"></summary><ol></ol><button part="more">Show more</button>';
 
-/** The list of a run's steps. It has no more elements than people see. */
+/** A run's steps: only those that people see have elements. */
 class StepList {
 	#root;
 	#render;
@@ -423,7 +424,7 @@ class TaskProgress extends HTMLElement {
 	/** Whether the page has not called `stop()`. */
 	#wanted = true;
 	#refused = false;
-	/** The task may have been retried, or somebody signed in, in another tab. */
+	/** Somebody may have retried the task, or signed in, in another tab. */
 	#look = () => this.#wanted && this.start();
 	#steps;
 	/** The server's clock is ahead by so many milliseconds. */
@@ -568,7 +569,7 @@ class TaskProgress extends HTMLElement {
 		return stateWord(this.status);
 	}
 
-	/** How far the task is, in a few characters: `20 %`; what was counted where the whole is not known. */
+	/** What stands beside the bar. */
 	get percent() {
 		return this.#part("percent").textContent;
 	}
@@ -631,7 +632,8 @@ class TaskProgress extends HTMLElement {
 			count: unknown ? "" : count,
 			percent: unknown ? countOf({ ...status, steps: [] }) : `${percent} %`,
 			message: waitingText(status, this.now) || ([state, count].includes(status.message) ? "" : status.message),
-			error: status.error,
+			// The run says it already.
+			error: status !== this.status && this.status.error?.endsWith(status.error) ? "" : status.error,
 			times: timing(status, this.now),
 		};
 		for (const [part, text] of Object.entries(texts)) {
@@ -642,7 +644,7 @@ class TaskProgress extends HTMLElement {
 			if (part === "message") element.title = text;
 		}
 		bar.ariaLabel = name;
-		// Without a value a screen reader knows that nobody knows it.
+		// Without a value it is indeterminate, for screen readers too.
 		bar.ariaValueNow = unknown ? null : percent;
 		bar.ariaValueText = unknown ? null : `${percent} %, ${state}`;
 		bar.hidden = false;
@@ -653,7 +655,7 @@ class TaskProgress extends HTMLElement {
 
 // ---- Texts ----
 
-/** Parts that a page cannot leave out, and parts that a child does not have. */
+/** What a page cannot leave out, and what a child does not have. */
 const ALWAYS = ["error", "note"];
 const OF_RUNS = ["steps", "cancel", "retry"];
 
@@ -698,7 +700,7 @@ function stateWord({ state, status, task_id, message, optional }) {
 	}
 }
 
-/** `func_1 waits for the next try, in 8 s`; empty if it waits for nothing. */
+/** `func_1 waits for the next try, in 8 s` */
 function waitingText({ waits_for, waits_until, steps, message }, now) {
 	if (!waits_for) return "";
 	const soon = waits_until ? `, in ${duration((Date.parse(waits_until) - now) / 1000)}` : "";
@@ -710,7 +712,7 @@ function timing({ started_at, finished_at, queued_at, created_at, eta_seconds, .
 	const since = started_at ?? (stateWord(status) === "queued" ? queued_at ?? created_at : null);
 	const end = Date.parse(finished_at) || now;
 	if (!since || Date.parse(since) > end) return "";
-	const elapsed = duration((end - Date.parse(since)) / 1000);
+	const elapsed = (finished_at ? precise : duration)((end - Date.parse(since)) / 1000);
 	return eta_seconds == null ? elapsed : `${elapsed} · about ${duration(eta_seconds)} left`;
 }
 
@@ -721,6 +723,12 @@ function duration(seconds) {
 	const hours = Math.floor(minutes / 60);
 	if (hours) return `${hours} h ${minutes % 60} min`;
 	return minutes ? `${minutes} min ${wholeSeconds % 60} s` : `${wholeSeconds} s`;
+}
+
+/** With tenths below 10 s. */
+function precise(seconds) {
+	if (seconds >= 9.95) return duration(seconds);
+	return seconds >= 0.05 ? `${seconds.toFixed(1)} s` : "< 0.1 s";
 }
 
 // A page may load the module from two addresses, and a name can be defined once only.

@@ -1,0 +1,111 @@
+"""The start page, and small things that all pages have."""
+
+from collections.abc import Callable
+from datetime import timedelta
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+from django.contrib.auth.models import User
+from django.test import Client
+from django.utils import timezone
+
+from monitor.pages.step_levels import levels_of
+from monitor.templatetags.monitor_format import elapsed
+from parent.models import Run
+
+MakeRun = Callable[..., Run]
+
+
+def workflow(**after: str) -> Any:
+    """A workflow whose steps wait for the steps of these names, separated by spaces."""
+    return SimpleNamespace(
+        steps=[SimpleNamespace(label=name) for name in after],
+        after=lambda step: tuple(after[step.label].split()),
+    )
+
+
+@pytest.mark.parametrize(
+    ("after", "levels"),
+    [
+        ({"a": "", "b": "a", "c": "b"}, [["a"], ["b"], ["c"]]),
+        ({"top": "", "l": "top", "r": "top", "end": "l r"}, [["top"], ["l", "r"], ["end"]]),
+        ({"b": "", "a": ""}, [["b", "a"]]),  # in the author's order
+        ({"a": "", "b": "a", "c": "b", "d": "a c"}, [["a"], ["b"], ["c"], ["d"]]),
+        ({"end": "a", "a": ""}, [["a"], ["end"]]),  # declared in another order
+        ({"a": "b", "b": "a"}, [["a"], ["b"]]),  # a check refuses it, and the page is shown
+        ({"a": "gone"}, [[], ["a"]]),
+    ],
+)
+def test_steps_that_may_run_side_by_side_are_drawn_so(
+    after: dict[str, str], levels: list[list[str]]
+) -> None:
+    assert [list(level.names) for level in levels_of(workflow(**after))[0]] == levels
+
+
+def test_very_many_steps_are_cut() -> None:
+    wide, more = levels_of(workflow(**{f"s{index}": "" for index in range(200)}))
+    assert [(len(level.names), level.more) for level in wide] == [(4, 196)]
+    assert more == 0
+
+    after = {f"s{index}": f"s{index - 1}" if index else "" for index in range(200)}
+    long, more = levels_of(workflow(**after))
+    assert (len(long), more) == (8, 192)
+
+
+@pytest.fixture
+def signed_in(client: Client, owner: User) -> Client:
+    client.force_login(owner)
+    return client
+
+
+def text(response: Any) -> str:
+    return str(response.content.decode())
+
+
+@pytest.mark.parametrize("path", ["/", "/runs/", "/start/main_flow/", "/nothing/"])
+def test_every_page_has_a_link_past_the_navigation(signed_in: Client, path: str) -> None:
+    page = text(signed_in.get(path, headers={"Accept": "text/html"}))
+
+    assert page.index('href="#main"') < page.index("<nav")
+    assert '<main id="main"' in page
+
+
+@pytest.mark.parametrize(
+    ("result", "shown"), [(None, "returned nothing"), (0, ">0<"), ({}, ">{}<")]
+)
+def test_no_result_is_said_in_words(
+    signed_in: Client, owner: User, make_run: MakeRun, result: Any, shown: str
+) -> None:
+    run = make_run(owner, state="SUCCESS", completion=100.0, result=result)
+
+    page = text(signed_in.get(f"/runs/{run.pk}/"))
+
+    assert shown in page
+    assert ">null<" not in page
+
+
+def test_an_error_is_said_once(signed_in: Client, owner: User, make_run: MakeRun) -> None:
+    run = make_run(owner, state="FAILURE", error="Error in func_1: no paper")
+    failed = {"state": "ERROR", "finished_at": timezone.now()}
+    run.steps.filter(name="func_1").update(error="Error in func_1: no paper", **failed)
+    run.steps.filter(name="func_2").update(error="Error in func_2: no ink", **failed)
+
+    page = text(signed_in.get(f"/runs/{run.pk}/"))
+
+    assert page.count("no paper") == 1
+    assert page.count("no ink") == 1
+
+
+@pytest.mark.parametrize(
+    ("seconds", "ended", "shown"),
+    [(9.8, True, "9.8 s"), (0.01, True, "< 0.1 s"), (9.96, True, "9 s"), (9.8, False, "9 s")],
+)
+def test_the_time_of_an_ended_task_is_written_in_one_way(
+    seconds: float, ended: bool, shown: str
+) -> None:
+    now = timezone.now()
+    end = now if ended else None
+    status = {"started_at": now - timedelta(seconds=seconds), "finished_at": end}
+
+    assert elapsed(status, now) == shown
