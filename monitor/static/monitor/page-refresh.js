@@ -11,7 +11,8 @@ export const SIGNED_OUT = Symbol("signed out");
 
 /** The parts that the page shows. What is in a closed `<details>` can wait until that is opened. */
 function liveParts() {
-	return [...document.querySelectorAll("[data-live]")].filter((part) => !part.querySelector("details[data-lazy]:not([open])"));
+	const parts = [...document.querySelectorAll("[data-live]")];
+	return parts.filter((part) => !part.querySelector("details[data-lazy]:not([open])"));
 }
 
 /**
@@ -94,7 +95,9 @@ export function keepFresh(apply = replaceLiveParts) {
 function showSignedOut(isSignedOut) {
 	const shown = document.getElementById("signed-out");
 	if (!isSignedOut) shown?.remove();
-	else if (!shown) document.querySelector("main").append(document.getElementById("signed-out-notice").content.cloneNode(true));
+	if (!isSignedOut || shown) return;
+	const notice = document.getElementById("signed-out-notice").content.cloneNode(true);
+	document.querySelector("main").append(notice);
 }
 
 /** A notice comes and goes without moving what is below it. */

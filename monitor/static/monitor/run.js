@@ -23,6 +23,7 @@ let refreshing = false;
 /** Whether somebody unfolded a part during a refresh, which did not ask for it. */
 let again = false;
 let timer;
+let lookTimer;
 let retryAfter = FIRST_RETRY_MS;
 
 document.addEventListener("progress", ({ detail: status }) => follow(status));
@@ -82,8 +83,8 @@ function moveTimeline() {
 setInterval(moveTimeline, 1_000);
 
 function lookAgain() {
-	clearTimeout(timer);
-	if (!document.hidden && element.status?.poll_after_ms !== null) timer = setTimeout(refresh, LOOK_AGAIN_MS);
+	clearTimeout(lookTimer);
+	if (!document.hidden && element.status?.poll_after_ms !== null) lookTimer = setTimeout(refresh, LOOK_AGAIN_MS);
 }
 
 async function refresh() {

@@ -243,7 +243,11 @@ ol { padding: 0; margin: 0; }
 li { margin-top: 0.9em; font-size: 0.9em; --task-height: 0.3em; }
 details details:has(> summary:not([hidden])) { margin-top: 0.9em; }
 /* Side by side where there is room. */
-summary:not([hidden]) + ol { display: grid; grid-template-columns: repeat(auto-fill, minmax(min(100%, 18em), 1fr)); gap: 0 2em; }
+summary:not([hidden]) + ol {
+	display: grid;
+	grid-template-columns: repeat(auto-fill, minmax(min(100%, 18em), 1fr));
+	gap: 0 2em;
+}
 [part=group], [part=more] { cursor: pointer; }
 [part=more] { margin-top: 0.9em; }
 [hidden], p:not(:has(> :not([hidden]))), :is([part=error], [part=note]):empty { display: none; }
@@ -262,7 +266,8 @@ summary:not([hidden]) + ol { display: grid; grid-template-columns: repeat(auto-f
 /** The parts of the run, and of each step. Without spaces inside empty parts: `:empty` would not match them. */
 function gauge(nameAttributes = "", buttons = "", note = "") {
 	return `
-<p><span ${nameAttributes}><b part="name"></b> <span part="state"></span></span>${buttons}<span part="count"></span><span part="percent"></span></p>
+<p><span ${nameAttributes}><b part="name"></b> <span part="state"></span></span>
+${buttons}<span part="count"></span><span part="percent"></span></p>
 <div part="bar" role="progressbar" hidden><i></i></div>
 <p><span part="message"></span><span part="error"></span>${note}<span part="times"></span></p>`;
 }
