@@ -59,7 +59,9 @@ def shown_params(run: Run) -> dict[str, Any]:
 
 def secrets_of(run: Run) -> set[str]:
     """The secret values among the parameters of a run, as text."""
-    return set(_secret_texts(_serializer(run), run.params))
+    serializer = _serializer(run)
+    # Parameters may be large: they are read only if there can be a secret in them.
+    return set(_secret_texts(serializer, run.params)) if has_secrets(serializer) else set()
 
 
 def masked(text: str, secrets: set[str]) -> str:
