@@ -66,8 +66,8 @@ screenshots: .venv/installed-dev
 	@.venv/bin/python -m tests.browser.screenshots docs/screenshots
 
 lock: .venv/installed-dev
-	@$(COMPILE) $(ARGS) pyproject.toml --output-file requirements.lock
-	@$(COMPILE) $(ARGS) pyproject.toml --group dev --extra otel --constraint requirements.lock \
+	@$(COMPILE) $(ARGS) pyproject.toml --extra service --output-file requirements.lock
+	@$(COMPILE) $(ARGS) pyproject.toml --group dev --extra service --extra otel --constraint requirements.lock \
 		--output-file requirements-dev.lock
 
 clean:

@@ -5,8 +5,8 @@ from collections.abc import Iterator
 
 from bench.environment import worker
 from bench.figure import Figure
+from examples.main_flow.workflows import main_flow
 from parent.models import Run, RunState
-from parent.workflows import main_flow
 from tests.waiting import until
 
 __all__ = ["figures"]

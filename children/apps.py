@@ -8,6 +8,9 @@ class ChildrenConfig(AppConfig):
     name = "children"
 
     def ready(self) -> None:
+        from children.shadows import refuse_shadows  # noqa: PLC0415 - when all apps are known
+
+        refuse_shadows()
         from children import checks  # noqa: F401, PLC0415 - checks register themselves
         from children.worker.loop_wakeup import WakeStep  # noqa: PLC0415 - not every process needs Celery's worker
         from children.worker.terms import TermsStep  # noqa: PLC0415

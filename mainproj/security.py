@@ -8,6 +8,7 @@ from django.core.exceptions import ImproperlyConfigured
 
 from mainproj.environment import env
 from monitor import probe_paths
+from monitor.conf import MAX_UPLOAD_BYTES, START_RATE
 
 LOOPBACK = ("localhost", "127.0.0.1", "[::1]")
 
@@ -110,9 +111,9 @@ AXES_DISABLE_ACCESS_LOG = True
 AXES_VERBOSE = False
 
 METRICS_TOKEN = env.token("METRICS_TOKEN", "gives access to /metrics and /readyz: `Bearer <token>`")
-RATES = {"start": env.rate("START_RATE", "60/min", "starts and retries of one user")}
+WORKFLOW_START_RATE = env.rate("START_RATE", START_RATE, "starts and retries of one user")
 MAX_UPLOAD_BYTES = env.number(
-    "MAX_UPLOAD_BYTES", 100 * 1024**2, "the largest body with files", at_least=1
+    "MAX_UPLOAD_BYTES", MAX_UPLOAD_BYTES, "the largest body with files", at_least=1
 )
 MAX_BODY_VALUES = env.number(
     "MAX_BODY_VALUES",

@@ -18,7 +18,7 @@ from mainproj.log import log_config
 from mainproj.processes import *  # noqa: F403 - settings
 from mainproj.secret import secret_key
 from mainproj.security import *  # noqa: F403 - settings
-from mainproj.security import PLAIN_HTTP, RATES
+from mainproj.security import PLAIN_HTTP
 from parent.conf import INTERVALS, LIMITS
 
 BASE_DIR = Path(__file__).resolve().parent.parent
@@ -62,9 +62,10 @@ INSTALLED_APPS = [
     "children",
     "parent",
     "monitor",
-    "rest_framework.authtoken",  # after monitor, which replaces its command
     "quickstart",
     "roles",
+    "examples.main_flow",
+    "rest_framework.authtoken",  # after roles, which replaces its command
     *env.apps(
         "WORKFLOW_APPS",
         ["examples.csv_profile"],
@@ -168,47 +169,19 @@ TIME_ZONE = "UTC"
 USE_TZ = True
 
 LOGIN_URL = "login"
-LOGIN_REDIRECT_URL = "start"
+LOGIN_REDIRECT_URL = "monitor:start"
 LOGOUT_REDIRECT_URL = "login"
 
+# For views that apps with workflows bring along; ours carry their own.
 REST_FRAMEWORK = {
     "DEFAULT_AUTHENTICATION_CLASSES": [
         "monitor.tokens.TokenAuthentication",
         "rest_framework.authentication.SessionAuthentication",
     ],
     "DEFAULT_PERMISSION_CLASSES": ["rest_framework.permissions.IsAuthenticated"],
-    "DEFAULT_PARSER_CLASSES": [
-        "monitor.http.parsers.JSONParser",
-        "rest_framework.parsers.FormParser",
-        "rest_framework.parsers.MultiPartParser",
-    ],
-    "DEFAULT_RENDERER_CLASSES": ["rest_framework.renderers.JSONRenderer"],
-    "DEFAULT_THROTTLE_RATES": RATES,
-    "EXCEPTION_HANDLER": "monitor.http.problems.exception_handler",
-    "DEFAULT_SCHEMA_CLASS": "drf_spectacular.openapi.AutoSchema",
 }
-
-SPECTACULAR_SETTINGS = {
-    "TITLE": "parentchild",
-    "DESCRIPTION": (
-        "Start workflows, follow their runs, cancel, retry and delete them. Log in with a token "
-        "(`Authorization: Token ...`) or a session; a session's unsafe requests need the CSRF "
-        "token in `X-CSRFToken`. Every error is a problem document (RFC 9457)."
-    ),
-    "VERSION": "0.1",  # of the API
-    "OAS_VERSION": "3.1.0",  # the first whose schemas are JSON Schema
-    "COMPONENT_SPLIT_REQUEST": True,  # a file is sent as content and returned as a name
-    "PREPROCESSING_HOOKS": ["monitor.api.schema_views.with_starts"],
-    "PATH_CONVERTER_OVERRIDES": {"id": {"type": "string", "format": "uuid"}},
-    "SERVE_PERMISSIONS": ["rest_framework.permissions.IsAuthenticated"],
-    "SERVE_PUBLIC": False,  # each caller sees the workflows that they may start
-    "SERVE_INCLUDE_SCHEMA": False,
-    "POSTPROCESSING_HOOKS": [],  # keep enums inline: those of two apps may have the same name
-    "ENUM_GENERATE_CHOICE_DESCRIPTION": False,
-    "SWAGGER_UI_DIST": "SIDECAR",  # from this server, not from a CDN
-    "SWAGGER_UI_FAVICON_HREF": "SIDECAR",
-    "SWAGGER_UI_SETTINGS": {"displayOperationId": True, "defaultModelsExpandDepth": 0},
-}
+# `manage.py spectacular` writes the document of our API.
+SPECTACULAR_SETTINGS = {"DEFAULT_GENERATOR_CLASS": "monitor.api.documents.Document"}
 
 WORKFLOW_POLICY = env.class_path(
     "WORKFLOW_POLICY",

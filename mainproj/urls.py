@@ -1,10 +1,16 @@
-"""The URLs of pages, API and admin."""
+"""The URLs of pages, API, login and admin."""
 
 from django.contrib import admin
+from django.contrib.auth.views import LogoutView
 from django.urls import include, path
+
+from mainproj.login import LinkLoginPage, LoginPage
 
 urlpatterns = [
     path("admin/", admin.site.urls),
+    path("login/", LoginPage.as_view(), name="login"),
+    path("login/link/", LinkLoginPage.as_view(), name="login-link"),
+    path("logout/", LogoutView.as_view(), name="logout"),
     path("", include("monitor.urls")),
 ]
 

@@ -3,15 +3,12 @@
 from typing import Any
 
 from django.contrib import admin, messages
+from django.contrib.auth import get_user_model
 from django.http import HttpRequest
-from rest_framework.authtoken import admin as drf_admin  # noqa: F401 - so that its page is registered
-from rest_framework.authtoken.models import TokenProxy
 
 from monitor.models import ApiToken
 
 __all__ = ["ApiTokenAdmin"]
-
-admin.site.unregister(TokenProxy)  # it shows readable tokens, and the admin's log stores them
 
 
 @admin.register(ApiToken)
@@ -21,8 +18,8 @@ class ApiTokenAdmin(admin.ModelAdmin):  # type: ignore[type-arg]
     list_display = ["__str__", "user", "created_at"]
     list_select_related = ["user"]
     fields = ["user"]
-    autocomplete_fields = ["user"]
-    search_fields = ["user__username"]
+    raw_id_fields = ["user"]  # a list of all would be long, and not each project can search it
+    search_fields = [f"user__{get_user_model().USERNAME_FIELD}"]
     ordering = ["-created_at"]
 
     def has_change_permission(self, *_: Any) -> bool:

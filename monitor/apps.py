@@ -7,11 +7,10 @@ class MonitorConfig(AppConfig):
     name = "monitor"
 
     def ready(self) -> None:
-        from monitor import checks, probe_paths, tokens  # noqa: F401, PLC0415 - checks register themselves
+        from monitor import checks, probe_paths  # noqa: F401, PLC0415 - checks register themselves
         from monitor.http import uploads  # noqa: PLC0415 - after the settings
         from parent.telemetry import tracing  # noqa: PLC0415 - after the settings
 
-        tokens.connect()
         uploads.take_any_name()
         if tracing.is_on():
             from opentelemetry.instrumentation.django import DjangoInstrumentor  # noqa: PLC0415

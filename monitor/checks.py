@@ -1,16 +1,24 @@
 """System checks, so that an unusable policy or throttle is found at start-up."""
 
+import re
+from collections.abc import Iterator
 from typing import Any
 
 from django.conf import settings
 from django.core.cache import caches
 from django.core.cache.backends.locmem import LocMemCache
 from django.core.checks import CheckMessage, Error, Warning, register
-from rest_framework.settings import api_settings
+from django.core.exceptions import ImproperlyConfigured
+from django.template import TemplateDoesNotExist
+from django.template.loader import get_template
 
+from monitor.conf import START_RATE, metrics_token, start_rate
 from monitor.policy import DEFAULT, Policy, policy
 
-__all__ = ["check_policy", "check_throttles"]
+__all__ = ["check_policy", "check_settings", "check_throttles"]
+
+VISIBLE = re.compile(r"[!-~]+")
+RATE = re.compile(r"[1-9][0-9]*/(s|sec|second|m|min|minute|h|hour|d|day)")
 
 QUESTIONS = [name for name in vars(Policy) if not name.startswith("_")]
 
@@ -31,10 +39,44 @@ def check_policy(**_: Any) -> list[CheckMessage]:
     return [Error(problem, hint=f"Derive it from {DEFAULT}.", id="monitor.E002")]
 
 
+@register("monitor")
+def check_settings(**_: Any) -> list[CheckMessage]:
+    """The values of our settings can be used, and our templates are found."""
+    return [*_settings(), *_templates()]
+
+
+def _settings() -> Iterator[CheckMessage]:
+    token = metrics_token()
+    if not isinstance(token, str) or (token and not VISIBLE.fullmatch(token)):
+        yield Error(
+            "METRICS_TOKEN is no text of visible ASCII characters without spaces.",
+            hint='Write METRICS_TOKEN = "...", with what `openssl rand -hex 24` prints.',
+            id="monitor.E003",
+        )
+    rate = start_rate()
+    if rate is not None and not (isinstance(rate, str) and RATE.fullmatch(rate)):
+        yield Error(
+            f"WORKFLOW_START_RATE = {rate!r} is no rate.",
+            hint=f'Write, for example, WORKFLOW_START_RATE = "{START_RATE}"; None is no limit.',
+            id="monitor.E004",
+        )
+
+
+def _templates() -> Iterator[CheckMessage]:
+    try:
+        get_template("monitor/base.html")
+    except (TemplateDoesNotExist, ImproperlyConfigured) as exc:
+        yield Error(
+            f"The templates of our pages are not found ({exc}).",
+            hint="TEMPLATES needs an entry of DjangoTemplates with APP_DIRS = True.",
+            id="monitor.E005",
+        )
+
+
 @register("monitor", deploy=True)
 def check_throttles(**_: Any) -> list[CheckMessage]:
     """All web processes count starts together."""
-    if api_settings.DEFAULT_THROTTLE_RATES.get("start") is None:
+    if start_rate() is None:
         return []
     if not isinstance(caches["default"], LocMemCache):
         return []

@@ -2,10 +2,14 @@
 
 import hashlib
 import secrets
+from typing import TYPE_CHECKING
 
-from django.contrib.auth.models import User
+from django.conf import settings
 from django.db import models
 from django.db.models.functions import Now
+
+if TYPE_CHECKING:
+    from django.contrib.auth.models import User
 
 __all__ = ["ApiToken"]
 
@@ -13,7 +17,7 @@ __all__ = ["ApiToken"]
 class ApiTokens(models.Manager["ApiToken"]):
     """Makes tokens, and finds them by the text that a program sends."""
 
-    def issue(self, user: User, token: str | None = None) -> str:
+    def issue(self, user: "User", token: str | None = None) -> str:
         """A new token of this user, or `token`. Only its digest is stored, so show it now."""
         token = token or secrets.token_hex(20)
         self.get_or_create(digest=ApiToken.digest_of(token), defaults={"user": user})
@@ -29,7 +33,8 @@ class ApiToken(models.Model):
     """One token of a user, who may have several. Deleting the row revokes it."""
 
     digest = models.CharField(max_length=64, primary_key=True, editable=False)
-    user = models.ForeignKey(User, models.CASCADE, related_name="api_tokens")
+    # No name at the user, which is the project's model and may have such a field.
+    user = models.ForeignKey(settings.AUTH_USER_MODEL, models.CASCADE, related_name="+")
     created_at = models.DateTimeField(db_default=Now(), editable=False)
 
     objects = ApiTokens()

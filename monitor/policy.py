@@ -36,6 +36,11 @@ class Policy(Protocol):
         """Whether the user, who may see this run, may also cancel, retry and delete it."""
 
 
+def is_staff(user: object) -> bool:
+    """Whether they are of the staff. A project's model of users may know no staff."""
+    return bool(getattr(user, "is_staff", False))
+
+
 class OwnerOrStaff:
     """Owners see and change their own runs; staff all, including those without an owner.
 
@@ -43,10 +48,10 @@ class OwnerOrStaff:
     """
 
     def visible(self, user: "User", runs: QuerySet[Run]) -> QuerySet[Run]:
-        return runs if user.is_staff else runs.filter(owner=user)
+        return runs if is_staff(user) else runs.filter(owner=user)
 
     def may_see(self, user: "User", run: Run) -> bool:
-        return user.is_staff or run.owner_id == user.pk
+        return is_staff(user) or run.owner_id == user.pk
 
     def may_start(self, user: "User", workflow: Workflow) -> bool:
         return workflow.permission is None or user.has_perm(workflow.permission)

@@ -1,16 +1,12 @@
 """Logging in with an API token: `Authorization: Token ...`."""
 
-from typing import Any
-
 from django.contrib.auth.models import User
-from django.db.models.signals import post_save
 from rest_framework import authentication
-from rest_framework.authtoken.models import Token
 from rest_framework.exceptions import AuthenticationFailed
 
 from monitor.models import ApiToken
 
-__all__ = ["TokenAuthentication", "connect"]
+__all__ = ["TokenAuthentication"]
 
 
 class TokenAuthentication(authentication.TokenAuthentication):
@@ -30,14 +26,3 @@ class TokenAuthentication(authentication.TokenAuthentication):
         if not token.user.is_active:
             raise AuthenticationFailed("User inactive or deleted.")
         return token.user, token
-
-
-def connect() -> None:
-    """Replace each token that DRF's own model stores readably by its digest, at once."""
-    post_save.connect(_keep_digest, sender=Token, dispatch_uid="monitor.tokens")
-
-
-def _keep_digest(instance: Token, raw: bool, **_: Any) -> None:
-    if not raw:
-        ApiToken.objects.issue(instance.user, instance.key)
-    Token.objects.filter(key=instance.key).delete()

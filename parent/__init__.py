@@ -5,6 +5,20 @@ from parent import Step, Workflow
 resize_all = Workflow("resize_all", params=ResizeParams, steps=[Step(collect), Step(resize)])
 """
 
+import children
+
+try:
+    import children.shadows
+except ModuleNotFoundError as exc:
+    if exc.name != "children.shadows":
+        raise
+    from django.core.exceptions import ImproperlyConfigured
+
+    raise ImproperlyConfigured(
+        f"{children.__path__[0]} hides the package 'children' of parentchild, which is in "
+        f"{__path__[0].removesuffix('/parent')}. Both have the same name: rename yours."
+    ) from None
+
 from parent.definition.workflow import RunData, Step, Workflow
 
 __all__ = ["RunData", "Step", "Workflow"]

@@ -6,6 +6,7 @@ from typing import Any, TypeAlias
 from uuid import UUID
 
 from django.contrib import admin
+from django.contrib.auth import get_user_model
 from django.db.models import BooleanField, ExpressionWrapper, Q, QuerySet
 from django.db.models.functions import Now
 from django.http import HttpRequest
@@ -120,7 +121,7 @@ class RunAdmin(MetaColumns, Beginnings, ReadOnly, admin.ModelAdmin):  # type: ig
     list_display = ["id", "workflow", "state", "progress", "says", "owner", "created_at"]
     list_filter = ["state", "workflow", "created_at"]
     list_select_related = ["owner"]
-    search_fields = ["owner__username"]
+    search_fields = [f"owner__{get_user_model().USERNAME_FIELD}"]
     search_help_text = "The id of a run or of a child, or an owner's name"
     ordering = ["-created_at", "-id"]
     sortable_by = ["created_at"]

@@ -3,6 +3,7 @@
 __all__ = [
     "AlreadyRunning",
     "BrokerUnreachable",
+    "CannotMakeUser",
     "DataDirUnusable",
     "DatabaseUnusable",
     "KeepsEnding",
@@ -42,3 +43,7 @@ class NoRedisServer(UpError):
 
 class PortUnusable(UpError):
     """The web server's port is taken or not allowed. Choose another one."""
+
+
+class CannotMakeUser(UpError):
+    """The project's model of users needs what `up` does not know."""

@@ -20,10 +20,10 @@ LAYERS = {
     "parent": [
         *("errors", "conf", "models", "decisions", "store", "definition"),
         *("telemetry", "messages", "runs", "deletion", "watch", "worker", "operations"),
-        *("inline", "engine", "checks", "workflows", "management", "admin", "apps"),
+        *("inline", "engine", "checks", "project_checks", "management", "admin", "apps"),
     ],
     "monitor": [
-        *("probe_paths", "models", "tokens", "policy", "access"),
+        *("probe_paths", "conf", "models", "tokens", "policy", "access"),
         *("http", "runs", "api", "ops", "pages"),
         *("templatetags", "checks", "admin", "apps", "urls", "management"),
     ],

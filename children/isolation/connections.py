@@ -5,7 +5,6 @@ from typing import Any
 
 from celery.utils.log import get_task_logger
 from django.db import connections
-from psycopg.pq import TransactionStatus
 
 __all__ = ["close_connections", "in_transaction"]
 
@@ -13,6 +12,9 @@ logger = get_task_logger(__name__)
 
 CANCEL_WITHIN = 1.0
 """Seconds for the server to accept the cancel of a query."""
+
+ACTIVE, IN_TRANSACTION, IN_ERROR = 1, 2, 3
+"""libpq's transaction states, the same with both drivers of PostgreSQL."""
 
 
 def in_transaction(connection: Any) -> bool:
@@ -23,7 +25,7 @@ def in_transaction(connection: Any) -> bool:
         return True
     match connection.vendor:
         case "postgresql":
-            return _status(connection) in (TransactionStatus.INTRANS, TransactionStatus.INERROR)
+            return _status(connection) in (IN_TRANSACTION, IN_ERROR)
         case "sqlite":
             return bool(connection.connection.in_transaction)
     return not connection.get_autocommit()
@@ -53,9 +55,14 @@ def close_connections() -> list[str]:
 
 def _cancel(connection: Any) -> None:
     """Cancel a query that still runs on the server after a time limit. This frees its locks."""
-    if connection.vendor == "postgresql" and _status(connection) == TransactionStatus.ACTIVE:
-        connection.connection.cancel_safe(timeout=CANCEL_WITHIN)
+    if connection.vendor != "postgresql" or _status(connection) != ACTIVE:
+        return
+    driver = connection.connection
+    if hasattr(driver, "cancel_safe"):
+        driver.cancel_safe(timeout=CANCEL_WITHIN)
+    else:  # psycopg2
+        driver.cancel()
 
 
-def _status(connection: Any) -> TransactionStatus:
-    return TransactionStatus(connection.connection.info.transaction_status)
+def _status(connection: Any) -> int:
+    return int(connection.connection.info.transaction_status)

@@ -3,8 +3,9 @@
 from collections.abc import Callable
 from typing import Any
 
-from drf_spectacular.utils import OpenApiParameter, OpenApiResponse, extend_schema
+from drf_spectacular.utils import OpenApiParameter, OpenApiResponse
 
+from monitor.api.documents import StartSchema, describe
 from monitor.api.requests import IDEMPOTENCY_KEY, LONGEST_KEY, RetryRequest, RunQuery
 from monitor.api.schema_shapes import (
     Health,
@@ -90,7 +91,8 @@ UNSAFE = (*SENT, 400, 415)
 
 def start(name: str, description: str, request: dict[str, Any]) -> Decorator:
     """The start of one workflow; `request` has a serializer for each type of body."""
-    decorator: Decorator = extend_schema(
+    return describe(
+        by=StartSchema,
         operation_id=f"start_{name}",
         summary=f"Start {name}",
         description=description or f"Starts a run of {name}.",
@@ -102,10 +104,9 @@ def start(name: str, description: str, request: dict[str, Any]) -> Decorator:
             **_problems(*UNSAFE, 404, 409, 429, 507),
         },
     )
-    return decorator
 
 
-list_workflows = extend_schema(
+list_workflows = describe(
     operation_id="list_workflows",
     summary="The workflows that can be started",
     description="Each with its steps, and a JSON Schema of the parameters that a start takes.",
@@ -116,7 +117,7 @@ list_workflows = extend_schema(
         **_problems(),
     },
 )
-list_tasks = extend_schema(
+list_tasks = describe(
     operation_id="list_tasks",
     summary="Your runs, or several tasks at once",
     description=(
@@ -133,7 +134,7 @@ list_tasks = extend_schema(
         **_problems(400),
     },
 )
-read_task = extend_schema(
+read_task = describe(
     operation_id="read_task",
     summary="The status of a run, or of one child",
     description=(
@@ -149,7 +150,7 @@ read_task = extend_schema(
         **_problems(404),
     },
 )
-read_result = extend_schema(
+read_result = describe(
     operation_id="read_result",
     summary="The result of a run, or of one child",
     description="By itself, of any size. 404 also where the task has not ended well.",
@@ -161,7 +162,7 @@ read_result = extend_schema(
         **_problems(404),
     },
 )
-cancel_task = extend_schema(
+cancel_task = describe(
     operation_id="cancel_task",
     summary="Cancel a run",
     description="What waits ends at once, what runs at its next report. 409 when it has ended.",
@@ -173,7 +174,7 @@ cancel_task = extend_schema(
         **_problems(*SENT, 404, 409),
     },
 )
-retry_task = extend_schema(
+retry_task = describe(
     operation_id="retry_task",
     summary="Try a failed or cancelled run again",
     description=(
@@ -188,7 +189,7 @@ retry_task = extend_schema(
         **_problems(*UNSAFE, 404, 409, 429),
     },
 )
-delete_task = extend_schema(
+delete_task = describe(
     operation_id="delete_task",
     summary="Delete a run",
     description="With all that belongs to it: steps, results and files. 409 while it runs.",
@@ -199,12 +200,12 @@ delete_task = extend_schema(
         **_problems(*SENT, 404, 409),
     },
 )
-ready = extend_schema(
+ready = describe(
     operation_id="ready",
     summary="Whether runs can go on",
     description="For staff, and for programs that send the `METRICS_TOKEN` as a bearer's.",
     tags=SERVICE,
-    auth=[{"cookieAuth": []}],  # type: ignore[list-item]  # its types lack this form
+    auth=[{"cookieAuth": []}],
     responses={
         200: OpenApiResponse(Readiness, description="Database, broker and a worker answer."),
         (503, PROBLEM_JSON): OpenApiResponse(
@@ -214,7 +215,7 @@ ready = extend_schema(
     },
 )
 
-health = extend_schema(
+health = describe(
     operation_id="health",
     summary="Whether the process answers",
     tags=SERVICE,

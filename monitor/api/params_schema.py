@@ -4,27 +4,24 @@ import json
 from typing import Any
 
 from django.urls import path
-from drf_spectacular.extensions import OpenApiSerializerFieldExtension
 from drf_spectacular.generators import SchemaGenerator
-from drf_spectacular.openapi import AutoSchema
-from drf_spectacular.utils import extend_schema
 from rest_framework.serializers import (
     BaseSerializer,
     DictField,
     JSONField,
     Serializer,
 )
-from rest_framework.views import APIView
 
+from monitor.api.base import ApiView
+from monitor.api.documents import StartSchema, describe, ours
 from parent.store.files import takes_files
 
-__all__ = ["StartSchema", "bodies", "params_schema"]
+__all__ = ["bodies", "params_schema"]
 
 JSON, MULTIPART = "application/json", "multipart/form-data"
 FORM = "application/x-www-form-urlencoded"
 OPENAPI_REF, JSON_SCHEMA_REF = "#/components/schemas/", "#/$defs/"
 
-ANYTHING = ["object", "array", "string", "number", "boolean"]  # all but null
 NESTED = (BaseSerializer, DictField, JSONField)
 
 Params = type[BaseSerializer[Any]] | None
@@ -32,40 +29,6 @@ Params = type[BaseSerializer[Any]] | None
 
 class NoParams(Serializer[Any]):  # without a docstring, which would be the description of a body
     pass
-
-
-class StartSchema(AutoSchema):
-    """Describes what the start of a workflow takes."""
-
-    view: Any
-
-    def get_serializer_name(self, serializer: Any, direction: Any) -> str:
-        """Prefixed by the workflow: serializers of two apps may have the same name."""
-        name: str = super().get_serializer_name(serializer, direction)
-        workflow = getattr(self.view, "workflow", None)
-        return f"{workflow.name}.{name}" if workflow and direction == "request" else name
-
-    # Private. An extension, the public way, would forbid additional properties in every view, and
-    # would take precedence over the extensions of a workflow's author.
-    def _map_serializer(
-        self, serializer: Any, direction: Any, bypass_extensions: bool = False
-    ) -> dict[str, Any]:
-        parent: Any = super()
-        schema: dict[str, Any] = parent._map_serializer(serializer, direction, bypass_extensions)
-        if direction == "request" and schema.get("type") == "object":
-            schema["additionalProperties"] = False
-        return schema
-
-
-class NotNull(OpenApiSerializerFieldExtension):  # type: ignore[no-untyped-call]
-    """Describes a JSON field; in a request without null, unless the field allows it."""
-
-    target_class = "rest_framework.serializers.JSONField"
-    match_subclasses = True
-
-    def map_serializer_field(self, _auto_schema: Any, direction: Any) -> dict[str, Any]:
-        takes_null = direction != "request" or self.target.allow_null
-        return {} if takes_null else {"type": ANYTHING}
 
 
 def bodies(params: Params) -> dict[str, Any]:
@@ -93,15 +56,16 @@ def params_schema(params: Params) -> dict[str, Any]:
     `multipart/form-data`.
     """
 
-    class Start(APIView):
+    class Start(ApiView):
         schema = StartSchema()
 
-        @extend_schema(request=bodies(params), responses=None)
+        @describe(by=StartSchema, request=bodies(params), responses=None)
         def post(self) -> None:
             """For description only."""
 
     generator: Any = SchemaGenerator(patterns=[path("", Start.as_view())])  # type: ignore[no-untyped-call]
-    document = generator.get_schema(public=True)
+    with ours():
+        document = generator.get_schema(public=True)
     (operation,) = document["paths"].values()
     media = next(iter(operation["post"]["requestBody"]["content"].values()))
     # OpenAPI 3.1 uses JSON Schema; only the place of shared parts differs.

@@ -4,13 +4,24 @@ from collections.abc import Iterable, Iterator
 from typing import Any
 
 from django.contrib.auth.mixins import LoginRequiredMixin
-from drf_spectacular.views import SpectacularAPIView, SpectacularSwaggerSplitView
+from drf_spectacular.renderers import (
+    OpenApiJsonRenderer,
+    OpenApiJsonRenderer2,
+    OpenApiYamlRenderer,
+    OpenApiYamlRenderer2,
+)
+from drf_spectacular.views import SpectacularSwaggerSplitView
+from rest_framework.renderers import TemplateHTMLRenderer
 from rest_framework.request import Request
+from rest_framework.response import Response
 
 from monitor.access import find_workflow
 from monitor.api import openapi
-from monitor.api.params_schema import StartSchema, bodies
+from monitor.api.base import ApiView
+from monitor.api.documents import TITLE, Document, StartSchema, ours
+from monitor.api.params_schema import bodies
 from monitor.api.views import WorkflowView
+from monitor.http.namespace import our_url
 from parent.definition.workflow import Workflow, registry
 
 __all__ = ["DocsPage", "SchemaView", "start_view", "with_starts"]
@@ -19,14 +30,38 @@ Endpoint = tuple[str, str, str, Any]
 """Path, its regular expression, method, and the view's callable."""
 
 
-class SchemaView(SpectacularAPIView):
+class SchemaView(ApiView):
     """The document, as YAML or JSON."""
 
+    schema = None
+    renderer_classes = (
+        *(OpenApiYamlRenderer, OpenApiYamlRenderer2),
+        *(OpenApiJsonRenderer, OpenApiJsonRenderer2),
+    )
 
-class DocsPage(LoginRequiredMixin, SpectacularSwaggerSplitView):
+    def get(self, request: Request) -> Response:
+        document = Document().get_schema(request, public=False)  # type: ignore[no-untyped-call]
+        name = f"{TITLE}.{request.accepted_renderer.format}"
+        return Response(document, headers={"Content-Disposition": f'inline; filename="{name}"'})
+
+
+class DocsPage(LoginRequiredMixin, ApiView, SpectacularSwaggerSplitView):
     """The document as a page with forms. Its script is a file, for the security policy."""
 
+    schema = None
+    renderer_classes: Any = (TemplateHTMLRenderer,)
     template_name = "monitor/docs.html"
+    title = TITLE
+
+    def get(self, request: Request) -> Response:
+        with ours():
+            page: Any = super()
+            response: Response = page.get(request)
+        return response
+
+    def _get_schema_url(self, request: Request) -> str:
+        # Private. Its `url_name` knows nothing of where a project has included our URLs.
+        return our_url(request, "schema")
 
 
 def with_starts(endpoints: Iterable[Endpoint]) -> list[Endpoint]:

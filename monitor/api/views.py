@@ -7,12 +7,10 @@ from uuid import UUID
 from django.contrib.auth.models import User
 from django.db.models import QuerySet
 from django.http import HttpResponse
-from django.urls import reverse
 from django.utils import timezone
 from rest_framework import status
 from rest_framework.request import Request
 from rest_framework.response import Response
-from rest_framework.views import APIView
 
 from monitor.access import (
     find_to_change,
@@ -22,11 +20,13 @@ from monitor.access import (
     visible_runs,
 )
 from monitor.api import openapi
+from monitor.api.base import ApiView
 from monitor.api.form_data import params_of
 from monitor.api.not_modified import snapshot_of
 from monitor.api.params_schema import params_schema
 from monitor.api.requests import NewestFirst, RetryRequest, RunQuery, idempotency_key
 from monitor.http.etag import answer, digest_of, not_modified
+from monitor.http.namespace import namespace_of, our_url
 from monitor.http.parsers import JSONParser
 from monitor.http.throttles import StartThrottle
 from monitor.runs.results import result_answer
@@ -48,7 +48,7 @@ __all__ = [
 ]
 
 
-class WorkflowListView(APIView):
+class WorkflowListView(ApiView):
     """The workflows that the caller can start."""
 
     @openapi.list_workflows
@@ -74,7 +74,7 @@ class WorkflowListView(APIView):
         )
 
 
-class WorkflowView(APIView):
+class WorkflowView(ApiView):
     """One workflow; POST starts a run of it."""
 
     throttle_classes = (StartThrottle,)
@@ -87,11 +87,11 @@ class WorkflowView(APIView):
         return Response(
             _status(request, Snapshot([run.pk]), timezone.now()),
             status=status.HTTP_202_ACCEPTED,
-            headers={"Location": reverse("task-detail", args=[run.pk])},
+            headers={"Location": our_url(request, "task-detail", run.pk)},
         )
 
 
-class TaskListView(APIView):
+class TaskListView(ApiView):
     """The caller's runs; staff see all."""
 
     @openapi.list_tasks
@@ -101,7 +101,8 @@ class TaskListView(APIView):
         if ids is None:
             ids, links = self._page(query.narrow(visible_runs(request.user)), request)
         tasks = Snapshot(ids, results=False).tasks(request.user)
-        results = [task_status(task, now=now) for task in tasks]
+        where = namespace_of(request)
+        results = [task_status(task, now=now, namespace=where) for task in tasks]
         document: dict[str, Any] = {**links, "results": results}
         digest = digest_of(document)
         return not_modified(request, digest) or answer(request, digest, document, results)
@@ -114,7 +115,7 @@ class TaskListView(APIView):
         return [run.pk for run in page], links
 
 
-class TaskView(APIView):
+class TaskView(ApiView):
     """One run, or one child of a run."""
 
     @openapi.read_task
@@ -129,7 +130,7 @@ class TaskView(APIView):
         return Response(status=status.HTTP_204_NO_CONTENT)
 
 
-class TaskResultView(APIView):
+class TaskResultView(ApiView):
     """The result of a run, or of one child, by itself."""
 
     @openapi.read_result
@@ -137,7 +138,7 @@ class TaskResultView(APIView):
         return result_answer(request, Snapshot([task_id], results=False).task(request.user))
 
 
-class TaskCancelView(APIView):
+class TaskCancelView(ApiView):
     """POST cancels a run."""
 
     @openapi.cancel_task
@@ -149,7 +150,7 @@ class TaskCancelView(APIView):
         )
 
 
-class TaskRetryView(APIView):
+class TaskRetryView(ApiView):
     """POST retries a failed or cancelled run."""
 
     parser_classes = (JSONParser,)
@@ -168,4 +169,5 @@ class TaskRetryView(APIView):
 
 def _status(request: Request, snapshot: Snapshot, now: datetime) -> dict[str, Any]:
     """The status of the one task in the snapshot. Raises Http404 as `Snapshot.task` does."""
-    return task_status(snapshot.task(request.user), now=now)
+    task = snapshot.task(request.user)
+    return task_status(task, now=now, namespace=namespace_of(request))

@@ -2,6 +2,8 @@
 
 from django.conf import settings
 
+from monitor.conf import max_upload_bytes
+
 __all__ = ["largest"]
 
 
@@ -9,5 +11,5 @@ def largest(content_type: str) -> int:
     """The most bytes that a body of this `Content-Type` may have; more if it may carry files."""
     media_type = content_type.partition(";")[0].strip().lower()
     if media_type == "multipart/form-data":
-        return int(settings.MAX_UPLOAD_BYTES)
+        return max_upload_bytes()
     return int(settings.DATA_UPLOAD_MAX_MEMORY_SIZE)

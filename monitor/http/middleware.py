@@ -8,14 +8,15 @@ from http import HTTPStatus
 from typing import Any
 from uuid import uuid4
 
-from django.conf import settings
 from django.contrib.auth.middleware import LoginRequiredMiddleware
 from django.http import HttpRequest, HttpResponse
 from django.utils.functional import LazyObject, empty
 from structlog.contextvars import bound_contextvars
 
+from monitor.conf import access_log
 from monitor.http.body_size import largest
 from monitor.http.error_pages import error_response, of_exception
+from monitor.http.our_view import NOT_STORED, PATIENCE
 from parent.messages.publish import publish_timeout
 
 __all__ = ["ClosedByDefault", "ErrorResponses", "NotStored", "RequestLog"]
@@ -25,7 +26,6 @@ logger = logging.getLogger(__name__)
 GetResponse = Callable[[HttpRequest], HttpResponse]
 
 REQUEST_ID = "X-Request-ID"
-PATIENCE = 0.4  # seconds for a message to the broker, while a client waits for its answer
 DIGITS = re.compile(r"[0-9]{1,18}")
 SANE = re.compile(r"[A-Za-z0-9._-]{1,64}")
 
@@ -50,7 +50,7 @@ class RequestLog:
         ):
             response = self._get_response(request)
             response[REQUEST_ID] = request_id
-            if settings.ACCESS_LOG:
+            if access_log():
                 # Without the query, which has the secret of a login link.
                 line = (request.method, request.path, response.status_code)
                 figures = {
@@ -72,8 +72,7 @@ class NotStored:
 
     def __call__(self, request: HttpRequest) -> HttpResponse:
         response = self._get_response(request)
-        if "Cache-Control" not in response:
-            response["Cache-Control"] = "private, no-store"
+        response.setdefault("Cache-Control", NOT_STORED)
         return response
 
 

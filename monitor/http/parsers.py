@@ -12,6 +12,8 @@ __all__ = ["JSONParser"]
 class JSONParser(parsers.JSONParser):
     """DRF's, but for UTF-8 only (RFC 8259), and with an error for bodies nested too deep."""
 
+    strict = True  # whatever the project's STRICT_JSON says
+
     def parse(
         self,
         stream: IO[Any],

@@ -26,6 +26,7 @@ from parent.errors import (
 from parent.store.outage import is_disk_full
 
 __all__ = [
+    "NO_FIELD",
     "PROBLEM_JSON",
     "RETRY_AFTER",
     "DatabaseAway",
@@ -36,6 +37,8 @@ __all__ = [
 ]
 
 PROBLEM_JSON = "application/problem+json"
+NO_FIELD = "non_field_errors"
+"""Under which a problem has the errors that belong to no field."""
 RETRY_AFTER = 5
 """Seconds after which a client may ask again while the database is away."""
 
@@ -74,7 +77,7 @@ class DatabaseAway(APIException):
 
 
 def exception_handler(exc: Exception, context: dict[str, Any]) -> Response | None:
-    """The problem document for an error of an API view; `REST_FRAMEWORK` names this function.
+    """The problem document for an error of an API view; `ApiView` names this function.
 
     None for an unexpected error: Django handles and logs it.
     """
@@ -151,14 +154,14 @@ def errors_by_field(errors: Any, field: str = "") -> dict[str, list[str]]:
         parts = dict(enumerate(errors)).items()
     else:
         texts = errors if isinstance(errors, list) else [errors]
-        return {field or api_settings.NON_FIELD_ERRORS_KEY: [str(text) for text in texts]}
+        return {field or NO_FIELD: [str(text) for text in texts]}
     flat: dict[str, list[str]] = {}
     for key, part in parts:
         # A list of rows has an empty part for each valid row.
         if part:
+            # The serializers' own key, which is a setting of the project.
+            whole = key == api_settings.NON_FIELD_ERRORS_KEY
             # An error of a nested object as a whole belongs to the field that has it.
-            nested = field if field and key == api_settings.NON_FIELD_ERRORS_KEY else str(key)
-            flat |= errors_by_field(
-                part, nested if nested == field else f"{field}.{key}".lstrip(".")
-            )
+            name = (field or NO_FIELD) if whole else f"{field}.{key}".lstrip(".")
+            flat |= errors_by_field(part, name)
     return flat

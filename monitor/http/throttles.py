@@ -2,14 +2,15 @@
 
 import logging
 import time
-from typing import Any, cast
+from typing import Any
 
 from django.core.cache import cache
 from django.http import HttpRequest
 from rest_framework.exceptions import Throttled
 from rest_framework.request import Request
-from rest_framework.settings import api_settings
 from rest_framework.throttling import SimpleRateThrottle
+
+from monitor.conf import start_rate
 
 __all__ = ["StartThrottle", "count_start"]
 
@@ -31,7 +32,7 @@ class StartThrottle(SimpleRateThrottle):
     duration: int | None
 
     def get_rate(self) -> str | None:
-        return cast("str | None", api_settings.DEFAULT_THROTTLE_RATES.get(self.scope))
+        return start_rate()
 
     def get_cache_key(self, request: Any, view: Any) -> str | None:  # noqa: ARG002 - DRF's signature
         return f"throttle:start:{request.user.pk}" if request.user.is_authenticated else None

@@ -1,11 +1,13 @@
-"""API tokens are stored as digests: those of DRF's own table go on to work, and leave it.
+"""API tokens are stored as digests.
 
-The admin's log shows the tokens that were made there: their names go as well.
+In the service those of DRF's own table go on to work, and leave it. The admin's log shows the
+tokens that were made there: their names go as well. In another project that table is not ours.
 """
 
 import hashlib
 
 import django.db.models.deletion
+from django.apps import apps as installed
 from django.conf import settings
 from django.db import migrations, models
 from django.db.models.functions import Now
@@ -30,12 +32,21 @@ def hash_tokens(apps, schema_editor):
     LogEntry.objects.filter(content_type__app_label="authtoken").update(object_repr="a token")
 
 
+OF_THE_SERVICE = (
+    [
+        ("admin", "0003_logentry_add_action_flag_choices"),
+        ("authtoken", "0004_alter_tokenproxy_options"),
+    ]
+    if installed.is_installed("roles")
+    else []
+)
+
+
 class Migration(migrations.Migration):
     initial = True
 
     dependencies = [
-        ("admin", "0003_logentry_add_action_flag_choices"),
-        ("authtoken", "0004_alter_tokenproxy_options"),
+        *OF_THE_SERVICE,
         migrations.swappable_dependency(settings.AUTH_USER_MODEL),
     ]
 
@@ -54,12 +65,12 @@ class Migration(migrations.Migration):
                     "user",
                     models.ForeignKey(
                         on_delete=django.db.models.deletion.CASCADE,
-                        related_name="api_tokens",
+                        related_name="+",
                         to=settings.AUTH_USER_MODEL,
                     ),
                 ),
             ],
         ),
         # Digests cannot be turned back: who goes back makes new tokens.
-        migrations.RunPython(hash_tokens, migrations.RunPython.noop),
+        *([migrations.RunPython(hash_tokens, migrations.RunPython.noop)] if OF_THE_SERVICE else []),
     ]

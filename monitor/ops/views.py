@@ -6,7 +6,6 @@ import time
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from django.conf import settings
 from django.contrib.auth.models import AnonymousUser
 from django.http import HttpResponse
 from prometheus_client import CollectorRegistry
@@ -22,9 +21,10 @@ from rest_framework.negotiation import BaseContentNegotiation
 from rest_framework.permissions import AllowAny, BasePermission
 from rest_framework.request import Request
 from rest_framework.response import Response
-from rest_framework.views import APIView
 
 from monitor.api import openapi
+from monitor.api.base import ApiView
+from monitor.conf import metrics_token
 from monitor.http.problems import PROBLEM_JSON, problem
 from monitor.ops.metrics import WorkflowCollector
 from monitor.tokens import TokenAuthentication
@@ -57,7 +57,7 @@ class OperatorToken(BaseAuthentication):
         scheme, _, given = get_authorization_header(request).partition(b" ")
         if scheme.lower() != b"bearer":
             return None
-        known = settings.METRICS_TOKEN.encode()
+        known = metrics_token().encode()
         if not known or not hmac.compare_digest(given.strip(), known):
             raise AuthenticationFailed("That is not the METRICS_TOKEN of this service.")
         return Operator(), None
@@ -82,7 +82,7 @@ class IsStaff(BasePermission):
     message = "This is for staff, and for programs that send the METRICS_TOKEN."
 
     def has_permission(self, request: Request, _view: Any) -> bool:
-        return bool(request.user and request.user.is_staff)
+        return bool(getattr(request.user, "is_staff", False))
 
 
 class WhateverIsAccepted(BaseContentNegotiation):
@@ -95,7 +95,7 @@ class WhateverIsAccepted(BaseContentNegotiation):
         return renderers[0], renderers[0].media_type
 
 
-class HealthView(APIView):
+class HealthView(ApiView):
     """Whether the process answers. It needs no login."""
 
     authentication_classes = ()
@@ -106,7 +106,7 @@ class HealthView(APIView):
         return Response({"status": "ok"})
 
 
-class MetricsView(APIView):
+class MetricsView(ApiView):
     """The metrics, in the format of Prometheus."""
 
     schema = None  # not for API clients
@@ -163,7 +163,7 @@ class Readiness:
 readiness = Readiness()
 
 
-class ReadyView(APIView):
+class ReadyView(ApiView):
     """Whether runs can go on: 200, or 503 with the problems as text."""
 
     authentication_classes = (OperatorToken, StaffSession)

@@ -22,12 +22,11 @@ from rest_framework.fields import (
     empty,
 )
 from rest_framework.serializers import Serializer
-from rest_framework.settings import api_settings
 from rest_framework.templatetags.rest_framework import render_form
 
 from children.sanitize import clean_text
 from monitor.api.form_data import is_structured
-from monitor.http.problems import errors_by_field
+from monitor.http.problems import NO_FIELD, errors_by_field
 from parent.definition.secrets import has_secrets
 from parent.definition.size_limits import size_problem
 from parent.definition.workflow import Workflow
@@ -124,7 +123,7 @@ def _form_error(serializer: "Serializer[Any]", path: str, text: str) -> FormErro
         names.append(rest[0])
         field = field.fields[rest.pop(0)]
     if isinstance(field, Serializer):  # the form has no place for it
-        whole = path in (api_settings.NON_FIELD_ERRORS_KEY, "")
+        whole = path in (NO_FIELD, "")
         return FormError(text=text if whole else f"{path}: {text}")
     entry = f"{_entry(field, '.'.join(rest))}: " if rest else ""
     return FormError(field=".".join(names), label=str(field.label), text=entry + text)
@@ -134,9 +133,8 @@ def _beside(field: object, errors: Any) -> Any:
     """The errors as the form shows them: a list of sentences for each field."""
     if isinstance(field, Serializer) and isinstance(errors, Mapping):
         return {name: _beside(field.fields.get(name), details) for name, details in errors.items()}
-    whole = api_settings.NON_FIELD_ERRORS_KEY
     return [
-        text if path == whole else f"{_entry(field, path)}: {text}"
+        text if path == NO_FIELD else f"{_entry(field, path)}: {text}"
         for path, texts in errors_by_field(errors).items()
         for text in texts
     ]

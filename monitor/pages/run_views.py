@@ -5,7 +5,6 @@ from typing import Any, cast
 from uuid import UUID
 
 from django.contrib import messages
-from django.contrib.auth.mixins import LoginRequiredMixin
 from django.contrib.auth.models import User
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import redirect
@@ -17,6 +16,8 @@ from django.views.generic import View
 
 from children.meta import Status
 from monitor.access import find_to_change, find_to_retry, may_start, startable, visible_runs
+from monitor.http.namespace import namespace_of, our_url
+from monitor.http.our_view import OurPage
 from monitor.http.throttles import count_start
 from monitor.pages.history import history_of
 from monitor.pages.live import LivePart, render_live
@@ -41,7 +42,7 @@ ICONS = {word: word for word in ("queued", "done", "failed", "cancelled")}
 """The icon of a run's page by its state; that of all others is `running`."""
 
 
-class RunsPage(LoginRequiredMixin, View):
+class RunsPage(OurPage, View):
     """The runs that the caller may see, newest first."""
 
     def get(self, request: HttpRequest) -> HttpResponse:
@@ -72,16 +73,16 @@ class RunsPage(LoginRequiredMixin, View):
         return render_live(request, "monitor/runs.html", context, parts)
 
 
-class RunPage(LoginRequiredMixin, View):
+class RunPage(OurPage, View):
     """One run: progress bars, timeline, and its result or error."""
 
     def get(self, request: HttpRequest, run_id: UUID) -> HttpResponse:
         task, now = Snapshot([run_id]).task(request.user), timezone.now()
         run, steps = task.run, task.steps
         if task.child is not None:
-            return redirect("run", run.pk)
+            return redirect(our_url(request, "run", run.pk))
         may_change = policy().may_change(cast(User, request.user), run)
-        status = task_status(task, now=now)
+        status = task_status(task, now=now, namespace=namespace_of(request))
         most = None if request.GET.get("steps") == "all" else MOST
         context = {
             "title": tab_title(status),
@@ -137,8 +138,10 @@ def _live_parts(run: Run, steps: Sequence[Step], context: dict[str, Any]) -> lis
     ]
 
 
-class RunAction(LoginRequiredMixin, View):
+class RunAction(OurPage, View):
     """An action of a button on a run's page."""
+
+    request: HttpRequest
 
     def post(self, request: HttpRequest, run_id: UUID) -> HttpResponse:
         run = self.find(request, run_id)
@@ -154,7 +157,7 @@ class RunAction(LoginRequiredMixin, View):
     act: Callable[[Run, str], Any]
 
     def then(self, run: Run) -> HttpResponse:
-        return redirect("run", run.pk)
+        return redirect(our_url(self.request, "run", run.pk))
 
 
 class RunCancel(RunAction):
@@ -183,10 +186,12 @@ class RunDelete(RunAction):
         delete_run(run)
 
     def then(self, run: Run) -> HttpResponse:
-        return super().then(run) if Run.objects.filter(pk=run.pk).exists() else redirect("runs")
+        if Run.objects.filter(pk=run.pk).exists():
+            return super().then(run)
+        return redirect(our_url(self.request, "runs"))
 
 
-class RunResult(LoginRequiredMixin, View):
+class RunResult(OurPage, View):
     """A run's result as a JSON file."""
 
     def get(self, request: HttpRequest, run_id: UUID) -> HttpResponse:

@@ -1,21 +1,18 @@
-"""The pages to log in and to start workflows. The pages of runs are in `run_views`."""
+"""The pages to start workflows. The pages of runs are in `run_views`."""
 
 from http import HTTPStatus
 from typing import cast
 
-from django.contrib.auth.decorators import login_not_required
-from django.contrib.auth.mixins import LoginRequiredMixin
 from django.contrib.auth.models import User
-from django.contrib.auth.views import LoginView
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import redirect, render
-from django.utils.decorators import method_decorator
 from django.utils.safestring import SafeString
 from django.views.generic import View
-from sesame.views import LoginView as SesameLoginView
 
 from monitor.access import find_workflow, startable, visible_runs
 from monitor.api.form_data import params_of
+from monitor.http.namespace import our_url
+from monitor.http.our_view import OurPage
 from monitor.http.throttles import count_start
 from monitor.pages.forms import FormError, blank_form, filled_form, posted
 from monitor.pages.live import LivePart, render_live
@@ -26,32 +23,12 @@ from parent.errors import InvalidParams
 from parent.runs.start import start
 from parent.store.executors import any_executor_alive
 
-__all__ = [
-    "LinkLoginPage",
-    "LoginPage",
-    "StartPage",
-    "WorkflowPage",
-]
+__all__ = ["StartPage", "WorkflowPage"]
 
 RECENT_RUNS = 8
 
 
-class LoginPage(LoginView):
-    """Log in with name and password."""
-
-    template_name = "monitor/login.html"
-    redirect_authenticated_user = True
-
-
-@method_decorator(login_not_required, name="dispatch")
-class LinkLoginPage(SesameLoginView):  # type: ignore[misc]
-    """Log in with a one-time link."""
-
-    def login_failed(self) -> HttpResponse:
-        return render(self.request, "monitor/login_link.html", status=HTTPStatus.FORBIDDEN)
-
-
-class StartPage(LoginRequiredMixin, View):
+class StartPage(OurPage, View):
     """The catalogue of workflows, and the caller's latest runs."""
 
     def get(self, request: HttpRequest) -> HttpResponse:
@@ -75,7 +52,7 @@ class StartPage(LoginRequiredMixin, View):
         return render_live(request, "monitor/start.html", context, parts)
 
 
-class WorkflowPage(LoginRequiredMixin, View):
+class WorkflowPage(OurPage, View):
     """One workflow's form."""
 
     def get(self, request: HttpRequest, name: str) -> HttpResponse:
@@ -91,7 +68,7 @@ class WorkflowPage(LoginRequiredMixin, View):
         except InvalidParams as refused:
             fields, errors = filled_form(workflow, params, refused.errors)
             return _form_page(request, workflow, fields, errors)
-        return redirect("run", run.pk)
+        return redirect(our_url(request, "run", run.pk))
 
 
 def _form_page(

@@ -19,6 +19,7 @@ from django.http import Http404
 from django.utils import timezone
 
 from monitor.access import NOT_FOUND, may_see
+from monitor.http.namespace import APP_NAME
 from monitor.runs.status import child_status_of, quiet_seconds, status_of
 from monitor.runs.table import Table, result_sql, size_sql
 from monitor.runs.waiting import consumed_queues, needs_queues
@@ -51,11 +52,13 @@ class Task(NamedTuple):
         return self.child or self.run
 
 
-def task_status(task: Task, *, now: datetime) -> dict[str, Any]:
-    """The task's status, as the API shows it."""
+def task_status(task: Task, *, now: datetime, namespace: str = APP_NAME) -> dict[str, Any]:
+    """The task's status, as the API shows it; `namespace` is that of our URLs."""
     if task.child is not None:
-        return child_status_of(task.run, task.child, now=now, consumed=task.consumed)
-    return status_of(task.run, task.steps, now=now, consumed=task.consumed)
+        return child_status_of(
+            task.run, task.child, now=now, consumed=task.consumed, namespace=namespace
+        )
+    return status_of(task.run, task.steps, now=now, consumed=task.consumed, namespace=namespace)
 
 
 RUNS = Table(

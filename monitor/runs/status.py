@@ -9,6 +9,7 @@ from celery import states
 from django.urls import reverse
 
 from children.meta import Status
+from monitor.http.namespace import APP_NAME
 from monitor.runs.waiting import Waiting, waiting_of
 from parent.conf import interval
 from parent.decisions.eta import run_eta, step_eta
@@ -53,6 +54,7 @@ def status_of(
     *,
     now: datetime,
     consumed: Collection[str] | None = None,
+    namespace: str = APP_NAME,
 ) -> dict[str, Any]:
     """The status of a run, as the API shows it. Times are datetimes.
 
@@ -66,6 +68,7 @@ def status_of(
 
     Args:
         consumed: the queues that running workers consume; None if they were not looked up.
+        namespace: that of our URLs, as `monitor.http.namespace` has it.
     """
     if not run.ended and _left_behind(run, steps):
         run = _brought_up(run, steps)
@@ -80,7 +83,7 @@ def status_of(
         "workflow": run.workflow,
         "state": str(run.state),
         **_meta(run),
-        **_result(run, str(run.pk)),
+        **_result(run, str(run.pk), namespace),
         "eta_seconds": None if ending else run_eta(steps, now),
         **_waits(_first_wait(steps, waits)),
         "steps": [step_row(step, wait) for step, wait in zip(steps, waits, strict=True)],
@@ -121,7 +124,12 @@ def _brought_up(run: Run, steps: Collection[Step]) -> Run:
 
 
 def child_status_of(
-    run: Run, step: Step, *, now: datetime, consumed: Collection[str] | None = None
+    run: Run,
+    step: Step,
+    *,
+    now: datetime,
+    consumed: Collection[str] | None = None,
+    namespace: str = APP_NAME,
 ) -> dict[str, Any]:
     """The status of a child under its own id, in the same shape as a run's.
 
@@ -136,7 +144,7 @@ def child_status_of(
         "workflow": run.workflow,
         "state": step_state(step),
         **_meta(step),
-        **_result(step, step.task_id),
+        **_result(step, step.task_id, namespace),
         "eta_seconds": None if ended else step_eta(step, now),
         **_waits(waiting_of(step, {}, consumed, now)),
         "steps": [],
@@ -263,11 +271,11 @@ def poll_after_ms(changed_at: datetime, now: datetime, steps: Collection[Step]) 
     return max(shortest, min(longest, round(quiet)))
 
 
-def _result(row: Run | Step, task_id: str | None) -> dict[str, Any]:
+def _result(row: Run | Step, task_id: str | None, namespace: str) -> dict[str, Any]:
     ok = row.status == Status.OK
     return {
         "result": row.result_if_read if ok else None,
-        "result_url": reverse("task-result", args=[task_id]) if ok else None,
+        "result_url": reverse(f"{namespace}:task-result", args=[task_id]) if ok else None,
         "result_size": row.result_size if ok else None,
     }
 

@@ -39,7 +39,9 @@ def add_actions(parser: CommandParser) -> None:
     )
     starting.add_argument("name", metavar="NAME", help="the workflow")
     starting.add_argument("params", metavar="key=value", nargs="*", help=HELP)
-    starting.add_argument("--owner", metavar="USERNAME", help="whose run it is (nobody's)")
+    starting.add_argument(
+        "--owner", metavar="NAME", help="whose run it is, by what they log in with (nobody's)"
+    )
     starting.add_argument("--watch", action="store_true", help="watch it, as `watch` does")
     watching = actions.add_parser(
         "watch",

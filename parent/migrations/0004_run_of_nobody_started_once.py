@@ -28,7 +28,7 @@ class Migration(migrations.Migration):
         migrations.AlterField(
             model_name='run',
             name='owner',
-            field=models.ForeignKey(null=True, on_delete=set_free, related_name='runs', to=settings.AUTH_USER_MODEL),
+            field=models.ForeignKey(null=True, on_delete=set_free, related_name='+', to=settings.AUTH_USER_MODEL),
         ),
         migrations.AddConstraint(
             model_name='run',

@@ -49,8 +49,9 @@ class Run(MetaFields):
     workflow = models.CharField(max_length=100)
     params = models.JSONField(default=dict)
     files = models.JSONField(default=list, help_text="Storage names, deleted with the run")
+    # No name at the user, which is the project's model and may have such a field.
     owner = models.ForeignKey(
-        settings.AUTH_USER_MODEL, null=True, on_delete=set_free, related_name="runs"
+        settings.AUTH_USER_MODEL, null=True, on_delete=set_free, related_name="+"
     )
     state = models.CharField(max_length=10, choices=RunState, default=RunState.PENDING)
     version = models.PositiveIntegerField(default=1, help_text="Grows with every change")
@@ -130,12 +131,15 @@ class Run(MetaFields):
         return Status.PROGRESS
 
 
+WHO_LENGTH = 150
+
+
 class Event(models.Model):
     """An entry in a run's history: what a user or the service did to it, and when."""
 
     run = models.ForeignKey(Run, on_delete=models.CASCADE, related_name="events")
     at = models.DateTimeField(db_default=Now())
-    who = models.CharField(max_length=150, blank=True, default="", help_text="A user's name")
+    who = models.CharField(max_length=WHO_LENGTH, blank=True, default="", help_text="A user's name")
     what = models.CharField(max_length=20)
     detail = models.JSONField(default=dict)
 
@@ -144,3 +148,9 @@ class Event(models.Model):
 
     def __str__(self) -> str:
         return self.what
+
+    def save(self, *args: Any, **kwargs: Any) -> None:
+        # Where people log in by their address, that may be longer.
+        if len(self.who) > WHO_LENGTH:
+            self.who = f"{self.who[: WHO_LENGTH - 1]}…"
+        super().save(*args, **kwargs)

@@ -8,8 +8,8 @@ from django.contrib.auth.models import User
 from playwright.sync_api import Page, expect
 from rest_framework.authtoken.models import Token
 
+from examples.main_flow.workflows import main_flow
 from parent.models import Run
-from parent.workflows import main_flow
 from tests.browser.conftest import MakeRun, SignIn, bar_at, button, part, write
 from tests.browser.own_pages import TEXT
 from tests.browser.test_element import MODULE

@@ -13,7 +13,7 @@ from django.test import Client
 from playwright.sync_api import Browser
 from rest_framework import serializers
 
-from children.tasks import func_1
+from examples.main_flow.tasks import func_1
 from parent.definition.secrets import HIDDEN
 from parent.definition.workflow import Step as StepDefinition
 from parent.definition.workflow import Workflow, registry

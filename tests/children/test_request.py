@@ -7,8 +7,8 @@ import pytest
 from celery import current_app
 
 from children import host
-from children.tasks import func_1
 from children.worker.request import ChildRequest
+from examples.main_flow.tasks import func_1
 from tests.children.conftest import MemoryHost
 
 

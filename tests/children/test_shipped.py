@@ -4,7 +4,7 @@ from typing import Any
 
 import pytest
 
-from children.tasks import collatz_length, func_1, func_2, func_3, is_prime
+from examples.main_flow.tasks import collatz_length, func_1, func_2, func_3, is_prime
 from tests.children.conftest import MemoryHost
 
 

@@ -8,11 +8,11 @@ import pytest
 from celery import current_app
 from django.db.models.functions import Now
 
+from examples.main_flow.workflows import main_flow
 from parent.messages.publish import publish_run
 from parent.models import Run, RunState, Step, StepState
 from parent.runs.cancel import cancel
 from parent.store import clock
-from parent.workflows import main_flow
 from tests.faults.conftest import LEASE, Gate, StartWorker, until_watched
 from tests.faults.invariants import assert_sound, bodies
 from tests.flows import faults

@@ -11,8 +11,8 @@ from celery import current_task, shared_task, signals
 from rest_framework import serializers
 
 from children import Progress, child_task
-from children import tasks as shipped
 from children.host import HEADER
+from examples.main_flow import tasks as shipped
 from parent import RunData, Step, Workflow
 from parent.models import Step as StepRow
 from tests.flows.tasks import Trouble, gates

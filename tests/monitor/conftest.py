@@ -16,7 +16,7 @@ from django.utils import timezone
 from rest_framework import serializers
 from rest_framework.test import APIClient
 
-from children.tasks import func_1
+from examples.main_flow.tasks import func_1
 from mainproj.log import log_config
 from parent.definition.workflow import Step as StepDefinition
 from parent.definition.workflow import Workflow, registry

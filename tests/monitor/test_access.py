@@ -18,7 +18,7 @@ from django.utils import timezone
 from rest_framework.authtoken.models import Token
 from rest_framework.test import APIClient
 
-from children.tasks import func_1
+from examples.main_flow.tasks import func_1
 from monitor.access import may_see, visible_runs
 from monitor.policy import OwnerOrStaff
 from parent.definition.workflow import Step, Workflow, registry
@@ -298,7 +298,7 @@ def test_the_policy_of_the_documentation(callers: dict[str, Any], make_run: Make
 
 
 OPEN = {"/healthz", "/login/", "/login/link/", "/admin/login/"}
-SAMPLES = {"id": str(NEVER_SEEN), "int": "1", "str": "main_flow", "slug": "x", "path": "x"}
+SAMPLES = {"workflow_id": str(NEVER_SEEN), "int": "1", "str": "main_flow", "slug": "x", "path": "x"}
 
 
 def addresses(patterns: Any, prefix: str = "/") -> Iterator[str]:

@@ -5,7 +5,7 @@ from typing import Any
 import pytest
 
 from mainproj.cache import cache_at
-from monitor.checks import check_policy, check_throttles
+from monitor.checks import check_policy, check_settings, check_throttles
 from monitor.policy import OwnerOrStaff
 
 
@@ -60,8 +60,36 @@ def test_a_policy_that_cannot_be_asked_is_found(
 def test_processes_that_count_alone_are_found(
     settings: Any, broker: str, rate: str | None, found: list[str]
 ) -> None:
-    frame = settings.REST_FRAMEWORK
-    settings.REST_FRAMEWORK = frame | {"DEFAULT_THROTTLE_RATES": {"start": rate}}
+    settings.WORKFLOW_START_RATE = rate
     settings.CACHES = {"default": cache_at(broker)}
 
     assert [number for number, _ in told(check_throttles())] == found
+
+
+VALUES = [
+    ("METRICS_TOKEN", "two words", "monitor.E003"),
+    ("METRICS_TOKEN", "schlüssel", "monitor.E003"),
+    ("METRICS_TOKEN", 12345, "monitor.E003"),
+    ("METRICS_TOKEN", b"bytes", "monitor.E003"),
+    ("METRICS_TOKEN", "", None),
+    ("METRICS_TOKEN", None, None),
+    ("METRICS_TOKEN", "a-token-for-probes", None),
+    ("WORKFLOW_START_RATE", "often", "monitor.E004"),
+    ("WORKFLOW_START_RATE", "0/min", "monitor.E004"),
+    ("WORKFLOW_START_RATE", 60, "monitor.E004"),
+    ("WORKFLOW_START_RATE", "60/min", None),
+    ("WORKFLOW_START_RATE", None, None),
+    ("TEMPLATES", [], "monitor.E005"),
+]
+
+
+@pytest.mark.parametrize(("name", "value", "wanted"), VALUES)
+def test_a_setting_that_cannot_be_used_is_found(
+    settings: Any, name: str, value: Any, wanted: str | None
+) -> None:
+    setattr(settings, name, value)
+
+    found = check_settings()
+
+    assert [message.id for message in found] == ([wanted] if wanted else [])
+    assert all(message.hint for message in found)

@@ -9,7 +9,7 @@ from django.core.files.uploadedfile import SimpleUploadedFile
 from django.test import Client
 from rest_framework import serializers
 
-from children.tasks import func_1
+from examples.main_flow.tasks import func_1
 from monitor.api.params_schema import bodies, params_schema
 from parent import Step, Workflow
 from parent.definition.workflow import registry

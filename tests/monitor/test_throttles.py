@@ -29,8 +29,7 @@ def middle_of_a_minute(monkeypatch: pytest.MonkeyPatch) -> None:
 
 @pytest.fixture
 def rate(settings: Any, middle_of_a_minute: None) -> Iterator[None]:
-    frame = settings.REST_FRAMEWORK
-    settings.REST_FRAMEWORK = frame | {"DEFAULT_THROTTLE_RATES": {"start": f"{RATE}/min"}}
+    settings.WORKFLOW_START_RATE = f"{RATE}/min"
     settings.CACHES = {"default": cache_at("memory://")}
     yield
     cache.clear()
@@ -94,8 +93,7 @@ def test_the_next_window_begins_anew(
 def test_processes_that_count_at_once_lose_nothing(
     owner: User, settings: Any, rate: None, broker_url: str, rf: RequestFactory
 ) -> None:
-    frame = settings.REST_FRAMEWORK
-    settings.REST_FRAMEWORK = frame | {"DEFAULT_THROTTLE_RATES": {"start": "100/min"}}
+    settings.WORKFLOW_START_RATE = "100/min"
     settings.CACHES = {"default": cache_at(broker_url)}
     request = rf.post("/")
     request.user = owner

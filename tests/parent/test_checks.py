@@ -10,7 +10,7 @@ from django.core.checks import run_checks
 from rest_framework import serializers
 
 from children import ChildTask, Progress, child_task
-from children.tasks import func_1, func_2
+from examples.main_flow.tasks import func_1, func_2
 from parent import Step, Workflow
 from parent.checks import check_workflows
 from parent.definition.workflow import registry

@@ -175,7 +175,7 @@ def test_a_file_is_stored_with_its_run(tmp_path: Path) -> None:
         (["noops", "a=x"], "\n  It takes:\n    none"),
         (["sums", "a=@/no/such/file"], "'/no/such/file' cannot be opened (No such file"),
         (["sums", "a=@/"], "'/' cannot be opened (Is a directory)"),
-        (["sums", "a=1", "--owner", "zoe"], "There is no user 'zoe': correct the name"),
+        (["sums", "a=1", "--owner", "zoe"], "There is no user whose username is 'zoe': correct it"),
         (["sums", "a=1", "--quick"], "unrecognized arguments: --quick"),
     ],
 )

@@ -27,7 +27,7 @@ def client(transactional_db: None) -> APIClient:
 
 def upload(client: APIClient, content: bytes) -> Run:
     file = SimpleUploadedFile("zones.csv", content, content_type="text/csv")
-    address = reverse("workflow-start", args=["csv_profile"])
+    address = reverse("monitor:workflow-start", args=["csv_profile"])
     answer = client.post(address, {"file": file}, format="multipart")
     assert answer.status_code == 202, answer.json()
     return Run.objects.get(pk=answer.json()["task_id"])
@@ -42,7 +42,7 @@ def test_an_uploaded_file_is_profiled_and_deleted_with_its_run(
 
     run = ended(upload(client, DATA.read_bytes()))
 
-    address = reverse("task-detail", args=[run.pk])
+    address = reverse("monitor:task-detail", args=[run.pk])
     told = client.get(address).json()
     assert (told["status"], told["error"], told["completion"]) == ("OK", None, 100.0)
     assert told["result"]["rows"] == len(rows)

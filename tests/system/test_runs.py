@@ -10,9 +10,9 @@ from django.db import transaction
 from django_celery_results.models import TaskResult
 
 from children.meta import Status
+from examples.main_flow.workflows import main_flow
 from parent.models import Run, RunState, StepState
 from parent.watch.decide import watch
-from parent.workflows import main_flow
 from tests.flows import tasks, workflows
 from tests.system.conftest import Gate, StartWorker, step
 from tests.waiting import ended, until

@@ -9,7 +9,6 @@ from datetime import timedelta
 from typing import Any
 from uuid import UUID
 
-from django.contrib.auth.models import User
 from django.core.management.base import BaseCommand, CommandError, CommandParser
 from django.db import ProgrammingError
 from rich.console import Console
@@ -33,6 +32,7 @@ from parent.management.arguments import params_of
 from parent.management.catalogue import describe, describe_params
 from parent.management.checkup import as_json, as_text
 from parent.management.console import Show, live_bars, plain_lines
+from parent.management.owner import user_by_name
 from parent.management.parser import add_actions
 from parent.management.snapshot import snapshots
 from parent.models import Run, RunState
@@ -91,7 +91,9 @@ class Command(BaseCommand):
         with ExitStack() as files:
             given = params_of(params, files)
             try:
-                run = start(workflow, given, owner=_user(owner) if owner is not None else None)
+                run = start(
+                    workflow, given, owner=user_by_name(owner) if owner is not None else None
+                )
             except InvalidParams as exc:
                 raise CommandError(_params_error(workflow, exc)) from exc
             except InvalidWorkflow as exc:
@@ -182,15 +184,6 @@ def _os_user() -> str:
         return getpass.getuser()
     except (KeyError, OSError):  # in a container the user may have no name
         return f"uid {os.getuid()}"
-
-
-def _user(username: str) -> User:
-    user = User.objects.filter(username=username).first()
-    if user is None:
-        raise CommandError(
-            f"There is no user {username!r}: correct the name, or leave --owner out."
-        )
-    return user
 
 
 def _params_error(workflow: Workflow, refused: InvalidParams) -> str:

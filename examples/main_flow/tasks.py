@@ -1,9 +1,8 @@
-"""The included children: small calculations whose progress can be watched."""
+"""Small calculations whose progress can be watched."""
 
 import math
 
-from children.decorator import child_task
-from children.progress import Progress
+from children import Progress, child_task
 
 __all__ = ["func_1", "func_2", "func_3"]
 

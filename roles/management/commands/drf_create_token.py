@@ -1,6 +1,6 @@
 """`manage.py drf_create_token`: a new API token of a user, shown this once."""
 
-from django.contrib.auth.models import User
+from django.contrib.auth import get_user_model
 from rest_framework.authtoken.management.commands import drf_create_token
 from rest_framework.authtoken.models import Token
 
@@ -11,7 +11,7 @@ class Command(drf_create_token.Command):
     help = "Make an API token for a user, and show it this once; --reset revokes the others."
 
     def create_user_token(self, username: str, reset_token: bool) -> Token:
-        user = User.objects.get_by_natural_key(username)
+        user = get_user_model()._default_manager.get_by_natural_key(username)
         if reset_token:
-            user.api_tokens.all().delete()
+            ApiToken.objects.filter(user=user).delete()
         return Token(key=ApiToken.objects.issue(user), user=user)

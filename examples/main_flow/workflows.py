@@ -1,9 +1,9 @@
-"""The shipped workflow."""
+"""The workflow to try things with."""
 
 from rest_framework import serializers
 
-from children.tasks import func_1, func_2, func_3
-from parent.definition.workflow import RunData, Step, Workflow
+from examples.main_flow.tasks import func_1, func_2, func_3
+from parent import RunData, Step, Workflow
 
 __all__ = ["MainFlowParams", "main_flow"]
 

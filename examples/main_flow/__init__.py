@@ -1,0 +1,1 @@
+"""Workflow to try things with: children that calculate for some seconds and report."""
