@@ -2,11 +2,16 @@
 
 from django.apps import AppConfig
 
+NEEDED = ["parent", "rest_framework", "django.contrib.sessions", "django.contrib.messages"]
+
 
 class MonitorConfig(AppConfig):
     name = "monitor"
 
     def ready(self) -> None:
+        from parent.project_checks import require_apps  # noqa: PLC0415 - when all apps are known
+
+        require_apps(self.name, NEEDED)
         from monitor import checks, probe_paths  # noqa: F401, PLC0415 - checks register themselves
         from monitor.http import uploads  # noqa: PLC0415 - after the settings
         from parent.telemetry import tracing  # noqa: PLC0415 - after the settings

@@ -10,6 +10,9 @@ class ParentConfig(AppConfig):
 
     def ready(self) -> None:
         # Models can be imported only from here on.
+        from parent.project_checks import NEEDED, require_apps  # noqa: PLC0415
+
+        require_apps(self.name, NEEDED)
         from children import host  # noqa: PLC0415
         from parent import checks  # noqa: F401, PLC0415 - checks register themselves
         from parent.definition import runtime  # noqa: PLC0415

@@ -1,0 +1,152 @@
+"""System checks of what a project sets outside our own apps, and of our settings' values.
+
+`manage.py check`, each start of a worker and `manage.py workflow doctor` run them.
+"""
+
+from collections.abc import Iterator, Mapping
+from datetime import timedelta
+from math import isfinite
+from typing import Any
+
+from celery import current_app
+from django.apps import apps
+from django.conf import settings
+from django.core.checks import CheckMessage, Error, Warning, register
+from django.core.exceptions import ImproperlyConfigured
+from django.db import connection
+
+from parent.conf import DEFAULTS, INTERVALS, setting
+
+__all__ = ["NEEDED", "celery_problems", "check_project", "require_apps"]
+
+NEEDED = ["django.contrib.auth", "django.contrib.contenttypes", "django_celery_results", "children"]
+LONGEST_SOCKET_TIMEOUT = 10  # seconds
+BACKENDS = ("django-db", "django_celery_results.backends:DatabaseBackend")
+
+
+def require_apps(ours: str, needed: list[str]) -> None:
+    """Stop the start if an app is missing: importing its models would fail without saying so.
+
+    Raises:
+        ImproperlyConfigured: it names the apps.
+    """
+    missing = [name for name in needed if not apps.is_installed(name)]
+    if missing:
+        raise ImproperlyConfigured(
+            f"{ours!r} needs {', '.join(map(repr, missing))}: add it to INSTALLED_APPS."
+        )
+
+
+@register("parent")
+def check_project(**_: Any) -> list[CheckMessage]:
+    """Check the values of our settings, and the settings of Django and Celery that we rely on."""
+    wrong = [*_values()]
+    # The others compare with our settings.
+    return wrong or [*_django(), *celery_problems(current_app.conf)]
+
+
+def _values() -> Iterator[CheckMessage]:
+    wrong = [name for name in DEFAULTS if not _is_number(getattr(settings, name, None))]
+    for name in wrong:
+        off = "" if name in INTERVALS else ", or None for none"
+        default = DEFAULTS[name] or 60.0
+        yield Error(
+            f"{name} = {getattr(settings, name)!r} is not a number from 0 on.",
+            hint=f"Write a number{off}, for example {name} = {default:g}.",
+            id="parent.E001",
+        )
+    if {"WORKFLOW_LEASE", "WORKFLOW_HEARTBEAT"} & {*wrong}:
+        return
+    lease, heartbeat = (
+        setting(name) or INTERVALS[f"WORKFLOW_{name}"] for name in ("LEASE", "HEARTBEAT")
+    )
+    if lease < 2 * heartbeat:
+        yield Error(
+            f"WORKFLOW_LEASE is {lease:g} s and WORKFLOW_HEARTBEAT {heartbeat:g} s: a worker that "
+            "is late for one heartbeat would lose what it runs.",
+            hint=f"Write, for example, WORKFLOW_LEASE = {6 * heartbeat:g}.",
+            id="parent.E002",
+        )
+
+
+def _is_number(value: Any) -> bool:
+    if value is None:
+        return True
+    if isinstance(value, bool) or not isinstance(value, int | float):
+        return False
+    return isfinite(value) and value >= 0
+
+
+def _django() -> Iterator[CheckMessage]:
+    if not settings.USE_TZ:
+        yield Error(
+            "USE_TZ is off, and runs store moments with their time zone.",
+            hint="Write USE_TZ = True; TIME_ZONE says in which one your pages show times.",
+            id="parent.E003",
+        )
+    if connection.vendor not in ("postgresql", "sqlite"):
+        yield Error(
+            f"The default database is {connection.vendor}: runs need PostgreSQL or SQLite.",
+            hint="Let DATABASES['default'] name one of them.",
+            id="parent.E004",
+        )
+
+
+def celery_problems(conf: Any) -> Iterator[CheckMessage]:
+    """What an app's configuration has that runs cannot do with, or only badly."""
+    backend = str(conf.result_backend)
+    if backend not in BACKENDS:
+        yield Error(
+            f"Celery's result backend is {backend!r}, where no state of a run is stored: "
+            "`.get()` would wait for ever.",
+            hint='Write CELERY_RESULT_BACKEND = "django-db".',
+            id="parent.E005",
+        )
+    if _is_redis(str(conf.broker_write_url or conf.broker_url or "")):
+        yield from _timeouts(conf.broker_transport_options or {})
+    expires, retention = _seconds(conf.result_expires), setting("RETENTION")
+    if _has_beat(conf) and expires and (retention is None or expires < retention):
+        yield Warning(
+            f"Under beat, Celery deletes results after {expires:g} s, also those of runs that have "
+            "not ended; runs stay for "
+            + ("ever." if retention is None else f"{retention:g} s (WORKFLOW_RETENTION)."),
+            hint="Write CELERY_RESULT_EXPIRES = "
+            + ("None." if retention is None else f"{retention:g}."),
+            id="parent.W002",
+        )
+    if conf.worker_prefetch_multiplier != 1 and not conf.worker_disable_prefetch:
+        yield Warning(
+            "Workers take messages before they can run them: a step waits behind a long one, "
+            "while another worker is idle.",
+            hint="Write CELERY_WORKER_DISABLE_PREFETCH = True, or with a broker other than Redis "
+            "CELERY_WORKER_PREFETCH_MULTIPLIER = 1.",
+            id="parent.W003",
+        )
+
+
+def _is_redis(url: str) -> bool:
+    return url.partition("://")[0].partition("+")[0] in ("redis", "rediss", "sentinel")
+
+
+def _timeouts(options: Mapping[str, Any]) -> Iterator[CheckMessage]:
+    names = ("socket_timeout", "socket_connect_timeout")
+    given = {name: options.get(name) for name in names}
+    if all(
+        _is_number(value) and 0 < (value or 0) <= LONGEST_SOCKET_TIMEOUT for value in given.values()
+    ):
+        return
+    yield Warning(
+        "A Redis that hangs holds whoever starts a run: it has no socket timeouts of at most "
+        f"{LONGEST_SOCKET_TIMEOUT} s.",
+        hint="Write CELERY_BROKER_TRANSPORT_OPTIONS = "
+        '{"socket_timeout": 2, "socket_connect_timeout": 2}. No run is lost by a timeout.',
+        id="parent.W001",
+    )
+
+
+def _has_beat(conf: Any) -> bool:
+    return bool(conf.beat_schedule) or apps.is_installed("django_celery_beat")
+
+
+def _seconds(expires: Any) -> float:
+    return expires.total_seconds() if isinstance(expires, timedelta) else float(expires or 0)

@@ -1,0 +1,131 @@
+"""What a project sets wrong, beside our apps and in our settings, is found by a check that says
+what to write."""
+
+from datetime import timedelta
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+from celery import current_app
+from celery.schedules import crontab
+from django.core.exceptions import ImproperlyConfigured
+
+from parent.conf import DEFAULTS
+from parent.operations.doctor import surroundings
+from parent.project_checks import celery_problems, check_project, require_apps
+
+
+def found() -> dict[str, Any]:
+    return {str(message.id): message for message in check_project()}
+
+
+def test_our_own_settings_are_well() -> None:
+    assert found() == {}
+
+
+@pytest.mark.parametrize("name", sorted(DEFAULTS))
+@pytest.mark.parametrize(
+    "value",
+    ["five", "5", -1, float("nan"), float("inf"), True, [5], timedelta(seconds=5)],
+    ids=repr,
+)
+def test_a_value_that_is_no_number(settings: Any, name: str, value: Any) -> None:
+    setattr(settings, name, value)
+
+    error = found()["parent.E001"]
+
+    assert str(error.msg).startswith(f"{name} = {value!r} is not a number")
+    assert f"for example {name} = " in str(error.hint)
+
+
+@pytest.mark.parametrize("name", sorted(DEFAULTS))
+@pytest.mark.parametrize("value", [None, 0])
+def test_a_value_that_is_off(settings: Any, name: str, value: Any) -> None:
+    setattr(settings, name, value)
+
+    assert "parent.E001" not in found()
+
+
+@pytest.mark.parametrize(("lease", "heartbeat", "ids"), [(9, 5, {"parent.E002"}), (10, 5, set())])
+def test_a_lease_that_one_late_heartbeat_ends(
+    settings: Any, lease: float, heartbeat: float, ids: set[str]
+) -> None:
+    settings.WORKFLOW_LEASE, settings.WORKFLOW_HEARTBEAT = lease, heartbeat
+
+    assert set(found()) == ids
+
+
+BEAT = {"beat_schedule": {"nightly": {"task": "x", "schedule": crontab()}}}
+REDIS = {"broker_url": "redis://localhost"}
+MONTH = 30 * 86_400
+CELERY = [
+    ({"result_backend": "redis://localhost"}, {"parent.E005"}),
+    ({"result_backend": "rpc://"}, {"parent.E005"}),
+    ({"result_backend": None}, {"parent.E005"}),
+    ({"result_backend": "django-db"}, set()),
+    (REDIS | {"broker_transport_options": {}}, {"parent.W001"}),
+    (REDIS | {"broker_transport_options": {"socket_timeout": 2}}, {"parent.W001"}),
+    (
+        REDIS | {"broker_transport_options": {"socket_timeout": 2, "socket_connect_timeout": 60}},
+        {"parent.W001"},
+    ),
+    (
+        REDIS | {"broker_transport_options": {"socket_timeout": 2, "socket_connect_timeout": 2}},
+        set(),
+    ),
+    ({"broker_url": "amqp://localhost", "broker_transport_options": {}}, set()),
+    ({"result_expires": timedelta(days=1)}, set()),
+    (BEAT | {"result_expires": timedelta(days=1)}, {"parent.W002"}),
+    (BEAT | {"result_expires": 86_400}, {"parent.W002"}),
+    (BEAT | {"result_expires": MONTH}, set()),
+    (BEAT | {"result_expires": None}, set()),
+    ({"worker_disable_prefetch": False}, {"parent.W003"}),
+    ({"worker_disable_prefetch": False, "worker_prefetch_multiplier": 1}, set()),
+]
+
+
+READ = [
+    *("result_backend", "broker_write_url", "broker_url", "broker_transport_options"),
+    *("result_expires", "beat_schedule", "worker_prefetch_multiplier", "worker_disable_prefetch"),
+]
+
+
+@pytest.mark.parametrize(("changed", "ids"), CELERY, ids=lambda value: str(value)[:60])
+def test_what_celery_is_told(changed: dict[str, Any], ids: set[str]) -> None:
+    ours = {name: getattr(current_app.conf, name) for name in READ}
+    conf = SimpleNamespace(**ours | {"broker_write_url": None} | changed)
+
+    messages = list(celery_problems(conf))
+
+    assert {message.id for message in messages} == ids
+    assert all(message.hint for message in messages)
+
+
+def test_moments_without_a_time_zone(settings: Any) -> None:
+    settings.USE_TZ = False
+
+    assert set(found()) == {"parent.E003"}
+
+
+def test_another_database(monkeypatch: pytest.MonkeyPatch) -> None:
+    from django.db import connection
+
+    monkeypatch.setattr(type(connection), "vendor", "mysql", raising=False)
+
+    assert set(found()) == {"parent.E004"}
+
+
+def test_an_app_that_is_missing_is_named() -> None:
+    with pytest.raises(ImproperlyConfigured, match="'parent' needs 'no_results'") as told:
+        require_apps("parent", ["no_results", "children"])
+
+    assert str(told.value).endswith("add it to INSTALLED_APPS.")
+
+
+def test_the_doctor_says_it_too(settings: Any) -> None:
+    settings.WORKFLOW_HEARTBEAT = "five"
+
+    [finding] = [each for each in surroundings.project() if "parent.E001" in each.what]
+
+    assert "WORKFLOW_HEARTBEAT = 'five'" in finding.what
+    assert "WORKFLOW_HEARTBEAT = 5" in finding.do
