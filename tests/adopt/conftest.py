@@ -1,0 +1,198 @@
+"""The team's project, with our wheel in a clean environment."""
+
+import os
+import shutil
+import subprocess
+import sys
+import sysconfig
+import threading
+import venv
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from types import TracebackType
+from typing import Any
+
+import httpx
+import pytest
+
+from tests.deploy.test_wheel import build_wheel
+
+__all__ = ["Client", "Installed", "Team"]
+
+PROJECT = Path(__file__).parent / "project"
+PASSWORD = "a long pass phrase"
+READY_WITHIN = 60  # seconds
+
+
+class Installed:
+    """A virtual environment with our wheel and its dependencies, and nothing else of ours."""
+
+    def __init__(self, folder: Path, wheel: Path) -> None:
+        venv.create(folder, symlinks=True)
+        self.python = folder / "bin" / "python"
+        version = f"python{sys.version_info.major}.{sys.version_info.minor}"
+        self.packages = folder / "lib" / version / "site-packages"
+        # The dependencies are those that the tests run with. Installing them takes a minute.
+        (self.packages / "dependencies.pth").write_text(sysconfig.get_path("purelib") + "\n")
+        options = ["--quiet", "--no-deps", "--no-index", "--target", str(self.packages)]
+        subprocess.run([sys.executable, "-m", "pip", "install", *options, str(wheel)], check=True)
+
+    def environ(self, **changes: str) -> dict[str, str]:
+        """An environment without anything of the tests' own."""
+        kept = ("PATH", "HOME", "LANG", "TMPDIR")
+        return {name: os.environ[name] for name in kept if name in os.environ} | changes
+
+
+class Client(httpx.Client):
+    """A browser: it sends the CSRF token that it has as a cookie."""
+
+    def request(self, method: str, url: httpx.URL | str, **more: Any) -> httpx.Response:
+        token = {"X-CSRFToken": self.cookies.get("csrftoken", "")}
+        headers = token | (more.pop("headers", None) or {})
+        return super().request(method, url, headers=headers, **more)
+
+
+class Team:
+    """The project of a team, in a folder of its own."""
+
+    def __init__(self, folder: Path, installed: Installed, **environ: str) -> None:
+        self.folder, self.installed = folder, installed
+        self._environ = environ
+        self.url = ""
+
+    def manage(self, *args: str, code: int = 0, **environ: str) -> str:
+        """What `manage.py` prints, on both outputs; it must exit with `code`."""
+        done = subprocess.run(
+            [self.installed.python, "manage.py", *args],
+            cwd=self.folder,
+            env=self.installed.environ(**self._environ, **environ),
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+            check=False,
+        )
+        assert done.returncode == code, done.stdout
+        return done.stdout
+
+    def start(self, *args: str, until: str) -> "Running":
+        """Start a program, and wait until it prints a line with that text."""
+        return Running(self, [str(self.installed.python), *args], until)
+
+    def serve(self) -> "Running":
+        """Start the web server on a free port."""
+        options = ["--noreload", "--insecure", "127.0.0.1:0"]
+        server = self.start("-u", "manage.py", "runserver", *options, until="development server at")
+        self.url = server.line.split()[-1].rstrip("/")
+        return server
+
+    def work(self, app: str = "team") -> "Running":
+        """Start a Celery worker, as the team does."""
+        return self.start(
+            "-m", "celery", "-A", app, "worker", "-c", "2", "-l", "INFO", until=" ready."
+        )
+
+    @contextmanager
+    def browser(self, email: str) -> Iterator[Client]:
+        """A browser of somebody who has logged in on the team's own page."""
+        with Client(base_url=self.url, timeout=30) as client:
+            client.get("/enter/").raise_for_status()
+            form = {"username": email, "password": PASSWORD}
+            answer = client.post("/enter/", data=form)
+            assert answer.status_code == httpx.codes.FOUND, answer.text
+            yield client
+
+
+class Running:
+    """A program of the team; a context, which ends it."""
+
+    def __init__(self, team: Team, command: list[str], until: str) -> None:
+        self._process = subprocess.Popen(
+            command,
+            cwd=team.folder,
+            env=team.installed.environ(**team._environ),
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+        )
+        assert self._process.stdout is not None
+        # A program that hangs says nothing any more.
+        alarm = threading.Timer(READY_WITHIN, self._process.kill)
+        alarm.start()
+        seen = []
+        for line in self._process.stdout:
+            seen.append(line)
+            if until in line:
+                self.line = line
+                break
+        else:
+            pytest.fail("".join(seen))
+        alarm.cancel()
+        # So that it never waits for a reader.
+        self._rest = subprocess.Popen(
+            ["cat"], stdin=self._process.stdout, stdout=subprocess.DEVNULL
+        )
+
+    def __enter__(self) -> "Running":
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        self._process.terminate()
+        self._process.wait(timeout=60)
+        self._rest.wait(timeout=60)
+        assert self._process.stdout is not None
+        self._process.stdout.close()
+
+
+@pytest.fixture(scope="session")
+def installed(tmp_path_factory: pytest.TempPathFactory) -> Installed:
+    folder = tmp_path_factory.mktemp("installed")
+    return Installed(folder / "venv", build_wheel(folder))
+
+
+MakeTeam = Callable[..., Team]
+
+
+@pytest.fixture(scope="session")
+def make_team(tmp_path_factory: pytest.TempPathFactory, installed: Installed) -> MakeTeam:
+    """Copies the project into a folder of its own."""
+
+    def make(**environ: str) -> Team:
+        folder = tmp_path_factory.mktemp("team") / "project"
+        ignore = shutil.ignore_patterns("__pycache__", "*.sqlite3")
+        shutil.copytree(PROJECT, folder, ignore=ignore)
+        return Team(folder, installed, **environ)
+
+    return make
+
+
+@pytest.fixture(scope="session")
+def team(make_team: MakeTeam, broker_url: str) -> Iterator[Team]:
+    """The project with its database, people, web server and worker."""
+    made = make_team(TEAM_BROKER=broker_url)
+    made.manage("migrate", "--verbosity", "0")
+    people = "; ".join(
+        f"User.objects.create_user({email!r}, {PASSWORD!r}, is_staff={staff}, is_superuser={staff})"
+        for email, staff in (("ann@example.com", False), ("eve@example.com", True))
+    )
+    made.manage("shell", "-c", f"from people.models import User; {people}")
+    with made.serve(), made.work():
+        yield made
+
+
+@pytest.fixture(scope="session")
+def ann(team: Team) -> Iterator[Client]:
+    with team.browser("ann@example.com") as client:
+        yield client
+
+
+@pytest.fixture(scope="session")
+def eve(team: Team) -> Iterator[Client]:
+    """Of the staff."""
+    with team.browser("eve@example.com") as client:
+        yield client

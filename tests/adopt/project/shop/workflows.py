@@ -1,0 +1,22 @@
+from rest_framework import serializers
+
+from parent import Step, Workflow
+from shop.tasks import wait_for_cancel, weigh
+
+
+class ParcelParams(serializers.Serializer):
+    parcels = serializers.IntegerField(min_value=1, max_value=100)
+    extra = serializers.JSONField(required=False)
+
+    def validate(self, attrs):
+        if attrs["parcels"] == 13:
+            raise serializers.ValidationError("Not thirteen.")
+        return attrs
+
+
+weigh_all = Workflow(
+    "weigh_all",
+    params=ParcelParams,
+    steps=[Step(weigh, inputs=lambda run: {"parcels": run.params["parcels"]})],
+)
+endless = Workflow("endless", steps=[Step(wait_for_cancel)])

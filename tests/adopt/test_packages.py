@@ -1,0 +1,70 @@
+"""What is installed: three packages, nothing of the service, and nothing hidden by a namesake."""
+
+import shutil
+
+import pytest
+
+from tests.adopt.conftest import Installed, MakeTeam, Team
+
+
+def test_only_the_three_packages_are_installed(installed: Installed) -> None:
+    found = {path.name for path in installed.packages.iterdir() if path.is_dir()}
+
+    ours = {name for name in found if not name.endswith(".dist-info")}
+    assert ours == {"children", "parent", "monitor"}
+
+
+def test_their_catalogue_has_their_workflows_alone(team: Team) -> None:
+    listed = team.manage("workflow", "list")
+
+    assert {line.split()[0] for line in listed.splitlines() if line and line[0] != " "} >= {
+        "weigh_all",
+        "endless",
+    }
+    assert "main_flow" not in listed
+    assert "csv_profile" not in listed
+
+
+def test_their_checks_find_nothing(team: Team) -> None:
+    assert "no issues" in team.manage("check")
+    assert "No changes detected" in team.manage("makemigrations", "--check", "--dry-run")
+
+
+@pytest.fixture(scope="module")
+def hidden(make_team: MakeTeam) -> Team:
+    return make_team()
+
+
+@pytest.mark.parametrize(
+    ("file", "named"),
+    [
+        ("children/__init__.py", "children"),
+        ("parent/__init__.py", "parent"),
+        ("monitor/__init__.py", "monitor"),
+        ("monitor.py", "monitor.py"),
+    ],
+)
+def test_a_namesake_of_theirs_is_found_and_said(hidden: Team, file: str, named: str) -> None:
+    path = hidden.folder / file
+    path.parent.mkdir(exist_ok=True)
+    path.write_text("")
+    try:
+        told = hidden.manage("check", code=1).splitlines()[-1]
+    finally:
+        path.unlink() if path.parent == hidden.folder else shutil.rmtree(path.parent)
+
+    assert f"{hidden.folder / named} hides the package '{named.removesuffix('.py')}'" in told
+    assert told.endswith("rename yours.")
+
+
+def test_what_the_apps_import_is_what_the_package_requires() -> None:
+    """Beside that, the extras."""
+    import tomllib
+
+    from tests.deploy.conftest import ROOT
+
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
+    names = {line.split(">")[0].split("[")[0] for line in project["dependencies"]}
+
+    assert not names & {"gunicorn", "psycopg", "redis", "django-axes", "django-environ"}
+    assert {"celery", "django", "djangorestframework", "drf-spectacular"} <= names
