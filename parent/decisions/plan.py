@@ -214,12 +214,17 @@ def run_meta(before: Meta, steps: Summary, final: RunState | None = None) -> Met
 
 
 def _first_failed(steps: Iterable[StepLike]) -> StepLike | None:
-    """The first step that failed the run; or the first that a cancel of the run ended."""
-    failed = [step for step in steps if _cancels(step)]
-    failing = [step for step in failed if fails_run(step)] or failed
+    """The first step, by time, that failed the run; else the first that a cancel has ended.
+
+    A cancel ends what waits before what runs, so its steps count in the order of the list.
+    """
+    ended = [step for step in steps if _cancels(step)]
+    failing = [step for step in ended if step.state == StepState.ERROR]
+    if not failing:
+        return next(filter(fails_run, ended), next(iter(ended), None))
     # Two that ended together count in the order of the list.
     with_time = [step for step in failing if step.finished_at is not None]
-    return min(with_time, key=_finished_at) if with_time else next(iter(failing), None)
+    return min(with_time, key=_finished_at) if with_time else failing[0]
 
 
 def _finished_at(step: StepLike) -> Any:

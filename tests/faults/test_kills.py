@@ -145,7 +145,7 @@ def test_after_a_process_that_dies_the_endings_run_once(
     watcher: Worker, start_worker: StartWorker
 ) -> None:
     start_worker("prefork")
-    run = ended(faults.guarded.start(failures=1, how="die"))
+    run = ended(faults.undone.start(failures=1, how="die"))
 
     states = list(run.steps.values_list("name", "state"))
     assert states == [("fail", "ERROR"), ("undo", "OK"), ("clean_up", "OK")]

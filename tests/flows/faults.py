@@ -155,8 +155,8 @@ patient = Workflow(
     steps=[Step(fail, retries=2, retry_delay=0.6, backoff=3)],
 )
 picky = Workflow("picky", params=FailParams, steps=[Step(fail, retries=2, retry_on=(Trouble,))])
-guarded = Workflow(
-    "guarded",
+undone = Workflow(
+    "undone",
     params=FailParams,
     steps=[
         Step(fail),
