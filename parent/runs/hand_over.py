@@ -5,8 +5,9 @@ child may claim one of the steps that it opens, for the same process. All others
 """
 
 import time
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from datetime import datetime, timedelta
+from typing import NamedTuple
 from uuid import uuid4
 
 from celery import current_app
@@ -25,8 +26,15 @@ __all__ = ["HandOver"]
 LOOK_INTERVAL = 0.1
 """Seconds for which a process knows whether others wait."""
 
-_look: tuple[float, bool] = (float("-inf"), False)
-"""When this process last looked whether others wait, and what it found."""
+
+class _Look(NamedTuple):
+    """When this process last looked who waits, and the queues that it found."""
+
+    at: float = float("-inf")
+    queues: Collection[str] = ()
+
+
+_look = _Look()
 
 
 class HandOver:
@@ -50,7 +58,9 @@ class HandOver:
         limit = setting("TIME_SLICE")
         if not opened or not limit or self._delivery.is_stopping():
             return None
-        if time.monotonic() - self._delivery.taken_at >= limit or _others_wait(limit):
+        if time.monotonic() - self._delivery.taken_at >= limit or _others_wait(
+            queue_of(ended), limit
+        ):
             return None
         step = next((step for step in opened if self._may_follow(step, ended)), None)
         if step is not None:
@@ -64,6 +74,7 @@ class HandOver:
             isinstance(task, ChildTask)
             and step.task not in self._delivery.excluded
             and queue_of(step) == queue_of(ended)
+            # Not "no lower": of two numbers, which goes first depends on the broker.
             and _priority(step) == _priority(ended)
         )
 
@@ -87,15 +98,14 @@ def _priority(step: Step) -> int | None:
     return step.priority if step.priority is not None else getattr(task, "priority", None)
 
 
-def _others_wait(limit: float) -> bool:
-    """Whether a run has waited longer than that for one of its first children.
+def _others_wait(queue: str, limit: float) -> bool:
+    """Whether a run has waited in this queue longer than that for one of its first children.
 
     Such a run goes first: one that has begun goes on by a message, behind theirs. So a run costs
     others at most one message more than without hand-over, and the slice.
     """
     global _look  # noqa: PLW0603 - one answer per process
-    at, wait = _look
-    if time.monotonic() - at > LOOK_INTERVAL:
+    if time.monotonic() - _look.at > LOOK_INTERVAL:
         waiting = Step.objects.filter(
             state=StepState.QUEUED,
             queued_at__lt=Now() - timedelta(seconds=limit),
@@ -103,6 +113,7 @@ def _others_wait(limit: float) -> bool:
             attempt=1,
             after=[],
         )
-        wait = waiting.exists()
-        _look = (time.monotonic(), wait)
-    return wait
+        kinds = waiting.order_by().values_list("queue", "task").distinct()
+        queues = {queue_of(Step(queue=queue, task=task)) for queue, task in kinds}
+        _look = _Look(time.monotonic(), queues)
+    return queue in _look.queues
