@@ -8,7 +8,7 @@ from celery import Task, current_app
 from django.core.checks import CheckMessage, Error, register
 from django.utils.module_loading import autodiscover_modules
 
-from parent.definition import validation
+from parent.definition import inputs_check, validation
 from parent.definition.workflow import Step, Workflow, registry
 from parent.store.files import has_files_inside
 
@@ -46,13 +46,6 @@ def check_workflow(workflow: Workflow) -> Iterator[CheckMessage]:
             "its name is not usable in a URL",
             "Use letters, digits, - and _, up to 100, a letter first.",
             "E002",
-        )
-    if workflow.params is not None and "owner" in getattr(workflow.params(), "fields", ()):
-        yield _error(
-            workflow,
-            "a parameter cannot be named 'owner'",
-            "Rename it: `start(owner=...)` names the user whose run it is.",
-            "E006",
         )
     for name, field in getattr(workflow.params and workflow.params(), "fields", {}).items():
         if has_files_inside(field):
@@ -92,6 +85,10 @@ def check_workflow(workflow: Workflow) -> Iterator[CheckMessage]:
                 "E005",
             )
         yield from _child_problems(workflow, step)
+        for problem, hint in inputs_check.fit_problems(workflow, step):
+            yield _error(workflow, problem, hint, "E011")
+    for problem, hint in inputs_check.read_problems(workflow):
+        yield _error(workflow, problem, hint, "E012")
 
 
 def _child_problems(workflow: Workflow, step: Step) -> Iterator[CheckMessage]:
@@ -103,6 +100,15 @@ def _child_problems(workflow: Workflow, step: Step) -> Iterator[CheckMessage]:
         yield _error(workflow, f"the task of step {step.label!r} {problem}", hint, "E008")
     fields = getattr(workflow.params(), "fields", {}) if workflow.params and not step.inputs else {}
     for name in sorted(child.reserved & set(fields)):
+        if name not in ("progress", "self"):
+            yield _error(
+                workflow,
+                f"the task of step {step.label!r} takes {name!r}, which is a parameter, where the "
+                "progress comes",
+                f"Let progress be its first parameter: def total(progress, {name}): ...",
+                "E009",
+            )
+            continue
         yield _error(
             workflow,
             f"step {step.label!r} would get the parameter {name!r}, a name that its body reserves",

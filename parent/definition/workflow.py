@@ -195,7 +195,21 @@ class Workflow:
         return self._one_before.get(step.label, ())
 
     def start(self, /, owner: "User | None" = None, **params: Any) -> "Run":
-        """Write a run's rows and publish it when the transaction commits.
+        """Write a run's rows and publish it when the transaction commits; see `start_with`.
+
+        Raises:
+            InvalidParams: with a list of errors for each field.
+            TypeError: `owner` is no user. A parameter of that name needs `start_with`.
+        """
+        if owner is not None and not hasattr(owner, "pk"):
+            raise TypeError(
+                f"owner is the user whose run it is, not {owner!r}. To give a parameter that is "
+                'named owner, write start_with({"owner": ...}, owner=user).'
+            )
+        return self.start_with(params, owner=owner)
+
+    def start_with(self, params: Mapping[str, Any], *, owner: "User | None" = None) -> "Run":
+        """Like `start`, with the parameters in a mapping, so that they may have any name.
 
         Raises:
             InvalidParams: with a list of errors for each field.
@@ -214,7 +228,7 @@ class Workflow:
 
     def delay(self, /, **params: Any) -> "AsyncResult[Any]":
         """Like `start`, but returns a Celery result that follows the run."""
-        return self.result_of(self.start(**params).pk)
+        return self.result_of(self.start_with(params).pk)
 
     def result_of(self, run_id: UUID | str) -> "AsyncResult[Any]":
         """The Celery result under which a run can be followed."""
