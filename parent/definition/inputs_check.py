@@ -40,7 +40,7 @@ def fit_problems(workflow: "Workflow", step: "Step") -> Iterator[Problem]:
         return  # it does not even take a progress, which a check of children reports
     named = {p.name: p for p in taken if p.kind in (p.POSITIONAL_OR_KEYWORD, p.KEYWORD_ONLY)}
     # A check of its own reports the parameters that have the name of the child's progress.
-    reserved = getattr(task, "reserved", frozenset())
+    reserved: frozenset[str] = getattr(task, "reserved", frozenset())
     if not any(p.kind is p.VAR_KEYWORD for p in taken):
         for name in sorted(given.keys() - named.keys() - reserved):
             yield (
