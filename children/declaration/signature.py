@@ -126,6 +126,9 @@ class Signature:
     def _is_value(self, annotation: Any) -> bool:
         """Whether the annotation says that it is no progress. If unsure, False."""
         if isinstance(annotation, str):
+            if "|" in annotation and "[" not in annotation:
+                names = {name.strip() for name in annotation.split("|")} - {"None"}
+                return all(map(self._is_value, names))
             annotation = self._named(annotation.partition("[")[0].strip())
         parts = get_args(annotation)
         kind = get_origin(annotation) or annotation

@@ -78,6 +78,10 @@ def an_optional_progress(p: Progress | None, n: int) -> int:
     return 2 * n
 
 
+def an_optional_progress_in_quotes(p: "Progress | None", n: int) -> int:
+    return 2 * n
+
+
 def anything(p: Any, n: int) -> int:
     return 2 * n
 
@@ -120,6 +124,7 @@ BODIES: dict[str, tuple[Any, dict[str, Any]]] = {
     "any arguments": (whatever, {}),
     "a progress by a protocol": (a_protocol, {}),
     "a progress that may be None": (an_optional_progress, {}),
+    "a progress that may be None, in quotes": (an_optional_progress_in_quotes, {}),
     "a progress that is anything": (anything, {}),
     "a progress that is an object": (an_object, {}),
     "a progress of an unknown name": (an_unknown_name, {}),
@@ -184,6 +189,7 @@ def no_progress_in_quotes(names: "dict[str, int]") -> None: ...
 def no_progress_but_a_date(when: date) -> None: ...
 def no_progress_but_a_class_in_quotes(price: "decimal.Decimal") -> None: ...
 def no_progress_but_an_optional(limit: int | None) -> None: ...
+def no_progress_but_an_optional_in_quotes(limit: "int | None") -> None: ...
 def no_progress_but_an_older_optional(limit: Optional[UUID]) -> None: ...  # noqa: UP045
 def no_progress_but_a_sequence(names: Sequence[str]) -> None: ...
 def no_progress_but_an_enum(size: Size) -> None: ...
@@ -224,6 +230,11 @@ REPORT = "Call progress.update(...) instead of each yield, and return the result
         ),
         (
             no_progress_but_an_optional,
+            "its body takes 'limit' where the progress comes",
+            WRONG_FIRST,
+        ),
+        (
+            no_progress_but_an_optional_in_quotes,
             "its body takes 'limit' where the progress comes",
             WRONG_FIRST,
         ),
