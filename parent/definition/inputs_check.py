@@ -88,7 +88,7 @@ def read_problems(workflow: "Workflow") -> Iterator[Problem]:
 
     And those that no step is, in the workflow's `result` too.
     """
-    no_step = f"Its steps are: {join_names(list(workflow.by_label))}."
+    no_step = f"Its steps are: {join_names([step.label for step in workflow.steps])}."
     for step in workflow.steps:
         before = _before(workflow, step)
         for read, name in _reads(step.inputs).items():

@@ -27,8 +27,10 @@ def _own_registry(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
 
 
 @pytest.fixture
-def _eager(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(current_app.conf, "task_always_eager", True)
+def _eager() -> Iterator[None]:
+    current_app.conf.task_always_eager = True
+    yield
+    current_app.conf.task_always_eager = False
 
 
 class Busy(Exception):
@@ -37,9 +39,10 @@ class Busy(Exception):
 
 def failing(times: int, **options: Any) -> Any:
     """A child that fails so often, and then returns the number of its calls."""
+    options.setdefault("name", "shop.busy")
     calls: list[int] = []
 
-    @child_task(name="shop.busy", **options)
+    @child_task(**options)
     def busy(progress: Progress) -> int:
         calls.append(1)
         if len(calls) <= times:
@@ -89,7 +92,7 @@ RETRYING: dict[str, Callable[[int], Step]] = {
 @pytest.mark.usefixtures("_eager")
 @pytest.mark.parametrize("kind", RETRYING)
 def test_an_eager_step_that_is_retried_ends_with_its_start(kind: str) -> None:
-    following = Step(failing(0), name="next")
+    following = Step(failing(0, name="shop.next"))
     run = Workflow("busy_shop", steps=[RETRYING[kind](2), following]).start()
 
     run.refresh_from_db()
@@ -113,7 +116,7 @@ def test_an_eager_step_that_fails_too_often_fails_its_run(kind: str) -> None:
 def test_an_eager_run_ends_in_a_test_case_that_executes_what_waits_for_the_commit(
     django_capture_on_commit_callbacks: Any,
 ) -> None:
-    flow = Workflow("busy_shop", steps=[RETRYING["a delay"](1), Step(failing(0), name="next")])
+    flow = Workflow("busy_shop", steps=[RETRYING["a delay"](1), Step(failing(0, name="shop.next"))])
     with django_capture_on_commit_callbacks(execute=True):
         run = flow.start()
 
@@ -193,7 +196,7 @@ def catches_around_a_transaction() -> str:
 def test_a_child_that_breaks_the_tests_transaction_does_not_break_the_run(
     kind: Any, body: Callable[[], Any], state: str, result: str | None
 ) -> None:
-    steps = [Step(kind(body)), Step(failing(0), name="next", when="always")]
+    steps = [Step(kind(body)), Step(failing(0, name="shop.next"), when="always")]
     run = run_inline(Workflow("breaks", steps=steps))
 
     assert run.state == state
