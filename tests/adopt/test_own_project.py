@@ -53,7 +53,6 @@ def project(tmp_path: Path, installed: Installed, broker_url: str) -> Walked:
 def test_the_guide_leads_to_a_bar(project: Walked) -> None:
     project.manage("migrate", "--verbosity", "0")
     assert "no issues" in project.manage("check")
-    project.manage("test", "shop", "--verbosity=0")
     project.manage("shell", "-c", MAKE_USER)
     with project.serve(), project.work("proj"), project.log_in() as ann:
         page = ann.get("/report/")
