@@ -6,8 +6,10 @@ from typing import Any
 
 from celery import Task, current_app
 from django.core.checks import CheckMessage, Error, register
+from django.utils.functional import Promise
 from django.utils.module_loading import autodiscover_modules
 
+from children.sanitize import clean_text
 from parent.definition import inputs_check, validation
 from parent.definition.workflow import Step, Workflow, registry
 from parent.store.files import has_files_inside
@@ -15,6 +17,7 @@ from parent.store.files import has_files_inside
 __all__ = ["check_workflows"]
 
 NAME = re.compile(r"[A-Za-z][A-Za-z0-9_-]{0,99}")
+LONGEST_TITLE = 100  # characters
 PERMISSION = re.compile(r"[^\W\d]\w*\.\w+")
 
 
@@ -64,6 +67,14 @@ def check_workflow(workflow: Workflow) -> Iterator[CheckMessage]:
             "Write it as Django does, app and codename: 'shop.start_report'.",
             "E007",
         )
+    for title in (workflow.title, *(step.title for step in workflow.steps)):
+        if not _is_title(title):
+            yield _error(
+                workflow,
+                f"{title!r} is not a title",
+                f"Write one line of text, up to {LONGEST_TITLE} characters.",
+                "E013",
+            )
     no_tasks = [step.task for step in workflow.steps if not isinstance(step.task, Task | str)]
     for task in no_tasks:
         yield _error(
@@ -89,6 +100,14 @@ def check_workflow(workflow: Workflow) -> Iterator[CheckMessage]:
             yield _error(workflow, problem, hint, "E011")
     for problem, hint in inputs_check.read_problems(workflow):
         yield _error(workflow, problem, hint, "E012")
+
+
+def _is_title(title: object) -> bool:
+    """Whether it is one line of text, or empty. The text may be translated."""
+    text = str(title)
+    return (
+        isinstance(title, str | Promise) and len(text) <= LONGEST_TITLE and clean_text(text) == text
+    )
 
 
 def _child_problems(workflow: Workflow, step: Step) -> Iterator[CheckMessage]:

@@ -12,6 +12,7 @@ from django.db.models import Q, QuerySet
 from django.http import QueryDict
 from django.utils import timezone
 
+from monitor.runs.titles import titles_with, workflow_title
 from parent.models import Attempt, Run, RunState, Step
 
 __all__ = ["PageOfRuns", "RunFilter", "page_of"]
@@ -62,7 +63,8 @@ class RunFilter(forms.Form):
     def __init__(self, data: QueryDict, *, workflows: Iterable[str]) -> None:
         super().__init__(data)
         field: Any = self.fields["workflow"]
-        field.choices = [("", "Any workflow"), *((name, name) for name in workflows)]
+        names = [(name, workflow_title(name)) for name in workflows]
+        field.choices = [("", "Any workflow"), *names]
 
     @property
     def narrows(self) -> bool:
@@ -98,7 +100,7 @@ class RunFilter(forms.Form):
 
 def _mentions(text: str) -> Q:
     found = Q(workflow__icontains=text) | Q(message__icontains=text) | Q(error__icontains=text)
-    found |= Q(pk__startswith=text.lower())
+    found |= Q(pk__startswith=text.lower()) | Q(workflow__in=titles_with(text))
     if not BEGINNING_OF_ID.fullmatch(text):
         return found
     tasks = {"task_id__startswith": text.lower()}

@@ -107,7 +107,7 @@ def tab_title(status: dict[str, Any]) -> str:
     """The title of a run's page: how far it is while it runs, else its state. As in `run.js`."""
     word = state_word(status)
     said = share(status) if word == "running" else f"{word.capitalize()}:"
-    return f"{said} {status['workflow']}".strip()
+    return f"{said} {status['title']}".strip()
 
 
 def _query(request: HttpRequest, **place: UUID | None) -> str:

@@ -8,6 +8,7 @@ from django import template
 
 from monitor.runs.status import CANCELLING, count, is_unknown, share, state_word, waiting_text
 from monitor.runs.status import percent as whole_percent
+from monitor.runs.titles import with_title, workflow_title
 from parent.models import Run
 
 __all__ = [
@@ -37,6 +38,7 @@ def percent(status: dict[str, Any]) -> int:
     return whole_percent(status)
 
 
+register.filter("workflow_title", workflow_title)
 register.filter("share", share)
 register.filter("waiting", waiting_text)
 register.filter("count", count)
@@ -47,7 +49,9 @@ register.filter("is_unknown", is_unknown)
 def run_status(run: Run) -> dict[str, Any]:
     """The status of a run's row, as far as lists show it."""
     columns = ("state", "status", "iteration", "total", "completion", "message")
-    return {name: getattr(run, name) for name in columns} | {"task_id": str(run.pk)}
+    status = {name: getattr(run, name) for name in columns}
+    message = with_title(run.workflow, run.message)
+    return status | {"task_id": str(run.pk), "message": message}
 
 
 @register.filter

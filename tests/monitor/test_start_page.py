@@ -20,7 +20,7 @@ MakeRun = Callable[..., Run]
 def workflow(**after: str) -> Any:
     """A workflow whose steps wait for the steps of these names, separated by spaces."""
     return SimpleNamespace(
-        steps=[SimpleNamespace(label=name) for name in after],
+        steps=[SimpleNamespace(label=name, shown_title=name) for name in after],
         after=lambda step: tuple(after[step.label].split()),
     )
 
@@ -40,12 +40,12 @@ def workflow(**after: str) -> Any:
 def test_steps_that_may_run_side_by_side_are_drawn_so(
     after: dict[str, str], levels: list[list[str]]
 ) -> None:
-    assert [list(level.names) for level in levels_of(workflow(**after))[0]] == levels
+    assert [list(level.titles) for level in levels_of(workflow(**after))[0]] == levels
 
 
 def test_very_many_steps_are_cut() -> None:
     wide, more = levels_of(workflow(**{f"s{index}": "" for index in range(200)}))
-    assert [(len(level.names), level.more) for level in wide] == [(4, 196)]
+    assert [(len(level.titles), level.more) for level in wide] == [(4, 196)]
     assert more == 0
 
     after = {f"s{index}": f"s{index - 1}" if index else "" for index in range(200)}

@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 from celery import current_app
 from django.core.checks import run_checks
+from django.utils.functional import lazystr
 
 from children import ChildTask, Progress, child_task
 from parent import Step, Workflow
@@ -66,6 +67,35 @@ def test_a_good_workflow_has_no_problems() -> None:
 
 def test_no_workflows_are_no_problem() -> None:
     assert messages() == []
+
+
+@pytest.mark.parametrize(
+    ("title", "good"),
+    [
+        ("", True),
+        ("Yearly report", True),
+        ("t" * 100, True),
+        (lazystr("Bericht"), True),
+        ("👩‍💻 größe", True),
+        ("t" * 101, False),
+        ("two\nlines", False),
+        (" ", False),
+        ("turned \u202e round", False),
+        (7, False),
+        (None, False),
+    ],
+    ids=repr,
+)
+def test_a_title_is_one_line_of_text(title: Any, good: bool) -> None:
+    hint = "Write one line of text, up to 100 characters."
+    Workflow("titled", title=title, steps=[Step(func_1)])
+    Workflow("with_titled_step", steps=[Step(func_1, title=title)])
+
+    assert messages() == [
+        ("workflows.E013", f"Workflow {name!r}: {title!r} is not a title.", hint)
+        for name in ("titled", "with_titled_step")
+        if not good
+    ]
 
 
 STEPS_ARE = "Its steps are: a, b."
