@@ -82,6 +82,7 @@ class RunPage(OurPage, View):
         if task.child is not None:
             return redirect(our_url(request, "run", run.pk))
         may_change = policy().may_change(cast(User, request.user), run)
+        may_start_it = may_start(request.user, run.workflow)
         status = task_status(task, now=now, namespace=namespace_of(request))
         most = None if request.GET.get("steps") == "all" else MOST
         context = {
@@ -97,7 +98,8 @@ class RunPage(OurPage, View):
             "inputs": shown_params(run),
             "history": history_of(run, secrets=secrets_of(run)),
             "may_change": may_change,
-            "may_retry": may_change and may_start(request.user, run.workflow),
+            "may_retry": may_change and may_start_it,
+            "may_start": may_start_it,
             "no_worker": not run.ended and not any_executor_alive(),
         }
         return render_live(request, "monitor/run.html", context, _live_parts(run, steps, context))

@@ -56,6 +56,23 @@ def test_the_run_page_follows_the_run_to_its_result(run_page: Page, run: Run) ->
     assert download.value.suggested_filename == f"main_flow-{run.pk}.json"
 
 
+def test_the_id_and_the_link_of_a_run_can_be_copied(run_page: Page, run: Run) -> None:
+    """Each click is announced, and one that the browser refuses as well."""
+    run_page.context.grant_permissions(["clipboard-read", "clipboard-write"])
+    address = run_page.url
+    said = run_page.locator("#copied[role=status]")
+    expect(said).to_be_empty()
+
+    for name, text in (("id", str(run.pk)), ("link", address), ("id", str(run.pk))):
+        run_page.get_by_role("button", name=f"Copy {name}").click()
+        expect(said).to_have_text(f"Copied the {name}")
+        assert run_page.evaluate("navigator.clipboard.readText()") == text
+
+    run_page.evaluate("navigator.clipboard.writeText = () => Promise.reject(new Error('no'))")
+    run_page.get_by_role("button", name="Copy link").press("Enter")
+    expect(said).to_contain_text("Not copied")
+
+
 def test_a_run_that_ended_before_the_first_poll_shows_its_result(signed_in: Page, run: Run) -> None:
     """It ends after the server rendered the page, and before the element's first request."""
 
