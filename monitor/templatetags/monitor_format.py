@@ -1,10 +1,11 @@
 """Formats the figures of a status for pages, in the same way as `task-progress.js`."""
 
 import json
-from datetime import datetime
+from datetime import UTC, datetime
 from typing import Any
 
 from django import template
+from django.utils import dateformat
 
 from monitor.runs.status import CANCELLING, count, is_unknown, share, state_word, waiting_text
 from monitor.runs.status import percent as whole_percent
@@ -16,6 +17,7 @@ __all__ = [
     "beginning",
     "duration",
     "elapsed",
+    "in_utc",
     "is_text",
     "json_text",
     "percent",
@@ -93,6 +95,12 @@ def run_seconds(run: Run) -> float | None:
     if run.started_at is None or run.finished_at is None:
         return None
     return (run.finished_at - run.started_at).total_seconds()
+
+
+@register.filter
+def in_utc(at: datetime, written_as: str) -> str:
+    """A time in UTC, whatever the project's `TIME_ZONE` is, in a format of Django's `date`."""
+    return f"{dateformat.format(at.astimezone(UTC), written_as)} UTC"
 
 
 @register.filter

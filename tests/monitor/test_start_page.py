@@ -1,7 +1,7 @@
 """The start page, and small things that all pages have."""
 
 from collections.abc import Callable
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 from types import SimpleNamespace
 from typing import Any
 
@@ -109,3 +109,18 @@ def test_the_time_of_an_ended_task_is_written_in_one_way(
     status = {"started_at": now - timedelta(seconds=seconds), "finished_at": end}
 
     assert elapsed(status, now) == shown
+
+
+def test_times_are_in_utc_whatever_the_projects_zone_is(
+    signed_in: Client, owner: User, make_run: MakeRun, settings: Any
+) -> None:
+    settings.TIME_ZONE = "Asia/Tokyo"
+    at = datetime(2025, 7, 1, 22, 30, 5, tzinfo=UTC)
+    run = make_run(owner, state="SUCCESS", completion=100.0, created_at=at, finished_at=at)
+    run.events.create(what="retried", who="ann", at=at)
+
+    for path in ("/", "/runs/"):
+        assert ">1 Jul, 22:30 UTC</time>" in text(signed_in.get(path))
+    page = text(signed_in.get(f"/runs/{run.pk}/"))
+    assert page.count(">1 Jul 2025, 22:30:05 UTC</time>") == 3
+    assert page.count('datetime="2025-07-02T07:30:05+09:00"') == 3
