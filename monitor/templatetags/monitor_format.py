@@ -13,7 +13,6 @@ from monitor.runs.titles import with_title, workflow_title
 from parent.models import Run
 
 __all__ = [
-    "base_name",
     "beginning",
     "duration",
     "elapsed",
@@ -135,12 +134,6 @@ def pretty(value: object) -> str:
 def beginning(text: str) -> str:
     """The part of a text that a page shows of one value."""
     return text if len(text) <= LONGEST_VALUE else f"{text[:LONGEST_VALUE]}…"
-
-
-@register.filter
-def base_name(name: str) -> str:
-    """A stored file's name without its folder."""
-    return name.rpartition("/")[2]
 
 
 @register.filter

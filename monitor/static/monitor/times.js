@@ -15,7 +15,7 @@ const day = new Intl.DateTimeFormat("en-GB", date);
 const exact = new Intl.DateTimeFormat("en-GB", { ...date, ...clock });
 
 /** The server's clock is ahead by so many milliseconds. */
-const ahead = Date.parse(document.body.dataset.now) - Date.now();
+const ahead = 1_000 * document.body.dataset.now - Date.now();
 
 function relative(time) {
 	const passed = Date.now() + ahead - time;
