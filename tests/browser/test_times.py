@@ -40,12 +40,13 @@ def test_the_exact_time_is_the_readers_own(
     time = page.locator("main time").first
     expect(time).to_have_text("2 Jul 2025")  # too long ago for a relative one
     assert tooltip(time) == "none"
+    expect(time).to_have_attribute("data-exact", IN_TOKYO)
     time.hover()
-    assert IN_TOKYO in tooltip(time)
+    assert tooltip(time) != "none"
     page.mouse.move(0, 0)
     assert tooltip(time) == "none"
     time.focus()
-    assert IN_TOKYO in tooltip(time)
+    assert tooltip(time) != "none"
     expect(time).to_have_accessible_name(f"2 Jul 2025: {IN_TOKYO}")
 
 
