@@ -131,7 +131,7 @@ def _fill(serializer: Any, params: Mapping[str, Any], prefix: str = "") -> Itera
         value = _stored(params, field.source)
         if isinstance(field, HiddenField):
             continue
-        if isinstance(field, Serializer) and not is_structured(field):
+        if _is_fieldset(field):
             yield from _fill(field, value if isinstance(value, Mapping) else {}, f"{prefix}{name}.")
             continue
         why = "" if value in (None, "", [], {}) else _obstacle(field, value)
@@ -188,7 +188,7 @@ def _set_initial(field: Any, value: Any) -> None:
     if value is None:
         value = [] if isinstance(field, ListField | ListSerializer) else type(field).initial
     elif is_structured(field):
-        field.style = field.style | {"text": json.dumps(value, indent=2, ensure_ascii=False)}
+        field.style = field.style | _as_text(value)
     elif isinstance(field, DateTimeField) and (moment := _moment(value)):
         # The renderer reads it in the format in which the field writes it.
         written_as = getattr(field, "format", api_settings.DATETIME_FORMAT)
@@ -226,19 +226,24 @@ def _form_error(serializer: "Serializer[Any]", path: str, text: str) -> FormErro
     field: Any = serializer
     names: list[str] = []
     rest = path.split(".")
-    while isinstance(field, Serializer) and rest and rest[0] in field.fields:
+    while _is_fieldset(field) and rest and rest[0] in field.fields:
         names.append(rest[0])
         field = field.fields[rest.pop(0)]
-    if isinstance(field, Serializer):  # the form has no place for it
+    if _is_fieldset(field):  # the form has no place for it
         whole = path in (NO_FIELD, "")
         return FormError(text=text if whole else f"{path}: {text}")
     entry = f"{_entry(field, '.'.join(rest))}: " if rest else ""
     return FormError(field=".".join(names), label=str(field.label), text=entry + text)
 
 
-def _beside(field: object, errors: Any) -> Any:
+def _is_fieldset(field: Any) -> bool:
+    """Whether the form shows the fields inside this one, as it does those of the whole."""
+    return isinstance(field, Serializer) and (field.parent is None or not is_structured(field))
+
+
+def _beside(field: Any, errors: Any) -> Any:
     """The errors as the form shows them: a list of sentences for each field."""
-    if isinstance(field, Serializer) and isinstance(errors, Mapping):
+    if _is_fieldset(field) and isinstance(errors, Mapping):
         return {name: _beside(field.fields.get(name), details) for name, details in errors.items()}
     return [
         text if path == NO_FIELD else f"{_entry(field, path)}: {text}"
@@ -258,11 +263,14 @@ def _serializer(workflow: Workflow, params: Mapping[str, Any] | None = None) -> 
     kind: Any = workflow.params or Serializer
     serializer: Serializer[Any] = kind() if params is None else kind(data=params)
     _mark_times(serializer, params)
-    for field in getattr(serializer, "fields", {}).values():
+    for name, field in getattr(serializer, "fields", {}).items():
         if is_file_list(field):
             field.style = MANY_FILES | field.style
         elif is_structured(field):
             field.style = JSON_TEXT | {"example": _example_text(field)} | field.style
+            value = None if params is None else params.get(name)
+            if type(value) is dict:  # DRF would make texts of the values inside
+                field.style = field.style | _as_text(value)
     return serializer
 
 
@@ -274,6 +282,11 @@ def _mark_times(serializer: Any, params: Any) -> None:
             _mark_times(field, value)
         elif isinstance(field, DateTimeField) and str(value).endswith(SENT_BY_SCRIPT):
             field.style = field.style | IN_UTC
+
+
+def _as_text(value: Any) -> dict[str, str]:
+    """The style of a field that shows this value as JSON."""
+    return {"text": json.dumps(value, indent=2, ensure_ascii=False)}
 
 
 def _example_text(field: Any) -> str:

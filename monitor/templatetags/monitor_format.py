@@ -13,6 +13,7 @@ from monitor.runs.titles import with_title, workflow_title
 from parent.models import Run
 
 __all__ = [
+    "attribute",
     "beginning",
     "duration",
     "elapsed",
@@ -29,6 +30,16 @@ __all__ = [
 ]
 
 register = template.Library()
+
+
+@register.filter
+def attribute(field: object, name: str) -> Any:
+    """An attribute of a form's field; empty without it.
+
+    In a template, `field.name` of a field with others inside it would be its inner field `name`.
+    """
+    return getattr(field, name, "")
+
 
 LONGEST_VALUE = 2_000  # characters
 

@@ -1,5 +1,6 @@
 """A form that is filled in with the inputs of an earlier run."""
 
+import json
 import re
 from collections.abc import Callable, Iterator
 from functools import cache
@@ -218,6 +219,20 @@ def test_what_is_wrong_afterwards_is_said_as_ever(
 
     assert answer.status_code == 400
     assert "A valid integer is required." in text(answer)
+
+
+def test_an_object_that_is_shown_as_json_may_have_any_field(signed_in: Client) -> None:
+    """Its field `name` is not the name of the control, and its values keep their types."""
+    row = {"name": "", "wanted": False, "tags": ["1"]}
+
+    answer = signed_in.post("/start/again/", {"row": json.dumps(row)})
+
+    page = text(answer)
+    assert answer.status_code == 400
+    assert json.loads(Form(page).sent["row"][0]) == row
+    assert '<li><a href="#field-row">Row</a>: name: This field may not be blank.</li>' in page
+    assert 'id="error-row-1">name: This field may not be blank.</p>' in page
+    assert "BoundField" not in page
 
 
 def test_without_a_script_no_button_copies(
