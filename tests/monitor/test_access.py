@@ -120,6 +120,8 @@ def path_of(callers: dict[str, Any], make_run: MakeRun) -> Callable[..., str]:
 def outcome(response: Any) -> Any:
     if response.status_code == 302 and "/login/" in response["Location"]:
         return LOGIN
+    if response.streaming:
+        response.getvalue()  # closes the file
     return response.status_code
 
 
