@@ -87,6 +87,11 @@ def check_workflow(workflow: Workflow) -> Iterator[CheckMessage]:
         return  # without tasks the steps have no names, and the graph cannot be checked
     for problem, hint in validation.problems(workflow):
         yield _error(workflow, problem, hint, "E003")
+    yield from _step_problems(workflow)
+
+
+def _step_problems(workflow: Workflow) -> Iterator[CheckMessage]:
+    """The problems of its steps, which are tasks."""
     for step in workflow.steps:
         if step.task_name not in current_app.tasks:
             yield _error(
