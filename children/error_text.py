@@ -10,6 +10,9 @@ UNKNOWN_ERROR = "unknown error"
 
 MAX_MEMBERS = 5
 """Members of an exception group that are named. The traceback has all of them."""
+BARE_TEXT = re.compile(r"""[-+.\d]+|\w*[_\d]\w*|'[^']*'|"[^"]*\"""")
+"""A text that is only a number, a name with `_` or digits, or in quotes."""
+
 MAX_GROUP_DEPTH = 3
 SCANNED_CHARACTERS = 500
 """Characters of a message that are searched for quotes: the search is slow on very long ones."""
@@ -45,7 +48,8 @@ def error_text(error: object) -> str:
             return _stored_text("" if kind is None else text_of(kind), rest)
         case _:
             line = _line("", text_of(error))
-            return line if _has_words(line) else f"it failed with {line}"
+            bare = BARE_TEXT.fullmatch(line) if isinstance(error, str) else not _has_words(line)
+            return f"it failed with {line}" if bare else line
 
 
 def _limit_text(kind: str, args: Sequence[Any]) -> str:
