@@ -148,7 +148,6 @@ def deep() -> object:
         (deep(), f"it is nested deeper than {MAX_DEPTH}"),
         ({1: Decimal(1), "1": Decimal(2)}, "the keys 1 and '1' of a dict are the same there"),
     ],
-    ids=repr,
 )
 def test_what_it_does_not_take_is_an_error(value: Any, why: str) -> None:
     with pytest.raises(ResultNotJSON, match=r"^the result is not JSON") as told:
