@@ -47,7 +47,7 @@ def test_the_exact_time_is_the_readers_own(
     assert tooltip(time) == "none"
     time.focus()
     assert tooltip(time) != "none"
-    expect(time).to_have_accessible_name(f"2 Jul 2025: {IN_TOKYO}")
+    expect(time).to_have_attribute("aria-description", IN_TOKYO)
 
 
 @pytest.mark.parametrize(

@@ -35,7 +35,8 @@ function show() {
 		if (element.textContent === text && element.dataset.exact) continue;
 		element.textContent = text;
 		element.dataset.exact = exact.format(time);
-		element.ariaLabel = `${text}: ${element.dataset.exact}`;
+		// A name from the author is not allowed on a time; a description is.
+		element.setAttribute("aria-description", element.dataset.exact);
 		element.tabIndex = 0;
 	}
 }
