@@ -1,13 +1,13 @@
 """What a foreign task reports, returns and raises, as its step shows it."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from datetime import UTC, date, datetime
 from decimal import Decimal
 from typing import Any
 from uuid import UUID, uuid4
 
 import pytest
-from celery import current_app, shared_task
+from celery import current_app
 from celery.exceptions import TimeLimitExceeded
 from django.utils import timezone
 from django_celery_results.models import TaskResult
@@ -21,6 +21,7 @@ from parent.models import Step as StepRow
 from parent.watch.decide import End, Mirror, Watched, watch_once
 from parent.watch.queries import stored
 from tests.children.celery_app import restored_tasks
+from tests.parent.bodies import as_child, as_foreign
 
 pytestmark = [pytest.mark.django_db, pytest.mark.usefixtures("_own_registry")]
 
@@ -30,22 +31,6 @@ def _own_registry(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     monkeypatch.setattr(registry, "_workflows", {})
     with restored_tasks():
         yield
-
-
-def as_child(body: Callable[[], Any]) -> Any:
-    @child_task(name="shop.body")
-    def child(progress: Progress) -> Any:
-        return body()
-
-    return child
-
-
-def as_foreign(body: Callable[[], Any]) -> Any:
-    @shared_task(name="shop.body")
-    def foreign() -> Any:
-        return body()
-
-    return foreign
 
 
 KINDS = pytest.mark.parametrize("kind", [as_child, as_foreign])

@@ -15,6 +15,7 @@ from parent.inline import run_inline
 from parent.messages.publish import AT_ONCE
 from parent.models import Run, StepState
 from tests.children.celery_app import restored_tasks
+from tests.parent.bodies import as_child, as_foreign
 
 pytestmark = pytest.mark.usefixtures("_own_registry")
 
@@ -134,22 +135,6 @@ def test_all_of_many_eager_steps_run() -> None:
     run.refresh_from_db()
     assert run.state == "SUCCESS"
     assert run.steps.filter(state=StepState.OK).count() == many
-
-
-def as_child(body: Callable[[], Any]) -> Any:
-    @child_task(name="shop.body")
-    def child(progress: Progress) -> Any:
-        return body()
-
-    return child
-
-
-def as_foreign(body: Callable[[], Any]) -> Any:
-    @shared_task(name="shop.body")
-    def foreign() -> Any:
-        return body()
-
-    return foreign
 
 
 def add_twice() -> None:
