@@ -1,6 +1,5 @@
 """Given a workflow that cannot run, a check at start-up says why, and what to do."""
 
-from collections.abc import Iterator
 from itertools import pairwise
 from typing import Any
 
@@ -14,20 +13,10 @@ from parent import Step, Workflow
 from parent.checks import check_workflows
 from parent.definition.workflow import registry
 from parent.errors import InvalidWorkflow, UnknownStep, UnknownWorkflow
-from tests.children.celery_app import restored_tasks
 
 pytestmark = pytest.mark.usefixtures("own_registry")
 
 Message = tuple[str, str, str]
-
-
-@pytest.fixture
-def own_registry(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
-    """A registry for this test's workflows only. Their parent tasks are removed after the test."""
-    monkeypatch.setattr(registry, "_workflows", {})
-    monkeypatch.setattr(registry, "_duplicates", [])
-    with restored_tasks():
-        yield
 
 
 def messages() -> list[Message]:

@@ -1,6 +1,5 @@
 """What a foreign task reports, returns and raises, as its step shows it."""
 
-from collections.abc import Iterator
 from datetime import UTC, date, datetime
 from decimal import Decimal
 from typing import Any
@@ -14,23 +13,14 @@ from django_celery_results.models import TaskResult
 
 from children import Progress, child_task
 from parent import Step, Workflow
-from parent.definition.workflow import registry
 from parent.inline import run_inline
 from parent.models import Run
 from parent.models import Step as StepRow
 from parent.watch.decide import End, Mirror, Watched, watch_once
 from parent.watch.queries import stored
-from tests.children.celery_app import restored_tasks
 from tests.parent.bodies import as_child, as_foreign
 
-pytestmark = [pytest.mark.django_db, pytest.mark.usefixtures("_own_registry")]
-
-
-@pytest.fixture
-def _own_registry(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
-    monkeypatch.setattr(registry, "_workflows", {})
-    with restored_tasks():
-        yield
+pytestmark = [pytest.mark.django_db, pytest.mark.usefixtures("own_registry")]
 
 
 KINDS = pytest.mark.parametrize("kind", [as_child, as_foreign])

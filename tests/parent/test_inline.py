@@ -10,21 +10,12 @@ from django.db import IntegrityError, transaction
 
 from children import Progress, child_task
 from parent import Step, Workflow
-from parent.definition.workflow import registry
 from parent.inline import run_inline
 from parent.messages.publish import AT_ONCE
 from parent.models import Run, StepState
-from tests.children.celery_app import restored_tasks
 from tests.parent.bodies import as_child, as_foreign
 
-pytestmark = pytest.mark.usefixtures("_own_registry")
-
-
-@pytest.fixture
-def _own_registry(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
-    monkeypatch.setattr(registry, "_workflows", {})
-    with restored_tasks():
-        yield
+pytestmark = pytest.mark.usefixtures("own_registry")
 
 
 @pytest.fixture

@@ -1,6 +1,6 @@
 """Inputs that cannot fit, or that read a step which has not ended, are found by the checks."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 import pytest
@@ -10,18 +10,8 @@ from rest_framework import serializers
 from children import ChildTask, Progress, child_task
 from parent import RunData, Step, Workflow
 from parent.checks import check_workflows
-from parent.definition.workflow import registry
-from tests.children.celery_app import restored_tasks
 
-pytestmark = pytest.mark.usefixtures("_own_registry")
-
-
-@pytest.fixture
-def _own_registry(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
-    monkeypatch.setattr(registry, "_workflows", {})
-    monkeypatch.setattr(registry, "_duplicates", [])
-    with restored_tasks():
-        yield
+pytestmark = pytest.mark.usefixtures("own_registry")
 
 
 @child_task(name="fits.nothing")

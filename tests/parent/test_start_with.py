@@ -1,6 +1,6 @@
 """A parameter may have any name where the parameters are a mapping."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from typing import Any
 
 import pytest
@@ -10,25 +10,16 @@ from rest_framework import serializers
 from children import Progress, child_task
 from parent import Step, Workflow
 from parent.checks import check_workflows
-from parent.definition.workflow import registry
 from parent.errors import InvalidParams
 from parent.inline import run_inline_with
 from parent.models import Run
-from tests.children.celery_app import restored_tasks
 
-pytestmark = [pytest.mark.django_db, pytest.mark.usefixtures("_own_registry")]
+pytestmark = [pytest.mark.django_db, pytest.mark.usefixtures("own_registry")]
 
 PARAMS: dict[str, Any] = {
     name: name.upper()
     for name in ("owner", "params", "workflow", "countdown", "eta", "task_id", "run_id", "kwargs")
 }
-
-
-@pytest.fixture
-def _own_registry(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
-    monkeypatch.setattr(registry, "_workflows", {})
-    with restored_tasks():
-        yield
 
 
 @pytest.fixture
