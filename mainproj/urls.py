@@ -11,6 +11,7 @@ urlpatterns = [
     path("login/", LoginPage.as_view(), name="login"),
     path("login/link/", LinkLoginPage.as_view(), name="login-link"),
     path("logout/", LogoutView.as_view(), name="logout"),
+    path("celery-progress/", include("monitor.celery_progress.urls")),
     path("", include("monitor.urls")),
 ]
 

@@ -24,7 +24,7 @@ LAYERS = {
     ],
     "monitor": [
         *("probe_paths", "conf", "models", "tokens", "policy", "access"),
-        *("http", "runs", "api", "ops", "pages"),
+        *("http", "runs", "api", "celery_progress", "ops", "pages"),
         *("templatetags", "checks", "admin", "apps", "urls", "management"),
     ],
 }

@@ -105,6 +105,11 @@ class Snapshot:
         consumed = sorted(self.consumed or ())
         return blake2b(repr([self.rows, quiet, consumed]).encode(), digest_size=16).hexdigest()
 
+    @property
+    def run_count(self) -> int:
+        """How many runs there are with these ids, or with a child of them, whoever may see them."""
+        return len({row[RUN_ID] for row in self.rows})
+
     @cached_property
     def consumed(self) -> frozenset[str] | None:
         """The queues that running workers consume; None if no step has waited long in a queue."""
