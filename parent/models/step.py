@@ -66,6 +66,15 @@ class Step(MetaFields):
     )
     backoff = models.FloatField(default=2.0, db_default=2.0, help_text="By which the delay grows")
 
+    chunk = models.PositiveIntegerField(
+        null=True, help_text="Items in one message; null for a step that is not mapped"
+    )
+    max_active = models.PositiveIntegerField(null=True, help_text="Messages of items at a time")
+    tolerate = models.CharField(
+        max_length=20, blank=True, default="", db_default="", help_text="How many items may fail"
+    )
+    items = models.JSONField(null=True, help_text="How many items are in which state")
+
     state = models.CharField(max_length=9, choices=StepState, default=StepState.WAITING)
     attempt = models.PositiveIntegerField(default=0)
     retries_used = models.PositiveIntegerField(
@@ -141,6 +150,11 @@ class Step(MetaFields):
         return self.name
 
     @property
+    def is_mapped(self) -> bool:
+        """Whether it runs its child over many items, which have rows of their own."""
+        return self.chunk is not None
+
+    @property
     def carrier_id(self) -> str:
         """The Celery id of the message in which the present attempt runs."""
         return str(self.message_id or self.task_id)
@@ -161,6 +175,9 @@ class Attempt(models.Model):
     """The record of an earlier attempt; the present attempt is in the step's own row."""
 
     step = models.ForeignKey(Step, on_delete=models.CASCADE, related_name="attempts")
+    item = models.ForeignKey(
+        "parent.Item", null=True, on_delete=models.CASCADE, related_name="attempts", db_index=False
+    )
     number = models.PositiveIntegerField()
     task_id = models.CharField(max_length=36)
     worker = models.CharField(max_length=300, blank=True, default="")
@@ -174,7 +191,16 @@ class Attempt(models.Model):
         ordering = ["number"]
         indexes = [models.Index(fields=["task_id"], name="attempt_task_id")]
         constraints = [
-            models.UniqueConstraint(fields=["step", "number"], name="attempt_number_unique"),
+            models.UniqueConstraint(
+                fields=["step", "number"],
+                condition=Q(item__isnull=True),
+                name="attempt_number_unique",
+            ),
+            models.UniqueConstraint(
+                fields=["item", "number"],
+                condition=Q(item__isnull=False),
+                name="attempt_of_item_number_unique",
+            ),
         ]
 
     def __str__(self) -> str:
