@@ -14,15 +14,15 @@ from parent.models.step import Step, StepState
 __all__ = ["SLOTS", "Item", "ItemCount"]
 
 SLOTS = 16
-"""Rows that share the counts of one step, so that those who finish items do not wait for each other."""
+"""Rows that share the counts of one step: those who finish items do not wait for each other."""
 LONGEST_KEY = 200
 
 
 class Item(MetaFields):
     """One item of a mapped step, with its present attempt.
 
-    It answers to the names that the engine reads of a step: what is the same for all items, such as
-    the limits, is its step's. So attempts of both are published, watched and ended by the same code.
+    It answers to the names that the engine reads of a step: what is the same for all items, such
+    as the limits, is its step's. So the same code publishes, watches and ends attempts of both.
     """
 
     ACTIVE = Step.ACTIVE
