@@ -9,6 +9,7 @@ from django.core.checks import CheckMessage, Error, register
 from django.utils.module_loading import autodiscover_modules
 
 from parent.definition import validation
+from parent.definition.mapping import Map
 from parent.definition.workflow import Step, Workflow, registry
 from parent.store.files import has_files_inside
 
@@ -98,10 +99,18 @@ def _child_problems(workflow: Workflow, step: Step) -> Iterator[CheckMessage]:
     """Problems of this child as a step; `children.checks` reports those that do not need a step."""
     child = step.child
     if child is None:
+        if isinstance(step, Map) and step.task_name in current_app.tasks:
+            yield _error(
+                workflow,
+                f"the task of step {step.label!r} is no child, and a Map needs one",
+                "Decorate the function with @child_task, or call the task in a child.",
+                "E011",
+            )
         return
     for problem, hint in child.step_problems:
         yield _error(workflow, f"the task of step {step.label!r} {problem}", hint, "E008")
-    fields = getattr(workflow.params(), "fields", {}) if workflow.params and not step.inputs else {}
+    own = step.inputs or isinstance(step, Map)
+    fields = getattr(workflow.params(), "fields", {}) if workflow.params and not own else {}
     for name in sorted(child.reserved & set(fields)):
         yield _error(
             workflow,

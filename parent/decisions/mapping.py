@@ -1,4 +1,4 @@
-"""Pure decisions about a mapped step: its items, how many may fail, its progress and its outcome."""
+"""Pure decisions about a mapped step: its items, how many may fail, its progress and outcome."""
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -138,7 +138,7 @@ def tolerate_problem(tolerate: Any) -> str | None:
     """What is wrong with a declared `tolerate`; None if it is a number or a share."""
     try:
         allowed_failures(str(tolerate) if not isinstance(tolerate, bool) else "", 0)
-    except ValueError:
+    except (ValueError, ZeroDivisionError):
         return "give a number of items, such as 3, or a share, such as '5%'"
     return None
 
