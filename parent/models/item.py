@@ -1,5 +1,6 @@
 """Items of mapped steps, and how many of them have ended in which way."""
 
+from datetime import datetime
 from typing import Any
 
 from django.db import models
@@ -125,7 +126,7 @@ class Item(MetaFields):
 
     # What the engine reads of a step, and what an item has from its step.
 
-    mirrored_at = None
+    mirrored_at: datetime | None = None
     unneeded = False
 
     @property

@@ -1,5 +1,7 @@
 """Steps with their present attempts, and the records of earlier attempts."""
 
+from typing import Any
+
 from django.db import models
 from django.db.models import Q
 
@@ -35,6 +37,9 @@ class Step(MetaFields):
     """One child's place in a run, with its present attempt."""
 
     ACTIVE = (StepState.QUEUED, StepState.RUNNING)
+
+    frozen_items: Any = None
+    """The items of a mapped step that opens, until they are written."""
 
     # Each change of state writes to every index of the table, so there are only those that queries
     # need. The unique constraint on run and index serves for the steps of a run; few queries ask

@@ -84,7 +84,7 @@ def any_executor_alive() -> bool:
 
 
 def delete_dead() -> None:
-    """Delete executors that have been dead for `KEEP_DEAD` and that no step and no item refers to."""
+    """Delete executors that have been dead for `KEEP_DEAD` and that no row refers to."""
     dead = Executor.objects.filter(heartbeat_at__lt=Now() - KEEP_DEAD)
     dead.filter(steps__isnull=True, items__isnull=True).delete()
 
