@@ -3,7 +3,6 @@
 import inspect
 from collections.abc import Callable, Sequence
 from datetime import datetime, timedelta
-from itertools import batched
 from typing import Any
 from uuid import uuid4
 
@@ -81,13 +80,13 @@ def write_items(step: Step) -> None:
     frozen, step.frozen_items = step.frozen_items, None
     if frozen is None:
         return
-    for batch in batched(enumerate(frozen), INSERT_BATCH):
-        prepare_insert(
-            [
-                Item(step_id=step.pk, index=index, key=item.key, kwargs=item.kwargs)
-                for index, item in batch
-            ]
-        )()
+    for first in range(0, len(frozen), INSERT_BATCH):
+        batch = enumerate(frozen[first : first + INSERT_BATCH], first)
+        rows = [
+            Item(step_id=step.pk, index=index, key=item.key, kwargs=item.kwargs)
+            for index, item in batch
+        ]
+        prepare_insert(rows)()
     counts.reset(step.pk)
 
 

@@ -10,7 +10,6 @@ from children.meta import Meta
 from parent.decisions.mapping import Counts
 from parent.models import Attempt, Item, Step, StepState
 from parent.runs.items import counts
-from parent.store.kept_sql import select
 
 __all__ = ["cancel_items", "drop_items", "end_items", "reset_items", "skip_items"]
 
@@ -27,13 +26,9 @@ def skip_items(step: Step, now: datetime) -> int:
 
     A finish calls it, so it waits for no row: locked ones are being opened, and end as they do.
     """
-    where = "step_id = %s AND state IN ('WAITING', 'QUEUED')"
-    large = ("kwargs", "checkpoint", "result", "traceback", "error", "message")
-    free = select(Item, where, [step.pk], without=large, lock=True, skip_locked=True)
     rows = Item.objects.filter(step=step, state__in=NOT_BEGUN)
-    if connection.features.has_select_for_update_skip_locked:
-        rows = rows.filter(pk__in=[item.pk for item in free])
-    return _end(rows, StepState.SKIPPED, now)
+    free = rows.select_for_update(skip_locked=True, of=("self",)).order_by()
+    return _end(Item.objects.filter(pk__in=free.values("pk")), StepState.SKIPPED, now)
 
 
 def cancel_items(step: Step, now: datetime) -> None:

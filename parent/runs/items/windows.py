@@ -6,7 +6,6 @@ next chunk, so finishes never need more places than there are; a tick fills thos
 
 from collections.abc import Sequence
 from datetime import datetime, timedelta
-from itertools import batched
 
 from django.db.models import Count
 
@@ -15,10 +14,20 @@ from parent.messages.publish import first_batch, republish_after
 from parent.models import Item, Step, StepState
 from parent.runs.attempts import ITEM_ATTEMPT_COLUMNS, queue_attempt
 from parent.runs.hand_over import HandOver
+from parent.runs.items import counts
+from parent.runs.items.sealing import write_items
 from parent.store.kept_sql import select
 from parent.store.writes import write
 
-__all__ = ["LARGE_OF_ITEM", "give_message", "next_of_chunk", "open_chunks", "places_left"]
+__all__ = [
+    "LARGE_OF_ITEM",
+    "fill_places",
+    "give_message",
+    "next_of_chunk",
+    "open_chunks",
+    "open_items",
+    "places_left",
+]
 
 LARGE_OF_ITEM = ("checkpoint", "result", "traceback")
 """Fields that may be large and that most transitions do not need."""
@@ -50,7 +59,7 @@ def open_chunks(
     hand_over: HandOver | None = None,
     ended: Item | None = None,
 ) -> tuple[list[Item], int]:
-    """Open up to `count` chunks of waiting items, and write them.
+    """Open up to `count` chunks of waiting items, and write them. None if `count` is 0.
 
     Rows that another transaction has locked are being opened, or ended, by that.
 
@@ -74,7 +83,7 @@ def open_chunks(
         message = item.message  # after a failure it says why there is another attempt
         queue_attempt(item, now)
         item.message = message
-    chunks = [list(chunk) for chunk in batched(waiting, size)]
+    chunks = [waiting[first : first + size] for first in range(0, len(waiting), size)]
     taken = None
     if hand_over is not None and ended is not None and chunks:
         taken = hand_over.take(ended, chunks[0][:1], now)
@@ -87,6 +96,26 @@ def open_chunks(
     write([item for item in waiting if item.attempt == 1], FIRST_COLUMNS)
     write([item for item in waiting if item.attempt > 1], ITEM_ATTEMPT_COLUMNS)
     return first, len(waiting)
+
+
+def open_items(step: Step, now: datetime) -> list[Item]:
+    """Write the items of a mapped step that has just opened, and open as many as there are places.
+
+    Returns:
+        The items to publish after the commit.
+    """
+    write_items(step)
+    if step.state != StepState.RUNNING:
+        return []
+    return fill_places(step, now)
+
+
+def fill_places(step: Step, now: datetime) -> list[Item]:
+    """Open a chunk for each place that is free; see `places_left`. Returns the items to publish."""
+    heads, opened = open_chunks(step, places_left(step), now)
+    if opened:
+        counts.add(step.pk, now, opened=opened)
+    return [head for head in heads if head.publish_count]
 
 
 def next_of_chunk(step: Step, message_id: str) -> Item | None:
