@@ -5,12 +5,13 @@ from typing import Any
 
 from celery import current_app
 from django.contrib.auth.models import User
+from django.db.models import QuerySet
 
 from children import host
 from parent.conf import interval
 from parent.definition.workflow import Workflow
 from parent.messages import publish
-from parent.models import Run, Step, StepState
+from parent.models import Item, Run, Step, StepState
 from parent.runs.start import start
 
 __all__ = ["run_inline"]
@@ -46,13 +47,17 @@ def run_inline(
     return run
 
 
-def _next(run: Run) -> Step | None:
-    """The next step to run. A retry's delay is not waited for."""
+def _next(run: Run) -> Step | Item | None:
+    """The next step or item to run. A retry's delay is not waited for."""
     queued = Step.objects.filter(run=run, state=StepState.QUEUED).select_related("run")
-    return queued.order_by("index").first()
+    if (step := queued.order_by("index").first()) is not None:
+        return step
+    items = Item.objects.filter(step__run=run, state=StepState.QUEUED)
+    items = items.select_related("step", "step__run")
+    return items.order_by("step__index", "index").first()
 
 
-def _run_step(step: Step) -> None:
+def _run_step(step: Step | Item) -> None:
     """Run the attempt. What its body raises is its outcome.
 
     Raises:
@@ -64,5 +69,6 @@ def _run_step(step: Step) -> None:
         headers={host.HEADER: publish.attempt_header(step)},  # type: ignore[dict-item]
         throw=False,
     )
-    if Step.objects.filter(task_id=step.task_id, state=StepState.QUEUED).exists():
+    rows: QuerySet[Any] = type(step)._default_manager.all()
+    if rows.filter(task_id=step.task_id, state=StepState.QUEUED).exists():
         result.get()  # raises it

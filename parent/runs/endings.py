@@ -48,7 +48,7 @@ class Ending(IntEnum):
     RETRIED = 2
 
 
-def record(
+def record(  # noqa: PLR0913 - those of `end`, and which that is
     name: str,
     task_id: str,
     outcome: Meta,
