@@ -12,7 +12,9 @@ from parent.conf import interval
 from parent.definition.workflow import Workflow
 from parent.messages import publish
 from parent.models import Item, Run, Step, StepState
+from parent.runs.items.windows import fill_places
 from parent.runs.start import start
+from parent.store import clock
 
 __all__ = ["run_inline"]
 
@@ -52,9 +54,19 @@ def _next(run: Run) -> Step | Item | None:
     queued = Step.objects.filter(run=run, state=StepState.QUEUED).select_related("run")
     if (step := queued.order_by("index").first()) is not None:
         return step
-    items = Item.objects.filter(step__run=run, state=StepState.QUEUED)
-    items = items.select_related("step", "step__run")
-    return items.order_by("step__index", "index").first()
+    items = Item.objects.filter(step__run=run).select_related("step", "step__run")
+    queued_items = items.filter(state=StepState.QUEUED).order_by("step__index", "index")
+    if (item := queued_items.first()) is None and _end_delays(run):
+        item = queued_items.first()
+    return item
+
+
+def _end_delays(run: Run) -> bool:
+    """Open the items that wait for the delay of a retry."""
+    delayed = Item.objects.filter(step__run=run, state=StepState.WAITING, due_at__isnull=False)
+    steps = list(Step.objects.filter(pk__in=delayed.values("step_id")).select_related("run"))
+    delayed.update(due_at=None)
+    return any([fill_places(step, clock.now()) for step in steps])
 
 
 def _run_step(step: Step | Item) -> None:

@@ -160,7 +160,9 @@ class Migration(migrations.Migration):
                         name="item_unmirrored",
                     ),
                     models.Index(
-                        condition=Q(state="WAITING"), fields=["step", "index"], name="item_waiting"
+                        condition=Q(state="WAITING", due_at__isnull=True),
+                        fields=["step", "index"],
+                        name="item_waiting",
                     ),
                     models.Index(
                         condition=Q(state__in=ACTIVE),

@@ -68,8 +68,11 @@ class Item(MetaFields):
                 name="item_unmirrored",
                 condition=Q(unmirrored_since__isnull=False),
             ),
+            # Those that wait and are due at some time wait for the delay of a retry.
             models.Index(
-                fields=["step", "index"], name="item_waiting", condition=Q(state="WAITING")
+                fields=["step", "index"],
+                name="item_waiting",
+                condition=Q(state="WAITING", due_at__isnull=True),
             ),
             # Few of all items are active: as many as there are places, by chunks.
             models.Index(

@@ -247,7 +247,9 @@ class RunningAttempt:
     def _finish(self, outcome: Meta, traceback: str | None, error: Exception | None) -> bool:
         retry = retry_decision(self._workflow, self._step, error) if error is not None else None
         hand_over = None
-        if outcome.error is None and self._delivery is not None:
+        # After a failure only the other items of a message go on in this process.
+        goes_on = outcome.error is None or self._model is Item
+        if goes_on and self._delivery is not None:
             hand_over = HandOver(self._delivery)
         record_end = partial(
             retry_while_database_is_down,

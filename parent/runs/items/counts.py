@@ -15,7 +15,7 @@ from parent.decisions.mapping import Counts
 from parent.models import Item, ItemCount, Step, StepState
 from parent.models.item import SLOTS
 
-__all__ = ["FAILURES", "add", "read", "read_one", "reset"]
+__all__ = ["FAILURES", "add", "clear", "read", "read_one", "reset"]
 
 FAILURES = 0
 """The slot of all failures: the upsert returns how many there are, without a gap or a double."""
@@ -78,7 +78,12 @@ def read_one(step: Step) -> Counts:
     return read([step])[step.pk]
 
 
+def clear(step_id: int) -> None:
+    """Delete the slots of a step that has ended, whose row has the counts."""
+    ItemCount.objects.filter(step=step_id).delete()
+
+
 def reset(step_id: int, *, ok: int = 0) -> None:
     """Begin to count anew: `ok` items are OK, the others wait."""
-    ItemCount.objects.filter(step=step_id).delete()
+    clear(step_id)
     ItemCount.objects.create(step_id=step_id, slot=FAILURES, opened=ok, ok=ok)

@@ -16,13 +16,12 @@ from children.meta import Meta
 from children.sanitize import clean_text, clean_traceback
 from parent.decisions.mapping import allowed_failures
 from parent.messages.publish import is_publishing_off, publish_steps
-from parent.models import Item, ItemCount, Run, Step, StepState
+from parent.models import Item, Run, Step, StepState
 from parent.runs.attempts import (
     ITEM_ATTEMPT_COLUMNS,
     RetryDecision,
     archive,
     clear_attempt,
-    queue_attempt,
     retry_at,
     with_attempt_count,
 )
@@ -30,7 +29,7 @@ from parent.runs.endings import Ending, end_attempt, end_step
 from parent.runs.hand_over import HandOver
 from parent.runs.items import counts
 from parent.runs.items.close import close_if_done
-from parent.runs.items.sweeps import skip_items
+from parent.runs.items.sweeps import skip_items, too_many_failed
 from parent.runs.items.windows import LARGE_OF_ITEM, give_message, next_of_chunk, open_chunks
 from parent.store import results
 from parent.store.kept_sql import select
@@ -132,14 +131,14 @@ def _end_item(
     cancelled = step.run.cancel_requested_at is not None
     message_id, waited = item.message_id, item.state == StepState.QUEUED
     at = None
-    if outcome.error is not None and not (cancelled or _too_many_failed(step)):
+    if outcome.error is not None and not (cancelled or too_many_failed(step)):
         at = retry_at(item, retry, now)
     changes: dict[str, int] = {}
     slot, exceeded = None, False
     if at is not None:
         item.retries_used += retry.counts if retry is not None else 0
-        if _retry(item, outcome, traceback, at, now):
-            changes["opened"] = -1
+        _retry(item, outcome, traceback, at, now)
+        changes["opened"] = -1
     elif outcome.error is None:
         end_step(item, outcome, traceback, now)
         changes["ok"] = 1
@@ -163,17 +162,8 @@ def _end_item(
     return Ended(ending=ending, step=None if goes_on else step)
 
 
-def _too_many_failed(step: Step) -> bool:
-    """Whether more have failed than may: then nothing more opens, and no item is retried."""
-    failed = ItemCount.objects.filter(step=step, slot=counts.FAILURES).values_list("failed")
-    return sum(n for (n,) in failed) > allowed_failures(step.tolerate, step.items["total"])
-
-
-def _retry(item: Item, failure: Meta, traceback: str, at: datetime, now: datetime) -> bool:
-    """Let the item run again: later, in which time it holds no place; or when there is a place.
-
-    Returns:
-        Whether it waits for a place.
+def _retry(item: Item, failure: Meta, traceback: str, at: datetime, now: datetime) -> None:
+    """Let the item wait for a place again; before `at` it takes none.
 
     Raises:
         RowChanged: its state has changed.
@@ -182,13 +172,10 @@ def _retry(item: Item, failure: Meta, traceback: str, at: datetime, now: datetim
     item.set_meta(failure)
     item.traceback = traceback
     archive([copy(item)], now)
-    if at > now:
-        queue_attempt(item, now, at)
-    else:
-        clear_attempt(item)
+    clear_attempt(item)
+    item.due_at = at if at > now else None
     item.message = clean_text(f"retry {item.retries_used} of {item.retries} after: {failure.error}")
     write_if(item, ITEM_ATTEMPT_COLUMNS, expected_state=expected_state)
-    return at <= now
 
 
 def _pass_on(

@@ -7,11 +7,18 @@ from django.db import connection
 from django.db.models import QuerySet
 
 from children.meta import Meta
-from parent.decisions.mapping import Counts
-from parent.models import Attempt, Item, Step, StepState
+from parent.decisions.mapping import Counts, allowed_failures
+from parent.models import Attempt, Item, ItemCount, Step, StepState
 from parent.runs.items import counts
 
-__all__ = ["cancel_items", "drop_items", "end_items", "reset_items", "skip_items"]
+__all__ = [
+    "cancel_items",
+    "drop_items",
+    "end_items",
+    "reset_items",
+    "skip_items",
+    "too_many_failed",
+]
 
 NOT_BEGUN = (StepState.WAITING, StepState.QUEUED)
 COUNTED = {
@@ -29,6 +36,12 @@ def skip_items(step: Step, now: datetime) -> int:
     rows = Item.objects.filter(step=step, state__in=NOT_BEGUN)
     free = rows.select_for_update(skip_locked=True, of=("self",)).order_by()
     return _end(Item.objects.filter(pk__in=free.values("pk")), StepState.SKIPPED, now)
+
+
+def too_many_failed(step: Step) -> bool:
+    """Whether more have failed than may: then nothing more opens, and no item is retried."""
+    failed = ItemCount.objects.filter(step=step, slot=counts.FAILURES).values_list("failed")
+    return sum(n for (n,) in failed) > allowed_failures(step.tolerate, step.items["total"])
 
 
 def cancel_items(step: Step, now: datetime) -> None:
@@ -50,7 +63,9 @@ def end_items(step: Step, state: str, error: str, now: datetime) -> Counts:
         begun = StepState.CANCELLED if cancelled else StepState.ERROR
         _end_and_count(step, (StepState.RUNNING,), begun, now, error)
     _end_and_count(step, NOT_BEGUN, StepState.CANCELLED if cancelled else StepState.SKIPPED, now)
-    return counts.read_one(step)
+    final = counts.read_one(step)
+    counts.clear(step.pk)
+    return final
 
 
 def _end_and_count(
@@ -120,5 +135,5 @@ def drop_items(step: Step) -> None:
     Attempt.objects.filter(step=step, item__isnull=False)._raw_delete(Attempt.objects.db)
     rows = Item.objects.filter(step=step)
     rows._raw_delete(rows.db)
-    counts.reset(step.pk)
+    counts.clear(step.pk)
     step.items = None

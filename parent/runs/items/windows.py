@@ -40,7 +40,7 @@ FIRST_COLUMNS = (
 )
 """What opening an item writes, the first time."""
 
-WAITING = "step_id = %s AND state = 'WAITING' ORDER BY \"index\" LIMIT %s"
+WAITING = "step_id = %s AND state = 'WAITING' AND due_at IS NULL ORDER BY \"index\" LIMIT %s"
 REST = "message_id = %s AND state = 'QUEUED' AND step_id = %s ORDER BY \"index\""
 
 
@@ -106,6 +106,7 @@ def open_items(step: Step, now: datetime) -> list[Item]:
     """
     write_items(step)
     if step.state != StepState.RUNNING:
+        counts.clear(step.pk)
         return []
     return fill_places(step, now)
 
