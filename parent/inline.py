@@ -5,6 +5,7 @@ from typing import Any
 
 from celery import current_app
 from django.contrib.auth.models import User
+from django.db import transaction
 from django.db.models import QuerySet
 
 from children import host
@@ -65,8 +66,10 @@ def _end_delays(run: Run) -> bool:
     """Open the items that wait for the delay of a retry."""
     delayed = Item.objects.filter(step__run=run, state=StepState.WAITING, due_at__isnull=False)
     steps = list(Step.objects.filter(pk__in=delayed.values("step_id")).select_related("run"))
-    delayed.update(due_at=None)
-    return any([fill_places(step, clock.now()) for step in steps])
+    with transaction.atomic():
+        delayed.update(due_at=None)
+        opened = [fill_places(step, clock.now()) for step in steps]
+    return any(opened)
 
 
 def _run_step(step: Step | Item) -> None:
