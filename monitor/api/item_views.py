@@ -38,4 +38,4 @@ class ItemListView(ApiView):
             "results": results,
         }
         digest = digest_of(document)
-        return not_modified(request, digest) or answer(request, digest, document, results)
+        return not_modified(request, digest) or answer(request, digest, document, ())

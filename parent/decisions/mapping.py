@@ -3,7 +3,6 @@
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from fractions import Fraction
-from itertools import islice
 from typing import Any, NamedTuple
 
 from children.errors import ResultNotJSON
@@ -12,6 +11,7 @@ from children.sanitize import check_json, clean_text
 
 __all__ = [
     "MOST_PLACES",
+    "NAMED",
     "Counts",
     "Frozen",
     "InvalidItems",
@@ -220,20 +220,18 @@ def progress(counts: Counts, before: float = 0.0) -> Meta:
     )
 
 
-def outcome(
-    name: str, counts: Counts, tolerate: str, first_failed: Sequence[tuple[str, str]]
-) -> Meta:
+def outcome(name: str, counts: Counts, tolerate: str, first_errors: Sequence[str] = ()) -> Meta:
     """The outcome of a mapped step none of whose items is left.
 
     Args:
         name: the step's.
-        first_failed: the keys and errors of its first failed items.
+        first_errors: of its first failed items, which they name.
     """
     meta = progress(counts)
     if counts.failed <= allowed_failures(tolerate, counts.total):
         return meta.ok(counts.as_dict())
     allowed = allowed_failures(tolerate, counts.total)
-    named = "; ".join(f"{key}: {error}" for key, error in islice(first_failed, NAMED))
+    named = "; ".join(error.removeprefix("Error in ") for error in first_errors[:NAMED])
     more = "; ..." if counts.failed > NAMED else ""
     but = f", and {allowed} may" if allowed else ""
     skipped = f"; {counts.skipped} were skipped" if counts.skipped else ""

@@ -160,6 +160,11 @@ class Step(MetaFields):
         return self.chunk is not None
 
     @property
+    def item_total(self) -> int:
+        """How many items an opened mapped step has."""
+        return int((self.items or {}).get("total", 0))
+
+    @property
     def carrier_id(self) -> str:
         """The Celery id of the message in which the present attempt runs."""
         return str(self.message_id or self.task_id)

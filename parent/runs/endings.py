@@ -240,7 +240,7 @@ def end_step(
     step.traceback, step.finished_at = traceback, now
     step.due_at = step.unmirrored_since = None
     step.started_at = step.started_at or (now if outcome.error is None else None)
-    columns = END_COLUMNS
+    columns: tuple[str, ...] = END_COLUMNS
     if isinstance(step, Step) and step.items is not None and step.is_mapped:
         error = f"{step.name} has ended: {outcome.error}" if outcome.error else ""
         step.items = end_items(step, step.state, clean_text(error), now).as_dict()

@@ -61,7 +61,7 @@ def add_up(steps: Sequence[Step], now: datetime) -> None:
 def check_due(steps: Sequence[Step], locked: LockedRuns) -> None:
     """Handle the due items of these mapped steps, and what was left undone about the steps."""
     due = active_items().filter(step__in=steps, due_at__lte=Now())
-    to_republish: list[Item] = []
+    to_republish: list[Step | Item] = []
     for item in due.order_by("due_at", "pk")[:BATCH]:
         if item.run.cancel_requested_at is not None:
             locked.skip_if_locked(partial(_end_cancelled, item))
@@ -130,7 +130,8 @@ def _orphaned(step: Step) -> list[str]:
     alive = Item.objects.filter(**of_message, state__in=Item.ACTIVE)
     alive = alive.filter(Q(state=StepState.RUNNING) | Q(due_at__isnull=False))
     left = Item.objects.filter(step=step, state=StepState.QUEUED, due_at=None).order_by()
-    return list(left.filter(~Exists(alive)).values_list("message_id", flat=True).distinct())
+    ids = left.filter(~Exists(alive)).values_list("message_id", flat=True).distinct()
+    return [message_id for message_id in ids if message_id is not None]
 
 
 def end_lost(step: Step, dead_since: Any, locked: LockedRuns) -> None:

@@ -46,8 +46,12 @@ def mark_due() -> None:
             rows.filter(pk__in=free.values("pk")).update(due_at=Now())
 
 
-def republish_steps(steps: Sequence[Step] | Sequence[Item]) -> None:
-    """Send lost messages of these due QUEUED steps or items, and set when to check them next."""
+def republish_steps(steps: Sequence[Step | Item]) -> None:
+    """Send lost messages of these due QUEUED steps or items, and set when to check them next.
+
+    Args:
+        steps: rows of one of the two models.
+    """
     now = clock.now()
     # Before publishing: a child may start at once, and then its row must not change here.
     update_rows(

@@ -190,7 +190,7 @@ class Ticker:
 
     def _check_due_steps(self) -> None:
         """Handle timeouts of steps, lost messages, and run rows older than their steps."""
-        to_republish: list[Step] = []
+        to_republish: list[Step | Item] = []
         stale_runs: set[UUID] = set()
         of_steps = Step.objects.filter(due_at__lte=Now()).order_by().values("pk")
         of_items = Item.objects.filter(due_at__lte=Now()).order_by().values("step_id")

@@ -177,3 +177,9 @@ def raises_text(text: str) -> dict[str, Any]:
 @shared_task(name="flows.foreign_fails")
 def foreign_fails() -> None:
     raise Trouble("a foreign one is broken")
+
+
+@child_task(name="flows.divide")
+def divide(progress: Progress, a: int, b: int = 1) -> float:
+    """Fail where `b` is 0."""
+    return a / b

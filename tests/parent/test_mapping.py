@@ -171,25 +171,25 @@ def test_joint_progress(counts: Counts, before: float, completion: float) -> Non
 def test_the_outcome_follows_from_the_failures(
     counts: Counts, tolerate: str, status: Status
 ) -> None:
-    assert outcome("load", counts, tolerate, [("a", "bad")]).status is status
+    assert outcome("load", counts, tolerate, ["bad"]).status is status
 
 
 def test_an_error_counts_the_failures_and_names_the_first() -> None:
     counts = Counts(total=9, opened=6, ok=1, failed=5, skipped=3)
-    failed = [("a", "no file"), ("b", "too large"), ("c", "no file"), ("d", "no file")]
+    failed = [f"Error in load[{key}]: no file" for key in "abcd"]
 
     meta = outcome("load", counts, "1", failed)
 
     assert meta.error == (
         "Error in load: 5 of 9 items failed, and 1 may; 3 were skipped. "
-        "a: no file; b: too large; c: no file; ..."
+        "load[a]: no file; load[b]: no file; load[c]: no file; ..."
     )
 
 
 def test_what_an_ok_step_returns_are_its_counters() -> None:
     counts = Counts(total=2, opened=2, ok=1, failed=1)
 
-    assert outcome("load", counts, "1", []).result == counts.as_dict()
+    assert outcome("load", counts, "1").result == counts.as_dict()
 
 
 def test_a_key_function_sees_the_item_as_it_was_given() -> None:

@@ -32,7 +32,7 @@ def close_if_done(step_id: int, *, hand_over: HandOver | None = None) -> bool:
     if Item.objects.filter(step=step, state__in=Item.LEFT).exists():
         return False
     failed = Item.objects.filter(step=step, state=StepState.ERROR).order_by("index")
-    first = [(key, error or "") for key, error in failed.values_list("key", "error")[:NAMED]]
+    first = [error or "" for error in failed.values_list("error", flat=True)[:NAMED]]
     end = outcome(step.name, counts.read_one(step), step.tolerate, first)
     ended = record(
         step.name,

@@ -7,6 +7,7 @@ import random
 from collections.abc import Sequence
 from datetime import datetime
 from functools import cache
+from typing import Any
 
 from django.db import connection
 from django.db.models import Count, Sum
@@ -54,21 +55,19 @@ def read(steps: Sequence[Step]) -> dict[int, Counts]:
     """The counts of these opened mapped steps, by their keys. Two statements for any number."""
     ids = [step.pk for step in steps]
     sums = {name: Sum(name) for name in COLUMNS}
-    ended = {
-        row.pop("step_id"): row
-        for row in ItemCount.objects.filter(step__in=ids).values("step_id").annotate(**sums)
+    slots = ItemCount.objects.filter(step__in=ids).order_by().values_list("step_id")
+    ended: dict[int, dict[str, int]] = {
+        row[0]: dict(zip(COLUMNS, row[1:], strict=True)) for row in slots.annotate(**sums)
     }
     active = Item.objects.filter(step__in=ids, state=StepState.RUNNING).order_by()
-    running = {
+    running: dict[int, dict[str, Any]] = {
         step_id: {"running": count, "running_completion": done}
         for step_id, count, done in active.values_list("step_id").annotate(
             Count("pk"), Sum("completion")
         )
     }
     return {
-        step.pk: Counts(
-            total=step.items["total"], **ended.get(step.pk, {}), **running.get(step.pk, {})
-        )
+        step.pk: Counts(total=step.item_total, **ended.get(step.pk, {}), **running.get(step.pk, {}))
         for step in steps
     }
 

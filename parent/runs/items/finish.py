@@ -146,7 +146,7 @@ def _end_item(
         end_step(item, with_attempt_count(item, retry, outcome), traceback, now)
         slot = counts.FAILURES
         failed = counts.add(step.pk, now, slot=slot, failed=1)
-        exceeded = failed > allowed_failures(step.tolerate, step.items["total"])
+        exceeded = failed > allowed_failures(step.tolerate, step.item_total)
         if exceeded and (skipped := skip_items(step, now)):
             changes["skipped"] = skipped
     goes_on = at is not None

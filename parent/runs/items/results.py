@@ -1,7 +1,8 @@
 """What comes after a mapped step gets its items' results, in order, and the errors among them."""
 
 from collections.abc import Iterator
-from typing import Any, NamedTuple
+from dataclasses import dataclass
+from typing import Any
 
 from parent.models import Item, Step, StepState
 from parent.store.large_results import read_rows
@@ -13,7 +14,8 @@ BATCH = 500
 COLUMNS = ("step_id", "index", "key", "state", "error", "result", "result_size")
 
 
-class ItemResult(NamedTuple):
+@dataclass(frozen=True, slots=True)
+class ItemResult:
     """How one item has ended: with a `result`, or with an `error`; skipped ones have neither."""
 
     index: int
@@ -40,10 +42,10 @@ class MappedResults:
     @property
     def counts(self) -> dict[str, int]:
         """How many items are in which state."""
-        return dict(self._step.items)
+        return dict(self._step.items or {})
 
     def __len__(self) -> int:
-        return int(self._step.items["total"])
+        return self._step.item_total
 
     def __repr__(self) -> str:
         return f"<the results of {len(self)} items of {self._step.name}>"

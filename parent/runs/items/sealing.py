@@ -63,7 +63,7 @@ def freeze_items(
     step.items = found.as_dict()
     step.set_meta(progress(found))
     if found.ended == found.total:
-        step.set_meta(outcome(step.name, found, step.tolerate, ()))
+        step.set_meta(outcome(step.name, found, step.tolerate))
         step.state, step.finished_at, step.due_at = StepState.OK, now, None
 
 

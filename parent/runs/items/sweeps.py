@@ -41,7 +41,7 @@ def skip_items(step: Step, now: datetime) -> int:
 def too_many_failed(step: Step) -> bool:
     """Whether more have failed than may: then nothing more opens, and no item is retried."""
     failed = ItemCount.objects.filter(step=step, slot=counts.FAILURES).values_list("failed")
-    return sum(n for (n,) in failed) > allowed_failures(step.tolerate, step.items["total"])
+    return sum(n for (n,) in failed) > allowed_failures(step.tolerate, step.item_total)
 
 
 def cancel_items(step: Step, now: datetime) -> None:
@@ -109,9 +109,9 @@ def reset_items(step: Step, now: datetime) -> None:
         result=None,
         result_size=None,
     )
-    kept = step.items["total"] - count
+    kept = step.item_total - count
     counts.reset(step.pk, ok=kept)
-    step.items = Counts(total=step.items["total"], opened=kept, ok=kept).as_dict()
+    step.items = Counts(total=step.item_total, opened=kept, ok=kept).as_dict()
 
 
 def _archive(step: Step, now: datetime) -> None:

@@ -47,7 +47,7 @@ REST = "message_id = %s AND state = 'QUEUED' AND step_id = %s ORDER BY \"index\"
 def places_left(step: Step) -> int:
     """How many more messages of the step there may be. Only a tick, and who opens it, may fill."""
     active = Item.objects.filter(step=step, state__in=Item.ACTIVE, message_id__isnull=False)
-    taken = active.aggregate(count=Count("message_id", distinct=True))["count"]
+    taken: int = active.aggregate(count=Count("message_id", distinct=True))["count"]
     return max(0, places(step.max_active) - taken)
 
 
