@@ -211,12 +211,12 @@ def progress(counts: Counts, before: float = 0.0) -> Meta:
     """
     done = 100.0 * counts.ended + counts.running_completion
     completion = min(ALMOST, done / counts.total) if counts.total else 0.0
-    failed = f", {counts.failed} failed" if counts.failed else ""
+    failed = f", {counts.failed:,} failed" if counts.failed else ""
     return Meta(
         iteration=counts.ended,
         total=counts.total,
         completion=max(before, completion),
-        message=f"{counts.ended} of {counts.total}{failed}",
+        message=f"{counts.ended:,} of {counts.total:,}{failed}",
     )
 
 
