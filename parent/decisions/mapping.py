@@ -137,7 +137,7 @@ def _key_of(item: Any, index: int, key: str | Callable[[Any], Any] | None) -> st
 def tolerate_problem(tolerate: Any) -> str | None:
     """What is wrong with a declared `tolerate`; None if it is a number or a share."""
     try:
-        allowed_failures(str(tolerate) if not isinstance(tolerate, bool) else "", 0)
+        allowed_failures("x" if isinstance(tolerate, bool) else str(tolerate), 0)
     except (ValueError, ZeroDivisionError):
         return "give a number of items, such as 3, or a share, such as '5%'"
     return None

@@ -166,9 +166,7 @@ def test_a_chunk_goes_on_after_a_failure(run_of: Callable[..., Run]) -> None:
     assert mapped(run).state == StepState.OK
 
 
-def test_the_process_takes_the_next_chunk_over(
-    run_of: Callable[..., Run], sent: list[str]
-) -> None:
+def test_the_process_takes_the_next_chunk_over(run_of: Callable[..., Run], sent: list[str]) -> None:
     run = run_of(4, chunk=2, max_active=1)
     sent.clear()
 
@@ -382,7 +380,9 @@ def test_a_tick_ends_a_cancelled_item_that_does_not_report(
     assert check_items(mapped(run)) == {"cancelled": 3}
 
 
-def test_a_worker_that_stops_hands_its_item_back(run_of: Callable[..., Run], here: Executor) -> None:
+def test_a_worker_that_stops_hands_its_item_back(
+    run_of: Callable[..., Run], here: Executor
+) -> None:
     run = run_of(2, retries=1, max_active=1)
     begun(run, 0)
 

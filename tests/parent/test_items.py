@@ -230,6 +230,7 @@ def test_a_retry_gives_a_mapped_step_no_inputs(workflow: Callable[..., Workflow]
 
 def finish_inline(run: Run) -> None:
     """Run to its end what a retry has opened."""
+    run.refresh_from_db()
     with publish.publishing_off():
         while not run.ended:
             step = inline._next(run)
@@ -270,7 +271,6 @@ def test_a_cancelled_run_can_be_retried(workflow: Callable[..., Workflow]) -> No
 
     with publish.publishing_off():
         retry(run.pk)
-    run.refresh_from_db()
     finish_inline(run)
 
     assert (run.state, seen) == (RunState.SUCCESS, [0, 1, 2])
