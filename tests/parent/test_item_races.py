@@ -4,7 +4,7 @@ import threading
 import time
 from collections import Counter
 from collections.abc import Iterator
-from queue import Empty, SimpleQueue
+from queue import SimpleQueue
 from typing import Any
 
 import pytest
@@ -15,7 +15,7 @@ from parent import Map, Step, Workflow
 from parent.definition.workflow import registry
 from parent.messages import publish
 from parent.messages.publish import attempt_header
-from parent.models import Executor, Item, Run, RunState
+from parent.models import Executor, Item, Run, RunState, StepState
 from parent.models import Step as StepRow
 from parent.runs.cancel import cancel
 from parent.runs.start import start
@@ -35,13 +35,11 @@ class Fleet:
     """Threads that work through published attempts as processes of workers do."""
 
     def __init__(self) -> None:
-        self.messages: SimpleQueue[str] = SimpleQueue()
+        self.messages: SimpleQueue[str | None] = SimpleQueue()
         self.done: Counter[str] = Counter()
         self.errors: list[BaseException] = []
-        self.over = threading.Event()
         self.broken: set[int] = set()
         self.most_at_once = 0
-        self._active = 0
         self._lock = threading.Lock()
 
     def send(self, _name: str, task_id: str, *_: Any, **__: Any) -> bool:
@@ -50,16 +48,16 @@ class Fleet:
 
     def work(self) -> None:
         try:
-            while not self.over.is_set():
-                try:
-                    self._take(self.messages.get(timeout=0.05))
-                except Empty:
-                    continue
+            while (task_id := self.messages.get()) is not None:
+                self._take(task_id)
         except BaseException as exc:
             self.errors.append(exc)
-            self.over.set()
         finally:
             connections.close_all()
+
+    def stop(self) -> None:
+        for _ in range(WORKERS):
+            self.messages.put(None)
 
     def _take(self, task_id: str) -> None:
         items = Item.objects.select_related("step", "step__run")
@@ -79,13 +77,11 @@ class Fleet:
             attempt = attempt.follower and attempt.follower.begin()
 
     def _run(self, attempt: Any) -> None:
+        running = Item.objects.filter(state=StepState.RUNNING).count()
         with self._lock:
-            self._active += attempt.name != "last"
-            self.most_at_once = max(self.most_at_once, self._active)
+            self.most_at_once = max(self.most_at_once, running)
             self.done[attempt.name] += 1
         index = attempt.name.partition("[")[2].rstrip("]")
-        with self._lock:
-            self._active -= attempt.name != "last"
         if index and int(index) in self.broken:
             attempt.finish(Meta().failed(f"Error in {attempt.name}: bad"), "", ValueError("bad"))
         else:
@@ -99,7 +95,6 @@ def fleet(monkeypatch: pytest.MonkeyPatch) -> Iterator[Fleet]:
     row = Executor.objects.create(host="here", pid=7)
     monkeypatch.setattr(executors, "_this", row.pk)
     yield fleet
-    fleet.over.set()
     registry._workflows.pop("mapped", None)
 
 
@@ -124,7 +119,7 @@ def run_to_end(fleet: Fleet, run: Run, *, meanwhile: Any = None) -> None:
                 meanwhile = None
             run.refresh_from_db()
     finally:
-        fleet.over.set()
+        fleet.stop()
         for thread in threads:
             thread.join(TIMEOUT)
     assert fleet.errors == []
