@@ -192,6 +192,7 @@ class ChildTask(Task):  # type: ignore[type-arg]
                 "raise an ordinary exception instead"
             )
             attempt.finish(progress.meta.failed(str(error)), storable(traceback.format_exc()))
+            _follow(attempt)
             raise error from exc
         raise exc
 

@@ -144,6 +144,8 @@ def _run(follower: host.Follower, carrier: Mapping[str, Any], events: "Events") 
     attempt = running.attempt or follower.begin()
     if not attempt.ended:
         attempt.finish(Meta().failed(f"Error in {attempt.name}: it ended without an outcome"))
+        if attempt.follower is not None:
+            set_follower(attempt.follower)
 
 
 def _trace(follower: host.Follower, carrier: Mapping[str, Any], events: "Events") -> None:

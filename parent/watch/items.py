@@ -6,7 +6,7 @@ from functools import partial
 from typing import Any
 
 from django.db import transaction
-from django.db.models import Exists, OuterRef, Q, QuerySet
+from django.db.models import Case, Exists, OuterRef, Q, QuerySet, When
 from django.db.models.functions import Now
 
 from parent.decisions.mapping import progress
@@ -32,6 +32,9 @@ from parent.watch.republish import republish_steps
 __all__ = ["add_up", "check_due", "end_lost"]
 
 BATCH = 1_000
+DUE_BATCH = 300
+"""Due items per tick: each may take a transaction, or a message. The rest stays due."""
+UNPUBLISHED_LAST = Case(When(state=StepState.QUEUED, publish_count=0, then=1), default=0)
 ADDED_UP = (
     *("id", "items", "iteration", "total", "completion", "message", "pace", "paced_since"),
     *("reported_at", "mirrored_at"),
@@ -62,7 +65,7 @@ def check_due(steps: Sequence[Step], locked: LockedRuns) -> None:
     """Handle the due items of these mapped steps, and what was left undone about the steps."""
     due = active_items().filter(step__in=steps, due_at__lte=Now())
     to_republish: list[Step | Item] = []
-    for item in due.order_by("due_at", "pk")[:BATCH]:
+    for item in due.order_by(UNPUBLISHED_LAST, "due_at", "pk")[:DUE_BATCH]:
         if item.run.cancel_requested_at is not None:
             locked.skip_if_locked(partial(_end_cancelled, item))
             continue

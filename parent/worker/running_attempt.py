@@ -107,6 +107,7 @@ class RunningAttempt:
         claimed = claim.result()
         if claimed and interruption is not None:
             error = f"Error in {self.name}: {error_text(interruption)}"
+            self._delivery = None  # what is raised here leaves no way to a follower
             self.finish(Meta().failed(error), error=interruption)
             raise interruption
         return claimed
