@@ -1,6 +1,7 @@
 """The items of a mapped step over HTTP, and its counters in the status."""
 
 from collections.abc import Callable
+from itertools import chain
 from typing import Any
 
 import pytest
@@ -16,7 +17,7 @@ from parent.models import Item, Run, Step
 Api = Callable[[User | None], APIClient]
 MakeRun = Callable[..., Run]
 
-COUNTS = {name: 0 for name in ("total", *ITEM_STATES)}
+COUNTS = dict.fromkeys(("total", *ITEM_STATES), 0)
 
 
 def with_items(run: Run, count: int, **of_the_first: Any) -> Step:
@@ -72,7 +73,7 @@ def test_items_come_in_pages_in_their_order(owner: User, api: Api, make_run: Mak
         url = page["next"]
 
     assert [len(part) for part in found] == [PAGE_SIZE, PAGE_SIZE, 1]
-    assert sum(found, []) == [*range(2 * PAGE_SIZE + 1)]
+    assert [*chain(*found)] == [*range(2 * PAGE_SIZE + 1)]
 
 
 def test_an_item_has_its_key_meta_error_and_attempt(
