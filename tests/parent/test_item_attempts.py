@@ -7,7 +7,7 @@ from datetime import timedelta
 from typing import Any
 
 import pytest
-from django.db import connection
+from django.db import OperationalError, connection
 from django.db.models.functions import Now
 from django.test.utils import CaptureQueriesContext
 
@@ -21,12 +21,13 @@ from parent.models import Executor, Item, Run, RunState, StepState
 from parent.models import Step as StepRow
 from parent.runs import hand_over
 from parent.runs.cancel import cancel
-from parent.runs.endings import end_run
+from parent.runs.endings import Ending, end_run, record
 from parent.runs.items import counts
 from parent.runs.start import start
 from parent.store import executors
 from parent.watch import republish
 from parent.watch.tick import Ticker
+from parent.worker import running_attempt
 from parent.worker.host import ParentHost
 from parent.worker.running_attempt import RunningAttempt
 from parent.worker.shutdown import hand_back
@@ -152,6 +153,32 @@ def test_a_chunk_goes_on_in_its_process_past_the_time_slice(
 
     assert check_items(mapped(run)) == {"ok": 3}
     assert sent == [message, mapped(run, "last").task_id]
+
+
+@pytest.mark.django_db(transaction=True)
+@pytest.mark.parametrize("chunk", [1, 2])
+def test_a_commit_that_looked_like_a_failure_still_hands_the_next_item_over(
+    run_of: Callable[..., Run], monkeypatch: pytest.MonkeyPatch, chunk: int
+) -> None:
+    run = run_of(2, chunk=chunk, max_active=1)
+    attempt = begun(run, 0, a_delivery())
+    calls: list[Ending] = []
+
+    def record_and_break(*args: Any, **options: Any) -> Any:
+        ending = record(*args, **options)
+        calls.append(ending)
+        if len(calls) == 1:
+            raise OperationalError("server closed the connection unexpectedly")
+        return ending
+
+    monkeypatch.setattr(running_attempt, "record", record_and_break)
+
+    attempt.finish(Meta().ok(None))
+
+    assert [bool(ending) for ending in calls] == [True, False]
+    assert attempt.follower is not None
+    assert attempt.follower.task_id == item_of(run, 1).task_id
+    assert item_of(run, 1).state == StepState.RUNNING
 
 
 def test_a_chunk_goes_on_after_a_failure(run_of: Callable[..., Run]) -> None:

@@ -120,14 +120,15 @@ def _end_item(
     expected_state: str | None,
     hand_over: HandOver | None,
 ) -> Ended:
-    if hand_over is not None:
-        hand_over.taken = None
     item = _locked(task_id)
     if item is None or item.step.state != StepState.RUNNING:
         return DROPPED
     step, now = item.step, item.db_now  # type: ignore[attr-defined]  # from `select`
     if item.state not in (Item.ACTIVE if expected_state is None else (expected_state,)):
         return DROPPED
+    if hand_over is not None:
+        # Not before: after an error of the database an earlier try may have been committed.
+        hand_over.taken = None
     cancelled = step.run.cancel_requested_at is not None
     message_id, waited = item.message_id, item.state == StepState.QUEUED
     at = None
