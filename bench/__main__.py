@@ -20,7 +20,16 @@ from quickstart import redis as redis_programs
 from quickstart.errors import NoRedisServer
 from tests.services import postgres_server, postgres_tools, redis_server
 
-ON_EACH_DATABASE = ("handover", "throughput", "fairness", "statements", "tick", "lag", "polling")
+ON_EACH_DATABASE = (
+    "handover",
+    "throughput",
+    "fairness",
+    "statements",
+    "report",
+    "tick",
+    "lag",
+    "polling",
+)
 ON_POSTGRES = ("crowd", "sizing")
 ONCE = ("slots", "track", "csv_table")
 

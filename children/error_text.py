@@ -1,7 +1,7 @@
 """One line of text for people from an exception."""
 
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 __all__ = ["UNKNOWN_ERROR", "error_text", "text_of"]
@@ -10,6 +10,9 @@ UNKNOWN_ERROR = "unknown error"
 
 MAX_MEMBERS = 5
 """Members of an exception group that are named. The traceback has all of them."""
+BARE_TEXT = re.compile(r"""[-+.\d]+|\w*[_\d]\w*|'[^']*'|"[^"]*\"""")
+"""A text that is only a number, a name with `_` or digits, or in quotes."""
+
 MAX_GROUP_DEPTH = 3
 SCANNED_CHARACTERS = 500
 """Characters of a message that are searched for quotes: the search is slow on very long ones."""
@@ -24,7 +27,7 @@ def error_text(error: object) -> str:
 
     The name is needed if the message is only a value, without a word outside quotes, as in
     `KeyError: 'size'` or `ValueError: 42`. Without a message the text is the name. The text of an
-    exception group names its members.
+    exception group names its members. A value that is no exception is `it failed with 42`.
 
     Args:
         error: an exception, the dict that Celery stores for one
@@ -35,6 +38,8 @@ def error_text(error: object) -> str:
             return UNKNOWN_ERROR
         case BaseExceptionGroup():
             return _group_text(error, MAX_GROUP_DEPTH)
+        case BaseException() if limit := _limit_text(type(error).__name__, error.args):
+            return limit
         case BaseException():
             # These two carry a value, not a message.
             value = isinstance(error, StopIteration | StopAsyncIteration)
@@ -42,13 +47,26 @@ def error_text(error: object) -> str:
         case {"exc_type": kind, **rest}:
             return _stored_text("" if kind is None else text_of(kind), rest)
         case _:
-            return _line("", text_of(error))
+            line = _line("", text_of(error))
+            bare = BARE_TEXT.fullmatch(line) if isinstance(error, str) else not _has_words(line)
+            return f"it failed with {line}" if bare else line
+
+
+def _limit_text(kind: str, args: Sequence[Any]) -> str:
+    """The text of Celery's exceptions for time limits, whose own is `TimeLimitExceeded(60,)`."""
+    limit = {"TimeLimitExceeded": "hard", "SoftTimeLimitExceeded": "soft"}.get(kind)
+    if limit is None or len(args) > 1 or not all(isinstance(arg, int | float) for arg in args):
+        return ""
+    seconds = "".join(f" of {arg:g} s" for arg in args)
+    return f"it did not finish within its {limit} time limit{seconds} ({kind})"
 
 
 def _stored_text(kind: str, stored: Mapping[Any, Any]) -> str:
     args = stored.get("exc_message")
     args = args if isinstance(args, list | tuple) else [args]
     values = [arg for arg in args if arg is not None]
+    if limit := _limit_text(kind, values):
+        return limit
     if kind.endswith("KeyError") and len(values) == 1:
         values = [repr(values[0])]  # like `str` of a KeyError
     return _line(kind, ", ".join(map(text_of, values)))

@@ -14,11 +14,18 @@ from celery import states
 
 from children.error_text import UNKNOWN_ERROR, error_text, text_of
 from children.errors import ResultNotJSON
-from children.sanitize import check_json, clean_text
+from children.sanitize import clean_text, plain_json
 
 __all__ = ["ALMOST", "LOOP", "Meta", "Number", "Status", "error_text", "parse", "whole"]
 
 KEYS = ("iteration", "total", "completion", "status", "message", "error")
+OTHER_NAMES = {
+    "iteration": ("current",),
+    "completion": ("percent", "progress"),
+    "message": ("description",),
+}
+"""What foreign tasks call them: `current` and `progress` in Celery's documentation; `current`,
+`percent` and `description` in celery-progress. Tutorials put the message into `status`."""
 
 ALMOST = 99.9
 """The highest completion of a child that has not ended OK."""
@@ -35,6 +42,9 @@ class Status(StrEnum):
     PROGRESS = "PROGRESS"
     OK = "OK"
     ERROR = "ERROR"
+
+
+STATUSES = tuple(Status)
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -71,12 +81,12 @@ class Meta:
         )
 
     def ok(self, result: Any) -> "Meta":
-        """The outcome of a child that returned `result`.
+        """The outcome of a child that returned `result`, which becomes plain JSON.
 
         Raises:
             ResultNotJSON: `result` cannot be stored as JSON; the message names the type.
         """
-        size = None if result is None else check_json(result)
+        result, size = (None, None) if result is None else plain_json(result)
         done = replace(self, status=Status.OK, completion=100.0, error=None)
         return replace(done, result=result, result_size=size)
 
@@ -112,7 +122,7 @@ def parse(state: str, stored: object) -> Meta:
         case states.PENDING | states.RECEIVED:
             return Meta(status=Status.PENDING)
         case states.STARTED:
-            return Meta()
+            return _counters(stored) if isinstance(stored, Mapping) else Meta()
         case states.SUCCESS:
             return _parse_outcome(stored)
         case states.FAILURE:
@@ -131,7 +141,9 @@ def _parse_report(state: str, stored: object) -> Meta:
         return Meta(message=clean_text(state if stored is None else text_of(stored)))
     if stored.get("status") == Status.ERROR:
         # A pattern common in tutorials: the task reports its failure as progress, then returns.
-        return _counters(stored).failed(text_of(stored.get("error") or "the task reported ERROR"))
+        return _counters(stored).failed(
+            error_text(stored.get("error") or "the task reported ERROR")
+        )
     return _counters(stored)
 
 
@@ -143,7 +155,8 @@ def _parse_outcome(stored: object) -> Meta:
             return _returned(_counters(stored), stored.get("result"))
         case Status.ERROR:
             reason = stored["error"] or stored["message"] or "the task ended with status ERROR"
-            return _counters(stored).failed(text_of(reason))
+            told = reason if isinstance(reason, str) else error_text(reason)
+            return _counters(stored).failed(told)
         case other:
             return _counters(stored).failed(
                 f"the task returned malformed meta: status {text_of(other)!r} "
@@ -160,12 +173,15 @@ def _returned(meta: Meta, result: object) -> Meta:
 
 
 def _counters(stored: Mapping[Any, Any]) -> Meta:
-    """Normalise a dict's counters and message."""
-    given = _count(stored.get("iteration")) or 0, _count(stored.get("total"))
-    completion = stored.get("completion")
+    """Normalise a dict's counters and message, by our names or by those of `OTHER_NAMES`."""
+    given = _count(_field(stored, "iteration")) or 0, _count(_field(stored, "total"))
+    completion = _field(stored, "completion")
     if not _is_number(completion):
         completion = percent(*given)
-    message = stored.get("message")
+    message = _field(stored, "message")
+    status = stored.get("status")
+    if message is None and isinstance(status, str) and status not in STATUSES:
+        message = status
     iteration, total = whole(*given)
     return Meta(
         iteration=iteration,
@@ -173,6 +189,11 @@ def _counters(stored: Mapping[Any, Any]) -> Meta:
         completion=float(min(ALMOST, max(0, completion))),
         message="" if message is None else clean_text(text_of(message)),
     )
+
+
+def _field(stored: Mapping[Any, Any], name: str) -> Any:
+    names = (name, *OTHER_NAMES.get(name, ()))
+    return next((stored[name] for name in names if name in stored), None)
 
 
 def _count(value: object) -> Number | None:

@@ -4,10 +4,22 @@ import json
 import re
 from collections.abc import Iterable, Mapping
 from typing import Any
+from uuid import UUID
+
+from kombu.utils.json import JSONEncoder
 
 from children.errors import ResultNotJSON
 
-__all__ = ["GIVEN_DEPTH", "check_json", "check_keys", "clean_text", "clean_traceback", "storable"]
+__all__ = [
+    "GIVEN_DEPTH",
+    "check_json",
+    "check_keys",
+    "clean_text",
+    "clean_traceback",
+    "plain_form",
+    "plain_json",
+    "storable",
+]
 
 MAX_TEXT = 2_000
 MAX_TRACEBACK = 20_000
@@ -15,6 +27,7 @@ GIVEN_DEPTH = 200
 """Nesting limit of request data. A child's inputs and result may nest it deeper."""
 MAX_DEPTH = 2 * GIVEN_DEPTH
 """Nesting limit of stored JSON, below the limits of Python's and the databases' parsers."""
+STRICT: Mapping[str, Any] = {"allow_nan": False, "ensure_ascii": False}
 _NUL_ESCAPE = re.compile(r"(?<!\\)(?:\\\\)*\\u0000")
 
 
@@ -68,17 +81,75 @@ def check_json(value: object, what: str = "the result is", depth: int = MAX_DEPT
     Raises:
         ResultNotJSON: the text names the type, NaN, NUL, lone surrogate, depth or keys at fault.
     """
+    text, size = _encoded(json.JSONEncoder(**STRICT), value, what)
+    _check_storable(value, text, what, depth)
+    check_keys(value, what)
+    return size
+
+
+def plain_json(value: object, what: str = "the result is") -> tuple[Any, int]:
+    """The value as JSON that can be stored, and the size of that in bytes, as UTF-8.
+
+    It takes what Celery's JSON takes: `Decimal`, `datetime`, `date`, `time`, `UUID`, `bytes`, lazy
+    text, objects with `__json__`, and types registered with `kombu.utils.json.register_type`. They
+    become the text that kombu would store, without the name of the type around it.
+
+    Raises:
+        ResultNotJSON: see `check_json`.
+    """
+    encoder = PlainEncoder(**STRICT)
+    text, size = _encoded(encoder, value, what)
+    plain = json.loads(text) if encoder.converted else value
+    _check_storable(plain, text, what, MAX_DEPTH)
+    check_keys(value, what)
+    return plain, size
+
+
+def plain_form(stored: dict[str, Any]) -> Any:
+    """An `object_hook` for JSON by kombu: the text of a value that JSON has no type for.
+
+    Any other dict stays as it is.
+    """
+    if stored.keys() != {"__type__", "__value__"}:
+        return stored
+    match stored:
+        case {"__type__": "uuid", "__value__": {"hex": str(digits)}}:
+            return str(UUID(digits))
+        case {"__type__": str(), "__value__": text}:
+            return text
+    return stored
+
+
+class PlainEncoder(JSONEncoder):
+    """Kombu's encoder, but with plain values. `converted`: there were some to convert."""
+
+    converted = False
+
+    def default(self, o: Any) -> Any:
+        self.converted = True
+        try:
+            form = super().default(o)
+        except (TypeError, ValueError, RecursionError):
+            raise
+        except Exception as exc:  # of `__json__`, or of a lazy text
+            raise TypeError(f"{type(o).__name__} raised {type(exc).__name__}: {exc}") from exc
+        return plain_form(form) if isinstance(form, dict) else form
+
+
+def _encoded(encoder: json.JSONEncoder, value: object, what: str) -> tuple[str, int]:
+    """The JSON, and its size in bytes, as UTF-8."""
     try:
-        text = json.dumps(value, allow_nan=False, ensure_ascii=False)
-        size = len(text.encode("utf-8"))
+        text = encoder.encode(value)
+        return text, len(text.encode("utf-8"))
     except (TypeError, ValueError, RecursionError) as exc:
         raise ResultNotJSON(f"{what} not JSON: {exc}") from exc
+
+
+def _check_storable(value: object, text: str, what: str, depth: int) -> None:
     if _NUL_ESCAPE.search(text):
         raise ResultNotJSON(f"{what} not JSON that can be stored: a text in it has a NUL")
     if _deeper_than(depth, value):
         raise ResultNotJSON(f"{what} not JSON that can be stored: it is nested deeper than {depth}")
-    check_keys(value, what)
-    return size
 
 
 def check_keys(value: object, what: str = "the result is") -> None:

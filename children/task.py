@@ -18,6 +18,7 @@ from children.declaration.coroutine import CoroutineBody, in_event_loop
 from children.declaration.retrying import Retrying
 from children.declaration.signature import Problem
 from children.errors import AttemptLost, ChildError, ChildExit, RetryAsked
+from children.isolation.connections import kept_transaction
 from children.isolation.run_isolated import run_isolated
 from children.meta import Meta, error_text
 from children.progress import REPORT_INTERVAL, Progress
@@ -115,8 +116,12 @@ class ChildTask(Task):  # type: ignore[type-arg]
             return self._resolve(self.run(progress, *args, **kwargs), progress)
 
         try:
-            # An inline child shares its caller's process state and transaction.
-            result = body() if self.request.is_eager else run_isolated(body)
+            if self.request.is_eager:
+                # An inline child shares its caller's process state and transaction.
+                with kept_transaction():
+                    result = body()
+            else:
+                result = run_isolated(body)
         except SystemExit as exc:
             # Exactly SystemExit: Celery's shutdown requests are subclasses of it. A pool process
             # that gets SIGTERM at a time limit also raises it; the worker then ends the attempt.

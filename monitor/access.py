@@ -17,6 +17,7 @@ if TYPE_CHECKING:
 
 __all__ = [
     "NOT_FOUND",
+    "find_like",
     "find_run",
     "find_to_change",
     "find_to_retry",
@@ -51,6 +52,21 @@ def find_run(user: "User | AnonymousUser", run_id: UUID) -> Run:
     run = visible_runs(user).defer("params", "files", "result").filter(pk=run_id).first()
     if run is None:
         raise Http404(NOT_FOUND)
+    return run
+
+
+def find_like(user: "User | AnonymousUser", workflow: Workflow, run_id: str) -> Run:
+    """The run of this workflow with that id, to start another one like it.
+
+    Raises:
+        Http404: it does not exist, is of another workflow, or this user may not see it.
+    """
+    try:
+        run = find_run(user, UUID(run_id))
+    except ValueError:
+        raise Http404(NOT_FOUND) from None
+    if run.workflow != workflow.name:
+        raise Http404(f"That is not a run of {workflow.name}.")
     return run
 
 

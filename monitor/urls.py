@@ -27,6 +27,11 @@ urlpatterns = [
     path("runs/", run_pages.RunsPage.as_view(), name="runs"),
     path("runs/<workflow_id:run_id>/", run_pages.RunPage.as_view(), name="run"),
     path("runs/<workflow_id:run_id>/result.json", run_pages.RunResult.as_view(), name="run-result"),
+    path(
+        "runs/<workflow_id:run_id>/files/<int:number>/",
+        run_pages.RunFile.as_view(),
+        name="run-file",
+    ),
     path("runs/<workflow_id:run_id>/cancel/", run_pages.RunCancel.as_view(), name="run-cancel"),
     path("runs/<workflow_id:run_id>/retry/", run_pages.RunRetry.as_view(), name="run-retry"),
     path("runs/<workflow_id:run_id>/delete/", run_pages.RunDelete.as_view(), name="run-delete"),

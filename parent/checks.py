@@ -6,9 +6,11 @@ from typing import Any
 
 from celery import Task, current_app
 from django.core.checks import CheckMessage, Error, register
+from django.utils.functional import Promise
 from django.utils.module_loading import autodiscover_modules
 
-from parent.definition import validation
+from children.sanitize import clean_text
+from parent.definition import inputs_check, validation
 from parent.definition.mapping import Map
 from parent.definition.workflow import Step, Workflow, registry
 from parent.store.files import has_files_inside
@@ -16,6 +18,7 @@ from parent.store.files import has_files_inside
 __all__ = ["check_workflows"]
 
 NAME = re.compile(r"[A-Za-z][A-Za-z0-9_-]{0,99}")
+LONGEST_TITLE = 100  # characters
 PERMISSION = re.compile(r"[^\W\d]\w*\.\w+")
 
 
@@ -48,13 +51,6 @@ def check_workflow(workflow: Workflow) -> Iterator[CheckMessage]:
             "Use letters, digits, - and _, up to 100, a letter first.",
             "E002",
         )
-    if workflow.params is not None and "owner" in getattr(workflow.params(), "fields", ()):
-        yield _error(
-            workflow,
-            "a parameter cannot be named 'owner'",
-            "Rename it: `start(owner=...)` names the user whose run it is.",
-            "E006",
-        )
     for name, field in getattr(workflow.params and workflow.params(), "fields", {}).items():
         if has_files_inside(field):
             yield _error(
@@ -72,6 +68,14 @@ def check_workflow(workflow: Workflow) -> Iterator[CheckMessage]:
             "Write it as Django does, app and codename: 'shop.start_report'.",
             "E007",
         )
+    for title in (workflow.title, *(step.title for step in workflow.steps)):
+        if not _is_title(title):
+            yield _error(
+                workflow,
+                f"{title!r} is not a title",
+                f"Write one line of text, up to {LONGEST_TITLE} characters.",
+                "E013",
+            )
     no_tasks = [step.task for step in workflow.steps if not isinstance(step.task, Task | str)]
     for task in no_tasks:
         yield _error(
@@ -84,6 +88,11 @@ def check_workflow(workflow: Workflow) -> Iterator[CheckMessage]:
         return  # without tasks the steps have no names, and the graph cannot be checked
     for problem, hint in validation.problems(workflow):
         yield _error(workflow, problem, hint, "E003")
+    yield from _step_problems(workflow)
+
+
+def _step_problems(workflow: Workflow) -> Iterator[CheckMessage]:
+    """The problems of its steps, which are tasks."""
     for step in workflow.steps:
         if step.task_name not in current_app.tasks:
             yield _error(
@@ -93,6 +102,18 @@ def check_workflow(workflow: Workflow) -> Iterator[CheckMessage]:
                 "E005",
             )
         yield from _child_problems(workflow, step)
+        for problem, hint in inputs_check.fit_problems(workflow, step):
+            yield _error(workflow, problem, hint, "E011")
+    for problem, hint in inputs_check.read_problems(workflow):
+        yield _error(workflow, problem, hint, "E012")
+
+
+def _is_title(title: object) -> bool:
+    """Whether it is one line of text, or empty. The text may be translated."""
+    text = str(title)
+    return (
+        isinstance(title, str | Promise) and len(text) <= LONGEST_TITLE and clean_text(text) == text
+    )
 
 
 def _child_problems(workflow: Workflow, step: Step) -> Iterator[CheckMessage]:
@@ -112,6 +133,15 @@ def _child_problems(workflow: Workflow, step: Step) -> Iterator[CheckMessage]:
     own = step.inputs or isinstance(step, Map)
     fields = getattr(workflow.params(), "fields", {}) if workflow.params and not own else {}
     for name in sorted(child.reserved & set(fields)):
+        if name not in ("progress", "self"):
+            yield _error(
+                workflow,
+                f"the task of step {step.label!r} takes {name!r}, which is a parameter, where the "
+                "progress comes",
+                f"Let progress be its first parameter: def total(progress, {name}): ...",
+                "E009",
+            )
+            continue
         yield _error(
             workflow,
             f"step {step.label!r} would get the parameter {name!r}, a name that its body reserves",

@@ -7,7 +7,7 @@ from uuid import UUID
 from django.contrib.auth.models import User
 
 from parent.definition.workflow import Workflow
-from parent.inline import run_inline
+from parent.inline import run_inline_with
 from parent.models import Run
 from parent.runs.advance import continue_run
 from parent.runs.start import start, start_many
@@ -35,7 +35,7 @@ class Engine:
         )
 
     def run_inline(self, workflow: Workflow, params: Mapping[str, Any]) -> Run:
-        return run_inline(workflow, **params)
+        return run_inline_with(workflow, params)
 
 
 def _start_or_continue(workflow: Workflow, params: Mapping[str, Any], run_id: UUID) -> None:

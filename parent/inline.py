@@ -1,6 +1,7 @@
 """Running a whole workflow in this process: for the tests of workflows."""
 
 import time
+from collections.abc import Mapping
 from typing import Any
 
 from celery import current_app
@@ -17,7 +18,7 @@ from parent.runs.items.windows import fill_places
 from parent.runs.start import start
 from parent.store import clock
 
-__all__ = ["run_inline"]
+__all__ = ["run_inline", "run_inline_with"]
 
 
 def run_inline(
@@ -37,6 +38,13 @@ def run_inline(
     Raises:
         InvalidParams, InvalidWorkflow: as `start()` does.
     """
+    return run_inline_with(workflow, params, owner=owner)
+
+
+def run_inline_with(
+    workflow: Workflow, params: Mapping[str, Any], *, owner: User | None = None
+) -> Run:
+    """Like `run_inline`, with the parameters in a mapping, so that they may have any name."""
     with publish.publishing_off():
         run = start(workflow, params, owner=owner)
         while not run.ended:

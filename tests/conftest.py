@@ -11,8 +11,10 @@ from celery import current_app
 from django.conf import LazySettings, settings
 from kombu import pools
 
+from parent.definition.workflow import registry
 from quickstart import redis as redis_programs
 from quickstart.errors import NoRedisServer
+from tests.children.celery_app import restored_tasks
 from tests.services import redis_server
 from tests.workers import fork_servers
 
@@ -55,6 +57,20 @@ def django_db_modify_db_settings(
     if "sqlite3" in database["ENGINE"]:
         folder = tmp_path_factory.mktemp("database")
         database["TEST"]["NAME"] = str(folder / "test.sqlite3")
+
+
+@pytest.fixture(autouse=True)
+def _own_duplicates(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Names that two workflows of an earlier test had are no fault of this one."""
+    monkeypatch.setattr(registry, "_duplicates", [])
+
+
+@pytest.fixture
+def own_registry(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """A registry for this test's workflows only. Their tasks are removed after the test."""
+    monkeypatch.setattr(registry, "_workflows", {})
+    with restored_tasks():
+        yield
 
 
 @pytest.fixture(scope="session", autouse=True)

@@ -1,9 +1,17 @@
 """Reads the body and options given to `@child_task`, and finds what cannot work."""
 
+import builtins
 import inspect
+from collections import abc
 from collections.abc import Callable, Iterator, Mapping
+from datetime import date, time, timedelta
+from decimal import Decimal
+from enum import Enum
 from functools import partial
-from typing import Any
+from pathlib import PurePath
+from types import NoneType, UnionType
+from typing import Any, Union, get_args, get_origin
+from uuid import UUID
 
 from celery.utils.functional import head_from_fun
 
@@ -14,7 +22,11 @@ __all__ = ["Problem", "Signature", "function_of", "step_problems"]
 Problem = tuple[str, str]
 """What is wrong, and what to write instead."""
 
-VALUES = (bool, int, float, str, bytes, list, tuple, dict, set)
+VALUES = (
+    *(int, float, complex, str, bytes, bytearray, list, tuple, dict, set, frozenset),
+    *(date, time, timedelta, Decimal, UUID, PurePath, Enum),
+)
+COLLECTIONS = (abc.Collection, abc.Iterable, abc.Iterator, abc.Mapping, abc.Sequence, abc.Set)
 WRITE = "def total(progress, prices): ..."
 
 IN_A_STEP: Mapping[str, Problem] = {
@@ -103,15 +115,34 @@ class Signature:
             )
 
     def _progress_problems(self, first: inspect.Parameter) -> Iterator[Problem]:
-        kind = getattr(first.annotation, "__origin__", first.annotation)
-        named = {kind.__name__: kind for kind in VALUES}
-        kind = named.get(kind.partition("[")[0], kind) if isinstance(kind, str) else kind
         later = any(p.name == "progress" for p in self._every if p is not first)
-        if first.name != "progress" and (kind in VALUES or (later and kind is first.empty)):
+        misplaced = later and first.annotation is first.empty
+        if first.name != "progress" and (misplaced or self._is_value(first.annotation)):
             yield (
                 f"its body takes {first.name!r} where the progress comes",
                 f"Let progress be the first parameter: {WRITE}",
             )
+
+    def _is_value(self, annotation: Any) -> bool:
+        """Whether the annotation says that it is no progress. If unsure, False."""
+        if isinstance(annotation, str):
+            if "|" in annotation and "[" not in annotation:
+                names = {name.strip() for name in annotation.split("|")} - {"None"}
+                return all(map(self._is_value, names))
+            annotation = self._named(annotation.partition("[")[0].strip())
+        parts = get_args(annotation)
+        kind = get_origin(annotation) or annotation
+        if kind in (Union, UnionType):
+            return all(part is NoneType or self._is_value(part) for part in parts)
+        return isinstance(kind, type) and (issubclass(kind, VALUES) or kind in COLLECTIONS)
+
+    def _named(self, name: str) -> Any:
+        """What the annotation `name` means in the function's module; None if it is unknown."""
+        first, *rest = name.split(".")
+        found = getattr(self._function, "__globals__", {}).get(first, vars(builtins).get(first))
+        for part in rest:
+            found = getattr(found, part, None)
+        return found
 
 
 def function_of(body: Any) -> tuple[Callable[..., Any], int]:

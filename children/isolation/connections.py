@@ -1,12 +1,13 @@
 """Closes a body's database connections, because it may leave them in any state."""
 
-from contextlib import suppress
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from typing import Any
 
 from celery.utils.log import get_task_logger
-from django.db import connections
+from django.db import Error, connections, transaction
 
-__all__ = ["close_connections", "in_transaction"]
+__all__ = ["close_connections", "in_transaction", "kept_transaction"]
 
 logger = get_task_logger(__name__)
 
@@ -29,6 +30,27 @@ def in_transaction(connection: Any) -> bool:
         case "sqlite":
             return bool(connection.connection.in_transaction)
     return not connection.get_autocommit()
+
+
+@contextmanager
+def kept_transaction() -> Iterator[None]:
+    """An inline body shares its caller's transaction, which stays usable after an error in here.
+
+    A body that has broken the transaction, as an IntegrityError does on PostgreSQL, loses what it
+    wrote. Nothing is done where no transaction is open.
+    """
+    if not transaction.get_connection().in_atomic_block:
+        yield
+        return
+    savepoint = transaction.savepoint()
+    try:
+        yield
+    finally:
+        try:
+            transaction.savepoint_commit(savepoint)
+        except Error:
+            transaction.set_rollback(False)
+            transaction.savepoint_rollback(savepoint)
 
 
 def close_connections() -> list[str]:

@@ -52,10 +52,13 @@ def report_inputs(run: RunData) -> dict[str, Any]:
 csv_profile = Workflow(
     "csv_profile",
     params=CsvProfileParams,
-    description="Profile a CSV file: what each column holds, and where the file is odd.",
+    title="Profile a CSV file",
+    description="Shows what each column holds, and where the file is odd.",
     steps=[
-        Step(validate),  # without inputs it gets the run's parameters
-        Step(profile, weight=12, inputs=profile_inputs),  # it takes about so much longer per row
-        Step(report, weight=0.1, inputs=report_inputs),
+        Step(validate, title="Read the layout"),  # without inputs it gets the run's parameters
+        Step(
+            profile, title="Profile the columns", weight=12, inputs=profile_inputs
+        ),  # it takes about so much longer per row
+        Step(report, title="Write the report", weight=0.1, inputs=report_inputs),
     ],
 )

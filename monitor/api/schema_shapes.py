@@ -62,6 +62,7 @@ class TaskStep(Meta):
     """A step as it stands in its run."""
 
     name = serializers.CharField(help_text="Unique in the run.")
+    title = serializers.CharField(help_text="For people; the name where there is no title.")
     task_id = serializers.CharField(
         allow_null=True, help_text="The child's own id; null until it has one."
     )
@@ -115,6 +116,9 @@ class TaskStatus(Meta):
     task_id = serializers.CharField(help_text="Of the run, or of the child.")
     run_id = serializers.CharField(help_text="The run's id: the same as `task_id` for a run.")
     workflow = serializers.CharField(help_text="The name of the run's workflow.")
+    title = serializers.CharField(
+        help_text="Of the workflow, or of the child's step, for people; the name if it has none."
+    )
     state = serializers.ChoiceField(choices=RunState.choices, help_text="Celery's state.")
     result = serializers.JSONField(
         help_text="Any JSON, when `status` is `OK`; null before, in lists, and where it is large."
@@ -150,6 +154,7 @@ class WorkflowStep(Shape):
     """A step of a workflow."""
 
     name = serializers.CharField()
+    title = serializers.CharField(help_text="For people; the name where there is no title.")
     after = serializers.ListField(
         child=serializers.CharField(), help_text="The steps that it waits for."
     )
@@ -163,6 +168,7 @@ class WorkflowEntry(Shape):
     """A workflow that can be started."""
 
     name = serializers.CharField(help_text="As in `POST /workflows/<name>/`.")
+    title = serializers.CharField(help_text="For people; the name where there is no title.")
     description = serializers.CharField(allow_blank=True)
     params = serializers.DictField(help_text="A JSON Schema (2020-12) of what a start takes.")
     steps = WorkflowStep(many=True)

@@ -57,11 +57,13 @@ class WorkflowListView(ApiView):
             [
                 {
                     "name": workflow.name,
+                    "title": workflow.shown_title,
                     "description": workflow.description,
                     "params": params_schema(workflow.params),
                     "steps": [
                         {
                             "name": step.label,
+                            "title": step.shown_title,
                             "after": list(workflow.after(step)),
                             "when": step.when,
                             "optional": step.optional,

@@ -1,13 +1,14 @@
 """A workflow's HTML form: its fields, and the data that it sends."""
 
 import json
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any, cast
 
 from django.http import HttpRequest, QueryDict
 from django.utils.safestring import SafeString
+from rest_framework import ISO_8601
 from rest_framework.exceptions import ValidationError
 from rest_framework.fields import (
     BooleanField,
@@ -16,12 +17,14 @@ from rest_framework.fields import (
     DecimalField,
     DictField,
     FloatField,
+    HiddenField,
     IntegerField,
     JSONField,
     ListField,
     empty,
 )
-from rest_framework.serializers import Serializer
+from rest_framework.serializers import ListSerializer, Serializer
+from rest_framework.settings import api_settings
 from rest_framework.templatetags.rest_framework import render_form
 
 from children.sanitize import clean_text
@@ -30,9 +33,9 @@ from monitor.http.problems import NO_FIELD, errors_by_field
 from parent.definition.secrets import has_secrets
 from parent.definition.size_limits import size_problem
 from parent.definition.workflow import Workflow
-from parent.store.files import is_file_list
+from parent.store.files import is_file_list, takes_files
 
-__all__ = ["FormError", "blank_form", "filled_form", "posted"]
+__all__ = ["FormError", "LeftOut", "blank_form", "filled_form", "form_like", "posted"]
 
 TEMPLATE_PACK = "monitor/fields"
 IN_UTC = {"in_utc": True}
@@ -53,6 +56,18 @@ class FormError:
     text: str
     field: str = ""
     label: str = ""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class LeftOut:
+    """A parameter of an earlier run that is not filled in again.
+
+    `field` is the name of the form's field; empty if the form has none.
+    """
+
+    label: str
+    why: str
+    field: str = ""
 
 
 def posted(workflow: Workflow, request: HttpRequest) -> QueryDict:
@@ -100,6 +115,98 @@ def filled_form(
     return SafeString(render_form(serializer, TEMPLATE_PACK)), found_errors
 
 
+def form_like(workflow: Workflow, params: Mapping[str, Any]) -> tuple[SafeString, list[LeftOut]]:
+    """The fields as HTML, filled with the stored parameters of a run; and what was left out.
+
+    Files and secrets are left out, and what a person could not enter in the form as it is.
+    """
+    serializer = _serializer(workflow)
+    left_out = list(_fill(serializer, params))
+    return SafeString(render_form(serializer, TEMPLATE_PACK)), left_out
+
+
+def _fill(serializer: Any, params: Mapping[str, Any], prefix: str = "") -> Iterator[LeftOut]:
+    fields = {name: each for name, each in serializer.fields.items() if not each.read_only}
+    for name, field in fields.items():
+        value = _stored(params, field.source)
+        if isinstance(field, HiddenField):
+            continue
+        if _is_fieldset(field):
+            yield from _fill(field, value if isinstance(value, Mapping) else {}, f"{prefix}{name}.")
+            continue
+        why = "" if value in (None, "", [], {}) else _obstacle(field, value)
+        if why:
+            yield LeftOut(label=str(field.label), why=why, field=prefix + name)
+        _set_initial(field, None if why else value)
+    known = {field.source.split(".")[0] for field in fields.values()}
+    for name in sorted(params.keys() - known):
+        yield LeftOut(label=prefix + clean_text(name), why="the workflow no longer takes it")
+
+
+def _stored(params: Any, source: str) -> Any:
+    """The value that a field of this source had; None without one."""
+    for name in source.split("."):
+        params = params.get(name) if isinstance(params, Mapping) else None
+    return params
+
+
+def _obstacle(field: Any, value: Any) -> str:
+    """Why the form cannot be filled with this value; empty if it can."""
+    if takes_files(field):
+        return "choose the file again"
+    if has_secrets(field):
+        return "a secret: enter it again"
+    if size_problem([value]):
+        return "it is too large for a form"
+    if not _can_be_entered(field, value):
+        return "it cannot be entered in this form"
+    return ""
+
+
+def _can_be_entered(field: Any, value: Any) -> bool:
+    """Whether the form would send this value as it is."""
+    if isinstance(field, DateTimeField):
+        moment = _moment(value)
+        # The browser's field has milliseconds.
+        return moment is not None and moment.microsecond % 1_000 == 0
+    if is_structured(field) or isinstance(field, JSONField):
+        return True
+    if isinstance(field, ListField):  # one entry a line
+        return isinstance(value, list) and all(map(_is_line, value))
+    many_lines = field.style.get("base_template") == "textarea.html"
+    return many_lines or not isinstance(value, str) or value.splitlines() == [value]
+
+
+def _is_line(value: Any) -> bool:
+    """Whether a textarea could have this entry in a line of its own."""
+    text = str(value)
+    return value is not None and bool(text.strip()) and text.splitlines() == [text]
+
+
+def _set_initial(field: Any, value: Any) -> None:
+    """Let the form show this value, which was stored as JSON; None leaves the field blank."""
+    if value is None:
+        value = [] if isinstance(field, ListField | ListSerializer) else type(field).initial
+    elif is_structured(field):
+        field.style = field.style | _as_text(value)
+    elif isinstance(field, DateTimeField) and (moment := _moment(value)):
+        # The renderer reads it in the format in which the field writes it.
+        written_as = getattr(field, "format", api_settings.DATETIME_FORMAT)
+        value = moment.isoformat() if written_as == ISO_8601 else moment
+        if written_as not in (None, ISO_8601):
+            value = moment.strftime(written_as)
+        field.style = field.style | IN_UTC
+    field.get_initial = lambda: value
+
+
+def _moment(value: Any) -> datetime | None:
+    """The time that a stored value says, in UTC; None if it says none."""
+    try:
+        return datetime.fromisoformat(value).astimezone(UTC)
+    except (TypeError, ValueError, OverflowError):
+        return None
+
+
 def _without_secrets(workflow: Workflow, name: str, value: Any) -> Any:
     """A value to show again. One with a secret in it has to be entered again."""
     field = getattr(_serializer(workflow), "fields", {}).get(name)
@@ -119,19 +226,24 @@ def _form_error(serializer: "Serializer[Any]", path: str, text: str) -> FormErro
     field: Any = serializer
     names: list[str] = []
     rest = path.split(".")
-    while isinstance(field, Serializer) and rest and rest[0] in field.fields:
+    while _is_fieldset(field) and rest and rest[0] in field.fields:
         names.append(rest[0])
         field = field.fields[rest.pop(0)]
-    if isinstance(field, Serializer):  # the form has no place for it
+    if _is_fieldset(field):  # the form has no place for it
         whole = path in (NO_FIELD, "")
         return FormError(text=text if whole else f"{path}: {text}")
     entry = f"{_entry(field, '.'.join(rest))}: " if rest else ""
     return FormError(field=".".join(names), label=str(field.label), text=entry + text)
 
 
-def _beside(field: object, errors: Any) -> Any:
+def _is_fieldset(field: Any) -> bool:
+    """Whether the form shows the fields inside this one, as it does those of the whole."""
+    return isinstance(field, Serializer) and (field.parent is None or not is_structured(field))
+
+
+def _beside(field: Any, errors: Any) -> Any:
     """The errors as the form shows them: a list of sentences for each field."""
-    if isinstance(field, Serializer) and isinstance(errors, Mapping):
+    if _is_fieldset(field) and isinstance(errors, Mapping):
         return {name: _beside(field.fields.get(name), details) for name, details in errors.items()}
     return [
         text if path == NO_FIELD else f"{_entry(field, path)}: {text}"
@@ -151,11 +263,14 @@ def _serializer(workflow: Workflow, params: Mapping[str, Any] | None = None) -> 
     kind: Any = workflow.params or Serializer
     serializer: Serializer[Any] = kind() if params is None else kind(data=params)
     _mark_times(serializer, params)
-    for field in getattr(serializer, "fields", {}).values():
+    for name, field in getattr(serializer, "fields", {}).items():
         if is_file_list(field):
             field.style = MANY_FILES | field.style
         elif is_structured(field):
             field.style = JSON_TEXT | {"example": _example_text(field)} | field.style
+            value = None if params is None else params.get(name)
+            if type(value) is dict:  # DRF would make texts of the values inside
+                field.style = field.style | _as_text(value)
     return serializer
 
 
@@ -167,6 +282,11 @@ def _mark_times(serializer: Any, params: Any) -> None:
             _mark_times(field, value)
         elif isinstance(field, DateTimeField) and str(value).endswith(SENT_BY_SCRIPT):
             field.style = field.style | IN_UTC
+
+
+def _as_text(value: Any) -> dict[str, str]:
+    """The style of a field that shows this value as JSON."""
+    return {"text": json.dumps(value, indent=2, ensure_ascii=False)}
 
 
 def _example_text(field: Any) -> str:

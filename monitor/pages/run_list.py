@@ -8,10 +8,12 @@ from typing import Any
 from uuid import UUID
 
 from django import forms
+from django.contrib.auth import get_user_model
 from django.db.models import Q, QuerySet
 from django.http import QueryDict
 from django.utils import timezone
 
+from monitor.runs.titles import titles_with, workflow_title
 from parent.models import Attempt, Run, RunState, Step
 
 __all__ = ["PageOfRuns", "RunFilter", "page_of"]
@@ -19,6 +21,9 @@ __all__ = ["PageOfRuns", "RunFilter", "page_of"]
 PAGE_SIZE = 25
 BEGINNING_OF_ID = re.compile(r"[0-9a-fA-F-]{4,36}")
 ACTIVE = "active"
+NOBODY = "nobody"
+"""What the list shows, and the filter takes, for the owner of a run without one."""
+NARROWING = ("q", "workflow", "state", "since", "owner")
 STATES = {
     ACTIVE: ("Active", [RunState.PENDING, RunState.STARTED, RunState.PROGRESS]),
     "done": ("Done", [RunState.SUCCESS]),
@@ -56,18 +61,33 @@ class RunFilter(forms.Form):
         required=False,
         choices=[("", "Any time"), *((key, label) for key, (label, _) in TIMES.items())],
     )
+    owner = forms.CharField(
+        label="Started by",
+        required=False,
+        max_length=254,
+        widget=forms.TextInput(attrs={"placeholder": "User name"}),
+    )
     before = forms.UUIDField(required=False, widget=forms.HiddenInput)
     after = forms.UUIDField(required=False, widget=forms.HiddenInput)
 
-    def __init__(self, data: QueryDict, *, workflows: Iterable[str]) -> None:
+    def __init__(self, data: QueryDict, *, workflows: Iterable[str], owners: bool = False) -> None:
+        """The filters in the query of a URL.
+
+        Args:
+            workflows: the names to choose from.
+            owners: whether there is a filter by owner: for users who see runs of others.
+        """
         super().__init__(data)
+        if not owners:
+            del self.fields["owner"]
         field: Any = self.fields["workflow"]
-        field.choices = [("", "Any workflow"), *((name, name) for name in workflows)]
+        names = [(name, workflow_title(name)) for name in workflows]
+        field.choices = [("", "Any workflow"), *names]
 
     @property
     def narrows(self) -> bool:
         """Whether any filter is set. `before` and `after` are places."""
-        return any(self.data.get(name) for name in ("q", "workflow", "state", "since"))
+        return any(self.data.get(name) for name in NARROWING if name in self.fields)
 
     def narrow(self, runs: QuerySet[Run]) -> QuerySet[Run]:
         """Those of `runs` that match the filters. Invalid filters are ignored."""
@@ -81,6 +101,8 @@ class RunFilter(forms.Form):
             runs = runs.filter(state__in=STATES[state][1])
         if since := wanted.get("since"):
             runs = runs.filter(created_at__gte=timezone.now() - TIMES[since][1])
+        if owner := wanted.get("owner", "").strip().replace("\0", ""):
+            runs = runs.filter(_started_by(owner))
         return runs
 
     @property
@@ -96,9 +118,15 @@ class RunFilter(forms.Form):
         return after
 
 
+def _started_by(owner: str) -> Q:
+    # A project's own model of users may have the name in another field.
+    found = Q(**{f"owner__{get_user_model().USERNAME_FIELD}__iexact": owner})
+    return found | Q(owner=None) if owner.lower() == NOBODY else found
+
+
 def _mentions(text: str) -> Q:
     found = Q(workflow__icontains=text) | Q(message__icontains=text) | Q(error__icontains=text)
-    found |= Q(pk__startswith=text.lower())
+    found |= Q(pk__startswith=text.lower()) | Q(workflow__in=titles_with(text))
     if not BEGINNING_OF_ID.fullmatch(text):
         return found
     tasks = {"task_id__startswith": text.lower()}

@@ -7,6 +7,7 @@ from uuid import UUID
 from django.contrib import messages
 from django.contrib.auth.models import User
 from django.http import HttpRequest, HttpResponse
+from django.http.response import HttpResponseBase
 from django.shortcuts import redirect
 from django.template import TemplateDoesNotExist
 from django.template.loader import get_template, render_to_string
@@ -15,7 +16,14 @@ from django.utils.safestring import SafeString
 from django.views.generic import View
 
 from children.meta import Status
-from monitor.access import find_to_change, find_to_retry, may_start, startable, visible_runs
+from monitor.access import (
+    find_run,
+    find_to_change,
+    find_to_retry,
+    may_start,
+    startable,
+    visible_runs,
+)
 from monitor.http.namespace import namespace_of, our_url
 from monitor.http.our_view import OurPage
 from monitor.http.throttles import count_start
@@ -25,6 +33,7 @@ from monitor.pages.run_list import RunFilter, page_of
 from monitor.pages.step_groups import MOST, step_groups
 from monitor.pages.timeline import timeline_of
 from monitor.policy import policy
+from monitor.runs.input_files import file_answer, inputs_of
 from monitor.runs.results import beginning, is_large, pretty_beginning, result_answer
 from monitor.runs.snapshot import Snapshot, task_status
 from monitor.runs.status import share, state_word
@@ -36,7 +45,7 @@ from parent.runs.cancel import cancel
 from parent.runs.retry import retry
 from parent.store.executors import any_executor_alive
 
-__all__ = ["RunCancel", "RunDelete", "RunPage", "RunResult", "RunRetry", "RunsPage"]
+__all__ = ["RunCancel", "RunDelete", "RunFile", "RunPage", "RunResult", "RunRetry", "RunsPage"]
 
 ICONS = {word: word for word in ("queued", "done", "failed", "cancelled")}
 """The icon of a run's page by its state; that of all others is `running`."""
@@ -47,14 +56,16 @@ class RunsPage(OurPage, View):
 
     def get(self, request: HttpRequest) -> HttpResponse:
         workflows = [workflow.name for workflow in startable(request.user)]
-        wanted = RunFilter(request.GET, workflows=workflows)
         mine = visible_runs(request.user)
+        sees_others = mine.exclude(owner=cast(User, request.user)).exists()
+        wanted = RunFilter(request.GET, workflows=workflows, owners=sees_others)
         found = wanted.narrow(mine.select_related("owner").defer("params", "files", "result"))
         page = page_of(found, wanted.page_before, after=wanted.page_after, among=mine)
         no_worker = not any_executor_alive()
         context = {
             "title": "Runs",
             "filter": wanted,
+            "sees_others": sees_others,
             "runs": page.runs,
             "older": _query(request, before=page.older),
             "newer": _query(request, after=page.newer),
@@ -82,6 +93,7 @@ class RunPage(OurPage, View):
         if task.child is not None:
             return redirect(our_url(request, "run", run.pk))
         may_change = policy().may_change(cast(User, request.user), run)
+        may_start_it = may_start(request.user, run.workflow)
         status = task_status(task, now=now, namespace=namespace_of(request))
         most = None if request.GET.get("steps") == "all" else MOST
         context = {
@@ -94,10 +106,11 @@ class RunPage(OurPage, View):
             "now": now,
             "timeline": timeline_of(run, steps, now=now, most=most),
             "result": result_html(run),
-            "inputs": shown_params(run),
+            "inputs": inputs_of(shown_params(run), run.files),
             "history": history_of(run, secrets=secrets_of(run)),
             "may_change": may_change,
-            "may_retry": may_change and may_start(request.user, run.workflow),
+            "may_retry": may_change and may_start_it,
+            "may_start": may_start_it,
             "no_worker": not run.ended and not any_executor_alive(),
         }
         return render_live(request, "monitor/run.html", context, _live_parts(run, steps, context))
@@ -107,7 +120,7 @@ def tab_title(status: dict[str, Any]) -> str:
     """The title of a run's page: how far it is while it runs, else its state. As in `run.js`."""
     word = state_word(status)
     said = share(status) if word == "running" else f"{word.capitalize()}:"
-    return f"{said} {status['workflow']}".strip()
+    return f"{said} {status['title']}".strip()
 
 
 def _query(request: HttpRequest, **place: UUID | None) -> str:
@@ -189,6 +202,14 @@ class RunDelete(RunAction):
         if Run.objects.filter(pk=run.pk).exists():
             return super().then(run)
         return redirect(our_url(self.request, "runs"))
+
+
+class RunFile(OurPage, View):
+    """A file among a run's inputs, to download."""
+
+    def get(self, request: HttpRequest, run_id: UUID, number: int) -> HttpResponseBase:
+        run = find_run(request.user, run_id)
+        return file_answer(inputs_of(shown_params(run), run.files), number)
 
 
 class RunResult(OurPage, View):

@@ -4,6 +4,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
 
+from monitor.runs.titles import step_titles
 from parent.models import Attempt, Run, Step, StepState
 
 __all__ = ["LENGTH", "Row", "Span", "Timeline", "draw", "timeline_of"]
@@ -35,6 +36,7 @@ class Row:
     """A step's spans by time; none before its first attempt."""
 
     name: str
+    title: str
     spans: Sequence[Span]
 
 
@@ -65,7 +67,7 @@ def timeline_of(
 
 
 def draw(
-    run: Run, steps: Iterable[Step], earlier: dict[int, list[Attempt]], *, now: datetime
+    run: Run, steps: Sequence[Step], earlier: dict[int, list[Attempt]], *, now: datetime
 ) -> Timeline:
     """The timeline of rows.
 
@@ -76,8 +78,13 @@ def draw(
     scale = _Scale(
         start=run.created_at, end=max(end, run.created_at), ended=run.finished_at is not None
     )
+    titles = step_titles(run.workflow, (step.name for step in steps))
     rows = [
-        Row(name=step.name, spans=list(_spans(step, earlier.get(step.pk, []), scale)))
+        Row(
+            name=step.name,
+            title=titles[step.name],
+            spans=list(_spans(step, earlier.get(step.pk, []), scale)),
+        )
         for step in steps
     ]
     return Timeline(seconds=scale.seconds, rows=rows)

@@ -1,20 +1,19 @@
 """The pages to start workflows. The pages of runs are in `run_views`."""
 
 from http import HTTPStatus
-from typing import cast
+from typing import Any, cast
 
 from django.contrib.auth.models import User
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import redirect, render
-from django.utils.safestring import SafeString
 from django.views.generic import View
 
-from monitor.access import find_workflow, startable, visible_runs
+from monitor.access import find_like, find_workflow, startable, visible_runs
 from monitor.api.form_data import params_of
 from monitor.http.namespace import our_url
 from monitor.http.our_view import OurPage
 from monitor.http.throttles import count_start
-from monitor.pages.forms import FormError, blank_form, filled_form, posted
+from monitor.pages.forms import blank_form, filled_form, form_like, posted
 from monitor.pages.live import LivePart, render_live
 from monitor.pages.step_levels import levels_of
 from monitor.pages.typical_duration import typical_seconds
@@ -57,7 +56,11 @@ class WorkflowPage(OurPage, View):
 
     def get(self, request: HttpRequest, name: str) -> HttpResponse:
         workflow = find_workflow(request.user, name)
-        return _form_page(request, workflow, blank_form(workflow))
+        if "again" not in request.GET:
+            return _form_page(request, workflow, fields=blank_form(workflow))
+        run = find_like(request.user, workflow, request.GET["again"])
+        fields, left_out = form_like(workflow, run.params)
+        return _form_page(request, workflow, fields=fields, like=run, left_out=left_out)
 
     def post(self, request: HttpRequest, name: str) -> HttpResponse:
         workflow = find_workflow(request.user, name)
@@ -67,17 +70,15 @@ class WorkflowPage(OurPage, View):
             run = start(workflow, params, owner=cast(User, request.user))
         except InvalidParams as refused:
             fields, errors = filled_form(workflow, params, refused.errors)
-            return _form_page(request, workflow, fields, errors)
+            return _form_page(
+                request, workflow, HTTPStatus.BAD_REQUEST, fields=fields, errors=errors
+            )
         return redirect(our_url(request, "run", run.pk))
 
 
 def _form_page(
-    request: HttpRequest,
-    workflow: Workflow,
-    fields: SafeString,
-    errors: list[FormError] | None = None,
+    request: HttpRequest, workflow: Workflow, status: int = HTTPStatus.OK, **context: Any
 ) -> HttpResponse:
-    """The form. `errors` is None before anything was sent."""
-    context = {"workflow": workflow, "fields": fields, "errors": errors}
-    status = HTTPStatus.OK if errors is None else HTTPStatus.BAD_REQUEST
+    """The form. The context has its `fields`, and `errors`, or the run that it is `like`."""
+    context["workflow"] = workflow
     return render(request, "monitor/workflow.html", context, status=status)

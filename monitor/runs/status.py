@@ -10,6 +10,7 @@ from django.urls import reverse
 
 from children.meta import Status
 from monitor.http.namespace import APP_NAME
+from monitor.runs.titles import step_titles, with_title, workflow_title
 from monitor.runs.waiting import Waiting, waiting_of
 from parent.conf import interval
 from parent.decisions.eta import run_eta, step_eta
@@ -76,17 +77,24 @@ def status_of(
     changed_at = last_change(run, steps, now)
     now = step_of_time(changed_at, now)
     step_states = {step.name: step.state for step in steps}
-    waits = [Waiting() if ending else waiting_of(s, step_states, consumed, now) for s in steps]
+    titles = step_titles(run.workflow, (step.name for step in steps))
+    waits = [
+        Waiting() if ending else waiting_of(step, step_states, consumed, now, titles)
+        for step in steps
+    ]
     return {
         "task_id": str(run.pk),
         "run_id": str(run.pk),
         "workflow": run.workflow,
+        "title": workflow_title(run.workflow),
         "state": str(run.state),
         **_meta(run),
         **_result(run, str(run.pk), namespace),
         "eta_seconds": None if ending else run_eta(steps, now),
         **_waits(_first_wait(steps, waits)),
-        "steps": [step_row(step, wait) for step, wait in zip(steps, waits, strict=True)],
+        "steps": [
+            step_row(step, wait, titles[step.name]) for step, wait in zip(steps, waits, strict=True)
+        ],
         "created_at": run.created_at,
         "started_at": run.started_at,
         "finished_at": run.finished_at,
@@ -142,6 +150,7 @@ def child_status_of(
         "task_id": step.task_id,
         "run_id": str(run.pk),
         "workflow": run.workflow,
+        "title": step_titles(run.workflow, [step.name])[step.name],
         "state": step_state(step),
         **_meta(step),
         **_result(step, step.task_id, namespace),
@@ -156,10 +165,11 @@ def child_status_of(
     }
 
 
-def step_row(step: Step, wait: Waiting) -> dict[str, Any]:
+def step_row(step: Step, wait: Waiting, title: str) -> dict[str, Any]:
     """A step in its run's status."""
     return {
         "name": step.name,
+        "title": title,
         "task_id": step.task_id,
         "state": step_state(step),
         **_meta(step),
@@ -285,7 +295,8 @@ def _meta(row: Run | Step) -> dict[str, Any]:
     message = row.message
     if isinstance(row, Run):
         # The running children end at their next report.
-        message = message if row.ended or row.cancel_requested_at is None else CANCELLING
+        cancelling = row.cancel_requested_at is not None and not row.ended
+        message = CANCELLING if cancelling else with_title(row.workflow, message)
     elif not message:
         message = STEP_MESSAGES.get(StepState(row.state), "")
     return {

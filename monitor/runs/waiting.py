@@ -2,6 +2,7 @@
 
 from collections.abc import Collection, Iterable, Mapping
 from datetime import datetime, timedelta
+from types import MappingProxyType
 from typing import NamedTuple
 
 from parent.definition.name_lists import join_names
@@ -31,16 +32,18 @@ def waiting_of(
     states: Mapping[str, str],
     consumed: Collection[str] | None,
     now: datetime,
+    titles: Mapping[str, str] = MappingProxyType({}),
 ) -> Waiting:
     """What this step waits for.
 
     Args:
         states: of the run's steps, by name.
         consumed: the queues that running workers consume; None if they were not looked up.
+        titles: of the run's steps, by name; a step without one is called by its name.
     """
     if step.state == StepState.WAITING:
         names = [name for name in step.after if states.get(name) not in (None, StepState.OK)]
-        return Waiting(_names(names))
+        return Waiting(_names([titles.get(name, name) for name in names]))
     if step.state != StepState.QUEUED or step.queued_at is None:
         return Waiting()
     if step.queued_at > now:

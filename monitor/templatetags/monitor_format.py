@@ -1,20 +1,23 @@
 """Formats the figures of a status for pages, in the same way as `task-progress.js`."""
 
 import json
-from datetime import datetime
+from datetime import UTC, datetime
 from typing import Any
 
 from django import template
+from django.utils import dateformat
 
 from monitor.runs.status import CANCELLING, count, is_unknown, share, state_word, waiting_text
 from monitor.runs.status import percent as whole_percent
+from monitor.runs.titles import with_title, workflow_title
 from parent.models import Run
 
 __all__ = [
-    "base_name",
+    "attribute",
     "beginning",
     "duration",
     "elapsed",
+    "in_utc",
     "is_text",
     "json_text",
     "percent",
@@ -28,6 +31,16 @@ __all__ = [
 
 register = template.Library()
 
+
+@register.filter
+def attribute(field: object, name: str) -> Any:
+    """An attribute of a form's field; empty without it.
+
+    In a template, `field.name` of a field with others inside it would be its inner field `name`.
+    """
+    return getattr(field, name, "")
+
+
 LONGEST_VALUE = 2_000  # characters
 
 
@@ -37,6 +50,7 @@ def percent(status: dict[str, Any]) -> int:
     return whole_percent(status)
 
 
+register.filter("workflow_title", workflow_title)
 register.filter("share", share)
 register.filter("waiting", waiting_text)
 register.filter("count", count)
@@ -47,7 +61,9 @@ register.filter("is_unknown", is_unknown)
 def run_status(run: Run) -> dict[str, Any]:
     """The status of a run's row, as far as lists show it."""
     columns = ("state", "status", "iteration", "total", "completion", "message")
-    return {name: getattr(run, name) for name in columns} | {"task_id": str(run.pk)}
+    status = {name: getattr(run, name) for name in columns}
+    message = with_title(run.workflow, run.message)
+    return status | {"task_id": str(run.pk), "message": message}
 
 
 @register.filter
@@ -92,6 +108,12 @@ def run_seconds(run: Run) -> float | None:
 
 
 @register.filter
+def in_utc(at: datetime, written_as: str) -> str:
+    """A time in UTC, whatever the project's `TIME_ZONE` is, in a format of Django's `date`."""
+    return f"{dateformat.format(at.astimezone(UTC), written_as)} UTC"
+
+
+@register.filter
 def elapsed(status: dict[str, Any], now: datetime) -> str:
     """How long it has been running, or ran; of one that is queued, how long it has waited."""
     since = status["started_at"]
@@ -123,12 +145,6 @@ def pretty(value: object) -> str:
 def beginning(text: str) -> str:
     """The part of a text that a page shows of one value."""
     return text if len(text) <= LONGEST_VALUE else f"{text[:LONGEST_VALUE]}…"
-
-
-@register.filter
-def base_name(name: str) -> str:
-    """A stored file's name without its folder."""
-    return name.rpartition("/")[2]
 
 
 @register.filter

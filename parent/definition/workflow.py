@@ -54,6 +54,7 @@ class Step:
     Args:
         task: the child, or any Celery task, or the name of one.
         name: unique in the workflow; the default is the last part of the task's name.
+        title: what people see instead of the name on pages; the default is the name.
         inputs: returns the child's keyword arguments; without it they are the run's parameters. It
             must only read, and be fast: it may be called twice for one attempt, and runs while the
             run is locked (see `RunData`).
@@ -84,6 +85,7 @@ class Step:
     task: "Task[..., Any] | type[Task[..., Any]] | str"  # a class as mypy sees `@child_task`
     _: KW_ONLY
     name: str = ""
+    title: str = ""
     inputs: Callable[[RunData], Mapping[str, Any]] | None = None
     after: Sequence[str] | None = None
     when: Literal["ok", "failed", "always"] = "ok"
@@ -108,6 +110,11 @@ class Step:
     def label(self) -> str:
         """The step's name in its workflow, in errors and on the page."""
         return self.name or self.task_name.rpartition(".")[2]
+
+    @property
+    def shown_title(self) -> str:
+        """What people see instead of the name."""
+        return str(self.title or self.label)
 
     @property
     def child(self) -> ChildTask | None:
@@ -136,6 +143,7 @@ class Workflow:
         name: unique; part of the URL and of the parent task's name, `parent.<name>`.
         steps: in order; see `Step.after` for other shapes than a sequence.
         params: a DRF serializer class that validates the parameters; None takes none.
+        title: what people see instead of the name on pages; the default is the name.
         description: one line for people.
         result: returns the run's result (see `RunData`); without it, that is the result of the
             last step with `when="ok"`.
@@ -148,6 +156,7 @@ class Workflow:
     _: KW_ONLY
     steps: Sequence[Step]
     params: "type[BaseSerializer[Any]] | None" = None
+    title: str = ""
     description: str = ""
     result: Callable[[RunData], Any] | None = None
     timeout: float | None = None
@@ -162,6 +171,11 @@ class Workflow:
     def task_name(self) -> str:
         """The Celery name of the parent task."""
         return parent_task_name(self.name)
+
+    @property
+    def shown_title(self) -> str:
+        """What people see instead of the name."""
+        return str(self.title or self.name)
 
     @cached_property
     def by_label(self) -> Mapping[str, Step]:
@@ -195,7 +209,21 @@ class Workflow:
         return self._one_before.get(step.label, ())
 
     def start(self, /, owner: "User | None" = None, **params: Any) -> "Run":
-        """Write a run's rows and publish it when the transaction commits.
+        """Write a run's rows and publish it when the transaction commits; see `start_with`.
+
+        Raises:
+            InvalidParams: with a list of errors for each field.
+            TypeError: `owner` is no user. A parameter of that name needs `start_with`.
+        """
+        if owner is not None and not hasattr(owner, "pk"):
+            raise TypeError(
+                f"owner is the user whose run it is, not {owner!r}. To give a parameter that is "
+                'named owner, write start_with({"owner": ...}, owner=user).'
+            )
+        return self.start_with(params, owner=owner)
+
+    def start_with(self, params: Mapping[str, Any], *, owner: "User | None" = None) -> "Run":
+        """Like `start`, with the parameters in a mapping, so that they may have any name.
 
         Raises:
             InvalidParams: with a list of errors for each field.
@@ -214,7 +242,7 @@ class Workflow:
 
     def delay(self, /, **params: Any) -> "AsyncResult[Any]":
         """Like `start`, but returns a Celery result that follows the run."""
-        return self.result_of(self.start(**params).pk)
+        return self.result_of(self.start_with(params).pk)
 
     def result_of(self, run_id: UUID | str) -> "AsyncResult[Any]":
         """The Celery result under which a run can be followed."""

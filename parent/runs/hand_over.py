@@ -5,9 +5,9 @@ child may claim one of the steps that it opens, for the same process. All others
 """
 
 import time
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from datetime import datetime, timedelta
-from typing import TypeVar
+from typing import NamedTuple, TypeVar
 from uuid import uuid4
 
 from celery import current_app
@@ -28,8 +28,15 @@ S = TypeVar("S", Step, Item)
 LOOK_INTERVAL = 0.1
 """Seconds for which a process knows whether others wait."""
 
-_look: tuple[float, bool] = (float("-inf"), False)
-"""When this process last looked whether others wait, and what it found."""
+
+class _Look(NamedTuple):
+    """When this process last looked who waits, and the queues that it found."""
+
+    at: float = float("-inf")
+    queues: Collection[str] = ()
+
+
+_look = _Look()
 
 
 class HandOver:
@@ -60,7 +67,7 @@ class HandOver:
             same_chunk: they belong to this message, which may take longer than the time slice.
         """
         self.taken = None
-        if not opened or self._delivery.is_stopping() or not (same_chunk or self._has_time()):
+        if not opened or self._delivery.is_stopping() or not (same_chunk or self._has_time(ended)):
             return None
         step = next((step for step in opened if self._may_follow(step, ended)), None)
         if step is not None:
@@ -68,11 +75,12 @@ class HandOver:
             self.taken = step
         return step
 
-    def _has_time(self) -> bool:
+    def _has_time(self, ended: Step | Item) -> bool:
+        """Whether the time slice is not used up, and nobody waits who goes first."""
         limit = setting("TIME_SLICE")
         if not limit or time.monotonic() - self._delivery.taken_at >= limit:
             return False
-        return not _others_wait(limit)
+        return not _others_wait(queue_of(ended), limit)
 
     def _may_follow(self, step: Step | Item, ended: Step | Item) -> bool:
         task = current_app.tasks.get(step.task)
@@ -80,6 +88,7 @@ class HandOver:
             isinstance(task, ChildTask)
             and step.task not in self._delivery.excluded
             and queue_of(step) == queue_of(ended)
+            # Not "no lower": of two numbers, which goes first depends on the broker.
             and _priority(step) == _priority(ended)
         )
 
@@ -105,15 +114,14 @@ def _priority(step: Step | Item) -> int | None:
     return step.priority if step.priority is not None else getattr(task, "priority", None)
 
 
-def _others_wait(limit: float) -> bool:
-    """Whether a run has waited longer than that for one of its first children.
+def _others_wait(queue: str, limit: float) -> bool:
+    """Whether a run has waited in this queue longer than that for one of its first children.
 
     Such a run goes first: one that has begun goes on by a message, behind theirs. So a run costs
     others at most one message more than without hand-over, and the slice.
     """
     global _look  # noqa: PLW0603 - one answer per process
-    at, wait = _look
-    if time.monotonic() - at > LOOK_INTERVAL:
+    if time.monotonic() - _look.at > LOOK_INTERVAL:
         waiting = Step.objects.filter(
             state=StepState.QUEUED,
             queued_at__lt=Now() - timedelta(seconds=limit),
@@ -121,6 +129,7 @@ def _others_wait(limit: float) -> bool:
             attempt=1,
             after=[],
         )
-        wait = waiting.exists()
-        _look = (time.monotonic(), wait)
-    return wait
+        kinds = waiting.order_by().values_list("queue", "task").distinct()
+        queues = {queue_of(Step(queue=queue, task=task)) for queue, task in kinds}
+        _look = _Look(time.monotonic(), queues)
+    return queue in _look.queues

@@ -9,7 +9,7 @@ from django.db import transaction
 
 from children.errors import ResultNotJSON
 from children.meta import Meta
-from children.sanitize import check_json
+from children.sanitize import check_json, plain_json
 from parent.decisions.plan import dependents, fails_run
 from parent.definition.name_lists import join_names
 from parent.definition.workflow import registry
@@ -51,7 +51,8 @@ def retry(
         InvalidRetry: the step, the inputs or the result do not fit the run.
     """
     try:
-        check_json([inputs, result], "inputs and result are")
+        check_json(inputs, "the inputs are")
+        result, _ = plain_json(result)
     except ResultNotJSON as exc:
         raise InvalidRetry(str(exc)) from exc
     with transaction.atomic():

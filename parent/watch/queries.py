@@ -9,6 +9,7 @@ from django.db.models import QuerySet
 from django.db.models.functions import Now
 from django_celery_results.models import TaskResult
 
+from children.sanitize import plain_form
 from parent.conf import setting
 from parent.messages.publish import queue_of
 from parent.models import Item, Run, Step
@@ -73,7 +74,7 @@ def watched(step: Step | Item, *, dead: bool = False) -> Watched:
 def stored(row: TaskResult) -> Stored:
     """The stored result, decoded from JSON; text that is not JSON stays text."""
     try:
-        result = json.loads(row.result) if row.result else None
+        result = json.loads(row.result, object_hook=plain_form) if row.result else None
     except (ValueError, RecursionError):
         result = row.result
     return Stored(state=row.status, result=result, at=row.date_done)

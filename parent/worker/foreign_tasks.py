@@ -11,7 +11,7 @@ from celery import signals, states
 
 from children import host
 from children.errors import ChildError
-from children.isolation.connections import close_connections
+from children.isolation.connections import close_connections, kept_transaction
 from children.isolation.context import kept_context
 from children.isolation.process_state import kept_process_state
 from children.meta import parse
@@ -46,8 +46,10 @@ def _on_prerun(task_id: str, task: Any, **_: Any) -> None:
     # Unlike a child's claim, a signal cannot stop a duplicate delivery. The first to finish
     # counts.
     RunningAttempt(task_id, header, _thread(task)).claim()
-    if not task.request.is_eager:
-        task.request.kept = kept = ExitStack()
+    task.request.kept = kept = ExitStack()
+    if task.request.is_eager:
+        kept.enter_context(kept_transaction())
+    else:
         kept.enter_context(kept_context())
         kept.enter_context(kept_process_state())
 
@@ -58,8 +60,9 @@ def _on_postrun(task_id: str, task: Any, retval: Any, state: str | None, **_: An
         return
     if kept := getattr(task.request, "kept", None):
         kept.close()
-        # Before recording the end: a transaction that the body left open may lock our rows.
-        close_connections()
+        if not task.request.is_eager:
+            # Before recording the end: a transaction that the body left open may lock our rows.
+            close_connections()
     if state not in states.READY_STATES:
         return
     # Celery has already stored the result.

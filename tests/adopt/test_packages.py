@@ -66,5 +66,5 @@ def test_what_the_apps_import_is_what_the_package_requires() -> None:
     project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
     names = {line.split(">")[0].split("[")[0] for line in project["dependencies"]}
 
-    assert not names & {"gunicorn", "psycopg", "redis", "django-axes", "django-environ"}
+    assert not names & {"gunicorn", "psycopg", "django-axes", "django-environ"}
     assert {"celery", "django", "djangorestframework", "drf-spectacular"} <= names

@@ -9,7 +9,7 @@ from tests.adopt.conftest import Client, Team
 PREFIXES = ["/flows", "/second/one", "/office/jobs.v2"]
 FOREIGN = re.compile(r'(?:href|action|src)="(/[^"]*)"')
 """Addresses in a page."""
-THEIRS = ("/static/", "/admin/")
+THEIRS = ("/static/", "/admin/", "/enter/")
 
 
 def test_names_of_theirs_are_never_ours(ann: Client) -> None:

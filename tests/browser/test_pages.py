@@ -56,6 +56,40 @@ def test_the_run_page_follows_the_run_to_its_result(run_page: Page, run: Run) ->
     assert download.value.suggested_filename == f"main_flow-{run.pk}.json"
 
 
+def test_a_run_and_its_steps_are_called_by_their_titles(
+    signed_in: Page, owner: User, make_run: MakeRun
+) -> None:
+    run = make_run(owner, workflow="csv_profile", message="profile: 4 of 10")
+    run.steps.filter(name="func_1").update(name="profile")
+
+    signed_in.goto(f"/runs/{run.pk}/")
+    bar_at(signed_in, 20, "Profile a CSV file")
+
+    expect(signed_in).to_have_title("20 % Profile a CSV file")
+    expect(part(signed_in, "message")).to_have_text("Profile the columns: 4 of 10")
+    bar_at(signed_in, 40, "Profile the columns")
+    signed_in.goto("/runs/")
+    bar_at(signed_in, 20, f"Profile a CSV file {str(run.pk)[:8]}")
+    expect(signed_in.get_by_role("link", name="Profile a CSV file")).to_be_visible()
+
+
+def test_the_id_and_the_link_of_a_run_can_be_copied(run_page: Page, run: Run) -> None:
+    """Each click is announced, and one that the browser refuses as well."""
+    run_page.context.grant_permissions(["clipboard-read", "clipboard-write"])
+    address = run_page.url
+    said = run_page.locator("#copied[role=status]")
+    expect(said).to_be_empty()
+
+    for name, text in (("id", str(run.pk)), ("link", address), ("id", str(run.pk))):
+        run_page.get_by_role("button", name=f"Copy {name}").click()
+        expect(said).to_have_text(f"Copied the {name}")
+        assert run_page.evaluate("navigator.clipboard.readText()") == text
+
+    run_page.evaluate("void (navigator.clipboard.writeText = () => Promise.reject())")
+    run_page.get_by_role("button", name="Copy link").press("Enter")
+    expect(said).to_contain_text("Not copied")
+
+
 def test_a_run_that_ended_before_the_first_poll_shows_its_result(signed_in: Page, run: Run) -> None:
     """It ends after the server rendered the page, and before the element's first request."""
 
@@ -280,7 +314,8 @@ def every_page(owner: User, make_run: MakeRun) -> list[str]:
     retry(failed.pk, who="ann")
     done = make_run(owner, state="SUCCESS", completion=100.0, result={"total": [long]})
     runs = [f"/runs/{each.pk}/" for each in (failed, done)]
-    return ["/", "/start/main_flow/", "/start/csv_profile/", "/runs/", *runs]
+    again = f"/start/main_flow/?again={failed.pk}"
+    return ["/", "/start/main_flow/", "/start/csv_profile/", "/runs/", *runs, again]
 
 
 def open_rendered(page: Page, path: str) -> None:

@@ -1,8 +1,12 @@
 """A declaration either works, or the error says what to write instead."""
 
+import decimal
 import functools
-from collections.abc import AsyncIterator, Iterator
-from typing import Any
+from collections.abc import AsyncIterator, Iterator, Sequence
+from datetime import date
+from enum import StrEnum
+from typing import Any, Optional, Protocol
+from uuid import UUID
 
 import pytest
 from celery import Task, shared_task
@@ -15,6 +19,14 @@ from tests.children.conftest import Attempt, MemoryHost
 def told() -> list[tuple[str, str, str]]:
     """Each message of the check as (id, text, hint)."""
     return [(str(found.id), found.msg, str(found.hint)) for found in check_children()]
+
+
+class Reports(Protocol):
+    def update(self, iteration: int) -> None: ...
+
+
+class Size(StrEnum):
+    LARGE = "large"
 
 
 def double(progress: Progress, n: int) -> int:
@@ -58,6 +70,30 @@ def a_progress_in_quotes(p: "Progress", n: "int") -> int:
     return 2 * n
 
 
+def a_protocol(p: Reports, n: int) -> int:
+    return 2 * n
+
+
+def an_optional_progress(p: Progress | None, n: int) -> int:
+    return 2 * n
+
+
+def an_optional_progress_in_quotes(p: "Progress | None", n: int) -> int:
+    return 2 * n
+
+
+def anything(p: Any, n: int) -> int:
+    return 2 * n
+
+
+def an_object(p: object, n: int) -> int:
+    return 2 * n
+
+
+def an_unknown_name(p: "NoSuchName", n: int) -> int:  # type: ignore[name-defined]  # noqa: F821
+    return 2 * n
+
+
 class Run(ChildTask):
     def run(self, progress: Progress, n: int) -> int:
         return double(progress, n) if self.name == "shop.double" else 0
@@ -86,6 +122,12 @@ BODIES: dict[str, tuple[Any, dict[str, Any]]] = {
     "a progress by another name": (another_name, {}),
     "a progress in quotes": (a_progress_in_quotes, {}),
     "any arguments": (whatever, {}),
+    "a progress by a protocol": (a_protocol, {}),
+    "a progress that may be None": (an_optional_progress, {}),
+    "a progress that may be None, in quotes": (an_optional_progress_in_quotes, {}),
+    "a progress that is anything": (anything, {}),
+    "a progress that is an object": (an_object, {}),
+    "a progress of an unknown name": (an_unknown_name, {}),
     "a class": (Run, {}),
     "a bound class": (Run, {"bind": True}),
     "a class with a static run": (StaticRun, {}),
@@ -144,6 +186,13 @@ def progress_last_and_plain(n, progress): ...  # type: ignore[no-untyped-def]
 def no_progress(n: int) -> None: ...
 def no_progress_but_a_list(names: list[str]) -> None: ...
 def no_progress_in_quotes(names: "dict[str, int]") -> None: ...
+def no_progress_but_a_date(when: date) -> None: ...
+def no_progress_but_a_class_in_quotes(price: "decimal.Decimal") -> None: ...
+def no_progress_but_an_optional(limit: int | None) -> None: ...
+def no_progress_but_an_optional_in_quotes(limit: "int | None") -> None: ...
+def no_progress_but_an_older_optional(limit: Optional[UUID]) -> None: ...  # noqa: UP045
+def no_progress_but_a_sequence(names: Sequence[str]) -> None: ...
+def no_progress_but_an_enum(size: Size) -> None: ...
 def by_place(progress: Progress, n: int, /) -> None: ...
 def yields(progress: Progress) -> Iterator[int]:
     yield 1
@@ -173,6 +222,33 @@ REPORT = "Call progress.update(...) instead of each yield, and return the result
         (no_progress, "its body takes 'n' where the progress comes", WRONG_FIRST),
         (no_progress_but_a_list, "its body takes 'names' where the progress comes", WRONG_FIRST),
         (no_progress_in_quotes, "its body takes 'names' where the progress comes", WRONG_FIRST),
+        (no_progress_but_a_date, "its body takes 'when' where the progress comes", WRONG_FIRST),
+        (
+            no_progress_but_a_class_in_quotes,
+            "its body takes 'price' where the progress comes",
+            WRONG_FIRST,
+        ),
+        (
+            no_progress_but_an_optional,
+            "its body takes 'limit' where the progress comes",
+            WRONG_FIRST,
+        ),
+        (
+            no_progress_but_an_optional_in_quotes,
+            "its body takes 'limit' where the progress comes",
+            WRONG_FIRST,
+        ),
+        (
+            no_progress_but_an_older_optional,
+            "its body takes 'limit' where the progress comes",
+            WRONG_FIRST,
+        ),
+        (
+            no_progress_but_a_sequence,
+            "its body takes 'names' where the progress comes",
+            WRONG_FIRST,
+        ),
+        (no_progress_but_an_enum, "its body takes 'size' where the progress comes", WRONG_FIRST),
         (
             by_place,
             "its input 'n' is positional-only, and inputs come by name",

@@ -56,9 +56,11 @@ def whole(*members: Exception) -> ExceptionGroup[Exception]:
             "'utf-8' codec can't decode byte 0xff in position 0: invalid start byte",
         ),
         ("as text", "as text"),
-        ("42", "42"),
+        ("42", "it failed with 42"),
+        (3, "it failed with 3"),
+        ("user_id", "it failed with user_id"),
         ("", "unknown error"),
-        ({"message": "own kind"}, "{'message': 'own kind'}"),
+        ({"message": "own kind"}, "it failed with {'message': 'own kind'}"),
     ],
 )
 def test_a_message_with_words_needs_no_type_name(error: object, text: str) -> None:
@@ -103,11 +105,28 @@ def test_a_message_with_words_needs_no_type_name(error: object, text: str) -> No
             raised_by(lambda: decimal.Decimal("x")),
             "InvalidOperation: [<class 'decimal.ConversionSyntax'>]",
         ),
-        (SoftTimeLimitExceeded(), "SoftTimeLimitExceeded()"),
-        (TimeLimitExceeded(60), "TimeLimitExceeded(60,)"),
+        (TimeLimitExceeded("a", 1), "TimeLimitExceeded('a', 1)"),
     ],
 )
 def test_a_message_that_is_only_a_value_follows_the_type_name(error: object, text: str) -> None:
+    assert error_text(error) == text
+
+
+SOFT = "it did not finish within its soft time limit (SoftTimeLimitExceeded)"
+HARD = "it did not finish within its hard time limit of 60 s (TimeLimitExceeded)"
+
+
+@pytest.mark.parametrize(
+    ("error", "text"),
+    [
+        (SoftTimeLimitExceeded(), SOFT),
+        (TimeLimitExceeded(60), HARD),
+        ({"exc_type": "SoftTimeLimitExceeded", "exc_message": []}, SOFT),
+        ({"exc_type": "TimeLimitExceeded", "exc_message": [60.0]}, HARD),
+        (TimeLimitExceeded(), HARD.replace(" of 60 s", "")),
+    ],
+)
+def test_a_time_limit_of_celerys_is_a_sentence(error: object, text: str) -> None:
     assert error_text(error) == text
 
 
@@ -132,7 +151,13 @@ def test_an_exception_stored_by_celery_has_the_same_text(stored: object, text: s
     assert error_text(stored) == text
 
 
-@pytest.mark.parametrize("error", [KeyError("größe"), ValueError(42), ValueError("bad"), OSError()])
+ROUND_TRIP = [
+    *(KeyError("größe"), ValueError(42), ValueError("bad"), OSError()),
+    *(SoftTimeLimitExceeded(), TimeLimitExceeded(3)),
+]
+
+
+@pytest.mark.parametrize("error", ROUND_TRIP, ids=repr)
 def test_an_exception_reads_the_same_before_and_after_celery_stored_it(error: Exception) -> None:
     from celery import current_app
 

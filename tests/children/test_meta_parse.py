@@ -18,6 +18,15 @@ REPORT = {
     "error": None,
 }
 OK = REPORT | {"status": "OK", "completion": 100.0, "result": {"a": 1}}
+AT_3 = {"iteration": 3, "total": 10, "completion": 30.0, "status": "PROGRESS"}
+READING = {"message": "Reading"}
+CELERY_PROGRESS = {
+    "pending": False,
+    "current": 3,
+    "total": 10,
+    "percent": 30.0,
+    "description": "Reading",
+}
 HUGE = 10**400
 CELERY_STATES = (
     "PENDING", "RECEIVED", "STARTED", "PROGRESS", "SUCCESS", "FAILURE",
@@ -35,11 +44,32 @@ CELERY_STATES = (
         ("PROGRESS", REPORT, REPORT),
         ("COMPRESSING", REPORT, REPORT),
         ("COMPRESSING", None, {"status": "PROGRESS", "message": "COMPRESSING"}),
+        ("PROGRESS", {"current": 3, "total": 10}, AT_3),
+        ("PROGRESS", {"current": 3, "total": 10, "status": "Reading"}, AT_3 | READING),
+        ("PROGRESS", {"current": 3, "total": 10, "status": "PROGRESS"}, AT_3 | {"message": ""}),
+        ("READING", {"current": 3, "total": 10, "message": "Reading"}, AT_3 | READING),
+        ("STARTED", {"current": 3, "total": 10, "message": "Reading"}, AT_3 | READING),
+        ("PROGRESS", CELERY_PROGRESS, AT_3 | READING),
+        ("PROGRESS", CELERY_PROGRESS | {"percent": 12.5}, AT_3 | {"completion": 12.5}),
+        ("PROGRESS", {"progress": 50}, {"completion": 50.0, "iteration": 0, "total": None}),
+        ("PROGRESS", {"progress": 100}, {"completion": 99.9, "status": "PROGRESS"}),
+        ("PROGRESS", {"current": 3}, {"completion": 0.0, "iteration": 3, "total": None}),
+        ("PROGRESS", {"current": "3", "total": 10}, {"completion": 0.0, "iteration": 0}),
+        ("PROGRESS", REPORT | {"current": 9, "percent": 90, "description": "x"}, REPORT),
+        ("SUCCESS", {"current": 9, "total": 9}, {"result": {"current": 9, "total": 9}}),
         ("PROGRESS", "page 7", {"status": "PROGRESS", "message": "page 7"}),
         ("PROGRESS", [1, 2], {"status": "PROGRESS", "message": "[1, 2]"}),
         ("PROGRESS", {}, {"status": "PROGRESS", "iteration": 0, "total": None, "message": ""}),
         ("PROGRESS", {"status": "ERROR", "error": "no disk"}, {"error": "no disk"}),
         ("PROGRESS", {"status": "ERROR"}, {"error": "the task reported ERROR"}),
+        ("PROGRESS", {"status": "ERROR", "error": 3}, {"error": "it failed with 3"}),
+        ("PROGRESS", {"status": "ERROR", "error": KeyError("nope")}, {"error": "KeyError: 'nope'"}),
+        ("FAILURE", 3, {"error": "it failed with 3"}),
+        ("FAILURE", {"code": 3}, {"error": "it failed with {'code': 3}"}),
+        ("FAILURE", KeyError("nope"), {"error": "KeyError: 'nope'"}),
+        ("FAILURE", ValueError(3), {"error": "ValueError: 3"}),
+        ("RETRY", 3, {"message": "retrying after: it failed with 3"}),
+        ("SUCCESS", REPORT | {"status": "ERROR", "error": 3}, {"error": "it failed with 3"}),
         ("SUCCESS", None, {"status": "OK", "completion": 100.0, "result": None}),
         ("SUCCESS", [1, "a"], {"status": "OK", "completion": 100.0, "result": [1, "a"]}),
         ("SUCCESS", {"iteration": 3}, {"status": "OK", "result": {"iteration": 3}}),

@@ -27,6 +27,12 @@ def nothing(run: RunData) -> dict[str, object]:
     return {}
 
 
+def missing_result(run: RunData) -> dict[str, object]:
+    """It reads a step that there is not, in a way that no check finds."""
+    name = "x"
+    return {"a": run.results[name]}
+
+
 ITEMS, HELD = 12, 5
 """Of so many items that one holds: the second of the second chunk."""
 
@@ -108,7 +114,7 @@ talkative = Workflow(
 not_json = Workflow("not_json", steps=[Step(tasks.returns_a_set)])
 bad_inputs = Workflow(
     "bad_inputs",
-    steps=[Step(tasks.noop), Step(tasks.add, inputs=lambda run: {"a": run.results["x"]})],
+    steps=[Step(tasks.noop), Step(tasks.add, inputs=missing_result)],
 )
 unstorable_inputs = Workflow(
     "unstorable_inputs",

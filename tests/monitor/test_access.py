@@ -10,6 +10,8 @@ from uuid import uuid4
 import pytest
 from django.conf import settings as project
 from django.contrib.auth.models import AnonymousUser, Group, Permission, User
+from django.core.files.base import ContentFile
+from django.core.files.storage import default_storage
 from django.db.models import QuerySet
 from django.test import Client
 from django.urls import URLPattern, URLResolver, get_resolver
@@ -58,6 +60,9 @@ MATRIX = [
     ("get", "/runs/{run}/", "PROGRESS", (LOGIN, 200, 404, 200, 200)),
     ("get", "/runs/", None, (LOGIN, 200, 200, 200, 200)),
     ("get", "/runs/{run}/result.json", "SUCCESS", (LOGIN, 200, 404, 200, 200)),
+    ("get", "/runs/{run}/files/0/", "SUCCESS", (LOGIN, 200, 404, 200, 200)),
+    ("get", "/runs/{run}/files/1/", "SUCCESS", (LOGIN, 404, 404, 404, 404)),
+    ("get", "/start/guarded/?again={run}", "SUCCESS", (LOGIN, 200, 404, 200, 403)),
     ("post", "/runs/{run}/cancel/", "PROGRESS", (LOGIN, 302, 404, 302, 302)),
     ("post", "/runs/{run}/retry/", "FAILURE", (LOGIN, 302, 404, 302, 403)),
     ("post", "/runs/{run}/delete/", "FAILURE", (LOGIN, 302, 404, 302, 302)),
@@ -101,7 +106,9 @@ def path_of(callers: dict[str, Any], make_run: MakeRun) -> Callable[..., str]:
         if state is None:
             return path
         user = callers["unpermitted" if caller == "unpermitted" else "owner"]
-        run = make_run(user, workflow="guarded", state=state, result=1)
+        stored = default_storage.save("runs/x/table.csv", ContentFile(b"a,b"))
+        given = {"params": {"table": stored}, "files": [stored]}
+        run = make_run(user, workflow="guarded", state=state, result=1, **given)
         if state in Run.ENDED:
             run.steps.update(state="ERROR", finished_at=run.finished_at)
         child = run.steps.get(name="func_1").task_id
@@ -113,6 +120,8 @@ def path_of(callers: dict[str, Any], make_run: MakeRun) -> Callable[..., str]:
 def outcome(response: Any) -> Any:
     if response.status_code == 302 and "/login/" in response["Location"]:
         return LOGIN
+    if response.streaming:
+        response.getvalue()  # closes the file
     return response.status_code
 
 
@@ -138,6 +147,7 @@ def test_by_session(
 
 PROBES = [
     *("get /runs/?before={id}", "get /runs/?before={id}&q=func", "get /runs/?q={id}"),
+    *("get /runs/{id}/files/0/", "get /start/main_flow/?again={id}"),
     *("get /runs/{id}/", "get /runs/{id}/result.json", "post /runs/{id}/cancel/"),
     *("post /runs/{id}/retry/", "post /runs/{id}/delete/"),
     *("get /tasks/{id}/", "get /tasks/?ids={id}", "get /tasks/?ids={own},{id}"),

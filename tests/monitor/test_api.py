@@ -76,9 +76,9 @@ def test_the_catalogue_describes_each_workflow(owner: User, api: Api) -> None:
     assert main_flow["description"]
     assert main_flow["params"]["properties"]["limit"]["type"] == "integer"
     assert main_flow["steps"] == [
-        {"name": "func_1", "after": [], "when": "ok", "optional": False},
-        {"name": "func_2", "after": ["func_1"], "when": "ok", "optional": False},
-        {"name": "func_3", "after": ["func_2"], "when": "ok", "optional": False},
+        {"name": "func_1", "title": "func_1", "after": [], "when": "ok", "optional": False},
+        {"name": "func_2", "title": "func_2", "after": ["func_1"], "when": "ok", "optional": False},
+        {"name": "func_3", "title": "func_3", "after": ["func_2"], "when": "ok", "optional": False},
     ]
 
 

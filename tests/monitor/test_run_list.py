@@ -1,5 +1,6 @@
 """Which runs the page of runs shows, on both databases."""
 
+import re
 from collections.abc import Callable
 from datetime import timedelta
 from typing import Any
@@ -7,11 +8,14 @@ from uuid import uuid4
 
 import pytest
 from django.contrib.auth.models import User
+from django.db.models import QuerySet
 from django.http import QueryDict
+from django.test import Client
 from django.utils import timezone
 
 from monitor.pages.run_list import PAGE_SIZE, PageOfRuns, RunFilter, page_of
 from monitor.pages.typical_duration import typical_seconds
+from monitor.policy import OwnerOrStaff
 from parent.models import Attempt, Run
 
 MakeRun = Callable[..., Run]
@@ -134,3 +138,81 @@ def test_a_place_in_somebody_elses_list_tells_nothing(
     page = page_of(own, **{"before": None, place: theirs}, among=own)
 
     assert ([run.pk for run in page.runs], page.newer, page.older) == ([mine], None, None)
+
+
+@pytest.mark.parametrize(
+    ("query", "expected"),
+    [
+        ("owner=ann", {"ann", "old"}),
+        ("owner=+ANN+", {"ann", "old"}),
+        ("owner=ann&state=failed", {"old"}),
+        ("owner=an", set()),
+        ("owner=nobody", {"none"}),
+        ("owner=", {"ann", "old", "bob", "none"}),
+        ("owner=%00", {"ann", "old", "bob", "none"}),
+        (f"owner={'x' * 300}", {"ann", "old", "bob", "none"}),
+    ],
+)
+def test_runs_are_found_by_their_owner(
+    make_run: MakeRun, owner: User, other: User, query: str, expected: set[str]
+) -> None:
+    make_run(owner, message="ann")
+    make_run(owner, message="old", state="FAILURE")
+    make_run(other, message="bob")
+    make_run(None, message="none")
+
+    wanted = RunFilter(QueryDict(query), workflows=[], owners=True)
+
+    assert {run.message for run in wanted.narrow(Run.objects.all())} == expected
+    assert wanted.narrows is (query != "owner=")
+
+
+class Everybody(OwnerOrStaff):
+    """Everybody sees all runs."""
+
+    def visible(self, _user: User, runs: QuerySet[Run]) -> QuerySet[Run]:
+        return runs
+
+
+@pytest.mark.parametrize(
+    ("policy", "is_staff", "has_filter"),
+    [(OwnerOrStaff, False, False), (OwnerOrStaff, True, True), (Everybody, False, True)],
+)
+def test_the_filter_by_owner_is_for_who_sees_runs_of_others(
+    make_run: MakeRun,
+    owner: User,
+    other: User,
+    client: Client,
+    settings: Any,
+    policy: type,
+    is_staff: bool,
+    has_filter: bool,
+) -> None:
+    settings.WORKFLOW_POLICY = f"{policy.__module__}.{policy.__name__}"
+    User.objects.filter(pk=owner.pk).update(is_staff=is_staff)
+    mine, theirs = make_run(owner), make_run(other)
+    client.force_login(owner)
+
+    page = client.get("/runs/").content.decode()
+    found = client.get("/runs/?owner=bob").content.decode()
+
+    assert (' name="owner"' in page) is has_filter
+    assert ("<span>bob</span>" in page) is has_filter
+    assert (f"/runs/{theirs.pk}/" in found) is has_filter
+    # Without the filter its parameter says nothing, as any other unknown one.
+    assert (f"/runs/{mine.pk}/" in found) is not has_filter
+
+
+def test_the_filter_by_owner_stays_on_other_pages(
+    make_run: MakeRun, owner: User, other: User, staff: User, client: Client
+) -> None:
+    for _ in range(PAGE_SIZE + 1):
+        make_run(other)
+    make_run(owner)
+    client.force_login(staff)
+
+    page = client.get("/runs/?owner=bob").content.decode()
+
+    assert re.search(r'href="\?owner=bob&amp;before=[^"]+"', page)
+    assert 'value="bob"' in page
+    assert ">Clear</a>" in page

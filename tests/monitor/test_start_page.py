@@ -1,7 +1,7 @@
 """The start page, and small things that all pages have."""
 
 from collections.abc import Callable
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 from types import SimpleNamespace
 from typing import Any
 
@@ -20,7 +20,7 @@ MakeRun = Callable[..., Run]
 def workflow(**after: str) -> Any:
     """A workflow whose steps wait for the steps of these names, separated by spaces."""
     return SimpleNamespace(
-        steps=[SimpleNamespace(label=name) for name in after],
+        steps=[SimpleNamespace(label=name, shown_title=name) for name in after],
         after=lambda step: tuple(after[step.label].split()),
     )
 
@@ -40,12 +40,12 @@ def workflow(**after: str) -> Any:
 def test_steps_that_may_run_side_by_side_are_drawn_so(
     after: dict[str, str], levels: list[list[str]]
 ) -> None:
-    assert [list(level.names) for level in levels_of(workflow(**after))[0]] == levels
+    assert [list(level.titles) for level in levels_of(workflow(**after))[0]] == levels
 
 
 def test_very_many_steps_are_cut() -> None:
     wide, more = levels_of(workflow(**{f"s{index}": "" for index in range(200)}))
-    assert [(len(level.names), level.more) for level in wide] == [(4, 196)]
+    assert [(len(level.titles), level.more) for level in wide] == [(4, 196)]
     assert more == 0
 
     after = {f"s{index}": f"s{index - 1}" if index else "" for index in range(200)}
@@ -109,3 +109,18 @@ def test_the_time_of_an_ended_task_is_written_in_one_way(
     status = {"started_at": now - timedelta(seconds=seconds), "finished_at": end}
 
     assert elapsed(status, now) == shown
+
+
+def test_times_are_in_utc_whatever_the_projects_zone_is(
+    signed_in: Client, owner: User, make_run: MakeRun, settings: Any
+) -> None:
+    settings.TIME_ZONE = "Asia/Tokyo"
+    at = datetime(2025, 7, 1, 22, 30, 5, tzinfo=UTC)
+    run = make_run(owner, state="SUCCESS", completion=100.0, created_at=at, finished_at=at)
+    run.events.create(what="retried", who="ann", at=at)
+
+    for path in ("/", "/runs/"):
+        assert ">1 Jul, 22:30 UTC</time>" in text(signed_in.get(path))
+    page = text(signed_in.get(f"/runs/{run.pk}/"))
+    assert page.count(">1 Jul 2025, 22:30:05 UTC</time>") == 3
+    assert page.count('datetime="2025-07-02T07:30:05+09:00"') == 3

@@ -61,6 +61,7 @@ def test_a_run_in_progress_has_exactly_the_shape_of_the_contract() -> None:
         "task_id": str(RUN_ID),
         "run_id": str(RUN_ID),
         "workflow": "main_flow",
+        "title": "main_flow",
         "state": "PROGRESS",
         "iteration": 37,
         "total": 100,
@@ -77,6 +78,7 @@ def test_a_run_in_progress_has_exactly_the_shape_of_the_contract() -> None:
         "steps": [
             {
                 "name": "func_1",
+                "title": "func_1",
                 "task_id": CHILD_ID,
                 "state": "PROGRESS",
                 "status": "PROGRESS",

@@ -216,7 +216,10 @@ def test_a_worker_that_does_not_know_its_tasks(start_worker: StartWorker) -> Non
 
     told = found("workers")
 
-    assert "consumes their queue and does not know the tasks faults.fail, faults." in told[0].what
+    assert (
+        "consumes their queue and does not know the tasks faults.count_on, faults.fail,"
+        in told[0].what
+    )
 
 
 def test_nobody_watches(well: Executor) -> None:

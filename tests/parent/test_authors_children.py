@@ -1,7 +1,6 @@
 """Given the children that authors write, they work as steps of a run."""
 
 import asyncio
-from collections.abc import Iterator
 from typing import Any
 
 import pytest
@@ -11,22 +10,12 @@ from rest_framework import serializers
 from children import ChildTask, Progress, child_task
 from parent import Step, Workflow
 from parent.checks import check_workflows
-from parent.definition.workflow import registry
 from parent.inline import run_inline
 from parent.models import Attempt, Run, RunState
 from parent.models import Step as StepRow
 from parent.runs.start import start
-from tests.children.celery_app import restored_tasks
 
 pytestmark = [pytest.mark.django_db, pytest.mark.usefixtures("own_registry")]
-
-
-@pytest.fixture
-def own_registry(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
-    """A registry for this test's workflows only. Their tasks are removed after the test."""
-    monkeypatch.setattr(registry, "_workflows", {})
-    with restored_tasks():
-        yield
 
 
 class Busy(Exception): ...

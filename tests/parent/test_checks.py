@@ -1,34 +1,22 @@
 """Given a workflow that cannot run, a check at start-up says why, and what to do."""
 
-from collections.abc import Iterator
 from itertools import pairwise
 from typing import Any
 
 import pytest
 from celery import current_app
 from django.core.checks import run_checks
-from rest_framework import serializers
+from django.utils.functional import lazystr
 
 from children import ChildTask, Progress, child_task
-from examples.main_flow.tasks import func_1, func_2
 from parent import Step, Workflow
 from parent.checks import check_workflows
 from parent.definition.workflow import registry
 from parent.errors import InvalidWorkflow, UnknownStep, UnknownWorkflow
-from tests.children.celery_app import restored_tasks
 
 pytestmark = pytest.mark.usefixtures("own_registry")
 
 Message = tuple[str, str, str]
-
-
-@pytest.fixture
-def own_registry(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
-    """A registry for this test's workflows only. Their parent tasks are removed after the test."""
-    monkeypatch.setattr(registry, "_workflows", {})
-    monkeypatch.setattr(registry, "_duplicates", [])
-    with restored_tasks():
-        yield
 
 
 def messages() -> list[Message]:
@@ -42,8 +30,16 @@ def undecorated(progress: Progress) -> None: ...
 class Undecorated(ChildTask): ...
 
 
+@child_task(name="checked.func_1")
+def func_1(progress: Progress, **inputs: Any) -> None: ...
+
+
+@child_task(name="checked.func_2")
+def func_2(progress: Progress, **inputs: Any) -> None: ...
+
+
 def test_a_good_workflow_has_no_problems() -> None:
-    Workflow("good", steps=[Step(func_1), Step("children.func_2"), Step(func_1, name="again")])
+    Workflow("good", steps=[Step(func_1), Step("checked.func_2"), Step(func_1, name="again")])
     Workflow(
         "diamond-2",
         steps=[
@@ -60,6 +56,35 @@ def test_a_good_workflow_has_no_problems() -> None:
 
 def test_no_workflows_are_no_problem() -> None:
     assert messages() == []
+
+
+@pytest.mark.parametrize(
+    ("title", "good"),
+    [
+        ("", True),
+        ("Yearly report", True),
+        ("t" * 100, True),
+        (lazystr("Bericht"), True),
+        ("👩‍💻 größe", True),
+        ("t" * 101, False),
+        ("two\nlines", False),
+        (" ", False),
+        ("turned \u202e round", False),
+        (7, False),
+        (None, False),
+    ],
+    ids=repr,
+)
+def test_a_title_is_one_line_of_text(title: Any, good: bool) -> None:
+    hint = "Write one line of text, up to 100 characters."
+    Workflow("titled", title=title, steps=[Step(func_1)])
+    Workflow("with_titled_step", steps=[Step(func_1, title=title)])
+
+    assert messages() == [
+        ("workflows.E013", f"Workflow {name!r}: {title!r} is not a title.", hint)
+        for name in ("titled", "with_titled_step")
+        if not good
+    ]
 
 
 STEPS_ARE = "Its steps are: a, b."
@@ -284,18 +309,3 @@ def test_steps_follow_each_other_unless_declared_otherwise() -> None:
     assert [step.label for step in shop.steps] == ["func_1", "total", "func_2", "last"]
     assert current_app.tasks["parent.shop"].name == shop.task_name
     assert messages() == []
-
-
-def test_a_parameter_named_as_the_argument_of_start() -> None:
-    class OwnerParams(serializers.Serializer[None]):
-        owner = serializers.CharField()
-
-    Workflow("owned", params=OwnerParams, steps=[Step(func_1)])
-
-    assert messages() == [
-        (
-            "workflows.E006",
-            "Workflow 'owned': a parameter cannot be named 'owner'.",
-            "Rename it: `start(owner=...)` names the user whose run it is.",
-        )
-    ]

@@ -53,7 +53,7 @@ def run_of() -> Iterator[Callable[..., Run]]:
 def here(monkeypatch: pytest.MonkeyPatch) -> Executor:
     row = Executor.objects.create(host="here", pid=7)
     monkeypatch.setattr(executors, "_this", row.pk)
-    monkeypatch.setattr(hand_over, "_look", (float("-inf"), False))
+    monkeypatch.setattr(hand_over, "_look", hand_over._Look())
     return row
 
 
@@ -176,14 +176,21 @@ def test_of_several_that_open_one_follows_and_the_others_are_published(
     assert published == [ids["middle"], ids["right"]]
 
 
-@pytest.mark.parametrize(("waited", "follows"), [(0.1, True), (5.0, False)])
+@pytest.mark.parametrize(
+    ("waited", "queue", "follows"),
+    [(0.1, None, True), (5.0, None, False), (5.0, "that-nobody-consumes", True)],
+)
 def test_runs_that_have_not_begun_go_first_after_one_slice(
-    run_of: Callable[..., Run], published: list[str], waited: float, follows: bool
+    run_of: Callable[..., Run],
+    published: list[str],
+    waited: float,
+    queue: str | None,
+    follows: bool,
 ) -> None:
     run = run_of(head(), tail())
     attempt = begun(run, a_delivery())
     Run.objects.filter(pk=run.pk).update(state=RunState.STARTED)
-    other = run_of(head(), tail())
+    other = run_of(head(queue=queue), tail())
     Step.objects.filter(run=other, index=0).update(queued_at=Now() - timedelta(seconds=waited))
 
     attempt.finish(Meta().ok(None))

@@ -175,7 +175,7 @@ def test_a_run_that_has_not_failed_cannot_be_retried() -> None:
     [
         ({"step": "nowhere"}, "its steps are: top, left, right, bottom"),
         ({"step": "left", "inputs": {"a": {1, 2}}}, "set"),
-        ({"step": "left", "skip": True, "result": float("nan")}, "inputs and result are"),
+        ({"step": "left", "skip": True, "result": float("nan")}, "the result is not JSON"),
     ],
 )
 def test_an_invalid_retry_is_refused_and_changes_nothing(

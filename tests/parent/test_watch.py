@@ -61,7 +61,7 @@ ENDS: Sequence[tuple[str, object, str | None]] = [
     ("FAILURE", ValueError("bad"), "Error in func_1: bad"),
     ("FAILURE", "bad", "Error in func_1: bad"),
     ("FAILURE", None, "Error in func_1: unknown error"),
-    ("FAILURE", {"own": "kind"}, "Error in func_1: {'own': 'kind'}"),
+    ("FAILURE", {"own": "kind"}, "Error in func_1: it failed with {'own': 'kind'}"),
     ("REVOKED", None, "Error in func_1: the task was revoked before it could finish"),
     ("REVOKED", FAILED, "Error in func_1: the task was revoked before it could finish"),
     ("REJECTED", "why", "Error in func_1: the task was rejected before it could finish"),

@@ -16,7 +16,8 @@ def test_on_one_worker(start_worker: StartWorker, gate: Gate) -> None:
 
     # A coroutine gets its soft limit's exception where it awaits.
     run = ended(workflows.soft_limited.start())
-    assert run.error == "Error in waits_limited: SoftTimeLimitExceeded()"
+    limit = "it did not finish within its soft time limit (SoftTimeLimitExceeded)"
+    assert run.error == f"Error in waits_limited: {limit}"
     assert (run.iteration, run.total) == (1, 2)
 
     # Revoked by the run's id, a child ends at its next report, a coroutine as well.

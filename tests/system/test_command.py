@@ -96,7 +96,7 @@ def test_a_failed_run_is_exit_code_1_and_its_error_on_stderr(
 
     assert (code, stdout) == (1, "")
     assert lines[-1] == "CommandError: Error in fails: it is broken"
-    assert any(line.endswith("never SKIPPED") for line in lines)
+    assert any(line.endswith("never SKIPPED, skipped: fails failed") for line in lines), lines
 
 
 def test_it_says_that_no_worker_is_running_and_goes_on_when_one_comes(

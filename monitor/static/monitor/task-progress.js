@@ -287,10 +287,10 @@ const CONTENT = `
 
 /** So many steps are shown in order; more are grouped by state. */
 const FEW_STEPS = 10;
-/** How many steps of a group are shown at first, and how many more with each click. */
+/** How many steps of a group are shown at first, and with each click. */
 const FIRST_STEPS = 9;
 const MORE_STEPS = 100;
-/** The groups: what needs attention comes first, and is unfolded. */
+/** What needs attention comes first, and is unfolded. */
 const GROUPS = ["failed", "running", "cancelling", "queued", "waiting", "done", "cancelled", "skipped"];
 const UNFOLDED = GROUPS.slice(0, 3);
 
@@ -384,7 +384,7 @@ class StepList {
  * @attr {string} token - an API token, in place of the session
  * @attr {string} csrf - the CSRF token, where its cookie cannot be read
  * @attr {string} login - address of the page to sign in; without it a note has no link
- * @attr {string} label - the task's name on the page; the workflow's without it
+ * @attr {string} label - the task's name; its title without it
  * @attr {string} show - which of `name state count percent message times steps cancel retry` to show; all without it
  * @attr {boolean} open - begin with the steps unfolded
  *
@@ -443,7 +443,7 @@ class TaskProgress extends HTMLElement {
 		this.attachShadow({ mode: "open" }).innerHTML = CONTENT;
 		this.shadowRoot.adoptedStyleSheets = [STYLE];
 		for (const action of ["cancel", "retry"]) this.#part(action).onclick = () => this.#act(action);
-		this.#steps = new StepList(this.#part("steps"), (row, step) => this.#renderGauge(row, step, step.name));
+		this.#steps = new StepList(this.#part("steps"), (row, step) => this.#renderGauge(row, step, step.title ?? step.name));
 	}
 
 	/** Begin to poll, unless it polls already. */
@@ -594,10 +594,10 @@ class TaskProgress extends HTMLElement {
 	}
 
 	#render() {
-		const { steps, workflow } = this.status;
+		const { steps, workflow, title = workflow } = this.status;
 		this.shadowRoot.querySelector("slot").hidden = true;
 		this.#part("run").classList.remove("blank");
-		this.#renderGauge(this.#part("run"), this.status, this.getAttribute("label") ?? workflow);
+		this.#renderGauge(this.#part("run"), this.status, this.getAttribute("label") ?? title);
 		this.#steps.show(steps);
 		const done = steps.filter(isDone).length;
 		this.#part("summary").textContent = `${done} of ${steps.length} steps done`;

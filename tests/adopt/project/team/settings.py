@@ -16,7 +16,14 @@ ROOT_URLCONF = "team.urls"
 STATIC_URL = "static/"
 LOGIN_URL = "login"
 LOGIN_REDIRECT_URL = "start"
-DATABASES = {"default": {"ENGINE": "django.db.backends.sqlite3", "NAME": BASE_DIR / "team.sqlite3"}}
+DATABASES = {
+    "default": {
+        "ENGINE": "django.db.backends.sqlite3",
+        "NAME": BASE_DIR / "team.sqlite3",
+        # Else a transaction that reads before it writes fails at once when another one writes.
+        "OPTIONS": {"timeout": 20, "transaction_mode": "IMMEDIATE"},
+    }
+}
 
 INSTALLED_APPS = [
     "django.contrib.admin",
