@@ -125,13 +125,13 @@ def _child_problems(workflow: Workflow, step: Step) -> Iterator[CheckMessage]:
                 workflow,
                 f"the task of step {step.label!r} is no child, and a Map needs one",
                 "Decorate the function with @child_task, or call the task in a child.",
-                "E011",
+                "E014",
             )
         return
     for problem, hint in child.step_problems:
         yield _error(workflow, f"the task of step {step.label!r} {problem}", hint, "E008")
-    own = step.inputs or isinstance(step, Map)
-    fields = getattr(workflow.params(), "fields", {}) if workflow.params and not own else {}
+    serializer = workflow.params() if workflow.params and step.gets_params else None
+    fields = getattr(serializer, "fields", {})
     for name in sorted(child.reserved & set(fields)):
         if name not in ("progress", "self"):
             yield _error(

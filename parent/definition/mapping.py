@@ -37,6 +37,16 @@ class Map(Step):
     chunk: int = 1
     tolerate: int | str = 0
 
+    @property
+    def gets_params(self) -> bool:
+        """Never: its items are the arguments."""
+        return False
+
+    @property
+    def reader(self) -> tuple[str, Callable[[RunData], Any] | None]:
+        """What it takes from the run, in a word, and the author's function that reads it."""
+        return "items", self.over
+
 
 def map_problems(step: Step) -> Iterator[tuple[str, str]]:
     """What is wrong with a declared `Map`, each with a hint. Of any other step nothing is."""

@@ -66,7 +66,7 @@ def run_of() -> Iterator[Callable[..., Run]]:
 def here(monkeypatch: pytest.MonkeyPatch) -> Executor:
     row = Executor.objects.create(host="here", pid=7)
     monkeypatch.setattr(executors, "_this", row.pk)
-    monkeypatch.setattr(hand_over, "_look", (float("-inf"), False))
+    monkeypatch.setattr(hand_over, "_look", hand_over._Look())
     return row
 
 
