@@ -96,7 +96,11 @@ class ChildTask(Task):  # type: ignore[type-arg]
             self._reject_control_flow(exc, attempt, progress)
         except Exception as exc:
             error = f"Error in {attempt.name}: {error_text(exc)}"
-            if attempt.finish(progress.meta.failed(error), storable(traceback.format_exc()), exc):
+            final = attempt.finish(
+                progress.meta.failed(error), storable(traceback.format_exc()), exc
+            )
+            _follow(attempt)
+            if final:
                 if isinstance(exc, MISTAKEN_FOR_WORKER_FAILURES):
                     raise ChildError(error_text(exc)) from exc
                 raise
@@ -104,8 +108,7 @@ class ChildTask(Task):  # type: ignore[type-arg]
             logger.warning("%s[%s] will be retried", self.name, request.id, exc_info=True)
             raise Ignore from None
         attempt.finish(outcome)
-        if attempt.follower is not None:
-            followers.set_follower(attempt.follower)
+        _follow(attempt)
         return outcome.as_dict()
 
     def _run_body(self, progress: Progress, attempt: host.Attempt, args: Any, kwargs: Any) -> Meta:
@@ -194,6 +197,7 @@ class ChildTask(Task):  # type: ignore[type-arg]
                 "raise an ordinary exception instead"
             )
             attempt.finish(progress.meta.failed(str(error)), storable(traceback.format_exc()))
+            _follow(attempt)
             raise error from exc
         raise exc
 
@@ -239,6 +243,11 @@ class PlainAttempt:
 
     def abandon(self) -> None:
         """Do nothing: a plain task's attempt always counts."""
+
+
+def _follow(attempt: host.Attempt) -> None:
+    if attempt.follower is not None:
+        followers.set_follower(attempt.follower)
 
 
 def _keep_checkpoint(progress: Progress) -> None:

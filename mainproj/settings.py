@@ -264,6 +264,11 @@ WORKFLOW_RESULT_INLINE_LIMIT = env.number(
     int(LIMITS["WORKFLOW_RESULT_INLINE_LIMIT"] or 0),
     "bytes of the largest result that a status carries; a larger one is at its `result_url`",
 )
+WORKFLOW_MAP_LIMIT = env.number(
+    "WORKFLOW_MAP_LIMIT",
+    int(LIMITS["WORKFLOW_MAP_LIMIT"] or 0),
+    "items that a mapped step may have; 0 is any number",
+)
 
 CELERY_BROKER_URL = env.url(
     "REDIS_URL",

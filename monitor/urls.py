@@ -6,6 +6,7 @@ A project includes them under any prefix: `path("flows/", include("monitor.urls"
 from django.apps import apps
 from django.urls import path, register_converter
 
+from monitor.api import item_views as items
 from monitor.api import schema_views as schema
 from monitor.api import views as api
 from monitor.http.converters import TaskId
@@ -41,6 +42,11 @@ urlpatterns = [
     path("tasks/<workflow_id:task_id>/result/", api.TaskResultView.as_view(), name="task-result"),
     path("tasks/<workflow_id:task_id>/cancel/", api.TaskCancelView.as_view(), name="task-cancel"),
     path("tasks/<workflow_id:task_id>/retry/", api.TaskRetryView.as_view(), name="task-retry"),
+    path(
+        "tasks/<workflow_id:task_id>/steps/<str:name>/items/",
+        items.ItemListView.as_view(),
+        name="task-items",
+    ),
     path("schema/", schema.SchemaView.as_view(), name="schema"),
     path(HEALTH, ops.HealthView.as_view(), name="health"),
     path(READY, ops.ReadyView.as_view(), name="ready"),

@@ -113,6 +113,11 @@ class AttemptInline(ReadOnly, admin.StackedInline):  # type: ignore[type-arg]
     model = Attempt
     fields = ["task_id", "worker", "queued_at", "started_at", "finished_at", "error", "traceback"]
 
+    def get_queryset(self, request: HttpRequest) -> QuerySet[Attempt]:
+        """Those of the step itself: its items may have very many."""
+        found: QuerySet[Attempt] = super().get_queryset(request)
+        return found.filter(item=None)
+
 
 @admin.register(Run)
 class RunAdmin(MetaColumns, Beginnings, ReadOnly, admin.ModelAdmin):  # type: ignore[type-arg]

@@ -11,6 +11,7 @@ from django.utils.module_loading import autodiscover_modules
 
 from children.sanitize import clean_text
 from parent.definition import inputs_check, validation
+from parent.definition.mapping import Map
 from parent.definition.workflow import Step, Workflow, registry
 from parent.store.files import has_files_inside
 
@@ -119,10 +120,18 @@ def _child_problems(workflow: Workflow, step: Step) -> Iterator[CheckMessage]:
     """Problems of this child as a step; `children.checks` reports those that do not need a step."""
     child = step.child
     if child is None:
+        if isinstance(step, Map) and step.task_name in current_app.tasks:
+            yield _error(
+                workflow,
+                f"the task of step {step.label!r} is no child, and a Map needs one",
+                "Decorate the function with @child_task, or call the task in a child.",
+                "E014",
+            )
         return
     for problem, hint in child.step_problems:
         yield _error(workflow, f"the task of step {step.label!r} {problem}", hint, "E008")
-    fields = getattr(workflow.params(), "fields", {}) if workflow.params and not step.inputs else {}
+    serializer = workflow.params() if workflow.params and step.gets_params else None
+    fields = getattr(serializer, "fields", {})
     for name in sorted(child.reserved & set(fields)):
         if name not in ("progress", "self"):
             yield _error(

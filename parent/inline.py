@@ -6,13 +6,17 @@ from typing import Any
 
 from celery import current_app
 from django.contrib.auth.models import User
+from django.db import transaction
+from django.db.models import QuerySet
 
 from children import host
 from parent.conf import interval
 from parent.definition.workflow import Workflow
 from parent.messages import publish
-from parent.models import Run, Step, StepState
+from parent.models import Item, Run, Step, StepState
+from parent.runs.items.windows import fill_places
 from parent.runs.start import start
+from parent.store import clock
 
 __all__ = ["run_inline", "run_inline_with"]
 
@@ -54,13 +58,29 @@ def run_inline_with(
     return run
 
 
-def _next(run: Run) -> Step | None:
-    """The next step to run. A retry's delay is not waited for."""
+def _next(run: Run) -> Step | Item | None:
+    """The next step or item to run. A retry's delay is not waited for."""
     queued = Step.objects.filter(run=run, state=StepState.QUEUED).select_related("run")
-    return queued.order_by("index").first()
+    if (step := queued.order_by("index").first()) is not None:
+        return step
+    items = Item.objects.filter(step__run=run).select_related("step", "step__run")
+    queued_items = items.filter(state=StepState.QUEUED).order_by("step__index", "index")
+    if (item := queued_items.first()) is None and _end_delays(run):
+        item = queued_items.first()
+    return item
 
 
-def _run_step(step: Step) -> None:
+def _end_delays(run: Run) -> bool:
+    """Open the items that wait for the delay of a retry."""
+    delayed = Item.objects.filter(step__run=run, state=StepState.WAITING, due_at__isnull=False)
+    steps = list(Step.objects.filter(pk__in=delayed.values("step_id")).select_related("run"))
+    with transaction.atomic():
+        delayed.update(due_at=None)
+        opened = [fill_places(step, clock.now()) for step in steps]
+    return any(opened)
+
+
+def _run_step(step: Step | Item) -> None:
     """Run the attempt. What its body raises is its outcome.
 
     Raises:
@@ -72,5 +92,6 @@ def _run_step(step: Step) -> None:
         headers={host.HEADER: publish.attempt_header(step)},  # type: ignore[dict-item]
         throw=False,
     )
-    if Step.objects.filter(task_id=step.task_id, state=StepState.QUEUED).exists():
+    rows: QuerySet[Any] = type(step)._default_manager.all()
+    if rows.filter(task_id=step.task_id, state=StepState.QUEUED).exists():
         result.get()  # raises it

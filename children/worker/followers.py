@@ -108,7 +108,8 @@ def with_followers(task: Any, trace: Trace) -> Trace:
             if follower is None:
                 return outcome
             events = Events(task.app, request, on=terms["events"])
-            events.add_outcome(task, uuid, outcome)
+            if outcome.info is None:  # of a failure the worker's main process sends the event
+                events.add_outcome(task, uuid, outcome)
             while follower is not None:
                 _run(follower, request, events)
                 follower = _take()
@@ -144,6 +145,8 @@ def _run(follower: host.Follower, carrier: Mapping[str, Any], events: "Events") 
     attempt = running.attempt or follower.begin()
     if not attempt.ended:
         attempt.finish(Meta().failed(f"Error in {attempt.name}: it ended without an outcome"))
+        if attempt.follower is not None:
+            set_follower(attempt.follower)
 
 
 def _trace(follower: host.Follower, carrier: Mapping[str, Any], events: "Events") -> None:

@@ -6,9 +6,10 @@ from typing import Any
 from drf_spectacular.utils import OpenApiParameter, OpenApiResponse
 
 from monitor.api.documents import StartSchema, describe
-from monitor.api.requests import IDEMPOTENCY_KEY, LONGEST_KEY, RetryRequest, RunQuery
+from monitor.api.requests import IDEMPOTENCY_KEY, LONGEST_KEY, ItemQuery, RetryRequest, RunQuery
 from monitor.api.schema_shapes import (
     Health,
+    ItemPage,
     NotReady,
     Problem,
     Readiness,
@@ -22,6 +23,7 @@ __all__ = [
     "cancel_task",
     "delete_task",
     "health",
+    "list_items",
     "list_tasks",
     "list_workflows",
     "read_result",
@@ -132,6 +134,21 @@ list_tasks = describe(
         200: OpenApiResponse(TaskPage, description="One page."),
         **NOT_MODIFIED,
         **_problems(400),
+    },
+)
+list_items = describe(
+    operation_id="list_items",
+    summary="The items of a mapped step",
+    description=(
+        "In their order, in pages; with `state` only those in that state. How many there are of "
+        "each is in `items` of the step in the run's status, which costs the same for any number."
+    ),
+    tags=TASKS,
+    parameters=[ItemQuery, IF_NONE_MATCH, ETAG, RETRY_AFTER],
+    responses={
+        200: OpenApiResponse(ItemPage, description="One page."),
+        **NOT_MODIFIED,
+        **_problems(400, 404),
     },
 )
 read_task = describe(

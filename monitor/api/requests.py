@@ -3,7 +3,7 @@
 import re
 from collections.abc import Mapping
 from datetime import UTC, datetime
-from typing import Any
+from typing import Any, Self
 from uuid import UUID
 
 from django.db.models import QuerySet
@@ -15,13 +15,15 @@ from rest_framework.request import Request
 
 from children.errors import ResultNotJSON
 from children.sanitize import GIVEN_DEPTH, check_json
+from monitor.runs.items import ITEM_STATES, state_named
 from parent.definition.params import IGNORED
 from parent.definition.size_limits import shorten_errors
-from parent.models import Run, RunState
+from parent.models import Item, Run, RunState
 
-__all__ = ["NewestFirst", "RetryRequest", "RunQuery", "idempotency_key"]
+__all__ = ["ByIndex", "ItemQuery", "NewestFirst", "RetryRequest", "RunQuery", "idempotency_key"]
 
 MOST_IDS, PAGE_SIZE = 100, 50
+LARGEST_INDEX = 2**31 - 1
 IDEMPOTENCY_KEY = "Idempotency-Key"
 LONGEST_KEY = 255
 KEY = re.compile(rf"[\x21-\x7e]{{1,{LONGEST_KEY}}}")
@@ -42,22 +44,11 @@ def idempotency_key(request: Request) -> str | None:
     return key
 
 
-class RunQuery(serializers.Serializer[Run]):
-    """The filters of the list of runs, or the ids of a poll."""
-
-    state = serializers.ChoiceField(
-        choices=RunState.values, required=False, help_text="Runs in this state."
-    )
-    workflow = serializers.CharField(required=False, help_text="Runs of this workflow.")
-    ids = serializers.CharField(
-        required=False, help_text=f"Up to {MOST_IDS} ids of runs or children, with commas between."
-    )
-    cursor = serializers.CharField(
-        required=False, help_text="The page, as `next` and `previous` have it."
-    )
+class Query(serializers.Serializer[Any]):
+    """The parameters of a URL."""
 
     @classmethod
-    def of(cls, request: Request) -> "RunQuery":
+    def of(cls, request: Request) -> Self:
         """The query of a request.
 
         Raises:
@@ -78,6 +69,37 @@ class RunQuery(serializers.Serializer[Run]):
             raise serializers.ValidationError(shorten_errors(errors))
         query.is_valid(raise_exception=True)
         return query
+
+
+class ItemQuery(Query):
+    """The filter of the list of a step's items."""
+
+    state = serializers.ChoiceField(
+        choices=ITEM_STATES, required=False, help_text="Items in this state."
+    )
+    cursor = serializers.CharField(
+        required=False, help_text="The page, as `next` and `previous` have it."
+    )
+
+    def narrow(self, items: QuerySet[Item]) -> QuerySet[Item]:
+        """Those of `items` that match the filter."""
+        word = self.validated_data.get("state")
+        return items if word is None else items.filter(state=state_named(word))
+
+
+class RunQuery(Query):
+    """The filters of the list of runs, or the ids of a poll."""
+
+    state = serializers.ChoiceField(
+        choices=RunState.values, required=False, help_text="Runs in this state."
+    )
+    workflow = serializers.CharField(required=False, help_text="Runs of this workflow.")
+    ids = serializers.CharField(
+        required=False, help_text=f"Up to {MOST_IDS} ids of runs or children, with commas between."
+    )
+    cursor = serializers.CharField(
+        required=False, help_text="The page, as `next` and `previous` have it."
+    )
 
     def validate_ids(self, text: str) -> list[UUID]:
         """The ids in a list separated by commas."""
@@ -131,6 +153,32 @@ class NewestFirst(CursorPagination):
                     raise NotFound
                 moment.astimezone(UTC)
         except (NotFound, ValueError, OverflowError):
+            message = "Take it from `next` or `previous` of another page."
+            raise serializers.ValidationError({"cursor": [message]}) from None
+        return cursor
+
+
+class ByIndex(CursorPagination):
+    """Pages of items in their order. Each costs the same, wherever it is."""
+
+    page_size = PAGE_SIZE
+    ordering = ("index",)
+
+    def decode_cursor(self, request: Request) -> Any:
+        """The cursor of the request, if any.
+
+        Raises:
+            ValidationError: it is not one of ours.
+        """
+        try:
+            cursor: Any = super().decode_cursor(request)
+            if (
+                cursor is not None
+                and cursor.position is not None
+                and not 0 <= int(cursor.position) <= LARGEST_INDEX
+            ):
+                raise NotFound
+        except (NotFound, ValueError):
             message = "Take it from `next` or `previous` of another page."
             raise serializers.ValidationError({"cursor": [message]}) from None
         return cursor

@@ -5,10 +5,12 @@ from typing import Any
 from rest_framework import serializers
 
 from children.meta import Status
+from monitor.runs.items import ITEM_STATES
 from parent.models import RunState, When
 
 __all__ = [
     "Health",
+    "ItemPage",
     "NotReady",
     "Problem",
     "Readiness",
@@ -43,6 +45,19 @@ class Meta(Shape):
     )
 
 
+class ItemCounts(Shape):
+    """How many items of a mapped step are in which state."""
+
+    total = serializers.IntegerField()
+    waiting = serializers.IntegerField(help_text="For a place, or for the delay of a retry.")
+    queued = serializers.IntegerField(help_text="For a worker.")
+    running = serializers.IntegerField()
+    ok = serializers.IntegerField()
+    failed = serializers.IntegerField()
+    skipped = serializers.IntegerField(help_text="Because more failed than may.")
+    cancelled = serializers.IntegerField()
+
+
 class TaskStep(Meta):
     """A step as it stands in its run."""
 
@@ -57,11 +72,42 @@ class TaskStep(Meta):
         choices=When.choices, help_text="After which ends of the steps before it it runs."
     )
     optional = serializers.BooleanField(help_text="Whether its failure leaves the run as it is.")
+    items = ItemCounts(
+        allow_null=True, help_text="Of a mapped step that has opened; null of any other."
+    )
     queued_at = serializers.DateTimeField(
         allow_null=True, help_text="Of this attempt; in the future while a retry is delayed."
     )
     started_at = serializers.DateTimeField(allow_null=True)
     finished_at = serializers.DateTimeField(allow_null=True)
+
+
+class TaskItem(Shape):
+    """An item of a mapped step."""
+
+    index = serializers.IntegerField(help_text="Its place, from 0.")
+    key = serializers.CharField(help_text="Unique in the step: its own, or its index.")
+    state = serializers.ChoiceField(choices=ITEM_STATES, help_text="As in the step's counters.")
+    task_id = serializers.CharField(
+        allow_null=True, help_text="Of this attempt; null until it has one."
+    )
+    iteration = serializers.IntegerField(help_text="How many of `total` are done.")
+    total = serializers.IntegerField(allow_null=True, help_text="Null while it is not known.")
+    completion = serializers.FloatField(min_value=0, max_value=100, help_text="Percent.")
+    message = serializers.CharField(allow_blank=True, help_text="One line for people.")
+    error = serializers.CharField(allow_null=True, help_text="Null without an error.")
+    attempt = serializers.IntegerField(help_text="0 until it is queued; a retry is the next one.")
+    queued_at = serializers.DateTimeField(allow_null=True)
+    started_at = serializers.DateTimeField(allow_null=True)
+    finished_at = serializers.DateTimeField(allow_null=True)
+
+
+class ItemPage(Shape):
+    """A page of items, in their order."""
+
+    next = serializers.URLField(allow_null=True, help_text="The page after this one.")
+    previous = serializers.URLField(allow_null=True, help_text="The page before this one.")
+    results = TaskItem(many=True)
 
 
 class TaskStatus(Meta):

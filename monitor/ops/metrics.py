@@ -6,6 +6,7 @@ statements. Their cost depends on the active runs, not on all runs.
 
 from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
+from itertools import chain
 from typing import Any
 
 from django.db.models import Count, Min, QuerySet
@@ -19,7 +20,7 @@ from prometheus_client.core import (
 from prometheus_client.registry import Collector
 
 from parent.messages.publish import queue_of
-from parent.models import Run, Step, StepState, Tally, WatchLease
+from parent.models import Item, Run, Step, StepState, Tally, WatchLease
 from parent.store import executors
 from parent.telemetry.metrics import KINDS, Figures, Kind, labels_of
 
@@ -68,11 +69,12 @@ def _runs() -> Metric:
 
 
 def _queues() -> Iterator[Metric]:
-    """Active steps, and how long the oldest in each queue has waited."""
-    active: QuerySet[Step] = Step.objects.filter(state__in=Step.ACTIVE).order_by()
-    rows = active.values_list("queue", "task", "state", Now()).annotate(
-        Count("pk"), Min("queued_at")
-    )
+    """Active steps and items, and how long the oldest in each queue has waited."""
+    active = Step.objects.filter(state__in=Step.ACTIVE, chunk=None).order_by()
+    of_steps: QuerySet[Any, Any] = active.values_list("queue", "task", "state", Now())
+    items = Item.objects.filter(state__in=Item.ACTIVE).order_by()
+    of_items: QuerySet[Any, Any] = items.values_list("step__queue", "step__task", "state", Now())
+    rows = chain(*(found.annotate(Count("pk"), Min("queued_at")) for found in (of_steps, of_items)))
     steps: Counter[tuple[str, str]] = Counter()
     waits: dict[str, float] = {}
     for queue, task, state, now, number, first in rows:
@@ -83,7 +85,7 @@ def _queues() -> Iterator[Metric]:
             waits[name] = max(waits.get(name, 0.0), (now - first).total_seconds())
     yield _gauge(
         "workflow_steps",
-        "Steps that wait in a queue (QUEUED) or run.",
+        "Steps, and items of mapped ones, that wait in a queue (QUEUED) or run.",
         ("queue", "state"),
         [(*key, number) for key, number in steps.items()],
     )

@@ -30,7 +30,9 @@ def history_of(run: Run, *, secrets: set[str]) -> list[Entry]:
     Args:
         secrets: texts that are not shown.
     """
-    attempts = Attempt.objects.filter(step__run=run).select_related("step").defer("traceback")
+    attempts = (
+        Attempt.objects.filter(step__run=run, item=None).select_related("step").defer("traceback")
+    )
     return [
         replace(entry, detail=masked(entry.detail, secrets))
         for entry in entries(run.events.all(), attempts)

@@ -177,6 +177,7 @@ def step_row(step: Step, wait: Waiting, title: str) -> dict[str, Any]:
         "attempt": step.attempt,
         "when": step.when,
         "optional": step.optional,
+        "items": step.items,
         "queued_at": step.queued_at,
         "started_at": step.started_at,
         "finished_at": step.finished_at,

@@ -32,7 +32,7 @@ def fit_problems(workflow: "Workflow", step: "Step") -> Iterator[Problem]:
     # The function with which Celery checks a call; for a child it has the inputs only.
     header = getattr(task, "__header__", None)
     given = _given(workflow)
-    if step.inputs is not None or header is None or given is None:
+    if not step.gets_params or header is None or given is None:
         return
     try:
         taken = inspect.signature(header).parameters.values()
@@ -91,12 +91,13 @@ def read_problems(workflow: "Workflow") -> Iterator[Problem]:
     no_step = f"Its steps are: {join_names([step.label for step in workflow.steps])}."
     for step in workflow.steps:
         before = _before(workflow, step)
-        for read, name in _reads(step.inputs).items():
+        what, function = step.reader
+        for read, name in _reads(function).items():
             if name not in workflow.by_label:
-                yield f"the inputs of step {step.label!r} read {read}, which is no step", no_step
+                yield f"the {what} of step {step.label!r} read {read}, which is no step", no_step
             elif name not in before:
                 yield (
-                    f"the inputs of step {step.label!r} read {read}, which does not come before it",
+                    f"the {what} of step {step.label!r} read {read}, which does not come before it",
                     f"Let it come after that step too: Step(..., after=[{name!r}, ...]).",
                 )
     for read, name in _reads(workflow.result).items():

@@ -7,6 +7,7 @@ from graphlib import CycleError, TopologicalSorter
 from typing import TYPE_CHECKING
 
 from children.declaration.retrying import MOST_RETRIES
+from parent.definition.mapping import map_problems
 from parent.definition.name_lists import join_names
 
 if TYPE_CHECKING:
@@ -32,6 +33,7 @@ def problems(workflow: "Workflow") -> Iterator[tuple[str, str]]:
         yield f"two steps are named {label!r}", 'Tell them apart: Step(..., name="...").'
     for step in workflow.steps:
         yield from _step_problems(step)
+        yield from map_problems(step)
         yield from _order_problems(workflow, step)
         if isinstance(step.after, str):
             yield (

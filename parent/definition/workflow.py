@@ -117,6 +117,16 @@ class Step:
         return str(self.title or self.label)
 
     @property
+    def gets_params(self) -> bool:
+        """Whether the run's parameters are the arguments of its task."""
+        return self.inputs is None
+
+    @property
+    def reader(self) -> tuple[str, Callable[[RunData], Any] | None]:
+        """What it takes from the run, in a word, and the author's function that reads it."""
+        return "inputs", self.inputs
+
+    @property
     def child(self) -> ChildTask | None:
         """The task, if it is a child and is registered in this process; else None."""
         task = current_app.tasks.get(self.task) if isinstance(self.task, str) else self.task

@@ -1,5 +1,6 @@
 """Deleting runs with all their rows and files, many rows by each statement."""
 
+from collections import Counter
 from collections.abc import Iterable, Sequence
 from itertools import accumulate
 from typing import Any
@@ -10,7 +11,7 @@ from django.db import transaction
 from django.db.models import CASCADE, Count, QuerySet
 
 from parent.errors import RunActive
-from parent.models import Attempt, Run, Step
+from parent.models import Attempt, Item, Run, Step
 from parent.store import results
 from parent.store.files import delete_files
 
@@ -19,7 +20,7 @@ __all__ = ["delete_ended", "delete_run"]
 logger = get_logger(__name__)
 
 STEPS_PER_TRANSACTION = 2_000
-"""Steps that one transaction deletes; all steps of one run, however many it has."""
+"""Steps and items that one transaction deletes; all of one run, however many it has."""
 
 RunFiles = Sequence[tuple[UUID, Sequence[str]]]
 """The ids of locked runs, each with the storage names of its files."""
@@ -59,8 +60,10 @@ def delete_ended(runs: "QuerySet[Run]", *, at_most: int) -> int:
 def _limit_by_steps(runs: RunFiles) -> RunFiles:
     """The first runs that have at most `STEPS_PER_TRANSACTION` steps together; at least one."""
     steps = Step.objects.filter(run__in=[pk for pk, _ in runs])
-    sizes = dict(steps.values_list("run_id").annotate(Count("pk")))
-    totals = accumulate(sizes.get(pk, 0) for pk, _ in runs)
+    sizes = Counter(dict(steps.values_list("run_id").annotate(Count("pk"))))
+    items = Item.objects.filter(step__in=steps.filter(chunk__isnull=False)).order_by()
+    sizes.update(dict(items.values_list("step__run_id").annotate(Count("pk"))))
+    totals = accumulate(sizes[pk] for pk, _ in runs)
     fitting = sum(1 for total in totals if total <= STEPS_PER_TRANSACTION)
     return runs[: max(1, fitting)]
 
@@ -69,7 +72,7 @@ def _delete_all(runs: RunFiles) -> None:
     """Delete these locked runs in the caller's transaction, and their files after its commit."""
     ids = [pk for pk, _ in runs]
     steps = Step.objects.filter(run__in=ids).exclude(task_id=None)
-    earlier = Attempt.objects.filter(step__run__in=ids)
+    earlier = Attempt.objects.filter(step__run__in=ids, item=None)  # items have no such rows
     attempts: Iterable[Any] = (
         *steps.values_list("task_id", flat=True),
         *earlier.values_list("task_id", flat=True),

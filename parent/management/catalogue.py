@@ -7,6 +7,7 @@ from typing import Any
 from rest_framework.fields import ChoiceField, Field, FileField, HiddenField, empty
 from rest_framework.metadata import SimpleMetadata
 
+from parent.definition.mapping import Map
 from parent.definition.workflow import Workflow
 from parent.store.files import is_file_list
 
@@ -75,4 +76,6 @@ def _steps(workflow: Workflow) -> Iterator[str]:
             notes.append("always" if step.when == "always" else "only after a failure")
         if step.optional:
             notes.append("optional")
+        if isinstance(step, Map):
+            notes.append("for each of many items")
         yield f"{step.label} ({'; '.join(notes)})" if notes else step.label

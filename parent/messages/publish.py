@@ -6,7 +6,7 @@ from contextlib import contextmanager
 from contextvars import ContextVar
 from datetime import datetime, timedelta
 from functools import cache
-from typing import Any, cast
+from typing import Any, TypeVar, cast
 
 from celery import current_app
 from celery.utils.log import get_logger
@@ -17,13 +17,14 @@ from children.task import ChildTask
 from parent.decisions.first_look import SOON
 from parent.definition.parent_task import parent_task_name
 from parent.messages.deadline import call_with_timeout
-from parent.models import Run, RunState, Step, StepState
+from parent.models import Item, Run, RunState, Step, StepState
 from parent.telemetry import tracing
 from parent.telemetry.log_context import about
 
 __all__ = [
     "AT_ONCE",
     "first_batch",
+    "is_publishing_off",
     "is_run_row_stale",
     "missing_messages",
     "publish_run",
@@ -36,6 +37,8 @@ __all__ = [
 ]
 
 logger = get_logger(__name__)
+
+S = TypeVar("S", Step, Item)
 
 FIRST_DELAY, LONGEST_DELAY = 5.0, 30.0  # seconds until a message that seems lost is sent again
 
@@ -73,6 +76,11 @@ def publishing_off() -> Iterator[None]:
         _publishing_off.reset(token)
 
 
+def is_publishing_off() -> bool:
+    """Whether the caller runs the steps itself."""
+    return _publishing_off.get()
+
+
 def republish_after(publishes: int) -> timedelta:
     """How long to wait, after `publishes` sends, before checking whether a message is lost."""
     return timedelta(seconds=min(FIRST_DELAY * 2 ** min(publishes, 10), LONGEST_DELAY))
@@ -84,7 +92,7 @@ def publish_run(run: Run) -> bool:
         return _send(parent_task_name(run.workflow), str(run.pk), run.params, ignore_result=False)
 
 
-def first_batch(opened: Sequence[Step], now: datetime) -> Sequence[Step]:
+def first_batch(opened: Sequence[S], now: datetime) -> Sequence[S]:
     """Return the steps to publish at once; mark the others for a tick to publish."""
     if len(opened) <= AT_ONCE or _publishing_off.get():
         return opened
@@ -95,8 +103,8 @@ def first_batch(opened: Sequence[Step], now: datetime) -> Sequence[Step]:
     return opened[:AT_ONCE]
 
 
-def publish_steps(steps: Sequence[Step]) -> None:
-    """Send the attempts of these QUEUED steps.
+def publish_steps(steps: Sequence[Step | Item]) -> None:
+    """Send the attempts of these QUEUED steps or items.
 
     Stop at the first that cannot be sent: waiting for the broker at each of them would block a
     request or a worker for minutes. A tick sends the rest.
@@ -121,9 +129,15 @@ def publish_steps(steps: Sequence[Step]) -> None:
             return
 
 
-def attempt_header(step: Step) -> dict[str, Any]:
+def attempt_header(step: Step | Item) -> dict[str, Any]:
     """The message header with all that a claim needs, which saves a query."""
-    look_at = run_row_due(step)
+    if isinstance(step, Item):
+        # The counts of the items have a tick look at the run's row, and no claim of one of them.
+        return {**_header(step, None), "mapped": step.step.name}
+    return _header(step, run_row_due(step))
+
+
+def _header(step: Step | Item, look_at: datetime | None) -> dict[str, Any]:
     return {
         "run": str(step.run_id),
         "workflow": step.run.workflow,
@@ -170,12 +184,11 @@ def _send(name: str, task_id: str, kwargs: Mapping[str, Any], **options: Any) ->
     return True
 
 
-def queue_of(row: Step | Run) -> str:
+def queue_of(row: Step | Item | Run) -> str:
     """The queue of the row's messages."""
-    if isinstance(row, Step) and row.queue:
-        return row.queue
-    name = row.task if isinstance(row, Step) else parent_task_name(row.workflow)
-    return _default_queue(name)
+    if isinstance(row, Run):
+        return _default_queue(parent_task_name(row.workflow))
+    return row.queue or _default_queue(row.task)
 
 
 @cache

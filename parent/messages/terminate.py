@@ -3,7 +3,7 @@
 from celery import current_app
 from celery.utils.log import get_logger
 
-from parent.models import Step
+from parent.models import Item, Step
 from parent.telemetry.log_context import about
 
 __all__ = ["COMMAND", "terminate"]
@@ -17,7 +17,7 @@ COMMAND = "workflow_terminate"
 """The remote control command; `parent.worker.pool` carries it out."""
 
 
-def terminate(step: Step) -> None:
+def terminate(step: Step | Item) -> None:
     """Have the process of this attempt killed, if its pool can do that.
 
     The pool replaces the process. Even if this fails, the attempt no longer counts.

@@ -5,6 +5,7 @@ before, which does not know the column, still inserts rows.
 """
 
 from parent.models.executor import Executor, WatchLease
+from parent.models.item import Item, ItemCount
 from parent.models.run import Event, Run, RunState
 from parent.models.step import Attempt, Step, StepState, When
 from parent.models.tally import Tally
@@ -13,6 +14,8 @@ __all__ = [
     "Attempt",
     "Event",
     "Executor",
+    "Item",
+    "ItemCount",
     "Run",
     "RunState",
     "Step",

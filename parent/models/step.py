@@ -1,5 +1,7 @@
 """Steps with their present attempts, and the records of earlier attempts."""
 
+from typing import Any
+
 from django.db import models
 from django.db.models import Q
 
@@ -36,6 +38,9 @@ class Step(MetaFields):
 
     ACTIVE = (StepState.QUEUED, StepState.RUNNING)
 
+    frozen_items: Any = None
+    """The items of a mapped step that opens, until they are written."""
+
     # Each change of state writes to every index of the table, so there are only those that queries
     # need. The unique constraint on run and index serves for the steps of a run; few queries ask
     # for all steps of an executor.
@@ -65,6 +70,15 @@ class Step(MetaFields):
         default=0.0, db_default=0.0, help_text="Seconds before the first of them"
     )
     backoff = models.FloatField(default=2.0, db_default=2.0, help_text="By which the delay grows")
+
+    chunk = models.PositiveIntegerField(
+        null=True, help_text="Items in one message; null for a step that is not mapped"
+    )
+    max_active = models.PositiveIntegerField(null=True, help_text="Messages of items at a time")
+    tolerate = models.CharField(
+        max_length=20, blank=True, default="", db_default="", help_text="How many items may fail"
+    )
+    items = models.JSONField(null=True, help_text="How many items are in which state")
 
     state = models.CharField(max_length=9, choices=StepState, default=StepState.WAITING)
     attempt = models.PositiveIntegerField(default=0)
@@ -141,6 +155,16 @@ class Step(MetaFields):
         return self.name
 
     @property
+    def is_mapped(self) -> bool:
+        """Whether it runs its child over many items, which have rows of their own."""
+        return self.chunk is not None
+
+    @property
+    def item_total(self) -> int:
+        """How many items an opened mapped step has."""
+        return int((self.items or {}).get("total", 0))
+
+    @property
     def carrier_id(self) -> str:
         """The Celery id of the message in which the present attempt runs."""
         return str(self.message_id or self.task_id)
@@ -161,6 +185,9 @@ class Attempt(models.Model):
     """The record of an earlier attempt; the present attempt is in the step's own row."""
 
     step = models.ForeignKey(Step, on_delete=models.CASCADE, related_name="attempts")
+    item = models.ForeignKey(
+        "parent.Item", null=True, on_delete=models.CASCADE, related_name="attempts", db_index=False
+    )
     number = models.PositiveIntegerField()
     task_id = models.CharField(max_length=36)
     worker = models.CharField(max_length=300, blank=True, default="")
@@ -174,7 +201,16 @@ class Attempt(models.Model):
         ordering = ["number"]
         indexes = [models.Index(fields=["task_id"], name="attempt_task_id")]
         constraints = [
-            models.UniqueConstraint(fields=["step", "number"], name="attempt_number_unique"),
+            models.UniqueConstraint(
+                fields=["step", "number"],
+                condition=Q(item__isnull=True),
+                name="attempt_number_unique",
+            ),
+            models.UniqueConstraint(
+                fields=["item", "number"],
+                condition=Q(item__isnull=False),
+                name="attempt_of_item_number_unique",
+            ),
         ]
 
     def __str__(self) -> str:

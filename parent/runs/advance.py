@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from datetime import datetime
+from functools import partial
 from typing import Any
 
 from celery.utils.log import get_logger
@@ -11,10 +12,11 @@ from children.meta import error_text
 from parent.decisions.plan import NOTHING, Summary, plan, run_meta, run_state, summarize
 from parent.definition.parent_task import parent_task_name
 from parent.messages.publish import first_batch, publish_steps, republish_after
-from parent.models import Run, RunState, Step
+from parent.models import Run, RunState, Step, StepState
 from parent.models.fields import META_COLUMNS
 from parent.runs.attempts import ATTEMPT_COLUMNS
 from parent.runs.hand_over import HandOver
+from parent.runs.items.windows import open_items
 from parent.runs.opening import is_known, run_result
 from parent.runs.transitions import Changes, apply_plan
 from parent.store import results
@@ -35,6 +37,7 @@ FIRST_ATTEMPT_COLUMNS = (
 NEW_ATTEMPT_COLUMNS = (*ATTEMPT_COLUMNS, "attempt", "kwargs", "publish_count", "retries_used")
 """What opening a step writes after an earlier attempt."""
 
+MAPPED_COLUMNS = (*ATTEMPT_COLUMNS, "attempt", "publish_count", "retries_used", "items")
 CLAIM_COLUMNS = ("message_id", "claim", "executor_id", "started_at")
 SKIPPED_COLUMNS = ("state", "finished_at", "message", "unneeded")
 FAILED_COLUMNS = ("state", "finished_at", "traceback", *META_COLUMNS)
@@ -80,8 +83,9 @@ def advance(
     changes = apply_plan(run, steps, now, known=is_known(run, steps), unread=unread)
     goes_on = unread is None or unread.active or any(step.state in Step.ACTIVE for step in steps)
     cascades = unread is not None and changes.skipped and not unread.has_indirect
-    if unread is not None and (changes.failed or cascades or not goes_on):
-        # More steps must be skipped, or the run is over: both need all of its steps.
+    ended_at_once = any(step.state == StepState.OK for step in changes.mapped)
+    if unread is not None and (changes.failed or cascades or ended_at_once or not goes_on):
+        # More steps must open or be skipped, or the run is over: these need all of its steps.
         steps, unread = unread.all_steps(steps), None
         changes = apply_plan(run, steps, now, known=is_known(run, steps), before=changes)
     run.due_at = run.deadline_at
@@ -92,6 +96,9 @@ def advance(
     taken = hand_over.take(ended, changes.opened, now) if hand_over and ended else None
     first = first_batch([step for step in changes.opened if step is not taken], now)
     _write_changes(changes, taken)
+    for step in changes.mapped:
+        first_items = open_items(step, now)
+        transaction.on_commit(partial(publish_steps, first_items))
     if mirror or not changes.opened or changes.final is not None or run.due_at != was_due_at:
         write_run(run, steps, changes.final, now, unread=unread)
     if first:
@@ -108,6 +115,7 @@ def _write_changes(changes: Changes, taken: Step | None) -> None:
         write([taken], new)
     # It was not read; it is there if it is to be dropped.
     write([step for step in changes.opened if "checkpoint" in step.__dict__], ["checkpoint"])
+    write(changes.mapped, MAPPED_COLUMNS)
     write(changes.failed, FAILED_COLUMNS)
 
 

@@ -13,12 +13,13 @@ from children.meta import Meta
 from parent.definition.workflow import registry
 from parent.errors import UnknownStep, UnknownWorkflow
 from parent.messages.publish import republish_after
-from parent.models import Attempt, Step, StepState
+from parent.models import Attempt, Item, Step, StepState
 from parent.models.fields import META_COLUMNS
 from parent.store.writes import prepare_insert
 
 __all__ = [
     "ATTEMPT_COLUMNS",
+    "ITEM_ATTEMPT_COLUMNS",
     "RetryDecision",
     "archive",
     "clear_attempt",
@@ -34,6 +35,12 @@ ATTEMPT_COLUMNS = (
     *META_COLUMNS,
 )
 """The columns that `clear_attempt` resets."""
+
+ITEM_ATTEMPT_COLUMNS = (
+    *(name for name in ATTEMPT_COLUMNS if name not in ("mirrored_at", "unneeded")),
+    *("attempt", "publish_count", "retries_used"),
+)
+"""What a new attempt of an item writes."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,7 +72,7 @@ def retry_decision(workflow: str, step: str, error: Exception) -> RetryDecision 
     return RetryDecision(longest=retrying.longest, jitter=retrying.jitter)
 
 
-def retry_at(step: Step, retry: RetryDecision | None, now: datetime) -> datetime | None:
+def retry_at(step: Step | Item, retry: RetryDecision | None, now: datetime) -> datetime | None:
     """When the next attempt of a failed step begins; None if there is no next attempt."""
     left = step.retries - step.retries_used if retry is None or retry.counts else step.retries
     if retry is None or left <= 0:
@@ -76,14 +83,14 @@ def retry_at(step: Step, retry: RetryDecision | None, now: datetime) -> datetime
     return now + timedelta(seconds=spread(own_delay, retry.longest, jitter=retry.jitter))
 
 
-def with_attempt_count(step: Step, retry: RetryDecision | None, outcome: Meta) -> Meta:
+def with_attempt_count(step: Step | Item, retry: RetryDecision | None, outcome: Meta) -> Meta:
     """The outcome of the last attempt; after retries its error says how many attempts failed."""
     if retry is None or not outcome.error or not step.retries_used:
         return outcome
     return outcome.failed(f"{outcome.error} (after {step.retries_used + 1} attempts)")
 
 
-def clear_attempt(step: Step) -> None:
+def clear_attempt(step: Step | Item) -> None:
     """Make the step WAITING, without any trace of an attempt, in memory."""
     step.state = StepState.WAITING
     step.task_id, step.message_id, step.claim, step.executor = None, None, None, None
@@ -94,7 +101,7 @@ def clear_attempt(step: Step) -> None:
     step.reported_at = step.mirrored_at = step.unmirrored_since = None
 
 
-def queue_attempt(step: Step, now: datetime, at: datetime | None = None) -> None:
+def queue_attempt(step: Step | Item, now: datetime, at: datetime | None = None) -> None:
     """Give the step a new attempt, in memory.
 
     Args:
@@ -108,15 +115,16 @@ def queue_attempt(step: Step, now: datetime, at: datetime | None = None) -> None
     step.due_at = at or now + min(republish_after(0), _timedelta(step.queue_timeout))
 
 
-def archive(steps: Sequence[Step], now: datetime) -> None:
+def archive(steps: Sequence[Step] | Sequence[Item], now: datetime) -> None:
     """Insert a record of each step's present attempt, before a new attempt replaces it."""
     prefetch_related_objects(steps, "executor")
     prepare_insert([_record(step, now) for step in steps])()
 
 
-def _record(step: Step, now: datetime) -> Attempt:
+def _record(step: Step | Item, now: datetime) -> Attempt:
     return Attempt(
-        step=step,
+        step=step.step if isinstance(step, Item) else step,
+        item=step if isinstance(step, Item) else None,
         number=step.attempt,
         task_id=step.task_id or "",
         worker=str(step.executor or ""),

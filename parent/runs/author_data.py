@@ -5,6 +5,7 @@ from typing import Any
 
 from parent.definition.workflow import RunData
 from parent.models import Run, Step, StepState
+from parent.runs.items.results import MappedResults
 from parent.store.large_results import read_rows
 from parent.store.run_rows import UnreadSteps
 
@@ -41,15 +42,25 @@ def _read_all(name: str) -> Callable[..., Any]:
 class Results(dict[str, Any]):
     """The results of finished steps, by step name; each is read when it is first used.
 
+    Of a mapped step they are `MappedResults`, which read its items.
+
     The first use reads all results that are not large, in one statement. It is a dict, so that
     an author can merge it, copy it, or pass it on as JSON.
     """
 
     def __init__(self, steps: Sequence[Step]) -> None:
         found = {step.name: step for step in steps}
-        self.unread = {n: s for n, s in found.items() if "result" in s.get_deferred_fields()}
+        mapped = {n: s for n, s in found.items() if s.is_mapped and s.items is not None}
+        self.unread = {
+            name: step
+            for name, step in found.items()
+            if name not in mapped and "result" in step.get_deferred_fields()
+        }
         self._small_are_read = False
-        super().__init__((name, step.result_if_read) for name, step in found.items())
+        super().__init__(
+            (name, MappedResults(step) if name in mapped else step.result_if_read)
+            for name, step in found.items()
+        )
 
     def __getitem__(self, name: str) -> Any:
         if name in self.unread:

@@ -1,19 +1,32 @@
 """Cancelling a run: waiting steps end at once; running steps end at a report, or by force."""
 
-from datetime import timedelta
+from datetime import datetime, timedelta
 from uuid import UUID
 
 from django.db import transaction
 
 from parent.conf import setting
 from parent.errors import RunEnded, UnknownRun
-from parent.models import Event, Run, Step, StepState
+from parent.models import Event, Item, Run, Step, StepState
 from parent.runs.advance import advance
+from parent.runs.endings import end_step
+from parent.runs.items.sweeps import cancel_items
 from parent.store import results
 from parent.store.run_rows import lock_run_row, steps_of
 from parent.store.writes import write
 
 __all__ = ["cancel"]
+
+
+def _cancel_mapped(run: Run, now: datetime, end_at: datetime) -> None:
+    """Cancel the items that have not begun, and the steps none of whose items runs."""
+    for step in Step.objects.filter(run=run, state=StepState.RUNNING, chunk__isnull=False):
+        step.run = run
+        cancel_items(step, now)
+        running = Item.objects.filter(step=step, state=StepState.RUNNING)
+        if not running.update(due_at=end_at):
+            outcome = step.meta.failed(f"{step.name} was cancelled")
+            end_step(step, outcome, "", now, StepState.CANCELLED)
 
 
 def cancel(run_id: UUID | str, *, who: str = "", grace: float | None = None) -> Run:
@@ -50,6 +63,7 @@ def cancel(run_id: UUID | str, *, who: str = "", grace: float | None = None) -> 
         waiting.update(state=StepState.CANCELLED, finished_at=now, due_at=None)
         # Includes steps that were claimed since the statement before.
         steps.filter(state=StepState.RUNNING).update(due_at=now + timedelta(seconds=grace))
+        _cancel_mapped(run, now, now + timedelta(seconds=grace))
         rows = steps_of(run)
         results.delete(step.task_id for step in rows if step.task_id)
         advance(run, rows, now)

@@ -4,6 +4,7 @@ It writes the outcome and the steps that open next; at the end of the run also t
 and its `TaskResult`.
 """
 
+from collections.abc import Callable
 from copy import copy
 from datetime import datetime
 from enum import IntEnum
@@ -17,11 +18,12 @@ from django.db import transaction
 from children.meta import Meta, error_text
 from children.sanitize import clean_text, clean_traceback
 from parent.messages.publish import publish_steps
-from parent.models import RunState, Step, StepState
+from parent.models import Item, RunState, Step, StepState
 from parent.models.fields import META_COLUMNS
 from parent.runs.advance import NEW_ATTEMPT_COLUMNS, SKIPPED_COLUMNS, advance, write_run
 from parent.runs.attempts import RetryDecision, archive, queue_attempt, retry_at, with_attempt_count
 from parent.runs.hand_over import HandOver
+from parent.runs.items.sweeps import end_items
 from parent.runs.transitions import mark_skipped
 from parent.store import results
 from parent.store.outage import OUTAGE, is_too_large
@@ -47,7 +49,7 @@ class Ending(IntEnum):
     RETRIED = 2
 
 
-def record(
+def record(  # noqa: PLR0913 - those of `end`, and which that is
     name: str,
     task_id: str,
     outcome: Meta,
@@ -57,14 +59,17 @@ def record(
     has_result: bool = True,
     expected_state: str | None = None,
     hand_over: HandOver | None = None,
+    end: Callable[..., Ending] | None = None,
 ) -> Ending:
     """`end_attempt`; if the outcome cannot be stored, the step ends with that error instead.
 
     Args:
         name: the step's name, for the error.
+        end: in place of `end_attempt`, for the attempt of an item.
     """
+    end = end or end_attempt
     try:
-        return end_attempt(
+        return end(
             task_id,
             outcome,
             traceback,
@@ -80,7 +85,7 @@ def record(
         if hand_over is not None:
             hand_over.taken = None
         text = f"Error in {name}: the outcome could not be recorded: {error_text(exc)}"
-        return end_attempt(
+        return end(
             task_id,
             outcome.failed(text),
             traceback,
@@ -218,9 +223,11 @@ def end_run(run_id: Any, error: str, *, expected_version: int | None = None) -> 
 
 
 def end_step(
-    step: Step, outcome: Meta, traceback: str, now: datetime, state: StepState | None = None
+    step: Step | Item, outcome: Meta, traceback: str, now: datetime, state: StepState | None = None
 ) -> None:
     """Write the outcome of the present attempt, if the step still has the state that was read.
+
+    What is left of a mapped step's items ends with it.
 
     Args:
         state: the step's new state; None takes OK or ERROR, by the outcome.
@@ -230,13 +237,18 @@ def end_step(
     """
     expected_state = step.state
     if expected_state not in (*Step.ACTIVE, StepState.WAITING):
-        raise RowChanged(f"Step {step.name} is {step.state}, and has no attempt to end.")
+        raise RowChanged(f"{step.name} is {step.state}, and has no attempt to end.")
     step.state = state or (StepState.OK if outcome.error is None else StepState.ERROR)
     step.set_meta(outcome)
     step.traceback, step.finished_at = traceback, now
     step.due_at = step.unmirrored_since = None
     step.started_at = step.started_at or (now if outcome.error is None else None)
-    write_if(step, END_COLUMNS, expected_state=expected_state)
+    columns: tuple[str, ...] = END_COLUMNS
+    if isinstance(step, Step) and step.items is not None and step.is_mapped:
+        error = f"{step.name} has ended: {outcome.error}" if outcome.error else ""
+        step.items = end_items(step, step.state, clean_text(error), now).as_dict()
+        columns = (*columns, "items")
+    write_if(step, columns, expected_state=expected_state)
 
 
 def _retry_step(step: Step, failure: Meta, traceback: str, at: datetime, now: datetime) -> None:

@@ -7,7 +7,7 @@ child may claim one of the steps that it opens, for the same process. All others
 import time
 from collections.abc import Collection, Sequence
 from datetime import datetime, timedelta
-from typing import NamedTuple
+from typing import NamedTuple, TypeVar
 from uuid import uuid4
 
 from celery import current_app
@@ -18,10 +18,12 @@ from children.task import ChildTask
 from parent.conf import setting
 from parent.decisions.first_look import first_look
 from parent.messages.publish import queue_of, run_row_due
-from parent.models import Step, StepState
+from parent.models import Item, Step, StepState
 from parent.store import executors
 
 __all__ = ["HandOver"]
+
+S = TypeVar("S", Step, Item)
 
 LOOK_INTERVAL = 0.1
 """Seconds for which a process knows whether others wait."""
@@ -47,20 +49,25 @@ class HandOver:
     def __init__(self, delivery: host.Delivery) -> None:
         self._delivery = delivery
         self._claim = uuid4()
-        self.taken: Step | None = None
+        self.taken: Step | Item | None = None
 
-    def take(self, ended: Step, opened: Sequence[Step], now: datetime) -> Step | None:
+    def take(
+        self,
+        ended: Step | Item,
+        opened: Sequence[S],
+        now: datetime,
+        *,
+        same_chunk: bool = False,
+    ) -> S | None:
         """Claim, in memory, the first of the opened steps that may run here; None if none may.
 
         Called once in each try of the transaction. `committed` says which try counts.
+
+        Args:
+            same_chunk: they belong to this message, which may take longer than the time slice.
         """
         self.taken = None
-        limit = setting("TIME_SLICE")
-        if not opened or not limit or self._delivery.is_stopping():
-            return None
-        if time.monotonic() - self._delivery.taken_at >= limit or _others_wait(
-            queue_of(ended), limit
-        ):
+        if not opened or self._delivery.is_stopping() or not (same_chunk or self._has_time(ended)):
             return None
         step = next((step for step in opened if self._may_follow(step, ended)), None)
         if step is not None:
@@ -68,7 +75,14 @@ class HandOver:
             self.taken = step
         return step
 
-    def _may_follow(self, step: Step, ended: Step) -> bool:
+    def _has_time(self, ended: Step | Item) -> bool:
+        """Whether the time slice is not used up, and nobody waits who goes first."""
+        limit = setting("TIME_SLICE")
+        if not limit or time.monotonic() - self._delivery.taken_at >= limit:
+            return False
+        return not _others_wait(queue_of(ended), limit)
+
+    def _may_follow(self, step: Step | Item, ended: Step | Item) -> bool:
         task = current_app.tasks.get(step.task)
         return (
             isinstance(task, ChildTask)
@@ -78,22 +92,24 @@ class HandOver:
             and _priority(step) == _priority(ended)
         )
 
-    def _claim_step(self, step: Step, now: datetime) -> None:
-        look = first_look(run_row_due(step), (step.run_timeout, step.stall_timeout))
+    def _claim_step(self, step: Step | Item, now: datetime) -> None:
+        run_row = None if isinstance(step, Item) else run_row_due(step)
+        look = first_look(run_row, (step.run_timeout, step.stall_timeout))
         step.state, step.claim = StepState.RUNNING, self._claim
         step.executor_id, step.started_at = executors.this_executor(), now
         step.message_id, step.publish_count = self._delivery.id, 0
         step.due_at = now + look if isinstance(look, timedelta) else look
 
-    def committed(self) -> Step | None:
+    def committed(self) -> Step | Item | None:
         """The step that was taken by a try whose commit was perhaps not confirmed."""
         if self.taken is None:
             return None
         mine = {"task_id": self.taken.task_id, "claim": self._claim, "state": StepState.RUNNING}
-        return self.taken if Step.objects.filter(**mine).exists() else None
+        rows = type(self.taken)._default_manager.filter(**mine)
+        return self.taken if rows.exists() else None
 
 
-def _priority(step: Step) -> int | None:
+def _priority(step: Step | Item) -> int | None:
     task = current_app.tasks.get(step.task)
     return step.priority if step.priority is not None else getattr(task, "priority", None)
 

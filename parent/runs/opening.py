@@ -12,11 +12,13 @@ from django.db import connection, transaction
 
 from children.meta import Meta, error_text
 from children.sanitize import check_json, clean_traceback
+from parent.definition.mapping import Map
 from parent.definition.workflow import RunData, registry
 from parent.errors import UnknownWorkflow
 from parent.models import Run, Step, StepState, When
 from parent.runs.attempts import queue_attempt
 from parent.runs.author_data import run_data
+from parent.runs.items.sealing import freeze_items
 
 __all__ = ["is_known", "open_step", "run_result"]
 
@@ -31,7 +33,7 @@ def is_known(run: Run, steps: Sequence[Step]) -> bool:
 
 
 def open_step(run: Run, step: Step, data: Callable[[], RunData], now: datetime) -> bool:
-    """Give the step its inputs and a new attempt, in memory.
+    """Give the step its inputs and a new attempt, in memory; a mapped step its items.
 
     Args:
         data: returns the argument of the author's `inputs`; called only if the step has some.
@@ -44,6 +46,10 @@ def open_step(run: Run, step: Step, data: Callable[[], RunData], now: datetime) 
     """
     definition = registry.get(run.workflow).step(step.name)
     try:
+        if step.is_mapped or isinstance(definition, Map):
+            with _savepoint():
+                freeze_items(step, definition, data, now)
+            return True
         inputs: Mapping[str, Any] = run.params
         if step.input_override is not None:
             inputs = step.input_override
@@ -56,7 +62,8 @@ def open_step(run: Run, step: Step, data: Callable[[], RunData], now: datetime) 
         step.kwargs = kwargs
     except Exception as exc:
         step.state, step.finished_at = StepState.ERROR, now
-        step.set_meta(Meta().failed(f"Error in the inputs of {step.name}: {error_text(exc)}"))
+        what = "items" if step.is_mapped else "inputs"
+        step.set_meta(Meta().failed(f"Error in the {what} of {step.name}: {error_text(exc)}"))
         step.traceback = clean_traceback(traceback.format_exc())
         return False
     queue_attempt(step, now)

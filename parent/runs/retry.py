@@ -17,6 +17,7 @@ from parent.errors import CannotRetry, InvalidRetry, UnknownRun, UnknownWorkflow
 from parent.models import Event, Run, RunState, Step, StepState
 from parent.runs.advance import advance
 from parent.runs.attempts import ATTEMPT_COLUMNS, archive, clear_attempt
+from parent.runs.items.sweeps import drop_items, reset_items
 from parent.store.run_rows import lock_run
 from parent.store.writes import write
 
@@ -64,7 +65,10 @@ def retry(
         chosen = _steps_to_retry(steps, step, alone=inputs is not None or skip)
         from_here = with_dependents(steps, chosen)
         again = [row for row in steps if row.name in from_here or not _is_kept(row)]
+        if inputs is not None and chosen[0].is_mapped:
+            raise InvalidRetry(f"{chosen[0].name} takes its items from `over`: leave inputs out.")
         _drop_checkpoints(again, chosen if inputs is not None or skip else ())
+        _take_items_again(again, chosen if skip else (), now)
         _reset(again, now)
         detail: dict[str, Any] = {"from": [row.name for row in chosen]}
         if inputs is not None:
@@ -123,6 +127,21 @@ def _drop_checkpoints(rows: Sequence[Step], changed: Sequence[Step]) -> None:
         if row.state == StepState.OK or row in changed or names & {*row.after}:
             row.checkpoint = None
     write([row for row in rows if "checkpoint" in row.__dict__], ["checkpoint"])
+
+
+def _take_items_again(rows: Sequence[Step], skipped: Sequence[Step], now: datetime) -> None:
+    """Let the items of mapped steps that are not OK run again; of a step that asks `over` again,
+    none is kept. It does if it was OK, or comes after a step that runs again.
+    """
+    names = {row.name for row in rows}
+    for row in rows:
+        if not row.is_mapped or row.items is None:
+            continue
+        if row.state == StepState.OK or row in skipped or names & {*row.after}:
+            drop_items(row)
+        else:
+            reset_items(row, now)
+        row.save(update_fields=["items"])
 
 
 def _reset(rows: Sequence[Step], now: datetime) -> None:

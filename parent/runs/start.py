@@ -2,6 +2,7 @@
 
 from collections.abc import Iterable, Mapping, Sequence
 from datetime import timedelta
+from functools import partial
 from typing import Any
 from uuid import UUID, uuid4
 
@@ -10,6 +11,7 @@ from django.db import DEFAULT_DB_ALIAS, IntegrityError, transaction
 
 from parent.conf import setting
 from parent.definition import validation
+from parent.definition.mapping import Map
 from parent.definition.params import as_json, validate
 from parent.definition.workflow import Step as StepDefinition
 from parent.definition.workflow import Workflow
@@ -18,6 +20,8 @@ from parent.messages.publish import first_batch, publish_steps
 from parent.models import Run, Step
 from parent.runs.advance import log_end, update_from_steps
 from parent.runs.idempotency import earlier_run, fingerprint
+from parent.runs.items.sealing import set_primary_keys
+from parent.runs.items.windows import open_items
 from parent.runs.transitions import apply_plan
 from parent.store import clock, results
 from parent.store.files import delete_files, store_files
@@ -115,6 +119,7 @@ def _write(
     runs: list[Run] = []
     steps: list[Step] = []
     to_publish: list[Step] = []
+    mapped: list[Step] = []
     stored: list[str] = []
     try:
         # The transaction only writes: on SQLite all other writers wait for its end. So the
@@ -123,6 +128,7 @@ def _write(
             values, files = store_files(given, run_id)
             stored += files
             run, own, first = _prepare(workflow, as_json(values), id=run_id, files=files, **columns)
+            mapped += [step for step in own if step.items is not None]
             runs.append(run)
             steps += own
             to_publish += first
@@ -134,6 +140,11 @@ def _write(
         with transaction.atomic():
             for insert in inserts:
                 insert()
+            if mapped:
+                set_primary_keys(runs, mapped)
+            for step in mapped:
+                items = open_items(step, step.run.created_at)
+                transaction.on_commit(partial(publish_steps, items))
             transaction.on_commit(lambda: publish_steps(to_publish))
     except BaseException:
         delete_files(stored)
@@ -200,4 +211,15 @@ def _step_row(
         retries=retrying.retries,
         retry_delay=retrying.delay,
         backoff=retrying.backoff,
+        **_mapped_columns(step),
     )
+
+
+def _mapped_columns(step: StepDefinition) -> dict[str, Any]:
+    if not isinstance(step, Map):
+        return {}
+    return {
+        "chunk": step.chunk,
+        "max_active": step.max_active,
+        "tolerate": str(step.tolerate or ""),
+    }

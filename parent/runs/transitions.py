@@ -20,11 +20,13 @@ __all__ = ["Changes", "apply_plan", "mark_skipped"]
 class Changes:
     """The steps that have changed.
 
+    `mapped` are those that opened with items: they run, or are OK where no item is left to run.
     `failed` are those whose inputs raised. `needs_other_worker`: a step must open, or all are OK,
     but this process does not know the workflow. `final` is the state in which the run ends.
     """
 
     opened: list[Step] = field(default_factory=list)
+    mapped: list[Step] = field(default_factory=list)
     failed: list[Step] = field(default_factory=list)
     skipped: list[Step] = field(default_factory=list)
     needs_other_worker: bool = False
@@ -67,7 +69,8 @@ def apply_plan(
         changes.skipped += skipped
         for step in [by_name[name] for name in todo.open]:
             opens = open_step(run, step, data, now)
-            (changes.opened if opens else changes.failed).append(step)
+            kind = changes.mapped if step.is_mapped else changes.opened
+            (kind if opens else changes.failed).append(step)
 
 
 def mark_skipped(

@@ -64,8 +64,8 @@ def _clock_columns() -> dict[str, datetime]:
 
 
 def retire(executor_id: UUID) -> None:
-    """Delete the row of an executor that stops, unless steps refer to it."""
-    Executor.objects.filter(pk=executor_id, steps__isnull=True).delete()
+    """Delete the row of an executor that stops, unless steps or items refer to it."""
+    Executor.objects.filter(pk=executor_id, steps__isnull=True, items__isnull=True).delete()
 
 
 def lease() -> timedelta:
@@ -84,8 +84,9 @@ def any_executor_alive() -> bool:
 
 
 def delete_dead() -> None:
-    """Delete executors that have been dead for `KEEP_DEAD` and that no step refers to."""
-    Executor.objects.filter(heartbeat_at__lt=Now() - KEEP_DEAD, steps__isnull=True).delete()
+    """Delete executors that have been dead for `KEEP_DEAD` and that no row refers to."""
+    dead = Executor.objects.filter(heartbeat_at__lt=Now() - KEEP_DEAD)
+    dead.filter(steps__isnull=True, items__isnull=True).delete()
 
 
 def watch_lease_lapsed_for(time: timedelta) -> bool:

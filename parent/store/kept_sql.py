@@ -15,7 +15,7 @@ from uuid import UUID
 from django.db import DEFAULT_DB_ALIAS, connection
 from django.db.models import Field, Model
 
-from parent.models import Step, StepState
+from parent.models import Item, Step, StepState
 from parent.store import clock
 
 __all__ = ["select", "update_attempt"]
@@ -30,6 +30,7 @@ def select(
     *,
     without: tuple[str, ...] = (),
     lock: bool = False,
+    skip_locked: bool = False,
 ) -> list[Any]:
     """The rows of `model` that match `where`, each with the database's time as `db_now`.
 
@@ -39,10 +40,11 @@ def select(
         without: deferred fields: each is read when it is first used.
         lock: lock the rows until the transaction ends. On SQLite a transaction that writes has
             the whole database locked.
+        skip_locked: leave out the rows that another transaction has locked.
     """
     sql = _sql(model, where, without)
     if lock and connection.features.has_select_for_update:
-        sql += " FOR UPDATE"
+        sql += " FOR UPDATE SKIP LOCKED" if skip_locked else " FOR UPDATE"
     # Where the writes go, whatever a router says of reads.
     manager = model._default_manager.db_manager(DEFAULT_DB_ALIAS)
     rows: list[Any] = list(manager.raw(sql, params))
@@ -71,58 +73,75 @@ def update_attempt(
     expected_state: StepState,
     claim: UUID | None = None,
     if_null: str = "",
+    model: type[Step | Item] = Step,
 ) -> bool:
     """Write these columns of the step with this attempt; False if the attempt no longer counts.
+
+    An item's attempt counts as long as its step has not ended, and nobody has cancelled the run.
 
     Args:
         values: by the fields' names. A `timedelta` is the database's time, plus that.
         expected_state: the attempt counts if its step is in this state.
         claim: and if the step has this claim, and nobody has cancelled the run. None: not checked.
         if_null: the name of a field that keeps its value if it has one.
+        model: Item for the attempt of an item.
     """
     is_delta = tuple((name, isinstance(value, timedelta)) for name, value in values.items())
-    params = [_param(name, value) for name, value in values.items()]
+    params = [_param(model, name, value) for name, value in values.items()]
     params += [task_id, expected_state.value]
     if claim is not None:
-        params.append(_param("claim", claim))
+        params.append(_param(model, "claim", claim))
     with connection.cursor() as cursor:
-        cursor.execute(_update_sql(is_delta, claim is not None, if_null), params)
+        cursor.execute(_update_sql(model, is_delta, claim is not None, if_null), params)
         return bool(cursor.rowcount)
 
 
-def _param(name: str, value: Any) -> Any:
+def _param(model: type[Model], name: str, value: Any) -> Any:
     if isinstance(value, timedelta):
         if connection.vendor != "sqlite":
             return value
         value = clock.now() + value
-    return _field(name).get_db_prep_save(value, connection)
+    return _field(model, name).get_db_prep_save(value, connection)
 
 
 @cache
-def _field(name: str) -> "Field[Any, Any]":
-    return cast("Field[Any, Any]", Step._meta.get_field(name))
+def _field(model: type[Model], name: str) -> "Field[Any, Any]":
+    return cast("Field[Any, Any]", model._meta.get_field(name))
 
 
-def _column(name: str) -> str:
-    return connection.ops.quote_name(str(_field(name).column))
+def _column(model: type[Model], name: str) -> str:
+    return connection.ops.quote_name(str(_field(model, name).column))
 
 
 @cache
-def _update_sql(columns: tuple[tuple[str, bool], ...], claimed: bool, if_null: str) -> str:
+def _update_sql(
+    model: type[Model], columns: tuple[tuple[str, bool], ...], claimed: bool, if_null: str
+) -> str:
     now = "" if connection.vendor == "sqlite" else f"{clock.NOW_SQL} + "
-    new = {_column(name): now * is_delta + "%s" for name, is_delta in columns}
+    new = {_column(model, name): now * is_delta + "%s" for name, is_delta in columns}
     if if_null:
-        kept = _column(if_null)
+        kept = _column(model, if_null)
         new[kept] = f"COALESCE({kept}, {new[kept]})"
     sets = ", ".join(f"{column} = {value}" for column, value in new.items())
     # The state is an expression, which no index has. With statistics from a time when few rows had
     # that state, PostgreSQL would rather read all that have it now than use the index of task ids.
     where = "task_id = %s AND state || '' = %s"
     if claimed:
-        # A subquery, and no join: PostgreSQL checks the conditions on the step again when another
-        # transaction has changed its row meanwhile.
+        where += " AND claim = %s"
+    # A subquery, and no join: PostgreSQL checks the conditions on the row again when another
+    # transaction has changed it meanwhile.
+    if model is Item:
+        # Also at a claim: no transaction that ends a step, or cancels its run, waits for a finish
+        # that opens an item at the same time.
         where += (
-            " AND claim = %s AND NOT EXISTS (SELECT 1 FROM parent_run "
+            " AND EXISTS (SELECT 1 FROM parent_step JOIN parent_run "
+            "ON parent_run.id = parent_step.run_id WHERE parent_step.id = parent_item.step_id "
+            "AND parent_step.state = 'RUNNING' AND parent_run.cancel_requested_at IS NULL)"
+        )
+    elif claimed:
+        where += (
+            " AND NOT EXISTS (SELECT 1 FROM parent_run "
             "WHERE id = parent_step.run_id AND cancel_requested_at IS NOT NULL)"
         )
-    return f"UPDATE parent_step SET {sets} WHERE {where}"  # noqa: S608 - our names
+    table = connection.ops.quote_name(model._meta.db_table)
+    return f"UPDATE {table} SET {sets} WHERE {where}"  # noqa: S608 - our names

@@ -9,14 +9,14 @@ from django.db.models import BigIntegerField, Case, F, Func, QuerySet, TextField
 from django.db.models.functions import Cast, Coalesce, Left
 
 from parent.conf import setting
-from parent.models import Run, Step
+from parent.models import Item, Run, Step
 from parent.models.fields import ResultField
 
 __all__ = ["inline_limit", "json_beginning", "read_rows", "result_json"]
 
 NULL = "null"
 
-M = TypeVar("M", Run, Step)
+M = TypeVar("M", Run, Step, Item)
 
 
 class OctetLength(Func):
@@ -58,7 +58,7 @@ def read_rows(rows: "QuerySet[M]") -> list[M]:
     return found
 
 
-def result_json(row: Run | Step) -> bytes:
+def result_json(row: Run | Step | Item) -> bytes:
     """The whole result as JSON in UTF-8, as stored: it is not parsed.
 
     Raises:
@@ -68,7 +68,7 @@ def result_json(row: Run | Step) -> bytes:
     return (NULL if text is None else text).encode()
 
 
-def json_beginning(row: Run | Step, length: int, column: str = "result") -> str:
+def json_beginning(row: Run | Step | Item, length: int, column: str = "result") -> str:
     """The first `length` characters of a JSON column, with `…` if there are more.
 
     Raises:
@@ -79,6 +79,6 @@ def json_beginning(row: Run | Step, length: int, column: str = "result") -> str:
     return text if len(text) <= length else f"{text[:length]}…"
 
 
-def _row(row: Run | Step) -> "QuerySet[Any]":
+def _row(row: Run | Step | Item) -> "QuerySet[Any]":
     rows: QuerySet[Any] = type(row)._default_manager.all()
     return rows.filter(pk=row.pk)

@@ -62,7 +62,9 @@ class UnreadSteps:
         others only the names.
         """
         known = {step.pk for step in loaded}
-        others = Step.objects.filter(run=self.run, state=StepState.OK).only("index", "name")
+        others = Step.objects.filter(run=self.run, state=StepState.OK).only(
+            "index", "name", "state", "chunk", "items"
+        )
         finished = [step for step in loaded if step.state == StepState.OK]
         finished += [step for step in others if step.pk not in known]
         return sorted(finished, key=lambda step: step.index)

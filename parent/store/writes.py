@@ -14,7 +14,7 @@ from uuid import UUID
 from django.db import connection
 from django.db.models import AutoField, Field, JSONField, Model
 
-from parent.models import Run, Step, StepState
+from parent.models import Item, Run, Step, StepState
 
 __all__ = ["RowChanged", "prepare_insert", "update_rows", "write", "write_if"]
 
@@ -27,7 +27,7 @@ class RowChanged(Exception):
     """Another transaction has changed a row since it was read. Roll back; that change counts."""
 
 
-def write(rows: Iterable[Run | Step], names: Sequence[str]) -> None:
+def write(rows: Iterable[Run | Step | Item], names: Sequence[str]) -> None:
     """Write these columns of the rows in one statement. All rows are of one model."""
     rows = list(rows)
     if rows:
@@ -35,7 +35,7 @@ def write(rows: Iterable[Run | Step], names: Sequence[str]) -> None:
         update_rows(type(rows[0]), values, key="id")
 
 
-def write_if(row: Step, names: Sequence[str], *, expected_state: str) -> None:
+def write_if(row: Step | Item, names: Sequence[str], *, expected_state: str) -> None:
     """Write these columns of the row, if its state in the database is `expected_state`.
 
     Raises:
@@ -43,8 +43,8 @@ def write_if(row: Step, names: Sequence[str], *, expected_state: str) -> None:
     """
     values = {"id": row.pk} | {name: getattr(row, name) for name in names}
     changed = f"t.state <> '{StepState(expected_state).value}'"
-    if not update_rows(Step, [values], key="id", unless=changed):
-        raise RowChanged(f"Step {row.name} is no longer {expected_state}.")
+    if not update_rows(type(row), [values], key="id", unless=changed):
+        raise RowChanged(f"{row.name} is no longer {expected_state}.")
 
 
 def prepare_insert(

@@ -12,14 +12,14 @@ from structlog.contextvars import bind_contextvars, bound_contextvars, reset_con
 
 from children import host
 from parent.definition.parent_task import ParentTask
-from parent.models import Run, Step
+from parent.models import Item, Run, Step
 
 __all__ = ["about", "about_message", "connect_first", "connect_last"]
 
 NAMES = ("run", "workflow", "step", "attempt")
 
 
-def about(row: Run | Step) -> AbstractContextManager[None]:
+def about(row: Run | Step | Item) -> AbstractContextManager[None]:
     """Add the row's run, workflow, step and attempt to all log lines in this context."""
     if isinstance(row, Run):
         return bound_contextvars(run=str(row.pk), workflow=row.workflow)

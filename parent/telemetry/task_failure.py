@@ -12,12 +12,12 @@ from celery import current_app, signals
 
 from parent.definition.parent_task import parent_task_name
 from parent.errors import EndedByEngine
-from parent.models import Run, Step
+from parent.models import Item, Run, Step
 
 __all__ = ["send_task_failure"]
 
 
-def send_task_failure(row: Step | Run, error: str) -> None:
+def send_task_failure(row: Step | Item | Run, error: str) -> None:
     """Send `task_failure` in place of the task. Celery logs what a receiver raises."""
     if isinstance(row, Run):
         _send(parent_task_name(row.workflow), str(row.pk), row.params, error)

@@ -22,6 +22,7 @@ from parent.models import Run, RunState, Step, StepState
 from parent.store import clock, results
 from parent.store.run_summaries import read_summaries
 from parent.store.writes import update_rows
+from parent.watch.items import add_up
 
 __all__ = ["Report", "mirror"]
 
@@ -72,7 +73,9 @@ def mirror(
             .filter(run_id__in=list(runs), state__in=Step.ACTIVE)
             .defer("traceback", "kwargs", "checkpoint", "result", "after")
         )
-        _mirror_children([step for step in steps if step.task_id not in foreign], now)
+        own = [step for step in steps if step.task_id not in foreign]
+        _mirror_children([step for step in own if not step.is_mapped], now)
+        add_up([step for step in own if step.is_mapped], now)
         values = [
             _apply_report(step, foreign[str(step.task_id)], now)
             for step in steps

@@ -1,15 +1,18 @@
 """Recording the outcomes that a tick has found, whatever error one of them meets."""
 
 from datetime import timedelta
+from typing import Any
 
 from celery import states
 from celery.utils.log import get_logger
+from django.db.models import QuerySet
 from django.db.models.functions import Now
 
 from children.meta import Meta
-from parent.models import Step
+from parent.models import Item, Step
 from parent.runs.attempts import RetryDecision
 from parent.runs.endings import Ending, record
+from parent.runs.items.finish import end_of
 from parent.store.outage import OUTAGE
 from parent.telemetry.log_context import about
 from parent.telemetry.task_failure import send_task_failure
@@ -24,7 +27,7 @@ RETRY_AFTER = timedelta(seconds=30)
 
 
 def record_tick_outcome(
-    step: Step,
+    step: Step | Item,
     outcome: Meta,
     retry: bool,
     state: str | None = None,
@@ -46,13 +49,15 @@ def record_tick_outcome(
                 traceback,
                 retry=RetryDecision() if retry else None,
                 expected_state=step.state,
+                end=end_of(step),
             )
         except OUTAGE:
             raise
         except Exception:
             # A step that cannot be ended must not stop the tick: the other steps need it.
             logger.exception("%s: the step could not be ended", step.task_id)
-            late = Step.objects.filter(task_id=step.task_id, due_at__lte=Now())
+            rows: QuerySet[Any] = type(step)._default_manager.all()
+            late = rows.filter(task_id=step.task_id, due_at__lte=Now())
             late.update(due_at=Now() + RETRY_AFTER)
             return None
         if ending is Ending.ENDED and outcome.error is not None and state not in CELERY_FAILURES:

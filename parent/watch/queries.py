@@ -12,10 +12,18 @@ from django_celery_results.models import TaskResult
 from children.sanitize import plain_form
 from parent.conf import setting
 from parent.messages.publish import queue_of
-from parent.models import Run, Step
+from parent.models import Item, Run, Step
 from parent.watch.decide import Stored, Watched
 
-__all__ = ["LARGE_RUN_FIELDS", "active_steps", "overdue", "stored", "stored_of", "watched"]
+__all__ = [
+    "LARGE_RUN_FIELDS",
+    "active_items",
+    "active_steps",
+    "overdue",
+    "stored",
+    "stored_of",
+    "watched",
+]
 
 LARGE_RUN_FIELDS = ("run__params", "run__files", "run__result")
 """Fields that may be large and that no tick needs."""
@@ -29,6 +37,14 @@ def active_steps() -> "QuerySet[Any]":
     ).annotate(db_now=Now())
 
 
+def active_items() -> "QuerySet[Any]":
+    """The queued and running items, each with the database's time as `db_now`."""
+    items = Item.objects.filter(state__in=Item.ACTIVE)
+    items = items.select_related("executor", "step", "step__run")
+    large = ("traceback", "result", "checkpoint", *(f"step__{name}" for name in LARGE_RUN_FIELDS))
+    return items.defer(*large).annotate(db_now=Now())
+
+
 def stored_of(steps: Sequence[Step]) -> dict[str, Stored]:
     """What Celery stored for these steps, by task id."""
     ids = [str(step.task_id) for step in steps]
@@ -37,7 +53,7 @@ def stored_of(steps: Sequence[Step]) -> dict[str, Stored]:
     return {row.task_id: stored(row) for row in rows}
 
 
-def watched(step: Step, *, dead: bool = False) -> Watched:
+def watched(step: Step | Item, *, dead: bool = False) -> Watched:
     """The step as input for `watch_once`. `dead`: its executor's lease has expired."""
     return Watched(
         name=step.name,

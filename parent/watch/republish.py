@@ -8,10 +8,11 @@ fails.
 from collections import Counter
 from collections.abc import Sequence, Set
 from datetime import datetime, timedelta
+from typing import Any
 
 from celery import states
 from django.db import transaction
-from django.db.models import Count
+from django.db.models import Count, QuerySet
 from django.db.models.functions import Now
 from django_celery_results.models import TaskResult
 
@@ -23,7 +24,7 @@ from parent.messages.publish import (
     queue_of,
     republish_after,
 )
-from parent.models import Run, Step, StepState
+from parent.models import Item, Run, Step, StepState
 from parent.store import clock, results
 from parent.store.run_rows import lock_run_row
 from parent.store.writes import update_rows
@@ -33,22 +34,28 @@ __all__ = ["mark_due", "republish_runs", "republish_steps"]
 
 
 def mark_due() -> None:
-    """If messages are missing, make all published QUEUED steps due now."""
+    """If messages are missing, make all published QUEUED steps and items due now."""
     if not any(missing_messages(_expected()).values()):
         return
-    published = Step.objects.filter(state=StepState.QUEUED, publish_count__gt=0)
-    with transaction.atomic():
-        # Skip locked rows: whoever locks one is changing it, and may wait for another of them.
-        free = published.select_for_update(skip_locked=True, of=("self",)).order_by()
-        Step.objects.filter(pk__in=free.values("pk")).update(due_at=Now())
+    for model in (Step, Item):
+        rows: QuerySet[Any] = model._default_manager.all()
+        published = rows.filter(state=StepState.QUEUED, publish_count__gt=0)
+        with transaction.atomic():
+            # Skip locked rows: whoever locks one is changing it, and may wait for another of them.
+            free = published.select_for_update(skip_locked=True, of=("self",)).order_by()
+            rows.filter(pk__in=free.values("pk")).update(due_at=Now())
 
 
-def republish_steps(steps: Sequence[Step]) -> None:
-    """Send lost messages of these due QUEUED steps, and set when to check them next."""
+def republish_steps(steps: Sequence[Step | Item]) -> None:
+    """Send lost messages of these due QUEUED steps or items, and set when to check them next.
+
+    Args:
+        steps: rows of one of the two models.
+    """
     now = clock.now()
     # Before publishing: a child may start at once, and then its row must not change here.
     update_rows(
-        Step,
+        type(steps[0]),
         [
             {
                 "task_id": s.task_id,
@@ -67,7 +74,7 @@ def republish_steps(steps: Sequence[Step]) -> None:
     publish_steps([step for step in steps if not step.publish_count])
     steps = [step for step in steps if step.publish_count]
     missing_count = _missing_in({queue_of(step) for step in steps})
-    lost: list[Step] = []
+    lost: list[Step | Item] = []
     for step in sorted(steps, key=lambda step: step.queued_at or now):
         if missing_count[queue_of(step)] > 0:
             missing_count[queue_of(step)] -= 1
@@ -112,7 +119,7 @@ def next_run_check(run: Run, now: datetime) -> datetime:
     return min(filter(None, (now + republish_after(run.publish_count), run.deadline_at)))
 
 
-def next_step_check(step: Step, now: datetime) -> datetime:
+def next_step_check(step: Step | Item, now: datetime) -> datetime:
     """When to check a QUEUED step: for its message, or at its queue timeout."""
     look_at = now + republish_after(step.publish_count)
     if step.queue_timeout is None or step.queued_at is None:
@@ -133,5 +140,9 @@ def _expected() -> Counter[str]:
     expected: Counter[str] = Counter()
     queued = Step.objects.filter(state=StepState.QUEUED, publish_count__gt=0).order_by()
     for queue, task, count in queued.values_list("queue", "task").annotate(Count("pk")):
+        expected[queue_of(Step(queue=queue, task=task))] += count
+    items = Item.objects.filter(state=StepState.QUEUED, publish_count__gt=0).order_by()
+    columns = items.values_list("step__queue", "step__task")
+    for queue, task, count in columns.annotate(Count("pk")):
         expected[queue_of(Step(queue=queue, task=task))] += count
     return expected

@@ -18,16 +18,24 @@ from parent.deletion.stray_files import try_delete_strays
 from parent.messages.broker_memory import BrokerMemory
 from parent.messages.publish import is_run_row_stale
 from parent.messages.terminate import terminate
-from parent.models import Run, Step, StepState
+from parent.models import Item, ItemCount, Run, Step, StepState
 from parent.runs.endings import Ending, end_cancelled, end_run
 from parent.store import executors
 from parent.store.locks import LockedRuns
 from parent.telemetry.metrics import metrics
 from parent.telemetry.task_failure import send_task_failure
 from parent.watch.decide import End, Keep, Mirror, Republish, Stored, watch_once
+from parent.watch.items import check_due, end_lost
 from parent.watch.mirror import Report, mirror
 from parent.watch.outcomes import record_tick_outcome
-from parent.watch.queries import active_steps, overdue, stored, stored_of, watched
+from parent.watch.queries import (
+    active_items,
+    active_steps,
+    overdue,
+    stored,
+    stored_of,
+    watched,
+)
 from parent.watch.republish import mark_due, republish_runs, republish_steps
 
 __all__ = ["STANDBY_INTERVAL", "Ticker"]
@@ -150,13 +158,20 @@ class Ticker:
 
     def _reported_steps(self) -> list[Any]:
         """The running steps whose children have reported since a tick mirrored them."""
-        rows: QuerySet[Any] = Step.objects.filter(unmirrored_since__isnull=False)
+        marked = {"unmirrored_since__isnull": False}
+        # One statement, with a partial index for each of its parts.
+        with_news = Step.objects.filter(**marked).order_by().values("pk")
+        of_counts = ItemCount.objects.filter(**marked).order_by().values("step_id")
+        of_items = Item.objects.filter(**marked).order_by().values("step_id")
+        rows: QuerySet[Any] = Step.objects.filter(pk__in=with_news.union(of_counts, of_items))
         # A cancelled run shows no more progress.
         rows = rows.filter(state=StepState.RUNNING, run__cancel_requested_at=None)
         rows = rows.exclude(run__in=self._locked_runs.runs()).order_by("unmirrored_since")
-        found = list(rows.only("task_id", "reported_at").annotate(db_now=Now())[:BATCH])
+        columns = ("task_id", "reported_at", "chunk")
+        found = list(rows.only(*columns).annotate(db_now=Now())[:BATCH])
         for step in found:
-            _observe_lag(step.db_now, step.reported_at)
+            if not step.is_mapped:
+                _observe_lag(step.db_now, step.reported_at)
         return found
 
     def _changed_results(self) -> list[TaskResult]:
@@ -175,11 +190,17 @@ class Ticker:
 
     def _check_due_steps(self) -> None:
         """Handle timeouts of steps, lost messages, and run rows older than their steps."""
-        to_republish: list[Step] = []
+        to_republish: list[Step | Item] = []
         stale_runs: set[UUID] = set()
-        due = active_steps().filter(due_at__lte=Now()).exclude(run__in=self._locked_runs.runs())
+        of_steps = Step.objects.filter(due_at__lte=Now()).order_by().values("pk")
+        of_items = Item.objects.filter(due_at__lte=Now()).order_by().values("step_id")
+        due = active_steps().filter(pk__in=of_steps.union(of_items))
+        due = due.exclude(run__in=self._locked_runs.runs())
         # Last: steps of large batches, which were left to a tick to publish.
         steps = list(due.order_by(UNPUBLISHED_LAST, "due_at", "pk")[:DUE_BATCH])
+        if mapped := [step for step in steps if step.is_mapped]:
+            check_due(mapped, self._locked_runs)
+            steps = [step for step in steps if not step.is_mapped]
         rows = stored_of(steps)
         for step in steps:
             if step.run.cancel_requested_at is not None:
@@ -235,7 +256,10 @@ class Ticker:
             republish_runs(to_republish)
 
     def _end_run(self, run: Run, error: str) -> None:
-        running = list(active_steps().filter(run=run, state=StepState.RUNNING))
+        running = [
+            *active_steps().filter(run=run, state=StepState.RUNNING),
+            *active_items().filter(step__run=run, state=StepState.RUNNING),
+        ]
         if end_run(run.pk, error, expected_version=run.version):
             send_task_failure(run, error)
             for step in running:
@@ -244,8 +268,14 @@ class Ticker:
     def _end_attempts_of_dead_executors(self) -> None:
         """End the attempts of executors whose lease has expired."""
         dead = Now() - executors.lease()
-        left = active_steps().filter(state=StepState.RUNNING, executor__heartbeat_at__lt=dead)
+        lost = {"state": StepState.RUNNING, "executor__heartbeat_at__lt": dead}
+        of_steps = Step.objects.filter(**lost).order_by().values("pk")
+        of_items = Item.objects.filter(**lost).order_by().values("step_id")
+        left = active_steps().filter(pk__in=of_steps.union(of_items))
         for step in left.exclude(run__in=self._locked_runs.runs())[:BATCH]:
+            if step.is_mapped:
+                end_lost(step, dead, self._locked_runs)
+                continue
             verdict = watch_once(watched(step, dead=True), None, step.db_now)
             if isinstance(verdict, End):
                 self._locked_runs.skip_if_locked(

@@ -9,18 +9,20 @@ import random
 import threading
 import time
 from queue import Empty
-from typing import Any
+from typing import Any, cast
 from uuid import UUID
 
 from celery import bootsteps, signals
 from celery.utils.log import get_logger
 from django.core.management import call_command
 from django.db import connections
+from django.db.models import QuerySet
 
 from parent.conf import setting
-from parent.models import Step, StepState
+from parent.models import Item, Step, StepState
 from parent.runs.attempts import RetryDecision
 from parent.runs.endings import Ending, record
+from parent.runs.items.finish import end_of
 from parent.store import executors
 from parent.store.locks import ShortLockTimeout, is_locked
 from parent.store.outage import OUTAGE
@@ -182,12 +184,14 @@ class WatchThread(threading.Thread):
             return
         outcome = step.meta.failed(f"{step.name}: {lost.reason}")
         with about(step):
-            ending = record(step.name, str(step.task_id), outcome, retry=RetryDecision())
+            ending = record(
+                step.name, str(step.task_id), outcome, retry=RetryDecision(), end=end_of(step)
+            )
         metrics.count(
             "workflow_processes_lost", by=lost.process_died and ending is not Ending.DROPPED
         )
 
-    def _is_abandoned(self, step: Step) -> bool:
+    def _is_abandoned(self, step: Step | Item) -> bool:
         """Whether the row says RUNNING here, but no process of this worker runs the attempt.
 
         A duplicate message is done long before the first: then a process still runs it.
@@ -195,13 +199,16 @@ class WatchThread(threading.Thread):
         here = step.state == StepState.RUNNING and step.executor_id == self._executor_id
         return here and not is_running(step.carrier_id)
 
-    def _step_of(self, message_id: str) -> Step | None:
-        """The step that ran in this message: its own, or the last that followed."""
-        steps = Step.objects.select_related("run")
-        here = steps.filter(state=StepState.RUNNING, executor=self._executor_id)
-        return (
-            here.filter(message_id=message_id).first() or steps.filter(task_id=message_id).first()
-        )
+    def _step_of(self, message_id: str) -> Step | Item | None:
+        """The step or item that ran in this message: its own, or the last that followed."""
+        steps: QuerySet[Any] = Step.objects.select_related("run")
+        items: QuerySet[Any] = Item.objects.select_related("step", "step__run")
+        running = {"state": StepState.RUNNING, "executor": self._executor_id}
+        for rows in (steps, items):
+            if (here := rows.filter(message_id=message_id, **running).first()) is not None:
+                return cast("Step | Item", here)
+        found = (rows.filter(task_id=message_id).first() for rows in (steps, items))
+        return next((row for row in found if row is not None), None)
 
     def _hand_over(self) -> None:
         self.heartbeat.stop()

@@ -14,6 +14,7 @@ from uuid import UUID, uuid4
 from celery import current_app
 from celery.utils.log import get_logger
 from django.db import DEFAULT_DB_ALIAS, connection, connections, transaction
+from django.db.models import QuerySet
 from django.utils import timezone
 
 from children import host
@@ -25,10 +26,11 @@ from parent.decisions.first_look import first_look
 from parent.decisions.step_pace import LastReport
 from parent.deletion import orphan_results
 from parent.messages.publish import attempt_header
-from parent.models import Step, StepState
+from parent.models import Item, Step, StepState
 from parent.runs.attempts import retry_decision
-from parent.runs.endings import Ending, end_cancelled, record
+from parent.runs.endings import Ending, end_attempt, end_cancelled, record
 from parent.runs.hand_over import HandOver
+from parent.runs.items.finish import end_cancelled_item, end_item
 from parent.store import executors
 from parent.store.kept_sql import update_attempt
 from parent.store.outage import OUTAGE, retry_while_database_is_down, sqlite_files_closed
@@ -76,6 +78,8 @@ class RunningAttempt:
         self.checkpoint: Any = None
         self._has_earlier = header["attempt"] > 1
         self._workflow = str(header["workflow"])
+        self._model: type[Step | Item] = Item if "mapped" in header else Step
+        self._step = str(header.get("mapped", self.name))
         self.report_interval = float(header["interval"])
         self._thread = thread or SameThread()
         # Copied before the body runs, so that its changes do not reach the engine's statements.
@@ -103,6 +107,7 @@ class RunningAttempt:
         claimed = claim.result()
         if claimed and interruption is not None:
             error = f"Error in {self.name}: {error_text(interruption)}"
+            self._delivery = None  # what is raised here leaves no way to a follower
             self.finish(Meta().failed(error), error=interruption)
             raise interruption
         return claimed
@@ -125,8 +130,11 @@ class RunningAttempt:
             self.checkpoint = retry_while_database_is_down(reading, self._read_checkpoint)
 
     def _read_checkpoint(self) -> Any:
-        rows = Step.objects.filter(task_id=self.task_id)
-        return rows.values_list("checkpoint", flat=True).first()
+        return self._rows(task_id=self.task_id).values_list("checkpoint", flat=True).first()
+
+    def _rows(self, **which: Any) -> "QuerySet[Any]":
+        rows: QuerySet[Any] = self._model._default_manager.all()
+        return rows.filter(**which)
 
     def _claim_step(self) -> bool:
         tries = 0
@@ -144,6 +152,7 @@ class RunningAttempt:
                     "due_at": self._first_look,
                 },
                 expected_state=StepState.QUEUED,
+                model=self._model,
             )
             # After an error the first UPDATE may have been committed nevertheless.
             return claimed or (tries > 1 and self._has_claim())
@@ -152,7 +161,7 @@ class RunningAttempt:
 
     def _has_claim(self) -> bool:
         mine = {"task_id": self.task_id, "state": StepState.RUNNING, "claim": self._claim}
-        return Step.objects.filter(**mine).exists()
+        return self._rows(**mine).exists()
 
     def report(self, meta: Meta, checkpoint: Any = None) -> None:
         """Store a report; see `children.host.Attempt`."""
@@ -209,10 +218,11 @@ class RunningAttempt:
         pace, measured_for = self._last_report.replace(meta, timezone.now())
         values = {name: getattr(meta, name) for name in REPORT_COLUMNS}
         values["completion"] = min(meta.completion, ALMOST)  # only an outcome has 100
-        values |= {"reported_at": timedelta(), "paced_since": -measured_for}
-        values["unmirrored_since"] = timedelta()
-        if pace is not None:  # until then the row keeps the pace of an earlier attempt
-            values["pace"] = pace
+        values |= {"reported_at": timedelta(), "unmirrored_since": timedelta()}
+        if self._model is Step:  # the pace of items is that of their step
+            values["paced_since"] = -measured_for
+            if pace is not None:  # until then the row keeps the pace of an earlier attempt
+                values["pace"] = pace
         if checkpoint is not None:
             values["checkpoint"] = checkpoint
         return update_attempt(
@@ -221,6 +231,7 @@ class RunningAttempt:
             expected_state=StepState.RUNNING,
             claim=self._claim,
             if_null="unmirrored_since",
+            model=self._model,
         )
 
     def finish(
@@ -235,9 +246,11 @@ class RunningAttempt:
         return final
 
     def _finish(self, outcome: Meta, traceback: str | None, error: Exception | None) -> bool:
-        retry = retry_decision(self._workflow, self.name, error) if error is not None else None
+        retry = retry_decision(self._workflow, self._step, error) if error is not None else None
         hand_over = None
-        if outcome.error is None and self._delivery is not None:
+        # After a failure only the other items of a message go on in this process.
+        goes_on = outcome.error is None or self._model is Item
+        if goes_on and self._delivery is not None:
             hand_over = HandOver(self._delivery)
         record_end = partial(
             retry_while_database_is_down,
@@ -251,6 +264,7 @@ class RunningAttempt:
                 retry=retry,
                 has_result=self._has_result,
                 hand_over=hand_over,
+                end=end_item if self._model is Item else end_attempt,
             ),
             on_error=self._end_broken_process,
         )
@@ -275,7 +289,7 @@ class RunningAttempt:
             self.follower = self._follower(taken) if taken is not None else None
         return ending is not Ending.RETRIED
 
-    def _follower(self, step: Step) -> host.Follower:
+    def _follower(self, step: Step | Item) -> host.Follower:
         header = attempt_header(step)
 
         def begin() -> RunningAttempt:
@@ -305,7 +319,8 @@ class RunningAttempt:
 
     def abandon(self) -> None:
         """End this attempt of a cancelled run; see `children.host.Attempt`."""
-        end = partial(end_cancelled, self.task_id)
+        end_now = end_cancelled_item if self._model is Item else end_cancelled
+        end = partial(end_now, self.task_id)
         work = partial(retry_while_database_is_down, f"abandon {self.task_id}", end)
         abandoned = self._start(work)
         wait_ignoring_interruptions(abandoned)

@@ -5,9 +5,10 @@ from uuid import UUID
 
 from celery.utils.log import get_logger
 
-from parent.models import Step, StepState
+from parent.models import Item, Step, StepState
 from parent.runs.attempts import RetryDecision
-from parent.runs.endings import Ending, end_attempt
+from parent.runs.endings import Ending
+from parent.runs.items.finish import end_of
 from parent.store.locks import is_locked
 from parent.store.outage import OUTAGE
 from parent.telemetry.log_context import about
@@ -34,7 +35,9 @@ def hand_back(executor_id: UUID) -> None:
     running = running.select_related("executor", "run").defer(
         "result", "input_override", *LARGE_RUN_FIELDS
     )
-    steps = list(running)
+    items = Item.objects.filter(executor=executor_id, state=StepState.RUNNING)
+    items = items.select_related("executor", "step", "step__run").defer("result", "checkpoint")
+    steps: list[Step | Item] = [*running, *items]
     give_up_at = time.monotonic() + LOCK_WAIT
     while steps and time.monotonic() < give_up_at:
         steps = [step for step in steps if not _hand_back(step)]
@@ -42,13 +45,14 @@ def hand_back(executor_id: UUID) -> None:
             time.sleep(0.05)
 
 
-def _hand_back(step: Step) -> bool:
+def _hand_back(step: Step | Item) -> bool:
     """Return False if another transaction locks the run: the child may just be ending."""
     error = f"{step.name}: the worker {step.executor} was shut down while running it"
     with about(step):
         try:
             retry = RetryDecision(delay=EXIT_DELAY, counts=False)
-            ending = end_attempt(str(step.task_id), step.meta.failed(error), retry=retry)
+            end = end_of(step)
+            ending = end(str(step.task_id), step.meta.failed(error), retry=retry)
         except OUTAGE as exc:
             if is_locked(exc):
                 return False

@@ -8,6 +8,7 @@ from uuid import uuid4
 import pytest
 from celery import current_app, current_task, signals
 from celery.app.trace import build_tracer
+from celery.exceptions import Ignore
 
 from children import Progress, child_task, host
 from children.worker import followers
@@ -150,6 +151,58 @@ def test_a_follower_that_fails_leaves_the_outcome_of_the_message(
     assert outcome.info is None
     assert second.outcome.error == "Error in test.breaks: broken"
     assert ("task_failure", first.follower.task_id) in sent
+
+
+@pytest.fixture
+def fails() -> Any:
+    @child_task(name="test.fails")
+    def fails(progress: Progress) -> None:
+        raise ValueError("broken")
+
+    return traced(fails)
+
+
+@pytest.fixture
+def ignores() -> Any:
+    @child_task(name="test.ignores")
+    def ignores(progress: Progress) -> None:
+        raise Ignore
+
+    return traced(ignores)
+
+
+@pytest.mark.parametrize("ends", ["fails", "ignores"])
+def test_what_follows_a_child_that_fails_is_run(
+    request: pytest.FixtureRequest, echo: Any, ends: str
+) -> None:
+    task = request.getfixturevalue(ends)
+    first, second, third = Attempt(), Attempt(), Attempt()
+    first.follower = follower(task, second)
+    second.follower = follower(echo, third, text="three")
+    message = request_of(task, first)
+
+    outcome = task.__trace__(message["id"], [], {}, message)
+
+    assert outcome.info is not None
+    assert outcome.info.state == "FAILURE"
+    assert (first.outcome.status, second.outcome.status) == ("ERROR", "ERROR")
+    assert third.outcome.result[0] == "three"
+
+
+def test_what_follows_a_child_that_did_not_reach_its_body_is_run(echo: Any, fails: Any) -> None:
+    first, second, third = Attempt(), Attempt(), Attempt()
+    first.follower = follower(fails, second)
+    second.follower = follower(echo, third)
+
+    def trace(*_: Any) -> Any:
+        raise RuntimeError("not traced")
+
+    fails.__trace__ = trace
+    message = request_of(echo, first)
+    echo.__trace__(message["id"], [], {}, message)
+
+    assert second.outcome.error == "Error in test.fails: it ended without an outcome"
+    assert third.ended
 
 
 def test_a_follower_that_does_not_reach_its_body_ends_with_an_error(echo: Any) -> None:

@@ -177,3 +177,23 @@ def raises_text(text: str) -> dict[str, Any]:
 @shared_task(name="flows.foreign_fails")
 def foreign_fails() -> None:
     raise Trouble("a foreign one is broken")
+
+
+@child_task(name="flows.divide")
+def divide(progress: Progress, a: int, b: int = 1) -> float:
+    """Fail where `b` is 0."""
+    return a / b
+
+
+@child_task(name="flows.item")
+def item(progress: Progress, n: int, gate: str, holds: bool = False) -> int:
+    """Wait at the gate if it holds, and note that this item was done."""
+    server = gates()
+    if holds:
+        progress.update(1, 10, "waiting at the gate")
+        server.rpush(f"{gate}:reached", os.getpid())
+        if server.blpop([f"{gate}:open"], timeout=GATE_TIMEOUT) is None:
+            raise Trouble("the gate was not opened in time")
+        progress.update(10, 10)
+    server.rpush(f"{gate}:done", n)
+    return n

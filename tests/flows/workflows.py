@@ -2,7 +2,7 @@
 
 from rest_framework import serializers
 
-from parent import RunData, Step, Workflow
+from parent import Map, RunData, Step, Workflow
 from tests.flows import (
     faults,  # noqa: F401 - workers import their workflows through this module
     hostile,  # noqa: F401
@@ -33,6 +33,27 @@ def missing_result(run: RunData) -> dict[str, object]:
     return {"a": run.results[name]}
 
 
+ITEMS, HELD = 12, 5
+"""Of so many items that one holds: the second of the second chunk."""
+
+
+def items(run: RunData) -> list[dict[str, object]]:
+    gate = run.params["gate"]
+    return [{"n": n, "gate": gate, "holds": n == HELD} for n in range(ITEMS)]
+
+
+mapped = Workflow(
+    "mapped_over_a_gate",
+    params=GateParams,
+    steps=[
+        Map(tasks.item, name="each", over=items, chunk=4, max_active=2, retries=2),
+        Step(
+            tasks.add,
+            name="sum",
+            inputs=lambda run: {"a": sum(run.results["each"].ok()), "b": 0},
+        ),
+    ],
+)
 noops = Workflow(
     "noops",
     steps=[Step(tasks.noop, name=name) for name in ("first", "second", "third")],

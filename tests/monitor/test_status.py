@@ -92,6 +92,7 @@ def test_a_run_in_progress_has_exactly_the_shape_of_the_contract() -> None:
                 "attempt": 1,
                 "when": "ok",
                 "optional": False,
+                "items": None,
                 "queued_at": seconds_ago(11),
                 "started_at": seconds_ago(10),
                 "finished_at": None,

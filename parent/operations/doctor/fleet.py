@@ -9,7 +9,7 @@ from django.utils import timezone
 
 from parent.definition.workflow import registry
 from parent.messages.publish import queue_of
-from parent.models import Executor, Step, StepState, WatchLease
+from parent.models import Executor, Item, Step, StepState, WatchLease
 from parent.operations import health
 from parent.operations.doctor.finding import EXAMPLES, OVERDUE, Finding
 from parent.store import clock, executors
@@ -25,11 +25,15 @@ UNWATCHED = timedelta(seconds=10)
 def workers() -> Iterator[Finding]:
     if problem := health.workers():
         yield Finding(part="workers", what=problem.what, do=problem.do)
-    dead = Step.objects.filter(
-        state=StepState.RUNNING,
-        executor__heartbeat_at__lt=clock.now() - executors.lease() - OVERDUE,
-    ).select_related("executor")
-    for executor, number in Counter(str(step.executor) for step in dead).items():
+    lost = {
+        "state": StepState.RUNNING,
+        "executor__heartbeat_at__lt": clock.now() - executors.lease() - OVERDUE,
+    }
+    dead: list[Step | Item] = [
+        *Step.objects.filter(**lost).select_related("executor"),
+        *Item.objects.filter(**lost).select_related("executor"),
+    ]
+    for executor, number in Counter(str(row.executor) for row in dead).items():
         yield Finding(
             part="workers",
             what=f"{executor} is dead, and {number} steps still count as running on it",
@@ -56,6 +60,10 @@ def queues() -> Iterator[Finding]:
             needed.setdefault(queue_of(row), set()).add(f"{workflow.name}.{step.label}")
     waiting = Step.objects.filter(state=StepState.QUEUED).order_by()
     for queue, task, name in waiting.values_list("queue", "task", "run__workflow").distinct():
+        needed.setdefault(queue_of(Step(queue=queue, task=task)), set()).add(f"{name} ({task})")
+    of_items = Item.objects.filter(state=StepState.QUEUED).order_by()
+    named = of_items.values_list("step__queue", "step__task", "step__run__workflow")
+    for queue, task, name in named.distinct():
         needed.setdefault(queue_of(Step(queue=queue, task=task)), set()).add(f"{name} ({task})")
     for queue in sorted(set(needed) - consumed):
         who = sorted(needed[queue])

@@ -1,0 +1,37 @@
+"""The items of a mapped step, as the API shows them."""
+
+from typing import Any
+
+from parent.models import Item, StepState
+
+__all__ = ["ITEM_STATES", "item_row", "state_named"]
+
+WORDS = {
+    StepState.WAITING: "waiting",
+    StepState.QUEUED: "queued",
+    StepState.RUNNING: "running",
+    StepState.OK: "ok",
+    StepState.ERROR: "failed",
+    StepState.SKIPPED: "skipped",
+    StepState.CANCELLED: "cancelled",
+}
+ITEM_STATES = list(WORDS.values())
+"""The states of items, in the words of the counters."""
+
+COLUMNS = (
+    *("index", "key", "task_id", "iteration", "total", "completion", "message", "error"),
+    *("attempt", "queued_at", "started_at", "finished_at"),
+)
+
+
+def state_named(word: str) -> StepState:
+    """The state that the counters call so."""
+    return next(state for state, name in WORDS.items() if name == word)
+
+
+def item_row(item: Item) -> dict[str, Any]:
+    """An item in a page. Times are datetimes."""
+    return {
+        **{name: getattr(item, name) for name in COLUMNS},
+        "state": WORDS[StepState(item.state)],
+    }

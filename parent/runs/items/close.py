@@ -1,0 +1,60 @@
+"""The end of a mapped step, once none of its items is left.
+
+Whoever ends an item and opens no other looks after its commit, and a tick does, for those who died
+in between. Several may look at once: the state of the step lets one of them end it.
+"""
+
+from django.db import transaction
+
+from parent.decisions.mapping import NAMED, outcome
+from parent.models import Item, Step, StepState
+from parent.runs.endings import end_cancelled, record
+from parent.runs.hand_over import HandOver
+from parent.runs.items import counts
+from parent.runs.items.sweeps import cancel_items
+from parent.store.run_rows import lock_run_row
+
+__all__ = ["close_if_done"]
+
+
+def close_if_done(step_id: int, *, hand_over: HandOver | None = None) -> bool:
+    """End the step if none of its items is left; False if one is, or if the step has ended.
+
+    Args:
+        hand_over: may claim a step that opens for this process.
+    """
+    rows = Step.objects.filter(pk=step_id, state=StepState.RUNNING).select_related("run")
+    step = rows.defer("result", "checkpoint", "run__params", "run__files", "run__result").first()
+    if step is None:
+        return False
+    if step.run.cancel_requested_at is not None:
+        return _close_cancelled(step)
+    if Item.objects.filter(step=step, state__in=Item.LEFT).exists():
+        return False
+    failed = Item.objects.filter(step=step, state=StepState.ERROR).order_by("index")
+    first = [error or "" for error in failed.values_list("error", flat=True)[:NAMED]]
+    end = outcome(step.name, counts.read_one(step), step.tolerate, first)
+    ended = record(
+        step.name,
+        str(step.task_id),
+        end,
+        has_result=False,
+        expected_state=StepState.RUNNING,
+        hand_over=hand_over,
+    )
+    return bool(ended)
+
+
+def _close_cancelled(step: Step) -> bool:
+    """End the step of a cancelled run if none of its items runs.
+
+    A finish may have opened an item while the cancel was written: such items are cancelled here.
+    """
+    with transaction.atomic():
+        locked = lock_run_row(step.run_id)
+        if locked is None:
+            return False
+        cancel_items(step, locked.now)
+    if Item.objects.filter(step=step, state=StepState.RUNNING).exists():
+        return False
+    return end_cancelled(str(step.task_id))

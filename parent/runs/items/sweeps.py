@@ -1,0 +1,139 @@
+"""What happens to many items of a step by one statement: their end, their reset, their deletion."""
+
+from collections.abc import Collection
+from datetime import datetime
+
+from django.db import connection
+from django.db.models import QuerySet
+
+from children.meta import Meta
+from parent.decisions.mapping import Counts, allowed_failures
+from parent.models import Attempt, Item, ItemCount, Step, StepState
+from parent.runs.items import counts
+
+__all__ = [
+    "cancel_items",
+    "drop_items",
+    "end_items",
+    "reset_items",
+    "skip_items",
+    "too_many_failed",
+]
+
+NOT_BEGUN = (StepState.WAITING, StepState.QUEUED)
+COUNTED = {
+    StepState.ERROR: "failed",
+    StepState.SKIPPED: "skipped",
+    StepState.CANCELLED: "cancelled",
+}
+
+
+def skip_items(step: Step, now: datetime) -> int:
+    """Skip all items that have not begun; returns how many. The caller counts them.
+
+    A finish calls it, so it waits for no row: locked ones are being opened, and end as they do.
+    """
+    rows = Item.objects.filter(step=step, state__in=NOT_BEGUN)
+    free = rows.select_for_update(skip_locked=True, of=("self",)).order_by()
+    return _end(Item.objects.filter(pk__in=free.values("pk")), StepState.SKIPPED, now)
+
+
+def too_many_failed(step: Step) -> bool:
+    """Whether more have failed than may: then nothing more opens, and no item is retried."""
+    failed = ItemCount.objects.filter(step=step, slot=counts.FAILURES).values_list("failed")
+    return sum(n for (n,) in failed) > allowed_failures(step.tolerate, step.item_total)
+
+
+def cancel_items(step: Step, now: datetime) -> None:
+    """Cancel all items that have not begun. The caller has locked the run."""
+    _end_and_count(step, NOT_BEGUN, StepState.CANCELLED, now)
+
+
+def end_items(step: Step, state: str, error: str, now: datetime) -> Counts:
+    """End whatever is left of a step that ends; returns the final counts.
+
+    The caller has locked the run.
+
+    Args:
+        state: the step's.
+        error: of its running items, which cannot go on.
+    """
+    cancelled = state == StepState.CANCELLED
+    if state != StepState.OK:
+        begun = StepState.CANCELLED if cancelled else StepState.ERROR
+        _end_and_count(step, (StepState.RUNNING,), begun, now, error)
+    _end_and_count(step, NOT_BEGUN, StepState.CANCELLED if cancelled else StepState.SKIPPED, now)
+    final = counts.read_one(step)
+    counts.clear(step.pk)
+    return final
+
+
+def _end_and_count(
+    step: Step, states: Collection[str], new: StepState, now: datetime, error: str = ""
+) -> None:
+    ended = _end(Item.objects.filter(step=step, state__in=states), new, now, error)
+    if ended:
+        counts.add(step.pk, now, slot=counts.FAILURES, **{COUNTED[new]: ended})
+
+
+def _end(rows: "QuerySet[Item]", state: StepState, now: datetime, error: str = "") -> int:
+    values = {"error": error} if error else {}
+    return rows.update(state=state, finished_at=now, due_at=None, unmirrored_since=None, **values)
+
+
+def reset_items(step: Step, now: datetime) -> None:
+    """Let all items that are not OK wait again, with the inputs that they had."""
+    again = Item.objects.filter(step=step).exclude(state=StepState.OK)
+    _archive(step, now)
+    blank = Meta()
+    count = again.update(
+        state=StepState.WAITING,
+        retries_used=0,
+        publish_count=0,
+        task_id=None,
+        message_id=None,
+        claim=None,
+        executor=None,
+        due_at=None,
+        queued_at=None,
+        started_at=None,
+        reported_at=None,
+        unmirrored_since=None,
+        finished_at=None,
+        traceback="",
+        iteration=blank.iteration,
+        total=blank.total,
+        completion=blank.completion,
+        message=blank.message,
+        error=None,
+        result=None,
+        result_size=None,
+    )
+    kept = step.item_total - count
+    counts.reset(step.pk, ok=kept)
+    step.items = Counts(total=step.item_total, opened=kept, ok=kept).as_dict()
+
+
+def _archive(step: Step, now: datetime) -> None:
+    """Keep a record of the last attempt of each item that is not OK, as `attempts.archive` does."""
+    ended = Attempt._meta.get_field("finished_at").get_db_prep_save(now, connection)
+    with connection.cursor() as cursor:
+        cursor.execute(
+            "INSERT INTO parent_attempt (step_id, item_id, number, task_id, worker, error, "
+            "traceback, queued_at, started_at, finished_at) "
+            "SELECT i.step_id, i.id, i.attempt, i.task_id, COALESCE(e.host || ':' || e.pid, ''), "
+            "COALESCE(i.error, ''), i.traceback, i.queued_at, i.started_at, "
+            "COALESCE(i.finished_at, %s) "
+            "FROM parent_item AS i LEFT JOIN parent_executor AS e ON e.id = i.executor_id "
+            "WHERE i.step_id = %s AND i.state <> 'OK' AND i.task_id IS NOT NULL",
+            [ended, step.pk],
+        )
+
+
+def drop_items(step: Step) -> None:
+    """Delete all items of a step that will ask `over` again."""
+    Attempt.objects.filter(step=step, item__isnull=False)._raw_delete(Attempt.objects.db)
+    rows = Item.objects.filter(step=step)
+    rows._raw_delete(rows.db)
+    counts.clear(step.pk)
+    step.items = None

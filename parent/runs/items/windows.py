@@ -1,0 +1,160 @@
+"""Places of a mapped step, and the chunks of items that take them.
+
+A place is a message that is queued or at work. The finish of a chunk passes its place on to the
+next chunk, so finishes never need more places than there are; a tick fills those that got lost.
+"""
+
+from collections.abc import Sequence
+from datetime import datetime, timedelta
+
+from django.db.models import Count
+
+from parent.decisions.mapping import places
+from parent.messages.publish import first_batch, republish_after
+from parent.models import Item, Step, StepState
+from parent.runs.attempts import ITEM_ATTEMPT_COLUMNS, queue_attempt
+from parent.runs.hand_over import HandOver
+from parent.runs.items import counts
+from parent.runs.items.sealing import write_items
+from parent.store.kept_sql import select
+from parent.store.writes import write
+
+__all__ = [
+    "LARGE_OF_ITEM",
+    "fill_places",
+    "give_message",
+    "next_of_chunk",
+    "open_chunks",
+    "open_items",
+    "places_left",
+]
+
+LARGE_OF_ITEM = ("checkpoint", "result", "traceback")
+"""Fields that may be large and that most transitions do not need."""
+MOST_AT_ONCE = 10_000
+"""Items that one transaction opens; a tick opens more."""
+
+FIRST_COLUMNS = (
+    *("state", "attempt", "task_id", "message_id", "publish_count", "due_at", "queued_at"),
+    *("claim", "executor_id", "started_at"),
+)
+"""What opening an item writes, the first time."""
+
+WAITING = "step_id = %s AND state = 'WAITING' AND due_at IS NULL ORDER BY \"index\" LIMIT %s"
+REST = "message_id = %s AND state = 'QUEUED' AND step_id = %s ORDER BY \"index\""
+
+
+def places_left(step: Step) -> int:
+    """How many more messages of the step there may be. Only a tick, and who opens it, may fill."""
+    active = Item.objects.filter(step=step, state__in=Item.ACTIVE, message_id__isnull=False)
+    taken: int = active.aggregate(count=Count("message_id", distinct=True))["count"]
+    return max(0, places(step.max_active) - taken)
+
+
+def open_chunks(
+    step: Step,
+    count: int,
+    now: datetime,
+    *,
+    hand_over: HandOver | None = None,
+    ended: Item | None = None,
+) -> tuple[list[Item], int]:
+    """Open up to `count` chunks of waiting items, and write them. None if `count` is 0.
+
+    Rows that another transaction has locked are being opened, or ended, by that.
+
+    Args:
+        hand_over: may claim the first item for this process, where `ended` has ended.
+
+    Returns:
+        The items to publish, and how many were opened. Whoever calls this counts them.
+    """
+    size = step.chunk or 1
+    waiting: list[Item] = select(
+        Item,
+        WAITING,
+        [step.pk, min(count * size, max(size, MOST_AT_ONCE))],
+        without=LARGE_OF_ITEM,
+        lock=True,
+        skip_locked=True,
+    )
+    for item in waiting:
+        item.step = step
+        message = item.message  # after a failure it says why there is another attempt
+        queue_attempt(item, now)
+        item.message = message
+    chunks = [waiting[first : first + size] for first in range(0, len(waiting), size)]
+    taken = None
+    if hand_over is not None and ended is not None and chunks:
+        taken = hand_over.take(ended, chunks[0][:1], now)
+    heads = [chunk[0] for chunk in chunks if chunk[0] is not taken]
+    first = list(first_batch(heads, now))
+    for head, *rest in chunks:
+        head.message_id = head.message_id or head.task_id
+        for item in rest:
+            item.message_id, item.publish_count, item.due_at = head.message_id, 0, None
+    write([item for item in waiting if item.attempt == 1], FIRST_COLUMNS)
+    write([item for item in waiting if item.attempt > 1], ITEM_ATTEMPT_COLUMNS)
+    return first, len(waiting)
+
+
+def open_items(step: Step, now: datetime) -> list[Item]:
+    """Write the items of a mapped step that has just opened, and open as many as there are places.
+
+    Returns:
+        The items to publish after the commit.
+    """
+    write_items(step)
+    if step.state != StepState.RUNNING:
+        counts.clear(step.pk)
+        return []
+    return fill_places(step, now)
+
+
+def fill_places(step: Step, now: datetime) -> list[Item]:
+    """Open a chunk for each place that is free; see `places_left`. Returns the items to publish."""
+    heads, opened = open_chunks(step, places_left(step), now)
+    if opened:
+        counts.add(step.pk, now, opened=opened)
+    return [head for head in heads if head.publish_count]
+
+
+def next_of_chunk(step: Step, message_id: str) -> Item | None:
+    """The next item that this message carries, locked; None if none is left, or all are locked."""
+    rows: Sequence[Item] = select(
+        Item,
+        f"{REST} LIMIT 1",
+        [message_id, step.pk],
+        without=LARGE_OF_ITEM,
+        lock=True,
+        skip_locked=True,
+    )
+    for item in rows:
+        item.step = step
+    return next(iter(rows), None)
+
+
+def give_message(step: Step, message_id: str, now: datetime, *, waited: bool) -> list[Item]:
+    """Give the rest of a chunk, whose message is over, a message of its own.
+
+    Args:
+        waited: the rest has waited in a queue. Otherwise it begins to wait now.
+
+    Returns:
+        The item to publish, if there is a rest.
+    """
+    rest: list[Item] = select(
+        Item, REST, [message_id, step.pk], without=LARGE_OF_ITEM, lock=True, skip_locked=True
+    )
+    for item in rest:
+        item.step = step
+        item.message_id, item.publish_count, item.due_at = rest[0].task_id, 0, None
+        if not waited:
+            item.queued_at = now
+    for head in rest[:1]:
+        head.publish_count, head.due_at = 1, now + republish_after(0)
+        if step.queue_timeout is not None and head.queued_at is not None:
+            limit = head.queued_at + timedelta(seconds=step.queue_timeout)
+            head.due_at = min(head.due_at, limit)
+    write(rest, ("message_id", "publish_count", "due_at", "queued_at"))
+    return rest[:1]

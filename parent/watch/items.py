@@ -1,0 +1,151 @@
+"""What a tick does about mapped steps: it adds up what their items report, and tends the items."""
+
+from collections.abc import Sequence
+from datetime import datetime
+from functools import partial
+from typing import Any
+
+from django.db import transaction
+from django.db.models import Case, Exists, OuterRef, Q, QuerySet, When
+from django.db.models.functions import Now
+
+from parent.decisions.mapping import progress
+from parent.decisions.step_pace import pace_after
+from parent.messages.publish import publish_steps
+from parent.messages.terminate import terminate
+from parent.models import Item, ItemCount, Step, StepState
+from parent.runs.items import counts
+from parent.runs.items.close import close_if_done
+from parent.runs.items.finish import end_cancelled_item
+from parent.runs.items.sealing import CHECK_INTERVAL
+from parent.runs.items.sweeps import skip_items, too_many_failed
+from parent.runs.items.windows import fill_places, give_message
+from parent.store import clock
+from parent.store.locks import LockedRuns
+from parent.store.writes import update_rows
+from parent.telemetry.metrics import metrics
+from parent.watch.decide import End, Keep, Mirror, Republish, watch_once
+from parent.watch.outcomes import record_tick_outcome
+from parent.watch.queries import active_items, watched
+from parent.watch.republish import republish_steps
+
+__all__ = ["add_up", "check_due", "end_lost"]
+
+BATCH = 1_000
+DUE_BATCH = 300
+"""Due items per tick: each may take a transaction, or a message. The rest stays due."""
+UNPUBLISHED_LAST = Case(When(state=StepState.QUEUED, publish_count=0, then=1), default=0)
+ADDED_UP = (
+    *("id", "items", "iteration", "total", "completion", "message", "pace", "paced_since"),
+    *("reported_at", "mirrored_at"),
+)
+
+
+def add_up(steps: Sequence[Step], now: datetime) -> None:
+    """Write to these locked mapped steps how many of their items are in which state."""
+    if not steps:
+        return
+    # First: what is added while the sums are read is added up again by the next tick.
+    for model in (ItemCount, Item):
+        rows: QuerySet[Any] = model._default_manager.all()
+        marked = rows.filter(step__in=steps, unmirrored_since__isnull=False)
+        free = marked.select_for_update(skip_locked=True, of=("self",)).order_by()
+        rows.filter(pk__in=free.values("pk")).update(unmirrored_since=None)
+    found = counts.read(steps)
+    for step in steps:
+        meta = progress(found[step.pk], step.completion)
+        step.pace, step.paced_since = pace_after(step, meta, now)
+        step.set_meta(meta)
+        step.items = found[step.pk].as_dict()
+        step.reported_at = step.mirrored_at = now
+    update_rows(Step, [{name: getattr(s, name) for name in ADDED_UP} for s in steps], key="id")
+
+
+def check_due(steps: Sequence[Step], locked: LockedRuns) -> None:
+    """Handle the due items of these mapped steps, and what was left undone about the steps."""
+    due = active_items().filter(step__in=steps, due_at__lte=Now())
+    to_republish: list[Step | Item] = []
+    for item in due.order_by(UNPUBLISHED_LAST, "due_at", "pk")[:DUE_BATCH]:
+        if item.run.cancel_requested_at is not None:
+            locked.skip_if_locked(partial(_end_cancelled, item))
+            continue
+        match watch_once(watched(item), None, item.db_now):
+            case End() as verdict:
+                locked.skip_if_locked(partial(_end, item, verdict))
+            case Republish():
+                to_republish.append(item)
+            case Keep(due_at) | Mirror(_, due_at):
+                locked.skip_if_locked(partial(_set_due_at, item, due_at))
+    if to_republish:
+        republish_steps(to_republish)
+    for step in steps:
+        locked.skip_if_locked(partial(_tend, step), step.run_id)
+
+
+def _end(item: Any, verdict: End) -> None:
+    # Record first: killing the process makes its worker report a lost process.
+    if record_tick_outcome(item, verdict.outcome, verdict.retry) is not None:
+        terminate(item)
+
+
+def _end_cancelled(item: Any) -> None:
+    end_cancelled_item(str(item.task_id))
+    terminate(item)
+
+
+def _set_due_at(item: Item, due_at: datetime | None) -> None:
+    """Set it only if the item is still due: a cancel may have set another time."""
+    Item.objects.filter(task_id=item.task_id, due_at__lte=Now()).update(due_at=due_at)
+
+
+def _tend(step: Step) -> None:
+    """Let items wait for a place whose retry is due, fill free places, and see whether any is left.
+
+    A finish that was interrupted, or found rows locked, leaves places free, or a chunk without a
+    message.
+    """
+    if step.run.cancel_requested_at is None:
+        with transaction.atomic():
+            items = _fill(step, clock.now())
+        publish_steps(items)
+    if close_if_done(step.pk):
+        return
+    late = Step.objects.filter(pk=step.pk, state=StepState.RUNNING, due_at__lte=Now())
+    late.update(due_at=Now() + CHECK_INTERVAL)
+
+
+def _fill(step: Step, now: datetime) -> list[Item]:
+    if too_many_failed(step):
+        if skipped := skip_items(step, now):
+            counts.add(step.pk, now, slot=counts.FAILURES, skipped=skipped)
+        return []
+    waiting = Item.objects.filter(step=step, state=StepState.WAITING, due_at__lte=Now())
+    waiting.update(due_at=None)
+    publish: list[Item] = []
+    for message_id in _orphaned(step):
+        publish += give_message(step, message_id, now, waited=False)
+    return publish + fill_places(step, now)
+
+
+def _orphaned(step: Step) -> list[str]:
+    """The messages that are over, although items of the step wait for them."""
+    of_message = {"step": OuterRef("step"), "message_id": OuterRef("message_id")}
+    alive = Item.objects.filter(**of_message, state__in=Item.ACTIVE)
+    alive = alive.filter(Q(state=StepState.RUNNING) | Q(due_at__isnull=False))
+    left = Item.objects.filter(step=step, state=StepState.QUEUED, due_at=None).order_by()
+    ids = left.filter(~Exists(alive)).values_list("message_id", flat=True).distinct()
+    return [message_id for message_id in ids if message_id is not None]
+
+
+def end_lost(step: Step, dead_since: Any, locked: LockedRuns) -> None:
+    """End the attempts of this step's items whose executors have been silent since then."""
+    lost = active_items().filter(step=step, state=StepState.RUNNING)
+    for item in lost.filter(executor__heartbeat_at__lt=dead_since)[:BATCH]:
+        verdict = watch_once(watched(item, dead=True), None, item.db_now)
+        if isinstance(verdict, End):
+            locked.skip_if_locked(partial(_end_lost, item, verdict))
+
+
+def _end_lost(item: Any, verdict: End) -> None:
+    ending = record_tick_outcome(item, verdict.outcome, verdict.retry)
+    metrics.count("workflow_leases_lost", by=bool(ending))

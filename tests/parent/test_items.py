@@ -1,0 +1,338 @@
+"""Mapped steps, from `over` to the end of the run."""
+
+from collections.abc import Callable, Iterator
+from functools import partial
+from typing import Any
+
+import pytest
+from django.db.models.functions import Now
+
+from children import Meta, Progress, child_task
+from parent import Map, RunData, Step, Workflow, inline
+from parent.decisions.mapping import MOST_PLACES
+from parent.definition.workflow import registry
+from parent.errors import InvalidRetry, InvalidWorkflow
+from parent.inline import run_inline
+from parent.messages import publish
+from parent.models import Attempt, Item, Run, RunState, StepState
+from parent.runs.cancel import cancel
+from parent.runs.items import counts
+from parent.runs.retry import retry
+from parent.runs.start import start
+from tests.flows import tasks
+from tests.parent.items import check_items, mapped, states
+
+pytestmark = pytest.mark.django_db
+
+seen: list[Any] = []
+broken: set[Any] = set()
+
+
+@child_task(name="items.take")
+def take(progress: Progress, n: int) -> int:
+    """Return twice the number; fail while it is broken."""
+    seen.append(n)
+    if n in broken:
+        raise ValueError(f"{n} is broken")
+    return 2 * n
+
+
+@child_task(name="items.collect")
+def collect(progress: Progress, values: list[Any], errors: list[Any]) -> list[Any]:
+    return [values, errors]
+
+
+@pytest.fixture(autouse=True)
+def _nothing_seen() -> None:
+    seen.clear()
+    broken.clear()
+
+
+@pytest.fixture
+def workflow() -> Iterator[Callable[..., Workflow]]:
+    """A function that makes a workflow of these steps."""
+
+    def make(*steps: Step) -> Workflow:
+        registry._workflows.pop("mapped", None)
+        return Workflow("mapped", steps=steps)
+
+    yield make
+    registry._workflows.pop("mapped", None)
+
+
+def over(*items: Any) -> Callable[[RunData], Any]:
+    return lambda _: list(items)
+
+
+each = partial(Map, take, name="each")
+
+
+def test_every_item_runs_once_and_the_next_step_gets_all_in_order(
+    workflow: Callable[..., Workflow],
+) -> None:
+    after = Step(
+        collect,
+        inputs=lambda run: {
+            "values": list(run.results["each"].ok()),
+            "errors": [[item.key, item.error] for item in run.results["each"].failed()],
+        },
+    )
+    broken.add(3)
+
+    run = run_inline(workflow(each(over=over(5, 3, 4), tolerate=1), after))
+
+    assert run.state == RunState.SUCCESS
+    assert run.result == [[10, 8], [["1", "Error in each[1]: 3 is broken"]]]
+    assert seen == [5, 3, 4]
+    assert check_items(mapped(run)) == {"ok": 2, "failed": 1}
+
+
+@pytest.mark.parametrize("chunk", [1, 2, 3, 7, 100])
+@pytest.mark.parametrize("max_active", [None, 1, 2, 50])
+def test_chunks_and_places_change_no_outcome(
+    workflow: Callable[..., Workflow], chunk: int, max_active: int | None
+) -> None:
+    broken.update((2, 5))
+
+    run = run_inline(
+        workflow(each(over=over(*range(7)), chunk=chunk, max_active=max_active, tolerate="50%"))
+    )
+
+    assert run.state == RunState.SUCCESS
+    assert sorted(seen) == list(range(7))
+    assert check_items(mapped(run)) == {"ok": 5, "failed": 2}
+
+
+def test_no_items_are_an_ok_step(workflow: Callable[..., Workflow]) -> None:
+    run = run_inline(workflow(each(over=over()), Step(tasks.noop)))
+
+    step = mapped(run)
+    assert (run.state, step.state, step.message) == (RunState.SUCCESS, StepState.OK, "0 of 0")
+    assert check_items(step) == {}
+
+
+def test_a_step_of_nothing_may_be_the_last(workflow: Callable[..., Workflow]) -> None:
+    run = run_inline(workflow(Step(tasks.noop), each(over=over())))
+
+    assert (run.state, run.result["total"]) == (RunState.SUCCESS, 0)
+
+
+@pytest.mark.parametrize(
+    ("given", "says"),
+    [
+        (lambda _: "abc", "gave a str, not a list"),
+        (lambda _: [{"n": object()}], "item 0 is not JSON"),
+        (lambda _: [{"n": 1}, {"m": 1}], "item 1 does not fit its child"),
+        (lambda _: [1] * 11, "WORKFLOW_MAP_LIMIT"),
+        (lambda run: run.params["missing"], "missing"),
+    ],
+)
+@pytest.mark.parametrize("place", ["first", "last"])
+def test_bad_items_are_an_error_and_nothing_is_half_opened(
+    workflow: Callable[..., Workflow], settings: Any, given: Any, says: str, place: str
+) -> None:
+    settings.WORKFLOW_MAP_LIMIT = 10
+    steps = [each(over=given), Step(tasks.noop)]
+
+    run = run_inline(workflow(*steps if place == "first" else reversed(steps)))
+
+    step = mapped(run)
+    assert (run.state, step.state, step.items) == (RunState.FAILURE, StepState.ERROR, None)
+    assert step.error is not None
+    assert step.error.startswith("Error in the items of each: ")
+    assert says in step.error
+    assert not Item.objects.filter(step=step).exists()
+
+
+def test_past_the_tolerance_nothing_more_opens(workflow: Callable[..., Workflow]) -> None:
+    broken.update(range(10))
+
+    run = run_inline(
+        workflow(each(over=over(*range(10)), max_active=1, tolerate=2), Step(tasks.noop))
+    )
+
+    step = mapped(run)
+    assert seen == [0, 1, 2]
+    assert check_items(step) == {"failed": 3, "skipped": 7}
+    assert run.error == (
+        "Error in each: 3 of 10 items failed, and 2 may; 7 were skipped. "
+        "each[0]: 0 is broken; each[1]: 1 is broken; each[2]: 2 is broken"
+    )
+
+
+@pytest.mark.parametrize("delay", [0.0, 100.0])
+def test_a_failed_item_is_retried_by_itself(
+    workflow: Callable[..., Workflow], delay: float
+) -> None:
+    broken.add(1)
+
+    run = run_inline(
+        workflow(each(over=over(0, 1, 2), retries=2, retry_delay=delay, chunk=2, tolerate=1))
+    )
+
+    item = Item.objects.get(step=mapped(run), index=1)
+    assert sorted(seen) == [0, 1, 1, 1, 2]
+    assert (item.attempt, item.retries_used, item.state) == (3, 2, StepState.ERROR)
+    assert item.error == "Error in each[1]: 1 is broken (after 3 attempts)"
+    assert list(Attempt.objects.filter(item=item).values_list("number", flat=True)) == [1, 2]
+    assert check_items(mapped(run)) == {"ok": 2, "failed": 1}
+
+
+def test_a_retry_of_the_run_takes_what_is_not_ok_with_its_inputs(
+    workflow: Callable[..., Workflow],
+) -> None:
+    asked: list[None] = []
+
+    def items(_: RunData) -> list[int]:
+        asked.append(None)
+        return list(range(6))
+
+    broken.add(2)
+    run = run_inline(workflow(each(over=items, max_active=1)))
+    assert check_items(mapped(run)) == {"ok": 2, "failed": 1, "skipped": 3}
+    seen.clear()
+    broken.clear()
+
+    with publish.publishing_off():
+        retry(run.pk)
+    assert check_items(mapped(run)) == {"ok": 2, "queued": 1, "waiting": 3}
+    finish_inline(run)
+
+    assert (run.state, len(asked), seen) == (RunState.SUCCESS, 1, [2, 3, 4, 5])
+    assert check_items(mapped(run)) == {"ok": 6}
+    failed = Attempt.objects.get(item__isnull=False)
+    assert (failed.number, failed.error) == (1, "Error in each[2]: 2 is broken")
+
+
+def test_a_retry_from_an_earlier_step_asks_for_the_items_again(
+    workflow: Callable[..., Workflow],
+) -> None:
+    broken.add(1)
+    given = [[0, 1], [7]]
+    run = run_inline(workflow(Step(tasks.noop, name="first"), each(over=lambda _: given.pop(0))))
+    assert run.state == RunState.FAILURE
+
+    with publish.publishing_off():
+        retry(run.pk, step="first")
+    finish_inline(run)
+
+    assert (run.state, seen) == (RunState.SUCCESS, [0, 1, 7])
+    assert check_items(mapped(run)) == {"ok": 1}
+
+
+def test_a_retry_gives_a_mapped_step_no_inputs(workflow: Callable[..., Workflow]) -> None:
+    broken.add(1)
+    run = run_inline(workflow(each(over=over(1))))
+
+    with pytest.raises(InvalidRetry, match="takes its items from `over`"):
+        retry(run.pk, inputs={"n": 1})
+
+
+def finish_inline(run: Run) -> None:
+    """Run to its end what a retry has opened."""
+    run.refresh_from_db()
+    with publish.publishing_off():
+        while not run.ended:
+            step = inline._next(run)
+            assert step is not None
+            inline._run_step(step)
+            run.refresh_from_db()
+
+
+def test_no_more_messages_than_places(workflow: Callable[..., Workflow]) -> None:
+    run = start(workflow(each(over=over(*range(100)), max_active=3, chunk=10)), {})
+
+    step = mapped(run)
+    assert check_items(step) == {"queued": 30, "waiting": 70}
+    heads = Item.objects.filter(step=step, publish_count__gt=0)
+    assert list(heads.values_list("index", flat=True)) == [0, 10, 20]
+    assert Item.objects.filter(step=step, due_at__isnull=False).count() == 3
+
+
+def test_without_a_limit_many_open_at_once(workflow: Callable[..., Workflow]) -> None:
+    run = start(workflow(each(over=over(*range(MOST_PLACES + 5)))), {})
+
+    assert check_items(mapped(run)) == {"queued": MOST_PLACES, "waiting": 5}
+
+
+def test_a_cancel_ends_what_has_not_begun(workflow: Callable[..., Workflow]) -> None:
+    run = start(workflow(each(over=over(*range(9)), max_active=2, chunk=2)), {})
+
+    cancel(run.pk)
+
+    run.refresh_from_db()
+    assert (run.state, mapped(run).state) == (RunState.REVOKED, StepState.CANCELLED)
+    assert check_items(mapped(run)) == {"cancelled": 9}
+
+
+def test_a_cancelled_run_can_be_retried(workflow: Callable[..., Workflow]) -> None:
+    run = start(workflow(each(over=over(0, 1, 2), max_active=1)), {})
+    cancel(run.pk)
+
+    with publish.publishing_off():
+        retry(run.pk)
+    finish_inline(run)
+
+    assert (run.state, seen) == (RunState.SUCCESS, [0, 1, 2])
+
+
+def test_keys_are_the_items_names(workflow: Callable[..., Workflow]) -> None:
+    broken.add(1)
+
+    run = run_inline(workflow(each(over=over({"n": 1}), key=lambda item: f"no-{item['n']}")))
+
+    assert run.error is not None
+    assert "each[no-1]: 1 is broken" in run.error
+
+
+@pytest.mark.parametrize(
+    ("options", "says"),
+    [
+        ({}, "has over=None"),
+        ({"over": [1]}, "has over="),
+        ({"over": over(), "chunk": 0}, "has chunk=0"),
+        ({"over": over(), "chunk": True}, "has chunk=True"),
+        ({"over": over(), "max_active": 0}, "has max_active=0"),
+        ({"over": over(), "tolerate": "many"}, "has tolerate='many'"),
+        ({"over": over(), "key": ""}, "has key=''"),
+        ({"over": over(), "inputs": dict}, "is a Map with `inputs`"),
+    ],
+)
+def test_a_wrong_declaration_starts_nothing(
+    workflow: Callable[..., Workflow], options: dict[str, Any], says: str
+) -> None:
+    with pytest.raises(InvalidWorkflow, match=says):
+        start(workflow(each(**options)), {})
+
+
+def test_states_of_items_are_in_order(workflow: Callable[..., Workflow]) -> None:
+    broken.add(1)
+
+    run = run_inline(workflow(each(over=over(0, 1, 2), tolerate=1)))
+
+    assert states(mapped(run)) == ["ok", "failed", "ok"]
+
+
+def test_slots_add_up_and_failures_are_exact(workflow: Callable[..., Workflow]) -> None:
+    run = start(workflow(each(over=over(*range(9)), max_active=1)), {})
+    step, moment = mapped(run), run.created_at
+
+    for _ in range(40):
+        counts.add(step.pk, moment, ok=1)
+    found = [counts.add(step.pk, moment, slot=counts.FAILURES, failed=1) for _ in range(3)]
+
+    assert found == [1, 2, 3]
+    assert (counts.read_one(step).ok, counts.read_one(step).failed) == (40, 3)
+
+
+def test_an_item_that_reports_moves_the_step(workflow: Callable[..., Workflow]) -> None:
+    run = start(workflow(each(over=over(0, 1, 2, 3), max_active=1)), {})
+    step = mapped(run)
+    Item.objects.filter(step=step, index=0).update(
+        state=StepState.RUNNING, started_at=Now(), completion=50.0
+    )
+
+    found = counts.read_one(step)
+
+    assert (found.running, found.running_completion) == (1, 50.0)
+    assert Meta().completion == 0.0
