@@ -19,7 +19,8 @@ except ModuleNotFoundError as exc:
         f"{__path__[0].removesuffix('/parent')}. Both have the same name: rename yours."
     ) from None
 
+from parent.definition.concurrency import Concurrency
 from parent.definition.mapping import Map
 from parent.definition.workflow import RunData, Step, Workflow
 
-__all__ = ["Map", "RunData", "Step", "Workflow"]
+__all__ = ["Concurrency", "Map", "RunData", "Step", "Workflow"]

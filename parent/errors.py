@@ -3,6 +3,7 @@
 from typing import Any
 
 __all__ = [
+    "AlreadyRunning",
     "CannotRetry",
     "EndedByEngine",
     "InvalidParams",
@@ -21,6 +22,14 @@ __all__ = [
 
 class WorkflowError(Exception):
     """Base of the engine's errors."""
+
+
+class AlreadyRunning(WorkflowError):
+    """As many runs go on as the workflow allows, so none was started. Wait for the end of `run`."""
+
+    def __init__(self, message: str, run: Any) -> None:
+        super().__init__(message)
+        self.run = run
 
 
 class InvalidParams(WorkflowError):

@@ -30,7 +30,8 @@ def run_inline(
 ) -> Run:
     """Run a workflow to its end without broker or worker, with the same rows.
 
-    It also works in a test's transaction. Steps that would run in parallel run one after another.
+    It also works in a test's transaction. It takes no place of the workflow's `concurrency`, and
+    steps that would run in parallel run one after another.
 
     Returns:
         The ended run. If it failed, its `error` names the failed step; nothing is raised.
@@ -46,7 +47,7 @@ def run_inline_with(
 ) -> Run:
     """Like `run_inline`, with the parameters in a mapping, so that they may have any name."""
     with publish.publishing_off():
-        run = start(workflow, params, owner=owner)
+        run = start(workflow, params, owner=owner, limited=False)
         while not run.ended:
             step = _next(run)
             if step is not None:

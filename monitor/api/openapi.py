@@ -6,7 +6,14 @@ from typing import Any
 from drf_spectacular.utils import OpenApiParameter, OpenApiResponse
 
 from monitor.api.documents import StartSchema, describe
-from monitor.api.requests import IDEMPOTENCY_KEY, LONGEST_KEY, ItemQuery, RetryRequest, RunQuery
+from monitor.api.requests import (
+    IDEMPOTENCY_KEY,
+    INSTEAD,
+    LONGEST_KEY,
+    ItemQuery,
+    RetryRequest,
+    RunQuery,
+)
 from monitor.api.schema_shapes import (
     Health,
     ItemPage,
@@ -76,7 +83,13 @@ def _header(name: str, description: str, *statuses: int, **more: Any) -> OpenApi
 RETRY_AFTER = _header("Retry-After", "Seconds to wait.", 429, 503, type=int)
 ETAG = _header("ETag", "Send it as `If-None-Match` with the next poll.", 200, 304)
 IF_NONE_MATCH = _header("If-None-Match", "The `ETag` of the answer that the caller has.")
-LOCATION = _header("Location", "Where the status of the run is.", 202)
+LOCATION = _header("Location", "Where the status of the run is.", 200, 202)
+INSTEAD_HEADER = _header(
+    INSTEAD,
+    "`skipped` or `existing`: no run was started, and this is the one that goes on.",
+    200,
+    type={"type": "string", "enum": ["skipped", "existing"]},
+)
 # A schema of our own: drf-spectacular drops the pattern of a header otherwise.
 IDEMPOTENCY = _header(
     IDEMPOTENCY_KEY,
@@ -99,9 +112,12 @@ def start(name: str, description: str, request: dict[str, Any]) -> Decorator:
         summary=f"Start {name}",
         description=description or f"Starts a run of {name}.",
         tags=WORKFLOWS,
-        parameters=[IDEMPOTENCY, LOCATION, RETRY_AFTER],
+        parameters=[IDEMPOTENCY, LOCATION, INSTEAD_HEADER, RETRY_AFTER],
         request=request,
         responses={
+            200: OpenApiResponse(
+                TaskStatus, description="Not started, because this run goes on already."
+            ),
             202: OpenApiResponse(TaskStatus, description="Started; poll its status."),
             **_problems(*UNSAFE, 404, 409, 429, 507),
         },

@@ -20,11 +20,21 @@ from parent.definition.params import IGNORED
 from parent.definition.size_limits import shorten_errors
 from parent.models import Item, Run, RunState
 
-__all__ = ["ByIndex", "ItemQuery", "NewestFirst", "RetryRequest", "RunQuery", "idempotency_key"]
+__all__ = [
+    "INSTEAD",
+    "ByIndex",
+    "ItemQuery",
+    "NewestFirst",
+    "RetryRequest",
+    "RunQuery",
+    "idempotency_key",
+]
 
 MOST_IDS, PAGE_SIZE = 100, 50
 LARGEST_INDEX = 2**31 - 1
 IDEMPOTENCY_KEY = "Idempotency-Key"
+INSTEAD = "Workflow-Start"
+"""The header of an answer to a start that wrote nothing: `skipped` or `existing`."""
 LONGEST_KEY = 255
 KEY = re.compile(rf"[\x21-\x7e]{{1,{LONGEST_KEY}}}")
 

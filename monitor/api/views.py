@@ -24,18 +24,18 @@ from monitor.api.base import ApiView
 from monitor.api.form_data import params_of
 from monitor.api.not_modified import snapshot_of
 from monitor.api.params_schema import params_schema
-from monitor.api.requests import NewestFirst, RetryRequest, RunQuery, idempotency_key
+from monitor.api.requests import INSTEAD, NewestFirst, RetryRequest, RunQuery, idempotency_key
 from monitor.http.etag import answer, digest_of, not_modified
 from monitor.http.namespace import namespace_of, our_url
 from monitor.http.parsers import JSONParser
 from monitor.http.throttles import StartThrottle
 from monitor.runs.results import result_answer
 from monitor.runs.snapshot import Snapshot, task_status
+from monitor.runs.starting import start_for
 from parent.deletion.delete import delete_run
 from parent.models import Run
 from parent.runs.cancel import cancel
 from parent.runs.retry import retry
-from parent.runs.start import start
 
 __all__ = [
     "TaskCancelView",
@@ -85,11 +85,14 @@ class WorkflowView(ApiView):
         workflow = find_workflow(request.user, name)
         params = params_of(workflow, request.data)
         owner, key = cast(User, request.user), idempotency_key(request)
-        run = start(workflow, params, owner=owner, idempotency_key=key)
+        run, instead = start_for(owner, workflow, params, idempotency_key=key)
+        headers = {"Location": our_url(request, "task-detail", run.pk)}
+        if instead:
+            headers[INSTEAD] = instead
         return Response(
             _status(request, Snapshot([run.pk]), timezone.now()),
-            status=status.HTTP_202_ACCEPTED,
-            headers={"Location": our_url(request, "task-detail", run.pk)},
+            status=status.HTTP_200_OK if instead else status.HTTP_202_ACCEPTED,
+            headers=headers,
         )
 
 

@@ -14,6 +14,7 @@ from rest_framework.settings import api_settings
 from rest_framework.views import exception_handler as drf_exception_handler
 
 from parent.errors import (
+    AlreadyRunning,
     CannotRetry,
     InvalidParams,
     InvalidRetry,
@@ -98,7 +99,7 @@ def as_api_exception(exc: Exception) -> Exception:
             return ValidationError({api_settings.NON_FIELD_ERRORS_KEY: [str(exc)]})
         case UnknownWorkflow() | UnknownRun():
             return NotFound(str(exc))
-        case RunEnded() | CannotRetry() | KeyReused():
+        case RunEnded() | CannotRetry() | KeyReused() | AlreadyRunning():
             return Conflict(str(exc))
         case OSError() | OperationalError() if is_disk_full(exc):
             return NoSpace()

@@ -17,9 +17,9 @@ from monitor.pages.forms import blank_form, filled_form, form_like, posted
 from monitor.pages.live import LivePart, render_live
 from monitor.pages.step_levels import levels_of
 from monitor.pages.typical_duration import typical_seconds
+from monitor.runs.starting import start_for
 from parent.definition.workflow import Workflow, registry
 from parent.errors import InvalidParams
-from parent.runs.start import start
 from parent.store.executors import any_executor_alive
 
 __all__ = ["StartPage", "WorkflowPage"]
@@ -67,7 +67,7 @@ class WorkflowPage(OurPage, View):
         count_start(request)
         params = params_of(workflow, posted(workflow, request))
         try:
-            run = start(workflow, params, owner=cast(User, request.user))
+            run, _ = start_for(cast(User, request.user), workflow, params)
         except InvalidParams as refused:
             fields, errors = filled_form(workflow, params, refused.errors)
             return _form_page(

@@ -19,7 +19,7 @@ from parent.definition.workflow import Workflow
 from parent.errors import InvalidParams
 from parent.store.files import is_file_list
 
-__all__ = ["IGNORED", "RepeatedValue", "as_json", "validate"]
+__all__ = ["IGNORED", "RepeatedValue", "as_json", "has_file", "validate"]
 
 IGNORED = frozenset({"csrfmiddlewaretoken"})
 UNKNOWN = "This workflow has no such parameter."
@@ -95,7 +95,7 @@ def _unusable(fields: Mapping[str, Any], params: Mapping[str, Any]) -> Iterator[
             yield name, ["Send it once, not several times."]
             continue
         try:
-            if _has_file(value):
+            if has_file(value):
                 if isinstance(value, list) and is_file_list(fields.get(name)):
                     continue  # the field itself reports which of them are not files
                 one = isinstance(fields.get(name), FileField)
@@ -115,10 +115,10 @@ def _unusable(fields: Mapping[str, Any], params: Mapping[str, Any]) -> Iterator[
                 yield name, [_sentence(exc)]
 
 
-def _has_file(value: Any) -> bool:
+def has_file(value: Any) -> bool:
     if isinstance(value, Mapping):
-        return any(map(_has_file, value.values()))
-    return isinstance(value, File) or (isinstance(value, list) and any(map(_has_file, value)))
+        return any(map(has_file, value.values()))
+    return isinstance(value, File) or (isinstance(value, list) and any(map(has_file, value)))
 
 
 def _unknown(field: Any, value: Any) -> Iterator[tuple[Any, Any]]:

@@ -7,6 +7,7 @@ from graphlib import CycleError, TopologicalSorter
 from typing import TYPE_CHECKING
 
 from children.declaration.retrying import MOST_RETRIES
+from parent.definition.concurrency import concurrency_problems
 from parent.definition.mapping import map_problems
 from parent.definition.name_lists import join_names
 
@@ -29,6 +30,7 @@ def problems(workflow: "Workflow") -> Iterator[tuple[str, str]]:
     if not labels:
         yield "it has no steps", "Give it at least one Step."
     yield from _time_problem("it has timeout", workflow.timeout)
+    yield from concurrency_problems(workflow.concurrency, workflow.params)
     for label in sorted(label for label, count in labels.items() if count > 1):
         yield f"two steps are named {label!r}", 'Tell them apart: Step(..., name="...").'
     for step in workflow.steps:

@@ -11,6 +11,7 @@ from celery.result import AsyncResult
 
 from children.declaration.retrying import Retrying
 from children.task import ChildTask
+from parent.definition.concurrency import Concurrency
 from parent.definition.name_lists import join_names
 from parent.definition.parent_task import ParentTask, parent_task_name
 from parent.definition.registry import Registry
@@ -160,6 +161,7 @@ class Workflow:
         timeout: seconds until the whole run ends as an ERROR; None means never.
         permission: `app.codename`; users without it do not see the workflow in the catalogue,
             and cannot start or retry a run of it over HTTP. None requires only a login.
+        concurrency: how many runs may go on at the same time; None is no limit.
     """
 
     name: str
@@ -171,6 +173,7 @@ class Workflow:
     result: Callable[[RunData], Any] | None = None
     timeout: float | None = None
     permission: str | None = None
+    concurrency: Concurrency | None = None
     task: "Task[..., Any]" = field(init=False, repr=False, compare=False)
 
     def __post_init__(self) -> None:

@@ -44,6 +44,8 @@ class Run(MetaFields):
     """One execution of a workflow; its id is the Celery id of the parent task."""
 
     ENDED = (RunState.SUCCESS, RunState.FAILURE, RunState.REVOKED)
+    was_there = False
+    """Whether a start returned this run instead of a new one."""
 
     id = models.UUIDField(primary_key=True, default=uuid4, editable=False)
     workflow = models.CharField(max_length=100)
@@ -68,6 +70,14 @@ class Run(MetaFields):
     fingerprint = models.CharField(
         max_length=64, blank=True, default="", db_default="", help_text="Of the start"
     )
+    place_key = models.CharField(  # noqa: DJ001 - null: its workflow has no limit
+        max_length=200, null=True, help_text="Runs of the workflow with this key share a limit"
+    )
+    has_place = models.BooleanField(
+        default=False,
+        db_default=False,
+        help_text="Whether it may go on: it is one of those that the limit allows",
+    )
     created_at = models.DateTimeField(db_default=Now())
     started_at = models.DateTimeField(null=True)
     mirrored_at = models.DateTimeField(
@@ -86,6 +96,11 @@ class Run(MetaFields):
             # Few of all runs have not ended, and /metrics counts these.
             models.Index(
                 fields=["workflow"], name="run_alive", condition=Q(finished_at__isnull=True)
+            ),
+            models.Index(
+                fields=["workflow", "place_key", "has_place", "created_at"],
+                name="run_place",
+                condition=Q(place_key__isnull=False, finished_at__isnull=True),
             ),
         ]
         constraints = [
@@ -118,6 +133,11 @@ class Run(MetaFields):
     @property
     def ended(self) -> bool:
         return self.state in self.ENDED
+
+    @property
+    def waits_for_turn(self) -> bool:
+        """Whether none of its steps may open, because as many others go on as the limit allows."""
+        return self.place_key is not None and not self.has_place and not self.ended
 
     @property
     def status(self) -> Status:

@@ -1,7 +1,7 @@
 """Advancing a run from one step to the next. The caller holds a lock on the run's row."""
 
 from collections.abc import Sequence
-from datetime import datetime
+from datetime import datetime, timedelta
 from functools import partial
 from typing import Any
 
@@ -11,21 +11,33 @@ from django.db import transaction
 from children.meta import error_text
 from parent.decisions.plan import NOTHING, Summary, plan, run_meta, run_state, summarize
 from parent.definition.parent_task import parent_task_name
+from parent.definition.workflow import registry
+from parent.errors import UnknownWorkflow
 from parent.messages.publish import first_batch, publish_steps, republish_after
 from parent.models import Run, RunState, Step, StepState
 from parent.models.fields import META_COLUMNS
+from parent.runs import places
 from parent.runs.attempts import ATTEMPT_COLUMNS
 from parent.runs.hand_over import HandOver
 from parent.runs.items.windows import open_items
 from parent.runs.opening import is_known, run_result
 from parent.runs.transitions import Changes, apply_plan
 from parent.store import results
+from parent.store.outage import OUTAGE
 from parent.store.run_rows import UnreadSteps, lock_run
 from parent.store.run_summaries import read_summaries
 from parent.store.writes import write
 from parent.telemetry.log_context import about
 
-__all__ = ["advance", "continue_run", "log_end", "update_from_steps", "write_run"]
+__all__ = [
+    "advance",
+    "continue_run",
+    "deadline",
+    "log_end",
+    "pass_place_on",
+    "update_from_steps",
+    "write_run",
+]
 
 logger = get_logger(__name__)
 
@@ -141,7 +153,38 @@ def write_run(
     if not results.update(run, now) and run.ended:
         # Celery's cleanup, or a client's `forget()`, deleted the row: the end must be readable.
         results.create(run, parent_task_name(run.workflow))
+    if run.ended and run.place_key is not None:
+        transaction.on_commit(partial(pass_place_on, run.workflow, run.place_key))
     log_end(run)
+
+
+def pass_place_on(workflow: str, key: str) -> None:
+    """Let the next runs in line begin; a tick does it later if the database does not answer."""
+    try:
+        places.fill(workflow, key, _begin)
+    except OUTAGE as exc:
+        logger.warning("%s %s: %s; a tick opens the next run", workflow, key, exc)
+
+
+def _begin(run_id: Any) -> None:
+    """Give a run its place and open its first steps, in the caller's transaction."""
+    locked = lock_run(run_id)
+    if locked is None or not locked.run.waits_for_turn:
+        return
+    run, steps, now, _ = locked
+    run.has_place = True
+    run.due_at = run.deadline_at = deadline(run, now)
+    write([run], ["has_place", "deadline_at"])
+    advance(run, steps, now)
+
+
+def deadline(run: Run, now: datetime) -> datetime | None:
+    """When a run that begins now must have ended; None if it may take any time."""
+    try:
+        timeout = registry.get(run.workflow).timeout
+    except UnknownWorkflow:
+        return None
+    return now + timedelta(seconds=timeout) if timeout else None
 
 
 def update_from_steps(
@@ -159,6 +202,8 @@ def update_from_steps(
     run.started_at = run.started_at or summary.started_at
     run.state = run_state(RunState(run.state), summary)
     run.set_meta(run_meta(run.meta, summary, final))
+    if run.waits_for_turn and final is None:
+        run.message = places.turn_message(run.place_key)
     if final is not None:
         run.state, run.finished_at, run.due_at = final, now, None
     if error:

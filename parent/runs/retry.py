@@ -1,7 +1,7 @@
 """Retrying a failed or cancelled run, on a user's request."""
 
 from collections.abc import Iterable, Mapping, Sequence
-from datetime import datetime, timedelta
+from datetime import datetime
 from typing import Any
 from uuid import UUID
 
@@ -12,12 +12,12 @@ from children.meta import Meta
 from children.sanitize import check_json, plain_json
 from parent.decisions.plan import dependents, fails_run
 from parent.definition.name_lists import join_names
-from parent.definition.workflow import registry
-from parent.errors import CannotRetry, InvalidRetry, UnknownRun, UnknownWorkflow
+from parent.errors import CannotRetry, InvalidRetry, UnknownRun
 from parent.models import Event, Run, RunState, Step, StepState
-from parent.runs.advance import advance
+from parent.runs.advance import advance, deadline
 from parent.runs.attempts import ATTEMPT_COLUMNS, archive, clear_attempt
 from parent.runs.items.sweeps import drop_items, reset_items
+from parent.runs.places import lock_of, may_begin
 from parent.store.run_rows import lock_run
 from parent.store.writes import write
 
@@ -56,6 +56,7 @@ def retry(
     except ResultNotJSON as exc:
         raise InvalidRetry(str(exc)) from exc
     with transaction.atomic():
+        lock_of(UUID(str(run_id)))
         locked = lock_run(UUID(str(run_id)))
         if locked is None:
             raise UnknownRun(f"There is no run {run_id}.")
@@ -163,13 +164,7 @@ def _reopen(run: Run, now: datetime) -> None:
     run.started_at = run.started_at or now
     run.state, run.finished_at, run.cancel_requested_at = RunState.STARTED, None, None
     run.set_meta(Meta())
-    run.due_at = run.deadline_at = _deadline(run, now)
+    if run.place_key is not None:
+        run.has_place = may_begin(run.workflow, run.place_key)
+    run.due_at = run.deadline_at = None if run.waits_for_turn else deadline(run, now)
     run.save()
-
-
-def _deadline(run: Run, now: datetime) -> datetime | None:
-    try:
-        timeout = registry.get(run.workflow).timeout
-    except UnknownWorkflow:
-        return None
-    return now + timedelta(seconds=timeout) if timeout else None

@@ -1,6 +1,7 @@
 """Starting a run: the rows are written first, then the messages are sent."""
 
 from collections.abc import Iterable, Mapping, Sequence
+from contextlib import suppress
 from datetime import timedelta
 from functools import partial
 from typing import Any
@@ -11,14 +12,17 @@ from django.db import DEFAULT_DB_ALIAS, IntegrityError, transaction
 
 from parent.conf import setting
 from parent.definition import validation
+from parent.definition.concurrency import Concurrency
 from parent.definition.mapping import Map
-from parent.definition.params import as_json, validate
+from parent.definition.params import as_json, has_file, validate
 from parent.definition.workflow import Step as StepDefinition
 from parent.definition.workflow import Workflow
-from parent.errors import InvalidParams, InvalidWorkflow
+from parent.errors import AlreadyRunning, InvalidParams, InvalidWorkflow, RunEnded
 from parent.messages.publish import first_batch, publish_steps
 from parent.models import Run, Step
+from parent.runs import places
 from parent.runs.advance import log_end, update_from_steps
+from parent.runs.cancel import cancel
 from parent.runs.idempotency import earlier_run, fingerprint
 from parent.runs.items.sealing import set_primary_keys
 from parent.runs.items.windows import open_items
@@ -43,6 +47,7 @@ def start(
     owner: User | None = None,
     run_id: UUID | None = None,
     idempotency_key: str | None = None,
+    limited: bool = True,
 ) -> Run:
     """Validate the parameters and write a run: its row, its steps and its `TaskResult`.
 
@@ -54,7 +59,15 @@ def start(
         run_id: the id of the parent task, if a client has sent that task itself.
         idempotency_key: the same key and parameters of the same owner return the same run.
 
+        limited: False takes no place of the workflow's `concurrency`, and waits for none.
+
+    Returns:
+        The new run; with an idempotency key perhaps an earlier one. With
+        `when_full="return_existing"` perhaps one that goes on; then its `was_there` is true.
+
     Raises:
+        AlreadyRunning: no place is free, and the workflow has `when_full="skip"`, or a run that is
+            there cannot have `run_id`.
         KeyReused: the key was used with other parameters.
         InvalidParams: with a list of errors for each field.
         InvalidWorkflow: its steps can never all run; `manage.py check` says the same.
@@ -68,6 +81,10 @@ def start(
             return earlier
         key_columns = {"idempotency_key": idempotency_key, "fingerprint": digest}
     try:
+        if workflow.concurrency is not None and limited:
+            return _start_limited(
+                workflow, workflow.concurrency, values, run_id, owner=owner, **key_columns
+            )
         [run] = _write(workflow, [values], [run_id or uuid4()], owner=owner, **key_columns)
     except IntegrityError:
         # Another start with the same key may have committed first.
@@ -77,14 +94,74 @@ def start(
     return run
 
 
+def _start_limited(
+    workflow: Workflow,
+    concurrency: Concurrency,
+    values: dict[str, Any],
+    run_id: UUID | None,
+    **columns: Any,
+) -> Run:
+    """Write a run of a workflow with a limit, or do what `when_full` says.
+
+    The decision and the rows are one transaction, which no other start with this key comes between.
+    """
+    key = concurrency.key_of(
+        as_json({name: value for name, value in values.items() if not has_file(value)})
+    )
+    with transaction.atomic():
+        places.lock(workflow.name, key)
+        has_place = places.may_begin(workflow.name, key)
+        if not has_place and concurrency.when_full != "queue":
+            holding, in_line = (
+                places.holding(workflow.name, key),
+                places.in_line(workflow.name, key),
+            )
+            if concurrency.when_full == "cancel_running":
+                for run in (*holding[:1], *in_line):
+                    _cancel(run.pk, f"a new run has taken over: {key or workflow.name}")
+            elif (there := holding.first() or in_line.first()) is not None:
+                return _already_there(workflow, concurrency, key, there, run_id)
+        [run] = _write(
+            workflow,
+            [values],
+            [run_id or uuid4()],
+            place_key=key,
+            has_place=has_place,
+            **columns,
+        )
+    return run
+
+
+def _cancel(run_id: UUID, why: str) -> None:
+    with suppress(RunEnded):
+        cancel(run_id, who=why)
+
+
+def _already_there(
+    workflow: Workflow, concurrency: Concurrency, key: str, there: Run, run_id: UUID | None
+) -> Run:
+    """The run that is there, where that is what a start returns.
+
+    Raises:
+        AlreadyRunning: it is not.
+    """
+    there.was_there = True
+    if concurrency.when_full == "return_existing" and run_id is None:
+        return there
+    of = f" with {key}" if key else ""
+    raise AlreadyRunning(f"A run of {workflow.name}{of} goes on already: {there.pk}.", there)
+
+
 def start_many(
     workflow: Workflow, params: Iterable[Mapping[str, Any]], *, owner: User | None = None
 ) -> list[Run]:
     """Start a run for each of these parameters, as `start` does; returns the runs in order.
 
     All parameters are validated before anything is written. Then each 200 runs are one transaction,
-    and their first children are published when it commits. After an error of the database the runs
-    of earlier transactions are there, unless the caller's own transaction is around all of them.
+    and their first children are published when it commits. Of a workflow with `concurrency` each
+    run is a transaction; where it starts none, the run that is there is returned. After an error
+    of the database the runs of earlier transactions are there, unless the caller's own transaction
+    is around all of them.
 
     Raises:
         InvalidParams: with the errors of each field, by the place of the parameters: `{3: {...}}`.
@@ -100,11 +177,23 @@ def start_many(
             errors[index] = exc.errors
     if errors:
         raise InvalidParams(errors)
+    if workflow.concurrency is not None:
+        return [_start_one(workflow, workflow.concurrency, each, owner) for each in valid]
     runs: list[Run] = []
     for first in range(0, len(valid), BATCH):
         batch = valid[first : first + BATCH]
         runs += _write(workflow, batch, [uuid4() for _ in batch], owner=owner)
     return runs
+
+
+def _start_one(
+    workflow: Workflow, concurrency: Concurrency, values: dict[str, Any], owner: User | None
+) -> Run:
+    try:
+        return _start_limited(workflow, concurrency, values, None, owner=owner)
+    except AlreadyRunning as exc:
+        there: Run = exc.run
+        return there
 
 
 def _check(workflow: Workflow) -> None:
@@ -160,17 +249,16 @@ def _prepare(
 ) -> tuple[Run, Sequence[Step], Sequence[Step]]:
     """A run and its steps, in memory, the first steps open; and which of these to publish now."""
     now = clock.now()
-    deadline = now + timedelta(seconds=workflow.timeout) if workflow.timeout else None
     run = Run(
         workflow=workflow.name,
         trace=tracing.begin(workflow.name, columns["id"]),
         params=params,
         version=0,
         created_at=now,
-        due_at=deadline,
-        deadline_at=deadline,
         **columns,
     )
+    if workflow.timeout and not run.waits_for_turn:
+        run.due_at = run.deadline_at = now + timedelta(seconds=workflow.timeout)
     limits = {name: setting(name) for name in STEP_SETTINGS}
     steps = [
         _step_row(run, index, step, workflow.after(step), limits)

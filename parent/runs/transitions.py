@@ -55,6 +55,8 @@ def apply_plan(
     changes, by_name = before or Changes(), {step.name: step for step in steps}
     data = cache(partial(run_data, run, steps, unread))
     cancelled = run.cancel_requested_at is not None
+    if run.waits_for_turn and not cancelled:
+        return changes
     while True:
         todo = plan(steps, cancelled=cancelled, others=unread.ended if unread else None)
         if not known and (todo.open or todo.final is RunState.SUCCESS):

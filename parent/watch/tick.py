@@ -19,6 +19,8 @@ from parent.messages.broker_memory import BrokerMemory
 from parent.messages.publish import is_run_row_stale
 from parent.messages.terminate import terminate
 from parent.models import Item, ItemCount, Run, Step, StepState
+from parent.runs import places
+from parent.runs.advance import pass_place_on
 from parent.runs.endings import Ending, end_cancelled, end_run
 from parent.store import executors
 from parent.store.locks import LockedRuns
@@ -109,7 +111,7 @@ class Ticker:
         if time.monotonic() >= self._sweep_at:
             self._sweep_at = time.monotonic() + SWEEP_INTERVAL
             self._seen_until = None
-            for part in (executors.delete_dead, orphan_results.delete_recent, _prune):
+            for part in (executors.delete_dead, orphan_results.delete_recent, _prune, _fill_places):
                 self._locked_runs.skip_if_locked(part)
         if time.monotonic() >= self._strays_at:
             self._strays_at = time.monotonic() + STRAYS_INTERVAL
@@ -284,6 +286,12 @@ class Ticker:
 
     def _end_lost_attempt(self, step: Any, verdict: End) -> None:
         metrics.count("workflow_leases_lost", by=bool(self._end(step, verdict)))
+
+
+def _fill_places() -> None:
+    """Open runs whose turn has come although nobody opened them: a process died, a limit grew."""
+    for workflow, key in list(places.unfilled()):
+        pass_place_on(workflow, key)
 
 
 def _prune() -> None:

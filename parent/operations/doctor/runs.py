@@ -3,7 +3,7 @@
 from collections.abc import Iterator
 from datetime import timedelta
 
-from django.db.models import Exists, F, Min, OuterRef
+from django.db.models import Count, Exists, F, Min, OuterRef, Q
 from django.db.models.functions import Coalesce
 
 from parent.deletion import orphan_results
@@ -13,7 +13,7 @@ from parent.operations.doctor.finding import EXAMPLES, OVERDUE, Finding
 from parent.store import clock
 from parent.store.outage import OUTAGE
 
-__all__ = ["files", "left_over", "stuck"]
+__all__ = ["files", "left_over", "stuck", "turns"]
 
 SILENT = timedelta(hours=1)
 
@@ -22,6 +22,7 @@ def stuck() -> Iterator[Finding]:
     now = clock.now()
     active = Step.objects.filter(run=OuterRef("pk"), state__in=Step.ACTIVE)
     idle = Run.objects.filter(~Exists(active), finished_at__isnull=True, due_at__isnull=True)
+    idle = idle.filter(Q(place_key=None) | Q(has_place=True))
     for run in idle.only("workflow")[:EXAMPLES]:
         yield Finding(
             part="runs",
@@ -48,6 +49,25 @@ def stuck() -> Iterator[Finding]:
             "and has no limit that would end it",
             do="Give the step a stall_timeout, or set WORKFLOW_STALL_TIMEOUT; to end this one: "
             f"python manage.py workflow cancel {step.run_id}",
+        )
+
+
+def turns() -> Iterator[Finding]:
+    """Runs that have waited long for their turn, as their workflow's limit says."""
+    long_ago = clock.now() - SILENT
+    alive = Run.objects.filter(place_key__isnull=False, finished_at__isnull=True).order_by()
+    waiting = alive.filter(has_place=False).values_list("workflow", "place_key")
+    late = waiting.annotate(count=Count("pk"), first=Min("created_at"))
+    for workflow, key, count, first in late.filter(first__lt=long_ago)[:EXAMPLES]:
+        held = alive.filter(workflow=workflow, place_key=key, has_place=True)
+        holders = list(held.order_by("created_at").values_list("pk", flat=True)[:EXAMPLES])
+        of = f"{workflow} with {key}" if key else workflow
+        held_by = f"held by {', '.join(map(str, holders))}" if holders else "held by nobody"
+        yield Finding(
+            part="runs",
+            what=f"{count} runs of {of} wait for their turn, the first since "
+            f"{first:%Y-%m-%d %H:%M} UTC; the places are {held_by}",
+            do="Let those that hold them end, or cancel them: python manage.py workflow cancel ID",
         )
 
 

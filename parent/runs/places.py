@@ -1,0 +1,131 @@
+"""The places of workflows with a limit: which runs hold one, and which wait for their turn.
+
+A run holds its place by its own row, and frees it in the update that ends the run: no lock outlives
+its holder. Who ends such a run opens the next one after the commit. If that process dies in
+between, the sweep of a tick does it.
+"""
+
+from collections.abc import Callable, Iterator
+from hashlib import blake2b
+from uuid import UUID
+
+from django.db import connection, transaction
+from django.db.models import Count, Q, QuerySet
+
+from parent.definition.workflow import registry
+from parent.errors import UnknownWorkflow
+from parent.models import Run
+
+__all__ = [
+    "fill",
+    "free_places",
+    "holding",
+    "in_line",
+    "lock",
+    "lock_of",
+    "may_begin",
+    "turn_message",
+    "unfilled",
+]
+
+Begin = Callable[[UUID], None]
+
+
+def lock(workflow: str, key: str) -> None:
+    """Let no other transaction start or open runs with this key until the present one ends.
+
+    It comes before the locks of runs. On SQLite a transaction that writes locks out all others.
+    """
+    if connection.vendor == "postgresql":
+        name = blake2b(f"{workflow}\n{key}".encode(), digest_size=8).digest()
+        with connection.cursor() as cursor:
+            # https://www.postgresql.org/docs/current/explicit-locking.html#ADVISORY-LOCKS
+            cursor.execute(
+                "SELECT pg_advisory_xact_lock(%s)", [int.from_bytes(name, "big", signed=True)]
+            )
+
+
+def lock_of(run_id: UUID) -> None:
+    """`lock` for the workflow and key of this run, if it has a limit."""
+    found = Run.objects.filter(pk=run_id, place_key__isnull=False)
+    for workflow, key in found.values_list("workflow", "place_key"):
+        lock(workflow, str(key))
+
+
+def holding(workflow: str, key: str) -> "QuerySet[Run]":
+    """The runs that hold a place, the oldest first."""
+    return _alive(workflow, key).filter(has_place=True)
+
+
+def in_line(workflow: str, key: str) -> "QuerySet[Run]":
+    """The runs that wait for their turn, the first in line first."""
+    return _alive(workflow, key).filter(has_place=False)
+
+
+def _alive(workflow: str, key: str) -> "QuerySet[Run]":
+    rows = Run.objects.filter(workflow=workflow, place_key=key, finished_at__isnull=True)
+    return rows.order_by("created_at", "pk")
+
+
+def free_places(workflow: str, key: str) -> int | None:
+    """How many runs may begin now; None if there is no limit any more.
+
+    Raises:
+        UnknownWorkflow: this process does not know it.
+    """
+    concurrency = registry.get(workflow).concurrency
+    if concurrency is None:
+        return None
+    return max(0, concurrency.limit - holding(workflow, key).count())
+
+
+def may_begin(workflow: str, key: str) -> bool:
+    """Whether another run may begin: a place is free, and nobody is in line for it.
+
+    A process that does not know the workflow knows no limit, and lets it begin.
+    """
+    try:
+        free = free_places(workflow, key)
+    except UnknownWorkflow:
+        return True
+    return free is None or (free > 0 and not in_line(workflow, key).exists())
+
+
+def turn_message(key: str | None) -> str:
+    """The message of a run that waits for its turn."""
+    return f"waits for its turn: {key}" if key else "waits for its turn"
+
+
+def fill(workflow: str, key: str, begin: Begin) -> int:
+    """Let the first in line begin, as many as there are free places; returns how many.
+
+    A run that another transaction has locked is passed over: it is being cancelled or deleted.
+
+    Args:
+        begin: gives the run its place and opens its first steps, in this transaction.
+    """
+    with transaction.atomic():
+        lock(workflow, key)
+        try:
+            free = free_places(workflow, key)
+        except UnknownWorkflow:
+            return 0  # the sweep of a worker that knows it does this
+        rows = in_line(workflow, key).select_for_update(skip_locked=True, of=("self",))
+        first = list(rows.values_list("pk", flat=True)[:free])
+        for run_id in first:
+            begin(run_id)
+    return len(first)
+
+
+def unfilled() -> Iterator[tuple[str, str]]:
+    """The workflows and keys that have free places, although runs wait for them."""
+    alive = Run.objects.filter(place_key__isnull=False, finished_at__isnull=True).order_by()
+    waiting, held = (Count("pk", filter=Q(has_place=has)) for has in (False, True))
+    counted = alive.values("workflow", "place_key").annotate(waiting=waiting, held=held)
+    for row in counted.filter(waiting__gt=0):
+        try:
+            concurrency = registry.get(row["workflow"]).concurrency
+        except UnknownWorkflow:
+            continue
+        if concurrency is None or row["held"] < concurrency.limit:
+            yield row["workflow"], str(row["place_key"])

@@ -1,0 +1,418 @@
+"""Workflows with a limit: who goes on, who waits for their turn, and when it comes."""
+
+import threading
+from collections import Counter
+from collections.abc import Callable, Iterator
+from datetime import UTC, datetime
+from typing import Any, cast
+from uuid import uuid4
+
+import pytest
+from django.core.files.base import ContentFile
+from django.db import OperationalError, connections
+from rest_framework import serializers
+
+from children import Meta
+from parent import Concurrency, Step, Workflow
+from parent.checks import check_workflows
+from parent.definition.concurrency import WhenFull
+from parent.definition.workflow import registry
+from parent.errors import AlreadyRunning, InvalidParams
+from parent.inline import run_inline
+from parent.messages import publish
+from parent.models import Executor, Run, StepState
+from parent.models import Step as StepRow
+from parent.runs import advance, places
+from parent.runs.cancel import cancel
+from parent.runs.endings import end_attempt, end_run
+from parent.runs.retry import retry
+from parent.runs.start import start, start_many
+from parent.watch.tick import Ticker
+from tests.flows import tasks
+
+pytestmark = [
+    pytest.mark.django_db(transaction=True),
+    pytest.mark.usefixtures("own_registry", "_nothing_is_sent"),
+]
+
+STARTERS = 100
+
+
+class ShopParams(serializers.Serializer[None]):
+    shop = serializers.IntegerField(required=False, allow_null=True)
+    day = serializers.DateField(required=False)
+    file = serializers.FileField(required=False)
+
+
+@pytest.fixture
+def _nothing_is_sent() -> Iterator[None]:
+    with publish.publishing_off():
+        yield
+
+
+def limited(**options: Any) -> Workflow:
+    """A workflow of two steps with this `Concurrency`."""
+    steps = [Step(tasks.noop, name=name, inputs=lambda _: {}, retries=0) for name in ("one", "two")]
+    return Workflow(
+        "limited", params=ShopParams, steps=steps, concurrency=Concurrency(**options), timeout=60
+    )
+
+
+def states(*runs: Run) -> list[str]:
+    """Of each run, the states of its steps as one word."""
+    words = {
+        ("QUEUED", "WAITING"): "goes on",
+        ("WAITING", "WAITING"): "waits",
+        ("CANCELLED", "CANCELLED"): "cancelled",
+        ("OK", "OK"): "done",
+        ("OK", "QUEUED"): "goes on",
+        ("ERROR", "SKIPPED"): "failed",
+    }
+    rows = [tuple(run.steps.order_by("index").values_list("state", flat=True)) for run in runs]
+    return [words[cast("tuple[str, str]", row)] for row in rows]
+
+
+def tick() -> None:
+    """The first tick of a watch."""
+    ticker = Ticker(Executor.objects.create(host="here", pid=7).pk)
+    while not ticker.tick():
+        pass
+
+
+def end(run: Run, outcome: Meta | None = None) -> None:
+    """End all that is left of the run, step by step."""
+    while step := StepRow.objects.filter(run=run, state=StepState.QUEUED).first():
+        end_attempt(str(step.task_id), outcome or Meta().ok(None))
+
+
+def test_one_goes_on_and_the_others_wait_in_order() -> None:
+    flow = limited(key="shop")
+    first, second, third = (flow.start(shop=7) for _ in range(3))
+    elsewhere = flow.start(shop=8)
+
+    assert states(first, second, third, elsewhere) == ["goes on", "waits", "waits", "goes on"]
+    second.refresh_from_db()
+    assert (second.state, second.message) == ("PENDING", "waits for its turn: shop=7")
+    assert flow.result_of(second.pk).info["message"] == second.message
+    assert second.deadline_at is None
+
+    end(first)
+    assert states(first, second, third) == ["done", "goes on", "waits"]
+    second.refresh_from_db()
+    assert second.deadline_at is not None
+    assert second.message == "one"
+
+    end(second, Meta().failed("bad"))
+    assert states(second, third) == ["failed", "goes on"]
+
+
+@pytest.mark.parametrize("limit", [1, 3])
+def test_as_many_go_on_as_the_limit_says(limit: int) -> None:
+    flow = limited(limit=limit)
+    runs = [flow.start() for _ in range(5)]
+
+    for ended in range(6):
+        going = min(limit, 5 - ended)
+        expected = ["done"] * ended + ["goes on"] * going
+        assert states(*runs) == expected + ["waits"] * (5 - ended - going)
+        if ended < 5:
+            end(runs[ended])
+
+
+ENDS: dict[str, Callable[[Run], object]] = {
+    "ok": end,
+    "error": lambda run: end(run, Meta().failed("bad")),
+    "cancel": lambda run: cancel(run.pk),
+    "timeout": lambda run: end_run(run.pk, "too late"),
+}
+
+
+@pytest.mark.parametrize("way", ENDS)
+def test_each_way_of_ending_frees_the_place(way: str) -> None:
+    flow = limited()
+    first, second = flow.start(), flow.start()
+
+    ENDS[way](first)
+
+    assert states(second) == ["goes on"]
+
+
+def test_a_cancelled_run_leaves_the_line() -> None:
+    flow = limited()
+    first, second, third = (flow.start() for _ in range(3))
+
+    cancel(second.pk)
+    assert states(first, second, third) == ["goes on", "cancelled", "waits"]
+
+    end(first)
+    assert states(third) == ["goes on"]
+
+
+def test_a_run_with_other_inputs_that_raise_frees_its_place_at_once() -> None:
+    def fail(_: Any) -> Any:
+        raise ValueError("bad")
+
+    flow = Workflow(
+        "limited", steps=[Step(tasks.noop, inputs=fail)], concurrency=Concurrency(limit=1)
+    )
+    assert [flow.start().state for _ in range(3)] == ["FAILURE"] * 3
+
+
+def test_skip_starts_nothing_and_tells_which_run_is_there() -> None:
+    flow = limited(key="shop", when_full="skip")
+    first = flow.start(shop=7)
+
+    with pytest.raises(
+        AlreadyRunning, match=f"limited with shop=7 goes on already: {first.pk}"
+    ) as told:
+        flow.start(shop=7)
+
+    assert told.value.run == first
+    assert Run.objects.count() == 1
+    end(first)
+    assert states(flow.start(shop=7)) == ["goes on"]
+
+
+def test_return_existing_returns_the_run_that_is_there() -> None:
+    flow = limited(when_full="return_existing")
+    first, second = flow.start(), flow.start()
+
+    assert (first.was_there, second.was_there, second) == (False, True, first)
+    assert [run.pk for run in start_many(flow, [{}, {}])] == [first.pk] * 2
+    with pytest.raises(AlreadyRunning):
+        start(flow, {}, run_id=uuid4())  # a parent task with its own id
+    assert Run.objects.count() == 1
+
+
+def test_cancel_running_cancels_the_oldest_and_those_that_wait() -> None:
+    flow = limited(when_full="cancel_running")
+    first = flow.start()
+    StepRow.objects.filter(run=first, name="one").update(
+        state="RUNNING", executor=Executor.objects.create(host="here", pid=7), claim=uuid4()
+    )
+    second = flow.start()
+    third = flow.start()
+
+    assert states(second, third) == ["cancelled", "waits"]
+    first.refresh_from_db()
+    assert first.cancel_requested_at is not None
+    assert first.events.get().who == "a new run has taken over: limited"
+
+    end_attempt(str(first.steps.get(name="one").task_id), Meta().failed("was cancelled"))
+    assert states(third) == ["goes on"]
+
+
+def test_a_retry_waits_for_its_turn_too() -> None:
+    flow = limited()
+    first, second, third = (flow.start() for _ in range(3))
+    end(first, Meta().failed("bad"))
+
+    retry(first.pk)
+
+    assert states(first, second, third) == ["waits", "goes on", "waits"]
+    first.refresh_from_db()
+    assert (first.message, first.deadline_at) == ("waits for its turn", None)
+    end(second)
+    assert states(first, third) == ["goes on", "waits"]  # it was there first
+
+
+def test_a_retry_goes_on_where_a_place_is_free() -> None:
+    flow = limited()
+    first = flow.start()
+    end(first, Meta().failed("bad"))
+
+    retry(first.pk)
+
+    assert states(first) == ["goes on"]
+    assert states(flow.start()) == ["waits"]
+
+
+def test_a_tick_opens_the_next_run_where_its_opener_died(monkeypatch: pytest.MonkeyPatch) -> None:
+    flow = limited()
+    first, second = flow.start(), flow.start()
+    with monkeypatch.context() as dying:
+
+        def die(*_: Any) -> None:
+            raise OperationalError("server closed the connection unexpectedly")
+
+        dying.setattr(places, "fill", die)
+        end(first)
+    assert states(first, second) == ["done", "waits"]
+
+    tick()
+
+    assert states(second) == ["goes on"]
+
+
+def test_a_limit_that_grew_or_went_lets_more_begin() -> None:
+    runs = [limited().start() for _ in range(1)]
+    runs += [Run.objects.get(pk=limited().start().pk) for _ in range(3)]
+    assert list(places.unfilled()) == []
+
+    registry._workflows.clear()
+    limited(limit=2)
+    assert list(places.unfilled()) == [("limited", "")]
+    tick()
+    assert states(*runs) == ["goes on", "goes on", "waits", "waits"]
+
+    registry._workflows.clear()
+    Workflow("limited", params=ShopParams, steps=[Step(tasks.noop, name="one"), Step(tasks.noop)])
+    for key in places.unfilled():
+        advance.pass_place_on(*key)
+    assert Run.objects.filter(has_place=True).count() == 4
+
+
+def test_run_inline_takes_no_place() -> None:
+    flow = limited(when_full="skip")
+    flow.start()
+
+    run = run_inline(flow)
+
+    assert (run.state, run.place_key) == ("SUCCESS", None)
+
+
+KEYS: list[tuple[Any, dict[str, Any], str]] = [
+    (None, {}, ""),
+    ("shop", {"shop": 7}, "shop=7"),
+    ("day", {"day": "2026-03-01"}, "day=2026-03-01"),
+    (lambda params: (params["shop"] or 0) % 2, {"shop": 7}, "1"),
+    (lambda params: [params["shop"], "x"], {"shop": 7}, '[7, "x"]'),
+    (lambda params: params["shop"], {"shop": 7, "file": ContentFile(b"x", "a.txt")}, "7"),
+]
+
+
+@pytest.mark.parametrize(("key", "params", "expected"), KEYS)
+def test_the_key_is_a_parameter_or_made_of_them(
+    key: Any, params: dict[str, Any], expected: str
+) -> None:
+    assert start(limited(key=key), params).place_key == expected
+
+
+@pytest.mark.parametrize(
+    ("key", "params", "errors"),
+    [
+        ("shop", {}, {"shop": ["Give it: runs with the same value share a limit."]}),
+        ("shop", {"shop": None}, {"shop": ["Give it: runs with the same value share a limit."]}),
+        (
+            lambda params: params["shop"] + 1,
+            {},
+            {
+                "non_field_errors": [
+                    "The key of the workflow's limit could not be made: KeyError('shop')"
+                ]
+            },
+        ),
+        (
+            lambda _: "x" * 201,
+            {},
+            {"non_field_errors": ["It is the key of a limit: one line of at most 200 characters."]},
+        ),
+        (
+            lambda _: "a\nb",
+            {},
+            {"non_field_errors": ["It is the key of a limit: one line of at most 200 characters."]},
+        ),
+    ],
+)
+def test_a_key_that_cannot_be_is_an_error_of_the_start(
+    key: Any, params: dict[str, Any], errors: dict[str, list[str]]
+) -> None:
+    with pytest.raises(InvalidParams) as told:
+        start(limited(key=key), params)
+
+    assert told.value.errors == errors
+    assert not Run.objects.exists()
+
+
+@pytest.mark.parametrize(
+    ("options", "problem"),
+    [
+        ({"limit": 0}, "its concurrency has limit=0"),
+        ({"limit": True}, "its concurrency has limit=True"),
+        ({"limit": 1.5}, "its concurrency has limit=1.5"),
+        ({"when_full": "wait"}, "its concurrency has when_full='wait'"),
+        ({"key": "shops"}, "its concurrency has key='shops', which is no parameter"),
+        ({"key": 7}, "its concurrency has key=7"),
+    ],
+)
+def test_checks_find_what_can_never_be(options: dict[str, Any], problem: str) -> None:
+    limited(**options)
+
+    assert [message.msg for message in check_workflows()] == [f"Workflow 'limited': {problem}."]
+
+
+def at_once(flow: Workflow) -> Counter[str]:
+    """What a hundred simultaneous starts of the workflow gave."""
+    barrier, found = threading.Barrier(STARTERS), Counter[str]()
+    lock = threading.Lock()
+
+    def start_one() -> None:
+        barrier.wait()
+        try:
+            with publish.publishing_off():
+                what = "existing" if flow.start(shop=7).was_there else "started"
+        except AlreadyRunning:
+            what = "skipped"
+        finally:
+            connections.close_all()
+        with lock:
+            found[what] += 1
+
+    threads = [threading.Thread(target=start_one) for _ in range(STARTERS)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    return found
+
+
+@pytest.mark.parametrize(
+    ("when_full", "answers", "rows"),
+    [
+        ("queue", {"started": 100}, {"goes on": 1, "waits": 99}),
+        ("skip", {"started": 1, "skipped": 99}, {"goes on": 1}),
+        ("return_existing", {"started": 1, "existing": 99}, {"goes on": 1}),
+        ("cancel_running", {"started": 100}, {"goes on": 1, "cancelled": 99}),
+    ],
+)
+def test_a_hundred_starts_at_once(
+    when_full: WhenFull, answers: dict[str, int], rows: dict[str, int]
+) -> None:
+    flow = limited(key="shop", when_full=when_full)
+
+    assert at_once(flow) == answers
+
+    assert Counter(states(*Run.objects.order_by("created_at"))) == rows
+
+
+def test_a_line_is_worked_off_in_order_although_ends_meet() -> None:
+    """Several processes end runs at the same time."""
+    flow = limited(limit=4)
+    runs = [flow.start() for _ in range(40)]
+    errors: list[BaseException] = []
+
+    def work() -> None:
+        try:
+            with publish.publishing_off():
+                while Run.objects.filter(finished_at=None).exists():
+                    for step in StepRow.objects.filter(state=StepState.QUEUED)[:2]:
+                        end_attempt(str(step.task_id), Meta().ok(None))
+                    assert Run.objects.filter(has_place=True, finished_at=None).count() <= 4
+        except BaseException as exc:
+            errors.append(exc)
+        finally:
+            connections.close_all()
+
+    threads = [threading.Thread(target=work) for _ in range(4)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+
+    assert errors == []
+    assert states(*runs) == ["done"] * 40
+    begun = [
+        cast(datetime, StepRow.objects.get(run=run, name="one").queued_at).astimezone(UTC)
+        for run in runs
+    ]
+    assert begun == sorted(begun)
