@@ -27,11 +27,12 @@ from monitor.access import (
 from monitor.http.namespace import namespace_of, our_url
 from monitor.http.our_view import OurPage
 from monitor.http.throttles import count_start
+from monitor.pages.drawing.graph import Graph, Node, draw
 from monitor.pages.history import history_of
 from monitor.pages.live import LivePart, render_live
 from monitor.pages.run_list import RunFilter, page_of
 from monitor.pages.step_groups import MOST, step_groups
-from monitor.pages.timeline import timeline_of
+from monitor.pages.timeline import Timeline, timeline_of
 from monitor.policy import policy
 from monitor.runs.input_files import file_answer, inputs_of
 from monitor.runs.results import beginning, is_large, pretty_beginning, result_answer
@@ -40,7 +41,7 @@ from monitor.runs.status import share, state_word
 from parent.definition.secrets import secrets_of, shown_params
 from parent.deletion.delete import delete_run
 from parent.errors import CannotRetry, RunActive, RunEnded, UnknownRun
-from parent.models import Run, RunState, Step
+from parent.models import Run, RunState, Step, StepState
 from parent.runs.cancel import cancel
 from parent.runs.retry import retry
 from parent.store.executors import any_executor_alive
@@ -96,6 +97,7 @@ class RunPage(OurPage, View):
         may_start_it = may_start(request.user, run.workflow)
         status = task_status(task, now=now, namespace=namespace_of(request))
         most = None if request.GET.get("steps") == "all" else MOST
+        timeline = timeline_of(run, steps, now=now, most=most)
         context = {
             "title": tab_title(status),
             "icon": f"monitor/icon-{ICONS.get(state_word(status), 'running')}.svg",
@@ -104,7 +106,8 @@ class RunPage(OurPage, View):
             "groups": step_groups(status["steps"], most=most),
             "steps_done": sum(step["status"] == Status.OK for step in status["steps"]),
             "now": now,
-            "timeline": timeline_of(run, steps, now=now, most=most),
+            "graph": run_graph(steps, status, timeline),
+            "timeline": timeline,
             "result": result_html(run),
             "inputs": inputs_of(shown_params(run), run.files),
             "history": history_of(run, secrets=secrets_of(run)),
@@ -123,6 +126,25 @@ def tab_title(status: dict[str, Any]) -> str:
     return f"{said} {status['title']}".strip()
 
 
+def run_graph(steps: Sequence[Step], status: dict[str, Any], timeline: Timeline) -> Graph | None:
+    """The graph of a run; each step leads to its row in the timeline."""
+    drawn = {row.index for row in timeline.rows}
+    nodes = [
+        Node(
+            name=row["name"],
+            title=row["title"],
+            when=row["when"],
+            optional=row["optional"],
+            state=row["state"],
+            word=state_word(row),
+            why=row["message"] if step.state == StepState.SKIPPED else "",
+            href=f"{'' if step.index in drawn else '?steps=all'}#step-{step.index}",
+        )
+        for step, row in zip(steps, status["steps"], strict=True)
+    ]
+    return draw(nodes, {step.name: step.after for step in steps})
+
+
 def _query(request: HttpRequest, **place: UUID | None) -> str:
     """The query of another page of the list, with the same filters; empty if there is none."""
     if not any(place.values()):
@@ -139,6 +161,7 @@ def _live_parts(run: Run, steps: Sequence[Step], context: dict[str, Any]) -> lis
     ended = (run.state, run.finished_at)
     depends_on = {
         "notices": context["no_worker"],
+        "graph": context["graph"],
         "timeline": (moves, run.finished_at),
         "result": ended,
         "facts": ended,

@@ -44,7 +44,8 @@ def step_groups(steps: Sequence[dict[str, Any]], *, most: int | None = MOST) -> 
         return []
     groups: dict[str, list[dict[str, Any]]] = {word: [] for word in ORDER}
     for step in steps:
-        groups[state_word(step)].append(step)
+        word, *_ = state_word(step).split(",")  # one that is "failed, optional" has failed
+        groups[word].append(step)
     return [
         StepGroup(word=word, count=len(found), steps=found[:most])
         for word, found in groups.items()

@@ -4,7 +4,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
 
-from monitor.runs.titles import step_titles
+from monitor.runs.titles import step_titles, titled_reason
 from parent.models import Attempt, Run, Step, StepState
 
 __all__ = ["LENGTH", "Row", "Span", "Timeline", "draw", "timeline_of"]
@@ -33,11 +33,16 @@ class Span:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Row:
-    """A step's spans by time; none before its first attempt."""
+    """A step's spans by time; none before its first attempt.
 
+    `index` is that of the step in its run. `idle` says why there are no spans.
+    """
+
+    index: int
     name: str
     title: str
     spans: Sequence[Span]
+    idle: str
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -78,10 +83,13 @@ def draw(
     scale = _Scale(
         start=run.created_at, end=max(end, run.created_at), ended=run.finished_at is not None
     )
-    titles = step_titles(run.workflow, (step.name for step in steps))
+    names = {name for step in steps for name in (step.name, *step.after)}
+    titles = step_titles(run.workflow, names)
     rows = [
         Row(
+            index=step.index,
             name=step.name,
+            idle=titled_reason(step, titles) or "not begun",
             title=titles[step.name],
             spans=list(_spans(step, earlier.get(step.pk, []), scale)),
         )

@@ -13,9 +13,9 @@ from monitor.api.form_data import params_of
 from monitor.http.namespace import our_url
 from monitor.http.our_view import OurPage
 from monitor.http.throttles import count_start
+from monitor.pages.drawing.graph import sketch_of, workflow_graph
 from monitor.pages.forms import blank_form, filled_form, form_like, posted
 from monitor.pages.live import LivePart, render_live
-from monitor.pages.step_levels import levels_of
 from monitor.pages.typical_duration import typical_seconds
 from monitor.runs.starting import start_for
 from parent.definition.workflow import Workflow, registry
@@ -37,7 +37,7 @@ class StartPage(OurPage, View):
         typical = typical_seconds()
         context = {
             "workflows": [
-                (each, typical.get(each.name), *levels_of(each)) for each in startable(request.user)
+                (each, typical.get(each.name), sketch_of(each)) for each in startable(request.user)
             ],
             "registered": bool(registry.workflows()),
             "no_worker": no_worker,
@@ -80,5 +80,5 @@ def _form_page(
     request: HttpRequest, workflow: Workflow, status: int = HTTPStatus.OK, **context: Any
 ) -> HttpResponse:
     """The form. The context has its `fields`, and `errors`, or the run that it is `like`."""
-    context["workflow"] = workflow
+    context |= {"workflow": workflow, "graph": workflow_graph(workflow)}
     return render(request, "monitor/workflow.html", context, status=status)

@@ -1,6 +1,6 @@
 """The status of a run or child in the API: a pure function of its rows and the time."""
 
-from collections.abc import Collection, Iterable
+from collections.abc import Collection, Iterable, Mapping
 from copy import copy
 from datetime import datetime, timedelta
 from typing import Any
@@ -10,7 +10,7 @@ from django.urls import reverse
 
 from children.meta import Status
 from monitor.http.namespace import APP_NAME
-from monitor.runs.titles import step_titles, with_title, workflow_title
+from monitor.runs.titles import step_titles, titled_reason, with_title, workflow_title
 from monitor.runs.waiting import Waiting, waiting_of
 from parent.conf import interval
 from parent.decisions.eta import run_eta, step_eta
@@ -92,9 +92,7 @@ def status_of(
         **_result(run, str(run.pk), namespace),
         "eta_seconds": None if ending else run_eta(steps, now),
         **_waits(_first_wait(steps, waits)),
-        "steps": [
-            step_row(step, wait, titles[step.name]) for step, wait in zip(steps, waits, strict=True)
-        ],
+        "steps": [step_row(step, wait, titles) for step, wait in zip(steps, waits, strict=True)],
         "created_at": run.created_at,
         "started_at": run.started_at,
         "finished_at": run.finished_at,
@@ -165,14 +163,16 @@ def child_status_of(
     }
 
 
-def step_row(step: Step, wait: Waiting, title: str) -> dict[str, Any]:
-    """A step in its run's status."""
+def step_row(step: Step, wait: Waiting, titles: Mapping[str, str]) -> dict[str, Any]:
+    """A step in its run's status; `titles` are those of the run's steps, by name."""
+    meta = _meta(step)
     return {
         "name": step.name,
-        "title": title,
+        "title": titles[step.name],
         "task_id": step.task_id,
         "state": step_state(step),
-        **_meta(step),
+        **meta,
+        "message": titled_reason(step, titles) or meta["message"],
         **_waits(wait),
         "attempt": step.attempt,
         "when": step.when,

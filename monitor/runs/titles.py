@@ -4,12 +4,13 @@ A title is in the workflow's code and in no row. So a workflow that this process
 a step that its workflow no longer has, are shown by their names.
 """
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 
 from parent.definition.workflow import Workflow, registry
 from parent.errors import UnknownWorkflow
+from parent.models import Step, StepState
 
-__all__ = ["step_titles", "titles_with", "with_title", "workflow_title"]
+__all__ = ["step_titles", "titled_reason", "titles_with", "with_title", "workflow_title"]
 
 
 def workflow_title(name: str) -> str:
@@ -29,6 +30,21 @@ def with_title(workflow: str, message: str) -> str:
     """A run's message, `<step>: <what its child says>`, with the step's title."""
     name, colon, rest = message.partition(": ")
     return f"{step_titles(workflow, [name])[name]}{colon}{rest}"
+
+
+def titled_reason(step: Step, titles: Mapping[str, str]) -> str:
+    """The message of a skipped step, `skipped: <step> failed`, with that step's title.
+
+    Empty for any other step.
+    """
+    if step.state != StepState.SKIPPED:
+        return ""
+    said, colon, reason = step.message.partition(": ")
+    for name in step.after:
+        if reason.startswith(f"{name} "):
+            reason = titles.get(name, name) + reason.removeprefix(name)
+            break
+    return f"{said}{colon}{reason}" or "skipped"
 
 
 def titles_with(text: str) -> list[str]:

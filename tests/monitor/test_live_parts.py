@@ -45,19 +45,19 @@ def test_only_the_parts_that_have_changed_are_sent(
     run = make_run(owner)
     path = f"/runs/{run.pk}/"
     shown = digests(text(signed_in.get(path)))
-    assert set(shown) == {"notices", "timeline", "result", "facts", "history", "delete"}
+    assert set(shown) == {"notices", "graph", "timeline", "result", "facts", "history", "delete"}
 
     # Time alone changes nothing, nor does a report: the bars have their own requests.
     run.steps.filter(name="func_1").update(completion=50.0, reported_at=timezone.now())
     assert changed(signed_in, path, shown) == set()
 
     run.steps.filter(name="func_1").update(state="OK", finished_at=timezone.now())
-    assert changed(signed_in, path, shown) == {"timeline"}
+    assert changed(signed_in, path, shown) == {"graph", "timeline"}
     # A part that the browser does not ask for, because it is folded, is not sent.
     assert changed(signed_in, path, {"facts": shown["facts"]}) == set()
 
     Run.objects.update(state="SUCCESS", finished_at=timezone.now(), result=1)
-    ended = {"timeline", "result", "facts", "delete"}
+    ended = {"graph", "timeline", "result", "facts", "delete"}
     assert changed(signed_in, path, shown) == ended | {"notices"}  # it needs no worker any more
 
     for wrong in ("timeline", "=", "nothing=1", "timeline=1=2"):
@@ -133,6 +133,8 @@ def test_many_steps_are_grouped_with_failures_first() -> None:
 
     assert step_groups(statuses(*["SUCCESS"] * FEW)) == []
     groups = step_groups(statuses(*some * 4), most=3)
+    with_optional = [{**status, "optional": True} for status in statuses(*["FAILURE"] * 11)]
+    assert [(each.word, each.count) for each in step_groups(with_optional)] == [("failed", 11)]
 
     words = ["failed", "running", "queued", "waiting", "done", "cancelled", "skipped"]
     assert [group.word for group in groups] == words

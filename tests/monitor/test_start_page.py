@@ -2,7 +2,6 @@
 
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
-from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -10,47 +9,10 @@ from django.contrib.auth.models import User
 from django.test import Client
 from django.utils import timezone
 
-from monitor.pages.step_levels import levels_of
 from monitor.templatetags.monitor_format import elapsed
 from parent.models import Run
 
 MakeRun = Callable[..., Run]
-
-
-def workflow(**after: str) -> Any:
-    """A workflow whose steps wait for the steps of these names, separated by spaces."""
-    return SimpleNamespace(
-        steps=[SimpleNamespace(label=name, shown_title=name) for name in after],
-        after=lambda step: tuple(after[step.label].split()),
-    )
-
-
-@pytest.mark.parametrize(
-    ("after", "levels"),
-    [
-        ({"a": "", "b": "a", "c": "b"}, [["a"], ["b"], ["c"]]),
-        ({"top": "", "l": "top", "r": "top", "end": "l r"}, [["top"], ["l", "r"], ["end"]]),
-        ({"b": "", "a": ""}, [["b", "a"]]),  # in the author's order
-        ({"a": "", "b": "a", "c": "b", "d": "a c"}, [["a"], ["b"], ["c"], ["d"]]),
-        ({"end": "a", "a": ""}, [["a"], ["end"]]),  # declared in another order
-        ({"a": "b", "b": "a"}, [["a"], ["b"]]),  # a check refuses it, and the page is shown
-        ({"a": "gone"}, [[], ["a"]]),
-    ],
-)
-def test_steps_that_may_run_side_by_side_are_drawn_so(
-    after: dict[str, str], levels: list[list[str]]
-) -> None:
-    assert [list(level.titles) for level in levels_of(workflow(**after))[0]] == levels
-
-
-def test_very_many_steps_are_cut() -> None:
-    wide, more = levels_of(workflow(**{f"s{index}": "" for index in range(200)}))
-    assert [(len(level.titles), level.more) for level in wide] == [(4, 196)]
-    assert more == 0
-
-    after = {f"s{index}": f"s{index - 1}" if index else "" for index in range(200)}
-    long, more = levels_of(workflow(**after))
-    assert (len(long), more) == (8, 192)
 
 
 @pytest.fixture

@@ -319,7 +319,7 @@ class StepList {
 	show(steps) {
 		const words = steps.length > FEW_STEPS ? GROUPS : [""];
 		for (const word of words) {
-			const found = [...steps.entries()].filter(([, step]) => !word || stateWord(step) === word);
+			const found = [...steps.entries()].filter(([, step]) => stateWord(step).startsWith(word));
 			if (found.length || this.#groups.has(word)) this.#showGroup(word, found, words);
 		}
 	}

@@ -1,0 +1,1 @@
+"""The graph of a workflow: its layout, which is pure, and what stands in its boxes."""
