@@ -29,10 +29,11 @@ from monitor.http.our_view import OurPage
 from monitor.http.throttles import count_start
 from monitor.pages.drawing.graph import Graph, Node, draw
 from monitor.pages.history import history_of
-from monitor.pages.live import LivePart, render_live
+from monitor.pages.live import HEADER, LivePart, render_live
 from monitor.pages.run_list import RunFilter, page_of
 from monitor.pages.step_groups import MOST, step_groups
 from monitor.pages.timeline import Timeline, timeline_of
+from monitor.pages.typical_duration import typical_seconds
 from monitor.policy import policy
 from monitor.runs.input_files import file_answer, inputs_of
 from monitor.runs.results import beginning, is_large, pretty_beginning, result_answer
@@ -108,6 +109,8 @@ class RunPage(OurPage, View):
             "now": now,
             "graph": run_graph(steps, status, timeline),
             "timeline": timeline,
+            # Only for the whole page: no part that is kept up to date shows it.
+            "usual": None if HEADER in request.headers else typical_seconds().get(run.workflow),
             "result": result_html(run),
             "inputs": inputs_of(shown_params(run), run.files),
             "history": history_of(run, secrets=secrets_of(run)),

@@ -6,7 +6,9 @@ from typing import Any
 
 import pytest
 from django.contrib.auth.models import User
+from django.db import connection
 from django.test import Client
+from django.test.utils import CaptureQueriesContext
 from django.utils import timezone
 
 from monitor.templatetags.monitor_format import elapsed
@@ -86,3 +88,38 @@ def test_times_are_in_utc_whatever_the_projects_zone_is(
     page = text(signed_in.get(f"/runs/{run.pk}/"))
     assert page.count(">1 Jul 2025, 22:30:05 UTC</time>") == 3
     assert page.count('datetime="2025-07-02T07:30:05+09:00"') == 3
+
+
+def test_the_page_of_a_run_says_how_long_such_runs_usually_take(
+    signed_in: Client, owner: User, make_run: MakeRun
+) -> None:
+    run = make_run(owner)
+    path = f"/runs/{run.pk}/"
+    assert "Usually takes" not in text(signed_in.get(path))
+
+    now = timezone.now()
+    for workflow, state, seconds in [
+        ("main_flow", "SUCCESS", 170),
+        ("main_flow", "SUCCESS", 190),
+        ("main_flow", "SUCCESS", 185),
+        ("main_flow", "FAILURE", 1),
+        ("noops", "SUCCESS", 1),
+    ]:
+        begun = now - timedelta(seconds=seconds)
+        make_run(owner, workflow=workflow, state=state, started_at=begun, finished_at=now)
+
+    assert "Usually takes 3 min 5 s" in text(signed_in.get(path))
+
+
+def test_the_usual_time_is_read_with_the_whole_page_alone(
+    signed_in: Client, owner: User, make_run: MakeRun
+) -> None:
+    path = f"/runs/{make_run(owner).pk}/"
+
+    def runs_read(**headers: str) -> int:
+        with CaptureQueriesContext(connection) as queries:
+            signed_in.get(path, headers=headers)
+        return sum("SUCCESS" in query["sql"] for query in queries)
+
+    assert runs_read() == 1
+    assert runs_read(**{"Live-Parts": "timeline=1"}) == 0
