@@ -56,8 +56,9 @@ async function toggle() {
 }
 
 function show() {
-	button.hidden = !wasGoing;
-	button.setAttribute("aria-pressed", isWanted());
+	// Its place is kept while it makes no sense: nothing jumps.
+	if (wasGoing) button.setAttribute("aria-pressed", isWanted());
+	else button.removeAttribute("aria-pressed");
 	lookLater();
 }
 
