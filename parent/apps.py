@@ -17,6 +17,7 @@ class ParentConfig(AppConfig):
         from parent import checks  # noqa: F401, PLC0415 - checks register themselves
         from parent.definition import runtime  # noqa: PLC0415
         from parent.engine import Engine  # noqa: PLC0415
+        from parent.messages import receipts  # noqa: PLC0415
         from parent.store import sqlite  # noqa: PLC0415
         from parent.telemetry import log_context, tracing  # noqa: PLC0415
         from parent.worker import foreign_tasks, unknown_tasks  # noqa: PLC0415
@@ -29,6 +30,7 @@ class ParentConfig(AppConfig):
         host.install(ParentHost())
         log_context.connect_first()
         foreign_tasks.connect()
+        receipts.connect()
         log_context.connect_last()
         unknown_tasks.connect()
         # Before any worker starts, so that each worker of the app has this step.

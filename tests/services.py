@@ -3,15 +3,18 @@
 import os
 import pwd
 import shutil
+import signal
 import socket
 import subprocess
 import tempfile
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from urllib.parse import quote
 
 import redis
+from kombu import Connection
 from redis.backoff import ConstantBackoff
 from redis.retry import Retry
 
@@ -19,6 +22,7 @@ from quickstart.redis import RedisServer
 
 __all__ = [
     "Postgres",
+    "RabbitMQ",
     "Redis",
     "free_port",
     "postgres_server",
@@ -70,6 +74,68 @@ def redis_server(server: RedisServer) -> Iterator[str]:
         finally:
             running.client.close()
             running.kill()
+
+
+class RabbitMQ:
+    """A RabbitMQ server with its own folder, ports and name service.
+
+    Raises:
+        FileNotFoundError: it is not installed.
+    """
+
+    PROGRAM = Path("/usr/lib/rabbitmq/bin/rabbitmq-server")
+
+    def __init__(self, folder: Path) -> None:
+        if not self.PROGRAM.exists():
+            raise FileNotFoundError(self.PROGRAM)
+        port = free_port()
+        self._environ = os.environ | {
+            "HOME": str(folder),  # for the cookie
+            "ERL_EPMD_PORT": str(free_port()),
+            "RABBITMQ_NODENAME": f"test{port}@localhost",
+            "RABBITMQ_NODE_PORT": str(port),
+            "RABBITMQ_NODE_IP_ADDRESS": "127.0.0.1",
+            "RABBITMQ_DIST_PORT": str(free_port()),
+            "RABBITMQ_MNESIA_BASE": str(folder),
+            "RABBITMQ_LOG_BASE": str(folder),
+            "RABBITMQ_ENABLED_PLUGINS_FILE": str(folder / "plugins"),
+            "RABBITMQ_PID_FILE": str(folder / "pid"),
+        }
+        self._port, self._log = port, folder / "output"
+        self.url = f"amqp://guest:guest@127.0.0.1:{port}//"
+
+    def start(self) -> None:
+        """Start it, and wait until it answers."""
+        # Else the server starts it as a daemon, which outlives it.
+        self._names = subprocess.Popen(["epmd"], env=self._environ)
+        with self._log.open("wb") as log:
+            self._process = subprocess.Popen(
+                [str(self.PROGRAM)],
+                env=self._environ,
+                stdout=log,
+                stderr=subprocess.STDOUT,
+                start_new_session=True,
+            )
+        deadline = time.monotonic() + 60
+        while not self._answers():
+            late = time.monotonic() > deadline or self._process.poll() is not None
+            assert not late, self._log.read_text()
+            time.sleep(0.2)
+
+    def _answers(self) -> bool:
+        try:
+            with Connection(self.url, connect_timeout=2) as connection:
+                connection.connect()
+        except OSError:
+            return False
+        return True
+
+    def kill(self) -> None:
+        """SIGKILL."""
+        os.killpg(self._process.pid, signal.SIGKILL)
+        self._process.wait()
+        self._names.kill()
+        self._names.wait()
 
 
 def postgres_tools() -> Path | None:

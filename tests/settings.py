@@ -14,3 +14,7 @@ INSTALLED_APPS = [*INSTALLED_APPS, "tests.flows"]
 PASSWORD_HASHERS = ["django.contrib.auth.hashers.MD5PasswordHasher"]
 # Settings for the workers that a test starts, as JSON.
 CELERY_BROKER_TRANSPORT_OPTIONS |= json.loads(os.environ.get("TRANSPORT_OPTIONS", "{}"))
+CELERY_RESULT_BACKEND = os.environ.get("RESULT_BACKEND", "django-db")
+CELERY_WORKER_DISABLE_PREFETCH = "PREFETCH" not in os.environ
+if amqp_url := os.environ.get("AMQP_URL"):
+    CELERY_BROKER_URL, CELERY_BROKER_TRANSPORT_OPTIONS = amqp_url, {}

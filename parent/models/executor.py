@@ -18,6 +18,9 @@ class Executor(models.Model):
     queues = models.JSONField(default=list, help_text="What it consumes")
     started_at = models.DateTimeField(db_default=Now())
     heartbeat_at = models.DateTimeField(db_default=Now(), db_index=True)
+    received_until = models.DateTimeField(
+        null=True, help_text="Until when its steps show which messages it has received"
+    )
     clock_at = models.DateTimeField(null=True, help_text="The same moment by its own clock")
 
     def __str__(self) -> str:

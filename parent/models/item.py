@@ -43,6 +43,9 @@ class Item(MetaFields):
     message_id = models.CharField(  # noqa: DJ001 - null while no message carries it
         max_length=36, null=True, help_text="Celery's id of the message that carries its chunk"
     )
+    received_by = models.UUIDField(
+        null=True, help_text="The executor that has received the message of this QUEUED item"
+    )
     claim = models.UUIDField(null=True, help_text="Of the process that claimed this attempt")
     checkpoint = models.JSONField(null=True, help_text="What the body has left to the next attempt")
     executor = models.ForeignKey(

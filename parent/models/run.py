@@ -78,6 +78,9 @@ class Run(MetaFields):
         db_default=False,
         help_text="Whether it may go on: it is one of those that the limit allows",
     )
+    follow_up = models.TextField(  # noqa: DJ001 - null: most runs have none
+        null=True, help_text="What Celery sends after its end, as JSON"
+    )
     created_at = models.DateTimeField(db_default=Now())
     started_at = models.DateTimeField(null=True)
     mirrored_at = models.DateTimeField(

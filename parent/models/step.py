@@ -92,6 +92,9 @@ class Step(MetaFields):
     message_id = models.CharField(  # noqa: DJ001 - most steps have their own message
         max_length=36, null=True, help_text="Celery's id of the message it runs in, if not its own"
     )
+    received_by = models.UUIDField(
+        null=True, help_text="The executor that has received the message of this QUEUED step"
+    )
     claim = models.UUIDField(null=True, help_text="Of the process that claimed this attempt")
     kwargs = models.JSONField(null=True, help_text="The child's inputs")
     input_override = models.JSONField(

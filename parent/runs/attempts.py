@@ -30,7 +30,8 @@ __all__ = [
 ]
 
 ATTEMPT_COLUMNS = (
-    *("state", "task_id", "message_id", "claim", "executor_id", "traceback", "due_at", "queued_at"),
+    *("state", "task_id", "message_id", "received_by", "claim", "executor_id", "traceback"),
+    *("due_at", "queued_at"),
     *("started_at", "reported_at", "mirrored_at", "unmirrored_since", "finished_at", "unneeded"),
     *META_COLUMNS,
 )
@@ -94,6 +95,7 @@ def clear_attempt(step: Step | Item) -> None:
     """Make the step WAITING, without any trace of an attempt, in memory."""
     step.state = StepState.WAITING
     step.task_id, step.message_id, step.claim, step.executor = None, None, None, None
+    step.received_by = None
     step.set_meta(Meta())
     step.traceback, step.unneeded = "", False
     step.due_at = step.queued_at = None

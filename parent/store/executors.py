@@ -44,9 +44,21 @@ def this_executor() -> UUID | None:
     return _this
 
 
-def renew_heartbeat(executor_id: UUID, queues: Sequence[str] = (), pool: str = "") -> None:
-    """Renew the executor's lease on everything it runs; the first heartbeat registers it."""
-    if Executor.objects.filter(pk=executor_id).update(heartbeat_at=Now(), **_clock_columns()):
+def renew_heartbeat(
+    executor_id: UUID,
+    queues: Sequence[str] = (),
+    pool: str = "",
+    received_until: datetime | None = None,
+) -> None:
+    """Renew the executor's lease on everything it runs; the first heartbeat registers it.
+
+    Args:
+        received_until: see `parent.messages.receipts`; None leaves it as it is.
+    """
+    columns = _clock_columns()
+    if received_until is not None:
+        columns["received_until"] = received_until
+    if Executor.objects.filter(pk=executor_id).update(heartbeat_at=Now(), **columns):
         return
     Executor.objects.create(
         id=executor_id,
@@ -54,7 +66,7 @@ def renew_heartbeat(executor_id: UUID, queues: Sequence[str] = (), pool: str = "
         pid=os.getpid(),
         queues=list(queues),
         pool=pool,
-        **_clock_columns(),
+        **columns,
     )
 
 

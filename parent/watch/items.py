@@ -27,7 +27,7 @@ from parent.telemetry.metrics import metrics
 from parent.watch.decide import End, Keep, Mirror, Republish, watch_once
 from parent.watch.outcomes import record_tick_outcome
 from parent.watch.queries import active_items, watched
-from parent.watch.republish import republish_steps
+from parent.watch.republish import Republisher
 
 __all__ = ["add_up", "check_due", "end_lost"]
 
@@ -61,7 +61,7 @@ def add_up(steps: Sequence[Step], now: datetime) -> None:
     update_rows(Step, [{name: getattr(s, name) for name in ADDED_UP} for s in steps], key="id")
 
 
-def check_due(steps: Sequence[Step], locked: LockedRuns) -> None:
+def check_due(steps: Sequence[Step], locked: LockedRuns, republisher: Republisher) -> None:
     """Handle the due items of these mapped steps, and what was left undone about the steps."""
     due = active_items().filter(step__in=steps, due_at__lte=Now())
     to_republish: list[Step | Item] = []
@@ -77,7 +77,7 @@ def check_due(steps: Sequence[Step], locked: LockedRuns) -> None:
             case Keep(due_at) | Mirror(_, due_at):
                 locked.skip_if_locked(partial(_set_due_at, item, due_at))
     if to_republish:
-        republish_steps(to_republish)
+        republisher.check(to_republish)
     for step in steps:
         locked.skip_if_locked(partial(_tend, step), step.run_id)
 

@@ -83,12 +83,14 @@ def stored(row: TaskResult) -> Stored:
 def overdue(
     run: Run, now: datetime, *, ended_at: datetime | None, retried_at: datetime | None
 ) -> str | None:
-    """Return why the run must end now, or None.
+    """Return why the run must end now, or None, also if it has ended.
 
     Args:
         ended_at: when the last of its steps ended.
         retried_at: when a user last retried it.
     """
+    if run.ended:
+        return None
     begun_at = retried_at or run.created_at
     if run.deadline_at is not None and now >= run.deadline_at:
         allowed = (run.deadline_at - begun_at).total_seconds()

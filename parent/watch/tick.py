@@ -38,7 +38,7 @@ from parent.watch.queries import (
     stored_of,
     watched,
 )
-from parent.watch.republish import mark_due, republish_runs, republish_steps
+from parent.watch.republish import Republisher, republish_runs
 
 __all__ = ["STANDBY_INTERVAL", "Ticker"]
 
@@ -77,6 +77,7 @@ class Ticker:
         self._check_steps_from = self._enforce_leases_from = 0.0
         self._moved_at, self.pause = time.time(), STANDBY_INTERVAL
         self._locked_runs = LockedRuns()
+        self._republisher = Republisher()
 
     def extend_leases(self, lease: float | None = None) -> None:
         """After a database outage: extend every lease, and let children report first.
@@ -118,7 +119,7 @@ class Ticker:
             try_delete_strays(PRUNE_BATCH)
         self._locked_runs.skip_if_locked(self._process_reports)
         if self._broker_memory.may_have_lost_messages():
-            self._locked_runs.skip_if_locked(mark_due)
+            self._locked_runs.skip_if_locked(self._republisher.mark_due)
         if time.monotonic() >= self._check_steps_from:
             self._locked_runs.skip_if_locked(self._check_due_steps)
         self._locked_runs.skip_if_locked(self._check_due_runs)
@@ -201,7 +202,7 @@ class Ticker:
         # Last: steps of large batches, which were left to a tick to publish.
         steps = list(due.order_by(UNPUBLISHED_LAST, "due_at", "pk")[:DUE_BATCH])
         if mapped := [step for step in steps if step.is_mapped]:
-            check_due(mapped, self._locked_runs)
+            check_due(mapped, self._locked_runs, self._republisher)
             steps = [step for step in steps if not step.is_mapped]
         rows = stored_of(steps)
         for step in steps:
@@ -225,7 +226,7 @@ class Ticker:
         if stale_runs:
             mirror(stale_runs=stale_runs)
         if to_republish:
-            republish_steps(to_republish)
+            self._republisher.check(to_republish)
 
     def _end_cancelled(self, step: Any) -> None:
         end_cancelled(str(step.task_id))

@@ -31,6 +31,7 @@ from parent.telemetry.metrics import metrics
 from parent.telemetry.totals import FLUSH_INTERVAL, flush_metrics
 from parent.watch.tick import STANDBY_INTERVAL, Ticker
 from parent.worker import revoke  # noqa: F401 - its command registers itself
+from parent.worker.foreign_tasks import guard_tasks
 from parent.worker.forks import hold_locks_while_forking, watch_lock
 from parent.worker.heartbeat import Heartbeat
 from parent.worker.host import Lost, lost_attempts
@@ -56,6 +57,7 @@ class WatchStep(bootsteps.StartStopStep):
         self._executor_id = executors.assign_executor_id()
         register_id_command(self._executor_id)
         hold_locks_while_forking()
+        guard_tasks(worker.app)
         call_command("check", databases=[])
 
     def start(self, worker: Any) -> None:

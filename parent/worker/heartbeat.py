@@ -1,4 +1,7 @@
-"""The heartbeat of a worker: it renews the lease on all that the worker runs."""
+"""The heartbeat of a worker: it renews the lease on all that the worker runs.
+
+It also records which messages the worker has received (`parent.messages.receipts`).
+"""
 
 import threading
 from collections.abc import Sequence
@@ -8,6 +11,7 @@ from celery.utils.log import get_logger
 from django.db import connections
 
 from parent.conf import interval
+from parent.messages.receipts import Receipts
 from parent.store import executors
 from parent.store.outage import OUTAGE, retry_while_database_is_down
 from parent.worker.forks import heartbeat_lock
@@ -28,6 +32,7 @@ class Heartbeat(threading.Thread):
         super().__init__(name="heart", daemon=True)
         self.registered = threading.Event()
         self._executor_id = executor_id
+        self._receipts = Receipts(executor_id)
         self._queues = queues
         self._pool = pool
         self._stopping = threading.Event()
@@ -51,4 +56,5 @@ class Heartbeat(threading.Thread):
 
     def _beat(self) -> None:
         with heartbeat_lock:
-            executors.renew_heartbeat(self._executor_id, self._queues, self._pool)
+            until = self._receipts.record()
+            executors.renew_heartbeat(self._executor_id, self._queues, self._pool, until)

@@ -25,7 +25,7 @@ from children.meta import ALMOST, Meta, error_text
 from parent.decisions.first_look import first_look
 from parent.decisions.step_pace import LastReport
 from parent.deletion import orphan_results
-from parent.messages.publish import attempt_header
+from parent.messages.publish import attempt_header, republish_after
 from parent.models import Item, Step, StepState
 from parent.runs.attempts import retry_decision
 from parent.runs.endings import Ending, end_attempt, end_cancelled, record
@@ -57,7 +57,7 @@ class RunningAttempt:
         thread: runs its statements; None is the caller's thread.
         has_result: whether Celery stores its result, as it does for a foreign task.
         delivery: the message that this process works on, if a child may follow this one.
-        claim: of an attempt that is claimed already.
+        claim: of an attempt that is claimed already, or the claim to make.
     """
 
     def __init__(
@@ -112,8 +112,42 @@ class RunningAttempt:
             raise interruption
         return claimed
 
+    def go_on_from(self, earlier: UUID) -> bool:
+        """Claim an attempt that runs already, if it has this earlier claim: Celery retries it."""
+        values = {"claim": self._claim, "executor": executors.this_executor()}
+        claim = self._start(partial(self._claim_step, values, StepState.RUNNING, earlier))
+        wait_ignoring_interruptions(claim)
+        return claim.result()
+
+    def requeue(self, earlier: UUID | None) -> None:
+        """Undo the claim: the broker delivers the message again.
+
+        Args:
+            earlier: the claim that it had before this one; None makes the step QUEUED.
+        """
+        values: dict[str, Any] = {"claim": earlier}
+        if earlier is None:
+            values |= {"state": StepState.QUEUED, "executor": None, "started_at": None}
+            values["due_at"] = republish_after(0)
+        undo = partial(
+            update_attempt,
+            self.task_id,
+            values,
+            expected_state=StepState.RUNNING,
+            claim=self._claim,
+        )
+        work = partial(retry_while_database_is_down, f"requeue {self.task_id}", undo)
+        wait_ignoring_interruptions(self._start(work))
+
     def _claim_step_and_read(self) -> bool:
-        claimed = self._claim_step()
+        values = {
+            "state": StepState.RUNNING,
+            "claim": self._claim,
+            "executor": executors.this_executor(),
+            "started_at": timedelta(),
+            "due_at": self._first_look,
+        }
+        claimed = self._claim_step(values, StepState.QUEUED)
         if claimed:
             self._read_earlier()
         return claimed
@@ -136,7 +170,9 @@ class RunningAttempt:
         rows: QuerySet[Any] = self._model._default_manager.all()
         return rows.filter(**which)
 
-    def _claim_step(self) -> bool:
+    def _claim_step(
+        self, values: dict[str, Any], expected_state: StepState, earlier: UUID | None = None
+    ) -> bool:
         tries = 0
 
         def claim_once() -> bool:
@@ -144,14 +180,9 @@ class RunningAttempt:
             tries += 1
             claimed = update_attempt(
                 self.task_id,
-                {
-                    "state": StepState.RUNNING,
-                    "claim": self._claim,
-                    "executor": executors.this_executor(),
-                    "started_at": timedelta(),
-                    "due_at": self._first_look,
-                },
-                expected_state=StepState.QUEUED,
+                values,
+                expected_state=expected_state,
+                claim=earlier,
                 model=self._model,
             )
             # After an error the first UPDATE may have been committed nevertheless.

@@ -4,7 +4,9 @@ from rest_framework import serializers
 
 from parent import Map, RunData, Step, Workflow
 from tests.flows import (
-    faults,  # noqa: F401 - workers import their workflows through this module
+    canvas,  # noqa: F401 - workers import their workflows through this module
+    faults,  # noqa: F401
+    foreign_tasks,  # noqa: F401
     hostile,  # noqa: F401
     outages,  # noqa: F401
     tasks,

@@ -13,7 +13,7 @@ from parent.messages.broker_memory import BrokerMemory
 from parent.messages.publish import publish_steps, republish_after
 from parent.models import Executor, Step
 from parent.runs.start import start
-from parent.watch import tick
+from parent.watch.republish import Republisher
 from parent.watch.tick import Ticker
 from tests.conftest import use_broker
 from tests.flows import workflows
@@ -174,7 +174,7 @@ def test_a_broker_that_has_kept_everything_is_not_counted(
     """That would cost a statement and a connection at every tick."""
     ticker.tick()
     counted: list[None] = []
-    monkeypatch.setattr(tick, "mark_due", lambda: counted.append(None))
+    monkeypatch.setattr(Republisher, "mark_due", lambda _: counted.append(None))
 
     for _ in range(3):
         ticker.tick()

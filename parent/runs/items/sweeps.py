@@ -92,6 +92,7 @@ def reset_items(step: Step, now: datetime) -> None:
         publish_count=0,
         task_id=None,
         message_id=None,
+        received_by=None,
         claim=None,
         executor=None,
         due_at=None,
