@@ -10,7 +10,7 @@ from django.utils.functional import Promise
 from django.utils.module_loading import autodiscover_modules
 
 from children.sanitize import clean_text
-from parent.definition import inputs_check, validation
+from parent.definition import inputs_check, stored_params, validation
 from parent.definition.mapping import Map
 from parent.definition.workflow import Step, Workflow, registry
 from parent.store.files import has_files_inside
@@ -59,6 +59,8 @@ def check_workflow(workflow: Workflow) -> Iterator[CheckMessage]:
                 "Make each a parameter of its own: FileField() or ListField(child=FileField()).",
                 "E010",
             )
+    for problem, hint in stored_params.problems(workflow.params and workflow.params()):
+        yield _error(workflow, problem, hint, "E015")
     if workflow.permission is not None and not (
         isinstance(workflow.permission, str) and PERMISSION.fullmatch(workflow.permission)
     ):

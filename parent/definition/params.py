@@ -8,6 +8,7 @@ from typing import Any
 
 from django.core.files import File
 from django.core.serializers.json import DjangoJSONEncoder
+from django.db.models import Model
 from rest_framework.fields import FileField, JSONField
 from rest_framework.serializers import ListSerializer, Serializer
 from rest_framework.settings import api_settings
@@ -30,9 +31,15 @@ class RepeatedValue(list[Any]):
 
 
 class Encoder(DjangoJSONEncoder):
-    """Django's encoder, but with microseconds, which that cuts off."""
+    """Django's encoder, but with microseconds, which that cuts off; also of model instances, as
+    their ids, and of sets.
+    """
 
     def default(self, o: Any) -> Any:
+        if isinstance(o, Model):
+            return o.pk
+        if isinstance(o, set | frozenset):
+            return sorted(o, key=str)
         if isinstance(o, datetime):
             text = o.isoformat()
             return text.removesuffix("+00:00") + "Z" if text.endswith("+00:00") else text

@@ -8,6 +8,7 @@ from typing import Any
 from django.contrib.auth.models import User
 from django.core.files import File
 
+from parent.definition.params import Encoder
 from parent.errors import KeyReused
 from parent.models import Run
 
@@ -18,8 +19,16 @@ def fingerprint(workflow: str, values: Mapping[str, Any]) -> str:
     """A digest of a start's workflow and parameters; a file counts by its name and content."""
     content = {key: _with_file_digests(value) for key, value in values.items()}
     # `default=str`: values that are not JSON are refused later, with an error for each.
-    text = json.dumps([workflow, content], default=str, sort_keys=True)
+    text = json.dumps([workflow, content], default=_text, sort_keys=True)
     return hashlib.sha256(text.encode("utf-8", "surrogatepass")).hexdigest()
+
+
+def _text(value: object) -> Any:
+    """What is stored of the value, where that is JSON: a set has no order, an instance an id."""
+    try:
+        return Encoder().default(value)
+    except TypeError:
+        return str(value)
 
 
 def _with_file_digests(value: Any) -> Any:
