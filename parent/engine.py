@@ -10,6 +10,7 @@ from parent.definition.workflow import Workflow
 from parent.inline import run_inline_with
 from parent.models import Run
 from parent.runs.advance import continue_run
+from parent.runs.canvas import follow_up_of, send_follow_up
 from parent.runs.start import start, start_many
 from parent.store.outage import retry_while_database_is_down
 
@@ -28,18 +29,24 @@ class Engine:
         return start_many(workflow, params, owner=owner)
 
     def start_or_continue(
-        self, workflow: Workflow, params: Mapping[str, Any], run_id: UUID
+        self, workflow: Workflow, params: Mapping[str, Any], run_id: UUID, request: Any
     ) -> None:
+        follow_up = follow_up_of(request)
         retry_while_database_is_down(
-            f"start {run_id}", lambda: _start_or_continue(workflow, params, run_id)
+            f"start {run_id}", lambda: _start_or_continue(workflow, params, run_id, follow_up)
         )
 
     def run_inline(self, workflow: Workflow, params: Mapping[str, Any]) -> Run:
         return run_inline_with(workflow, params)
 
 
-def _start_or_continue(workflow: Workflow, params: Mapping[str, Any], run_id: UUID) -> None:
-    if Run.objects.filter(pk=run_id).exists():
+def _start_or_continue(
+    workflow: Workflow, params: Mapping[str, Any], run_id: UUID, follow_up: str | None
+) -> None:
+    run = Run.objects.filter(pk=run_id).only("finished_at").first()
+    if run is None:
+        start(workflow, params, run_id=run_id, follow_up=follow_up)
+    elif run.finished_at is None:
         continue_run(run_id)
     else:
-        start(workflow, params, run_id=run_id)
+        send_follow_up(run_id)

@@ -5,6 +5,7 @@ from uuid import UUID
 
 from celery import Task
 from celery.exceptions import Ignore
+from celery.utils.saferepr import saferepr
 
 from parent.definition.runtime import runtime
 from parent.errors import RunFailed, WorkflowError
@@ -22,8 +23,8 @@ def parent_task_name(workflow: str) -> str:
 class ParentTask(Task):  # type: ignore[type-arg]
     """Starts a run under the task's own id, for a Celery client that cannot write the rows itself.
 
-    A tick sends this task too, for a run that has rows already, to find a worker that knows the
-    run's steps.
+    A tick sends this task too, for a run that has rows already: to find a worker that knows the
+    run's steps, or one that sends what follows the run on Celery's canvas.
     """
 
     abstract = True
@@ -33,10 +34,11 @@ class ParentTask(Task):  # type: ignore[type-arg]
     workflow: Any
     """The `Workflow` whose runs it starts."""
 
-    def run(self, /, **params: Any) -> Any:
+    def run(self, /, *before: Any, **params: Any) -> Any:
+        params = _with_result_before(before) | params
         if self.request.called_directly or self.request.is_eager:
             return self._run_inline(params)
-        runtime().start_or_continue(self.workflow, params, self._run_id())
+        runtime().start_or_continue(self.workflow, params, self._run_id(), self.request)
         # The rows have the state from here on. `Ignore` keeps Celery from storing another one.
         raise Ignore
 
@@ -53,3 +55,20 @@ class ParentTask(Task):  # type: ignore[type-arg]
         if run.error is not None:
             raise RunFailed(run.error)
         return run.result
+
+
+def _with_result_before(before: tuple[Any, ...]) -> dict[str, Any]:
+    """The parameters that the task before this one in a chain has returned.
+
+    Raises:
+        WorkflowError: it returned no mapping of names.
+    """
+    match before:
+        case ():
+            return {}
+        case ({**params},):
+            return {str(name): value for name, value in params.items()}
+    raise WorkflowError(
+        f"A workflow takes parameters by name, and got {saferepr(before, 200)}. Let the task "
+        "before it return a dict of them, or link it with .si(...), which takes no result."
+    )

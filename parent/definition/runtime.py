@@ -34,9 +34,12 @@ class Runtime(Protocol[W_contra]):
         """Write the rows of a run for each of these parameters, in few transactions."""
 
     def start_or_continue(
-        self, workflow: W_contra, params: Mapping[str, Any], run_id: UUID
+        self, workflow: W_contra, params: Mapping[str, Any], run_id: UUID, request: Any
     ) -> None:
-        """Handle a parent task's message: start the run, or continue it if it has rows."""
+        """Handle a parent task's message: start the run, or continue it if it has rows.
+
+        `request` is Celery's, with what follows the task.
+        """
 
     def run_inline(self, workflow: W_contra, params: Mapping[str, Any]) -> "Run":
         """Run all steps in this process, and return the ended run."""

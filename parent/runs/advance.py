@@ -13,7 +13,7 @@ from parent.decisions.plan import NOTHING, Summary, plan, run_meta, run_state, s
 from parent.definition.parent_task import parent_task_name
 from parent.definition.workflow import registry
 from parent.errors import UnknownWorkflow
-from parent.messages.publish import first_batch, publish_steps, republish_after
+from parent.messages.publish import first_batch, publish_run, publish_steps, republish_after
 from parent.models import Run, RunState, Step, StepState
 from parent.models.fields import META_COLUMNS
 from parent.runs import places
@@ -35,6 +35,7 @@ __all__ = [
     "deadline",
     "log_end",
     "pass_place_on",
+    "publish_follow_up",
     "update_from_steps",
     "write_run",
 ]
@@ -155,6 +156,7 @@ def write_run(
         results.create(run, parent_task_name(run.workflow))
     if run.ended and run.place_key is not None:
         transaction.on_commit(partial(pass_place_on, run.workflow, run.place_key))
+    publish_follow_up(run)
     log_end(run)
 
 
@@ -187,6 +189,15 @@ def deadline(run: Run, now: datetime) -> datetime | None:
     return now + timedelta(seconds=timeout) if timeout else None
 
 
+def publish_follow_up(run: Run) -> None:
+    """If the run has ended, have a worker send what follows it, when the transaction commits.
+
+    The message is the parent task's. If it is lost, a tick sends it again.
+    """
+    if run.ended and run.follow_up:
+        transaction.on_commit(partial(publish_run, run))
+
+
 def update_from_steps(
     run: Run,
     steps: Sequence[Step],
@@ -205,7 +216,8 @@ def update_from_steps(
     if run.waits_for_turn and final is None:
         run.message = places.turn_message(run.place_key)
     if final is not None:
-        run.state, run.finished_at, run.due_at = final, now, None
+        run.state, run.finished_at = final, now
+        run.due_at = now + republish_after(0) if run.follow_up else None
     if error:
         run.error = error
     if final is RunState.SUCCESS:

@@ -21,7 +21,7 @@ from parent.errors import AlreadyRunning, InvalidParams, InvalidWorkflow, RunEnd
 from parent.messages.publish import first_batch, publish_steps
 from parent.models import Run, Step
 from parent.runs import places
-from parent.runs.advance import log_end, update_from_steps
+from parent.runs.advance import log_end, publish_follow_up, update_from_steps
 from parent.runs.cancel import cancel
 from parent.runs.idempotency import earlier_run, fingerprint
 from parent.runs.items.sealing import set_primary_keys
@@ -48,6 +48,7 @@ def start(
     run_id: UUID | None = None,
     idempotency_key: str | None = None,
     limited: bool = True,
+    follow_up: str | None = None,
 ) -> Run:
     """Validate the parameters and write a run: its row, its steps and its `TaskResult`.
 
@@ -58,8 +59,8 @@ def start(
         params: the serializer's input; a file is stored and replaced by its storage name.
         run_id: the id of the parent task, if a client has sent that task itself.
         idempotency_key: the same key and parameters of the same owner return the same run.
-
         limited: False takes no place of the workflow's `concurrency`, and waits for none.
+        follow_up: what Celery sends after the run's end; see `parent.runs.canvas`.
 
     Returns:
         The new run; with an idempotency key perhaps an earlier one. With
@@ -74,21 +75,21 @@ def start(
     """
     _check(workflow)
     values = validate(workflow, params)
-    key_columns: dict[str, str] = {}
+    columns: dict[str, str] = {"follow_up": follow_up} if follow_up else {}
     if idempotency_key is not None:
         digest = fingerprint(workflow.name, values)
         if earlier := earlier_run(owner, idempotency_key, digest):
             return earlier
-        key_columns = {"idempotency_key": idempotency_key, "fingerprint": digest}
+        columns |= {"idempotency_key": idempotency_key, "fingerprint": digest}
     try:
         if workflow.concurrency is not None and limited:
             return _start_limited(
-                workflow, workflow.concurrency, values, run_id, owner=owner, **key_columns
+                workflow, workflow.concurrency, values, run_id, owner=owner, **columns
             )
-        [run] = _write(workflow, [values], [run_id or uuid4()], owner=owner, **key_columns)
+        [run] = _write(workflow, [values], [run_id or uuid4()], owner=owner, **columns)
     except IntegrityError:
         # Another start with the same key may have committed first.
-        if key_columns and (earlier := earlier_run(owner, idempotency_key or "", digest)):
+        if idempotency_key is not None and (earlier := earlier_run(owner, idempotency_key, digest)):
             return earlier
         raise
     return run
@@ -235,6 +236,8 @@ def _write(
                 items = open_items(step, step.run.created_at)
                 transaction.on_commit(partial(publish_steps, items))
             transaction.on_commit(lambda: publish_steps(to_publish))
+            for run in runs:
+                publish_follow_up(run)  # it has ended if the inputs of its first steps raised
     except BaseException:
         delete_files(stored)
         raise
