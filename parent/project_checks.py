@@ -21,7 +21,6 @@ __all__ = ["NEEDED", "celery_problems", "check_project", "require_apps"]
 
 NEEDED = ["django.contrib.auth", "django.contrib.contenttypes", "django_celery_results", "children"]
 LONGEST_SOCKET_TIMEOUT = 10  # seconds
-BACKENDS = ("django-db", "django_celery_results.backends:DatabaseBackend")
 
 
 def require_apps(ours: str, needed: list[str]) -> None:
@@ -94,14 +93,11 @@ def _django() -> Iterator[CheckMessage]:
 
 def celery_problems(conf: Any) -> Iterator[CheckMessage]:
     """What an app's configuration has that runs cannot do with, or only badly."""
-    backend = str(conf.result_backend)
-    if backend not in BACKENDS:
-        yield Error(
-            f"Celery's result backend is {backend!r}, where no state of a run is stored: "
-            "`.get()` would wait for ever.",
-            hint='Write CELERY_RESULT_BACKEND = "django-db".',
-            id="parent.E005",
-        )
+    # Not at the top: the models cannot be imported when this module is.
+    from parent.store.results import BACKEND_HINT, backend_problem  # noqa: PLC0415
+
+    if problem := backend_problem(conf.result_backend):
+        yield Error(problem, hint=BACKEND_HINT, id="parent.E005")
     if _is_redis(str(conf.broker_write_url or conf.broker_url or "")):
         yield from _timeouts(conf.broker_transport_options or {})
     expires, retention = _seconds(conf.result_expires), setting("RETENTION")

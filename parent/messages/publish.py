@@ -77,7 +77,7 @@ def publishing_off() -> Iterator[None]:
 
 
 def is_publishing_off() -> bool:
-    """Whether the caller runs the steps itself."""
+    """Whether nothing is published in this context."""
     return _publishing_off.get()
 
 

@@ -7,7 +7,9 @@ from functools import partial
 from typing import Any
 from uuid import UUID, uuid4
 
+from celery import current_app
 from django.contrib.auth.models import User
+from django.core.exceptions import ImproperlyConfigured
 from django.db import DEFAULT_DB_ALIAS, IntegrityError, transaction
 
 from parent.conf import setting
@@ -18,7 +20,7 @@ from parent.definition.params import as_json, has_file, validate
 from parent.definition.workflow import Step as StepDefinition
 from parent.definition.workflow import Workflow
 from parent.errors import AlreadyRunning, InvalidParams, InvalidWorkflow, RunEnded
-from parent.messages.publish import first_batch, publish_steps
+from parent.messages.publish import first_batch, is_publishing_off, publish_steps
 from parent.models import Run, Step
 from parent.runs import places
 from parent.runs.advance import log_end, publish_follow_up, update_from_steps
@@ -72,6 +74,7 @@ def start(
         KeyReused: the key was used with other parameters.
         InvalidParams: with a list of errors for each field.
         InvalidWorkflow: its steps can never all run; `manage.py check` says the same.
+        ImproperlyConfigured: Celery's result backend is not the database.
     """
     _check(workflow)
     values = validate(workflow, params)
@@ -198,6 +201,12 @@ def _start_one(
 
 
 def _check(workflow: Workflow) -> None:
+    # The same as the check `parent.E005`, which a web server does not run. An eager or inline run
+    # needs no backend.
+    if not (current_app.conf.task_always_eager or is_publishing_off()):
+        problem = results.backend_problem(current_app.conf.result_backend)
+        if problem:
+            raise ImproperlyConfigured(f"{problem} {results.BACKEND_HINT}")
     for problem, hint in validation.problems(workflow):
         raise InvalidWorkflow(f"Workflow {workflow.name!r}: {problem}. {hint}")
 

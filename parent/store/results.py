@@ -9,12 +9,17 @@ from collections.abc import Callable, Iterable, Sequence
 from datetime import datetime
 from typing import Any
 
+from celery import current_app
+from celery.app.backends import by_url
+from celery.exceptions import ImproperlyConfigured
+from django_celery_results.backends import DatabaseBackend
 from django_celery_results.models import TaskResult
 
 from parent.models import Run, RunState, Step
 from parent.store.writes import prepare_insert
 
 __all__ = [
+    "backend_problem",
     "create",
     "delete",
     "mirror_children",
@@ -23,12 +28,28 @@ __all__ = [
     "update",
 ]
 
+BACKEND_HINT = 'Write CELERY_RESULT_BACKEND = "django-db".'
+
 JSON = {"content_type": "application/json", "content_encoding": "utf-8"}
 DELETE_BATCH = 10_000
 """Ids in one statement: databases accept some ten thousand parameters."""
 NO_CHILDREN = '{"children": []}'
 WRITTEN_AGAIN = ("task_name", "status", "result", "date_done", "traceback")
 """What is written also where a row exists."""
+
+
+def backend_problem(backend: str | None) -> str | None:
+    """What is wrong with this setting of Celery's result backend; None if it stores these rows."""
+    try:
+        found: Any = by_url(backend, current_app.loader)
+    except (ImportError, ImproperlyConfigured) as exc:
+        return f"Celery's result backend {backend!r} cannot be used: {exc}"
+    if issubclass(found[0], DatabaseBackend):
+        return None
+    return (
+        f"Celery's result backend is {backend!r}, where no state of a run is stored: `.get()` "
+        "would wait for ever."
+    )
 
 
 def stored_result(run: Run) -> str:
