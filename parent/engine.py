@@ -5,6 +5,7 @@ from typing import Any
 from uuid import UUID
 
 from django.contrib.auth.models import User
+from django.db import IntegrityError
 
 from parent.definition.workflow import Workflow
 from parent.inline import run_inline_with
@@ -45,7 +46,12 @@ def _start_or_continue(
 ) -> None:
     run = Run.objects.filter(pk=run_id).only("finished_at").first()
     if run is None:
-        start(workflow, params, run_id=run_id, follow_up=follow_up)
+        try:
+            start(workflow, params, run_id=run_id, follow_up=follow_up)
+        except IntegrityError:
+            # The message has come twice, and the other delivery has started it.
+            if not Run.objects.filter(pk=run_id).exists():
+                raise
     elif run.finished_at is None:
         continue_run(run_id)
     else:
