@@ -6,9 +6,10 @@ from itertools import combinations
 
 from django_celery_results.models import TaskResult
 
-from parent.models import Run, RunState, Step, StepState, When
+from parent.models import Item, Run, RunState, Step, StepState, When
 from tests.flows.faults import MARKS
 from tests.flows.tasks import gates
+from tests.parent.items import check_items
 
 __all__ = ["assert_sound", "bodies"]
 
@@ -29,6 +30,8 @@ def assert_sound(*runs: Run, outlived: Collection[str | None] = ()) -> None:
         for step in steps:
             _assert_one_outcome(step)
             _assert_in_order(step, {other.name: other for other in steps})
+            if step.is_mapped and step.items is not None:
+                _assert_items(step)
         told = f"{run} is {run.state} with {[f'{s}: {s.state}' for s in steps]}, {run.error}"
         good = all(s.state == StepState.OK or s.optional or s.unneeded for s in steps)
         assert (run.state == RunState.SUCCESS) == good, told
@@ -41,13 +44,21 @@ def assert_sound(*runs: Run, outlived: Collection[str | None] = ()) -> None:
     assert not left_over.exists(), list(left_over.values_list("task_id", "status", "result"))
 
 
-def _assert_one_outcome(step: Step) -> None:
+def _assert_items(step: Step) -> None:
+    check_items(step)
+    items = list(Item.objects.filter(step=step).select_related("step__run"))
+    assert [item.index for item in items] == list(range(step.item_total))
+    for item in items:
+        _assert_one_outcome(item)
+
+
+def _assert_one_outcome(step: Step | Item) -> None:
     assert step.state in ENDS, f"{step} has no outcome: it is {step.state}"
     assert step.finished_at is not None, f"{step} is {step.state} and has no time for it"
     assert step.due_at is None, f"{step} is {step.state}, and a tick would still look at it"
     assert (step.error is not None) >= (step.state == StepState.ERROR), f"{step} tells no error"
     assert step.error is None or step.state != StepState.OK, f"{step} is OK with {step.error}"
-    earlier = list(step.attempts.all())
+    earlier = list(step.attempts.filter(item=step if isinstance(step, Item) else None))
     assert [attempt.number for attempt in earlier] == list(range(1, step.attempt))
     for attempt in earlier:
         assert attempt.error, f"{attempt} has ended for no reason"

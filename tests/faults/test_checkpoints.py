@@ -6,12 +6,12 @@ import re
 
 import pytest
 
+from parent import Workflow
 from parent.models import Run, RunState
 from tests.faults.conftest import StartWorker
 from tests.faults.invariants import assert_sound
 from tests.flows import faults
 from tests.flows.tasks import gates
-from tests.system.conftest import step
 from tests.waiting import ended
 from tests.workers import Worker
 
@@ -20,28 +20,32 @@ pytestmark = pytest.mark.timeout(120)
 ITEMS = 200
 
 
-def said(run: Run, pattern: str) -> list[list[int]]:
-    """The numbers in the marks of the run's bodies, for each attempt in order."""
+def said(run: Run, name: str, pattern: str) -> list[list[int]]:
+    """The numbers in the marks of a step's or item's bodies, for each attempt in order."""
     found: dict[str, list[int]] = {}
     for mark in gates().lrange(faults.MARKS, 0, -1):
-        of_run, _, task_id, what = json.loads(mark)
-        numbers = found.setdefault(task_id, []) if of_run == str(run.pk) else []
+        of_run, of_step, task_id, what = json.loads(mark)
+        mine = (of_run, of_step) == (str(run.pk), name)
+        numbers = found.setdefault(task_id, []) if mine else []
         if match := re.fullmatch(pattern, what):
             numbers.append(int(match[1]))
     return list(found.values())
 
 
+@pytest.mark.parametrize(
+    ("workflow", "name"), [(faults.counting_on, "count_on"), (faults.counting_on_items, "each[1]")]
+)
 def test_a_child_killed_five_times_counts_to_the_end_and_repeats_nothing_it_reported(
-    watcher: Worker, start_worker: StartWorker
+    watcher: Worker, start_worker: StartWorker, workflow: Workflow, name: str
 ) -> None:
     start_worker("prefork")
     deaths = sorted(random.sample(range(1, ITEMS), 5))
 
-    run = ended(faults.counting_on.start(items=ITEMS, deaths=deaths))
+    run = ended(workflow.start(items=ITEMS, deaths=deaths))
 
     assert run.state == RunState.SUCCESS, run.error
-    assert step(run, "count_on").attempt == 6
-    done, reported = said(run, r"does (\d+)"), said(run, r"reported (\d+)")
+    done, reported = said(run, name, r"does (\d+)"), said(run, name, r"reported (\d+)")
+    assert len(done) == 6
     assert [items[-1] for items in done] == [*deaths, ITEMS - 1]
     begins = [items[0] for items in done]
     assert begins == [0, *(numbers[0] for numbers in reported[:-1])]

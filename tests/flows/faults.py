@@ -13,7 +13,8 @@ from rest_framework import serializers
 from children import Progress, child_task
 from children.host import HEADER
 from examples.main_flow import tasks as shipped
-from parent import RunData, Step, Workflow
+from parent import Map, RunData, Step, Workflow
+from parent.models import Item
 from parent.models import Step as StepRow
 from tests.flows.tasks import Trouble, gates
 
@@ -94,11 +95,13 @@ def count_on(progress: Progress, items: int, deaths: list[int]) -> int:
     """
     with marked() as mark:
         request: Any = current_task.request
-        attempt = request.headers[HEADER]["attempt"]
+        header = request.headers[HEADER]
+        rows: Any = Item.objects if "mapped" in header else StepRow.objects
+        attempt = header["attempt"]
         for item in progress.track(range(items), resume=True):
             mark(f"does {item}")
             if deaths[attempt - 1 : attempt] == [item]:
-                mark(f"reported {StepRow.objects.get(task_id=request.id).iteration}")
+                mark(f"reported {rows.get(task_id=request.id).iteration}")
                 os.kill(os.getpid(), signal.SIGKILL)
         return items
 
@@ -139,6 +142,11 @@ def nothing(run: RunData) -> dict[str, object]:
     return {}
 
 
+def one_of_three_dies(run: RunData) -> list[dict[str, object]]:
+    deaths: tuple[list[int], ...] = ([], run.params["deaths"], [])
+    return [{"items": run.params["items"], "deaths": of_item} for of_item in deaths]
+
+
 after = Step(tail, inputs=nothing)
 
 held = Workflow("held", params=HoldParams, steps=[Step(hold), after])
@@ -166,6 +174,20 @@ undone = Workflow(
 )
 counting_on = Workflow(
     "counting_on", params=CountParams, steps=[Step(count_on, retries=5, poll_interval=0.001)]
+)
+counting_on_items = Workflow(
+    "counting_on_items",
+    params=CountParams,
+    steps=[
+        Map(
+            count_on,
+            name="each",
+            over=one_of_three_dies,
+            chunk=3,
+            retries=5,
+            poll_interval=0.001,
+        )
+    ],
 )
 unknown_task = Workflow("unknown_task", steps=[Step(tail)])
 unknown_task_at_last = Workflow("unknown_task_at_last", steps=[Step(tail, queue_timeout=2)])

@@ -186,14 +186,17 @@ def divide(progress: Progress, a: int, b: int = 1) -> float:
 
 
 @child_task(name="flows.item")
-def item(progress: Progress, n: int, gate: str, holds: bool = False) -> int:
-    """Wait at the gate if it holds, and note that this item was done."""
+def item(progress: Progress, n: int, gate: str, holds: bool = False, fails: bool = False) -> int:
+    """Wait at the gate if it holds, with reports, and note that this item was done."""
     server = gates()
     if holds:
-        progress.update(1, 10, "waiting at the gate")
         server.rpush(f"{gate}:reached", os.getpid())
-        if server.blpop([f"{gate}:open"], timeout=GATE_TIMEOUT) is None:
-            raise Trouble("the gate was not opened in time")
-        progress.update(10, 10)
+        deadline = time.monotonic() + GATE_TIMEOUT
+        while server.blpop([f"{gate}:open"], timeout=0.1) is None:
+            progress.update(1, 10, "waiting at the gate")
+            if time.monotonic() > deadline:
+                raise Trouble("the gate was not opened in time")
+    if fails:
+        raise Trouble(f"item {n} is broken")
     server.rpush(f"{gate}:done", n)
     return n

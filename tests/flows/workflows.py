@@ -56,6 +56,26 @@ mapped = Workflow(
         ),
     ],
 )
+BROKEN = (4, 6, 11)
+"""The head of the second chunk, its third item, and the last item of all."""
+
+
+def some_broken(run: RunData) -> list[dict[str, object]]:
+    return [{"n": n, "gate": run.params["gate"], "fails": n in BROKEN} for n in range(ITEMS)]
+
+
+mapped_over_broken = Workflow(
+    "mapped_over_broken",
+    params=GateParams,
+    steps=[
+        Map(tasks.item, name="each", over=some_broken, chunk=4, max_active=1, tolerate=len(BROKEN)),
+        Step(
+            tasks.add,
+            name="sum",
+            inputs=lambda run: {"a": sum(run.results["each"].ok()), "b": 0},
+        ),
+    ],
+)
 noops = Workflow(
     "noops",
     steps=[Step(tasks.noop, name=name) for name in ("first", "second", "third")],
