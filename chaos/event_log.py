@@ -3,12 +3,14 @@
 import json
 import os
 import time
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 from pathlib import Path
 
-__all__ = ["BodyEvent", "EventKind", "read", "write"]
+__all__ = ["BodyEvent", "EventKind", "Inputs", "read", "write"]
+
+Inputs = Mapping[str, str | Sequence[str]]
 
 
 class EventKind(StrEnum):
@@ -17,6 +19,7 @@ class EventKind(StrEnum):
     STARTED = "started"
     RUNNING = "running"
     FAILED = "failed"
+    BROKEN = "broken"
     FINISHED = "finished"
 
 
@@ -24,7 +27,8 @@ class EventKind(StrEnum):
 class BodyEvent:
     """One line. `at` is in seconds of the machine's monotonic clock, which all processes share.
 
-    `worker` is the pid of the worker's main process; `inputs` are the results that the body got.
+    `worker` is the pid of the worker's main process; `inputs` are the results that the body got: of
+    a mapped step those of its items that are OK, in order.
     """
 
     run: str
@@ -33,7 +37,7 @@ class BodyEvent:
     worker: int
     kind: EventKind
     at: float
-    inputs: Mapping[str, str] | None = None
+    inputs: Inputs | None = None
 
 
 def write(
@@ -42,7 +46,7 @@ def write(
     attempt: str,
     worker: int,
     kind: EventKind,
-    inputs: Mapping[str, str] | None = None,
+    inputs: Inputs | None = None,
 ) -> None:
     """Append one event to the file that `CHAOS_EVENT_LOG` names."""
     line = json.dumps([run, step, attempt, worker, kind, time.monotonic(), inputs]) + "\n"

@@ -14,6 +14,7 @@ def as_text(report: Report) -> str:
     rows = {
         "runs": f"{report.runs.total()} ({states})",
         "steps": report.steps,
+        "items": report.items,
         "attempts": f"{report.attempts} ({report.unfinished} ended by a fault)",
         "faults": report.faults.total(),
         **{f"  {kind}": count for kind, count in report.faults.most_common()},

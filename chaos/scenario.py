@@ -1,8 +1,8 @@
 """One chaos test, from the first run to the verdict."""
 
 import time
-from collections import Counter
-from collections.abc import Sequence
+from collections import Counter, defaultdict
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -17,7 +17,7 @@ from chaos.servers import Broker, Database
 from chaos.users import Users
 from chaos.verdict import RunSeen, StepSeen
 from chaos.workers import Workers
-from parent.models import Run
+from parent.models import Item, Run, Step
 from parent.store import executors
 
 __all__ = ["Report", "run_scenario"]
@@ -36,6 +36,7 @@ class Report:
 
     runs: Counter[str]
     steps: int
+    items: int
     attempts: int
     unfinished: int
     faults: Counter[str]
@@ -129,6 +130,7 @@ def _report(
     return Report(
         runs=Counter(run.state for run in seen),
         steps=sum(len(run.steps) for run in seen),
+        items=sum(len(step.items) for run in seen for step in run.steps),
         attempts=len(bodies.by_attempt),
         unfinished=verdict.unfinished(bodies),
         faults=faults,
@@ -144,6 +146,9 @@ def _report(
 
 def _read_runs() -> list[RunSeen]:
     stored = dict(TaskResult.objects.values_list("task_id", "status"))
+    items: dict[int, list[Item]] = defaultdict(list)
+    for item in Item.objects.select_related("step").order_by("step", "index"):
+        items[item.step_id].append(item)
     return [
         RunSeen(
             id=str(run.pk),
@@ -151,16 +156,26 @@ def _read_runs() -> list[RunSeen]:
             stored=stored.get(str(run.pk)),
             cancelled=run.events.exists(),
             steps=[
-                StepSeen(
-                    name=step.name,
-                    state=step.state,
-                    attempt=step.task_id,
-                    result=step.result,
-                    after=step.after,
-                    left=step.retries - step.retries_used,
-                )
+                _seen(step, step.items, [_seen(item) for item in items[step.pk]])
                 for step in run.steps.all()
             ],
         )
         for run in Run.objects.prefetch_related("steps")
     ]
+
+
+def _seen(
+    row: Step | Item, counters: Mapping[str, int] | None = None, items: Sequence[StepSeen] = ()
+) -> StepSeen:
+    step = row.step if isinstance(row, Item) else row
+    return StepSeen(
+        name=row.name,
+        state=row.state,
+        attempt=row.task_id,
+        result=[item.result for item in items if item.state == "OK"] if items else row.result,
+        after=step.after,
+        when=step.when,
+        left=step.retries - row.retries_used,
+        counters=counters,
+        items=items,
+    )

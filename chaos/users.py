@@ -9,13 +9,13 @@ from queue import Empty, SimpleQueue
 from uuid import UUID
 
 from django.db import connections
-from django.db.models import F
+from django.db.models import F, QuerySet
 
-from chaos.flows.workflows import chaos
+from chaos.flows.workflows import TOLERATED, chaos, chaos_map
 from chaos.schedule import Fault, Kind
 from parent.errors import CannotRetry, RunEnded
 from parent.messages.publish import publish_run, publish_steps
-from parent.models import Run, RunState, Step, StepState
+from parent.models import Item, Run, RunState, Step, StepState
 from parent.runs.cancel import cancel
 from parent.runs.retry import retry
 from parent.runs.start import start
@@ -28,6 +28,8 @@ LATE = 30
 """How many of the steps that ended last have their messages sent again."""
 RETRIED = 0.7
 """The share of the cancelled runs that is retried."""
+MAPPED_EVERY, INTOLERABLE_EVERY = 10, 50
+"""One run in so many has a mapped step; and one in so many, more broken items than it tolerates."""
 
 
 class Users(threading.Thread):
@@ -85,8 +87,13 @@ class Users(threading.Thread):
     def _start(self) -> None:
         # A second call, after the first one's answer was lost, finds the run by its key.
         params, key = {"number": self.started}, str(self.started)
+        workflow = chaos
+        if self.started % MAPPED_EVERY == 0:
+            workflow = chaos_map
+            more = self.started % INTOLERABLE_EVERY == 0
+            params["broken"] = TOLERATED + 1 if more else TOLERATED
         retry_while_database_is_down(
-            "start a run", lambda: start(chaos, params, idempotency_key=key)
+            "start a run", lambda: start(workflow, params, idempotency_key=key)
         )
         self.started += 1
 
@@ -113,15 +120,27 @@ class Users(threading.Thread):
                     retry_while_database_is_down("retry", partial(retry, run_id, who="somebody"))
 
     def _send_twice(self, _: Fault) -> Callable[[], None]:
-        active = Step.objects.filter(state__in=Step.ACTIVE).select_related("run")
-        return lambda: _send(active)
+        def send() -> None:
+            _send(Step.objects.filter(state__in=Step.ACTIVE, chunk=None).select_related("run"))
+            _send(_carried().filter(state__in=Item.ACTIVE))
+
+        return send
 
     def _send_late(self, _: Fault) -> Callable[[], None]:
-        ended = Step.objects.filter(state=StepState.OK).order_by(F("finished_at").desc())
-        return lambda: _send(ended.select_related("run")[:LATE])
+        def send() -> None:
+            ended = Step.objects.filter(state=StepState.OK, chunk=None).select_related("run")
+            for rows in (ended, _carried().filter(state=StepState.OK)):
+                _send(rows.order_by(F("finished_at").desc())[:LATE])
+
+        return send
 
 
-def _send(steps: Iterable[Step]) -> None:
+def _carried() -> "QuerySet[Item]":
+    """The items whose own message was sent: the heads of chunks."""
+    return Item.objects.filter(publish_count__gt=0).select_related("step__run")
+
+
+def _send(steps: Iterable[Step | Item]) -> None:
     rows = list(steps)
     publish_steps(rows)
     for run in {step.run_id: step.run for step in rows}.values():

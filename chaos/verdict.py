@@ -1,11 +1,11 @@
 """What went wrong: a pure function of the final rows and the events of the bodies."""
 
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from itertools import combinations, pairwise
 
-from chaos.event_log import BodyEvent, EventKind
+from chaos.event_log import BodyEvent, EventKind, Inputs
 
 __all__ = [
     "Body",
@@ -22,18 +22,25 @@ __all__ = [
 
 RUN_ENDS = ("SUCCESS", "FAILURE", "REVOKED")
 STEP_ENDS = ("OK", "ERROR", "SKIPPED", "CANCELLED")
+COUNTED = {"OK": "ok", "ERROR": "failed", "SKIPPED": "skipped", "CANCELLED": "cancelled"}
+"""How counters name the ends of items."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class StepSeen:
-    """A step's row. `attempt` is the Celery id of the current one, `left` its unused retries."""
+    """A step's row, or an item's. `attempt` is the Celery id of the current one, `left` its unused
+    retries. A mapped step has `items`, in order, and `counters`; its result are those of its items.
+    """
 
     name: str
     state: str
     attempt: str | None
     result: object
     after: Sequence[str]
+    when: str = "ok"
     left: int = 0
+    counters: Mapping[str, int] | None = None
+    items: Sequence["StepSeen"] = ()
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -48,6 +55,12 @@ class RunSeen:
 
     def step(self, name: str) -> StepSeen:
         return next(step for step in self.steps if step.name == name)
+
+    @property
+    def bodied(self) -> Iterator[StepSeen]:
+        """What has bodies: items, and the steps that are not mapped."""
+        for step in self.steps:
+            yield from step.items or ([step] if step.counters is None else ())
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -69,7 +82,7 @@ class Body:
     worker: int
     begun: float
     last: float
-    inputs: Mapping[str, str]
+    inputs: Inputs
     last_kind: EventKind = EventKind.STARTED
     starts: int = 1
 
@@ -130,12 +143,40 @@ def _lost_of(run: RunSeen, bodies: Bodies) -> Iterator[str]:
             yield f"it is {run.state}, and {step.name} is {step.state}"
         elif run.state == "SUCCESS" and step.state != "OK":
             yield f"it is SUCCESS, and {step.name} is {step.state}"
-        elif run.state == "FAILURE" and step.state == "ERROR" and step.left:
+        elif run.state == "FAILURE" and step.when == "always" and step.state != "OK":
+            yield f"{step.name} always follows, and it is {step.state}"
+        elif run.state == "FAILURE" and step.state == "ERROR" and step.left and not step.items:
             yield f"{step.name} was given up with {step.left} retries left"
-        if step.state == "OK":
-            body = bodies.by_attempt.get(step.attempt or "")
+        if step.counters is not None:
+            yield from _lost_items(step, bodies, cancelled=run.cancelled)
+    for part in run.bodied:
+        if part.state == "OK":
+            body = bodies.by_attempt.get(part.attempt or "")
             if body is None or body.last_kind is not EventKind.FINISHED:
-                yield f"{step.name} is OK, and the body of {step.attempt} never finished"
+                yield f"{part.name} is OK, and the body of {part.attempt} never finished"
+
+
+def _lost_items(step: StepSeen, bodies: Bodies, *, cancelled: bool) -> Iterator[str]:
+    """What is wrong with the items of a mapped step that has ended."""
+    counters = {name: count for name, count in (step.counters or {}).items() if count}
+    total = counters.pop("total", 0)
+    found = Counter(COUNTED.get(item.state, item.state) for item in step.items)
+    if counters != found or total != len(step.items):
+        yield f"{step.name} counts {counters} of {total}, and its items are {dict(found)}"
+    names = [f"{step.name}[{index}]" for index in range(len(step.items))]
+    if [item.name for item in step.items] != names:
+        yield f"{step.name} has the items {[item.name for item in step.items]}"
+    for item in step.items:
+        body = bodies.by_attempt.get(item.attempt or "")
+        broken = body is not None and body.last_kind is EventKind.BROKEN
+        if item.state not in STEP_ENDS:
+            yield f"{step.name} is {step.state}, and {item.name} is {item.state}"
+        elif step.state == "OK" and item.state not in ("OK", "ERROR"):
+            yield f"{step.name} is OK, and {item.name} is {item.state}"
+        elif item.state == "ERROR" and item.left and not broken and step.state == "OK":
+            yield f"{item.name} was given up with {item.left} retries left"
+    if step.state == "ERROR" and not cancelled and not found["failed"]:
+        yield f"{step.name} is an ERROR, and no item is"
 
 
 def doubled(
@@ -152,11 +193,15 @@ def doubled(
         if body.starts > 1
     ]
     for run in runs:
-        for step in run.steps:
+        for step in run.bodied:
             if step.state == "OK" and step.result != step.attempt:
                 lines.append(f"{run.id}: {step.name} {step.attempt} has the result {step.result}")
             for body in bodies.by_step.get((run.id, step.name), ()):
-                results = {name: run.step(name).result for name in step.after}
+                results = {
+                    name: run.step(name).result
+                    for name in step.after
+                    if run.step(name).state == "OK"
+                }
                 if body.inputs != results:
                     lines.append(f"{body} got {body.inputs}, and the results are {results}")
     for one, other in _overlaps(bodies):
@@ -181,18 +226,26 @@ def _outlived(one: Body, other: Body, silences: Sequence[Silence], lease: float)
 
 
 def out_of_order(runs: Iterable[RunSeen], bodies: Bodies) -> list[str]:
-    """Bodies that were started before a step they wait for was OK, a line for each."""
+    """Bodies that were started before a step they wait for was OK, a line for each.
+
+    A step that always follows waits for the end of what had begun.
+    """
     return [
         f"{body} was started before {name} was OK"
         for run in runs
-        for step in run.steps
+        for step in run.bodied
         for body in bodies.by_step.get((run.id, step.name), ())
         for name in step.after
-        if not _ended_before(run.step(name), bodies, body.begun)
+        if not _ended_before(run.step(name), bodies, body.begun, always=step.when == "always")
     ]
 
 
-def _ended_before(step: StepSeen, bodies: Bodies, at: float) -> bool:
+def _ended_before(step: StepSeen, bodies: Bodies, at: float, *, always: bool) -> bool:
+    if step.state != "OK" and not always:
+        return False
+    if step.counters is not None:
+        ended = [item for item in step.items if item.state == "OK"]
+        return all(_ended_before(item, bodies, at, always=always) for item in ended)
     body = bodies.by_attempt.get(step.attempt or "")
     if step.state != "OK" or body is None:
         return False

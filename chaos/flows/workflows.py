@@ -1,13 +1,17 @@
-"""The workflow of the chaos test: five steps, two of them side by side."""
+"""The workflows of the chaos test: five steps, two of them side by side; and a mapped step."""
+
+from typing import Literal
 
 from rest_framework import serializers
 
-from chaos.flows.tasks import Work
-from parent import RunData, Step, Workflow
+from chaos.event_log import Inputs
+from chaos.flows.tasks import RandomFailure, Work
+from parent import Map, RunData, Step, Workflow
 
-__all__ = ["RETRIES", "chaos"]
+__all__ = ["ITEMS", "RETRIES", "TOLERATED", "chaos", "chaos_map"]
 
 RETRIES = 100  # more than there are faults
+ITEMS, TOLERATED = 24, 2
 
 
 class ChaosParams(serializers.Serializer[None]):
@@ -16,14 +20,43 @@ class ChaosParams(serializers.Serializer[None]):
     number = serializers.IntegerField()
 
 
-def _step(name: str, *after: str) -> Step:
-    def inputs(run: RunData) -> dict[str, object]:
-        return {
-            "number": run.params["number"],
-            "results": {name: run.results[name] for name in after},
-        }
+class MapParams(ChaosParams):
+    """And how many of its items are broken."""
 
-    return Step(Work, name=name, after=after, inputs=inputs, poll_interval=0.05, retries=RETRIES)
+    broken = serializers.IntegerField()
+
+
+def _results(run: RunData, after: tuple[str, ...]) -> Inputs:
+    """The results of the steps before that have one; of a mapped step those of its items."""
+    found = {name: run.results[name] for name in after if name in run.results}
+    return {
+        name: result if isinstance(result, str) else list(result.ok())
+        for name, result in found.items()
+    }
+
+
+def _step(name: str, *after: str, when: Literal["ok", "always"] = "ok") -> Step:
+    def inputs(run: RunData) -> dict[str, object]:
+        return {"number": run.params["number"], "results": _results(run, after)}
+
+    return Step(
+        Work,
+        name=name,
+        after=after,
+        inputs=inputs,
+        poll_interval=0.05,
+        retries=RETRIES,
+        when=when,
+    )
+
+
+def _items(run: RunData) -> list[dict[str, object]]:
+    number, results = run.params["number"], _results(run, ("first",))
+    # Those that are broken are spread over the chunks.
+    broken = {(7 * n + number) % ITEMS for n in range(run.params["broken"])}
+    return [
+        {"number": number, "results": results, "broken": index in broken} for index in range(ITEMS)
+    ]
 
 
 chaos = Workflow(
@@ -35,5 +68,26 @@ chaos = Workflow(
         _step("right", "first"),
         _step("join", "left", "right"),
         _step("last", "join"),
+    ],
+)
+chaos_map = Workflow(
+    "chaos_map",
+    params=MapParams,
+    steps=[
+        _step("first"),
+        Map(
+            Work,
+            name="each",
+            after=("first",),
+            over=_items,
+            chunk=5,
+            max_active=3,
+            tolerate=TOLERATED,
+            poll_interval=0.05,
+            retries=RETRIES,
+            retry_on=(RandomFailure,),
+        ),
+        _step("merge", "each"),
+        _step("clean_up", "each", when="always"),
     ],
 )

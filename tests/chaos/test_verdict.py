@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import replace
+from typing import Any
 
 import pytest
 
@@ -20,6 +21,23 @@ from chaos.verdict import (
 LEASE = 6.0
 FIRST = StepSeen(name="first", state="OK", attempt="a1", result="a1", after=())
 LAST = StepSeen(name="last", state="OK", attempt="b1", result="b1", after=("first",))
+ITEMS = tuple(
+    StepSeen(name=f"each[{n}]", state="OK", attempt=f"i{n}", result=f"i{n}", after=("first",))
+    for n in range(3)
+)
+EACH = StepSeen(
+    name="each",
+    state="OK",
+    attempt="e1",
+    result=["i0", "i1", "i2"],
+    after=("first",),
+    counters={"total": 3, "ok": 3, "failed": 0},
+    items=ITEMS,
+)
+MERGE = StepSeen(name="merge", state="OK", attempt="m1", result="m1", after=("each",))
+CLEAN_UP = StepSeen(
+    name="clean_up", state="OK", attempt="c1", result="c1", after=("each",), when="always"
+)
 GOOD = RunSeen(id="run", state="SUCCESS", stored="SUCCESS", steps=(FIRST, LAST))
 
 
@@ -149,3 +167,128 @@ def test_the_slowest_recovery_is_from_the_last_sign_to_the_next_beginning() -> N
 
     assert (seconds, body and body.attempt) == (8.5, "a1")
     assert slowest_recovery([replace(GOOD, cancelled=True)], bodies) == (0.0, None)
+
+
+INPUTS = {"merge": {"each": ["i0", "i1", "i2"]}, "clean_up": {"each": ["i0", "i1", "i2"]}}
+MAPPED = RunSeen(id="run", state="SUCCESS", stored="SUCCESS", steps=(FIRST, EACH, MERGE, CLEAN_UP))
+MAPPED_EVENTS = (
+    *EVENTS[:2],
+    *(
+        replace(event(step, attempt, kind, at), inputs=INPUTS.get(step, {"first": "a1"}))
+        for step, attempt, at in (
+            *((item.name, f"i{n}", 3.0 + n) for n, item in enumerate(ITEMS)),
+            ("merge", "m1", 7.0),
+            ("clean_up", "c1", 7.0),
+        )
+        for kind, at in ((EventKind.STARTED, at), (EventKind.FINISHED, at + 0.5))
+    ),
+)
+
+
+def with_each(run_state: str = "SUCCESS", **changes: Any) -> RunSeen:
+    each = replace(EACH, **changes)
+    return replace(MAPPED, state=run_state, stored=run_state, steps=(FIRST, each, MERGE, CLEAN_UP))
+
+
+def with_item(number: int, **changes: Any) -> tuple[StepSeen, ...]:
+    return tuple(replace(item, **changes) if n == number else item for n, item in enumerate(ITEMS))
+
+
+ONE_FAILED = {"total": 3, "ok": 2, "failed": 1}
+NOT_OPENED = {"total": 3, "ok": 2, "skipped": 1}
+ONE_RUNS = {"total": 3, "ok": 2, "running": 1}
+
+
+def test_a_good_run_with_a_mapped_step_has_nothing_wrong() -> None:
+    assert findings(MAPPED, MAPPED_EVENTS) == (0, 0, 0)
+
+
+@pytest.mark.parametrize(
+    ("run", "problems"),
+    [
+        pytest.param(with_each(counters=ONE_FAILED), 1, id="counters"),
+        pytest.param(with_each(counters={"total": 4, "ok": 3}), 1, id="total"),
+        pytest.param(
+            with_each(counters={"total": 2, "ok": 2}, items=ITEMS[::2]), 1, id="no second item"
+        ),
+        pytest.param(
+            with_each(counters=ONE_FAILED, items=with_item(1, state="ERROR", left=1)),
+            1,
+            id="given up",
+        ),
+        pytest.param(
+            with_each(counters=NOT_OPENED, items=with_item(1, state="SKIPPED")), 1, id="skipped"
+        ),
+        # Nor do such a state and its name count.
+        pytest.param(
+            with_each(counters=ONE_RUNS, items=with_item(1, state="RUNNING")), 2, id="running"
+        ),
+        pytest.param(with_each(items=with_item(1, attempt="i9", result="i9")), 1, id="no body"),
+        pytest.param(with_each("FAILURE", state="ERROR"), 1, id="an error without a failed item"),
+        pytest.param(
+            replace(
+                MAPPED,
+                state="FAILURE",
+                stored="FAILURE",
+                steps=(
+                    FIRST,
+                    EACH,
+                    replace(MERGE, state="ERROR"),
+                    replace(CLEAN_UP, state="SKIPPED"),
+                ),
+            ),
+            1,
+            id="an always step that was skipped",
+        ),
+    ],
+)
+def test_items_without_their_end_are_lost(run: RunSeen, problems: int) -> None:
+    assert len(lost([run], bodies_of(MAPPED_EVENTS))) == problems
+
+
+def test_an_item_that_is_broken_is_not_lost() -> None:
+    run = with_each(counters=ONE_FAILED, items=with_item(1, state="ERROR", left=1))
+    events = [
+        replace(e, kind=EventKind.BROKEN)
+        if (e.attempt, e.kind) == ("i1", EventKind.FINISHED)
+        else e
+        for e in MAPPED_EVENTS
+    ]
+
+    assert lost([run], bodies_of(events)) == []
+
+
+def test_results_in_another_order_are_doubled() -> None:
+    run = with_each(result=["i0", "i2", "i1"])
+
+    assert findings(run, MAPPED_EVENTS)[1] == 2  # of the two steps that got them
+
+
+def test_an_item_that_begins_twice_is_doubled() -> None:
+    again = next(replace(e, at=3.4) for e in MAPPED_EVENTS if e.attempt == "i0")
+
+    assert findings(MAPPED, [*MAPPED_EVENTS, again]) == (0, 1, 0)
+
+
+@pytest.mark.parametrize("step", ["merge", "clean_up"])
+def test_a_step_that_begins_before_the_end_of_an_item_is_out_of_order(step: str) -> None:
+    events = [
+        replace(e, at=4.9) if (e.step, e.kind) == (step, EventKind.STARTED) else e
+        for e in MAPPED_EVENTS
+    ]
+
+    assert findings(MAPPED, events) == (0, 0, 1)
+
+
+def test_a_step_that_always_follows_may_follow_items_that_failed() -> None:
+    items = with_item(1, state="ERROR")
+    each = replace(EACH, state="ERROR", counters=ONE_FAILED, items=items, result=["i0", "i2"])
+    merge = replace(MERGE, state="SKIPPED", attempt=None)
+    run = replace(MAPPED, state="FAILURE", stored="FAILURE", steps=(FIRST, each, merge, CLEAN_UP))
+    events = [
+        replace(e, inputs={}) if e.step == "clean_up" else e
+        for e in MAPPED_EVENTS
+        if e.step != "merge"
+    ]
+
+    assert findings(run, events) == (0, 0, 0)
