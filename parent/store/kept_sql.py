@@ -18,7 +18,7 @@ from django.db.models import Field, Model
 from parent.models import Item, Step, StepState
 from parent.store import clock
 
-__all__ = ["select", "update_attempt"]
+__all__ = ["select", "update_attempt", "update_first"]
 
 M = TypeVar("M", bound=Model)
 
@@ -31,6 +31,7 @@ def select(
     without: tuple[str, ...] = (),
     lock: bool = False,
     skip_locked: bool = False,
+    also: tuple[str, ...] = (),
 ) -> list[Any]:
     """The rows of `model` that match `where`, each with the database's time as `db_now`.
 
@@ -41,10 +42,15 @@ def select(
         lock: lock the rows until the transaction ends. On SQLite a transaction that writes has
             the whole database locked.
         skip_locked: leave out the rows that another transaction has locked.
+        also: SQL expressions with their names (`... AS name`), which become attributes of the rows.
     """
-    sql = _sql(model, where, without)
+    sql = _sql(model, where, without, also)
     if lock and connection.features.has_select_for_update:
         sql += " FOR UPDATE SKIP LOCKED" if skip_locked else " FOR UPDATE"
+    return _rows(model, sql, params)
+
+
+def _rows(model: type[Model], sql: str, params: Sequence[Any]) -> list[Any]:
     # Where the writes go, whatever a router says of reads.
     manager = model._default_manager.db_manager(DEFAULT_DB_ALIAS)
     rows: list[Any] = list(manager.raw(sql, params))
@@ -53,17 +59,56 @@ def select(
     return rows
 
 
-@cache
-def _sql(model: type[Model], where: str, without: tuple[str, ...]) -> str:
-    table = connection.ops.quote_name(model._meta.db_table)
-    columns = ", ".join(
-        connection.ops.quote_name(str(field.column))
-        for field in model._meta.concrete_fields
-        if field.attname not in without
-    )
+def _columns(model: type[Model], without: tuple[str, ...], also: tuple[str, ...] = ()) -> str:
+    fields = (field for field in model._meta.concrete_fields if field.attname not in without)
+    columns = [connection.ops.quote_name(str(field.column)) for field in fields]
     if connection.vendor != "sqlite":  # on SQLite it would be a text; `clock.now` is the same time
-        columns += f", {clock.NOW_SQL} AS db_now"
+        columns.append(f"{clock.NOW_SQL} AS db_now")
+    return ", ".join((*columns, *also))
+
+
+@cache
+def _sql(
+    model: type[Model], where: str, without: tuple[str, ...], also: tuple[str, ...] = ()
+) -> str:
+    table = connection.ops.quote_name(model._meta.db_table)
+    columns = _columns(model, without, also)
     return f"SELECT {columns} FROM {table} WHERE {where}"  # noqa: S608 - our names
+
+
+def update_first(
+    model: type[M],
+    values: Mapping[str, Any],
+    where: str,
+    params: Sequence[Any],
+    *,
+    without: tuple[str, ...] = (),
+) -> M | None:
+    """Write these columns of the first row that matches `where`; returns it as it is then.
+
+    Rows that another transaction has locked are left out. None if there is no other.
+
+    Args:
+        values: by the fields' names.
+        where, params, without: as for `select`.
+    """
+    new = [_param(model, name, value) for name, value in values.items()]
+    sql = _update_first_sql(model, tuple(values), where, without)
+    return next(iter(_rows(model, sql, [*new, *params])), None)
+
+
+@cache
+def _update_first_sql(
+    model: type[Model], names: tuple[str, ...], where: str, without: tuple[str, ...]
+) -> str:
+    table = connection.ops.quote_name(model._meta.db_table)
+    sets = ", ".join(f"{_column(model, name)} = %s" for name in names)
+    lock = " FOR UPDATE SKIP LOCKED" * connection.features.has_select_for_update
+    return (
+        f"UPDATE {table} SET {sets} "  # noqa: S608 - our names
+        f"WHERE id = (SELECT id FROM {table} WHERE {where} LIMIT 1{lock}) "
+        f"RETURNING {_columns(model, without)}"
+    )
 
 
 def update_attempt(

@@ -30,18 +30,35 @@ from parent.runs.hand_over import HandOver
 from parent.runs.items import counts
 from parent.runs.items.close import close_if_done
 from parent.runs.items.sweeps import skip_items, too_many_failed
-from parent.runs.items.windows import LARGE_OF_ITEM, give_message, next_of_chunk, open_chunks
+from parent.runs.items.windows import (
+    LARGE_OF_ITEM,
+    claim_next_of_chunk,
+    give_message,
+    next_of_chunk,
+    open_chunks,
+)
 from parent.store import results
 from parent.store.kept_sql import select
 from parent.store.outage import OUTAGE, retry_while_database_is_down
 from parent.store.run_rows import LARGE_OF_RUN, LARGE_OF_STEP
-from parent.store.writes import RowChanged, write, write_if
+from parent.store.writes import RowChanged, write_if
 
 __all__ = ["end_cancelled_item", "end_item", "end_of"]
 
 logger = get_logger(__name__)
 
-CLAIM_COLUMNS = ("state", "message_id", "claim", "executor_id", "started_at", "publish_count")
+STEP_AND_RUN = (
+    "(SELECT s.task_id FROM parent_step AS s WHERE s.id = parent_item.step_id "
+    "AND s.state = 'RUNNING') AS mapping_id",
+    "(SELECT r.cancel_requested_at FROM parent_step AS s JOIN parent_run AS r ON r.id = s.run_id "
+    "WHERE s.id = parent_item.step_id) AS cancel_requested_at",
+)
+"""What may have changed of an item's step and run: whether the step still runs, and the cancel."""
+
+_step: Step | None = None
+"""The step whose item has ended last in this process. While it is RUNNING with the same task id,
+what the end of an item needs of it and of its run stays as it is.
+"""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -100,15 +117,31 @@ def end_of(row: Step | Item) -> Callable[..., Ending]:
 
 
 def _locked(task_id: str) -> Item | None:
-    """The item with this attempt, locked, and with its step and run, which are not."""
-    rows = select(Item, "task_id = %s", [task_id], without=LARGE_OF_ITEM, lock=True)
+    """The item with this attempt, if its step runs: locked, and with its step, which is not."""
+    global _step  # noqa: PLW0603 - one per process
+    rows = select(
+        Item, "task_id = %s", [task_id], without=LARGE_OF_ITEM, lock=True, also=STEP_AND_RUN
+    )
     for item in rows:
-        for step in select(Step, "id = %s", [item.step_id], without=LARGE_OF_STEP):
-            key = Run._meta.pk.get_db_prep_value(step.run_id, connection)
-            for run in select(Run, "id = %s", [key], without=LARGE_OF_RUN):
-                item.step, step.run = step, run
-                found: Item = item
-                return found
+        if item.mapping_id is None:
+            return None
+        step = _step
+        if step is None or (step.pk, step.task_id) != (item.step_id, item.mapping_id):
+            step = _step = _read_step(item.step_id)
+        if step is not None and step.task_id == item.mapping_id:
+            item.step = step
+            found: Item = item
+            return found
+    return None
+
+
+def _read_step(step_id: int) -> Step | None:
+    for step in select(Step, "id = %s", [step_id], without=LARGE_OF_STEP):
+        key = Run._meta.pk.get_db_prep_value(step.run_id, connection)
+        for run in select(Run, "id = %s", [key], without=LARGE_OF_RUN):
+            step.run = run
+            found: Step = step
+            return found
     return None
 
 
@@ -121,7 +154,7 @@ def _end_item(
     hand_over: HandOver | None,
 ) -> Ended:
     item = _locked(task_id)
-    if item is None or item.step.state != StepState.RUNNING:
+    if item is None:
         return DROPPED
     step, now = item.step, item.db_now  # type: ignore[attr-defined]  # from `select`
     if item.state not in (Item.ACTIVE if expected_state is None else (expected_state,)):
@@ -129,7 +162,7 @@ def _end_item(
     if hand_over is not None:
         # Not before: after an error of the database an earlier try may have been committed.
         hand_over.taken = None
-    cancelled = step.run.cancel_requested_at is not None
+    cancelled = item.cancel_requested_at is not None  # type: ignore[attr-defined]
     message_id, waited = item.message_id, item.state == StepState.QUEUED
     at = None
     if outcome.error is not None and not (cancelled or too_many_failed(step)):
@@ -186,16 +219,28 @@ def _pass_on(
     step = item.step
     if message_id is None:
         return 0, False  # it held no place
-    if (step.chunk or 1) > 1 and (following := next_of_chunk(step, message_id)) is not None:
-        taken = hand_over and hand_over.take(item, [following], now, same_chunk=True)
-        if taken is not None:
-            write([following], (*CLAIM_COLUMNS, "due_at"))
-        elif not is_publishing_off():
-            _publish(give_message(step, message_id, now, waited=waited))
+    if (step.chunk or 1) > 1 and _go_on(item, message_id, now, waited, hand_over):
         return 0, True
     heads, opened = open_chunks(step, 1, now, hand_over=hand_over, ended=item)
     _publish(heads)
     return opened, opened > 0
+
+
+def _go_on(
+    item: Item, message_id: str, now: datetime, waited: bool, hand_over: HandOver | None
+) -> bool:
+    """Let the rest of the item's chunk go on, here or by a message; False if there is none."""
+    following = Item(step=item.step)
+    if hand_over is not None and hand_over.take(item, [following], now, same_chunk=True):
+        if claim_next_of_chunk(message_id, following):
+            return True
+        hand_over.taken = None
+        return False
+    if is_publishing_off():
+        return next_of_chunk(item.step, message_id) is not None
+    rest = give_message(item.step, message_id, now, waited=waited)
+    _publish(rest)
+    return bool(rest)
 
 
 def _publish(items: list[Item]) -> None:
@@ -209,7 +254,7 @@ def end_cancelled_item(task_id: str) -> bool:
     try:
         with transaction.atomic():
             item = _locked(task_id)
-            if item is None or item.step.run.cancel_requested_at is None:
+            if item is None or item.cancel_requested_at is None:  # type: ignore[attr-defined]
                 return False
             now = item.db_now  # type: ignore[attr-defined]  # from `select`
             outcome = item.meta.failed(f"{item.name} was cancelled")

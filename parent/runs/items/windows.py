@@ -16,11 +16,12 @@ from parent.runs.attempts import ITEM_ATTEMPT_COLUMNS, queue_attempt
 from parent.runs.hand_over import HandOver
 from parent.runs.items import counts
 from parent.runs.items.sealing import write_items
-from parent.store.kept_sql import select
+from parent.store.kept_sql import select, update_first
 from parent.store.writes import write
 
 __all__ = [
     "LARGE_OF_ITEM",
+    "claim_next_of_chunk",
     "fill_places",
     "give_message",
     "next_of_chunk",
@@ -39,6 +40,10 @@ FIRST_COLUMNS = (
     *("claim", "executor_id", "started_at"),
 )
 """What opening an item writes, the first time."""
+CLAIM_COLUMNS = (
+    *("state", "message_id", "claim", "executor_id", "started_at", "publish_count", "due_at"),
+)
+"""What the claim of an item writes."""
 
 WAITING = "step_id = %s AND state = 'WAITING' AND due_at IS NULL ORDER BY \"index\" LIMIT %s"
 REST = "message_id = %s AND state = 'QUEUED' AND step_id = %s ORDER BY \"index\""
@@ -117,6 +122,21 @@ def fill_places(step: Step, now: datetime) -> list[Item]:
     if opened:
         counts.add(step.pk, now, opened=opened)
     return [head for head in heads if head.publish_count]
+
+
+def claim_next_of_chunk(message_id: str, claimed: Item) -> bool:
+    """Claim the next item that this message carries, as `claimed` says; that becomes its row.
+
+    False if none is left, or all are locked.
+    """
+    values = {name: getattr(claimed, name) for name in CLAIM_COLUMNS}
+    step = claimed.step
+    row = update_first(Item, values, REST, [message_id, step.pk], without=LARGE_OF_ITEM)
+    if row is None:
+        return False
+    vars(claimed).update(vars(row))
+    claimed.step = step
+    return True
 
 
 def next_of_chunk(step: Step, message_id: str) -> Item | None:
