@@ -16,7 +16,7 @@ from django.db.models import AutoField, Field, JSONField, Model
 
 from parent.models import Item, Run, Step, StepState
 
-__all__ = ["RowChanged", "prepare_insert", "update_rows", "write", "write_if"]
+__all__ = ["RowChanged", "insert_rows", "prepare_insert", "update_rows", "write", "write_if"]
 
 
 BATCH_SIZE = 32_000_000
@@ -76,6 +76,39 @@ def prepare_insert(
             cursor.executemany(sql, values)
 
     return insert
+
+
+def insert_rows(
+    model: type[Model], same: Mapping[str, Any], rows: Sequence[Mapping[str, Any]]
+) -> None:
+    """Insert these rows of `model` in one statement, in the caller's transaction.
+
+    For thousands of rows: `prepare_insert` takes a round trip for each.
+
+    Args:
+        same: the values, by the fields' names, that are the same in all rows. Fields that are
+            neither here nor in the rows get their defaults.
+        rows: dicts of field names and values, all with the same names.
+    """
+    if not rows:
+        return
+    fields = _fields(model, tuple(rows[0]))
+    others = {f.name: f for f in model._meta.concrete_fields if not isinstance(f, AutoField)}
+    constants = {
+        field: field.get_db_prep_save(same.get(name, field.get_default()), connection)
+        for name, field in others.items()
+        if name not in fields
+    }
+    constants = {field: value for field, value in constants.items() if value is not None}
+    columns = ", ".join(map(_column, (*constants, *fields.values())))
+    values = ["%s"] * len(constants) + [_new(name, field) for name, field in fields.items()]
+    sql = (
+        f"INSERT INTO {model._meta.db_table} ({columns}) "  # noqa: S608 - our names
+        f"SELECT {', '.join(values)} FROM {_source(fields)}"
+    )
+    with connection.cursor() as cursor:
+        for _, payload in _batches(rows, next(iter(fields)), fields):
+            cursor.execute(sql, [*constants.values(), payload])
 
 
 def _prepared(field: "Field[Any, Any]", row: Model) -> Any:
@@ -172,9 +205,9 @@ def _in_payload(field: "Field[Any, Any]", value: Any) -> Any:
 def _source(fields: Mapping[str, "Field[Any, Any]"]) -> str:
     """The JSON parameter as a table `r`, with a typed column for each field."""
     if connection.vendor == "postgresql":
-        types = ", ".join(f"{name} {_type_of(field)}" for name, field in fields.items())
+        types = ", ".join(f'"{name}" {_type_of(field)}' for name, field in fields.items())
         return f"jsonb_to_recordset(%s::jsonb) AS r({types})"
-    values = ", ".join(f"json_extract(value, '$.{name}') AS {name}" for name in fields)
+    values = ", ".join(f"json_extract(value, '$.{name}') AS \"{name}\"" for name in fields)
     return f"(SELECT {values} FROM json_each(%s)) AS r"  # noqa: S608 - names of our fields
 
 
@@ -185,8 +218,8 @@ def _type_of(field: "Field[Any, Any]") -> str:
 def _new(name: str, field: "Field[Any, Any]") -> str:
     """The new value, as SQL."""
     if isinstance(field, JSONField) and connection.vendor == "postgresql":
-        return f"r.{name}::jsonb"
-    return f"r.{name}"
+        return f'r."{name}"::jsonb'
+    return f'r."{name}"'
 
 
 def _text(value: object) -> str:

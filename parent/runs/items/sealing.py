@@ -16,7 +16,7 @@ from parent.definition.workflow import Step as StepDefinition
 from parent.models import Item, Run, Step, StepState
 from parent.runs.attempts import clear_attempt
 from parent.runs.items import counts
-from parent.store.writes import prepare_insert
+from parent.store.writes import insert_rows
 
 __all__ = ["CHECK_INTERVAL", "freeze_items", "set_primary_keys", "write_items"]
 
@@ -82,11 +82,8 @@ def write_items(step: Step) -> None:
         return
     for first in range(0, len(frozen), INSERT_BATCH):
         batch = enumerate(frozen[first : first + INSERT_BATCH], first)
-        rows = [
-            Item(step_id=step.pk, index=index, key=item.key, kwargs=item.kwargs)
-            for index, item in batch
-        ]
-        prepare_insert(rows)()
+        rows = [{"index": index, "key": item.key, "kwargs": item.kwargs} for index, item in batch]
+        insert_rows(Item, {"step": step.pk}, rows)
     counts.reset(step.pk)
 
 
