@@ -29,6 +29,8 @@ ON_EACH_DATABASE = (
     "tick",
     "lag",
     "polling",
+    "items",
+    "item_rows",
 )
 ON_POSTGRES = ("crowd", "sizing")
 ONCE = ("slots", "track", "csv_table")

@@ -5,16 +5,18 @@ import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 from celery import current_app
 from django.conf import settings
 from django.contrib.auth.models import User
 from django.db import connection
+from django.db.models import QuerySet
 from django_celery_results.models import TaskResult
 
 from bench.figure import NotMeasured
 from bench.flows.tasks import broker, hold
-from parent.models import Executor, Run, Step, WatchLease
+from parent.models import Attempt, Executor, Item, Run, Step, WatchLease
 from tests.workers import Worker
 
 __all__ = ["clear", "held_slots", "running", "start_over", "worker"]
@@ -76,6 +78,9 @@ def held_slots(slots: int) -> Iterator[None]:
 def clear() -> None:
     """Empty the broker and the tables."""
     broker().flushall()
+    for model in (Attempt, Item):  # many rows, to which nothing else refers then
+        rows: QuerySet[Any] = model._default_manager.all()
+        rows._raw_delete(rows.db)
     Step.objects.all().delete()
     Run.objects.all().delete()
     TaskResult.objects.all().delete()

@@ -11,7 +11,17 @@ from children import Progress, child_task
 if TYPE_CHECKING:
     from celery import Task
 
-__all__ = ["broker", "hold", "items", "moment", "native_items", "native_moment", "reports"]
+__all__ = [
+    "broker",
+    "hold",
+    "items",
+    "moment",
+    "native_items",
+    "native_last",
+    "native_moment",
+    "one_item",
+    "reports",
+]
 
 ITEMS = 3
 
@@ -49,6 +59,22 @@ def native_items(self: "Task[Any, Any]") -> float:
     """What people write in a plain Celery task for the same: a report of each item."""
     for done in range(1, ITEMS + 1):
         self.update_state(state="PROGRESS", meta={"iteration": done, "total": ITEMS})
+    return time.monotonic()
+
+
+@child_task(name="bench.one_item")
+def one_item(progress: Progress, n: int) -> float:  # noqa: ARG001 - which one is of no account
+    """`items`, for a mapped step."""
+    for _ in progress.track(range(ITEMS)):
+        pass
+    return time.monotonic()
+
+
+@shared_task(name="bench.native_last")
+def native_last(moments: list[float]) -> float:
+    """The end of a chord: it gets what all others returned."""
+    if not moments:
+        raise ValueError("there was nothing before it")
     return time.monotonic()
 
 

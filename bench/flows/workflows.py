@@ -1,9 +1,23 @@
 """The workflows of the measurements."""
 
-from bench.flows.tasks import items, moment, reports
-from parent import Step, Workflow
+from typing import Any
 
-__all__ = ["EVERY", "REPORTS", "reporting", "three", "three_that_report", "twenty"]
+from rest_framework import serializers
+
+from bench.flows.tasks import items, moment, one_item, reports
+from parent import Map, RunData, Step, Workflow
+
+__all__ = [
+    "EVERY",
+    "REPORTS",
+    "mapped",
+    "mapped_alone",
+    "mapped_in_chunks",
+    "reporting",
+    "three",
+    "three_that_report",
+    "twenty",
+]
 
 REPORTS, EVERY = 20, 0.1  # reports of each child, and seconds between them
 
@@ -20,3 +34,34 @@ reporting = Workflow(
         Step(reports, poll_interval=0, inputs=lambda _: {"count": REPORTS, "every": EVERY}),
     ],
 )
+
+
+class ItemParams(serializers.Serializer[None]):
+    """How many items there are."""
+
+    items = serializers.IntegerField()
+
+
+def _mapped(name: str, **options: Any) -> Workflow:
+    """Items, and then one child that gets something of all of them, as in a chord."""
+    return Workflow(
+        name,
+        params=ItemParams,
+        steps=[
+            Map(one_item, name="each", over=numbers, **options),
+            Step(one_item, name="last", inputs=last_moment),
+        ],
+    )
+
+
+def numbers(run: RunData) -> list[int]:
+    return list(range(run.params["items"]))
+
+
+def last_moment(run: RunData) -> dict[str, int]:
+    return {"n": int(max(run.results["each"].ok()))}
+
+
+mapped = _mapped("mapped")
+mapped_in_chunks = _mapped("mapped_in_chunks", chunk=100)
+mapped_alone = _mapped("mapped_alone", max_active=1)
