@@ -10,7 +10,13 @@ from django.db.models.functions import Now
 from django_celery_results.models import TaskResult
 from hypothesis import HealthCheck, Phase, settings
 from hypothesis import strategies as st
-from hypothesis.stateful import invariant, precondition, rule, run_state_machine_as_test
+from hypothesis.stateful import (
+    RuleBasedStateMachine,
+    invariant,
+    precondition,
+    rule,
+    run_state_machine_as_test,
+)
 
 from parent.definition.workflow import registry
 from parent.errors import CannotRetry, RunEnded
@@ -19,6 +25,7 @@ from parent.runs.advance import continue_run
 from parent.runs.cancel import cancel
 from parent.runs.retry import retry
 from parent.store import executors
+from tests.parent.item_machine import ItemMachine
 from tests.parent.run_machine import LIMIT, RunMachine, picks
 
 
@@ -196,11 +203,14 @@ def ago(seconds: float) -> Any:
 
 
 @pytest.mark.django_db
-def test_whatever_happens_in_whatever_order_the_rows_are_as_the_model_says() -> None:
+@pytest.mark.parametrize(("machine", "examples"), [(Machine, 25), (ItemMachine, 10)])
+def test_whatever_happens_in_whatever_order_the_rows_are_as_the_model_says(
+    machine: type[RuleBasedStateMachine], examples: int
+) -> None:
     run_state_machine_as_test(
-        Machine,
+        machine,
         settings=settings(
-            max_examples=25,
+            max_examples=examples,
             stateful_step_count=40,
             deadline=None,
             database=None,
