@@ -53,11 +53,12 @@ def apply_plan(
         before: earlier changes; new ones are added to them.
     """
     changes, by_name = before or Changes(), {step.name: step for step in steps}
-    data = cache(partial(run_data, run, steps, unread))
     cancelled = run.cancel_requested_at is not None
     if run.waits_for_turn and not cancelled:
         return changes
     while True:
+        # Anew each time: a step over no items is OK at once, and inputs that raise are an error.
+        data = cache(partial(run_data, run, steps, unread))
         todo = plan(steps, cancelled=cancelled, others=unread.ended if unread else None)
         if not known and (todo.open or todo.final is RunState.SUCCESS):
             changes.needs_other_worker = True

@@ -336,3 +336,36 @@ def test_an_item_that_reports_moves_the_step(workflow: Callable[..., Workflow]) 
 
     assert (found.running, found.running_completion) == (1, 50.0)
     assert Meta().completion == 0.0
+
+
+def test_what_follows_a_map_over_nothing_gets_its_results(
+    workflow: Callable[..., Workflow],
+) -> None:
+    # `over` reads the run's data too, before the step is OK.
+    none = Map(take, name="each", over=lambda run: list(run.results.values()))
+    after = Step(
+        collect,
+        name="after",
+        inputs=lambda run: {"values": list(run.results["each"].ok()), "errors": []},
+    )
+
+    run = run_inline(workflow(none, after))
+
+    assert (run.state, run.result) == (RunState.SUCCESS, [[], []]), run.error
+
+
+def test_what_follows_a_map_that_could_not_open_gets_its_error(
+    workflow: Callable[..., Workflow],
+) -> None:
+    bad = Map(take, name="each", over=lambda run: [*run.results, {"no JSON"}])
+    undo = Step(
+        collect,
+        name="undo",
+        when="failed",
+        inputs=lambda run: {"values": [], "errors": [*run.errors]},
+    )
+
+    run = run_inline(workflow(bad, undo))
+
+    assert run.state == RunState.FAILURE
+    assert run.steps.get(name="undo").result == [[], ["each"]]
