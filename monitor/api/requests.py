@@ -36,6 +36,7 @@ IDEMPOTENCY_KEY = "Idempotency-Key"
 INSTEAD = "Workflow-Start"
 """The header of an answer to a start that wrote nothing: `skipped` or `existing`."""
 LONGEST_KEY = 255
+LONGEST_ITEM_KEY = 200
 KEY = re.compile(rf"[\x21-\x7e]{{1,{LONGEST_KEY}}}")
 
 
@@ -205,6 +206,12 @@ class RetryRequest(serializers.Serializer[Run]):
     step = serializers.CharField(
         required=False, help_text="From which step on; without it, from those that failed."
     )
+    item = serializers.CharField(
+        required=False,
+        max_length=LONGEST_ITEM_KEY,
+        trim_whitespace=False,
+        help_text="The key of an item of that mapped step: it alone runs again.",
+    )
     inputs = Inputs(required=False, help_text="Of that step, in place of those that it had.")
     skip = serializers.BooleanField(
         required=False, help_text="Take that step as done, without running it."
@@ -234,9 +241,21 @@ class RetryRequest(serializers.Serializer[Run]):
             known = ", ".join(self.fields)
             message = f"A retry has no such field; it takes {known}."
             raise serializers.ValidationError(shorten_errors({name: [message] for name in unknown}))
+        if "item" in attrs:
+            self._check_item(attrs)
         if attrs.get("skip") and "inputs" in attrs:
             raise serializers.ValidationError({"inputs": ["A step that is skipped takes none."]})
         if "result" in attrs and not attrs.get("skip"):
             message = "Only a step that is skipped is given its result: send skip as true."
             raise serializers.ValidationError({"result": [message]})
         return attrs
+
+    @staticmethod
+    def _check_item(attrs: dict[str, Any]) -> None:
+        if "step" not in attrs:
+            raise serializers.ValidationError({"step": ["Say which step the item belongs to."]})
+        if "inputs" in attrs:
+            message = "An item keeps the inputs that it had: leave them out."
+            raise serializers.ValidationError({"inputs": [message]})
+        if attrs.get("skip"):
+            raise serializers.ValidationError({"skip": ["One item cannot be skipped."]})

@@ -55,6 +55,8 @@ def _parts(detail: dict[str, Any]) -> Iterator[str]:
     if detail.get("from"):
         verb = "skipping" if detail.get("skip") else "from"
         yield f"{verb} {', '.join(detail['from'])}"
+    if "item" in detail:
+        yield f"only the item {detail['item']}"
     for given in ("result", "inputs"):
         if given in detail:
             yield f"{given} {_short(detail[given])}"

@@ -3,7 +3,7 @@
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from fractions import Fraction
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, Self
 
 from children.errors import ResultNotJSON
 from children.meta import ALMOST, Meta
@@ -90,8 +90,8 @@ def _listed(given: Any) -> Iterable[Any]:
     if isinstance(given, list | tuple | Iterator):
         return given
     raise InvalidItems(
-        f"`over` gave a {type(given).__name__}, not a list: return a list of items, each of them "
-        "the child's keyword arguments or its one argument"
+        f"`over` gave a value of type {type(given).__name__}, not a list: return a list of items, "
+        "each of them the child's keyword arguments or its one argument"
     )
 
 
@@ -183,6 +183,12 @@ class Counts:
     running: int = 0
     running_completion: float = 0.0
 
+    @classmethod
+    def of(cls, shown: Mapping[str, int]) -> Self:
+        """The counts of a step none of whose items is active, from what people see."""
+        ended = {name: shown[name] for name in ("ok", "failed", "skipped", "cancelled")}
+        return cls(total=shown["total"], opened=shown["total"] - shown["waiting"], **ended)
+
     @property
     def ended(self) -> int:
         return self.ok + self.failed + self.skipped + self.cancelled
@@ -228,9 +234,15 @@ def outcome(name: str, counts: Counts, tolerate: str, first_errors: Sequence[str
         first_errors: of its first failed items, which they name.
     """
     meta = progress(counts)
-    if counts.failed <= allowed_failures(tolerate, counts.total):
+    allowed, not_run = allowed_failures(tolerate, counts.total), counts.skipped + counts.cancelled
+    if counts.failed <= allowed and not_run:
+        # One failed item was retried by itself.
+        return meta.failed(
+            f"Error in {name}: {not_run} of {counts.total} items have not run. Retry the step to "
+            "run them"
+        )
+    if counts.failed <= allowed:
         return meta.ok(counts.as_dict())
-    allowed = allowed_failures(tolerate, counts.total)
     named = "; ".join(error.removeprefix("Error in ") for error in first_errors[:NAMED])
     more = "; ..." if counts.failed > NAMED else ""
     but = f", and {allowed} may" if allowed else ""

@@ -35,7 +35,8 @@ class RunData:
     """The data of a run that the author's `inputs` and `result` get.
 
     `params` are the run's parameters as JSON; `results` are those of the steps that are OK, by
-    name; `errors` are the texts of those that failed.
+    name, and of a `Map` that failed after it had opened; `errors` are the texts of those that
+    failed.
 
     The `inputs` of a step that follows others, and the `result`, run while the run's row is locked;
     on SQLite the whole database is locked for writers. The reason: the inputs are committed with

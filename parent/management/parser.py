@@ -89,6 +89,11 @@ def _add_retry(retrying: argparse.ArgumentParser) -> None:
         help="run this step and all that depends on it again (those that failed)",
     )
     where.add_argument("--skip", metavar="STEP", help="go on past this step")
+    retrying.add_argument(
+        "--item",
+        metavar="KEY",
+        help="with --from: only this item of the step, which is a Map; the others stay as they are",
+    )
     given = retrying.add_mutually_exclusive_group()
     given.add_argument(
         "--inputs", metavar="JSON", type=_object, help="the step's inputs, in place of its own"

@@ -4,19 +4,17 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 from parent.definition.workflow import RunData
-from parent.models import Run, Step, StepState
+from parent.models import Run, Step
 from parent.runs.items.results import MappedResults
 from parent.store.large_results import read_rows
-from parent.store.run_rows import UnreadSteps
+from parent.store.run_rows import FAILED, UnreadSteps, has_results
 
 __all__ = ["Results", "run_data"]
-
-FAILED = (StepState.ERROR, StepState.CANCELLED)
 
 
 def run_data(run: Run, steps: Sequence[Step], unread: UnreadSteps | None = None) -> RunData:
     """The data of a run with these steps. `unread`: its other steps, if these are not all."""
-    finished = [step for step in steps if step.state == StepState.OK]
+    finished = [step for step in steps if has_results(step)]
     if unread is not None:
         finished = unread.finished_steps(steps)
     errors = {step.name: step.error or "" for step in steps if step.state in FAILED}
@@ -42,7 +40,7 @@ def _read_all(name: str) -> Callable[..., Any]:
 class Results(dict[str, Any]):
     """The results of finished steps, by step name; each is read when it is first used.
 
-    Of a mapped step they are `MappedResults`, which read its items.
+    Of a mapped step they are `MappedResults`, which read its items, also where it has failed.
 
     The first use reads all results that are not large, in one statement. It is a dict, so that
     an author can merge it, copy it, or pass it on as JSON.

@@ -9,14 +9,14 @@ from django.db import transaction
 
 from children.errors import ResultNotJSON
 from children.meta import Meta
-from children.sanitize import check_json, plain_json
+from children.sanitize import check_json, clean_text, plain_json
 from parent.decisions.plan import dependents, fails_run
 from parent.definition.name_lists import join_names
 from parent.errors import CannotRetry, InvalidRetry, UnknownRun
-from parent.models import Event, Run, RunState, Step, StepState
+from parent.models import Event, Item, Run, RunState, Step, StepState
 from parent.runs.advance import advance, deadline
 from parent.runs.attempts import ATTEMPT_COLUMNS, archive, clear_attempt
-from parent.runs.items.sweeps import drop_items, reset_items
+from parent.runs.items.sweeps import drop_items, reset_item, reset_items
 from parent.runs.places import lock_of, may_begin
 from parent.store.run_rows import lock_run
 from parent.store.writes import write
@@ -28,6 +28,7 @@ def retry(
     run_id: UUID | str,
     *,
     step: str | None = None,
+    item: str | None = None,
     inputs: Mapping[str, Any] | None = None,
     skip: bool = False,
     result: Any = None,
@@ -41,6 +42,8 @@ def retry(
     Args:
         step: run this step and all that depend on it again. None takes the steps that failed the
             run or were cancelled.
+        item: the key of an item of that step, which is mapped. It runs again with the inputs that
+            it had; the step's other items stay as they are.
         inputs: keyword arguments for that step's child, in place of its own inputs.
         skip: make that step OK with `result`, without running it.
         who: the name of the user, for the run's history.
@@ -48,8 +51,10 @@ def retry(
     Raises:
         UnknownRun: no run has that id.
         CannotRetry: the run has neither failed nor been cancelled.
-        InvalidRetry: the step, the inputs or the result do not fit the run.
+        InvalidRetry: the step, the item, the inputs or the result do not fit the run.
     """
+    if item is not None:
+        _check_options(step, inputs, skip=skip)
     try:
         check_json(inputs, "the inputs are")
         result, _ = plain_json(result)
@@ -68,10 +73,13 @@ def retry(
         again = [row for row in steps if row.name in from_here or not _is_kept(row)]
         if inputs is not None and chosen[0].is_mapped:
             raise InvalidRetry(f"{chosen[0].name} takes its items from `over`: leave inputs out.")
+        only = None if item is None else _item_to_retry(chosen[0], item, again)
         _drop_checkpoints(again, chosen if inputs is not None or skip else ())
-        _take_items_again(again, chosen if skip else (), now)
+        _take_items_again(again, chosen if skip else (), only, now)
         _reset(again, now)
         detail: dict[str, Any] = {"from": [row.name for row in chosen]}
+        if item is not None:
+            detail["item"] = item
         if inputs is not None:
             chosen[0].input_override = detail["inputs"] = dict(inputs)
         if skip:
@@ -83,6 +91,35 @@ def retry(
         _reopen(run, now)
         advance(run, steps, now)
     return run
+
+
+def _check_options(step: str | None, inputs: Mapping[str, Any] | None, *, skip: bool) -> None:
+    """Whether these options fit the retry of one item."""
+    if step is None:
+        raise InvalidRetry("Say which step the item belongs to.")
+    if inputs is not None:
+        raise InvalidRetry("An item keeps the inputs that it had: leave inputs out.")
+    if skip:
+        raise InvalidRetry("One item cannot be skipped: leave skip out.")
+
+
+def _item_to_retry(step: Step, key: str, again: Sequence[Step]) -> Item:
+    """The item with this key, of a step that runs `again` with others."""
+    if not step.is_mapped:
+        raise InvalidRetry(f"{step.name} has no items, as it is not a Map: leave the item out.")
+    if earlier := {row.name for row in again} & {*step.after}:
+        names = join_names(sorted(earlier))
+        raise InvalidRetry(
+            f"{step.name} gets new items, as {names} runs again before it: leave the item out."
+        )
+    if step.items is None:
+        raise InvalidRetry(f"{step.name} has no items yet: leave the item out.")
+    item = Item.objects.filter(step=step, key=clean_text(key)).only("step", "state", "key").first()
+    if item is None:
+        raise InvalidRetry(f"{step.name} has no item with the key {clean_text(key)!r}.")
+    if item.state == StepState.OK:
+        raise InvalidRetry(f"The item {key!r} of {step.name} is OK: its result is kept.")
+    return item
 
 
 def _steps_to_retry(steps: Sequence[Step], name: str | None, *, alone: bool) -> list[Step]:
@@ -130,15 +167,22 @@ def _drop_checkpoints(rows: Sequence[Step], changed: Sequence[Step]) -> None:
     write([row for row in rows if "checkpoint" in row.__dict__], ["checkpoint"])
 
 
-def _take_items_again(rows: Sequence[Step], skipped: Sequence[Step], now: datetime) -> None:
+def _take_items_again(
+    rows: Sequence[Step], skipped: Sequence[Step], only: Item | None, now: datetime
+) -> None:
     """Let the items of mapped steps that are not OK run again; of a step that asks `over` again,
     none is kept. It does if it was OK, or comes after a step that runs again.
+
+    Args:
+        only: the one item of its step that runs again.
     """
     names = {row.name for row in rows}
     for row in rows:
         if not row.is_mapped or row.items is None:
             continue
-        if row.state == StepState.OK or row in skipped or names & {*row.after}:
+        if only is not None and only.step_id == row.pk:
+            reset_item(row, only, now)
+        elif row.state == StepState.OK or row in skipped or names & {*row.after}:
             drop_items(row)
         else:
             reset_items(row, now)

@@ -70,6 +70,8 @@ def apply_plan(
         skipped = [by_name[name] for name in todo.skip]
         mark_skipped(skipped, now, todo.reasons, todo.unneeded)
         changes.skipped += skipped
+        # Anew for each plan: a step may have failed, or a Map without items be OK, since the last.
+        data = cache(partial(run_data, run, steps, unread))
         for step in [by_name[name] for name in todo.open]:
             opens = open_step(run, step, data, now)
             kind = changes.mapped if step.is_mapped else changes.opened

@@ -12,7 +12,7 @@ from typing import Any, NamedTuple
 from uuid import UUID
 
 from django.db import connection
-from django.db.models import BooleanField, QuerySet
+from django.db.models import BooleanField, Q, QuerySet
 from django.db.models.expressions import RawSQL
 
 from parent.decisions.openings import Ended, ended
@@ -20,15 +20,19 @@ from parent.models import Run, Step, StepState
 from parent.store.kept_sql import select
 
 __all__ = [
+    "FAILED",
     "FULL_READ_LIMIT",
     "Locked",
     "UnreadSteps",
+    "has_results",
     "lock_for_end",
     "lock_run",
     "lock_run_of",
     "lock_run_row",
     "steps_of",
 ]
+
+FAILED = (StepState.ERROR, StepState.CANCELLED)
 
 FULL_READ_LIMIT = 30
 """Of a run with at most so many steps, all are read."""
@@ -58,16 +62,24 @@ class UnreadSteps:
         return [known.get(step.pk, step) for step in steps_of(self.run)]
 
     def finished_steps(self, loaded: Sequence[Step]) -> list[Step]:
-        """All steps of the run that are OK, in order: `loaded` ones as they are in memory, of the
-        others only the names.
+        """All steps of the run that have results, in order: `loaded` ones as they are in memory, of
+        the others only the names.
         """
         known = {step.pk for step in loaded}
-        others = Step.objects.filter(run=self.run, state=StepState.OK).only(
+        failed_map = Q(state__in=FAILED, chunk__isnull=False, items__isnull=False)
+        others = Step.objects.filter(Q(state=StepState.OK) | failed_map, run=self.run).only(
             "index", "name", "state", "chunk", "items"
         )
-        finished = [step for step in loaded if step.state == StepState.OK]
+        finished = [step for step in loaded if has_results(step)]
         finished += [step for step in others if step.pk not in known]
         return sorted(finished, key=lambda step: step.index)
+
+
+def has_results(step: Step) -> bool:
+    """Whether later steps find results of it: it is OK, or a mapped step that failed with items."""
+    if step.state in FAILED:
+        return step.is_mapped and step.items is not None
+    return step.state == StepState.OK
 
 
 class Locked(NamedTuple):

@@ -8,6 +8,7 @@ from tests.flows import (
     faults,  # noqa: F401
     foreign_tasks,  # noqa: F401
     hostile,  # noqa: F401
+    maps,
     outages,  # noqa: F401
     tasks,
 )
@@ -76,6 +77,7 @@ mapped_over_broken = Workflow(
         ),
     ],
 )
+doubled = maps.doubled
 noops = Workflow(
     "noops",
     steps=[Step(tasks.noop, name=name) for name in ("first", "second", "third")],

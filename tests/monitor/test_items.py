@@ -1,18 +1,22 @@
 """The items of a mapped step over HTTP, and its counters in the status."""
 
 from collections.abc import Callable
+from html import unescape
 from itertools import chain
 from typing import Any
 
 import pytest
 from django.contrib.auth.models import User
 from django.db import connection
+from django.test import Client
 from django.test.utils import CaptureQueriesContext
 from rest_framework.test import APIClient
 
 from monitor.api.requests import PAGE_SIZE
 from monitor.runs.items import ITEM_STATES
+from parent.inline import run_inline
 from parent.models import Item, Run, Step
+from tests.flows import workflows
 
 Api = Callable[[User | None], APIClient]
 MakeRun = Callable[..., Run]
@@ -150,3 +154,97 @@ def test_a_step_without_items_is_a_404_that_says_why(
 
     assert answer.status_code == 404
     assert says in answer.json()["detail"]
+
+
+def test_one_item_is_retried_over_http(owner: User, api: Api) -> None:
+    run = run_inline(workflows.doubled, owner=owner, count=3, broken=[2])
+    again = {"step": "double", "item": "no 2"}
+
+    response = api(owner).post(f"/tasks/{run.pk}/retry/", again, format="json")
+
+    told = response.json()
+    assert (response.status_code, told["state"]) == (202, "STARTED")
+    assert told["steps"][0]["items"] == {**COUNTS, "total": 3, "ok": 2, "waiting": 1}
+    item = Item.objects.get(key="no 2")
+    assert (item.state, item.attempt, item.kwargs) == ("QUEUED", 2, {"n": 2, "broken": True})
+
+
+@pytest.mark.parametrize(
+    ("body", "says"),
+    [
+        ({"step": "double", "item": "no 7"}, "double has no item with the key 'no 7'."),
+        ({"step": "double", "item": "no 0"}, "The item 'no 0' of double is OK"),
+        ({"step": "count_values", "item": "0"}, "count_values has no items"),
+        ({"item": "no 2"}, {"step": ["Say which step the item belongs to."]}),
+        ({"step": "double", "item": "no 2", "skip": True}, {"skip": ["One item cannot be"]}),
+        ({"step": "double", "item": "no 2", "inputs": {}}, {"inputs": ["An item keeps the"]}),
+        ({"step": "double", "item": "x" * 201}, {"item": ["Ensure this field has no more"]}),
+        ({"step": "double", "item": 7.5}, "double has no item with the key '7.5'."),
+        ({"step": "double", "item": ["no 2"]}, {"item": ["Not a valid string."]}),
+        ({"step": "double", "item": ""}, {"item": ["This field may not be blank."]}),
+    ],
+)
+def test_what_is_no_item_to_retry_is_a_400(
+    owner: User, api: Api, body: dict[str, Any], says: Any
+) -> None:
+    run = run_inline(workflows.doubled, owner=owner, count=3, broken=[2])
+
+    response = api(owner).post(f"/tasks/{run.pk}/retry/", body, format="json")
+
+    told = response.json()
+    assert response.status_code == 400
+    if isinstance(says, str):
+        assert says in str(told)
+    else:
+        assert {
+            name: [told["errors"][name][0][: len(e)] for e in es] for name, es in says.items()
+        } == says
+    run.refresh_from_db()
+    assert run.state == "FAILURE"
+
+
+def test_only_who_may_retry_retries_an_item(owner: User, other: User, api: Api) -> None:
+    run = run_inline(workflows.doubled, owner=owner, count=3, broken=[2])
+    again = {"step": "double", "item": "no 2"}
+
+    assert api(other).post(f"/tasks/{run.pk}/retry/", again, format="json").status_code == 404
+    assert api(None).post(f"/tasks/{run.pk}/retry/", again, format="json").status_code == 401
+
+
+@pytest.mark.parametrize(
+    ("given", "says"),
+    [
+        ("abc", "`over` gave a value of type str, not a list"),
+        ({"n": 1}, "`over` gave a value of type dict, not a list"),
+        (7, "`over` gave a value of type int, not a list"),
+        (None, "`over` gave a value of type NoneType, not a list"),
+        (
+            [{"n": n} for n in range(6)],
+            "more than 5 items, which the setting WORKFLOW_MAP_LIMIT allows",
+        ),
+        ([{"n": 1}, {"n": 1}], "items 0 and 1 have the same key 'no 1'"),
+        ([{"n": 1}, {"m": 1}], "the key of item 1 raised: KeyError('n')"),
+        ([{"n": 1}, {"n": 2, "m": 1}], "item 1 does not fit its child"),
+        ([{"n": [1]}, 3], "the key of item 1 raised: TypeError"),
+        ([{"n": "x" * 300}], "keys are one line of 1 to 200 characters"),
+        ([{"n": "a\nb"}], "keys are one line of 1 to 200 characters"),
+    ],
+)
+def test_bad_items_are_one_clear_sentence_on_the_page_and_over_http(
+    owner: User, api: Api, client: Client, settings: Any, given: Any, says: str
+) -> None:
+    settings.WORKFLOW_MAP_LIMIT = 5
+    run = run_inline(workflows.doubled, owner=owner, count=0, given=given)
+
+    told = api(owner).get(f"/tasks/{run.pk}/").json()
+    client.force_login(owner)
+    page = unescape(client.get(f"/runs/{run.pk}/").content.decode())
+
+    step = told["steps"][0]
+    assert (told["state"], step["state"], step["items"]) == ("FAILURE", "FAILURE", None)
+    assert told["error"] == step["error"]
+    assert step["error"].startswith("Error in the items of double: ")
+    assert says in step["error"]
+    assert "\n" not in step["error"]
+    assert step["error"] in page
+    assert not Item.objects.exists()

@@ -143,7 +143,7 @@ def test_the_history_says_who_retried_when_and_how(owner: User, api: Api, failed
         ({"skip": "perhaps"}, "skip", "Must be a valid boolean."),
         ({"skip": True, "inputs": {"a": 1}}, "inputs", "is skipped takes none"),
         ({"result": 5}, "result", "send skip as true"),
-        ({"steps": "one"}, "steps", "it takes step, inputs, skip, result"),
+        ({"steps": "one"}, "steps", "it takes step, item, inputs, skip, result"),
         ([1], "non_field_errors", "Expected a dictionary"),
         ("text", "non_field_errors", "Expected a dictionary"),
     ],

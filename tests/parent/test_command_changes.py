@@ -10,7 +10,8 @@ import pytest
 from django.core.management import CommandError, call_command
 from django.utils import timezone
 
-from parent.models import Event, Run, Step
+from parent.inline import run_inline
+from parent.models import Event, Item, Run, Step
 from parent.runs.cancel import cancel
 from tests.flows import workflows
 from tests.monitor.runs import claimed, fail, finish, states, step
@@ -100,6 +101,30 @@ def test_skip_goes_on_with_the_given_result(failed: Run) -> None:
     assert states(failed) == ["OK", "OK", "QUEUED"]
     assert step(failed, "three").kwargs == {"a": 50}
     assert Event.objects.get().detail == {"from": ["two"], "skip": True, "result": 50}
+
+
+def test_retry_of_one_item() -> None:
+    run = run_inline(workflows.doubled, count=3, broken=[1, 2])
+
+    told = workflow("retry", str(run.pk), "--from", "double", "--item", "no 1")
+
+    assert told == f"{run.pk}\n"
+    items = Item.objects.filter(step__run=run).order_by("index").values_list("state", flat=True)
+    assert list(items) == ["OK", "QUEUED", "SKIPPED"]
+
+
+@pytest.mark.parametrize(
+    ("words", "says"),
+    [
+        (["--item", "no 1"], "--item needs its step: add --from STEP."),
+        (["--skip", "double", "--item", "no 1"], "--item needs its step: add --from STEP."),
+        (["--from", "double", "--item", "no 7"], "double has no item with the key 'no 7'."),
+    ],
+)
+def test_what_is_no_item_is_refused(words: list[str], says: str) -> None:
+    run = run_inline(workflows.doubled, count=2, broken=[1])
+
+    assert refusal("retry", str(run.pk), *words) == says
 
 
 def test_retry_can_be_watched_to_its_end() -> None:

@@ -1,8 +1,9 @@
 """Mapped steps, from `over` to the end of the run."""
 
+import re
 from collections.abc import Callable, Iterator
 from functools import partial
-from typing import Any
+from typing import Any, Literal
 
 import pytest
 from django.db.models.functions import Now
@@ -19,6 +20,7 @@ from parent.runs.cancel import cancel
 from parent.runs.items import counts
 from parent.runs.retry import retry
 from parent.runs.start import start
+from parent.store.run_rows import FULL_READ_LIMIT
 from tests.flows import tasks
 from tests.parent.items import check_items, mapped, states
 
@@ -111,6 +113,22 @@ def test_no_items_are_an_ok_step(workflow: Callable[..., Workflow]) -> None:
     assert check_items(step) == {}
 
 
+def test_what_comes_after_no_items_reads_that_there_are_none(
+    workflow: Callable[..., Workflow],
+) -> None:
+    run = run_inline(
+        workflow(
+            each(over=over()),
+            Step(
+                collect,
+                inputs=lambda run: {"values": list(run.results["each"].ok()), "errors": []},
+            ),
+        )
+    )
+
+    assert (run.state, run.result) == (RunState.SUCCESS, [[], []])
+
+
 def test_a_step_of_nothing_may_be_the_last(workflow: Callable[..., Workflow]) -> None:
     run = run_inline(workflow(Step(tasks.noop), each(over=over())))
 
@@ -120,7 +138,7 @@ def test_a_step_of_nothing_may_be_the_last(workflow: Callable[..., Workflow]) ->
 @pytest.mark.parametrize(
     ("given", "says"),
     [
-        (lambda _: "abc", "gave a str, not a list"),
+        (lambda _: "abc", "gave a value of type str, not a list"),
         (lambda _: [{"n": object()}], "item 0 is not JSON"),
         (lambda _: [{"n": 1}, {"m": 1}], "item 1 does not fit its child"),
         (lambda _: [1] * 11, "WORKFLOW_MAP_LIMIT"),
@@ -226,6 +244,160 @@ def test_a_retry_gives_a_mapped_step_no_inputs(workflow: Callable[..., Workflow]
 
     with pytest.raises(InvalidRetry, match="takes its items from `over`"):
         retry(run.pk, inputs={"n": 1})
+
+
+def test_one_item_is_retried_by_itself(workflow: Callable[..., Workflow]) -> None:
+    broken.update({1, 3})
+    steps = [each(over=over(0, 1, 2, 3), tolerate=1, retries=1, key=lambda n: f"no {n}")]
+    run = run_inline(workflow(*steps, Step(tasks.noop, name="after")))
+    assert check_items(mapped(run)) == {"ok": 2, "failed": 2}
+    seen.clear()
+
+    with publish.publishing_off():
+        retry(run.pk, step="each", item="no 3", who="ada")
+    assert check_items(mapped(run)) == {"ok": 2, "failed": 1, "queued": 1}
+    broken.clear()
+    finish_inline(run)
+
+    assert (run.state, seen) == (RunState.SUCCESS, [3])
+    assert check_items(mapped(run)) == {"ok": 3, "failed": 1}
+    assert run.events.get().detail == {"from": ["each"], "item": "no 3"}
+    numbers = Attempt.objects.filter(item__key="no 3").values_list("number", flat=True)
+    assert list(numbers) == [1, 2]
+    assert not Attempt.objects.filter(item__key="no 1", number=2).exists()
+
+
+def test_an_item_that_fails_again_has_its_own_retries(workflow: Callable[..., Workflow]) -> None:
+    broken.update({0, 1})
+    run = run_inline(workflow(each(over=over(0, 1), tolerate=1, retries=2)))
+    seen.clear()
+
+    with publish.publishing_off():
+        retry(run.pk, step="each", item="1")
+    finish_inline(run)
+
+    assert (run.state, seen) == (RunState.FAILURE, [1, 1, 1])
+    assert check_items(mapped(run)) == {"failed": 2}
+    item = Item.objects.get(step=mapped(run), index=1)
+    assert (item.attempt, item.retries_used) == (6, 2)
+
+
+def test_a_step_with_items_that_never_ran_is_not_ok(workflow: Callable[..., Workflow]) -> None:
+    broken.add(0)
+    run = run_inline(workflow(each(over=over(0, 1, 2), max_active=1)))
+    assert check_items(mapped(run)) == {"failed": 1, "skipped": 2}
+    broken.clear()
+
+    for key, left in (("0", "2 of 3"), ("2", "1 of 3")):
+        with publish.publishing_off():
+            retry(run.pk, step="each", item=key)
+        finish_inline(run)
+        error = f"Error in each: {left} items have not run. Retry the step to run them"
+        assert (run.state, mapped(run).error) == (RunState.FAILURE, error)
+    with publish.publishing_off():
+        retry(run.pk)
+    finish_inline(run)
+
+    assert (run.state, seen) == (RunState.SUCCESS, [0, 0, 2, 1])
+
+
+def test_an_item_of_a_cancelled_run_is_retried_by_itself(
+    workflow: Callable[..., Workflow],
+) -> None:
+    with publish.publishing_off():
+        run = start(workflow(each(over=over(0, 1))), {})
+        cancel(run.pk)
+        retry(run.pk, step="each", item="1")
+    assert check_items(mapped(run)) == {"cancelled": 1, "queued": 1}
+    finish_inline(run)
+
+    assert (run.state, seen) == (RunState.FAILURE, [1])
+    assert check_items(mapped(run)) == {"ok": 1, "cancelled": 1}
+
+
+@pytest.mark.parametrize(
+    ("options", "says"),
+    [
+        ({"step": "each", "item": "9"}, "each has no item with the key '9'."),
+        ({"step": "each", "item": ""}, "each has no item with the key ''."),
+        ({"step": "each", "item": "a\0b"}, "has no item with the key 'a"),
+        ({"step": "each", "item": "0"}, "The item '0' of each is OK: its result is kept."),
+        ({"step": "first", "item": "0"}, "first has no items, as it is not a Map"),
+        ({"step": "odd", "item": "0"}, "The run has no step 'odd'"),
+        ({"item": "1"}, "Say which step the item belongs to."),
+        ({"step": "each", "item": "1", "inputs": {"n": 1}}, "An item keeps the inputs"),
+        ({"step": "each", "item": "1", "skip": True}, "One item cannot be skipped"),
+        ({"step": "later", "item": "0"}, "later has no items yet"),
+        ({"step": "after_all", "item": "0"}, "gets new items, as later runs again before it"),
+    ],
+)
+def test_what_is_no_item_to_retry_is_named_and_changes_nothing(
+    workflow: Callable[..., Workflow], options: dict[str, Any], says: str
+) -> None:
+    broken.add(1)
+    run = run_inline(
+        workflow(
+            Step(tasks.noop, name="first"),
+            each(over=over(0, 1)),
+            each(name="later", over=lambda run: run.params["missing"], after=["first"]),
+            each(name="after_all", over=over(1), after=["later"], when="always"),
+        )
+    )
+    before = list(Item.objects.order_by("pk").values())
+
+    with pytest.raises(InvalidRetry, match=re.escape(says)):
+        retry(run.pk, **options)
+
+    run.refresh_from_db()
+    assert (run.state, list(Item.objects.order_by("pk").values())) == (RunState.FAILURE, before)
+
+
+@pytest.mark.parametrize("when", ["always", "failed"])
+@pytest.mark.parametrize("others", [0, FULL_READ_LIMIT])
+def test_a_step_after_a_failed_map_reads_its_items(
+    workflow: Callable[..., Workflow], when: Literal["always", "failed"], others: int
+) -> None:
+    """Also in a run of many steps, of which only those are read that the end of one affects."""
+    broken.add(2)
+    run = run_inline(
+        workflow(
+            *(Step(tasks.noop, name=f"other_{n}", after=[]) for n in range(others)),
+            each(over=over(0, 1, 2), after=[]),
+            Step(
+                collect,
+                when=when,
+                after=["each"],
+                inputs=lambda run: {
+                    "values": list(run.results["each"].ok()),
+                    "errors": [[i.key, i.state, i.error] for i in run.results["each"].failed()],
+                },
+            ),
+        )
+    )
+
+    assert run.state == RunState.FAILURE
+    assert mapped(run, "collect").result == [
+        [0, 2],
+        [["2", "ERROR", "Error in each[2]: 2 is broken"]],
+    ]
+
+
+def test_a_map_that_did_not_open_has_no_results(workflow: Callable[..., Workflow]) -> None:
+    run = run_inline(
+        workflow(
+            each(over=lambda _: "abc"),
+            Step(
+                collect,
+                when="always",
+                inputs=lambda run: {
+                    "values": [run.results.get("each")],
+                    "errors": list(run.errors),
+                },
+            ),
+        )
+    )
+
+    assert mapped(run, "collect").result == [[None], ["each"]]
 
 
 def finish_inline(run: Run) -> None:

@@ -46,10 +46,10 @@ def test_items_are_frozen_with_keys(given: Any, key: Any, frozen: list[Any]) -> 
 @pytest.mark.parametrize(
     ("given", "options", "says"),
     [
-        (None, {}, "gave a NoneType, not a list"),
-        ("abc", {}, "gave a str, not a list"),
-        ({"a": 1}, {}, "gave a dict, not a list"),
-        ({1, 2}, {}, "gave a set, not a list"),
+        (None, {}, "gave a value of type NoneType, not a list"),
+        ("abc", {}, "gave a value of type str, not a list"),
+        ({"a": 1}, {}, "gave a value of type dict, not a list"),
+        ({1, 2}, {}, "gave a value of type set, not a list"),
         ([1, 2, 3], {"limit": 2}, "WORKFLOW_MAP_LIMIT"),
         ([{"path": object()}], {}, "item 0 is not JSON"),
         (["a", float("nan")], {}, "item 1 is not JSON"),

@@ -63,7 +63,8 @@ class Command(BaseCommand):
                 case "cancel":
                     self._cancel(options["run_id"], options["who"] or _os_user())
                 case "retry":
-                    given = _chosen(options, "run_id", "step", "inputs", "skip", "result", "watch")
+                    names = ("run_id", "step", "item", "inputs", "skip", "result", "watch")
+                    given = _chosen(options, *names)
                     self._retry(who=options["who"] or _os_user(), **given)
                 case "prune":
                     self._prune(options["older_than"])
@@ -140,6 +141,8 @@ class Command(BaseCommand):
             raise CommandError("--result is for a step that is skipped: add --skip STEP.")
         if given["inputs"] is not None and skip is not None:
             raise CommandError("A step that is skipped takes no inputs: leave --inputs out.")
+        if given["item"] is not None and step is None:
+            raise CommandError("--item needs its step: add --from STEP.")
         retry(run_id, step=skip or step, skip=skip is not None, **given)
         if watch:
             self._watch(run_id)

@@ -82,7 +82,13 @@ def clear(step_id: int) -> None:
     ItemCount.objects.filter(step=step_id).delete()
 
 
-def reset(step_id: int, *, ok: int = 0) -> None:
-    """Begin to count anew: `ok` items are OK, the others wait."""
+def reset(step_id: int, kept: Counts | None = None) -> None:
+    """Begin to count anew.
+
+    Args:
+        kept: how the items that do not wait have ended. The failures among them do not stop those
+            that wait, so they are not in the slot that decides about that.
+    """
     clear(step_id)
-    ItemCount.objects.create(step_id=step_id, slot=FAILURES, opened=ok, ok=ok)
+    values = {} if kept is None else {name: getattr(kept, name) for name in COLUMNS}
+    ItemCount.objects.create(step_id=step_id, slot=FAILURES + 1, **values)

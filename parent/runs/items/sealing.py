@@ -52,8 +52,7 @@ def freeze_items(
         )
         found = Counts(total=len(step.frozen_items))
     else:
-        kept = step.items["ok"]
-        found = Counts(total=step.items["total"], opened=kept, ok=kept)
+        found = Counts.of(step.items)
     clear_attempt(step)
     step.state, step.task_id = StepState.RUNNING, str(uuid4())
     step.attempt += 1

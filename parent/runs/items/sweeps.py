@@ -1,6 +1,7 @@
 """What happens to many items of a step by one statement: their end, their reset, their deletion."""
 
 from collections.abc import Collection
+from dataclasses import replace
 from datetime import datetime
 
 from django.db import connection
@@ -15,6 +16,7 @@ __all__ = [
     "cancel_items",
     "drop_items",
     "end_items",
+    "reset_item",
     "reset_items",
     "skip_items",
     "too_many_failed",
@@ -83,10 +85,30 @@ def _end(rows: "QuerySet[Item]", state: StepState, now: datetime, error: str = "
 
 def reset_items(step: Step, now: datetime) -> None:
     """Let all items that are not OK wait again, with the inputs that they had."""
-    again = Item.objects.filter(step=step).exclude(state=StepState.OK)
     _archive(step, now)
+    count = _reset(Item.objects.filter(step=step).exclude(state=StepState.OK))
+    kept = step.item_total - count
+    _count_anew(step, Counts(total=step.item_total, opened=kept, ok=kept))
+
+
+def reset_item(step: Step, item: Item, now: datetime) -> None:
+    """Let this item of a step that has ended wait again; the others stay as they are."""
+    _archive(step, now, item)
+    _reset(Item.objects.filter(pk=item.pk))
+    kept = Counts.of(step.items or {})
+    word = COUNTED[StepState(item.state)]
+    left = {word: getattr(kept, word) - 1}
+    _count_anew(step, replace(kept, opened=kept.opened - 1, **left))
+
+
+def _count_anew(step: Step, kept: Counts) -> None:
+    counts.reset(step.pk, kept)
+    step.items = kept.as_dict()
+
+
+def _reset(rows: "QuerySet[Item]") -> int:
     blank = Meta()
-    count = again.update(
+    return rows.update(
         state=StepState.WAITING,
         retries_used=0,
         publish_count=0,
@@ -110,13 +132,14 @@ def reset_items(step: Step, now: datetime) -> None:
         result=None,
         result_size=None,
     )
-    kept = step.item_total - count
-    counts.reset(step.pk, ok=kept)
-    step.items = Counts(total=step.item_total, opened=kept, ok=kept).as_dict()
 
 
-def _archive(step: Step, now: datetime) -> None:
-    """Keep a record of the last attempt of each item that is not OK, as `attempts.archive` does."""
+def _archive(step: Step, now: datetime, item: Item | None = None) -> None:
+    """Keep a record of the last attempt of each item that is not OK, as `attempts.archive` does.
+
+    Args:
+        item: only of this one.
+    """
     ended = Attempt._meta.get_field("finished_at").get_db_prep_save(now, connection)
     with connection.cursor() as cursor:
         cursor.execute(
@@ -126,8 +149,9 @@ def _archive(step: Step, now: datetime) -> None:
             "COALESCE(i.error, ''), i.traceback, i.queued_at, i.started_at, "
             "COALESCE(i.finished_at, %s) "
             "FROM parent_item AS i LEFT JOIN parent_executor AS e ON e.id = i.executor_id "
-            "WHERE i.step_id = %s AND i.state <> 'OK' AND i.task_id IS NOT NULL",
-            [ended, step.pk],
+            "WHERE i.step_id = %s AND i.state <> 'OK' AND i.task_id IS NOT NULL "
+            "AND i.id = COALESCE(%s, i.id)",
+            [ended, step.pk, None if item is None else item.pk],
         )
 
 
