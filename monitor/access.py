@@ -10,7 +10,7 @@ from django.http import Http404
 from monitor.policy import policy
 from parent.definition.workflow import Workflow, registry
 from parent.errors import UnknownWorkflow
-from parent.models import Run
+from parent.models import Run, Step
 
 if TYPE_CHECKING:
     from django.contrib.auth.models import AnonymousUser, User
@@ -18,6 +18,7 @@ if TYPE_CHECKING:
 __all__ = [
     "NOT_FOUND",
     "find_like",
+    "find_mapped_step",
     "find_run",
     "find_to_change",
     "find_to_retry",
@@ -53,6 +54,20 @@ def find_run(user: "User | AnonymousUser", run_id: UUID) -> Run:
     if run is None:
         raise Http404(NOT_FOUND)
     return run
+
+
+def find_mapped_step(run: Run, name: str) -> Step:
+    """The mapped step of a run with that name, with its counters.
+
+    Raises:
+        Http404: the run has no such step, or it is not mapped.
+    """
+    step = Step.objects.filter(run=run, name=name).only("run_id", "name", "chunk", "items").first()
+    if step is None:
+        raise Http404(f"The run has no step {name!r}.")
+    if not step.is_mapped:
+        raise Http404(f"The step {name!r} has no items: it is not mapped.")
+    return step
 
 
 def find_like(user: "User | AnonymousUser", workflow: Workflow, run_id: str) -> Run:

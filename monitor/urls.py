@@ -34,6 +34,11 @@ urlpatterns = [
     ),
     path("runs/<workflow_id:run_id>/cancel/", run_pages.RunCancel.as_view(), name="run-cancel"),
     path("runs/<workflow_id:run_id>/retry/", run_pages.RunRetry.as_view(), name="run-retry"),
+    path(
+        "runs/<workflow_id:run_id>/steps/<str:name>/failed/",
+        pages.FailedItemsPage.as_view(),
+        name="run-items",
+    ),
     path("runs/<workflow_id:run_id>/delete/", run_pages.RunDelete.as_view(), name="run-delete"),
     path("workflows/", api.WorkflowListView.as_view(), name="workflow-list"),
     path("workflows/<str:name>/", api.WorkflowView.as_view(), name="workflow-start"),

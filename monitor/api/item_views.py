@@ -3,16 +3,16 @@
 from typing import Any
 from uuid import UUID
 
-from django.http import Http404, HttpResponse
+from django.http import HttpResponse
 from rest_framework.request import Request
 
-from monitor.access import find_run
+from monitor.access import find_mapped_step, find_run
 from monitor.api import openapi
 from monitor.api.base import ApiView
 from monitor.api.requests import ByIndex, ItemQuery
 from monitor.http.etag import answer, digest_of, not_modified
 from monitor.runs.items import COLUMNS, item_row
-from parent.models import Item, Step
+from parent.models import Item
 
 __all__ = ["ItemListView"]
 
@@ -23,11 +23,7 @@ class ItemListView(ApiView):
     @openapi.list_items
     def get(self, request: Request, task_id: UUID, name: str) -> HttpResponse:
         query, run = ItemQuery.of(request), find_run(request.user, task_id)
-        step = Step.objects.filter(run=run, name=name).only("name", "chunk").first()
-        if step is None:
-            raise Http404(f"The run has no step {name!r}.")
-        if not step.is_mapped:
-            raise Http404(f"The step {name!r} has no items: it is not mapped.")
+        step = find_mapped_step(run, name)
         items = query.narrow(Item.objects.filter(step=step)).only(*COLUMNS, "state")
         paginator = ByIndex()
         page = paginator.paginate_queryset(items, request, view=self) or []

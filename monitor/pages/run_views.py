@@ -36,12 +36,13 @@ from monitor.pages.timeline import Timeline, timeline_of
 from monitor.pages.typical_duration import typical_seconds
 from monitor.policy import policy
 from monitor.runs.input_files import file_answer, inputs_of
+from monitor.runs.mapped import mapped_steps
 from monitor.runs.results import beginning, is_large, pretty_beginning, result_answer
 from monitor.runs.snapshot import Snapshot, task_status
 from monitor.runs.status import share, state_word
 from parent.definition.secrets import secrets_of, shown_params
 from parent.deletion.delete import delete_run
-from parent.errors import CannotRetry, RunActive, RunEnded, UnknownRun
+from parent.errors import CannotRetry, InvalidRetry, RunActive, RunEnded, UnknownRun
 from parent.models import Run, RunState, Step, StepState
 from parent.runs.cancel import cancel
 from parent.runs.retry import retry
@@ -111,11 +112,13 @@ class RunPage(OurPage, View):
             "timeline": timeline,
             # Only for the whole page: no part that is kept up to date shows it.
             "usual": None if HEADER in request.headers else typical_seconds().get(run.workflow),
+            "mapped": mapped_steps(steps, {row["name"]: row["title"] for row in status["steps"]}),
             "result": result_html(run),
             "inputs": inputs_of(shown_params(run), run.files),
             "history": history_of(run, secrets=secrets_of(run)),
             "may_change": may_change,
             "may_retry": may_change and may_start_it,
+            "can_retry": may_change and may_start_it and run.state in Run.RETRIED_FROM,
             "may_start": may_start_it,
             "no_worker": not run.ended and not any_executor_alive(),
         }
@@ -165,6 +168,7 @@ def _live_parts(run: Run, steps: Sequence[Step], context: dict[str, Any]) -> lis
     depends_on = {
         "notices": context["no_worker"],
         "graph": context["graph"],
+        "items": (context["mapped"], context["can_retry"]),
         "timeline": (moves, run.finished_at),
         "result": ended,
         "facts": ended,
@@ -186,7 +190,7 @@ class RunAction(OurPage, View):
         run = self.find(request, run_id)
         try:
             self.act(run, request.user.get_username())
-        except (CannotRetry, RunActive, RunEnded, UnknownRun) as refused:
+        except (CannotRetry, InvalidRetry, RunActive, RunEnded, UnknownRun) as refused:
             messages.warning(request, str(refused))
         return self.then(run)
 
@@ -207,7 +211,7 @@ class RunCancel(RunAction):
 
 
 class RunRetry(RunAction):
-    """Retries a failed or cancelled run."""
+    """Retries a failed or cancelled run; from a step on, or one item of it, if the form says so."""
 
     def find(self, request: HttpRequest, run_id: UUID) -> Run:
         run = find_to_retry(request.user, run_id)
@@ -215,7 +219,8 @@ class RunRetry(RunAction):
         return run
 
     def act(self, run: Run, who: str) -> None:
-        retry(run.pk, who=who)
+        form = self.request.POST
+        retry(run.pk, step=form.get("step"), item=form.get("item"), who=who)
 
 
 class RunDelete(RunAction):

@@ -1,14 +1,23 @@
-"""The pages to start workflows. The pages of runs are in `run_views`."""
+"""The pages to start workflows, and that of failed items. The pages of runs are in `run_views`."""
 
 from http import HTTPStatus
 from typing import Any, cast
+from uuid import UUID
 
 from django.contrib.auth.models import User
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import redirect, render
 from django.views.generic import View
 
-from monitor.access import find_like, find_workflow, startable, visible_runs
+from monitor.access import (
+    find_like,
+    find_mapped_step,
+    find_run,
+    find_workflow,
+    may_start,
+    startable,
+    visible_runs,
+)
 from monitor.api.form_data import params_of
 from monitor.http.namespace import our_url
 from monitor.http.our_view import OurPage
@@ -17,12 +26,16 @@ from monitor.pages.drawing.graph import sketch_of, workflow_graph
 from monitor.pages.forms import blank_form, filled_form, form_like, posted
 from monitor.pages.live import LivePart, render_live
 from monitor.pages.typical_duration import typical_seconds
+from monitor.policy import policy
+from monitor.runs.mapped import PAGE_SIZE, failed_items, place_of, segments
 from monitor.runs.starting import start_for
+from monitor.runs.titles import step_titles
 from parent.definition.workflow import Workflow, registry
 from parent.errors import InvalidParams
+from parent.models import Run
 from parent.store.executors import any_executor_alive
 
-__all__ = ["StartPage", "WorkflowPage"]
+__all__ = ["FailedItemsPage", "StartPage", "WorkflowPage"]
 
 RECENT_RUNS = 8
 
@@ -74,6 +87,30 @@ class WorkflowPage(OurPage, View):
                 request, workflow, HTTPStatus.BAD_REQUEST, fields=fields, errors=errors
             )
         return redirect(our_url(request, "run", run.pk))
+
+
+class FailedItemsPage(OurPage, View):
+    """The failed items of a mapped step, in pages."""
+
+    def get(self, request: HttpRequest, run_id: UUID, name: str) -> HttpResponse:
+        run = find_run(request.user, run_id)
+        step = find_mapped_step(run, name)
+        after = place_of(request.GET.get("after"))
+        items = failed_items(step, after=after, most=PAGE_SIZE + 1)
+        may_change = policy().may_change(cast(User, request.user), run)
+        context = {
+            "title": f"Failed items of {step_titles(run.workflow, [name])[name]}",
+            "run": run,
+            "step": step,
+            "segments": segments(step.items or {}),
+            "items": items[:PAGE_SIZE],
+            "is_later": after >= 0,
+            "next": items[PAGE_SIZE - 1].index if len(items) > PAGE_SIZE else None,
+            "can_retry": run.state in Run.RETRIED_FROM
+            and may_change
+            and may_start(request.user, run.workflow),
+        }
+        return render(request, "monitor/items.html", context)
 
 
 def _form_page(

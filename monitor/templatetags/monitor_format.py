@@ -26,6 +26,7 @@ __all__ = [
     "run_seconds",
     "run_status",
     "run_word",
+    "thousands",
     "word",
 ]
 
@@ -77,6 +78,12 @@ def run_word(run: Run) -> str:
     """The status of a run's row in one word."""
     message = CANCELLING if run.cancel_requested_at is not None else ""
     return word({"state": run.state, "status": run.status, "task_id": run.pk, "message": message})
+
+
+@register.filter
+def thousands(number: int) -> str:
+    """`12,345`, as in `count`."""
+    return f"{number:,}"
 
 
 @register.filter

@@ -46,6 +46,7 @@ class Run(MetaFields):
     ENDED = (RunState.SUCCESS, RunState.FAILURE, RunState.REVOKED)
     was_there = False
     """Whether a start returned this run instead of a new one."""
+    RETRIED_FROM = (RunState.FAILURE, RunState.REVOKED)
 
     id = models.UUIDField(primary_key=True, default=uuid4, editable=False)
     workflow = models.CharField(max_length=100)

@@ -66,7 +66,7 @@ def retry(
         if locked is None:
             raise UnknownRun(f"There is no run {run_id}.")
         run, steps, now, _ = locked
-        if run.state not in (RunState.FAILURE, RunState.REVOKED):
+        if run.state not in Run.RETRIED_FROM:
             raise CannotRetry(f"Only a failed or cancelled run can be retried: it is {run.state}.")
         chosen = _steps_to_retry(steps, step, alone=inputs is not None or skip)
         from_here = with_dependents(steps, chosen)

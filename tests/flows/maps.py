@@ -41,7 +41,13 @@ doubled = Workflow(
     params=Numbers,
     title="Double numbers",
     steps=[
-        Map(double, title="Double each", over=numbers, key=lambda item: f"no {item['n']}"),
+        Map(
+            double,
+            title="Double each",
+            over=numbers,
+            key=lambda item: f"no {item['n']}",
+            max_active=1,
+        ),
         Step(count_values, inputs=lambda run: {"values": list(run.results["double"].ok())}),
     ],
 )

@@ -14,6 +14,7 @@ from rest_framework.test import APIClient
 
 from monitor.api.requests import PAGE_SIZE
 from monitor.runs.items import ITEM_STATES
+from monitor.runs.mapped import FIRST, segments
 from parent.inline import run_inline
 from parent.models import Item, Run, Step
 from tests.flows import workflows
@@ -248,3 +249,84 @@ def test_bad_items_are_one_clear_sentence_on_the_page_and_over_http(
     assert "\n" not in step["error"]
     assert step["error"] in page
     assert not Item.objects.exists()
+
+
+def test_the_first_paint_does_not_depend_on_the_number_of_items(
+    owner: User, client: Client, make_run: MakeRun
+) -> None:
+    """The page has the counters and the first failed items; so it takes the same statements."""
+    client.force_login(owner)
+    sizes, statements = [], []
+    for count in (100, 3_000):
+        run = make_run(owner)
+        step = with_items(run, count)
+        failed = count // 2
+        Item.objects.filter(step=step, index__lt=failed).update(state="ERROR", error="bad")
+        counts = {**COUNTS, "total": count, "failed": failed, "waiting": count - failed}
+        Step.objects.filter(pk=step.pk).update(items=counts, task_id=f"map of {count}")
+        with CaptureQueriesContext(connection) as queries:
+            page = client.get(f"/runs/{run.pk}/").content.decode()
+        assert page.count('data-key="func_2 ') == FIRST
+        sizes.append(len(page))
+        statements.append(len(queries))
+
+    assert abs(sizes[0] - sizes[1]) < 200
+    assert statements[0] == statements[1]
+
+
+@pytest.mark.parametrize("after", ["", "x", "-1", "9" * 30, "²"])
+def test_a_place_that_is_none_is_the_first_page(
+    owner: User, client: Client, make_run: MakeRun, after: str
+) -> None:
+    run = make_run(owner)
+    with_items(run, 2, state="ERROR", error="bad")
+    client.force_login(owner)
+
+    page = client.get(f"/runs/{run.pk}/steps/func_2/failed/", {"after": after}).content.decode()
+
+    assert page.count('data-key="func_2 ') == 1
+
+
+def test_the_page_of_failed_items_is_only_for_who_may_see_the_run(
+    owner: User, other: User, client: Client, make_run: MakeRun
+) -> None:
+    run = make_run(owner)
+    with_items(run, 1, state="ERROR", error="bad")
+    address = f"/runs/{run.pk}/steps/func_2/failed/"
+
+    client.force_login(other)
+    assert client.get(address).status_code == 404
+    client.force_login(owner)
+    assert client.get(f"/runs/{run.pk}/steps/func_1/failed/").status_code == 404
+    assert client.get(f"/runs/{run.pk}/steps/odd/failed/").status_code == 404
+    assert client.get(address).status_code == 200
+
+
+def test_a_form_that_does_not_fit_changes_nothing_and_says_why(owner: User, client: Client) -> None:
+    run = run_inline(workflows.doubled, owner=owner, count=1, broken=[0])
+    client.force_login(owner)
+
+    form = {"step": "double", "item": "no 9"}
+    page = client.post(f"/runs/{run.pk}/retry/", form, follow=True).content.decode()
+
+    assert "double has no item with the key &#x27;no 9&#x27;." in page
+    run.refresh_from_db()
+    assert run.state == "FAILURE"
+
+
+@pytest.mark.parametrize(
+    ("counts", "widths"),
+    [
+        ({}, []),
+        ({"ok": 1}, [1000.0]),
+        ({"ok": 9_999, "failed": 1}, [995.9, 4.1]),
+        ({"ok": 1, "waiting": 3}, [252.0, 748.0]),
+    ],
+)
+def test_the_bar_is_full_and_shows_one_failure_among_thousands(
+    counts: dict[str, int], widths: list[float]
+) -> None:
+    parts = segments({**COUNTS, **counts})
+
+    assert [part.width for part in parts] == widths
+    assert [part.x for part in parts] == [sum(widths[:n]) for n in range(len(widths))]

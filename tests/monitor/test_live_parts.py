@@ -45,7 +45,16 @@ def test_only_the_parts_that_have_changed_are_sent(
     run = make_run(owner)
     path = f"/runs/{run.pk}/"
     shown = digests(text(signed_in.get(path)))
-    assert set(shown) == {"notices", "graph", "timeline", "result", "facts", "history", "delete"}
+    assert set(shown) == {
+        "notices",
+        "graph",
+        "items",
+        "timeline",
+        "result",
+        "facts",
+        "history",
+        "delete",
+    }
 
     # Time alone changes nothing, nor does a report: the bars have their own requests.
     run.steps.filter(name="func_1").update(completion=50.0, reported_at=timezone.now())

@@ -34,9 +34,9 @@ if (element.status) follow(element.status);
 document.addEventListener("visibilitychange", lookAgain);
 lookAgain();
 
-/** What makes the page refresh when it changes: the state of the run, and each step's state and attempt. */
+/** What makes the page refresh when it changes: the state of the run, and each step's state, attempt and items. */
 function outline({ state, steps }) {
-	return JSON.stringify([state, steps.map((step) => [step.state, step.attempt])]);
+	return JSON.stringify([state, steps.map((step) => [step.state, step.attempt, step.items])]);
 }
 
 function follow(status) {

@@ -1,0 +1,137 @@
+"""Mapped steps on the pages: how many items are in which state, and which have failed."""
+
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from monitor.runs.items import state_named
+from parent.models import Item, Step, StepState
+
+__all__ = [
+    "PAGE_SIZE",
+    "FailedItem",
+    "MappedStep",
+    "Segment",
+    "failed_items",
+    "mapped_steps",
+    "place_of",
+    "segments",
+]
+
+LENGTH = 1000
+"""The bar's width in SVG units."""
+THINNEST = 4
+"""Of a segment with an item: one that failed among 10,000 is seen."""
+FIRST = 5
+"""Failed items of a step on the page of its run."""
+PAGE_SIZE = 50
+MOST_LISTS = 10
+"""Mapped steps of a run whose failed items its page lists; others have a link."""
+
+WORDS = {
+    **{"ok": "done", "running": "running", "failed": "failed", "skipped": "skipped"},
+    **{"cancelled": "cancelled", "queued": "queued", "waiting": "waiting"},
+}
+"""What people read for each counter, in the order of the bar's segments."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Segment:
+    """The items in one state: `look` is the counter's name."""
+
+    look: str
+    word: str
+    count: int
+    x: float
+    width: float
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class FailedItem:
+    """A failed item as the pages list it. `error` does not repeat its name."""
+
+    index: int
+    key: str
+    error: str
+    attempt: int
+    task_id: str
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class MappedStep:
+    """A mapped step of a run, once it has opened.
+
+    Args:
+        failed: the first of its failed items; empty where they are not listed.
+        left: how many items a retry of the step runs; 0 if it cannot be retried by itself.
+    """
+
+    name: str
+    title: str
+    total: int
+    segments: Sequence[Segment]
+    failed_count: int
+    failed: Sequence[FailedItem] = field(default=())
+    left: int = 0
+
+    @property
+    def is_all(self) -> bool:
+        return len(self.failed) == self.failed_count
+
+
+def mapped_steps(steps: Sequence[Step], titles: Mapping[str, str]) -> list[MappedStep]:
+    """The mapped steps of a run that have opened, in order.
+
+    It takes one statement for each that has failed items, and none for the others: the counters are
+    in the steps' rows.
+    """
+    opened = [(step, step.items) for step in steps if step.items is not None]
+    with_failed = [step for step, counts in opened if counts["failed"]][:MOST_LISTS]
+    return [
+        MappedStep(
+            name=step.name,
+            title=titles[step.name],
+            total=counts["total"],
+            segments=segments(counts),
+            failed_count=counts["failed"],
+            failed=failed_items(step, most=FIRST) if step in with_failed else (),
+            # A retry of a step that is OK asks for its items again.
+            left=counts["total"] - counts["ok"] if step.state != StepState.OK else 0,
+        )
+        for step, counts in opened
+    ]
+
+
+def segments(counts: Mapping[str, int]) -> list[Segment]:
+    """The bar's segments, for the counters that are not 0. Together they are as wide as the bar."""
+    present = [(name, counts[name]) for name in WORDS if counts.get(name)]
+    room = LENGTH - THINNEST * len(present)
+    total = sum(count for _, count in present)
+    drawn, x = [], 0.0
+    for name, count in present:
+        width = round(THINNEST + room * count / total, 1)
+        drawn.append(Segment(look=name, word=WORDS[name], count=count, x=round(x, 1), width=width))
+        x += width
+    return drawn
+
+
+def place_of(text: str | None) -> int:
+    """The index after which a page begins, from its address; -1 for the first page."""
+    return int(text) if text and re.fullmatch("[0-9]{1,9}", text) else -1
+
+
+def failed_items(step: Any, *, after: int = -1, most: int = PAGE_SIZE) -> list[FailedItem]:
+    """The failed items of a step after this index, in order."""
+    rows = Item.objects.filter(step=step.pk, state=state_named("failed"), index__gt=after)
+    found = rows.order_by("index").only("step_id", "index", "key", "error", "attempt", "task_id")
+    return [
+        FailedItem(
+            index=item.index,
+            key=item.key,
+            error=(item.error or "").removeprefix(f"Error in {step.name}[{item.key}]: "),
+            attempt=item.attempt,
+            task_id=item.task_id or "",
+        )
+        for item in found[:most]
+    ]
