@@ -162,6 +162,7 @@ class WorkflowStep(Shape):
         choices=When.choices, help_text="After which ends of these it runs."
     )
     optional = serializers.BooleanField(help_text="Whether its failure leaves the run as it is.")
+    mapped = serializers.BooleanField(help_text="Whether its child runs over many items.")
 
 
 class WorkflowEntry(Shape):

@@ -32,6 +32,7 @@ from monitor.http.throttles import StartThrottle
 from monitor.runs.results import result_answer
 from monitor.runs.snapshot import Snapshot, task_status
 from monitor.runs.starting import start_for
+from parent.definition.mapping import Map
 from parent.deletion.delete import delete_run
 from parent.models import Run
 from parent.runs.cancel import cancel
@@ -67,6 +68,7 @@ class WorkflowListView(ApiView):
                             "after": list(workflow.after(step)),
                             "when": step.when,
                             "optional": step.optional,
+                            "mapped": isinstance(step, Map),
                         }
                         for step in workflow.steps
                     ],

@@ -14,7 +14,7 @@ from django.http import QueryDict
 from django.utils import timezone
 
 from monitor.runs.titles import titles_with, workflow_title
-from parent.models import Attempt, Run, RunState, Step
+from parent.models import Attempt, Item, Run, RunState, Step
 
 __all__ = ["PageOfRuns", "RunFilter", "page_of"]
 
@@ -131,7 +131,9 @@ def _mentions(text: str) -> Q:
         return found
     tasks = {"task_id__startswith": text.lower()}
     steps = Step.objects.filter(**tasks).values("run")
-    return found | Q(pk__in=steps) | Q(pk__in=Attempt.objects.filter(**tasks).values("step__run"))
+    items = Item.objects.filter(**tasks).values("step__run")
+    attempts = Attempt.objects.filter(**tasks).values("step__run")
+    return found | Q(pk__in=steps) | Q(pk__in=items) | Q(pk__in=attempts)
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -20,12 +20,12 @@ from django.utils import timezone
 
 from monitor.access import NOT_FOUND, may_see
 from monitor.http.namespace import APP_NAME
-from monitor.runs.status import child_status_of, quiet_seconds, status_of
+from monitor.runs.status import child_status_of, last_change, quiet_seconds, status_of
 from monitor.runs.table import Table, result_sql, size_sql
 from monitor.runs.waiting import consumed_queues, needs_queues
-from parent.models import Run, Step
+from parent.models import Item, Run, Step
 from parent.models.fields import META_COLUMNS
-from parent.store.large_results import inline_limit
+from parent.store.large_results import inline_limit, read_rows
 
 if TYPE_CHECKING:
     from django.contrib.auth.models import AnonymousUser, User
@@ -34,11 +34,11 @@ __all__ = ["Snapshot", "Task", "statement", "task_status"]
 
 
 class Task(NamedTuple):
-    """A run with its steps, or one child of it."""
+    """A run with its steps, or one child of it: of a step, or of an item of a mapped step."""
 
     run: Run
     steps: Sequence[Step]
-    child: Step | None
+    child: Step | Item | None
     consumed: frozenset[str] | None = None
     """The queues that running workers consume; None if they were not looked up."""
 
@@ -47,7 +47,7 @@ class Task(NamedTuple):
         return str(self.run.pk if self.child is None else self.child.task_id)
 
     @property
-    def row(self) -> Run | Step:
+    def row(self) -> Run | Step | Item:
         """The row that has the task's result."""
         return self.child or self.run
 
@@ -79,8 +79,13 @@ STEPS = Table(
 RUN_TIMES = RUNS.places("created_at", "started_at", "cancel_requested_at")
 STEP_TIMES = STEPS.places("started_at", "reported_at", "finished_at")
 RUN_ID, STEP_ID, SPLIT = RUNS.places("id")[0], len(RUNS) + STEPS.places("id")[0], len(RUNS)
+STEP_TASK_ID = SPLIT + STEPS.places("task_id")[0]
 STEP_STATE = SPLIT + STEPS.places("state")[0]
 MIRRORED_AT, QUEUED_AT = RUNS.places("mirrored_at")[0], SPLIT + STEPS.places("queued_at")[0]
+SHOWN_OF_ITEM = (
+    *("task_id", "state", "attempt", "queued_at", "started_at", "reported_at", "finished_at"),
+    *("iteration", "total", "completion", "message", "error", "result_size"),
+)
 TIMES = [*RUN_TIMES, *(SPLIT + place for place in STEP_TIMES)]
 
 
@@ -95,6 +100,18 @@ class Snapshot:
         """
         self.ids = ids
         self.rows = _fetch(*statement(ids, results=results)) if ids else []
+        self.items = self._read_items()
+
+    def _read_items(self) -> list[Item]:
+        """The items with the ids that no run and no step has: one statement if there are any."""
+        known = {str(UUID(str(row[RUN_ID]))) for row in self.rows}
+        known |= {row[STEP_TASK_ID] for row in self.rows}
+        unknown = [id for id in map(str, self.ids) if id not in known]
+        if not unknown:
+            return []
+        found = Item.objects.filter(task_id__in=unknown).select_related("step__run")
+        large = ("step__run__params", "step__run__files", "step__run__result", "step__result")
+        return read_rows(found.defer(*large, "kwargs", "checkpoint", "traceback"))
 
     def digest(self, now: datetime) -> str:
         """A digest of all that the tasks' statuses depend on: the rows, and the quiet seconds.
@@ -102,8 +119,10 @@ class Snapshot:
         It covers all rows, so only a caller who may see all of them may get it.
         """
         quiet = [quiet_seconds(_latest(row, now), now) for row in self.rows]
-        consumed = sorted(self.consumed or ())
-        return blake2b(repr([self.rows, quiet, consumed]).encode(), digest_size=16).hexdigest()
+        quiet += [quiet_seconds(last_change(item.run, [item], now), now) for item in self.items]
+        items = [[getattr(item, name) for name in SHOWN_OF_ITEM] for item in self.items]
+        depends_on = [self.rows, items, quiet, sorted(self.consumed or ())]
+        return blake2b(repr(depends_on).encode(), digest_size=16).hexdigest()
 
     @property
     def run_count(self) -> int:
@@ -113,7 +132,8 @@ class Snapshot:
     @cached_property
     def consumed(self) -> frozenset[str] | None:
         """The queues that running workers consume; None if no step has waited long in a queue."""
-        steps = ((row[STEP_STATE], _moment(row[QUEUED_AT])) for row in self.rows)
+        steps = [(row[STEP_STATE], _moment(row[QUEUED_AT])) for row in self.rows]
+        steps += [(item.state, item.queued_at) for item in self.items]
         return consumed_queues() if needs_queues(steps, timezone.now()) else None
 
     def tasks(self, user: "User | AnonymousUser") -> list[Task]:
@@ -127,6 +147,9 @@ class Snapshot:
                 steps = [STEPS.row(row[SPLIT:]) for row in rows if row[STEP_ID] is not None]
                 found[str(run.pk)] = task = Task(run, steps, None, self.consumed)
                 found |= {step.task_id: task._replace(child=step) for step in steps if step.task_id}
+        for item in self.items:
+            if may_see(user, item.run):
+                found[str(item.task_id)] = Task(item.run, [], item, self.consumed)
         return [found[key] for key in map(str, self.ids) if key in found]
 
     def task(self, user: "User | AnonymousUser") -> Task:

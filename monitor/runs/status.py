@@ -15,13 +15,14 @@ from monitor.runs.waiting import Waiting, waiting_of
 from parent.conf import interval
 from parent.decisions.eta import run_eta, step_eta
 from parent.decisions.plan import run_meta, run_state, summarize
-from parent.models import Run, RunState, Step, StepState
+from parent.models import Item, Run, RunState, Step, StepState
 
 __all__ = [
     "CANCELLING",
     "child_status_of",
     "count",
     "is_unknown",
+    "last_change",
     "percent",
     "quiet_seconds",
     "share",
@@ -131,7 +132,7 @@ def _brought_up(run: Run, steps: Collection[Step]) -> Run:
 
 def child_status_of(
     run: Run,
-    step: Step,
+    step: Step | Item,
     *,
     now: datetime,
     consumed: Collection[str] | None = None,
@@ -139,7 +140,8 @@ def child_status_of(
 ) -> dict[str, Any]:
     """The status of a child under its own id, in the same shape as a run's.
 
-    `workflow`, `run_id` and `version` are those of its run; `steps` is empty.
+    `workflow`, `run_id` and `version` are those of its run; `steps` is empty. The child of an item
+    has no `eta_seconds`.
     """
     ended = STEP_STATES.get(StepState(step.state), "") in states.READY_STATES
     changed_at = last_change(run, [step], now)
@@ -148,11 +150,11 @@ def child_status_of(
         "task_id": step.task_id,
         "run_id": str(run.pk),
         "workflow": run.workflow,
-        "title": step_titles(run.workflow, [step.name])[step.name],
+        "title": _child_title(run, step),
         "state": step_state(step),
         **_meta(step),
         **_result(step, step.task_id, namespace),
-        "eta_seconds": None if ended else step_eta(step, now),
+        "eta_seconds": None if ended or isinstance(step, Item) else step_eta(step, now),
         **_waits(waiting_of(step, {}, consumed, now)),
         "steps": [],
         "created_at": step.queued_at,
@@ -161,6 +163,12 @@ def child_status_of(
         "poll_after_ms": None if ended else poll_after_ms(changed_at, now, [step]),
         "version": run.version,
     }
+
+
+def _child_title(run: Run, child: Step | Item) -> str:
+    name = child.step.name if isinstance(child, Item) else child.name
+    title = step_titles(run.workflow, [name])[name]
+    return f"{title}[{child.key}]" if isinstance(child, Item) else title
 
 
 def step_row(step: Step, wait: Waiting, titles: Mapping[str, str]) -> dict[str, Any]:
@@ -237,14 +245,14 @@ def state_word(status: dict[str, Any]) -> str:
     return CANCELLING if status["message"] == CANCELLING else "running"
 
 
-def step_state(step: Step) -> str:
+def step_state(step: Step | Item) -> str:
     """The Celery state of a step: PROGRESS once its child has reported."""
     if step.state == StepState.RUNNING:
         return "PROGRESS" if step.reported_at else states.STARTED
     return STEP_STATES[StepState(step.state)]
 
 
-def last_change(run: Run, steps: Iterable[Step], now: datetime) -> datetime:
+def last_change(run: Run, steps: Iterable[Step | Item], now: datetime) -> datetime:
     """When anything in these rows last changed."""
     moments = [run.created_at, run.started_at, run.cancel_requested_at]
     for step in steps:
@@ -266,7 +274,7 @@ def quiet_seconds(changed_at: datetime, now: datetime) -> int:
     return 0 if quiet < 1 else 1 << (int(quiet).bit_length() - 1)
 
 
-def poll_after_ms(changed_at: datetime, now: datetime, steps: Collection[Step]) -> int:
+def poll_after_ms(changed_at: datetime, now: datetime, steps: Collection[Step | Item]) -> int:
     """When to poll next: after a tenth of the time since the last change, within limits.
 
     So a client polls at the poll interval while reports come in (more slowly if there are more than
@@ -282,7 +290,7 @@ def poll_after_ms(changed_at: datetime, now: datetime, steps: Collection[Step]) 
     return max(shortest, min(longest, round(quiet)))
 
 
-def _result(row: Run | Step, task_id: str | None, namespace: str) -> dict[str, Any]:
+def _result(row: Run | Step | Item, task_id: str | None, namespace: str) -> dict[str, Any]:
     ok = row.status == Status.OK
     return {
         "result": row.result_if_read if ok else None,
@@ -291,7 +299,7 @@ def _result(row: Run | Step, task_id: str | None, namespace: str) -> dict[str, A
     }
 
 
-def _meta(row: Run | Step) -> dict[str, Any]:
+def _meta(row: Run | Step | Item) -> dict[str, Any]:
     message = row.message
     if isinstance(row, Run):
         # The running children end at their next report.

@@ -7,7 +7,7 @@ from typing import NamedTuple
 
 from parent.definition.name_lists import join_names
 from parent.messages.publish import queue_of
-from parent.models import Step, StepState
+from parent.models import Item, Step, StepState
 from parent.store.executors import alive
 
 __all__ = ["PATIENCE", "Waiting", "consumed_queues", "needs_queues", "waiting_of"]
@@ -28,7 +28,7 @@ class Waiting(NamedTuple):
 
 
 def waiting_of(
-    step: Step,
+    step: Step | Item,
     states: Mapping[str, str],
     consumed: Collection[str] | None,
     now: datetime,
@@ -41,7 +41,7 @@ def waiting_of(
         consumed: the queues that running workers consume; None if they were not looked up.
         titles: of the run's steps, by name; a step without one is called by its name.
     """
-    if step.state == StepState.WAITING:
+    if isinstance(step, Step) and step.state == StepState.WAITING:
         names = [name for name in step.after if states.get(name) not in (None, StepState.OK)]
         return Waiting(_names([titles.get(name, name) for name in names]))
     if step.state != StepState.QUEUED or step.queued_at is None:

@@ -61,11 +61,20 @@ def _step_rows(snapshot: Snapshot) -> list[Row]:
             name=step.name,
             state=step.state,
             completion=step.completion,
-            text=clean_text(step.error or _progress_text(step)),
+            text=clean_text(step.error or _items_text(step) or _progress_text(step)),
             left=_left(step_eta(step, snapshot.now)) if step.state in Step.ACTIVE else "",
         )
         for step in snapshot.steps
     ]
+
+
+def _items_text(step: Step) -> str:
+    """How many items of a mapped step are in which state: `12 of 90 done, 3 running, 1 failed`."""
+    if step.items is None:
+        return ""
+    words = ("running", "queued", "failed", "skipped", "cancelled")
+    others = [f"{step.items[word]:,} {word}" for word in words if step.items[word]]
+    return ", ".join([f"{step.items['ok']:,} of {step.items['total']:,} items done", *others])
 
 
 def _progress_text(step: Step) -> str:

@@ -73,12 +73,12 @@ def test_the_catalogue_describes_each_workflow(owner: User, api: Api) -> None:
         if workflow["name"] == "main_flow"
     )
 
+    plain = {"when": "ok", "optional": False, "mapped": False}
     assert main_flow["description"]
     assert main_flow["params"]["properties"]["limit"]["type"] == "integer"
     assert main_flow["steps"] == [
-        {"name": "func_1", "title": "func_1", "after": [], "when": "ok", "optional": False},
-        {"name": "func_2", "title": "func_2", "after": ["func_1"], "when": "ok", "optional": False},
-        {"name": "func_3", "title": "func_3", "after": ["func_2"], "when": "ok", "optional": False},
+        {"name": name, "title": name, "after": after, **plain}
+        for name, after in (("func_1", []), ("func_2", ["func_1"]), ("func_3", ["func_2"]))
     ]
 
 

@@ -330,3 +330,42 @@ def test_the_bar_is_full_and_shows_one_failure_among_thousands(
 
     assert [part.width for part in parts] == widths
     assert [part.x for part in parts] == [sum(widths[:n]) for n in range(len(widths))]
+
+
+def test_an_items_id_is_polled_like_a_childs(owner: User, other: User, api: Api) -> None:
+    run = run_inline(workflows.doubled, owner=owner, count=2)
+    item = Item.objects.get(key="no 1")
+    client, path = api(owner), f"/tasks/{item.task_id}/"
+
+    response = client.get(path)
+
+    told = response.json()
+    assert (told["task_id"], told["run_id"]) == (item.task_id, str(run.pk))
+    assert (told["title"], told["state"], told["result"]) == ("Double each[no 1]", "SUCCESS", 2)
+    assert client.get(told["result_url"]).json() == 2
+    assert client.get(path, HTTP_IF_NONE_MATCH=response["ETag"]).status_code == 304
+    several = client.get("/tasks/", {"ids": f"{item.task_id},{run.pk}"}).json()["results"]
+    assert [each["task_id"] for each in several] == [item.task_id, str(run.pk)]
+    assert api(other).get(path).status_code == 404
+    assert client.get(f"/runs/{item.task_id}/")["Location"] == f"/runs/{run.pk}/"
+
+    Item.objects.filter(pk=item.pk).update(state="RUNNING", completion=30)
+    assert client.get(path, HTTP_IF_NONE_MATCH=response["ETag"]).status_code == 200
+
+
+def test_the_search_of_runs_finds_an_items_id(owner: User, client: Client) -> None:
+    run = run_inline(workflows.doubled, owner=owner, count=2)
+    run_inline(workflows.doubled, owner=owner, count=2)
+    item = Item.objects.get(step__run=run, key="no 1")
+    client.force_login(owner)
+
+    page = client.get("/runs/", {"q": str(item.task_id)}).content.decode()
+
+    assert page.count("data-run=") == 1
+    assert f'data-run="{run.pk}"' in page
+
+
+def test_the_catalogue_says_which_steps_are_mapped(owner: User, api: Api) -> None:
+    found = {each["name"]: each["steps"] for each in api(owner).get("/workflows/").json()}
+
+    assert [step["mapped"] for step in found["doubled"]] == [True, False]

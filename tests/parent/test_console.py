@@ -75,6 +75,17 @@ def test_a_report_is_one_line(snapshot: Snapshot) -> None:
     ]
 
 
+def test_a_mapped_step_says_how_many_items_are_in_which_state(snapshot: Snapshot) -> None:
+    items = dict.fromkeys(("waiting", "queued", "running", "skipped", "cancelled"), 0)
+    items |= {"total": 9_000, "ok": 1_200, "failed": 3, "running": 8}
+    after = later(snapshot, {"completion": 25.0}, {"completion": 50.0, "items": items})
+
+    assert changes(snapshot, after) == [
+        " 25.0 %  func_1 RUNNING, 50.0 %, 1,200 of 9,000 items done, 8 running, 3 failed, "
+        "0:00:11 left"
+    ]
+
+
 def test_the_run_has_the_last_word(snapshot: Snapshot) -> None:
     after = later(
         snapshot,
