@@ -10,7 +10,7 @@ os.environ.setdefault("START_RATE", "off")
 from mainproj.settings import *  # noqa: F403
 from mainproj.settings import CELERY_BROKER_TRANSPORT_OPTIONS, INSTALLED_APPS
 
-INSTALLED_APPS = [*INSTALLED_APPS, "tests.flows"]
+INSTALLED_APPS = [*INSTALLED_APPS, "examples.thumbnails", "examples.submission", "tests.flows"]
 PASSWORD_HASHERS = ["django.contrib.auth.hashers.MD5PasswordHasher"]
 # Settings for the workers that a test starts, as JSON.
 CELERY_BROKER_TRANSPORT_OPTIONS |= json.loads(os.environ.get("TRANSPORT_OPTIONS", "{}"))

@@ -1,0 +1,1 @@
+"""An example of mapped steps: validate a table of samples in batches, and submit them."""
