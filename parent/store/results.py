@@ -5,7 +5,7 @@ none if it is shorter. Celery's own `store_result` is not used: it would overwri
 """
 
 import json
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from datetime import datetime
 from typing import Any
 
@@ -52,8 +52,10 @@ def backend_problem(backend: str | None) -> str | None:
     )
 
 
-def stored_result(run: Run) -> str:
+def stored_result(run: Run, items: Mapping[str, int] | None = None) -> str:
     """The `TaskResult.result` of a run, as JSON.
+
+    While a mapped step is what the run shows, `items` are its counters, beside the run's meta.
 
     For a FAILURE Celery's clients need the type, message and module of an exception; they raise
     an error without it (`celery.backends.base.exception_to_python`).
@@ -67,7 +69,7 @@ def stored_result(run: Run) -> str:
         case RunState.REVOKED:
             value = _exception("celery.exceptions", "TaskRevokedError", run.error)
         case _:
-            value = run.meta.as_dict()
+            value = run.meta.as_dict() | ({} if items is None else {"items": items})
     return json.dumps(value)
 
 

@@ -60,7 +60,7 @@ def read_summaries(run_ids: Collection[UUID]) -> dict[UUID, Summary]:
     """The present summaries of these runs, by the runs' ids. Two statements."""
     first = Step.objects.filter(run=OuterRef("pk")).order_by(SHOWN_FIRST, PLACE).values("pk")[:1]
     runs = Run.objects.filter(pk__in=run_ids).annotate(shown=Subquery(first))
-    columns = ("run_id", "name", "state", "iteration", "total", "message", "error")
+    columns = ("run_id", "name", "state", "iteration", "total", "message", "error", "items")
     shown = {
         step.run_id: step
         for step in Step.objects.filter(pk__in=runs.values("shown")).only(*columns)

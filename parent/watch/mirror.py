@@ -87,7 +87,7 @@ def mirror(
         update_rows(Run, [_run_values(run) for run in changed], key="id")
         update_rows(
             TaskResult,
-            [_result_values(run, now) for run in changed],
+            [_result_values(run, summaries[run.pk], now) for run in changed],
             key="task_id",
             unless=HAS_ENDED,
             skip_locked=True,
@@ -132,10 +132,10 @@ def _run_values(run: Run) -> dict[str, Any]:
     return {name: getattr(run, name) for name in (*names, "completion", "message")}
 
 
-def _result_values(run: Run, now: datetime) -> dict[str, Any]:
+def _result_values(run: Run, steps: Summary, now: datetime) -> dict[str, Any]:
     return {
         "task_id": str(run.pk),
         "status": run.state,
-        "result": results.stored_result(run),
+        "result": results.stored_result(run, getattr(steps.shown, "items", None)),
         "date_done": now,
     }

@@ -7,6 +7,7 @@ from datetime import timedelta
 from typing import Any
 
 import pytest
+from celery import current_app
 from django.db import OperationalError, connection
 from django.db.models.functions import Now
 from django.test.utils import CaptureQueriesContext
@@ -375,6 +376,8 @@ def test_reports_of_items_move_the_run(run_of: Callable[..., Run], ticker: Ticke
     assert (step.iteration, step.total, step.message) == (1, 4, "1 of 4")
     assert step.completion == pytest.approx((100 + 49.5) / 4, abs=0.5)
     assert (run.state, run.message) == (RunState.PROGRESS, "each: 1 of 4")
+    info = current_app.AsyncResult(str(run.pk)).info
+    assert info == {**run.meta.as_dict(), "items": step.items}
     assert not Item.objects.filter(unmirrored_since__isnull=False).exists()
 
 
