@@ -247,6 +247,11 @@ WORKFLOW_SHUTDOWN_GRACE = env.seconds(
     LIMITS["WORKFLOW_SHUTDOWN_GRACE"],
     "until a worker that is stopping requeues what it runs",
 )
+WORKFLOW_SCHEDULE_GRACE = env.seconds(
+    "WORKFLOW_SCHEDULE_GRACE",
+    LIMITS["WORKFLOW_SCHEDULE_GRACE"],
+    "how late a schedule without catch-up may start its run",
+)
 WORKFLOW_TIME_SLICE = env.seconds(
     "WORKFLOW_TIME_SLICE",
     LIMITS["WORKFLOW_TIME_SLICE"],

@@ -21,6 +21,7 @@ except ModuleNotFoundError as exc:
 
 from parent.definition.concurrency import Concurrency
 from parent.definition.mapping import Map
+from parent.definition.schedule import Schedule
 from parent.definition.workflow import RunData, Step, Workflow
 
-__all__ = ["Concurrency", "Map", "RunData", "Step", "Workflow"]
+__all__ = ["Concurrency", "Map", "RunData", "Schedule", "Step", "Workflow"]

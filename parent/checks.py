@@ -13,12 +13,14 @@ from children.sanitize import clean_text
 from parent.definition import inputs_check, stored_params, validation
 from parent.definition.mapping import Map
 from parent.definition.workflow import Step, Workflow, registry
+from parent.schedules.validation import declared_problems
 from parent.store.files import has_files_inside
 
 __all__ = ["check_workflows"]
 
 NAME = re.compile(r"[A-Za-z][A-Za-z0-9_-]{0,99}")
 LONGEST_TITLE = 100  # characters
+SCHEDULES = {"schedule": "E014", "params": "E015", "name": "E016"}
 PERMISSION = re.compile(r"[^\W\d]\w*\.\w+")
 
 
@@ -91,6 +93,8 @@ def check_workflow(workflow: Workflow) -> Iterator[CheckMessage]:
     for problem, hint in validation.problems(workflow):
         yield _error(workflow, problem, hint, "E003")
     yield from _step_problems(workflow)
+    for kind, problem, hint in declared_problems(workflow):
+        yield _error(workflow, problem, hint, SCHEDULES[kind])
 
 
 def _step_problems(workflow: Workflow) -> Iterator[CheckMessage]:

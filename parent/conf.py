@@ -18,12 +18,14 @@ LIMITS: dict[str, float | None] = {
     "WORKFLOW_CANCEL_GRACE": 10.0,
     "WORKFLOW_SHUTDOWN_GRACE": 30.0,
     "WORKFLOW_RETENTION": 30 * 86_400.0,
+    "WORKFLOW_SCHEDULE_GRACE": 60.0,
     "WORKFLOW_TIME_SLICE": 0.5,
     "WORKFLOW_RESULT_INLINE_LIMIT": 1_048_576.0,
     "WORKFLOW_MAP_LIMIT": 100_000.0,
 }
 """Settings that can be off, by 0 or None: then no time limit applies, a cancel has no grace,
-each child has a message of its own, no result is inline, and a step may have any number of items.
+each child has a message of its own, no result is inline, a step may have any number of items, and
+no schedule is too late.
 """
 
 DEFAULTS: dict[str, float | None] = {**INTERVALS, **LIMITS}

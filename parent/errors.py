@@ -8,12 +8,15 @@ __all__ = [
     "EndedByEngine",
     "InvalidParams",
     "InvalidRetry",
+    "InvalidSchedule",
     "InvalidWorkflow",
     "KeyReused",
     "RunActive",
     "RunEnded",
     "RunFailed",
+    "ScheduleGone",
     "UnknownRun",
+    "UnknownSchedule",
     "UnknownStep",
     "UnknownWorkflow",
     "WorkflowError",
@@ -89,6 +92,28 @@ class InvalidRetry(WorkflowError):
 
 class KeyReused(WorkflowError):
     """A start with other parameters has used this idempotency key. Use a new key."""
+
+
+class InvalidSchedule(WorkflowError):
+    """A schedule's fields do not say when and how to start. Correct the fields in `errors`.
+
+    `errors` is a dict of a list of messages for each field.
+    """
+
+    def __init__(self, errors: dict[str, list[str]]) -> None:
+        super().__init__(errors)
+        self.errors = errors
+
+    def __str__(self) -> str:
+        return "; ".join(f"{name}: {_line(errors)}" for name, errors in self.errors.items())
+
+
+class UnknownSchedule(WorkflowError):
+    """There is no such schedule. Take its name from the list of schedules."""
+
+
+class ScheduleGone(WorkflowError):
+    """The code does not have this schedule any more. Start the workflow itself instead."""
 
 
 class UnknownRun(WorkflowError):

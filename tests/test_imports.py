@@ -19,7 +19,8 @@ APPS = ["children", "parent", "monitor"]
 LAYERS = {
     "parent": [
         *("errors", "conf", "models", "decisions", "store", "definition"),
-        *("telemetry", "messages", "runs", "deletion", "watch", "worker", "operations"),
+        *("telemetry", "messages", "runs", "deletion", "schedules"),
+        *("watch", "worker", "operations"),
         *("inline", "engine", "checks", "project_checks", "management", "admin", "apps"),
     ],
     "monitor": [

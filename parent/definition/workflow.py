@@ -16,6 +16,7 @@ from parent.definition.name_lists import join_names
 from parent.definition.parent_task import ParentTask, parent_task_name
 from parent.definition.registry import Registry
 from parent.definition.runtime import runtime
+from parent.definition.schedule import Schedule
 from parent.errors import UnknownStep
 
 if TYPE_CHECKING:
@@ -163,6 +164,7 @@ class Workflow:
         permission: `app.codename`; users without it do not see the workflow in the catalogue,
             and cannot start or retry a run of it over HTTP. None requires only a login.
         concurrency: how many runs may go on at the same time; None is no limit.
+        schedules: when it starts by itself.
     """
 
     name: str
@@ -175,6 +177,7 @@ class Workflow:
     timeout: float | None = None
     permission: str | None = None
     concurrency: Concurrency | None = None
+    schedules: Sequence[Schedule] = ()
     task: "Task[..., Any]" = field(init=False, repr=False, compare=False)
 
     def __post_init__(self) -> None:

@@ -8,7 +8,7 @@ from uuid import UUID
 
 from celery.utils.log import get_logger
 from django.db import transaction
-from django.db.models import CASCADE, Count, QuerySet
+from django.db.models import CASCADE, SET_NULL, Count, QuerySet
 
 from parent.errors import RunActive
 from parent.models import Attempt, Item, Run, Step
@@ -99,4 +99,8 @@ def _delete_with_related(rows: "QuerySet[Any]") -> None:
         if relation.on_delete is CASCADE:
             related = relation.related_model._base_manager
             _delete_with_related(related.filter(**{f"{relation.field.name}__in": rows}))
+        elif relation.on_delete is SET_NULL:
+            related = relation.related_model._base_manager
+            name = relation.field.name
+            related.filter(**{f"{name}__in": rows}).update(**{name: None})
     rows._raw_delete(rows.db)

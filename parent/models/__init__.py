@@ -7,17 +7,31 @@ before, which does not know the column, still inserts rows.
 from parent.models.executor import Executor, WatchLease
 from parent.models.item import Item, ItemCount
 from parent.models.run import Event, Run, RunState
+from parent.models.schedule import (
+    CatchUp,
+    Firing,
+    FiringState,
+    Overlap,
+    Schedule,
+    SkipReason,
+)
 from parent.models.step import Attempt, Step, StepState, When
 from parent.models.tally import Tally
 
 __all__ = [
     "Attempt",
+    "CatchUp",
     "Event",
     "Executor",
+    "Firing",
+    "FiringState",
     "Item",
     "ItemCount",
+    "Overlap",
     "Run",
     "RunState",
+    "Schedule",
+    "SkipReason",
     "Step",
     "StepState",
     "Tally",

@@ -50,6 +50,18 @@ KINDS: Mapping[str, Kind] = {
     "workflow_mirror_lag_seconds": Kind(
         about="How old a child's report was when a tick found it.", bounds=QUICK
     ),
+    "workflow_schedule_fired": Kind(
+        about="Runs that a schedule started.", labels=("workflow", "schedule")
+    ),
+    "workflow_schedule_skipped": Kind(
+        about="Times of a schedule that started no run, by the reason.",
+        labels=("workflow", "schedule", "reason"),
+    ),
+    "workflow_schedule_late_seconds": Kind(
+        about="How much later than it should a schedule started its run.",
+        labels=("workflow", "schedule"),
+        bounds=LONG,
+    ),
     "workflow_messages_republished": Kind(about="Messages that the broker seemed to have lost."),
     "workflow_leases_lost": Kind(about="Attempts taken away from workers that fell silent."),
     "workflow_processes_lost": Kind(about="Attempts whose process died under its worker."),

@@ -22,6 +22,7 @@ from parent.models import Item, ItemCount, Run, Step, StepState
 from parent.runs import places
 from parent.runs.advance import pass_place_on
 from parent.runs.endings import Ending, end_cancelled, end_run
+from parent.schedules.ticks import fire_due, prune_firings, try_sync
 from parent.store import executors
 from parent.store.locks import LockedRuns
 from parent.telemetry.metrics import metrics
@@ -97,7 +98,7 @@ class Ticker:
     def tick(self) -> bool:
         """Run one tick; return False if another executor holds the watch lease.
 
-        If nothing changed, it takes six statements for any number of runs.
+        If nothing changed, it takes seven statements for any number of runs.
         """
         # After a time without any watch, the database may have been down for all. Wait as long as
         # every live executor needs for a heartbeat before a lease counts as expired.
@@ -112,7 +113,8 @@ class Ticker:
         if time.monotonic() >= self._sweep_at:
             self._sweep_at = time.monotonic() + SWEEP_INTERVAL
             self._seen_until = None
-            for part in (executors.delete_dead, orphan_results.delete_recent, _prune, _fill_places):
+            sweep = (try_sync, executors.delete_dead, orphan_results.delete_recent, _prune)
+            for part in (*sweep, _fill_places):
                 self._locked_runs.skip_if_locked(part)
         if time.monotonic() >= self._strays_at:
             self._strays_at = time.monotonic() + STRAYS_INTERVAL
@@ -123,6 +125,7 @@ class Ticker:
         if time.monotonic() >= self._check_steps_from:
             self._locked_runs.skip_if_locked(self._check_due_steps)
         self._locked_runs.skip_if_locked(self._check_due_runs)
+        self._locked_runs.skip_if_locked(fire_due)
         self._extend_leases_after_pause()
         if time.monotonic() >= self._enforce_leases_from:
             self._locked_runs.skip_if_locked(self._end_attempts_of_dead_executors)
@@ -298,6 +301,7 @@ def _fill_places() -> None:
 def _prune() -> None:
     if retention := setting("RETENTION"):
         prune(timedelta(seconds=retention), at_most=PRUNE_BATCH)
+        prune_firings(timedelta(seconds=retention), at_most=PRUNE_BATCH)
 
 
 def _observe_lag(now: datetime, reported_at: datetime) -> None:

@@ -1,0 +1,1 @@
+"""Schedules: when workflows start by themselves, and what becomes of each time."""
