@@ -16,11 +16,21 @@ from django.utils.safestring import SafeString
 from parent.definition.secrets import masked, secrets_of
 from parent.deletion.delete import delete_ended, delete_run
 from parent.models import Attempt, Event, Executor, Run, Step
+from parent.schedules.admin import FiringInline, ScheduleAdmin
 from parent.store import executors
 from parent.store.large_results import json_beginning
 from parent.watch.queries import LARGE_RUN_FIELDS
 
-__all__ = ["AttemptInline", "EventInline", "ExecutorAdmin", "RunAdmin", "StepAdmin", "StepInline"]
+__all__ = [
+    "AttemptInline",
+    "EventInline",
+    "ExecutorAdmin",
+    "FiringInline",
+    "RunAdmin",
+    "ScheduleAdmin",
+    "StepAdmin",
+    "StepInline",
+]
 
 DELETE_BATCH = 500
 LARGE = ("kwargs", "input_override", "checkpoint", "result", "traceback")

@@ -6,17 +6,23 @@ with `write_only=True`.
 
 import json
 from collections.abc import Iterator, Mapping
-from typing import Any
+from typing import Any, Protocol
 
 from rest_framework.serializers import Serializer
 
 from parent.definition.workflow import registry
 from parent.errors import UnknownWorkflow
-from parent.models import Run
 
 __all__ = ["HIDDEN", "has_secrets", "hide_secrets", "masked", "secrets_of", "shown_params"]
 
 HIDDEN = "••••••"
+
+
+class WithParams(Protocol):
+    """A row that has the parameters of a workflow: a run, or a schedule."""
+
+    workflow: Any
+    params: Any
 
 
 def is_secret(field: Any) -> bool:
@@ -51,13 +57,13 @@ def hide_secrets(field: Any, value: Any) -> Any:
     return HIDDEN
 
 
-def shown_params(run: Run) -> dict[str, Any]:
-    """The parameters of a run as people may see them."""
+def shown_params(run: WithParams) -> dict[str, Any]:
+    """The parameters of a run or a schedule as people may see them."""
     shown: dict[str, Any] = hide_secrets(_serializer(run), run.params)
     return shown
 
 
-def secrets_of(run: Run) -> set[str]:
+def secrets_of(run: WithParams) -> set[str]:
     """The secret values among the parameters of a run, as text."""
     serializer = _serializer(run)
     # Parameters may be large: they are read only if there can be a secret in them.
@@ -76,7 +82,7 @@ def masked(text: str, secrets: set[str]) -> str:
     return text
 
 
-def _serializer(run: Run) -> Any:
+def _serializer(run: WithParams) -> Any:
     """The serializer of the run's workflow; an empty one if this process does not know it."""
     try:
         kind: Any = registry.get(run.workflow).params

@@ -8,10 +8,11 @@ from uuid import UUID
 from django.core.management.base import CommandParser
 
 from parent.management.arguments import HELP
+from parent.management.schedules import SCHEDULE_ACTIONS
 
 __all__ = ["add_actions"]
 
-ACTIONS = "list | start | watch | cancel | retry | prune | doctor"
+ACTIONS = "list | start | watch | cancel | retry | prune | schedules | doctor"
 MAX_NAME = 150  # characters, as of a Django user's name
 
 
@@ -66,6 +67,19 @@ def add_actions(parser: CommandParser) -> None:
         type=_days,
         help="how long ago they must have ended (what WORKFLOW_RETENTION says)",
     )
+    scheduling = actions.add_parser(
+        "schedules",
+        help="show the schedules; pause, resume, run or reset one",
+        description="Show the schedules with their next times, or change one. `run` starts it now, "
+        "also while it is paused, and prints the run's id; `reset` drops what staff edited.",
+    )
+    scheduling.add_argument(
+        "schedule_action", choices=SCHEDULE_ACTIONS, nargs="?", default="list", help="(list)"
+    )
+    scheduling.add_argument(
+        "name", metavar="WORKFLOW[/NAME]", nargs="?", help="the schedule (its default one)"
+    )
+    _add_who(scheduling)
     looking = actions.add_parser(
         "doctor",
         help="look at the whole installation, and say what to do",

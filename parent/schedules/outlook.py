@@ -3,13 +3,11 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
-from itertools import islice
 
 from django.db.models import OuterRef, Subquery
 
 from parent.models import Firing, FiringState, Schedule
-from parent.schedules.calendar import nominal_times
-from parent.schedules.rows import timing_of
+from parent.schedules.rows import times_after
 
 __all__ = ["Outlook", "next_times", "outlooks"]
 
@@ -34,7 +32,7 @@ def next_times(row: Schedule, now: datetime, number: int = NEXT) -> list[datetim
     """The next nominal times, in UTC; none of a schedule that is paused or gone."""
     if row.paused_at is not None or row.removed_at is not None or row.next_at is None:
         return []
-    ahead = islice(nominal_times(timing_of(row), max(now, row.next_at)), number)
+    ahead = times_after(row, max(now, row.next_at), number)
     # The row's own time first: after a clock was set back, earlier ones are over.
     first = [row.next_at] if row.next_at > now else []
     return [*first, *ahead][:number]

@@ -5,6 +5,7 @@ from datetime import datetime
 from itertools import islice
 from typing import Any
 
+from cronsim import CronSimError
 from django.db.models import Exists, OuterRef, QuerySet
 from django.db.models.functions import Now
 
@@ -19,6 +20,7 @@ __all__ = [
     "leave_out",
     "lock",
     "skip_waiting",
+    "times_after",
     "timing_of",
     "waiting_firings",
 ]
@@ -72,6 +74,14 @@ def timing_of(row: Schedule) -> Timing:
         jitter=row.jitter,
         key=str(row),
     )
+
+
+def times_after(row: Schedule, moment: datetime, number: int) -> list[datetime]:
+    """The first nominal times later than this; none where they cannot be computed any more."""
+    try:
+        return list(islice(nominal_times(timing_of(row), moment), number))
+    except (CronSimError, KeyError, ValueError, OSError):  # of a zone that this machine lacks
+        return []
 
 
 def come_next(row: Schedule, following: Occurrence | None) -> None:

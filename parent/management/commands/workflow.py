@@ -1,4 +1,4 @@
-"""`manage.py workflow`: list workflows; start, watch, cancel, retry, prune runs; run the doctor."""
+"""`manage.py workflow`: workflows, runs, schedules, and the doctor."""
 
 import getpass
 import json
@@ -34,6 +34,7 @@ from parent.management.checkup import as_json, as_text
 from parent.management.console import Show, live_bars, plain_lines
 from parent.management.owner import user_by_name
 from parent.management.parser import add_actions
+from parent.management.schedules import act
 from parent.management.snapshot import snapshots
 from parent.models import Run, RunState
 from parent.operations.doctor import examine
@@ -46,7 +47,10 @@ INTERRUPTED = 130
 
 
 class Command(BaseCommand):
-    help = "List workflows; start, watch, cancel or retry a run; prune old runs; run the doctor."
+    help = (
+        "List workflows; start, watch, cancel or retry a run; prune old runs; show and change "
+        "schedules; run the doctor."
+    )
 
     def add_arguments(self, parser: CommandParser) -> None:
         add_actions(parser)
@@ -68,6 +72,9 @@ class Command(BaseCommand):
                     self._retry(who=options["who"] or _os_user(), **given)
                 case "prune":
                     self._prune(options["older_than"])
+                case "schedules":
+                    who = options["who"] or _os_user()
+                    self.stdout.write(act(options["schedule_action"], options["name"], who))
                 case "doctor":
                     self._doctor(options["as_json"])
         except (UnknownRun, RunEnded, CannotRetry, InvalidRetry) as exc:

@@ -1,0 +1,77 @@
+"""The form in which staff edit a schedule, in the admin and on its page."""
+
+from collections.abc import Mapping
+from typing import Any
+
+from django import forms
+
+from parent.definition.secrets import HIDDEN, shown_params
+from parent.definition.workflow import registry
+from parent.models import Schedule
+from parent.schedules.validation import FIELDS, errors_of, is_name
+
+__all__ = ["NewScheduleForm", "ScheduleForm"]
+
+
+class ScheduleForm(forms.ModelForm):  # type: ignore[type-arg]
+    """The fields that staff may edit. Secrets among the params are hidden, and kept as they are."""
+
+    class Meta:
+        model = Schedule
+        fields: tuple[str, ...] = FIELDS
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        if self.instance.pk is not None:
+            self.initial["params"] = shown_params(self.instance)
+            self._params = self.instance.params
+        else:
+            self._params = {}
+
+    def clean(self) -> dict[str, Any]:
+        """Check that this can be a schedule."""
+        cleaned: dict[str, Any] = super().clean() or self.cleaned_data
+        if self.errors:
+            return cleaned
+        cleaned["params"] = _restored(cleaned["params"] or {}, self._params)
+        workflow = cleaned.get("workflow", self.instance.workflow)
+        for name, problems in errors_of(workflow, cleaned).items():
+            for problem in problems:
+                self.add_error(name if name in self.fields else None, problem)
+        return cleaned
+
+    @property
+    def values(self) -> dict[str, Any]:
+        """The valid values by field."""
+        return {name: self.cleaned_data[name] for name in FIELDS}
+
+
+class NewScheduleForm(ScheduleForm):
+    """A new schedule: of which workflow, and its name."""
+
+    class Meta(ScheduleForm.Meta):
+        fields = ("workflow", "name", *FIELDS)
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        names = [(each.name, each.name) for each in registry.workflows()]
+        self.fields["workflow"] = forms.ChoiceField(choices=names)
+
+    def clean_name(self) -> str:
+        name: str = self.cleaned_data["name"]
+        if not is_name(name):
+            raise forms.ValidationError("Give one line of text without '/'.")
+        return name
+
+
+def _restored(given: Any, present: Any) -> Any:
+    """The given params, with the present value wherever they have what hides it."""
+    if given == HIDDEN:
+        return present
+    if isinstance(given, Mapping) and isinstance(present, Mapping):
+        return {name: _restored(part, present.get(name, part)) for name, part in given.items()}
+    if isinstance(given, list) and isinstance(present, list):
+        more = [None] * len(given)
+        pairs = zip(given, [*present, *more], strict=False)
+        return [_restored(part, before) for part, before in pairs]
+    return given
