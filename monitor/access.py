@@ -10,7 +10,7 @@ from django.http import Http404
 from monitor.policy import policy
 from parent.definition.workflow import Workflow, registry
 from parent.errors import UnknownWorkflow
-from parent.models import Run, Step
+from parent.models import Run, Schedule, Step
 
 if TYPE_CHECKING:
     from django.contrib.auth.models import AnonymousUser, User
@@ -20,13 +20,17 @@ __all__ = [
     "find_like",
     "find_mapped_step",
     "find_run",
+    "find_schedule",
     "find_to_change",
     "find_to_retry",
     "find_workflow",
+    "may_change_schedules",
     "may_see",
+    "may_see_schedules",
     "may_start",
     "startable",
     "visible_runs",
+    "visible_schedules",
 ]
 
 NOT_FOUND = "There is no such task: its id is wrong, it was deleted, or it is not yours."
@@ -143,3 +147,39 @@ def may_start(user: "User | AnonymousUser", name: str) -> bool:
     except (Http404, PermissionDenied):
         return False
     return True
+
+
+def may_see_schedules(user: "User | AnonymousUser") -> bool:
+    """Whether the user may see schedules, of the workflows that they may start."""
+    return user.has_perm("parent.view_schedule") or may_change_schedules(user)
+
+
+def may_change_schedules(user: "User | AnonymousUser") -> bool:
+    """Whether the user may also edit, pause and run them."""
+    return user.has_perm("parent.change_schedule")
+
+
+def visible_schedules(user: "User | AnonymousUser") -> QuerySet[Schedule]:
+    """The schedules that this user may see.
+
+    Raises:
+        PermissionDenied: they may see none at all.
+    """
+    if not may_see_schedules(user):
+        raise PermissionDenied("Schedules take the permission parent.view_schedule.")
+    return Schedule.objects.filter(workflow__in=[each.name for each in startable(user)])
+
+
+def find_schedule(user: "User | AnonymousUser", pk: int, *, to_change: bool = False) -> Schedule:
+    """The schedule with that id.
+
+    Raises:
+        Http404: it does not exist, or is of a workflow that this user may not start.
+        PermissionDenied: they may not see, or not change, any.
+    """
+    row = visible_schedules(user).filter(pk=pk).first()
+    if row is None:
+        raise Http404("There is no such schedule, or you may not start its workflow.")
+    if to_change and not may_change_schedules(user):
+        raise PermissionDenied("To change one takes the permission parent.change_schedule.")
+    return row

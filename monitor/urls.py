@@ -7,12 +7,14 @@ from django.apps import apps
 from django.urls import path, register_converter
 
 from monitor.api import item_views as items
+from monitor.api import schedules as schedules_api
 from monitor.api import schema_views as schema
 from monitor.api import views as api
 from monitor.http.converters import TaskId
 from monitor.http.namespace import APP_NAME
 from monitor.ops import views as ops
 from monitor.pages import run_views as run_pages
+from monitor.pages import schedule_views as schedule_pages
 from monitor.pages import views as pages
 from monitor.probe_paths import HEALTH, METRICS, READY
 
@@ -40,6 +42,13 @@ urlpatterns = [
         name="run-items",
     ),
     path("runs/<workflow_id:run_id>/delete/", run_pages.RunDelete.as_view(), name="run-delete"),
+    path("timetable/", schedule_pages.SchedulesPage.as_view(), name="timetable"),
+    path("timetable/<int:pk>/", schedule_pages.SchedulePage.as_view(), name="timetable-entry"),
+    path(
+        "timetable/<int:pk>/<str:action>/",
+        schedule_pages.ScheduleAction.as_view(),
+        name="timetable-action",
+    ),
     path("workflows/", api.WorkflowListView.as_view(), name="workflow-list"),
     path("workflows/<str:name>/", api.WorkflowView.as_view(), name="workflow-start"),
     path("tasks/", api.TaskListView.as_view(), name="task-list"),
@@ -52,6 +61,24 @@ urlpatterns = [
         items.ItemListView.as_view(),
         name="task-items",
     ),
+    path("schedules/", schedules_api.ScheduleListView.as_view(), name="schedule-list"),
+    path("schedules/<int:pk>/", schedules_api.ScheduleView.as_view(), name="schedule-detail"),
+    path(
+        "schedules/<int:pk>/pause/",
+        schedules_api.SchedulePauseView.as_view(),
+        name="schedule-pause",
+    ),
+    path(
+        "schedules/<int:pk>/resume/",
+        schedules_api.ScheduleResumeView.as_view(),
+        name="schedule-resume",
+    ),
+    path(
+        "schedules/<int:pk>/reset/",
+        schedules_api.ScheduleResetView.as_view(),
+        name="schedule-reset",
+    ),
+    path("schedules/<int:pk>/run/", schedules_api.ScheduleRunView.as_view(), name="schedule-run"),
     path("schema/", schema.SchemaView.as_view(), name="schema"),
     path(HEALTH, ops.HealthView.as_view(), name="health"),
     path(READY, ops.ReadyView.as_view(), name="ready"),

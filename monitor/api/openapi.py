@@ -15,11 +15,14 @@ from monitor.api.requests import (
     RunQuery,
 )
 from monitor.api.schema_shapes import (
+    FiringEntry,
     Health,
     ItemPage,
     NotReady,
     Problem,
     Readiness,
+    ScheduleEntry,
+    SchedulePage,
     TaskPage,
     TaskStatus,
     WorkflowEntry,
@@ -31,12 +34,18 @@ __all__ = [
     "delete_task",
     "health",
     "list_items",
+    "list_schedules",
     "list_tasks",
     "list_workflows",
+    "pause_schedule",
     "read_result",
+    "read_schedule",
     "read_task",
     "ready",
+    "reset_schedule",
+    "resume_schedule",
     "retry_task",
+    "run_schedule",
     "start",
 ]
 
@@ -58,6 +67,7 @@ REASONS = {
     507: "The server has no space left to store this.",
 }
 TASKS, WORKFLOWS, SERVICE = ["tasks"], ["workflows"], ["service"]
+SCHEDULES = ["schedules"]
 
 
 def _problems(*statuses: int) -> dict[Any, Any]:
@@ -255,5 +265,76 @@ health = describe(
     responses={
         200: OpenApiResponse(Health, description="It does."),
         (406, PROBLEM_JSON): OpenApiResponse(Problem, description=REASONS[406]),
+    },
+)
+
+list_schedules = describe(
+    operation_id="list_schedules",
+    summary="The schedules, with their next times",
+    description=(
+        "Of the workflows that you may start, in pages. It takes the permission "
+        "`parent.view_schedule`, and changes take `parent.change_schedule`."
+    ),
+    tags=SCHEDULES,
+    parameters=[
+        OpenApiParameter("cursor", str, description="The page, as `next` and `previous` have it."),
+        RETRY_AFTER,
+    ],
+    responses={
+        200: OpenApiResponse(SchedulePage, description="One page."),
+        **_problems(400, 403),
+    },
+)
+read_schedule = describe(
+    operation_id="read_schedule",
+    summary="One schedule",
+    tags=SCHEDULES,
+    parameters=[RETRY_AFTER],
+    responses={
+        200: OpenApiResponse(ScheduleEntry, description="As it is now."),
+        **_problems(403, 404),
+    },
+)
+
+
+def _change_schedule(what: str, summary: str, description: str) -> Decorator:
+    return describe(
+        operation_id=f"{what}_schedule",
+        summary=summary,
+        description=description,
+        tags=SCHEDULES,
+        parameters=[RETRY_AFTER],
+        request=None,
+        responses={
+            200: OpenApiResponse(ScheduleEntry, description="As it is now."),
+            **_problems(*SENT, 404, 409),
+        },
+    )
+
+
+pause_schedule = _change_schedule(
+    "pause", "Pause a schedule", "What waits for the end of a run is given up."
+)
+resume_schedule = _change_schedule(
+    "resume",
+    "Resume a schedule",
+    "Nothing that was missed starts. 409 where the code has the schedule no more.",
+)
+reset_schedule = _change_schedule(
+    "reset", "Drop what staff edited", "409 where no code has the schedule."
+)
+run_schedule = describe(
+    operation_id="run_schedule",
+    summary="Start a run of a schedule now",
+    description=(
+        "Also while it is paused. What `overlap` says holds: `state` and `detail` say what became "
+        "of it. 409 where the code has the schedule no more."
+    ),
+    tags=SCHEDULES,
+    parameters=[RETRY_AFTER],
+    request=None,
+    responses={
+        200: OpenApiResponse(FiringEntry, description="What became of it."),
+        **_problems(*SENT, 404, 409, 429),
     },
 )

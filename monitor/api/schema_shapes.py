@@ -6,14 +6,17 @@ from rest_framework import serializers
 
 from children.meta import Status
 from monitor.runs.items import ITEM_STATES
-from parent.models import RunState, When
+from parent.models import CatchUp, FiringState, Overlap, RunState, SkipReason, When
 
 __all__ = [
+    "FiringEntry",
     "Health",
     "ItemPage",
     "NotReady",
     "Problem",
     "Readiness",
+    "ScheduleEntry",
+    "SchedulePage",
     "TaskPage",
     "TaskStatus",
     "WorkflowEntry",
@@ -173,6 +176,59 @@ class WorkflowEntry(Shape):
     description = serializers.CharField(allow_blank=True)
     params = serializers.DictField(help_text="A JSON Schema (2020-12) of what a start takes.")
     steps = WorkflowStep(many=True)
+
+
+class FiringEntry(Shape):
+    """What became of one time of a schedule."""
+
+    nominal_at = serializers.DateTimeField(help_text="When it came, whatever moved its start.")
+    state = serializers.ChoiceField(choices=FiringState.choices)
+    reason = serializers.ChoiceField(
+        choices=SkipReason.choices, allow_blank=True, help_text="Why it was skipped."
+    )
+    detail = serializers.CharField(allow_blank=True, help_text="The same for people.")
+    run_id = serializers.CharField(allow_null=True, help_text="The run that it started.")
+    who = serializers.CharField(allow_blank=True, help_text="Who started it by hand.")
+
+
+class ScheduleEntry(Shape):
+    """When a workflow starts by itself."""
+
+    id = serializers.IntegerField()
+    workflow = serializers.CharField()
+    name = serializers.CharField(help_text="Unique in its workflow.")
+    cron = serializers.CharField(allow_blank=True, help_text="Blank where it has `every`.")
+    every = serializers.IntegerField(allow_null=True, help_text="Seconds between two times.")
+    timezone = serializers.CharField(help_text="In which `cron` is read.")
+    params = serializers.DictField(help_text="Of its runs; secrets are hidden.")
+    overlap = serializers.ChoiceField(choices=Overlap.choices)
+    catch_up = serializers.ChoiceField(choices=CatchUp.choices)
+    window = serializers.IntegerField(help_text="Seconds; for `catch_up` of all.")
+    jitter = serializers.IntegerField(help_text="Seconds by which a start may be later.")
+    in_code = serializers.BooleanField(help_text="False where staff made it.")
+    edited = serializers.ListField(
+        child=serializers.CharField(), help_text="Fields in which staff differ from the code."
+    )
+    edited_by = serializers.CharField(allow_blank=True)
+    paused_at = serializers.DateTimeField(allow_null=True)
+    paused_by = serializers.CharField(allow_blank=True)
+    removed_at = serializers.DateTimeField(
+        allow_null=True, help_text="When the code had it no more."
+    )
+    problem = serializers.CharField(allow_blank=True, help_text="Why it cannot come.")
+    next_times = serializers.ListField(
+        child=serializers.DateTimeField(), help_text="Up to five; none while it is paused."
+    )
+    last = FiringEntry(allow_null=True, help_text="The last time that started a run.")
+    left_out = FiringEntry(allow_null=True, help_text="A later one that did not.")
+
+
+class SchedulePage(Shape):
+    """A page of schedules."""
+
+    next = serializers.URLField(allow_null=True)
+    previous = serializers.URLField(allow_null=True)
+    results = ScheduleEntry(many=True)
 
 
 class Problem(Shape):

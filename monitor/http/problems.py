@@ -21,7 +21,9 @@ from parent.errors import (
     KeyReused,
     RunActive,
     RunEnded,
+    ScheduleGone,
     UnknownRun,
+    UnknownSchedule,
     UnknownWorkflow,
 )
 from parent.store.outage import is_disk_full
@@ -97,9 +99,9 @@ def as_api_exception(exc: Exception) -> Exception:
             return ValidationError(exc.errors)
         case InvalidRetry():
             return ValidationError({api_settings.NON_FIELD_ERRORS_KEY: [str(exc)]})
-        case UnknownWorkflow() | UnknownRun():
+        case UnknownWorkflow() | UnknownRun() | UnknownSchedule():
             return NotFound(str(exc))
-        case RunEnded() | CannotRetry() | KeyReused() | AlreadyRunning():
+        case RunEnded() | CannotRetry() | KeyReused() | AlreadyRunning() | ScheduleGone():
             return Conflict(str(exc))
         case OSError() | OperationalError() if is_disk_full(exc):
             return NoSpace()

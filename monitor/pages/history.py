@@ -57,6 +57,8 @@ def _parts(detail: dict[str, Any]) -> Iterator[str]:
         yield f"{verb} {', '.join(detail['from'])}"
     if "item" in detail:
         yield f"only the item {detail['item']}"
+    if "schedule" in detail:
+        yield f"{detail['schedule']}, for {detail.get('nominal_at', '')}"
     for given in ("result", "inputs"):
         if given in detail:
             yield f"{given} {_short(detail[given])}"
