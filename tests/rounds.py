@@ -27,6 +27,7 @@ WITHOUT_ROWS = ["checks", "console", "eta", "params", "plan", "watch", "watch_pl
 
 ON_BOTH = [
     *("tests/parent/test_state_machine.py", "tests/parent", "tests/deploy/test_migrations.py"),
+    "tests/schedules",
     *("tests/monitor/test_api.py", "tests/monitor/test_cancel.py"),
     *("tests/monitor/test_bad_input.py", "tests/monitor/test_idempotency.py"),
     *("tests/monitor/test_polling.py", "tests/monitor/test_retry.py"),

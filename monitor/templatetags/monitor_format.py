@@ -3,6 +3,7 @@
 import json
 from datetime import UTC, datetime
 from typing import Any
+from zoneinfo import ZoneInfo
 
 from django import template
 from django.utils import dateformat
@@ -18,6 +19,7 @@ __all__ = [
     "duration",
     "elapsed",
     "in_utc",
+    "in_zone",
     "is_text",
     "json_text",
     "percent",
@@ -118,6 +120,16 @@ def run_seconds(run: Run) -> float | None:
 def in_utc(at: datetime, written_as: str) -> str:
     """A time in UTC, whatever the project's `TIME_ZONE` is, in a format of Django's `date`."""
     return f"{dateformat.format(at.astimezone(UTC), written_as)} UTC"
+
+
+@register.filter
+def in_zone(at: datetime, name: str) -> str:
+    """A time in the zone of this name, to the second; in UTC where this machine lacks the zone."""
+    try:
+        local = at.astimezone(ZoneInfo(name))
+    except (KeyError, ValueError, OSError):
+        local = at.astimezone(UTC)
+    return f"{dateformat.format(local, 'D j M Y, H:i:s')} {local.tzname()}"
 
 
 @register.filter
