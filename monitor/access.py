@@ -16,7 +16,9 @@ if TYPE_CHECKING:
     from django.contrib.auth.models import AnonymousUser, User
 
 __all__ = [
+    "CHANGE",
     "NOT_FOUND",
+    "SEE",
     "find_like",
     "find_mapped_step",
     "find_run",
@@ -33,6 +35,8 @@ __all__ = [
     "visible_schedules",
 ]
 
+SEE = "Schedules take the permission parent.view_schedule."
+CHANGE = "To change a schedule takes the permission parent.change_schedule."
 NOT_FOUND = "There is no such task: its id is wrong, it was deleted, or it is not yours."
 
 
@@ -166,7 +170,7 @@ def visible_schedules(user: "User | AnonymousUser") -> QuerySet[Schedule]:
         PermissionDenied: they may see none at all.
     """
     if not may_see_schedules(user):
-        raise PermissionDenied("Schedules take the permission parent.view_schedule.")
+        raise PermissionDenied(SEE)
     return Schedule.objects.filter(workflow__in=[each.name for each in startable(user)])
 
 
@@ -181,5 +185,5 @@ def find_schedule(user: "User | AnonymousUser", pk: int, *, to_change: bool = Fa
     if row is None:
         raise Http404("There is no such schedule, or you may not start its workflow.")
     if to_change and not may_change_schedules(user):
-        raise PermissionDenied("To change one takes the permission parent.change_schedule.")
+        raise PermissionDenied(CHANGE)
     return row

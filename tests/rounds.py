@@ -39,6 +39,7 @@ ON_POSTGRES = [
     *ON_POSTGRES_ALONE,
     *ON_BOTH,
     *(f"--ignore=tests/parent/test_{name}.py" for name in WITHOUT_ROWS),
+    *("--ignore=tests/schedules/test_calendar.py", "--ignore=tests/schedules/test_checks.py"),
 ]
 
 

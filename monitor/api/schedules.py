@@ -6,10 +6,18 @@ from typing import Any
 from rest_framework import serializers
 from rest_framework.exceptions import NotFound
 from rest_framework.pagination import CursorPagination
+from rest_framework.permissions import BasePermission, IsAuthenticated
 from rest_framework.request import Request
 from rest_framework.response import Response
 
-from monitor.access import find_schedule, visible_schedules
+from monitor.access import (
+    CHANGE,
+    SEE,
+    find_schedule,
+    may_change_schedules,
+    may_see_schedules,
+    visible_schedules,
+)
 from monitor.api import openapi
 from monitor.api.base import ApiView
 from monitor.api.requests import PAGE_SIZE
@@ -57,8 +65,28 @@ class ByAge(CursorPagination):
         return cursor
 
 
+class MaySee(BasePermission):
+    """For those who may see schedules; for others the operations are not in the document."""
+
+    message = SEE
+
+    def has_permission(self, request: Request, view: Any) -> bool:  # noqa: ARG002 - DRF's
+        return may_see_schedules(request.user)
+
+
+class MayChange(BasePermission):
+    """The same for those who may change schedules."""
+
+    message = CHANGE
+
+    def has_permission(self, request: Request, view: Any) -> bool:  # noqa: ARG002 - DRF's
+        return may_change_schedules(request.user)
+
+
 class ScheduleListView(ApiView):
     """The schedules that the caller may see."""
+
+    permission_classes = (IsAuthenticated, MaySee)
 
     @openapi.list_schedules
     def get(self, request: Request) -> Response:
@@ -76,6 +104,8 @@ class ScheduleListView(ApiView):
 class ScheduleView(ApiView):
     """One schedule."""
 
+    permission_classes = (IsAuthenticated, MaySee)
+
     @openapi.read_schedule
     def get(self, request: Request, pk: int) -> Response:
         return _answer(find_schedule(request.user, pk))
@@ -84,6 +114,7 @@ class ScheduleView(ApiView):
 class _ChangeView(ApiView):
     """A change of one schedule."""
 
+    permission_classes = (IsAuthenticated, MayChange)
     change: Callable[..., Schedule]
 
     def _change(self, request: Request, pk: int) -> Response:
@@ -124,6 +155,7 @@ class ScheduleResetView(_ChangeView):
 class ScheduleRunView(ApiView):
     """POST starts a run by hand."""
 
+    permission_classes = (IsAuthenticated, MayChange)
     throttle_classes = (StartThrottle,)
 
     @openapi.run_schedule

@@ -161,9 +161,11 @@ def test_what_the_code_has_no_more_is_a_conflict(
     assert "the code has it no more" in client.get(f"/timetable/{row.pk}/").text
 
 
-def test_the_document_has_the_operations(may: Callable[..., Client], hourly: Hourly) -> None:
+def test_the_document_has_the_operations_for_those_who_may_use_them(
+    client: Client, may: Callable[..., Client], hourly: Hourly
+) -> None:
     hourly()
-    document = may("view_schedule").get("/schema/?format=json").json()
+    document = may("change_schedule").get("/schema/?format=json").json()
 
     operations = {
         operation["operationId"]
@@ -173,6 +175,10 @@ def test_the_document_has_the_operations(may: Callable[..., Client], hourly: Hou
     }
 
     expected = {"list_schedules", "read_schedule"}
+    for user in (User.objects.create_user("bob"), User.objects.create_superuser("eve")):
+        client.force_login(user)
+        paths = client.get("/schema/?format=json").json()["paths"]
+        assert ("/schedules/" in paths) == user.is_superuser
     assert operations == expected | {f"{action}_schedule" for action in ACTIONS}
 
 
