@@ -20,7 +20,7 @@ __all__ = ["check_workflows"]
 
 NAME = re.compile(r"[A-Za-z][A-Za-z0-9_-]{0,99}")
 LONGEST_TITLE = 100  # characters
-SCHEDULES = {"schedule": "E014", "params": "E015", "name": "E016"}
+SCHEDULES = {"schedule": "E016", "params": "E017", "name": "E018"}
 PERMISSION = re.compile(r"[^\W\d]\w*\.\w+")
 
 

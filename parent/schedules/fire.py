@@ -17,7 +17,7 @@ from django.db.models import Q
 from children.sanitize import clean_text
 from parent.conf import setting
 from parent.definition.workflow import registry
-from parent.errors import InvalidParams, InvalidWorkflow, RunEnded, UnknownRun
+from parent.errors import AlreadyRunning, InvalidParams, InvalidWorkflow, RunEnded, UnknownRun
 from parent.models import CatchUp, Event, Firing, FiringState, Schedule, SkipReason
 from parent.runs.cancel import cancel
 from parent.runs.start import start
@@ -165,10 +165,15 @@ class Shots:
             # A savepoint: the start may fail in a statement of the author's.
             with transaction.atomic():
                 run = start(registry.get(row.workflow), row.params)
+                if run.was_there:
+                    raise AlreadyRunning(f"The run {run.pk} goes on already.", run)
                 detail = {"schedule": row.name, "nominal_at": firing.nominal_at.isoformat()}
                 Event.objects.create(run=run, who=firing.who, what="schedule", detail=detail)
         except OUTAGE:
             raise
+        except AlreadyRunning as exc:  # the workflow's own limit
+            self._skip(firing, SkipReason.OVERLAP, str(exc))
+            return
         except Exception as exc:
             if not isinstance(exc, InvalidParams | InvalidWorkflow):
                 logger.exception("the schedule %s could not start its run", row)

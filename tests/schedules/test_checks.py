@@ -25,41 +25,41 @@ GOOD = [
     Schedule(every=1, name="seconds", jitter=10, overlap="queue", catch_up="all", window=60),
 ]
 BAD: list[tuple[dict[str, Any], str, str]] = [
-    ({"cron": "0 0 31 2 *"}, "E014", "never comes"),
-    ({"cron": "0 0 30,31 FEB *"}, "E014", "never comes"),
-    ({"cron": "0 0 31 4,6 *"}, "E014", "never comes"),
-    ({"cron": "0 0 32 1 *"}, "E014", "Bad day-of-month"),
-    ({"cron": "61 0 * * *"}, "E014", "Bad minute"),
-    ({"cron": "0 24 * * *"}, "E014", "Bad hour"),
-    ({"cron": "0 0 * 13 *"}, "E014", "Bad month"),
-    ({"cron": "0 0 * * 8"}, "E014", "Bad day-of-week"),
-    ({"cron": "0 0 * * MON#1/2"}, "E014", "cannot be read"),
-    ({"cron": "0 0 * *"}, "E014", "five fields"),
-    ({"cron": "0 0 0 * * *"}, "E014", "five fields"),
-    ({"cron": "@daily"}, "E014", "five fields"),
-    ({"cron": ""}, "E014", "Give a cron line"),
-    ({"cron": None}, "E014", "Give a cron line"),
-    ({"cron": "0 0 * * *", "every": 60}, "E014", "not both"),
-    ({"cron": "", "every": 0}, "E014", "whole seconds"),
-    ({"cron": "", "every": 0.5}, "E014", "whole seconds"),
-    ({"cron": "", "every": True}, "E014", "whole seconds"),
-    ({"cron": "", "every": 10**12}, "E014", "whole seconds"),
-    ({"timezone": "Europe/Roma"}, "E014", "no time zone 'Europe/Roma'"),
-    ({"timezone": "Europe"}, "E014", "no time zone 'Europe'"),
-    ({"timezone": "/etc/passwd"}, "E014", "no time zone"),
-    ({"timezone": ""}, "E014", "IANA name"),
-    ({"timezone": 2}, "E014", "IANA name"),
-    ({"overlap": "none"}, "E014", "cancel_running"),
-    ({"catch_up": "skip"}, "E014", "latest"),
-    ({"jitter": -1}, "E014", "whole seconds"),
-    ({"window": 0}, "E014", "whole seconds"),
-    ({"params": {"limit": 0}}, "E015", "greater than or equal to 1"),
-    ({"params": {"unheard_of": 1}}, "E015", "no such parameter"),
-    ({"params": {"limit": {1, 2}}}, "E015", "limit"),
-    ({"params": 5}, "E015", "Give a mapping"),
-    ({"name": ""}, "E016", "has the name ''"),
-    ({"name": "a/b"}, "E016", "has the name 'a/b'"),
-    ({"name": "x" * 101}, "E016", "has the name"),
+    ({"cron": "0 0 31 2 *"}, "E016", "never comes"),
+    ({"cron": "0 0 30,31 FEB *"}, "E016", "never comes"),
+    ({"cron": "0 0 31 4,6 *"}, "E016", "never comes"),
+    ({"cron": "0 0 32 1 *"}, "E016", "Bad day-of-month"),
+    ({"cron": "61 0 * * *"}, "E016", "Bad minute"),
+    ({"cron": "0 24 * * *"}, "E016", "Bad hour"),
+    ({"cron": "0 0 * 13 *"}, "E016", "Bad month"),
+    ({"cron": "0 0 * * 8"}, "E016", "Bad day-of-week"),
+    ({"cron": "0 0 * * MON#1/2"}, "E016", "cannot be read"),
+    ({"cron": "0 0 * *"}, "E016", "five fields"),
+    ({"cron": "0 0 0 * * *"}, "E016", "five fields"),
+    ({"cron": "@daily"}, "E016", "five fields"),
+    ({"cron": ""}, "E016", "Give a cron line"),
+    ({"cron": None}, "E016", "Give a cron line"),
+    ({"cron": "0 0 * * *", "every": 60}, "E016", "not both"),
+    ({"cron": "", "every": 0}, "E016", "whole seconds"),
+    ({"cron": "", "every": 0.5}, "E016", "whole seconds"),
+    ({"cron": "", "every": True}, "E016", "whole seconds"),
+    ({"cron": "", "every": 10**12}, "E016", "whole seconds"),
+    ({"timezone": "Europe/Roma"}, "E016", "no time zone 'Europe/Roma'"),
+    ({"timezone": "Europe"}, "E016", "no time zone 'Europe'"),
+    ({"timezone": "/etc/passwd"}, "E016", "no time zone"),
+    ({"timezone": ""}, "E016", "IANA name"),
+    ({"timezone": 2}, "E016", "IANA name"),
+    ({"overlap": "none"}, "E016", "cancel_running"),
+    ({"catch_up": "skip"}, "E016", "latest"),
+    ({"jitter": -1}, "E016", "whole seconds"),
+    ({"window": 0}, "E016", "whole seconds"),
+    ({"params": {"limit": 0}}, "E017", "greater than or equal to 1"),
+    ({"params": {"unheard_of": 1}}, "E017", "no such parameter"),
+    ({"params": {"limit": {1, 2}}}, "E017", "limit"),
+    ({"params": 5}, "E017", "Give a mapping"),
+    ({"name": ""}, "E018", "has the name ''"),
+    ({"name": "a/b"}, "E018", "has the name 'a/b'"),
+    ({"name": "x" * 101}, "E018", "has the name"),
 ]
 
 
@@ -91,7 +91,7 @@ def test_two_of_one_name_are_an_error(declare: Declare) -> None:
 
     [(found, message)] = messages()
 
-    assert found == "workflows.E016"
+    assert found == "workflows.E018"
     assert "2 of its schedules are named 'default'" in message
     assert 'name="..."' in message
 
@@ -104,7 +104,7 @@ def test_something_else_in_place_of_a_list_is_an_error(declare: Declare) -> None
         object.__setattr__(registry.get("hourly"), "schedules", wrong)
 
         [(found, message)] = messages()
-        assert found == "workflows.E014"
+        assert found == "workflows.E016"
         assert "no list of Schedule" in message
 
 

@@ -7,7 +7,9 @@ from typing import Any
 import pytest
 from django.db import IntegrityError, OperationalError, transaction
 
-from parent import Schedule
+from parent import Concurrency, Schedule
+from parent.definition.concurrency import WhenFull
+from parent.definition.workflow import registry
 from parent.deletion.delete import delete_run
 from parent.models import Event, Firing, Run, Step
 from parent.models import Schedule as Row
@@ -374,3 +376,20 @@ def test_two_workflows_have_each_their_schedules(declare: Callable[..., None]) -
         "hourly/half",
         "minutely/default",
     ]
+
+
+@pytest.mark.parametrize("when_full", ["skip", "return_existing"])
+def test_the_limit_of_the_workflow_is_a_reason_to_skip(
+    hourly: Hourly, monkeypatch: pytest.MonkeyPatch, when_full: WhenFull
+) -> None:
+    hourly(overlap="allow")
+    monkeypatch.setitem(
+        registry.get("hourly").__dict__, "concurrency", Concurrency(when_full=when_full)
+    )
+
+    fire_due(at(0.1))
+    fire_due(at(1.1))
+
+    assert told() == [(NOON, "STARTED", ""), (NOON + HOUR, "SKIPPED", "OVERLAP")]
+    assert len(runs()) == 1
+    assert str(runs()[0].pk) in Firing.objects.get(nominal_at=NOON + HOUR).detail
