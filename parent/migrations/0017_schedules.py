@@ -8,7 +8,7 @@ from django.db import migrations, models
 class Migration(migrations.Migration):
 
     dependencies = [
-        ('parent', '0013_checkpoint'),
+        ('parent', '0016_received_by'),
     ]
 
     operations = [
