@@ -15,6 +15,7 @@ from mainproj.cache import SCHEMES, cache_at
 from mainproj.database import with_options
 from mainproj.environment import env
 from mainproj.log import log_config
+from mainproj.mail import *  # noqa: F403 - settings
 from mainproj.processes import *  # noqa: F403 - settings
 from mainproj.secret import secret_key
 from mainproj.security import *  # noqa: F403 - settings

@@ -21,7 +21,17 @@ except ModuleNotFoundError as exc:
 
 from parent.definition.concurrency import Concurrency
 from parent.definition.mapping import Map
+from parent.definition.notify import Email, Webhook
 from parent.definition.schedule import Schedule
 from parent.definition.workflow import RunData, Step, Workflow
 
-__all__ = ["Concurrency", "Map", "RunData", "Schedule", "Step", "Workflow"]
+__all__ = [
+    "Concurrency",
+    "Email",
+    "Map",
+    "RunData",
+    "Schedule",
+    "Step",
+    "Webhook",
+    "Workflow",
+]

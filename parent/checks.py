@@ -5,14 +5,16 @@ from collections.abc import Iterator
 from typing import Any
 
 from celery import Task, current_app
-from django.core.checks import CheckMessage, Error, register
+from django.core.checks import CheckMessage, Error, Warning, register
 from django.utils.functional import Promise
 from django.utils.module_loading import autodiscover_modules
 
 from children.sanitize import clean_text
 from parent.definition import inputs_check, stored_params, validation
 from parent.definition.mapping import Map
+from parent.definition.notify import Email, as_words
 from parent.definition.workflow import Step, Workflow, registry
+from parent.notifications import rule_problems
 from parent.schedules.validation import declared_problems
 from parent.store.files import has_files_inside
 
@@ -80,6 +82,7 @@ def check_workflow(workflow: Workflow) -> Iterator[CheckMessage]:
                 f"Write one line of text, up to {LONGEST_TITLE} characters.",
                 "E013",
             )
+    yield from _notify_problems(workflow)
     no_tasks = [step.task for step in workflow.steps if not isinstance(step.task, Task | str)]
     for task in no_tasks:
         yield _error(
@@ -95,6 +98,23 @@ def check_workflow(workflow: Workflow) -> Iterator[CheckMessage]:
     yield from _step_problems(workflow)
     for kind, problem, hint in declared_problems(workflow):
         yield _error(workflow, problem, hint, SCHEDULES[kind])
+
+
+def _notify_problems(workflow: Workflow) -> Iterator[CheckMessage]:
+    """The problems of its rules, and of the settings that they need."""
+    if not isinstance(workflow.notify, list | tuple):
+        yield _error(
+            workflow, "notify is not a list", "Write notify=[Email(...), Webhook(...)].", "E019"
+        )
+        return
+    wrong = [found for rule in workflow.notify for found in rule_problems.problems(rule)]
+    for problem, hint in wrong:
+        yield _error(workflow, problem, hint, "E019")
+    if wrong:
+        return
+    to = [each for rule in workflow.notify if isinstance(rule, Email) for each in as_words(rule.to)]
+    for problem, hint in rule_problems.email_settings_problems(to):
+        yield Warning(f"Workflow {workflow.name!r}: {problem}.", hint=hint, id="workflows.W001")
 
 
 def _step_problems(workflow: Workflow) -> Iterator[CheckMessage]:

@@ -2,12 +2,21 @@
 
 from django.conf import settings
 
-__all__ = ["DEFAULTS", "INTERVALS", "LIMITS", "interval", "setting"]
+__all__ = [
+    "DEFAULTS",
+    "INTERVALS",
+    "LIMITS",
+    "interval",
+    "private_webhooks",
+    "run_url",
+    "setting",
+]
 
 INTERVALS: dict[str, float] = {
     "WORKFLOW_POLL_INTERVAL": 0.5,
     "WORKFLOW_HEARTBEAT": 5.0,
     "WORKFLOW_LEASE": 30.0,
+    "WORKFLOW_NOTIFICATION_TIMEOUT": 10.0,
 }
 """Settings that cannot be off: 0 and None mean the default."""
 
@@ -41,3 +50,13 @@ def setting(name: str) -> float | None:
 def interval(name: str) -> float:
     """The value of `WORKFLOW_<name>`, which is one of `INTERVALS`."""
     return setting(name) or INTERVALS[f"WORKFLOW_{name}"]
+
+
+def run_url() -> str:
+    """The address of a run's page for people, with `{id}` in place of the id; empty if unknown."""
+    return str(getattr(settings, "WORKFLOW_RUN_URL", "") or "")
+
+
+def private_webhooks() -> bool:
+    """Whether webhooks may go to addresses inside the network, and over plain http."""
+    return bool(getattr(settings, "WORKFLOW_WEBHOOK_ALLOW_PRIVATE", False))

@@ -54,6 +54,13 @@ def _values() -> Iterator[CheckMessage]:
             hint=f"Write a number{off}, for example {name} = {default:g}.",
             id="parent.E001",
         )
+    url = getattr(settings, "WORKFLOW_RUN_URL", "")
+    if url and not (isinstance(url, str) and "{id}" in url and url.startswith(("http:", "https:"))):
+        yield Error(
+            f"WORKFLOW_RUN_URL = {url!r} is not the URL of a run's page.",
+            hint='Write, for example, "https://flows.example.com/runs/{id}/", with {id} in it.',
+            id="parent.E006",
+        )
     if {"WORKFLOW_LEASE", "WORKFLOW_HEARTBEAT"} & {*wrong}:
         return
     lease, heartbeat = (

@@ -26,8 +26,8 @@ SMOKE_ON_SQLITE = [
 WITHOUT_ROWS = ["checks", "console", "eta", "params", "plan", "watch", "watch_plain"]
 
 ON_BOTH = [
-    *("tests/parent/test_state_machine.py", "tests/parent", "tests/deploy/test_migrations.py"),
-    "tests/schedules",
+    *("tests/parent/test_state_machine.py", "tests/parent", "tests/notifications"),
+    *("tests/schedules", "tests/deploy/test_migrations.py"),
     *("tests/monitor/test_api.py", "tests/monitor/test_cancel.py"),
     *("tests/monitor/test_bad_input.py", "tests/monitor/test_idempotency.py"),
     *("tests/monitor/test_polling.py", "tests/monitor/test_retry.py"),

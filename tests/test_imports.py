@@ -18,8 +18,8 @@ APPS = ["children", "parent", "monitor"]
 
 LAYERS = {
     "parent": [
-        *("errors", "conf", "models", "decisions", "store", "definition"),
-        *("telemetry", "messages", "runs", "deletion", "schedules"),
+        *("errors", "conf", "signals", "models", "decisions", "store", "definition"),
+        *("telemetry", "messages", "notifications", "runs", "deletion", "schedules"),
         *("watch", "worker", "operations"),
         *("inline", "engine", "checks", "project_checks", "management", "admin", "apps"),
     ],

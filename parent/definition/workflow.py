@@ -13,6 +13,7 @@ from children.declaration.retrying import Retrying
 from children.task import ChildTask
 from parent.definition.concurrency import Concurrency
 from parent.definition.name_lists import join_names
+from parent.definition.notify import Email, Webhook
 from parent.definition.parent_task import ParentTask, parent_task_name
 from parent.definition.registry import Registry
 from parent.definition.runtime import runtime
@@ -165,6 +166,7 @@ class Workflow:
             and cannot start or retry a run of it over HTTP. None requires only a login.
         concurrency: how many runs may go on at the same time; None is no limit.
         schedules: when it starts by itself.
+        notify: who is told when a run starts, ends or fails; see `Email` and `Webhook`.
     """
 
     name: str
@@ -178,6 +180,7 @@ class Workflow:
     permission: str | None = None
     concurrency: Concurrency | None = None
     schedules: Sequence[Schedule] = ()
+    notify: Sequence[Email | Webhook] = ()
     task: "Task[..., Any]" = field(init=False, repr=False, compare=False)
 
     def __post_init__(self) -> None:

@@ -6,6 +6,13 @@ before, which does not know the column, still inserts rows.
 
 from parent.models.executor import Executor, WatchLease
 from parent.models.item import Item, ItemCount
+from parent.models.notification import (
+    Delivery,
+    DeliveryState,
+    NotificationKind,
+    NotificationRule,
+    StoppedWebhook,
+)
 from parent.models.run import Event, Run, RunState
 from parent.models.schedule import (
     CatchUp,
@@ -21,12 +28,16 @@ from parent.models.tally import Tally
 __all__ = [
     "Attempt",
     "CatchUp",
+    "Delivery",
+    "DeliveryState",
     "Event",
     "Executor",
     "Firing",
     "FiringState",
     "Item",
     "ItemCount",
+    "NotificationKind",
+    "NotificationRule",
     "Overlap",
     "Run",
     "RunState",
@@ -34,6 +45,7 @@ __all__ = [
     "SkipReason",
     "Step",
     "StepState",
+    "StoppedWebhook",
     "Tally",
     "WatchLease",
     "When",

@@ -16,6 +16,8 @@ from parent.errors import UnknownWorkflow
 from parent.messages.publish import first_batch, publish_run, publish_steps, republish_after
 from parent.models import Run, RunState, Step, StepState
 from parent.models.fields import META_COLUMNS
+from parent.notifications.announce import announce_end, announce_failed_steps
+from parent.notifications.rules import STORED_RULES
 from parent.runs import places
 from parent.runs.attempts import ATTEMPT_COLUMNS
 from parent.runs.hand_over import HandOver
@@ -26,7 +28,7 @@ from parent.store import results
 from parent.store.outage import OUTAGE
 from parent.store.run_rows import UnreadSteps, lock_run
 from parent.store.run_summaries import read_summaries
-from parent.store.writes import write
+from parent.store.writes import write, write_and_ask
 from parent.telemetry.log_context import about
 
 __all__ = [
@@ -130,6 +132,7 @@ def _write_changes(changes: Changes, taken: Step | None) -> None:
     write([step for step in changes.opened if "checkpoint" in step.__dict__], ["checkpoint"])
     write(changes.mapped, MAPPED_COLUMNS)
     write(changes.failed, FAILED_COLUMNS)
+    announce_failed_steps(changes.failed)
 
 
 def write_run(
@@ -150,7 +153,11 @@ def write_run(
     """
     summary = read_summaries([run.pk])[run.pk] if unread is not None else None
     update_from_steps(run, steps, final, now, error, summary)
-    write([run], RUN_COLUMNS)
+    if run.ended:
+        has_stored_rules = write_and_ask(run, RUN_COLUMNS, STORED_RULES, [run.workflow])
+        announce_end(run, now, has_stored_rules=has_stored_rules)
+    else:
+        write([run], RUN_COLUMNS)
     if not results.update(run, now) and run.ended:
         # Celery's cleanup, or a client's `forget()`, deleted the row: the end must be readable.
         results.create(run, parent_task_name(run.workflow))

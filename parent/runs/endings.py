@@ -20,6 +20,7 @@ from children.sanitize import clean_text, clean_traceback
 from parent.messages.publish import publish_steps
 from parent.models import Item, RunState, Step, StepState
 from parent.models.fields import META_COLUMNS
+from parent.notifications.announce import announce_failed_steps
 from parent.runs.advance import NEW_ATTEMPT_COLUMNS, SKIPPED_COLUMNS, advance, write_run
 from parent.runs.attempts import RetryDecision, archive, queue_attempt, retry_at, with_attempt_count
 from parent.runs.hand_over import HandOver
@@ -249,6 +250,8 @@ def end_step(
         step.items = end_items(step, step.state, clean_text(error), now).as_dict()
         columns = (*columns, "items")
     write_if(step, columns, expected_state=expected_state)
+    if isinstance(step, Step):
+        announce_failed_steps([step])
 
 
 def _retry_step(step: Step, failure: Meta, traceback: str, at: datetime, now: datetime) -> None:

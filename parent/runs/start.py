@@ -22,6 +22,8 @@ from parent.definition.workflow import Workflow
 from parent.errors import AlreadyRunning, InvalidParams, InvalidWorkflow, RunEnded
 from parent.messages.publish import first_batch, is_publishing_off, publish_steps
 from parent.models import Run, Step
+from parent.notifications.announce import announce_failed_steps, announce_starts
+from parent.notifications.rules import STORED_RULES
 from parent.runs import places
 from parent.runs.advance import log_end, publish_follow_up, update_from_steps
 from parent.runs.cancel import cancel
@@ -31,7 +33,7 @@ from parent.runs.items.windows import open_items
 from parent.runs.transitions import apply_plan
 from parent.store import clock, results
 from parent.store.files import delete_files, store_files
-from parent.store.writes import prepare_insert
+from parent.store.writes import prepare_insert, prepare_insert_and_ask
 from parent.telemetry import tracing
 
 __all__ = ["start", "start_many"]
@@ -231,12 +233,13 @@ def _write(
             runs.append(run)
             steps += own
             to_publish += first
+        insert_runs = prepare_insert_and_ask(runs, STORED_RULES, [workflow.name])
         inserts = [
-            prepare_insert(runs),
             prepare_insert(steps),
             results.prepare_create(runs, workflow.task_name),
         ]
         with transaction.atomic():
+            has_stored_rules = insert_runs()
             for insert in inserts:
                 insert()
             if mapped:
@@ -247,6 +250,8 @@ def _write(
             transaction.on_commit(lambda: publish_steps(to_publish))
             for run in runs:
                 publish_follow_up(run)  # it has ended if the inputs of its first steps raised
+            announce_starts(runs, runs[0].created_at, has_stored_rules=has_stored_rules)
+            announce_failed_steps(steps)
     except BaseException:
         delete_files(stored)
         raise

@@ -16,7 +16,16 @@ from django.db.models import AutoField, Field, JSONField, Model
 
 from parent.models import Item, Run, Step, StepState
 
-__all__ = ["RowChanged", "insert_rows", "prepare_insert", "update_rows", "write", "write_if"]
+__all__ = [
+    "RowChanged",
+    "insert_rows",
+    "prepare_insert",
+    "prepare_insert_and_ask",
+    "update_rows",
+    "write",
+    "write_and_ask",
+    "write_if",
+]
 
 
 BATCH_SIZE = 32_000_000
@@ -47,6 +56,25 @@ def write_if(row: Step | Item, names: Sequence[str], *, expected_state: str) -> 
         raise RowChanged(f"{row.name} is no longer {expected_state}.")
 
 
+def write_and_ask(
+    row: Run | Step, names: Sequence[str], question: str, params: Sequence[Any] = ()
+) -> bool:
+    """Write these columns of the row; the same statement answers an SQL condition.
+
+    Args:
+        question: the condition, with a `%s` for each of `params`; never from a user's input.
+    """
+    values = {"id": row.pk} | {name: getattr(row, name) for name in names}
+    fields = _fields(type(row), tuple(values))
+    sql = _update_sql(type(row), tuple(fields), "id", "FALSE", False)
+    [(keys, payload)] = _batches([values], "id", fields)
+    own: list[Any] = [payload, *([keys] * (sql.count("%s") - 1))]
+    with connection.cursor() as cursor:
+        cursor.execute(f"{sql} RETURNING {question}", [*own, *params])
+        # All rows: SQLite ends the statement only then.
+        return any(answer for (answer,) in cursor.fetchall())
+
+
 def prepare_insert(
     rows: Sequence[Model], *, key: str = "", update: Sequence[str] = ()
 ) -> Callable[[], None]:
@@ -61,6 +89,37 @@ def prepare_insert(
     """
     if not rows:
         return lambda: None
+    sql, values = _insert(rows, key, update)
+
+    def insert() -> None:
+        with connection.cursor() as cursor:
+            cursor.executemany(sql, values)
+
+    return insert
+
+
+def prepare_insert_and_ask(
+    rows: Sequence[Model], question: str, params: Sequence[Any] = ()
+) -> Callable[[], bool]:
+    """As `prepare_insert`, for at least one row; the first statement answers an SQL condition."""
+    sql, values = _insert(rows)
+    first, *others = values
+
+    def insert() -> bool:
+        with connection.cursor() as cursor:
+            cursor.execute(f"{sql} RETURNING {question}", [*first, *params])
+            [(answer,)] = cursor.fetchall()
+            if others:
+                cursor.executemany(sql, others)
+        return bool(answer)
+
+    return insert
+
+
+def _insert(
+    rows: Sequence[Model], key: str = "", update: Sequence[str] = ()
+) -> tuple[str, list[list[Any]]]:
+    """The INSERT of one row, and the values of each row."""
     meta = rows[0]._meta
     fields = [field for field in meta.concrete_fields if not isinstance(field, AutoField)]
     values = [[_prepared(field, row) for field in fields] for row in rows]
@@ -70,12 +129,7 @@ def prepare_insert(
         columns_of = {field.name: _column(field) for field in meta.concrete_fields}
         sets = ", ".join(f"{columns_of[name]} = EXCLUDED.{columns_of[name]}" for name in update)
         sql += f" ON CONFLICT ({columns_of[key]}) DO UPDATE SET {sets}"
-
-    def insert() -> None:
-        with connection.cursor() as cursor:
-            cursor.executemany(sql, values)
-
-    return insert
+    return sql, values
 
 
 def insert_rows(

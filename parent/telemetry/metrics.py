@@ -1,10 +1,11 @@
-"""Counters and histograms that a watch thread keeps in memory until they are added to the row.
+"""Counters and histograms that a worker's threads keep in memory until they are added to the row.
 
 A figure is a list of numbers, and two figures are added number by number. A counter's has one: the
 count. A histogram's has the sum, the count up to each bound, and the total count.
 """
 
 import json
+import threading
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
@@ -65,26 +66,32 @@ KINDS: Mapping[str, Kind] = {
     "workflow_messages_republished": Kind(about="Messages that the broker seemed to have lost."),
     "workflow_leases_lost": Kind(about="Attempts taken away from workers that fell silent."),
     "workflow_processes_lost": Kind(about="Attempts whose process died under its worker."),
+    "workflow_notifications": Kind(
+        about="Tries to deliver a notification, by what became of it.", labels=("kind", "outcome")
+    ),
 }
 
 
 class Metrics:
-    """The figures of one thread since they were last taken."""
+    """The figures of one process since they were last taken."""
 
     def __init__(self) -> None:
         self._figures: Figures = {}
+        self._lock = threading.RLock()
 
     def count(self, name: str, *labels: str, by: int = 1) -> None:
         if by:
-            self._figure(name, labels)[0] += by
+            with self._lock:
+                self._figure(name, labels)[0] += by
 
     def observe(self, name: str, seconds: float, *labels: str) -> None:
-        figure = self._figure(name, labels)
         seconds = max(0.0, seconds)
-        figure[0] += seconds
-        for place, bound in enumerate(KINDS[name].bounds, start=1):
-            figure[place] += seconds <= bound
-        figure[-1] += 1
+        with self._lock:
+            figure = self._figure(name, labels)
+            figure[0] += seconds
+            for place, bound in enumerate(KINDS[name].bounds, start=1):
+                figure[place] += seconds <= bound
+            figure[-1] += 1
 
     def _figure(self, name: str, labels: Sequence[str]) -> list[float]:
         kind = KINDS[name]
@@ -93,15 +100,17 @@ class Metrics:
 
     def add(self, figures: Figures) -> None:
         """Add figures. Metrics and bounds of another release are dropped."""
-        for name, of_kind in figures.items():
-            for key, more in of_kind.items():
-                if name in KINDS and len(more) == KINDS[name].size:
-                    mine = self._figure(name, labels_of(key))
-                    mine[:] = [a + b for a, b in zip(mine, more, strict=True)]
+        with self._lock:
+            for name, of_kind in figures.items():
+                for key, more in of_kind.items():
+                    if name in KINDS and len(more) == KINDS[name].size:
+                        mine = self._figure(name, labels_of(key))
+                        mine[:] = [a + b for a, b in zip(mine, more, strict=True)]
 
     def take(self) -> Figures:
         """Return all figures and start again from zero."""
-        taken, self._figures = self._figures, {}
+        with self._lock:
+            taken, self._figures = self._figures, {}
         return taken
 
 
@@ -112,4 +121,4 @@ def labels_of(key: str) -> list[str]:
 
 
 metrics = Metrics()
-"""The figures of this process's watch thread."""
+"""The figures of this process: of its watch thread, and of its courier."""

@@ -80,6 +80,11 @@ class Ticker:
         self._locked_runs = LockedRuns()
         self._republisher = Republisher()
 
+    @property
+    def held(self) -> bool:
+        """Whether this executor held the watch lease at its last tick."""
+        return self._held
+
     def extend_leases(self, lease: float | None = None) -> None:
         """After a database outage: extend every lease, and let children report first.
 

@@ -1,4 +1,4 @@
-"""The engine inside a worker: heartbeat and ticks, in threads beside the pool.
+"""The engine inside a worker: heartbeat, ticks and deliveries, in threads beside the pool.
 
 They do not run on Celery's event loop, where SQL would block consuming, nor as a Celery task, which
 would need a slot.
@@ -20,6 +20,7 @@ from django.db.models import QuerySet
 
 from parent.conf import setting
 from parent.models import Item, Step, StepState
+from parent.notifications.courier import CourierThread
 from parent.runs.attempts import RetryDecision
 from parent.runs.endings import Ending, record
 from parent.runs.items.finish import end_of
@@ -32,7 +33,7 @@ from parent.telemetry.totals import FLUSH_INTERVAL, flush_metrics
 from parent.watch.tick import STANDBY_INTERVAL, Ticker
 from parent.worker import revoke  # noqa: F401 - its command registers itself
 from parent.worker.foreign_tasks import guard_tasks
-from parent.worker.forks import hold_locks_while_forking, watch_lock
+from parent.worker.forks import courier_lock, hold_locks_while_forking, watch_lock
 from parent.worker.heartbeat import Heartbeat
 from parent.worker.host import Lost, lost_attempts
 from parent.worker.pool import is_running
@@ -81,7 +82,9 @@ class WatchStep(bootsteps.StartStopStep):
 
 
 class WatchThread(threading.Thread):
-    """Ends lost attempts and ticks until stopped. It owns the heartbeat thread."""
+    """Ends lost attempts and ticks until stopped. It owns the threads beside it: the heartbeat, and
+    the courier that delivers notifications.
+    """
 
     def __init__(self, executor_id: UUID, queues: list[str], pool: str) -> None:
         super().__init__(name="watch", daemon=True)
@@ -89,6 +92,7 @@ class WatchThread(threading.Thread):
         self._executor_id = executor_id
         self._exit_at = float("inf")
         self._ticker = Ticker(executor_id)
+        self._courier = CourierThread(lambda: self._ticker.held, courier_lock)
         self._due_at = time.monotonic()
         self._flush_metrics_at = 0.0
         self._never_wait = ShortLockTimeout()
@@ -107,6 +111,7 @@ class WatchThread(threading.Thread):
     def run(self) -> None:
         self.heartbeat.start()
         self.heartbeat.registered.wait()
+        self._courier.start()
         self._due_at = time.monotonic()
         while not self._stopping.is_set():
             wait = STANDBY_INTERVAL
@@ -214,6 +219,7 @@ class WatchThread(threading.Thread):
 
     def _hand_over(self) -> None:
         self.heartbeat.stop()
+        self._courier.stop()
         try:
             executors.release_watch_lease(self._executor_id)
             executors.retire(self._executor_id)

@@ -10,16 +10,23 @@ import threading
 
 from django.db import connection
 
-__all__ = ["heartbeat_lock", "hold_locks_while_forking", "revoke_lock", "watch_lock"]
+__all__ = [
+    "courier_lock",
+    "heartbeat_lock",
+    "hold_locks_while_forking",
+    "revoke_lock",
+    "watch_lock",
+]
 
 watch_lock, heartbeat_lock, revoke_lock = threading.RLock(), threading.RLock(), threading.RLock()
+courier_lock = threading.RLock()
 """One per thread, held while it uses the database. The threads do not wait for each other."""
 
 
 def hold_locks_while_forking() -> None:
     """Take these locks around each fork of this process. Only SQLite needs it."""
     if connection.vendor == "sqlite":
-        for lock in (watch_lock, heartbeat_lock, revoke_lock):
+        for lock in (watch_lock, heartbeat_lock, revoke_lock, courier_lock):
             os.register_at_fork(
                 before=lock.acquire, after_in_parent=lock.release, after_in_child=lock.release
             )

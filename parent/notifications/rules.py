@@ -1,0 +1,102 @@
+"""The rules of a workflow, from its code and from rows, in one form."""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+
+from celery.utils.log import get_logger
+from urllib3.util import parse_url
+
+from parent.definition.notify import OWNER, Email, Webhook, as_words
+from parent.definition.workflow import registry
+from parent.models import Delivery, NotificationKind, NotificationRule
+
+__all__ = ["STORED_RULES", "Rule", "in_code", "secrets_for", "stored"]
+
+logger = get_logger(__name__)
+
+STORED_RULES = (
+    "EXISTS (SELECT 1 FROM parent_notificationrule WHERE enabled AND workflow IN ('', %s))"
+)
+"""SQL: whether there are rows for a workflow. It is asked with a statement that is sent anyway."""
+
+EMAIL_LANE = "email"
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Rule:
+    """Who is told of which occasions. `row`: the key of the rule's row, if it is not in code."""
+
+    kind: str
+    on: Sequence[str]
+    target: str
+    lane: str
+    row: int | None = None
+
+    @property
+    def for_owner_only(self) -> bool:
+        return self.kind == NotificationKind.EMAIL and self.target == OWNER
+
+
+def in_code(workflow: str) -> list[Rule]:
+    """The rules in the workflow's code, without those that cannot be used: checks report them.
+
+    Raises:
+        UnknownWorkflow: this process does not have the code.
+    """
+    return [*_usable(workflow, registry.get(workflow).notify)]
+
+
+def _usable(workflow: str, rules: Sequence[Email | Webhook]) -> Iterator[Rule]:
+    for rule in rules:
+        try:
+            if isinstance(rule, Webhook):
+                yield _webhook(rule.url, as_words(rule.on), None)
+            else:
+                yield _email(as_words(rule.to), as_words(rule.on), None)
+        except Exception:  # what a check reports must not keep a run from ending
+            logger.exception("a notification rule of %s cannot be used", workflow)
+
+
+def stored(workflow: str) -> list[Rule]:
+    """The rules for the workflow that are rows."""
+    rows = NotificationRule.objects.filter(enabled=True, workflow__in=("", workflow))
+    return [
+        _webhook(row.url, row.on, row.pk)
+        if row.kind == NotificationKind.WEBHOOK
+        else _email(row.to, row.on, row.pk)
+        for row in rows.order_by("pk")
+    ]
+
+
+def _webhook(url: str, on: Sequence[str], row: int | None) -> Rule:
+    parts = parse_url(url)
+    lane = f"{parts.host}:{parts.port or parts.scheme}"
+    return Rule(kind=NotificationKind.WEBHOOK, on=on, target=url, lane=lane[:300], row=row)
+
+
+def _email(to: Sequence[str], on: Sequence[str], row: int | None) -> Rule:
+    kind, target = NotificationKind.EMAIL, ", ".join(to)
+    return Rule(kind=kind, on=on, target=target, lane=EMAIL_LANE, row=row)
+
+
+def secrets_for(delivery: Delivery, now: datetime) -> list[str] | None:
+    """The secrets that sign this webhook now; None if there is no such rule any more.
+
+    Raises:
+        UnknownWorkflow: the rule is in code that this process does not have.
+    """
+    if delivery.in_code:
+        return _secrets_in_code(delivery.run.workflow, delivery.target)
+    row = delivery.rule
+    if row is None:
+        return None
+    old = row.old_secret_until is not None and now < row.old_secret_until
+    return [row.secret, *([row.old_secret] if old else [])]
+
+
+def _secrets_in_code(workflow: str, url: str) -> list[str] | None:
+    for rule in registry.get(workflow).notify:
+        if isinstance(rule, Webhook) and rule.url == url:
+            return [*as_words(rule.secret)]
+    return None
