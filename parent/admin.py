@@ -13,6 +13,8 @@ from django.http import HttpRequest
 from django.utils.html import format_html
 from django.utils.safestring import SafeString
 
+from parent import admin_notifications  # noqa: F401 - it registers its pages
+from parent.admin_base import ReadOnly
 from parent.definition.secrets import masked, secrets_of
 from parent.deletion.delete import delete_ended, delete_run
 from parent.models import Attempt, Event, Executor, Run, Step
@@ -36,19 +38,6 @@ DELETE_BATCH = 500
 LARGE = ("kwargs", "input_override", "checkpoint", "result", "traceback")
 
 Rows: TypeAlias = "QuerySet[Any]"
-
-
-class ReadOnly:
-    """No row can be added, changed or deleted: only the engine writes rows."""
-
-    def has_add_permission(self, *_: Any) -> bool:
-        return False
-
-    def has_change_permission(self, *_: Any) -> bool:
-        return False
-
-    def has_delete_permission(self, *_: Any) -> bool:
-        return False
 
 
 class MetaColumns:

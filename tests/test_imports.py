@@ -21,7 +21,8 @@ LAYERS = {
         *("errors", "conf", "signals", "models", "decisions", "store", "definition"),
         *("telemetry", "messages", "notifications", "runs", "deletion", "schedules"),
         *("watch", "worker", "operations"),
-        *("inline", "engine", "checks", "project_checks", "management", "admin", "apps"),
+        *("inline", "engine", "checks", "project_checks", "management"),
+        *("admin_base", "admin_notifications", "admin", "apps"),
     ],
     "monitor": [
         *("probe_paths", "conf", "models", "tokens", "policy", "access"),

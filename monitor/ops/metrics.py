@@ -21,6 +21,7 @@ from prometheus_client.registry import Collector
 
 from parent.messages.publish import queue_of
 from parent.models import Item, Run, Step, StepState, Tally, WatchLease
+from parent.notifications.outbox import oldest_age
 from parent.store import executors
 from parent.telemetry.metrics import KINDS, Figures, Kind, labels_of
 
@@ -39,6 +40,7 @@ class WorkflowCollector(Collector):
         yield from _queues()
         yield from _executors()
         yield _watch()
+        yield _notifications()
 
 
 def _kept(name: str, kind: Kind, figures: dict[str, list[float]]) -> Metric:
@@ -114,6 +116,15 @@ def _watch() -> Metric:
     row = WatchLease.objects.annotate(now=Now()).values_list("now", "expires_at").first()
     ages = [((row[0] - (row[1] - executors.WATCH_LEASE)).total_seconds(),)] if row else []
     return _gauge("workflow_watch_age_seconds", "Since the last tick of any worker.", (), ages)
+
+
+def _notifications() -> Metric:
+    return _gauge(
+        "workflow_notifications_oldest_seconds",
+        "Since the oldest notification that waits was written; 0 if none waits.",
+        (),
+        [(oldest_age(),)],
+    )
 
 
 def _gauge(name: str, about: str, labels: Sequence[str], rows: Iterable[Any]) -> Metric:

@@ -3,6 +3,7 @@
 A run without rules costs no statement here.
 """
 
+import json
 from collections.abc import Iterable, Sequence
 from datetime import datetime
 from functools import partial
@@ -11,10 +12,11 @@ from typing import Any
 from django.db import transaction
 
 from parent import signals
+from parent.conf import run_url
+from parent.definition.workflow import registry
 from parent.errors import UnknownWorkflow
 from parent.models import Delivery, NotificationKind, Run, RunState, Step, StepState
 from parent.notifications.occasions import failed_before_retry, first_wanted, occasions_of
-from parent.notifications.payload import body_of
 from parent.notifications.rules import Rule, in_code, stored
 
 __all__ = ["announce_end", "announce_failed_steps", "announce_starts", "deliveries_of"]
@@ -109,7 +111,7 @@ def _delivery(
         kind=rule.kind,
         target=rule.target,
         lane=rule.lane,
-        body=body_of(run, occasion, now, sequence),
+        body=_body(run, occasion, now, sequence),
         due_at=now,
         created_at=now,
     )
@@ -140,3 +142,47 @@ def deliveries_of(later: Delivery) -> list[Delivery]:
             )
         )
     return rows
+
+
+def _body(run: Run, occasion: str, at: datetime, sequence: int) -> str:
+    """The JSON. It has neither the run's parameters nor its result, which may be secret or large.
+
+    Args:
+        sequence: grows with each notification of the run, so that receivers can order them.
+    """
+    return json.dumps(
+        {
+            "type": f"run.{occasion}",
+            "timestamp": at.isoformat(),
+            "data": {
+                "id": str(run.pk),
+                "sequence": sequence,
+                "workflow": run.workflow,
+                "title": _title(run.workflow),
+                "state": run.state,
+                "message": run.message,
+                "error": run.error,
+                "created_at": _text(run.created_at),
+                "started_at": _text(run.started_at),
+                "finished_at": _text(run.finished_at),
+                "url": _link_to(run),
+            },
+        },
+        ensure_ascii=False,
+    )
+
+
+def _link_to(run: Run) -> str | None:
+    """The address of the run's page; None if no setting says where it is."""
+    return run_url().replace("{id}", str(run.pk)) or None
+
+
+def _title(workflow: str) -> str:
+    try:
+        return registry.get(workflow).shown_title
+    except UnknownWorkflow:
+        return workflow
+
+
+def _text(at: Any) -> str | None:
+    return at.isoformat() if isinstance(at, datetime) else None

@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
 
 from celery.utils.log import get_logger
 from urllib3.util import parse_url
@@ -11,7 +11,9 @@ from parent.definition.notify import OWNER, Email, Webhook, as_words
 from parent.definition.workflow import registry
 from parent.models import Delivery, NotificationKind, NotificationRule
 
-__all__ = ["STORED_RULES", "Rule", "in_code", "secrets_for", "stored"]
+__all__ = ["STORED_RULES", "Rule", "in_code", "rotate", "secrets_for", "stored"]
+from parent.notifications.signing import new_secret
+from parent.store import clock
 
 logger = get_logger(__name__)
 
@@ -21,6 +23,8 @@ STORED_RULES = (
 """SQL: whether there are rows for a workflow. It is asked with a statement that is sent anyway."""
 
 EMAIL_LANE = "email"
+OVERLAP = timedelta(days=1)
+"""How long the secret before also signs."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -100,3 +104,12 @@ def _secrets_in_code(workflow: str, url: str) -> list[str] | None:
         if isinstance(rule, Webhook) and rule.url == url:
             return [*as_words(rule.secret)]
     return None
+
+
+def rotate(row: NotificationRule) -> str:
+    """Give the rule a new secret, and return it. The one before also signs for one more day."""
+    if row.secret:
+        row.old_secret, row.old_secret_until = row.secret, clock.now() + OVERLAP
+    row.secret = new_secret()
+    row.save(update_fields=["secret", "old_secret", "old_secret_until"])
+    return row.secret

@@ -5,7 +5,7 @@ Each check examines one part and yields findings. Checks only read.
 
 from collections.abc import Iterator
 
-from parent.operations.doctor import fleet, runs, schedules, surroundings
+from parent.operations.doctor import fleet, notifications, runs, schedules, surroundings
 from parent.operations.doctor.finding import Finding
 
 __all__ = ["Finding", "examine"]
@@ -14,6 +14,7 @@ CHECKS = (
     *(fleet.workers, fleet.queues, fleet.answers, fleet.watch, fleet.clocks),
     *(runs.stuck, runs.turns, runs.left_over, runs.files),
     *(schedules.late, schedules.refused, schedules.off),
+    notifications.notifications,
 )
 
 
