@@ -13,6 +13,7 @@ from monitor.api import views as api
 from monitor.http.converters import TaskId
 from monitor.http.namespace import APP_NAME
 from monitor.ops import views as ops
+from monitor.pages import notification_views as notification_pages
 from monitor.pages import run_views as run_pages
 from monitor.pages import schedule_views as schedule_pages
 from monitor.pages import views as pages
@@ -48,6 +49,17 @@ urlpatterns = [
         "timetable/<int:pk>/<str:action>/",
         schedule_pages.ScheduleAction.as_view(),
         name="timetable-action",
+    ),
+    path("notifications/", notification_pages.NotificationsPage.as_view(), name="notifications"),
+    path(
+        "notifications/rules/new/",
+        notification_pages.RulePage.as_view(),
+        name="notification-rule-new",
+    ),
+    path(
+        "notifications/rules/<int:number>/",
+        notification_pages.RulePage.as_view(),
+        name="notification-rule",
     ),
     path("workflows/", api.WorkflowListView.as_view(), name="workflow-list"),
     path("workflows/<str:name>/", api.WorkflowView.as_view(), name="workflow-start"),

@@ -4,7 +4,7 @@ import random
 import threading
 import time
 from collections.abc import Callable
-from contextlib import AbstractContextManager, nullcontext
+from contextlib import AbstractContextManager, nullcontext, suppress
 from dataclasses import dataclass, field
 from datetime import timedelta
 from functools import partial
@@ -50,7 +50,7 @@ class Try:
 class Courier:
     """Claims what is due, and tries it. All statements are on the thread that calls `turn`."""
 
-    _results: "SimpleQueue[Try]" = field(default_factory=SimpleQueue)
+    _results: "SimpleQueue[Try | None]" = field(default_factory=SimpleQueue)
     _unwritten: list[Try] = field(default_factory=list)
     _busy: set[str] = field(default_factory=set)
 
@@ -60,11 +60,17 @@ class Courier:
         return bool(self._busy or self._unwritten)
 
     def wait(self, seconds: float) -> None:
-        """Wait until a try ends, or until the time is over."""
-        try:
-            self._unwritten.append(self._results.get(timeout=seconds))
-        except Empty:
-            return
+        """Wait until a try ends, until `wake`, or until the time is over."""
+        with suppress(Empty):
+            self._take(self._results.get(timeout=seconds))
+
+    def wake(self) -> None:
+        """End a `wait` on another thread."""
+        self._results.put(None)
+
+    def _take(self, ended: Try | None) -> None:
+        if ended is not None:
+            self._unwritten.append(ended)
 
     def turn(self, *, claims: bool = True) -> None:
         """Write what has ended; claim what is due and begin to try it.
@@ -73,10 +79,15 @@ class Courier:
             claims: False only writes.
         """
         while not self._results.empty():
-            self._unwritten.append(self._results.get())
+            self._take(self._results.get())
         while self._unwritten:
             ended = self._unwritten[0]
-            _write(ended)  # if the database is away, the next turn writes it
+            try:
+                _write(ended)
+            except OUTAGE:
+                raise  # the next turn writes it
+            except Exception:
+                logger.exception("%s: the outcome cannot be written", ended.row.message_id)
             self._unwritten.pop(0)
             self._busy.discard(ended.row.lane)
         while claims and len(self._busy) < AT_ONCE:
@@ -193,6 +204,7 @@ class CourierThread(threading.Thread):
     def stop(self) -> None:
         """Stop after the turn. What is being tried then is tried again when its claim lapses."""
         self._stopping.set()
+        self._courier.wake()
         if self.is_alive():
             self.join(timeout=5)
 

@@ -14,6 +14,7 @@ from django.db import transaction
 from django.db.models import F, Min
 from django.db.models.functions import Now
 
+from children.sanitize import clean_text
 from parent.models import Delivery, DeliveryState, NotificationKind, StoppedWebhook
 from parent.notifications.announce import deliveries_of
 from parent.notifications.pace import Outcome, Verdict
@@ -66,8 +67,8 @@ def settle(row: Delivery, outcome: Outcome, verdict: Verdict, seconds: float) ->
     Args:
         seconds: how long the try took.
     """
-    now = clock.now()
-    entry = {"at": now.isoformat(), "seconds": round(seconds, 3), "error": outcome.error}
+    now, error = clock.now(), clean_text(outcome.error)
+    entry = {"at": now.isoformat(), "seconds": round(seconds, 3), "error": error}
     if outcome.status is not None:
         entry["status"] = outcome.status
     ended = verdict.wait is None
@@ -77,7 +78,7 @@ def settle(row: Delivery, outcome: Outcome, verdict: Verdict, seconds: float) ->
         "ended_at": now if ended else None,
         "claim": None,
         "status": outcome.status,
-        "error": outcome.error,
+        "error": error,
         "log": [*row.log, entry][-LOGGED_TRIES:],
     }
     with transaction.atomic():

@@ -1,6 +1,6 @@
 """The rules of a workflow, from its code and from rows, in one form."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
@@ -48,29 +48,33 @@ def in_code(workflow: str) -> list[Rule]:
     Raises:
         UnknownWorkflow: this process does not have the code.
     """
-    return [*_usable(workflow, registry.get(workflow).notify)]
-
-
-def _usable(workflow: str, rules: Sequence[Email | Webhook]) -> Iterator[Rule]:
-    for rule in rules:
-        try:
-            if isinstance(rule, Webhook):
-                yield _webhook(rule.url, as_words(rule.on), None)
-            else:
-                yield _email(as_words(rule.to), as_words(rule.on), None)
-        except Exception:  # what a check reports must not keep a run from ending
-            logger.exception("a notification rule of %s cannot be used", workflow)
+    return _usable(workflow, registry.get(workflow).notify)
 
 
 def stored(workflow: str) -> list[Rule]:
-    """The rules for the workflow that are rows."""
+    """The rules for the workflow that are rows, without those that cannot be used."""
     rows = NotificationRule.objects.filter(enabled=True, workflow__in=("", workflow))
-    return [
-        _webhook(row.url, row.on, row.pk)
-        if row.kind == NotificationKind.WEBHOOK
-        else _email(row.to, row.on, row.pk)
-        for row in rows.order_by("pk")
-    ]
+    return _usable(workflow, rows.order_by("pk"))
+
+
+def _usable(workflow: str, rules: Iterable[Email | Webhook | NotificationRule]) -> list[Rule]:
+    found = []
+    for rule in rules:
+        try:
+            found.append(_rule(rule))
+        except Exception:  # it must not keep a run from ending
+            logger.exception("a notification rule of %s cannot be used", workflow)
+    return found
+
+
+def _rule(rule: Email | Webhook | NotificationRule) -> Rule:
+    match rule:
+        case Webhook():
+            return _webhook(rule.url, as_words(rule.on), None)
+        case NotificationRule(kind=NotificationKind.WEBHOOK):
+            return _webhook(rule.url, tuple(rule.on), rule.pk)
+    row = rule.pk if isinstance(rule, NotificationRule) else None
+    return _email(as_words(rule.to), as_words(rule.on), row)
 
 
 def _webhook(url: str, on: Sequence[str], row: int | None) -> Rule:

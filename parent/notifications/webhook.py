@@ -38,6 +38,8 @@ def post(
         host = str(parts.host).strip("[]")
         port = parts.port or PORTS[str(parts.scheme)]
         addresses = resolve(host, port, allow_private=allow_private)
+        if parts.scheme != "https" and not allow_private:
+            raise Refused("a webhook takes https, unless WORKFLOW_WEBHOOK_ALLOW_PRIVATE is set")
         return _post(parts, host, port, addresses, headers, body, time.monotonic() + timeout)
     except Refused as exc:
         return Outcome(error=str(exc))

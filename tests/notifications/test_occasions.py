@@ -121,6 +121,9 @@ class Wrong:
 
 
 def test_a_rule_that_cannot_be_used_keeps_no_run_from_ending(told: Told) -> None:
+    row = {"kind": "webhook", "workflow": "told", "on": ["succeeded"]}
+    NotificationRule.objects.create(**row, url="http://[")
+    NotificationRule.objects.create(**row | {"on": 3}, url="https://a.example.com")
     run = told(Wrong(), Email(on="succeeded"), Webhook("http://[", secret=SECRET)).start()
 
     assert end(run).state == "SUCCESS"

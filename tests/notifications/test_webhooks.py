@@ -196,6 +196,16 @@ def test_an_address_inside_the_network_is_never_called(
     assert hook.posts.empty()
 
 
+def test_plain_http_goes_nowhere(told: Told, monkeypatch: pytest.MonkeyPatch) -> None:
+    outside = [(2, 1, 6, "", ("8.8.8.8", 80))]
+    monkeypatch.setattr("socket.getaddrinfo", lambda *_, **__: outside)
+    end(told(Webhook("http://partner.example.com/", secret=SECRET)).start())
+
+    deliver()
+
+    assert "takes https" in Delivery.objects.get().error
+
+
 def test_the_connection_goes_to_the_address_that_was_checked(
     told: Told, hook: Receiver, monkeypatch: pytest.MonkeyPatch
 ) -> None:
