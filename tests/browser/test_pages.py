@@ -11,7 +11,7 @@ from django.contrib.sessions.models import Session
 from django.utils import timezone
 from playwright.sync_api import Browser, BrowserContext, Page, expect
 
-from parent.models import Run, Step
+from parent.models import NotificationRule, Run, Step, StoppedWebhook
 from parent.runs.retry import retry
 from parent.store.executors import renew_heartbeat
 from tests.browser.conftest import (
@@ -324,6 +324,39 @@ def open_rendered(page: Page, path: str) -> None:
     if page.locator("task-progress").count():
         expect(part(page, "bar")).to_be_visible()
     page.wait_for_load_state("load")
+
+
+@pytest.fixture
+def told_pages(signed_in: Page, owner: User, make_run: MakeRun) -> list[str]:
+    """The pages of notifications, with content, for one of the staff."""
+    User.objects.filter(pk=owner.pk).update(is_staff=True, is_superuser=True)
+    url = f"https://partner.example.com/{'x' * 300}"
+    rule = NotificationRule.objects.create(kind="webhook", on=["failed", "recovered"], url=url)
+    StoppedWebhook.objects.create(digest="a" * 64, url=url)
+    run = make_run(owner, state="FAILURE", error="bad")
+    for state in ("waiting", "failed", "delivered"):
+        run.deliveries.create(
+            kind="webhook", occasion="failed", target=url, lane="x", state=state, error=url,
+            attempts=3, body="{}",
+        )  # fmt: skip
+    return ["/notifications/", "/notifications/rules/new/", f"/notifications/rules/{rule.pk}/"]
+
+
+@pytest.mark.parametrize("width", [360, 1920])
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+def test_the_pages_of_notifications_fit_and_axe_finds_nothing_serious(
+    signed_in: Page,
+    told_pages: list[str],
+    find_violations: FindViolations,
+    width: int,
+    scheme: Any,
+) -> None:
+    signed_in.set_viewport_size({"width": width, "height": 800})
+    signed_in.emulate_media(color_scheme=scheme)
+    for path in told_pages:
+        open_rendered(signed_in, path)
+        assert signed_in.evaluate("document.documentElement.scrollWidth") <= width, path
+        assert find_violations(signed_in) == [], path
 
 
 @pytest.mark.parametrize("width", [360, 1920])
