@@ -59,7 +59,7 @@ def test_a_rule_that_cannot_be_used_is_an_error(told: Told, rule: Any, text: str
 
     [found] = check_workflows()
 
-    assert found.id == "workflows.E014"
+    assert found.id == "workflows.E019"
     assert text in found.msg
     assert found.hint
     assert SECRET not in str(found)
