@@ -275,6 +275,11 @@ WORKFLOW_MAP_LIMIT = env.number(
     int(LIMITS["WORKFLOW_MAP_LIMIT"] or 0),
     "items that a mapped step may have; 0 is any number",
 )
+WORKFLOW_NESTING_LIMIT = env.number(
+    "WORKFLOW_NESTING_LIMIT",
+    int(LIMITS["WORKFLOW_NESTING_LIMIT"] or 0),
+    "how many runs may be inside of each other, below the outermost; 0 is 50",
+)
 
 CELERY_BROKER_URL = env.url(
     "REDIS_URL",

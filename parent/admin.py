@@ -10,6 +10,7 @@ from django.contrib.auth import get_user_model
 from django.db.models import BooleanField, ExpressionWrapper, Q, QuerySet
 from django.db.models.functions import Now
 from django.http import HttpRequest
+from django.urls import reverse
 from django.utils.html import format_html
 from django.utils.safestring import SafeString
 
@@ -141,7 +142,7 @@ class RunAdmin(MetaColumns, Beginnings, ReadOnly, admin.ModelAdmin):  # type: ig
                 ]
             },
         ),
-        ("Given", {"fields": ["beginning_of_params", "files", "idempotency_key"]}),
+        ("Given", {"fields": ["beginning_of_params", "files", "idempotency_key", "parent_run"]}),
         (
             "Times",
             {
@@ -183,7 +184,12 @@ class RunAdmin(MetaColumns, Beginnings, ReadOnly, admin.ModelAdmin):  # type: ig
             str(Step._meta.verbose_name_plural): Step.objects.filter(run__in=runs).count(),
         }
         active = [f"{run}, which is {run.state}: wait for its end" for run in runs if not run.ended]
-        return [str(run) for run in runs], counts, set(), active
+        inside = [
+            f"{run}, which is a step of {run.parent_run_id}: delete that"
+            for run in runs
+            if run.is_child
+        ]
+        return [str(run) for run in runs], counts, set(), active + inside
 
     def delete_model(self, request: HttpRequest, obj: Run) -> None:  # noqa: ARG002
         delete_run(obj)
@@ -208,11 +214,20 @@ class StepAdmin(MetaColumns, Beginnings, ReadOnly, admin.ModelAdmin):  # type: i
     sortable_by = ()
     show_full_result_count = False
     inlines = [AttemptInline]
-    exclude = ["kwargs", "input_override", "checkpoint", "result"]
+    exclude = ["kwargs", "input_override", "checkpoint", "result", "child_run_id"]
     readonly_fields = [
+        "child_run",
         *("beginning_of_kwargs", "beginning_of_input_override"),
         *("beginning_of_checkpoint", "beginning_of_result"),
     ]
+
+    @admin.display
+    def child_run(self, step: Step) -> str:
+        """A link to the run that this step is."""
+        if step.child_run_id is None:
+            return "-"
+        address = reverse("admin:parent_run_change", args=[step.child_run_id])
+        return format_html('<a href="{}">{}</a>', address, step.child_run_id)
 
     def get_queryset(self, request: HttpRequest) -> Rows:
         steps = super().get_queryset(request).defer(*LARGE)

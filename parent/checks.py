@@ -12,6 +12,7 @@ from django.utils.module_loading import autodiscover_modules
 from children.sanitize import clean_text
 from parent.definition import inputs_check, stored_params, validation
 from parent.definition.mapping import Map
+from parent.definition.nesting import circle_of
 from parent.definition.notify import Email, as_words
 from parent.definition.workflow import Step, Workflow, registry
 from parent.notifications import rule_problems
@@ -83,11 +84,12 @@ def check_workflow(workflow: Workflow) -> Iterator[CheckMessage]:
                 "E013",
             )
     yield from _notify_problems(workflow)
-    no_tasks = [step.task for step in workflow.steps if not isinstance(step.task, Task | str)]
+    kinds = (Task, str, Workflow)
+    no_tasks = [step.task for step in workflow.steps if not isinstance(step.task, kinds)]
     for task in no_tasks:
         yield _error(
             workflow,
-            f"{task!r} is not a Celery task",
+            f"{task!r} is neither a Celery task nor a workflow",
             "Decorate the function with @child_task.",
             "E004",
         )
@@ -95,6 +97,13 @@ def check_workflow(workflow: Workflow) -> Iterator[CheckMessage]:
         return  # without tasks the steps have no names, and the graph cannot be checked
     for problem, hint in validation.problems(workflow):
         yield _error(workflow, problem, hint, "E003")
+    if circle := circle_of(workflow, registry.workflows()):
+        yield _error(
+            workflow,
+            f"it is inside of itself: {circle}",
+            "Take one of these steps out. What repeats itself is a loop in a child.",
+            "E020",
+        )
     yield from _step_problems(workflow)
     for kind, problem, hint in declared_problems(workflow):
         yield _error(workflow, problem, hint, SCHEDULES[kind])

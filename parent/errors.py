@@ -6,6 +6,7 @@ __all__ = [
     "AlreadyRunning",
     "CannotRetry",
     "EndedByEngine",
+    "InsideRun",
     "InvalidParams",
     "InvalidRetry",
     "InvalidSchedule",
@@ -75,12 +76,19 @@ class RunActive(WorkflowError):
     """The run has not ended, so it cannot be deleted. Wait for its end, or cancel it."""
 
 
+class InsideRun(WorkflowError):
+    """The run is a step of another one, with which it is deleted. Delete that one."""
+
+
 class RunEnded(WorkflowError):
     """The run has ended already, so it cannot be cancelled. Nothing is left to do."""
 
 
 class CannotRetry(WorkflowError):
-    """Only a failed or cancelled run can be retried. Wait for its end, or start a new run."""
+    """Only a failed or cancelled run can be retried. Wait for its end, or start a new run.
+
+    A child run is retried with the run in which it is a step.
+    """
 
 
 class InvalidRetry(WorkflowError):

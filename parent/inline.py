@@ -1,8 +1,9 @@
 """Running a whole workflow in this process: for the tests of workflows."""
 
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
+from uuid import UUID
 
 from celery import current_app
 from django.contrib.auth.models import User
@@ -14,11 +15,13 @@ from parent.conf import interval
 from parent.definition.workflow import Workflow
 from parent.messages import publish
 from parent.models import Item, Run, Step, StepState
+from parent.runs.endings import bring_up
 from parent.runs.items.windows import fill_places
+from parent.runs.nested.tree import inner_runs
 from parent.runs.start import start
 from parent.store import clock
 
-__all__ = ["run_inline", "run_inline_with"]
+__all__ = ["run_inline", "run_inline_with", "run_to_end"]
 
 
 def run_inline(
@@ -48,32 +51,46 @@ def run_inline_with(
     """Like `run_inline`, with the parameters in a mapping, so that they may have any name."""
     with publish.publishing_off():
         run = start(workflow, params, owner=owner, limited=False)
-        while not run.ended:
-            step = _next(run)
-            if step is not None:
-                _run_step(step)
-            run.refresh_from_db()
-            if step is None and not run.ended:
-                # Another process on this database runs the attempt.
-                time.sleep(interval("POLL_INTERVAL"))
+        run_to_end(run)
     return run
 
 
-def _next(run: Run) -> Step | Item | None:
+def run_to_end(run: Run) -> None:
+    """Run all that is queued in the run and inside of it, until the run has ended."""
+    while not run.ended:
+        runs = [run.pk, *inner_runs([run.pk])]
+        came_up = _bring_up_ends(runs[1:])
+        step = _next(runs)
+        if step is not None:
+            _run_step(step)
+        run.refresh_from_db()
+        if step is None and not came_up and not run.ended:
+            # Another process on this database runs the attempt.
+            time.sleep(interval("POLL_INTERVAL"))
+
+
+def _bring_up_ends(runs: Sequence[UUID]) -> bool:
+    """What the engine does after a commit; the transaction of a test does not commit."""
+    ended = Run.objects.filter(pk__in=runs, finished_at__isnull=False, due_at__isnull=False)
+    came_up = [bring_up(pk) for pk in ended.values_list("pk", flat=True)] if runs else []
+    return any(came_up)
+
+
+def _next(runs: Sequence[UUID]) -> Step | Item | None:
     """The next step or item to run. A retry's delay is not waited for."""
-    queued = Step.objects.filter(run=run, state=StepState.QUEUED).select_related("run")
-    if (step := queued.order_by("index").first()) is not None:
+    queued = Step.objects.filter(run__in=runs, state=StepState.QUEUED).select_related("run")
+    if (step := queued.order_by("run__depth", "index").first()) is not None:
         return step
-    items = Item.objects.filter(step__run=run).select_related("step", "step__run")
+    items = Item.objects.filter(step__run__in=runs).select_related("step", "step__run")
     queued_items = items.filter(state=StepState.QUEUED).order_by("step__index", "index")
-    if (item := queued_items.first()) is None and _end_delays(run):
+    if (item := queued_items.first()) is None and _end_delays(runs):
         item = queued_items.first()
     return item
 
 
-def _end_delays(run: Run) -> bool:
+def _end_delays(runs: Sequence[UUID]) -> bool:
     """Open the items that wait for the delay of a retry."""
-    delayed = Item.objects.filter(step__run=run, state=StepState.WAITING, due_at__isnull=False)
+    delayed = Item.objects.filter(step__run__in=runs, state=StepState.WAITING, due_at__isnull=False)
     steps = list(Step.objects.filter(pk__in=delayed.values("step_id")).select_related("run"))
     with transaction.atomic():
         delayed.update(due_at=None)

@@ -4,16 +4,15 @@ import dis
 import inspect
 from collections.abc import Callable, Iterator, Mapping
 from types import CodeType
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from celery import current_app
-from rest_framework.fields import empty
+from rest_framework.fields import FileField, empty
 from rest_framework.serializers import Serializer
 
 from parent.definition.name_lists import join_names
-
-if TYPE_CHECKING:
-    from parent.definition.workflow import Step, Workflow
+from parent.definition.workflow import Step, Workflow, registry
+from parent.store.files import is_file_list
 
 __all__ = ["fit_problems", "read_problems"]
 
@@ -26,8 +25,11 @@ SUBSCRIPTS = {("BINARY_SUBSCR", ""), ("BINARY_OP", "[]")}
 Problem = tuple[str, str]
 
 
-def fit_problems(workflow: "Workflow", step: "Step") -> Iterator[Problem]:
+def fit_problems(workflow: Workflow, step: Step) -> Iterator[Problem]:
     """Why the parameters of a run cannot be the arguments of the step's task, which gets them."""
+    if step.nested:
+        yield from _nested_fit_problems(workflow, step)
+        return
     task = current_app.tasks.get(step.task_name)
     # The function with which Celery checks a call; for a child it has the inputs only.
     header = getattr(task, "__header__", None)
@@ -63,7 +65,37 @@ def fit_problems(workflow: "Workflow", step: "Step") -> Iterator[Problem]:
             )
 
 
-def _given(workflow: "Workflow") -> Mapping[str, bool] | None:
+def _nested_fit_problems(workflow: Workflow, step: Step) -> Iterator[Problem]:
+    """Why a run of the nested workflow would not take what the step gives it."""
+    inner = registry.get(step.nested)
+    fields: Mapping[str, Any] = getattr(inner.params and inner.params(), "fields", {})
+    for name, field in fields.items():
+        if field.required and (isinstance(field, FileField) or is_file_list(field)):
+            yield (
+                f"step {step.label!r} runs the workflow {inner.name!r}, whose parameter {name!r} "
+                "is a file, and files are not passed on",
+                "Let it take the file's storage name, as text.",
+            )
+    given = _given(workflow)
+    if not step.gets_params or given is None:
+        return
+    for name in sorted(given.keys() - fields.keys()):
+        yield (
+            f"step {step.label!r} would get the parameter {name!r}, which the workflow "
+            f"{inner.name!r} does not have",
+            "Add it there, or choose its parameters: Step(..., inputs=...).",
+        )
+    for name, field in fields.items():
+        if field.required and not field.read_only and not given.get(name):
+            yield (
+                f"step {step.label!r} runs the workflow {inner.name!r}, which needs {name!r}, and "
+                "that is "
+                + ("a parameter that may be left out" if name in given else "no parameter here"),
+                "Give it by Step(..., inputs=...), or give it a default there.",
+            )
+
+
+def _given(workflow: Workflow) -> Mapping[str, bool] | None:
     """The names of a run's parameters, and whether each is always there; None if unknown."""
     if workflow.params is None:
         return {}
@@ -83,7 +115,7 @@ def _given(workflow: "Workflow") -> Mapping[str, bool] | None:
     return given
 
 
-def read_problems(workflow: "Workflow") -> Iterator[Problem]:
+def read_problems(workflow: Workflow) -> Iterator[Problem]:
     """The steps that an `inputs` function reads although they do not come before it.
 
     And those that no step is, in the workflow's `result` too.
@@ -105,7 +137,7 @@ def read_problems(workflow: "Workflow") -> Iterator[Problem]:
             yield f"its result reads {read}, which is no step", no_step
 
 
-def _before(workflow: "Workflow", step: "Step") -> set[str]:
+def _before(workflow: Workflow, step: Step) -> set[str]:
     """The names of all steps that have ended when this one begins."""
     found: set[str] = set()
     unread = list(workflow.after(step))

@@ -31,6 +31,9 @@ class Registry(Generic[W]):
         else:
             self._workflows[workflow.name] = workflow
 
+    def __contains__(self, name: str) -> bool:
+        return name in self._workflows
+
     def get(self, name: str) -> W:
         """The workflow of that name.
 

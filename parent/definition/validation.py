@@ -10,6 +10,7 @@ from children.declaration.retrying import MOST_RETRIES
 from parent.definition.concurrency import concurrency_problems
 from parent.definition.mapping import map_problems
 from parent.definition.name_lists import join_names
+from parent.definition.nesting import nested_problems
 
 if TYPE_CHECKING:
     from parent.definition.workflow import Step, Workflow
@@ -36,6 +37,7 @@ def problems(workflow: "Workflow") -> Iterator[tuple[str, str]]:
     for step in workflow.steps:
         yield from _step_problems(step)
         yield from map_problems(step)
+        yield from nested_problems(step)
         yield from _order_problems(workflow, step)
         if isinstance(step.after, str):
             yield (

@@ -14,7 +14,7 @@ from children.task import ChildTask
 from parent.definition.concurrency import Concurrency
 from parent.definition.name_lists import join_names
 from parent.definition.notify import Email, Webhook
-from parent.definition.parent_task import ParentTask, parent_task_name
+from parent.definition.parent_task import NAME_PREFIX, ParentTask, parent_task_name
 from parent.definition.registry import Registry
 from parent.definition.runtime import runtime
 from parent.definition.schedule import Schedule
@@ -56,7 +56,8 @@ class Step:
     """One child's place in a workflow.
 
     Args:
-        task: the child, or any Celery task, or the name of one.
+        task: the child, or any Celery task, or the name of one; or a workflow: the step is a run of
+            it, whose parameters are the inputs.
         name: unique in the workflow; the default is the last part of the task's name.
         title: what people see instead of the name on pages; the default is the name.
         inputs: returns the child's keyword arguments; without it they are the run's parameters. It
@@ -86,7 +87,8 @@ class Step:
             `WORKFLOW_POLL_INTERVAL`. A shorter one than that has an effect only in `watch()`.
     """
 
-    task: "Task[..., Any] | type[Task[..., Any]] | str"  # a class as mypy sees `@child_task`
+    # A class as mypy sees `@child_task`.
+    task: "Task[..., Any] | type[Task[..., Any]] | Workflow | str"
     _: KW_ONLY
     name: str = ""
     title: str = ""
@@ -108,7 +110,17 @@ class Step:
 
     @property
     def task_name(self) -> str:
+        if isinstance(self.task, Workflow):
+            return self.task.task_name
         return self.task if isinstance(self.task, str) else str(self.task.name)
+
+    @property
+    def nested(self) -> str:
+        """The name of the workflow that the step runs; empty if its task is none."""
+        if isinstance(self.task, Workflow):
+            return self.task.name
+        name = self.task_name.removeprefix(NAME_PREFIX)
+        return name if parent_task_name(name) == self.task_name and name in registry else ""
 
     @property
     def label(self) -> str:

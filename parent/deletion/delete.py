@@ -10,8 +10,9 @@ from celery.utils.log import get_logger
 from django.db import transaction
 from django.db.models import CASCADE, SET_NULL, Count, QuerySet
 
-from parent.errors import RunActive
+from parent.errors import InsideRun, RunActive
 from parent.models import Attempt, Item, Run, Step
+from parent.runs.nested.tree import inner_runs, outermost
 from parent.store import results
 from parent.store.files import delete_files
 
@@ -27,42 +28,60 @@ RunFiles = Sequence[tuple[UUID, Sequence[str]]]
 
 
 def delete_run(run: Run) -> None:
-    """Delete the run, its steps, its `TaskResult` rows and its files.
+    """Delete the run, its child runs, all their steps, `TaskResult` rows and files.
 
     Raises:
         RunActive: the run has not ended.
+        InsideRun: it is a child run.
     """
     with transaction.atomic():
-        rows = Run.objects.select_for_update().defer("params", "result")
+        rows = Run.objects.select_for_update(of=("self",)).defer("params", "result")
         locked = rows.filter(pk=run.pk).first()
         if locked is None:
             return
+        if locked.is_child:
+            raise InsideRun(
+                "The run is a step of another one, with which it is deleted: "
+                f"delete {outermost(locked)}."
+            )
         if not locked.ended:
             raise RunActive(f"The run is {locked.state}: wait for its end.")
-        _delete_all([(locked.pk, locked.files)])
+        _delete_all([(locked.pk, locked.files), *_inside([locked.pk])])
 
 
 def delete_ended(runs: "QuerySet[Run]", *, at_most: int) -> int:
-    """Delete the first ended ones of these runs; returns how many.
+    """Delete the first ended ones of these runs, with their child runs; returns how many.
 
     It deletes fewer than `at_most` if the runs have very many steps, but at least one. Runs that
-    another transaction has locked are skipped, on databases with row locks.
+    another transaction has locked are skipped, on databases with row locks, and child runs too.
     """
     with transaction.atomic():
         # A retry locks the run too, so a run that is locked here cannot be reopened.
-        rows = runs.filter(finished_at__isnull=False).select_for_update(skip_locked=True)
+        rows = runs.filter(finished_at__isnull=False, parent_run=None)
+        rows = rows.select_for_update(skip_locked=True, of=("self",))
         batch = _limit_by_steps(list(rows.values_list("pk", "files")[:at_most]))
         if batch:
-            _delete_all(batch)
+            _delete_all([*batch, *_inside([pk for pk, _ in batch])])
     return len(batch)
+
+
+def _inside(ids: Sequence[UUID]) -> RunFiles:
+    """All runs inside of these locked ones, which have ended with them."""
+    inner = list(inner_runs(ids))
+    return list(Run.objects.filter(pk__in=inner).values_list("pk", "files")) if inner else []
 
 
 def _limit_by_steps(runs: RunFiles) -> RunFiles:
     """The first runs that have at most `STEPS_PER_TRANSACTION` steps together; at least one."""
-    steps = Step.objects.filter(run__in=[pk for pk, _ in runs])
-    sizes = Counter(dict(steps.values_list("run_id").annotate(Count("pk"))))
+    outer = {pk: pk for pk, _ in runs}
+    outer |= inner_runs(list(outer))
+    steps = Step.objects.filter(run__in=list(outer))
+    sizes = Counter[UUID]()
+    for pk, number in steps.values_list("run_id").annotate(Count("pk")).order_by():
+        sizes[outer[pk]] += number
     items = Item.objects.filter(step__in=steps.filter(chunk__isnull=False)).order_by()
-    sizes.update(dict(items.values_list("step__run_id").annotate(Count("pk"))))
+    for pk, number in items.values_list("step__run_id").annotate(Count("pk")):
+        sizes[outer[pk]] += number
     totals = accumulate(sizes[pk] for pk, _ in runs)
     fitting = sum(1 for total in totals if total <= STEPS_PER_TRANSACTION)
     return runs[: max(1, fitting)]

@@ -78,4 +78,6 @@ def _steps(workflow: Workflow) -> Iterator[str]:
             notes.append("optional")
         if isinstance(step, Map):
             notes.append("for each of many items")
+        if step.nested:
+            notes.append(f"a run of {step.nested}")
         yield f"{step.label} ({'; '.join(notes)})" if notes else step.label

@@ -5,11 +5,12 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from contextvars import ContextVar
 from datetime import datetime, timedelta
-from functools import cache
+from functools import cache, partial
 from typing import Any, TypeVar, cast
 
 from celery import current_app
 from celery.utils.log import get_logger
+from django.db import transaction
 from kombu.exceptions import OperationalError
 
 from children import host
@@ -27,6 +28,7 @@ __all__ = [
     "is_publishing_off",
     "is_run_row_stale",
     "missing_messages",
+    "publish_follow_up",
     "publish_run",
     "publish_steps",
     "publish_timeout",
@@ -84,6 +86,15 @@ def is_publishing_off() -> bool:
 def republish_after(publishes: int) -> timedelta:
     """How long to wait, after `publishes` sends, before checking whether a message is lost."""
     return timedelta(seconds=min(FIRST_DELAY * 2 ** min(publishes, 10), LONGEST_DELAY))
+
+
+def publish_follow_up(run: Run) -> None:
+    """If the run has ended, have a worker send what follows it, when the transaction commits.
+
+    The message is the parent task's. If it is lost, a tick sends it again.
+    """
+    if run.ended and run.follow_up:
+        transaction.on_commit(partial(publish_run, run))
 
 
 def publish_run(run: Run) -> bool:

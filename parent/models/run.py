@@ -56,6 +56,18 @@ class Run(MetaFields):
     owner = models.ForeignKey(
         settings.AUTH_USER_MODEL, null=True, on_delete=set_free, related_name="+"
     )
+    # Deleting is `deletion.delete`, which deletes a run together with its child runs.
+    parent_run = models.ForeignKey(
+        "self",
+        null=True,
+        on_delete=models.DO_NOTHING,
+        related_name="child_runs",
+        db_index=False,
+        help_text="The run in which it is a step",
+    )
+    depth = models.PositiveSmallIntegerField(
+        default=0, db_default=0, help_text="How many runs it is inside of"
+    )
     state = models.CharField(max_length=10, choices=RunState, default=RunState.PENDING)
     version = models.PositiveIntegerField(default=1, help_text="Grows with every change")
     publish_count = models.PositiveIntegerField(default=0, db_column="publishes")
@@ -97,6 +109,9 @@ class Run(MetaFields):
             models.Index(
                 fields=["finished_at"], name="run_ended", condition=Q(finished_at__isnull=False)
             ),
+            models.Index(
+                fields=["parent_run"], name="run_child", condition=Q(parent_run__isnull=False)
+            ),
             # Few of all runs have not ended, and /metrics counts these.
             models.Index(
                 fields=["workflow"], name="run_alive", condition=Q(finished_at__isnull=True)
@@ -133,6 +148,11 @@ class Run(MetaFields):
 
     def __str__(self) -> str:
         return f"{self.workflow} {self.pk}"
+
+    @property
+    def is_child(self) -> bool:
+        """Whether it is a step of another run."""
+        return self.parent_run_id is not None
 
     @property
     def ended(self) -> bool:

@@ -40,6 +40,8 @@ class Step(MetaFields):
 
     frozen_items: Any = None
     """The items of a mapped step that opens, until they are written."""
+    child_params: Any = None
+    """The parameters of the run of a nested step that opens, until that run is written."""
 
     # Each change of state writes to every index of the table, so there are only those that queries
     # need. The unique constraint on run and index serves for the steps of a run; few queries ask
@@ -79,6 +81,11 @@ class Step(MetaFields):
         max_length=20, blank=True, default="", db_default="", help_text="How many items may fail"
     )
     items = models.JSONField(null=True, help_text="How many items are in which state")
+
+    nested = models.BooleanField(
+        default=False, db_default=False, help_text="Its task is a workflow, which it runs"
+    )
+    child_run_id = models.UUIDField(null=True, help_text="The run of that workflow")
 
     state = models.CharField(max_length=9, choices=StepState, default=StepState.WAITING)
     attempt = models.PositiveIntegerField(default=0)
@@ -141,6 +148,12 @@ class Step(MetaFields):
             models.UniqueConstraint(fields=["run", "index"], name="step_index_unique"),
             # `unique=True` would add a second index on PostgreSQL, for LIKE.
             models.UniqueConstraint(fields=["task_id"], name="step_task_id_unique"),
+            # NULLs are distinct, but an index of them would be as large as the table.
+            models.UniqueConstraint(
+                fields=["child_run_id"],
+                condition=Q(child_run_id__isnull=False),
+                name="step_child_run_unique",
+            ),
             models.CheckConstraint(
                 name="step_state_known", condition=Q(state__in=[state.value for state in StepState])
             ),

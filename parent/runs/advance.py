@@ -1,19 +1,16 @@
 """Advancing a run from one step to the next. The caller holds a lock on the run's row."""
 
 from collections.abc import Sequence
-from datetime import datetime, timedelta
+from datetime import datetime
 from functools import partial
 from typing import Any
 
 from celery.utils.log import get_logger
 from django.db import transaction
 
-from children.meta import error_text
-from parent.decisions.plan import NOTHING, Summary, plan, run_meta, run_state, summarize
+from parent.decisions.plan import NOTHING, plan
 from parent.definition.parent_task import parent_task_name
-from parent.definition.workflow import registry
-from parent.errors import UnknownWorkflow
-from parent.messages.publish import first_batch, publish_run, publish_steps, republish_after
+from parent.messages.publish import first_batch, publish_follow_up, publish_steps, republish_after
 from parent.models import Run, RunState, Step, StepState
 from parent.models.fields import META_COLUMNS
 from parent.notifications.announce import announce_end, announce_failed_steps
@@ -22,23 +19,20 @@ from parent.runs import places
 from parent.runs.attempts import ATTEMPT_COLUMNS
 from parent.runs.hand_over import HandOver
 from parent.runs.items.windows import open_items
-from parent.runs.opening import is_known, run_result
-from parent.runs.transitions import Changes, apply_plan
+from parent.runs.nested.reports import report_up
+from parent.runs.new_run import NewRuns, deadline, timeout_of
+from parent.runs.opening import is_known
+from parent.runs.transitions import Changes, apply_plan, log_end, update_from_steps
 from parent.store import results
 from parent.store.outage import OUTAGE
 from parent.store.run_rows import UnreadSteps, lock_run
 from parent.store.run_summaries import read_summaries
 from parent.store.writes import write, write_and_ask
-from parent.telemetry.log_context import about
 
 __all__ = [
     "advance",
     "continue_run",
-    "deadline",
-    "log_end",
     "pass_place_on",
-    "publish_follow_up",
-    "update_from_steps",
     "write_run",
 ]
 
@@ -53,6 +47,7 @@ NEW_ATTEMPT_COLUMNS = (*ATTEMPT_COLUMNS, "attempt", "kwargs", "publish_count", "
 """What opening a step writes after an earlier attempt."""
 
 MAPPED_COLUMNS = (*ATTEMPT_COLUMNS, "attempt", "publish_count", "retries_used", "items")
+NESTED_COLUMNS = (*NEW_ATTEMPT_COLUMNS, "child_run_id")
 CLAIM_COLUMNS = ("message_id", "claim", "executor_id", "started_at")
 SKIPPED_COLUMNS = ("state", "finished_at", "message", "unneeded")
 FAILED_COLUMNS = ("state", "finished_at", "traceback", *META_COLUMNS)
@@ -114,6 +109,11 @@ def advance(
     for step in changes.mapped:
         first_items = open_items(step, now)
         transaction.on_commit(partial(publish_steps, first_items))
+    if changes.nested:
+        children = NewRuns()
+        for step in changes.nested:
+            children.add_child(run, step, now)
+        children.write()
     if mirror or not changes.opened or changes.final is not None or run.due_at != was_due_at:
         write_run(run, steps, changes.final, now, unread=unread)
     if first:
@@ -131,6 +131,7 @@ def _write_changes(changes: Changes, taken: Step | None) -> None:
     # It was not read; it is there if it is to be dropped.
     write([step for step in changes.opened if "checkpoint" in step.__dict__], ["checkpoint"])
     write(changes.mapped, MAPPED_COLUMNS)
+    write(changes.nested, NESTED_COLUMNS)
     write(changes.failed, FAILED_COLUMNS)
     announce_failed_steps(changes.failed)
 
@@ -164,6 +165,7 @@ def write_run(
     if run.ended and run.place_key is not None:
         transaction.on_commit(partial(pass_place_on, run.workflow, run.place_key))
     publish_follow_up(run)
+    report_up([run], now)
     log_end(run)
 
 
@@ -182,64 +184,6 @@ def _begin(run_id: Any) -> None:
         return
     run, steps, now, _ = locked
     run.has_place = True
-    run.due_at = run.deadline_at = deadline(run, now)
+    run.due_at = run.deadline_at = deadline(now, timeout_of(run.workflow))
     write([run], ["has_place", "deadline_at"])
     advance(run, steps, now)
-
-
-def deadline(run: Run, now: datetime) -> datetime | None:
-    """When a run that begins now must have ended; None if it may take any time."""
-    try:
-        timeout = registry.get(run.workflow).timeout
-    except UnknownWorkflow:
-        return None
-    return now + timedelta(seconds=timeout) if timeout else None
-
-
-def publish_follow_up(run: Run) -> None:
-    """If the run has ended, have a worker send what follows it, when the transaction commits.
-
-    The message is the parent task's. If it is lost, a tick sends it again.
-    """
-    if run.ended and run.follow_up:
-        transaction.on_commit(partial(publish_run, run))
-
-
-def update_from_steps(
-    run: Run,
-    steps: Sequence[Step],
-    final: RunState | None,
-    now: datetime,
-    error: str = "",
-    summary: Summary | None = None,
-) -> None:
-    """Update the run from its steps, in memory; see `write_run` for the arguments."""
-    summary = summary or summarize(steps)
-    run.version += 1
-    run.mirrored_at = now
-    run.started_at = run.started_at or summary.started_at
-    run.state = run_state(RunState(run.state), summary)
-    run.set_meta(run_meta(run.meta, summary, final))
-    if run.waits_for_turn and final is None:
-        run.message = places.turn_message(run.place_key)
-    if final is not None:
-        run.state, run.finished_at = final, now
-        run.due_at = now + republish_after(0) if run.follow_up else None
-    if error:
-        run.error = error
-    if final is RunState.SUCCESS:
-        try:
-            run.set_meta(run_result(run, steps))
-        except Exception as exc:
-            with about(run):
-                logger.exception("%s[%s]: its result could not be made", run.workflow, run.pk)
-            run.state = RunState.FAILURE
-            error = f"Error in the result of {run.workflow}: {error_text(exc)}"
-            run.set_meta(run.meta.failed(error))
-
-
-def log_end(run: Run) -> None:
-    """Log that the run has ended, if it has."""
-    if run.ended:
-        with about(run):
-            logger.info("%s[%s] ended: %s %s", run.workflow, run.pk, run.state, run.error or "")

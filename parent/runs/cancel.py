@@ -7,12 +7,12 @@ from django.db import transaction
 
 from parent.conf import setting
 from parent.errors import RunEnded, UnknownRun
-from parent.models import Event, Item, Run, Step, StepState
+from parent.models import Event, Item, Run, RunState, Step, StepState
 from parent.runs.advance import advance
-from parent.runs.endings import end_step
+from parent.runs.endings import bring_up_after_commit, end_step
 from parent.runs.items.sweeps import cancel_items
 from parent.store import results
-from parent.store.run_rows import lock_run_row, steps_of
+from parent.store.run_rows import Locked, lock_run_row, steps_of
 from parent.store.writes import write
 
 __all__ = ["cancel"]
@@ -30,7 +30,7 @@ def _cancel_mapped(run: Run, now: datetime, end_at: datetime) -> None:
 
 
 def cancel(run_id: UUID | str, *, who: str = "", grace: float | None = None) -> Run:
-    """Cancel a run. It ends REVOKED when its running children have ended.
+    """Cancel a run, and its child runs. It ends REVOKED when its running children have ended.
 
     A child ends at its next report. After `WORKFLOW_CANCEL_GRACE` seconds a child that has not
     ended is terminated, on pools that can do that, and its step ends in any case.
@@ -48,23 +48,48 @@ def cancel(run_id: UUID | str, *, who: str = "", grace: float | None = None) -> 
         locked = lock_run_row(UUID(str(run_id)))
         if locked is None:
             raise UnknownRun(f"There is no run {run_id}.")
-        run, now = locked.run, locked.now
-        if run.ended:
-            raise RunEnded(f"The run has ended already: it is {run.state}.")
-        if run.cancel_requested_at is None:
-            run.cancel_requested_at = now
-            write([run], ["cancel_requested_at"])
-            Event.objects.create(run=run, at=now, who=who, what="cancel")
-        elif grace is None:
-            return run
-        grace = setting("CANCEL_GRACE") or 0.0 if grace is None else grace
-        steps = Step.objects.filter(run=run)
-        waiting = steps.filter(state__in=(StepState.WAITING, StepState.QUEUED))
-        waiting.update(state=StepState.CANCELLED, finished_at=now, due_at=None)
-        # Includes steps that were claimed since the statement before.
-        steps.filter(state=StepState.RUNNING).update(due_at=now + timedelta(seconds=grace))
-        _cancel_mapped(run, now, now + timedelta(seconds=grace))
-        rows = steps_of(run)
-        results.delete(step.task_id for step in rows if step.task_id)
-        advance(run, rows, now)
-    return run
+        if locked.run.ended:
+            raise RunEnded(f"The run has ended already: it is {locked.run.state}.")
+        _cancel_locked(locked, who, grace)
+        bring_up_after_commit(locked.run)
+    return locked.run
+
+
+def _cancel_locked(locked: Locked, who: str, grace: float | None) -> None:
+    run, now = locked.run, locked.now
+    given = grace
+    if run.cancel_requested_at is None:
+        run.cancel_requested_at = now
+        write([run], ["cancel_requested_at"])
+        Event.objects.create(run=run, at=now, who=who, what="cancel")
+    elif grace is None:
+        return
+    grace = setting("CANCEL_GRACE") or 0.0 if grace is None else grace
+    end_at = now + timedelta(seconds=grace)
+    steps = Step.objects.filter(run=run)
+    waiting = steps.filter(state__in=(StepState.WAITING, StepState.QUEUED))
+    waiting.update(state=StepState.CANCELLED, finished_at=now, due_at=None)
+    # Includes steps that were claimed since the statement before.
+    steps.filter(state=StepState.RUNNING, nested=False).update(due_at=end_at)
+    _cancel_mapped(run, now, end_at)
+    _cancel_children(run, now, who, given)
+    rows = steps_of(run)
+    results.delete(step.task_id for step in rows if step.task_id)
+    advance(run, rows, now)
+
+
+def _cancel_children(run: Run, now: datetime, who: str, grace: float | None) -> None:
+    """Cancel the child runs. The steps end with them: at once where nothing of a run is running."""
+    for step in Step.objects.filter(run=run, state=StepState.RUNNING, nested=True):
+        step.run = run
+        locked = lock_run_row(step.child_run_id) if step.child_run_id else None
+        if locked is not None and not locked.run.ended:
+            _cancel_locked(locked, who, grace)
+            if locked.run.state != RunState.REVOKED:
+                bring_up_after_commit(locked.run)
+                continue
+            Run.objects.filter(pk=locked.run.pk).update(due_at=None)
+        elif locked is not None:
+            continue  # its end is about to come up
+        outcome = step.meta.failed(f"{step.name} was cancelled")
+        end_step(step, outcome, "", now, StepState.CANCELLED)

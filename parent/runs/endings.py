@@ -10,6 +10,7 @@ from datetime import datetime
 from enum import IntEnum
 from functools import partial
 from typing import Any
+from uuid import UUID
 
 from celery import current_app
 from celery.utils.log import get_logger
@@ -18,7 +19,7 @@ from django.db import transaction
 from children.meta import Meta, error_text
 from children.sanitize import clean_text, clean_traceback
 from parent.messages.publish import publish_steps
-from parent.models import Item, RunState, Step, StepState
+from parent.models import Item, Run, RunState, Step, StepState
 from parent.models.fields import META_COLUMNS
 from parent.notifications.announce import announce_failed_steps
 from parent.runs.advance import NEW_ATTEMPT_COLUMNS, SKIPPED_COLUMNS, advance, write_run
@@ -28,10 +29,19 @@ from parent.runs.items.sweeps import end_items
 from parent.runs.transitions import mark_skipped
 from parent.store import results
 from parent.store.outage import OUTAGE, is_too_large
-from parent.store.run_rows import lock_for_end, lock_run
+from parent.store.run_rows import Locked, lock_for_end, lock_run, lock_run_row
 from parent.store.writes import RowChanged, write, write_if
 
-__all__ = ["Ending", "end_attempt", "end_cancelled", "end_run", "end_step", "record"]
+__all__ = [
+    "Ending",
+    "bring_up",
+    "bring_up_after_commit",
+    "end_attempt",
+    "end_cancelled",
+    "end_run",
+    "end_step",
+    "record",
+]
 
 logger = get_logger(__name__)
 
@@ -159,6 +169,7 @@ def _end_attempt(
         step.retries_used += retry.counts if retry is not None else 0
         _retry_step(step, outcome, traceback, at, now)
     advance(run, steps, now, mirror=False, unread=unread, hand_over=hand_over, ended=step)
+    bring_up_after_commit(run)
     if has_result:
         results.delete([task_id])
     if at is None:
@@ -184,6 +195,7 @@ def end_cancelled(task_id: str) -> bool:
             outcome = step.meta.failed(f"{step.name} was cancelled")
             end_step(step, outcome, "", now, StepState.CANCELLED)
             advance(run, steps, now, unread=unread)
+            bring_up_after_commit(run)
             results.delete([task_id])
     except RowChanged:
         return False
@@ -191,7 +203,7 @@ def end_cancelled(task_id: str) -> bool:
 
 
 def end_run(run_id: Any, error: str, *, expected_version: int | None = None) -> bool:
-    """End a whole run: active steps become ERROR, waiting steps are skipped.
+    """End a whole run: active steps become ERROR, waiting steps are skipped. Child runs end too.
 
     Args:
         expected_version: do nothing if the run has another version: it went on meanwhile.
@@ -201,26 +213,96 @@ def end_run(run_id: Any, error: str, *, expected_version: int | None = None) -> 
             locked = lock_run(run_id)
             if locked is None or locked.run.ended:
                 return False
-            run, steps, now, _ = locked
-            if expected_version not in (None, run.version):
+            if expected_version not in (None, locked.run.version):
                 return False
-            waiting = [step for step in steps if step.state == StepState.WAITING]
-            ending = [step for step in steps if step.state in Step.ACTIVE] or waiting[:1]
-            for step in ending:
-                end_step(step, step.meta.failed(error), "", now)
-            # `plan` is not used: it would open steps that depend on none of these. And it would
-            # make the run a SUCCESS if all steps are OK, which happens when no worker knew how to
-            # end the run.
-            skipped = [step for step in waiting if step.state == StepState.WAITING]
-            mark_skipped(skipped, now)
-            write(skipped, SKIPPED_COLUMNS)
-            final = RunState.FAILURE if run.cancel_requested_at is None else RunState.REVOKED
-            write_run(run, steps, final, now, error)
-            results.delete(step.task_id for step in ending if step.task_id)
+            _end_locked_run(locked, error)
+            bring_up_after_commit(locked.run)
     except RowChanged:
         # A claim came first. The next tick finds the step RUNNING and ends it.
         return False
     return True
+
+
+def _end_locked_run(locked: Locked, error: str) -> None:
+    run, steps, now, _ = locked
+    waiting = [step for step in steps if step.state == StepState.WAITING]
+    ending = [step for step in steps if step.state in Step.ACTIVE] or waiting[:1]
+    for step in ending:
+        own = _end_child_run(step, error) if step.nested else None
+        end_step(step, own or step.meta.failed(error), "", now)
+    # `plan` is not used: it would open steps that depend on none of these. And it would
+    # make the run a SUCCESS if all steps are OK, which happens when no worker knew how to
+    # end the run.
+    skipped = [step for step in waiting if step.state == StepState.WAITING]
+    mark_skipped(skipped, now)
+    write(skipped, SKIPPED_COLUMNS)
+    final = RunState.FAILURE if run.cancel_requested_at is None else RunState.REVOKED
+    write_run(run, steps, final, now, error)
+    results.delete(step.task_id for step in ending if step.task_id)
+
+
+def _end_child_run(step: Step, error: str) -> Meta | None:
+    """End the run of a step that ends; its outcome, if it had ended by itself just before."""
+    if step.child_run_id is None or step.state != StepState.RUNNING:
+        return None
+    locked, own = lock_run(step.child_run_id), None
+    if locked is not None and locked.run.ended:
+        locked.run.refresh_from_db(fields=["result"])
+        own = _outcome_of(step, locked.run)
+    elif locked is not None:
+        _end_locked_run(locked, error)
+    Run.objects.filter(pk=step.child_run_id).update(due_at=None)
+    return own
+
+
+def _outcome_of(step: Step, run: Run) -> Meta:
+    """The outcome of this step, which is a child run that has ended."""
+    if run.error is None:
+        return run.meta
+    return run.meta.failed(f"Error in {step.name}: {run.error.removeprefix('Error in ')}")
+
+
+def bring_up_after_commit(run: Run) -> None:
+    """`bring_up` when the transaction commits, if the run is a child run that has ended.
+
+    Whatever hinders it there, a tick does it: the run is due until then.
+    """
+    if run.ended and run.is_child:
+        transaction.on_commit(partial(bring_up, run.pk), robust=True)
+
+
+def bring_up(run_id: UUID) -> bool:
+    """End the step that this child run is, if the run has ended; False if there is nothing to end.
+
+    The outcome of the run is that of the step.
+    """
+    above = Run.objects.filter(pk=run_id).values_list("parent_run_id", flat=True).first()
+    if above is None:
+        return False
+    with transaction.atomic():
+        # The run above first, as everywhere.
+        locked = lock_run_row(above)
+        rows = Run.objects.select_for_update(of=("self",)).defer("params", "files")
+        run = rows.filter(pk=run_id).first()
+        if locked is None or run is None or not run.ended:
+            return False
+        if run.due_at is not None:
+            Run.objects.filter(pk=run_id).update(due_at=None)
+        mine = Step.objects.filter(child_run_id=run_id, state=StepState.RUNNING)
+        step = mine.only("name", "task_id", "run_id").first()
+        if step is None:
+            return False
+        if locked.run.cancel_requested_at is not None and run.state == RunState.REVOKED:
+            return end_cancelled(str(step.task_id))
+        return bool(
+            record(
+                step.name,
+                str(step.task_id),
+                _outcome_of(step, run),
+                has_result=False,
+                expected_state=StepState.RUNNING,
+            )
+        )
 
 
 def end_step(

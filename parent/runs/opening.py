@@ -19,6 +19,7 @@ from parent.models import Run, Step, StepState, When
 from parent.runs.attempts import queue_attempt
 from parent.runs.author_data import run_data
 from parent.runs.items.sealing import freeze_items
+from parent.runs.nested.child import begin_child
 
 __all__ = ["is_known", "open_step", "run_result"]
 
@@ -34,6 +35,8 @@ def is_known(run: Run, steps: Sequence[Step]) -> bool:
 
 def open_step(run: Run, step: Step, data: Callable[[], RunData], now: datetime) -> bool:
     """Give the step its inputs and a new attempt, in memory; a mapped step its items.
+
+    A nested step gets the parameters of its run.
 
     Args:
         data: returns the argument of the author's `inputs`; called only if the step has some.
@@ -56,6 +59,11 @@ def open_step(run: Run, step: Step, data: Callable[[], RunData], now: datetime) 
         elif definition.inputs is not None:
             with _savepoint():
                 inputs = definition.inputs(data())
+        if step.nested:
+            check_json(inputs, "the inputs are")
+            with _savepoint():
+                begin_child(run, step, inputs, now)
+            return True
         kwargs = _check_inputs(step, dict(inputs))
         if step.attempt and step.kwargs != json.loads(json.dumps(kwargs)):
             step.checkpoint = None  # it is of other inputs

@@ -14,14 +14,20 @@ from parent.decisions.plan import dependents, fails_run
 from parent.definition.name_lists import join_names
 from parent.errors import CannotRetry, InvalidRetry, UnknownRun
 from parent.models import Event, Item, Run, RunState, Step, StepState
-from parent.runs.advance import advance, deadline
+from parent.runs.advance import advance
 from parent.runs.attempts import ATTEMPT_COLUMNS, archive, clear_attempt
 from parent.runs.items.sweeps import drop_items, reset_item, reset_items
+from parent.runs.nested.child import run_again
+from parent.runs.nested.tree import outermost
+from parent.runs.new_run import deadline, timeout_of
 from parent.runs.places import lock_of, may_begin
 from parent.store.run_rows import lock_run
 from parent.store.writes import write
 
 __all__ = ["retry", "with_dependents"]
+
+RESUMED_COLUMNS = (*ATTEMPT_COLUMNS, "attempt", "publish_count")
+"""What is written to a nested step whose run goes on."""
 
 
 def retry(
@@ -37,7 +43,7 @@ def retry(
     """Continue a run that has failed or was cancelled, under the same id.
 
     Steps that are OK keep their results, and optional steps that failed keep their errors; the
-    others run, or run again.
+    others run, or run again. A nested step that failed goes on with its run, in the same way.
 
     Args:
         step: run this step and all that depend on it again. None takes the steps that failed the
@@ -50,7 +56,7 @@ def retry(
 
     Raises:
         UnknownRun: no run has that id.
-        CannotRetry: the run has neither failed nor been cancelled.
+        CannotRetry: the run has neither failed nor been cancelled, or is a step of another one.
         InvalidRetry: the step, the item, the inputs or the result do not fit the run.
     """
     if item is not None:
@@ -68,15 +74,15 @@ def retry(
         run, steps, now, _ = locked
         if run.state not in Run.RETRIED_FROM:
             raise CannotRetry(f"Only a failed or cancelled run can be retried: it is {run.state}.")
+        if run.is_child:
+            raise CannotRetry(f"This run is a step of another one: retry that, {outermost(run)}.")
         chosen = _steps_to_retry(steps, step, alone=inputs is not None or skip)
-        from_here = with_dependents(steps, chosen)
-        again = [row for row in steps if row.name in from_here or not _is_kept(row)]
         if inputs is not None and chosen[0].is_mapped:
             raise InvalidRetry(f"{chosen[0].name} takes its items from `over`: leave inputs out.")
-        only = None if item is None else _item_to_retry(chosen[0], item, again)
-        _drop_checkpoints(again, chosen if inputs is not None or skip else ())
-        _take_items_again(again, chosen if skip else (), only, now)
-        _reset(again, now)
+        changed = chosen if inputs is not None or skip else ()
+        kept = _reset_from(
+            steps, chosen, now, changed=changed, skipped=chosen if skip else (), item=item
+        )
         detail: dict[str, Any] = {"from": [row.name for row in chosen]}
         if item is not None:
             detail["item"] = item
@@ -85,10 +91,11 @@ def retry(
         if skip:
             _mark_ok(chosen[0], result, now)
             detail |= {"skip": True, "result": result}
-        if inputs is not None or skip:
+        if changed:
             chosen[0].save()
         Event.objects.create(run=run, at=now, who=who, what="retry", detail=detail)
         _reopen(run, now)
+        _run_again(kept, who, now)
         advance(run, steps, now)
     return run
 
@@ -120,6 +127,76 @@ def _item_to_retry(step: Step, key: str, again: Sequence[Step]) -> Item:
     if item.state == StepState.OK:
         raise InvalidRetry(f"The item {key!r} of {step.name} is OK: its result is kept.")
     return item
+
+
+def _reset_from(
+    steps: Sequence[Step],
+    chosen: Sequence[Step],
+    now: datetime,
+    *,
+    changed: Sequence[Step] = (),
+    skipped: Sequence[Step] = (),
+    item: str | None = None,
+) -> list[Step]:
+    """Let the chosen steps, all that depend on them, and all that are not OK wait again.
+
+    Args:
+        changed: those that get other inputs, or a result without running.
+        skipped: those that get a result without running.
+        item: the key of the one item of the chosen step that runs again; None takes all.
+
+    Returns:
+        The nested steps whose runs go on.
+    """
+    from_here = with_dependents(steps, chosen)
+    again = [row for row in steps if row.name in from_here or not _is_kept(row)]
+    only = None if item is None else _item_to_retry(chosen[0], item, again)
+    _drop_checkpoints(again, changed)
+    _take_items_again(again, skipped, only, now)
+    kept = _kept_child_runs(again, changed)
+    _reset(again, now)
+    return kept
+
+
+def _kept_child_runs(rows: Sequence[Step], changed: Sequence[Step]) -> list[Step]:
+    """Those of these nested steps that go on with the run that they have; the others get a new one.
+
+    They do if they were not OK, come after no step that runs again, and their inputs are not among
+    the `changed`.
+    """
+    names = {row.name for row in rows}
+    nested = [row for row in rows if row.child_run_id is not None]
+    kept = [
+        row
+        for row in nested
+        if row.state != StepState.OK and row not in changed and not names & {*row.after}
+    ]
+    dropped = [row for row in nested if row not in kept]
+    for row in dropped:
+        row.child_run_id = None
+    write(dropped, ["child_run_id"])
+    return kept
+
+
+def _run_again(steps: Sequence[Step], who: str, now: datetime) -> None:
+    """Let these nested steps run, and their runs go on where they failed."""
+    for step in steps:
+        run_again(step, now)
+    write(steps, RESUMED_COLUMNS)
+    for step in steps:
+        locked = lock_run(str(step.child_run_id))
+        if locked is None or locked.run.state not in (RunState.FAILURE, RunState.REVOKED):
+            # It succeeded just before the run above was ended: a tick brings that up.
+            Run.objects.filter(pk=str(step.child_run_id)).update(due_at=now)
+            continue
+        run, rows, _, _ = locked
+        chosen = _steps_to_retry(rows, None, alone=False)
+        inner = _reset_from(rows, chosen, now)
+        detail = {"from": [row.name for row in chosen]}
+        Event.objects.create(run=run, at=now, who=who, what="retry", detail=detail)
+        _reopen(run, now, step.run_timeout)
+        _run_again(inner, who, now)
+        advance(run, rows, now)
 
 
 def _steps_to_retry(steps: Sequence[Step], name: str | None, *, alone: bool) -> list[Step]:
@@ -202,13 +279,18 @@ def _mark_ok(row: Step, result: Any, now: datetime) -> None:
     row.state, row.finished_at = StepState.OK, now
 
 
-def _reopen(run: Run, now: datetime) -> None:
-    """Make an ended run STARTED: the only way out of a terminal state."""
+def _reopen(run: Run, now: datetime, run_timeout: float | None = None) -> None:
+    """Make an ended run STARTED: the only way out of a terminal state.
+
+    Args:
+        run_timeout: that of the step, for a child run.
+    """
     # A run that was cancelled before it started has no `started_at` yet.
     run.started_at = run.started_at or now
     run.state, run.finished_at, run.cancel_requested_at = RunState.STARTED, None, None
     run.set_meta(Meta())
     if run.place_key is not None:
         run.has_place = may_begin(run.workflow, run.place_key)
-    run.due_at = run.deadline_at = None if run.waits_for_turn else deadline(run, now)
+    limit = None if run.waits_for_turn else deadline(now, timeout_of(run.workflow), run_timeout)
+    run.due_at = run.deadline_at = limit
     run.save()

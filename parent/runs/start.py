@@ -2,8 +2,6 @@
 
 from collections.abc import Iterable, Mapping, Sequence
 from contextlib import suppress
-from datetime import timedelta
-from functools import partial
 from typing import Any
 from uuid import UUID, uuid4
 
@@ -12,36 +10,25 @@ from django.contrib.auth.models import User
 from django.core.exceptions import ImproperlyConfigured
 from django.db import DEFAULT_DB_ALIAS, IntegrityError, transaction
 
-from parent.conf import setting
 from parent.definition import validation
 from parent.definition.concurrency import Concurrency
-from parent.definition.mapping import Map
 from parent.definition.params import as_json, has_file, validate
-from parent.definition.workflow import Step as StepDefinition
 from parent.definition.workflow import Workflow
 from parent.errors import AlreadyRunning, InvalidParams, InvalidWorkflow, RunEnded
-from parent.messages.publish import first_batch, is_publishing_off, publish_steps
-from parent.models import Run, Step
-from parent.notifications.announce import announce_failed_steps, announce_starts
-from parent.notifications.rules import STORED_RULES
+from parent.messages.publish import is_publishing_off
+from parent.models import Run
 from parent.runs import places
-from parent.runs.advance import log_end, publish_follow_up, update_from_steps
 from parent.runs.cancel import cancel
 from parent.runs.idempotency import earlier_run, fingerprint
-from parent.runs.items.sealing import set_primary_keys
-from parent.runs.items.windows import open_items
-from parent.runs.transitions import apply_plan
+from parent.runs.new_run import NewRuns
+from parent.runs.transitions import log_end
 from parent.store import clock, results
 from parent.store.files import delete_files, store_files
-from parent.store.writes import prepare_insert, prepare_insert_and_ask
-from parent.telemetry import tracing
 
 __all__ = ["start", "start_many"]
 
 BATCH = 200
 """Runs written in one transaction."""
-
-STEP_SETTINGS = ("QUEUE_TIMEOUT", "RUN_TIMEOUT", "STALL_TIMEOUT", "POLL_INTERVAL")
 
 
 def start(
@@ -217,10 +204,7 @@ def _write(
     workflow: Workflow, params: Sequence[dict[str, Any]], ids: Sequence[UUID], **columns: Any
 ) -> list[Run]:
     """Write runs with these valid parameters in one transaction; publish when it commits."""
-    runs: list[Run] = []
-    steps: list[Step] = []
-    to_publish: list[Step] = []
-    mapped: list[Step] = []
+    new = NewRuns()
     stored: list[str] = []
     try:
         # The transaction only writes: on SQLite all other writers wait for its end. So the
@@ -228,103 +212,14 @@ def _write(
         for given, run_id in zip(params, ids, strict=True):
             values, files = store_files(given, run_id)
             stored += files
-            run, own, first = _prepare(workflow, as_json(values), id=run_id, files=files, **columns)
-            mapped += [step for step in own if step.items is not None]
-            runs.append(run)
-            steps += own
-            to_publish += first
-        insert_runs = prepare_insert_and_ask(runs, STORED_RULES, [workflow.name])
-        inserts = [
-            prepare_insert(steps),
-            results.prepare_create(runs, workflow.task_name),
-        ]
+            new.add(workflow, as_json(values), clock.now(), id=run_id, files=files, **columns)
+        new.convert()
         with transaction.atomic():
-            has_stored_rules = insert_runs()
-            for insert in inserts:
-                insert()
-            if mapped:
-                set_primary_keys(runs, mapped)
-            for step in mapped:
-                items = open_items(step, step.run.created_at)
-                transaction.on_commit(partial(publish_steps, items))
-            transaction.on_commit(lambda: publish_steps(to_publish))
-            for run in runs:
-                publish_follow_up(run)  # it has ended if the inputs of its first steps raised
-            announce_starts(runs, runs[0].created_at, has_stored_rules=has_stored_rules)
-            announce_failed_steps(steps)
+            new.write()
     except BaseException:
         delete_files(stored)
         raise
-    for run in runs:
+    for run in new.runs:
         run._state.adding, run._state.db = False, DEFAULT_DB_ALIAS  # as `save` does
         log_end(run)  # it has ended already if the inputs of its first steps raised
-    return runs
-
-
-def _prepare(
-    workflow: Workflow, params: dict[str, Any], **columns: Any
-) -> tuple[Run, Sequence[Step], Sequence[Step]]:
-    """A run and its steps, in memory, the first steps open; and which of these to publish now."""
-    now = clock.now()
-    run = Run(
-        workflow=workflow.name,
-        trace=tracing.begin(workflow.name, columns["id"]),
-        params=params,
-        version=0,
-        created_at=now,
-        **columns,
-    )
-    if workflow.timeout and not run.waits_for_turn:
-        run.due_at = run.deadline_at = now + timedelta(seconds=workflow.timeout)
-    limits = {name: setting(name) for name in STEP_SETTINGS}
-    steps = [
-        _step_row(run, index, step, workflow.after(step), limits)
-        for index, step in enumerate(workflow.steps)
-    ]
-    changes = apply_plan(run, steps, now)
-    update_from_steps(run, steps, changes.final, now)
-    return run, steps, first_batch(changes.opened, now)
-
-
-def _step_row(
-    run: Run,
-    index: int,
-    step: StepDefinition,
-    after: Sequence[str],
-    limits: Mapping[str, float | None],
-) -> Step:
-    def limit(own: float | None, name: str) -> float | None:
-        """The step's own value, else the setting's. 0 turns a limit off."""
-        return (own or None) if own is not None else limits[name]
-
-    retrying = step.retrying
-    return Step(
-        run=run,
-        index=index,
-        name=step.label,
-        task=step.task_name,
-        queue=step.queue or "",
-        priority=step.priority,
-        after=list(after),
-        when=step.when,
-        optional=step.optional,
-        weight=step.weight,
-        queue_timeout=limit(step.queue_timeout, "QUEUE_TIMEOUT"),
-        run_timeout=limit(step.run_timeout, "RUN_TIMEOUT"),
-        stall_timeout=limit(step.stall_timeout, "STALL_TIMEOUT"),
-        poll_interval=limit(step.poll_interval, "POLL_INTERVAL") or 0.0,
-        retries=retrying.retries,
-        retry_delay=retrying.delay,
-        backoff=retrying.backoff,
-        **_mapped_columns(step),
-    )
-
-
-def _mapped_columns(step: StepDefinition) -> dict[str, Any]:
-    if not isinstance(step, Map):
-        return {}
-    return {
-        "chunk": step.chunk,
-        "max_active": step.max_active,
-        "tolerate": str(step.tolerate or ""),
-    }
+    return [run for run in new.runs if not run.is_child]

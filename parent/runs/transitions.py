@@ -1,4 +1,6 @@
-"""Applying a run's plan to its steps, in memory: nothing is written here."""
+"""Applying a run's plan to its steps, and their states to the run, in memory: nothing is written
+here.
+"""
 
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field, replace
@@ -6,14 +8,22 @@ from datetime import datetime
 from functools import cache, partial
 from types import MappingProxyType
 
+from celery.utils.log import get_logger
+
+from children.meta import error_text
 from children.sanitize import clean_text
-from parent.decisions.plan import plan
+from parent.decisions.plan import Summary, plan, run_meta, run_state, summarize
+from parent.messages.publish import republish_after
 from parent.models import Run, RunState, Step, StepState
 from parent.runs.author_data import run_data
-from parent.runs.opening import open_step
+from parent.runs.opening import open_step, run_result
+from parent.runs.places import turn_message
 from parent.store.run_rows import UnreadSteps
+from parent.telemetry.log_context import about
 
-__all__ = ["Changes", "apply_plan", "mark_skipped"]
+__all__ = ["Changes", "apply_plan", "log_end", "mark_skipped", "update_from_steps"]
+
+logger = get_logger(__name__)
 
 
 @dataclass(kw_only=True, slots=True)
@@ -21,12 +31,14 @@ class Changes:
     """The steps that have changed.
 
     `mapped` are those that opened with items: they run, or are OK where no item is left to run.
+    `nested` are those that opened as a run of their own, which is to be written.
     `failed` are those whose inputs raised. `needs_other_worker`: a step must open, or all are OK,
     but this process does not know the workflow. `final` is the state in which the run ends.
     """
 
     opened: list[Step] = field(default_factory=list)
     mapped: list[Step] = field(default_factory=list)
+    nested: list[Step] = field(default_factory=list)
     failed: list[Step] = field(default_factory=list)
     skipped: list[Step] = field(default_factory=list)
     needs_other_worker: bool = False
@@ -74,7 +86,8 @@ def apply_plan(
         data = cache(partial(run_data, run, steps, unread))
         for step in [by_name[name] for name in todo.open]:
             opens = open_step(run, step, data, now)
-            kind = changes.mapped if step.is_mapped else changes.opened
+            kind = changes.nested if step.nested else changes.opened
+            kind = changes.mapped if step.is_mapped else kind
             (kind if opens else changes.failed).append(step)
 
 
@@ -95,3 +108,47 @@ def mark_skipped(
         reason = reasons.get(step.name)
         step.message = clean_text(f"skipped: {reason}") if reason else ""
         step.unneeded = step.name in unneeded
+
+
+def update_from_steps(
+    run: Run,
+    steps: Sequence[Step],
+    final: RunState | None,
+    now: datetime,
+    error: str = "",
+    summary: Summary | None = None,
+) -> None:
+    """Update the run from its steps, in memory; see `write_run` for the arguments."""
+    summary = summary or summarize(steps)
+    run.version += 1
+    run.mirrored_at = now
+    run.started_at = run.started_at or summary.started_at
+    run.state = run_state(RunState(run.state), summary)
+    run.set_meta(run_meta(run.meta, summary, final))
+    if run.waits_for_turn and final is None:
+        run.message = turn_message(run.place_key)
+    if final is not None:
+        run.state, run.finished_at = final, now
+        run.due_at = None
+        if run.is_child:
+            run.due_at = now  # a tick ends the step that it is, if nobody has done it by then
+        elif run.follow_up:
+            run.due_at = now + republish_after(0)
+    if error:
+        run.error = error
+    if final is RunState.SUCCESS:
+        try:
+            run.set_meta(run_result(run, steps))
+        except Exception as exc:
+            with about(run):
+                logger.exception("%s[%s]: its result could not be made", run.workflow, run.pk)
+            run.state = RunState.FAILURE
+            error = f"Error in the result of {run.workflow}: {error_text(exc)}"
+            run.set_meta(run.meta.failed(error))
+
+
+def log_end(run: Run) -> None:
+    """Log that the run has ended, if it has."""
+    if run.ended:
+        with about(run):
+            logger.info("%s[%s] ended: %s %s", run.workflow, run.pk, run.state, run.error or "")

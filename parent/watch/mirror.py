@@ -19,6 +19,7 @@ from children.meta import Meta
 from parent.decisions.plan import Summary, run_meta, run_state
 from parent.decisions.step_pace import pace_after
 from parent.models import Run, RunState, Step, StepState
+from parent.runs.nested.reports import report_up
 from parent.store import clock, results
 from parent.store.run_summaries import read_summaries
 from parent.store.writes import update_rows
@@ -85,6 +86,7 @@ def mirror(
         summaries = read_summaries(list(runs))
         changed = [runs[pk] for pk, shown in summaries.items() if _update_run(runs[pk], shown, now)]
         update_rows(Run, [_run_values(run) for run in changed], key="id")
+        report_up(changed, now)
         update_rows(
             TaskResult,
             [_result_values(run, summaries[run.pk], now) for run in changed],
@@ -96,9 +98,9 @@ def mirror(
 
 
 def _mirror_children(steps: Sequence[Step], now: datetime) -> None:
-    """Copy the reports of children to their own `TaskResult` rows."""
+    """Copy the reports of children to their own `TaskResult` rows. A child run has another one."""
     if steps:
-        results.mirror_children(steps, now)
+        results.mirror_children([step for step in steps if not step.nested], now)
         ids = [step.pk for step in steps]
         # The rows are locked, so this is the report that was read.
         Step.objects.filter(pk__in=ids).update(mirrored_at=F("reported_at"), unmirrored_since=None)

@@ -9,15 +9,15 @@ from django.db.models import QuerySet
 from django.db.models.functions import Now
 
 from children.meta import Meta
-from parent.models import Item, Step
+from parent.models import Item, Run, Step
 from parent.runs.attempts import RetryDecision
-from parent.runs.endings import Ending, record
+from parent.runs.endings import Ending, bring_up, record
 from parent.runs.items.finish import end_of
 from parent.store.outage import OUTAGE
 from parent.telemetry.log_context import about
 from parent.telemetry.task_failure import send_task_failure
 
-__all__ = ["record_tick_outcome"]
+__all__ = ["bring_up_due", "record_tick_outcome"]
 
 logger = get_logger(__name__)
 
@@ -63,3 +63,16 @@ def record_tick_outcome(
         if ending is Ending.ENDED and outcome.error is not None and state not in CELERY_FAILURES:
             send_task_failure(step, outcome.error)
     return ending
+
+
+def bring_up_due(run: Run) -> None:
+    """`bring_up` for a child run that has ended and is due; after an error later again."""
+    with about(run):
+        try:
+            bring_up(run.pk)
+        except OUTAGE:
+            raise
+        except Exception:
+            logger.exception("%s: the step that this run is could not be ended", run.pk)
+            late = Run.objects.filter(pk=run.pk, due_at__lte=Now())
+            late.update(due_at=Now() + RETRY_AFTER)

@@ -22,6 +22,7 @@ from parent.models import Item, ItemCount, Run, Step, StepState
 from parent.runs import places
 from parent.runs.advance import pass_place_on
 from parent.runs.endings import Ending, end_cancelled, end_run
+from parent.runs.nested.tree import inner_runs
 from parent.schedules.ticks import fire_due, prune_firings, try_sync
 from parent.store import executors
 from parent.store.locks import LockedRuns
@@ -30,7 +31,7 @@ from parent.telemetry.task_failure import send_task_failure
 from parent.watch.decide import End, Keep, Mirror, Republish, Stored, watch_once
 from parent.watch.items import check_due, end_lost
 from parent.watch.mirror import Report, mirror
-from parent.watch.outcomes import record_tick_outcome
+from parent.watch.outcomes import bring_up_due, record_tick_outcome
 from parent.watch.queries import (
     active_items,
     active_steps,
@@ -251,13 +252,18 @@ class Ticker:
         return record_tick_outcome(step, verdict.outcome, verdict.retry, state, traceback)
 
     def _check_due_runs(self) -> None:
-        """Handle runs past their deadline or waiting for a worker that knows their steps."""
+        """Handle runs past their deadline, or waiting for a worker that knows their steps, and
+        child runs whose end has not come up.
+        """
         due = Run.objects.filter(due_at__lte=Now()).exclude(pk__in=self._locked_runs.runs())
         due = due.defer("files", "result").annotate(
             db_now=Now(), ended_at=Max("steps__finished_at"), retried_at=RETRIED_AT
         )
         to_republish: list[Run] = []
         for run in due.order_by("due_at")[:DUE_BATCH]:
+            if run.ended and run.is_child:
+                self._locked_runs.skip_if_locked(partial(bring_up_due, run), run.parent_run_id)
+                continue
             error = overdue(run, run.db_now, ended_at=run.ended_at, retried_at=run.retried_at)
             if error is None:
                 to_republish.append(run)
@@ -267,9 +273,10 @@ class Ticker:
             republish_runs(to_republish)
 
     def _end_run(self, run: Run, error: str) -> None:
+        runs = [run.pk, *inner_runs([run.pk])]
         running = [
-            *active_steps().filter(run=run, state=StepState.RUNNING),
-            *active_items().filter(step__run=run, state=StepState.RUNNING),
+            *active_steps().filter(run__in=runs, state=StepState.RUNNING, nested=False),
+            *active_items().filter(step__run__in=runs, state=StepState.RUNNING),
         ]
         if end_run(run.pk, error, expected_version=run.version):
             send_task_failure(run, error)

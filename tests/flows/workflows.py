@@ -119,6 +119,23 @@ diamond = Workflow(
 gate = Workflow(
     "gate", params=GateParams, steps=[Step(tasks.gated), Step(tasks.noop, inputs=nothing)]
 )
+gate_inside = Workflow(
+    "gate_inside",
+    params=GateParams,
+    steps=[Step(tasks.noop, name="before", inputs=nothing), Step(gate)],
+)
+gate_far_inside = Workflow(
+    "gate_far_inside",
+    params=GateParams,
+    steps=[Step(gate_inside), Step(tasks.noop, name="behind", inputs=nothing)],
+)
+gate_once_more = Workflow("gate_once_more", params=GateParams, steps=[Step(tasks.gated, retries=1)])
+lost_inside = Workflow("lost_inside", params=GateParams, steps=[Step(gate_once_more)])
+lost_far_inside = Workflow(
+    "lost_far_inside",
+    params=GateParams,
+    steps=[Step(lost_inside), Step(tasks.noop, name="behind", inputs=nothing)],
+)
 silent = Workflow("silent", params=GateParams, steps=[Step(tasks.silent)])
 stalls = Workflow("stalls", params=GateParams, steps=[Step(tasks.gated, stall_timeout=1)])
 too_long = Workflow("too_long", params=GateParams, steps=[Step(tasks.gated, run_timeout=1)])

@@ -9,11 +9,11 @@ import pytest
 from django.db.models.functions import Now
 
 from children import Meta, Progress, child_task
-from parent import Map, RunData, Step, Workflow, inline
+from parent import Map, RunData, Step, Workflow
 from parent.decisions.mapping import MOST_PLACES
 from parent.definition.workflow import registry
 from parent.errors import InvalidRetry, InvalidWorkflow
-from parent.inline import run_inline
+from parent.inline import run_inline, run_to_end
 from parent.messages import publish
 from parent.models import Attempt, Item, Run, RunState, StepState
 from parent.runs.cancel import cancel
@@ -404,11 +404,7 @@ def finish_inline(run: Run) -> None:
     """Run to its end what a retry has opened."""
     run.refresh_from_db()
     with publish.publishing_off():
-        while not run.ended:
-            step = inline._next(run)
-            assert step is not None
-            inline._run_step(step)
-            run.refresh_from_db()
+        run_to_end(run)
 
 
 def test_no_more_messages_than_places(workflow: Callable[..., Workflow]) -> None:

@@ -19,6 +19,7 @@ from parent.errors import InvalidParams, InvalidWorkflow, RunActive
 from parent.inline import run_inline
 from parent.models import Run
 from parent.models import Step as StepRow
+from parent.runs import new_run
 from parent.runs import start as start_module
 from parent.runs.start import start
 from parent.store.files import delete_files, store_files
@@ -199,7 +200,7 @@ def test_many_are_started_in_order_and_published_when_that_commits(
     def publish(steps: list[StepRow]) -> None:
         published.extend(str(step.task_id) for step in steps)
 
-    monkeypatch.setattr(start_module, "publish_steps", publish)
+    monkeypatch.setattr(new_run, "publish_steps", publish)
 
     with django_capture_on_commit_callbacks(execute=True) as callbacks:
         runs = workflows.sums.start_many({"a": str(number)} for number in range(5))
@@ -233,7 +234,7 @@ def test_a_batch_that_cannot_be_written_leaves_neither_rows_nor_files(
     def breaks(*_: Any) -> Any:
         raise IntegrityError
 
-    monkeypatch.setattr("parent.runs.start.results.prepare_create", breaks)
+    monkeypatch.setattr("parent.runs.new_run.results.prepare_create", breaks)
     deleted: list[str] = []
     monkeypatch.setattr(start_module, "delete_files", deleted.extend)
 

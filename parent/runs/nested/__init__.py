@@ -1,0 +1,1 @@
+"""Child runs: a step that is a run of another workflow."""

@@ -1,0 +1,52 @@
+"""A step that opens as a run of its own, in memory."""
+
+from collections.abc import Mapping
+from datetime import datetime
+from typing import Any
+from uuid import uuid4
+
+from parent.conf import setting
+from parent.definition.params import as_json, validate
+from parent.definition.parent_task import NAME_PREFIX
+from parent.definition.workflow import registry
+from parent.errors import InvalidWorkflow
+from parent.models import Run, Step, StepState
+from parent.runs.attempts import clear_attempt
+
+__all__ = ["begin_child", "run_again", "workflow_of"]
+
+DEEPEST = 50
+"""Runs inside of each other without a limit: deeper, Python would raise a RecursionError."""
+
+
+def workflow_of(step: Step) -> str:
+    """The name of the workflow that a nested step runs."""
+    return step.task.removeprefix(NAME_PREFIX)
+
+
+def begin_child(run: Run, step: Step, inputs: Mapping[str, Any], now: datetime) -> None:
+    """Make the step RUNNING, with the id and the parameters of a run that is still to be written.
+
+    Raises:
+        InvalidParams: the inputs do not fit the parameters of its workflow.
+        InvalidWorkflow: too many runs would be inside of each other.
+        UnknownWorkflow: this process has no such workflow.
+    """
+    limit = int(setting("NESTING_LIMIT") or DEEPEST)
+    if run.depth >= limit:
+        raise InvalidWorkflow(
+            f"{limit} runs are inside of each other already, as many as the setting "
+            "WORKFLOW_NESTING_LIMIT allows"
+        )
+    step.child_params = as_json(validate(registry.get(workflow_of(step)), inputs))
+    run_again(step, now)
+    step.kwargs, step.child_run_id = dict(inputs), uuid4()
+
+
+def run_again(step: Step, now: datetime) -> None:
+    """Make the step RUNNING, in a new attempt, with the run that it has."""
+    clear_attempt(step)
+    step.state, step.task_id = StepState.RUNNING, str(uuid4())
+    step.attempt += 1
+    step.publish_count = 0
+    step.queued_at = step.started_at = now
