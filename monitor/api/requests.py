@@ -108,6 +108,9 @@ class RunQuery(Query):
     ids = serializers.CharField(
         required=False, help_text=f"Up to {MOST_IDS} ids of runs or children, with commas between."
     )
+    child_runs = serializers.BooleanField(
+        required=False, help_text="`true` lists child runs too, which are steps of other runs."
+    )
     cursor = serializers.CharField(
         required=False, help_text="The page, as `next` and `previous` have it."
     )
@@ -138,6 +141,8 @@ class RunQuery(Query):
 
     def narrow(self, runs: QuerySet[Run]) -> QuerySet[Run]:
         """Those of `runs` that match the filters."""
+        if not self.validated_data.get("child_runs"):
+            runs = runs.filter(parent_run=None)
         wanted = {name: self.validated_data.get(name) for name in ("state", "workflow")}
         return runs.filter(**{name: value for name, value in wanted.items() if value is not None})
 

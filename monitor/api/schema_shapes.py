@@ -78,6 +78,10 @@ class TaskStep(Meta):
     items = ItemCounts(
         allow_null=True, help_text="Of a mapped step that has opened; null of any other."
     )
+    run_id = serializers.CharField(
+        allow_null=True,
+        help_text="Of the child run that this step is: a task too. Null of any other step.",
+    )
     queued_at = serializers.DateTimeField(
         allow_null=True, help_text="Of this attempt; in the future while a retry is delayed."
     )
@@ -118,6 +122,9 @@ class TaskStatus(Meta):
 
     task_id = serializers.CharField(help_text="Of the run, or of the child.")
     run_id = serializers.CharField(help_text="The run's id: the same as `task_id` for a run.")
+    parent_run_id = serializers.CharField(
+        allow_null=True, help_text="Of the run in which this run is a step; null of any other run."
+    )
     workflow = serializers.CharField(help_text="The name of the run's workflow.")
     title = serializers.CharField(
         help_text="Of the workflow, or of the child's step, for people; the name if it has none."
@@ -166,6 +173,9 @@ class WorkflowStep(Shape):
     )
     optional = serializers.BooleanField(help_text="Whether its failure leaves the run as it is.")
     mapped = serializers.BooleanField(help_text="Whether its child runs over many items.")
+    workflow = serializers.CharField(
+        allow_null=True, help_text="The workflow that it runs; null where it runs a task."
+    )
 
 
 class WorkflowEntry(Shape):

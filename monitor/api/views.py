@@ -69,6 +69,7 @@ class WorkflowListView(ApiView):
                             "when": step.when,
                             "optional": step.optional,
                             "mapped": isinstance(step, Map),
+                            "workflow": step.nested or None,
                         }
                         for step in workflow.steps
                     ],

@@ -16,6 +16,7 @@ from rest_framework.views import exception_handler as drf_exception_handler
 from parent.errors import (
     AlreadyRunning,
     CannotRetry,
+    InsideRun,
     InvalidParams,
     InvalidRetry,
     KeyReused,
@@ -101,7 +102,14 @@ def as_api_exception(exc: Exception) -> Exception:
             return ValidationError({api_settings.NON_FIELD_ERRORS_KEY: [str(exc)]})
         case UnknownWorkflow() | UnknownRun() | UnknownSchedule():
             return NotFound(str(exc))
-        case RunEnded() | CannotRetry() | KeyReused() | AlreadyRunning() | ScheduleGone():
+        case (
+            RunEnded()
+            | CannotRetry()
+            | KeyReused()
+            | AlreadyRunning()
+            | InsideRun()
+            | ScheduleGone()
+        ):
             return Conflict(str(exc))
         case OSError() | OperationalError() if is_disk_full(exc):
             return NoSpace()

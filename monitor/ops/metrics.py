@@ -72,7 +72,7 @@ def _runs() -> Metric:
 
 def _queues() -> Iterator[Metric]:
     """Active steps and items, and how long the oldest in each queue has waited."""
-    active = Step.objects.filter(state__in=Step.ACTIVE, chunk=None).order_by()
+    active = Step.objects.filter(state__in=Step.ACTIVE, chunk=None, nested=False).order_by()
     of_steps: QuerySet[Any, Any] = active.values_list("queue", "task", "state", Now())
     items = Item.objects.filter(state__in=Item.ACTIVE).order_by()
     of_items: QuerySet[Any, Any] = items.values_list("step__queue", "step__task", "state", Now())

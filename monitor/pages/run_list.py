@@ -67,6 +67,7 @@ class RunFilter(forms.Form):
         max_length=254,
         widget=forms.TextInput(attrs={"placeholder": "User name"}),
     )
+    child_runs = forms.BooleanField(required=False, widget=forms.HiddenInput)
     before = forms.UUIDField(required=False, widget=forms.HiddenInput)
     after = forms.UUIDField(required=False, widget=forms.HiddenInput)
 
@@ -93,8 +94,11 @@ class RunFilter(forms.Form):
         """Those of `runs` that match the filters. Invalid filters are ignored."""
         self.is_valid()
         wanted = self.cleaned_data
-        if text := wanted.get("q", "").strip().replace("\0", ""):
+        text = wanted.get("q", "").strip().replace("\0", "")
+        if text:
             runs = runs.filter(_mentions(text))
+        elif not wanted.get("child_runs"):
+            runs = runs.filter(parent_run=None)
         if workflow := wanted.get("workflow"):
             runs = runs.filter(workflow=workflow)
         if state := wanted.get("state"):

@@ -42,7 +42,7 @@ from monitor.runs.snapshot import Snapshot, task_status
 from monitor.runs.status import share, state_word
 from parent.definition.secrets import secrets_of, shown_params
 from parent.deletion.delete import delete_run
-from parent.errors import CannotRetry, InvalidRetry, RunActive, RunEnded, UnknownRun
+from parent.errors import CannotRetry, InsideRun, InvalidRetry, RunActive, RunEnded, UnknownRun
 from parent.models import Run, RunState, Step, StepState
 from parent.runs.cancel import cancel
 from parent.runs.retry import retry
@@ -117,8 +117,12 @@ class RunPage(OurPage, View):
             "inputs": inputs_of(shown_params(run), run.files),
             "history": history_of(run, secrets=secrets_of(run)),
             "may_change": may_change,
-            "may_retry": may_change and may_start_it,
-            "can_retry": may_change and may_start_it and run.state in Run.RETRIED_FROM,
+            "may_retry": may_change and may_start_it and not run.is_child,
+            "can_retry": may_change
+            and may_start_it
+            and not run.is_child
+            and run.state in Run.RETRIED_FROM,
+            "child_runs": [step for step in status["steps"] if step["run_id"] is not None],
             "may_start": may_start_it,
             "no_worker": not run.ended and not any_executor_alive(),
         }
@@ -169,6 +173,7 @@ def _live_parts(run: Run, steps: Sequence[Step], context: dict[str, Any]) -> lis
         "notices": context["no_worker"],
         "graph": context["graph"],
         "items": (context["mapped"], context["can_retry"]),
+        "child_runs": [(step["run_id"], step["state"]) for step in context["child_runs"]],
         "timeline": (moves, run.finished_at),
         "result": ended,
         "facts": ended,
@@ -190,7 +195,7 @@ class RunAction(OurPage, View):
         run = self.find(request, run_id)
         try:
             self.act(run, request.user.get_username())
-        except (CannotRetry, InvalidRetry, RunActive, RunEnded, UnknownRun) as refused:
+        except (CannotRetry, InsideRun, InvalidRetry, RunActive, RunEnded, UnknownRun) as refused:
             messages.warning(request, str(refused))
         return self.then(run)
 

@@ -44,7 +44,8 @@ class StartPage(OurPage, View):
     """The catalogue of workflows, and the caller's latest runs."""
 
     def get(self, request: HttpRequest) -> HttpResponse:
-        found = visible_runs(request.user).defer("params", "files", "result")
+        found = visible_runs(request.user).filter(parent_run=None)
+        found = found.defer("params", "files", "result")
         runs = list(found.order_by("-created_at", "-id")[:RECENT_RUNS])
         no_worker = not any_executor_alive()
         typical = typical_seconds()

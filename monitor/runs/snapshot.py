@@ -63,7 +63,7 @@ def task_status(task: Task, *, now: datetime, namespace: str = APP_NAME) -> dict
 
 RUNS = Table(
     Run,
-    *("id", "workflow", "owner_id", "state", "version", "cancel_requested_at"),
+    *("id", "workflow", "owner_id", "parent_run_id", "state", "version", "cancel_requested_at"),
     *("created_at", "started_at", "mirrored_at", "finished_at"),
     *META_COLUMNS,
 )
@@ -71,7 +71,7 @@ STEPS = Table(
     Step,
     *("id", "run_id", "index", "name", "weight", "state", "attempt", "task_id"),
     *("when", "optional", "unneeded"),
-    *("task", "queue", "after", "items"),
+    *("task", "queue", "after", "items", "child_run_id"),
     *("queued_at", "started_at", "reported_at", "finished_at", "pace", "paced_since"),
     *META_COLUMNS,
 )

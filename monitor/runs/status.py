@@ -86,6 +86,7 @@ def status_of(
     return {
         "task_id": str(run.pk),
         "run_id": str(run.pk),
+        "parent_run_id": str(run.parent_run_id) if run.is_child else None,
         "workflow": run.workflow,
         "title": workflow_title(run.workflow),
         "state": str(run.state),
@@ -149,6 +150,7 @@ def child_status_of(
     return {
         "task_id": step.task_id,
         "run_id": str(run.pk),
+        "parent_run_id": str(run.parent_run_id) if run.is_child else None,
         "workflow": run.workflow,
         "title": _child_title(run, step),
         "state": step_state(step),
@@ -186,6 +188,7 @@ def step_row(step: Step, wait: Waiting, titles: Mapping[str, str]) -> dict[str, 
         "when": step.when,
         "optional": step.optional,
         "items": step.items,
+        "run_id": None if step.child_run_id is None else str(step.child_run_id),
         "queued_at": step.queued_at,
         "started_at": step.started_at,
         "finished_at": step.finished_at,

@@ -49,6 +49,7 @@ def test_only_the_parts_that_have_changed_are_sent(
         "notices",
         "graph",
         "items",
+        "child-runs",
         "timeline",
         "result",
         "facts",

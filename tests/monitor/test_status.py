@@ -60,6 +60,7 @@ def test_a_run_in_progress_has_exactly_the_shape_of_the_contract() -> None:
     assert status_of(a_run(), [a_step()], now=NOW) == {
         "task_id": str(RUN_ID),
         "run_id": str(RUN_ID),
+        "parent_run_id": None,
         "workflow": "main_flow",
         "title": "main_flow",
         "state": "PROGRESS",
@@ -93,6 +94,7 @@ def test_a_run_in_progress_has_exactly_the_shape_of_the_contract() -> None:
                 "when": "ok",
                 "optional": False,
                 "items": None,
+                "run_id": None,
                 "queued_at": seconds_ago(11),
                 "started_at": seconds_ago(10),
                 "finished_at": None,

@@ -26,7 +26,8 @@ let timer;
 let lookTimer;
 let retryAfter = FIRST_RETRY_MS;
 
-document.addEventListener("progress", ({ detail: status }) => follow(status));
+// Those of the runs inside come here too.
+document.addEventListener("progress", ({ target, detail }) => target === element && follow(detail));
 // `toggle` does not bubble.
 document.addEventListener("toggle", ({ target }) => target.open && "lazy" in target.dataset && unfolded(), true);
 // The element may have had its status, even the last one, before this module was loaded.
