@@ -166,7 +166,6 @@ def test_the_library_of_standard_webhooks_verifies_the_signature_of_each_secret(
 @pytest.mark.parametrize(
     ("text", "good"),
     [
-        (new_secret(), True),
         ("whsec_" + "QUFB" * 8, True),
         ("whsec_" + "QUFB" * 7, False),
         ("whsec_" + "QUFB" * 22, False),
@@ -178,3 +177,7 @@ def test_the_library_of_standard_webhooks_verifies_the_signature_of_each_secret(
 )
 def test_what_a_secret_is(text: object, good: bool) -> None:
     assert is_secret(text) is good
+
+
+def test_a_new_secret_is_one() -> None:
+    assert is_secret(new_secret())

@@ -399,7 +399,7 @@ def test_the_checks_find_a_circle_of_workflows(inner: Workflow) -> None:
 
     found = {w.name: [m.id for m in check_workflow(w)] for w in (one, two, above, inner)}
 
-    assert found == {"one": ["workflows.E015"], "two": ["workflows.E015"], "above": [], "inner": []}
+    assert found == {"one": ["workflows.E020"], "two": ["workflows.E020"], "above": [], "inner": []}
 
 
 class Others(serializers.Serializer[Any]):
