@@ -280,6 +280,11 @@ WORKFLOW_NESTING_LIMIT = env.number(
     int(LIMITS["WORKFLOW_NESTING_LIMIT"] or 0),
     "how many runs may be inside of each other, below the outermost; 0 is 50",
 )
+WORKFLOW_SIGNAL_LIMIT = env.number(
+    "WORKFLOW_SIGNAL_LIMIT",
+    int(LIMITS["WORKFLOW_SIGNAL_LIMIT"] or 0),
+    "bytes of JSON that a signal or an approval may have; 0 is any number",
+)
 
 CELERY_BROKER_URL = env.url(
     "REDIS_URL",

@@ -23,14 +23,17 @@ from parent.definition.concurrency import Concurrency
 from parent.definition.mapping import Map
 from parent.definition.notify import Email, Webhook
 from parent.definition.schedule import Schedule
+from parent.definition.signals import Approval, Signal
 from parent.definition.workflow import RunData, Step, Workflow
 
 __all__ = [
+    "Approval",
     "Concurrency",
     "Email",
     "Map",
     "RunData",
     "Schedule",
+    "Signal",
     "Step",
     "Webhook",
     "Workflow",

@@ -18,6 +18,8 @@ class ParentConfig(AppConfig):
         from parent.definition import runtime  # noqa: PLC0415
         from parent.engine import Engine  # noqa: PLC0415
         from parent.messages import receipts  # noqa: PLC0415
+        from parent.models import Run  # noqa: PLC0415
+        from parent.runs.signals.give import give  # noqa: PLC0415
         from parent.store import sqlite  # noqa: PLC0415
         from parent.telemetry import log_context, tracing  # noqa: PLC0415
         from parent.worker import foreign_tasks, unknown_tasks  # noqa: PLC0415
@@ -27,6 +29,7 @@ class ParentConfig(AppConfig):
         tracing.set_up()
         sqlite.connect()
         runtime.install(Engine())
+        Run.give = staticmethod(give)
         host.install(ParentHost())
         log_context.connect_first()
         foreign_tasks.connect()

@@ -8,16 +8,19 @@ from celery import Task, current_app
 from django.core.checks import CheckMessage, Error, Warning, register
 from django.utils.functional import Promise
 from django.utils.module_loading import autodiscover_modules
+from rest_framework.serializers import BaseSerializer
 
 from children.sanitize import clean_text
 from parent.definition import inputs_check, stored_params, validation
 from parent.definition.mapping import Map
 from parent.definition.nesting import circle_of
 from parent.definition.notify import Email, as_words
+from parent.definition.signals import Approval, Awaited, awaited_steps, signal_problems
 from parent.definition.workflow import Step, Workflow, registry
 from parent.notifications import rule_problems
+from parent.runs.signals.payload import OF_DECISION, serializer_of
 from parent.schedules.validation import declared_problems
-from parent.store.files import has_files_inside
+from parent.store.files import has_files_inside, takes_files
 
 __all__ = ["check_workflows"]
 
@@ -75,7 +78,7 @@ def check_workflow(workflow: Workflow) -> Iterator[CheckMessage]:
             "Write it as Django does, app and codename: 'shop.start_report'.",
             "E007",
         )
-    for title in (workflow.title, *(step.title for step in workflow.steps)):
+    for title in (workflow.title, *(step.title for step in workflow.all_steps)):
         if not _is_title(title):
             yield _error(
                 workflow,
@@ -97,6 +100,14 @@ def check_workflow(workflow: Workflow) -> Iterator[CheckMessage]:
         return  # without tasks the steps have no names, and the graph cannot be checked
     for problem, hint in validation.problems(workflow):
         yield _error(workflow, problem, hint, "E003")
+    yield from _graph_problems(workflow)
+    yield from _step_problems(workflow)
+    for kind, problem, hint in declared_problems(workflow):
+        yield _error(workflow, problem, hint, SCHEDULES[kind])
+
+
+def _graph_problems(workflow: Workflow) -> Iterator[CheckMessage]:
+    """Workflows inside of themselves, and what is wrong with signals and approvals."""
     if circle := circle_of(workflow, registry.workflows()):
         yield _error(
             workflow,
@@ -104,9 +115,10 @@ def check_workflow(workflow: Workflow) -> Iterator[CheckMessage]:
             "Take one of these steps out. What repeats itself is a loop in a child.",
             "E020",
         )
-    yield from _step_problems(workflow)
-    for kind, problem, hint in declared_problems(workflow):
-        yield _error(workflow, problem, hint, SCHEDULES[kind])
+    for problem, hint in signal_problems(workflow):
+        yield _error(workflow, problem, hint, "E021")
+    for awaited in awaited_steps(workflow):
+        yield from _awaited_problems(workflow, awaited)
 
 
 def _notify_problems(workflow: Workflow) -> Iterator[CheckMessage]:
@@ -129,6 +141,8 @@ def _notify_problems(workflow: Workflow) -> Iterator[CheckMessage]:
 def _step_problems(workflow: Workflow) -> Iterator[CheckMessage]:
     """The problems of its steps, which are tasks."""
     for step in workflow.steps:
+        if isinstance(step, Awaited):
+            continue
         if step.task_name not in current_app.tasks:
             yield _error(
                 workflow,
@@ -141,6 +155,46 @@ def _step_problems(workflow: Workflow) -> Iterator[CheckMessage]:
             yield _error(workflow, problem, hint, "E011")
     for problem, hint in inputs_check.read_problems(workflow):
         yield _error(workflow, problem, hint, "E012")
+
+
+def _awaited_problems(workflow: Workflow, step: Awaited) -> Iterator[CheckMessage]:
+    """The problems of what a signal or an approval takes, and of who may give it."""
+    what = f"the {step.awaits} {step.label!r}"
+    if step.permission is not None and not (
+        isinstance(step.permission, str) and PERMISSION.fullmatch(step.permission)
+    ):
+        yield _error(
+            workflow,
+            f"{what} has {step.permission!r}, which is not the name of a permission",
+            "Write it as Django does, app and codename: 'shop.release'.",
+            "E022",
+        )
+    kind = serializer_of(step)
+    if kind is not None and not (isinstance(kind, type) and issubclass(kind, BaseSerializer)):
+        yield _error(
+            workflow,
+            f"{what} takes {kind!r}, which is no serializer class",
+            "Give a class that derives from rest_framework.serializers.Serializer.",
+            "E023",
+        )
+        return
+    for name, field in getattr(kind and kind(), "fields", {}).items():
+        if takes_files(field) or has_files_inside(field):
+            yield _error(
+                workflow,
+                f"{what} takes the file {name!r}, and only values can be given",
+                "Take the files at the start, or upload them elsewhere and give their names.",
+                "E023",
+            )
+    form = getattr(step.form and step.form(), "fields", {}) if isinstance(step, Approval) else {}
+    for name in form:
+        if name in OF_DECISION:
+            yield _error(
+                workflow,
+                f"the form of {what} has the field {name!r}, which every approval has",
+                "Rename the field.",
+                "E023",
+            )
 
 
 def _is_title(title: object) -> bool:

@@ -32,10 +32,12 @@ LIMITS: dict[str, float | None] = {
     "WORKFLOW_RESULT_INLINE_LIMIT": 1_048_576.0,
     "WORKFLOW_MAP_LIMIT": 100_000.0,
     "WORKFLOW_NESTING_LIMIT": 5.0,
+    "WORKFLOW_SIGNAL_LIMIT": 65_536.0,
 }
 """Settings that can be off, by 0 or None: then no time limit applies, a cancel has no grace,
 each child has a message of its own, no result is inline, a step may have any number of items, and
-no schedule is too late. Workflows may be inside of each other as deep as Python allows.
+no schedule is too late. A signal may have any size. Workflows may be inside of each other as deep
+as Python allows.
 """
 
 DEFAULTS: dict[str, float | None] = {**INTERVALS, **LIMITS}

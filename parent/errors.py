@@ -16,8 +16,11 @@ __all__ = [
     "RunEnded",
     "RunFailed",
     "ScheduleGone",
+    "SignalClosed",
+    "SignalGiven",
     "UnknownRun",
     "UnknownSchedule",
+    "UnknownSignal",
     "UnknownStep",
     "UnknownWorkflow",
     "WorkflowError",
@@ -126,6 +129,18 @@ class ScheduleGone(WorkflowError):
 
 class UnknownRun(WorkflowError):
     """No run has this id: the id is wrong, or the run was deleted. Check the id."""
+
+
+class UnknownSignal(WorkflowError):
+    """The run takes no signal or approval of this name. Correct the name."""
+
+
+class SignalGiven(WorkflowError):
+    """The signal was given before with other values, and the first one counts. Nothing to do."""
+
+
+class SignalClosed(WorkflowError):
+    """The signal cannot be given any more: its run or its step has ended, or it was closed."""
 
 
 class EndedByEngine(WorkflowError):

@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping
 from enum import Enum
+from types import MappingProxyType
 from typing import Final, Literal, NamedTuple
 
 from parent.models import StepState, When
@@ -59,7 +60,11 @@ def ended(state: str, optional: bool, unneeded: bool) -> Ended | None:
     return None
 
 
-def decide(when: str, before: Mapping[str, Ended | None]) -> Decision:
+def decide(
+    when: str,
+    before: Mapping[str, Ended | None],
+    unless: Mapping[str, Ended | None] = MappingProxyType({}),
+) -> Decision:
     """What becomes of a waiting step.
 
     | `when` | opens | is skipped |
@@ -69,11 +74,16 @@ def decide(when: str, before: Mapping[str, Ended | None]) -> Decision:
     | always | all have ended | never |
 
     A step that was skipped because another one failed counts as failed; one that was not needed
-    counts neither as OK nor as failed.
+    counts neither as OK nor as failed. Whatever its `when`, it is skipped as soon as one of those
+    in its `unless` is OK.
 
     Args:
         before: how each step that it comes after has ended; None if it has not.
+        unless: how each step and signal in its `unless` has ended.
     """
+    there = next((name for name, how in unless.items() if how is Ended.OK), None)
+    if there is not None:
+        return Skip(Ended.UNNEEDED, f"{there} was there first")
     stopped = next((name for name, how in before.items() if how in STOPS), None)
     if when == When.OK and stopped is not None:
         return Skip(Ended.SKIPPED, _reason(stopped, before))

@@ -1,14 +1,14 @@
 """Pure decisions about a run: what opens, what is skipped, when it ends, and its meta."""
 
 from collections import defaultdict
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any, Protocol
 
 from children.meta import ALMOST, Meta
 from parent.decisions.openings import OPEN, Ended, Skip, decide, ended
-from parent.models import RunState, StepState
+from parent.models import Awaits, RunState, StepState
 
 __all__ = [
     "ACTIVE",
@@ -17,6 +17,7 @@ __all__ = [
     "Summary",
     "dependents",
     "fails_run",
+    "holds_run",
     "plan",
     "run_meta",
     "run_state",
@@ -37,6 +38,7 @@ class ShownLike(Protocol):
     message: str
     error: str | None
     optional: bool
+    awaits: str
 
 
 class StepLike(ShownLike, Protocol):
@@ -44,6 +46,7 @@ class StepLike(ShownLike, Protocol):
 
     after: Sequence[str]
     when: str
+    unless: Sequence[str] | None
     unneeded: bool
     weight: float
     completion: float
@@ -85,6 +88,8 @@ class Plan:
     reasons: Mapping[str, str] = field(default_factory=dict, compare=False)
 
 
+NOTHING_WAITS = "nothing waits for it any more"
+
 NOTHING = Plan(open=(), skip=(), final=None)
 """The plan of a run that waits for an active step."""
 
@@ -98,7 +103,7 @@ def plan(
     """What follows from the states of the steps.
 
     Whether a step opens or is skipped is `openings.decide`. The run is over when no step is active
-    and none opens.
+    and none opens. A signal that nothing waits for any more is skipped: it does not keep the run.
 
     Args:
         cancelled: whether a cancel was requested: then the run ends REVOKED, unless no step has
@@ -121,7 +126,11 @@ def plan(
         step = waiting[undecided.pop()]
         if step.name in reasons:
             continue
-        decision = decide(step.when, {name: before.get(name, Ended.OK) for name in step.after})
+        decision = decide(
+            step.when,
+            {name: before.get(name, Ended.OK) for name in step.after},
+            {name: before.get(name, Ended.OK) for name in step.unless or ()},
+        )
         if decision is OPEN:
             opens.add(step.name)
         elif isinstance(decision, Skip):
@@ -135,15 +144,45 @@ def plan(
                 left[name] -= 1
                 if left[name] == 0 or how is Ended.SKIPPED:
                     undecided.append(name)
-    active = any(step.state in ACTIVE for step in steps)
+    closed = _unwanted_signals(steps, opens, reasons) if others is None else frozenset[str]()
+    opens -= closed
+    unneeded |= closed
+    reasons |= dict.fromkeys(closed, NOTHING_WAITS)
+    active = any(step.state in ACTIVE and step.name not in closed for step in steps)
     over = others is None and not opens and not active
     return Plan(
         open=tuple(name for name in waiting if name in opens),
-        skip=tuple(name for name in waiting if name in reasons),
+        skip=tuple(step.name for step in steps if step.name in reasons),
         final=_final(steps, cancelled) if over else None,
         unneeded=frozenset(unneeded),
         reasons=reasons,
     )
+
+
+def _unwanted_signals(
+    steps: Sequence[StepLike], opens: Collection[str], skipped: Collection[str]
+) -> frozenset[str]:
+    """The names of open signals, or of signals that would open, that nothing waits for any more.
+
+    One that no step has ever named is open until nothing else goes on in the run.
+    """
+    is_open = {s.name for s in steps if s.awaits == Awaits.SIGNAL and s.state == StepState.RUNNING}
+    is_open |= {s.name for s in steps if s.awaits == Awaits.SIGNAL and s.name in opens}
+    if not is_open:
+        return frozenset()
+    named, wanted = set[str](), set[str]()
+    for step in steps:
+        names = (*step.after, *(step.unless or ()))
+        named.update(names)
+        if step.state == StepState.WAITING and not (step.name in opens or step.name in skipped):
+            wanted.update(names)
+    goes_on = bool(is_open & wanted or set(opens) - is_open or any(map(holds_run, steps)))
+    return frozenset(name for name in is_open - wanted if name in named or not goes_on)
+
+
+def holds_run(step: StepLike) -> bool:
+    """Whether the run goes on because of this step: it is active, and no signal."""
+    return step.state in ACTIVE and step.awaits != Awaits.SIGNAL
 
 
 def dependents(steps: Iterable[StepLike]) -> defaultdict[str, list[str]]:
@@ -199,7 +238,9 @@ def run_meta(before: Meta, steps: Summary, final: RunState | None = None) -> Met
     `completion` is theirs by weight, never less than `before`'s, and 100 only if the run succeeds.
     The counters and the message are those of `steps.shown`.
     """
-    completion = max(before.completion, min(steps.done / steps.weight, ALMOST))
+    # What waits for something from outside weighs nothing, and there may be nothing else.
+    done = steps.done / steps.weight if steps.weight else 0.0
+    completion = max(before.completion, min(done, ALMOST))
     shown = steps.shown
     meta = Meta(
         iteration=shown.iteration,
@@ -241,8 +282,12 @@ def _completion(step: StepLike) -> float:
 def _shown_step(steps: Sequence[StepLike]) -> StepLike:
     for wanted in (StepState.RUNNING, StepState.ERROR, StepState.QUEUED):
         for step in steps:
-            if step.state == wanted and not (step.optional and wanted is StepState.ERROR):
+            tolerated = step.optional and wanted is StepState.ERROR
+            awaited = step.awaits and wanted is StepState.RUNNING
+            if step.state == wanted and not (tolerated or awaited):
                 return step
+    if awaiting := [step for step in steps if step.state == StepState.RUNNING]:
+        return awaiting[0]
     good = [step for step in steps if step.state == StepState.OK]
     return good[-1] if good else steps[0]
 

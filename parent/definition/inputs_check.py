@@ -120,7 +120,7 @@ def read_problems(workflow: Workflow) -> Iterator[Problem]:
 
     And those that no step is, in the workflow's `result` too.
     """
-    no_step = f"Its steps are: {join_names([step.label for step in workflow.steps])}."
+    no_step = f"Its steps are: {join_names([step.label for step in workflow.all_steps])}."
     for step in workflow.steps:
         before = _before(workflow, step)
         what, function = step.reader

@@ -20,7 +20,7 @@ from parent.definition.workflow import Workflow
 from parent.errors import InvalidParams
 from parent.store.files import is_file_list
 
-__all__ = ["IGNORED", "RepeatedValue", "as_json", "has_file", "validate"]
+__all__ = ["IGNORED", "RepeatedValue", "as_json", "has_file", "validate", "validate_by"]
 
 IGNORED = frozenset({"csrfmiddlewaretoken"})
 UNKNOWN = "This workflow has no such parameter."
@@ -54,11 +54,23 @@ def validate(workflow: Workflow, params: Mapping[str, Any]) -> dict[str, Any]:
     Raises:
         InvalidParams: with errors for each field; for unknown fields too, nested ones included.
     """
-    serializer = workflow.params() if workflow.params else Serializer()
+    return validate_by(workflow.params, params)
+
+
+def validate_by(kind: Any, params: Mapping[str, Any], *, unknown: str = UNKNOWN) -> dict[str, Any]:
+    """The validated values of `params`, by this serializer class; None takes none.
+
+    Args:
+        unknown: the error of a field that there is not.
+
+    Raises:
+        InvalidParams: as `validate` does.
+    """
+    serializer = kind() if kind else Serializer()
     fields: Mapping[str, Any] = getattr(serializer, "fields", {})
     if too_much := size_problem(params, serializer):
-        unknown = {name: [UNKNOWN] for name in params if name not in fields}
-        errors = {api_settings.NON_FIELD_ERRORS_KEY: [too_much], **unknown}
+        others = {name: [unknown] for name in params if name not in fields}
+        errors = {api_settings.NON_FIELD_ERRORS_KEY: [too_much], **others}
         raise InvalidParams(shorten_errors(errors, serializer))
     params = {
         name: [value] if isinstance(value, File) and is_file_list(fields.get(name)) else value
@@ -68,7 +80,7 @@ def validate(workflow: Workflow, params: Mapping[str, Any]) -> dict[str, Any]:
     usable = {name: value for name, value in params.items() if name not in unusable}
     serializer = type(serializer)(data=usable)
     errors = {} if serializer.is_valid() else dict(serializer.errors)
-    errors |= dict(_unknown(serializer, usable)) | unusable
+    errors |= dict(_unknown(serializer, usable, unknown)) | unusable
     if errors:
         raise InvalidParams(shorten_errors(errors, serializer))
     return dict(serializer.validated_data)
@@ -128,20 +140,20 @@ def has_file(value: Any) -> bool:
     return isinstance(value, File) or (isinstance(value, list) and any(map(has_file, value)))
 
 
-def _unknown(field: Any, value: Any) -> Iterator[tuple[Any, Any]]:
+def _unknown(field: Any, value: Any, text: str) -> Iterator[tuple[Any, Any]]:
     """Errors of keys without a field, nested as DRF nests errors."""
     if isinstance(field, ListSerializer) and isinstance(value, list):
         for index, part in enumerate(value):
-            if errors := dict(_unknown(field.child, part)):
+            if errors := dict(_unknown(field.child, part, text)):
                 yield index, errors
     if not (isinstance(field, Serializer) and isinstance(value, Mapping)):
         return
     for name, part in value.items():
         if name in field.fields:
-            if errors := dict(_unknown(field.fields[name], part)):
+            if errors := dict(_unknown(field.fields[name], part, text)):
                 yield name, errors
         elif name not in IGNORED:
-            yield name, [UNKNOWN]
+            yield name, [text]
 
 
 def _sentence(exc: Exception) -> str:

@@ -27,13 +27,15 @@ TIMES = ("queue_timeout", "run_timeout", "stall_timeout", "poll_interval", "retr
 
 def problems(workflow: "Workflow") -> Iterator[tuple[str, str]]:
     """The problems that keep the steps from ever running, each with a hint."""
-    labels = Counter(step.label for step in workflow.steps)
-    if not labels:
+    labels = Counter(step.label for step in workflow.all_steps)
+    if not workflow.steps:
         yield "it has no steps", "Give it at least one Step."
     yield from _time_problem("it has timeout", workflow.timeout)
     yield from concurrency_problems(workflow.concurrency, workflow.params)
     for label in sorted(label for label, count in labels.items() if count > 1):
         yield f"two steps are named {label!r}", 'Tell them apart: Step(..., name="...").'
+    for step in workflow.signals:
+        yield from _name_problems(step)
     for step in workflow.steps:
         yield from _step_problems(step)
         yield from map_problems(step)
@@ -52,7 +54,8 @@ def problems(workflow: "Workflow") -> Iterator[tuple[str, str]]:
                     f"Its steps are: {join_names(list(labels))}.",
                 )
     try:
-        TopologicalSorter({step.label: workflow.after(step) for step in workflow.steps}).prepare()
+        order = {step.label: workflow.after(step) for step in workflow.all_steps}
+        TopologicalSorter(order).prepare()
     except CycleError as exc:
         circle = join_names(list(reversed(exc.args[1])), " -> ")
         yield f"its steps wait for each other: {circle}", "Take one `after` of them out."
@@ -73,12 +76,16 @@ def _order_problems(workflow: "Workflow", step: "Step") -> Iterator[tuple[str, s
         )
 
 
-def _step_problems(step: "Step") -> Iterator[tuple[str, str]]:
+def _name_problems(step: "Step") -> Iterator[tuple[str, str]]:
     if not 0 < len(step.label) <= LONGEST_NAME:
         yield (
-            f"a step has the name {step.label!r}",
+            f"a {'signal' if step.awaits else 'step'} has the name {step.label!r}",
             f'Give it one of 1 to {LONGEST_NAME} characters: Step(..., name="...").',
         )
+
+
+def _step_problems(step: "Step") -> Iterator[tuple[str, str]]:
+    yield from _name_problems(step)
     if step.when not in WHEN:
         yield f"step {step.label!r} has when={step.when!r}", "Give 'ok', 'failed' or 'always'."
     if not isinstance(step.optional, bool):

@@ -85,6 +85,8 @@ class Step:
             always is.
         poll_interval: seconds between two reports of the child; None takes
             `WORKFLOW_POLL_INTERVAL`. A shorter one than that has an effect only in `watch()`.
+        unless: names of steps and signals: if one of them is OK before this step opens, it is
+            skipped, which is no failure.
     """
 
     # A class as mypy sees `@child_task`.
@@ -107,6 +109,12 @@ class Step:
     retry_delay: float = 0.0
     backoff: float = 2.0
     retry_on: tuple[type[Exception], ...] = (Exception,)
+    unless: Sequence[str] = ()
+
+    @property
+    def awaits(self) -> str:
+        """What from outside it waits for, in place of running a child; empty if for nothing."""
+        return ""
 
     @property
     def task_name(self) -> str:
@@ -179,6 +187,8 @@ class Workflow:
         concurrency: how many runs may go on at the same time; None is no limit.
         schedules: when it starts by itself.
         notify: who is told when a run starts, ends or fails; see `Email` and `Webhook`.
+        signals: what may come from outside while a run goes on: `Signal(...)`. Steps wait for
+            them by `after`.
     """
 
     name: str
@@ -193,6 +203,7 @@ class Workflow:
     concurrency: Concurrency | None = None
     schedules: Sequence[Schedule] = ()
     notify: Sequence[Email | Webhook] = ()
+    signals: Sequence[Step] = ()
     task: "Task[..., Any]" = field(init=False, repr=False, compare=False)
 
     def __post_init__(self) -> None:
@@ -210,9 +221,14 @@ class Workflow:
         return str(self.title or self.name)
 
     @cached_property
+    def all_steps(self) -> Sequence[Step]:
+        """The steps, and after them the signals: all that has a row in a run."""
+        return (*self.steps, *self.signals)
+
+    @cached_property
     def by_label(self) -> Mapping[str, Step]:
-        """The steps by name. Of two with one name, which a check refuses, it has the first."""
-        return {step.label: step for step in reversed(self.steps)}
+        """The steps and signals by name. Of two with one name, which a check refuses, the first."""
+        return {step.label: step for step in reversed(self.all_steps)}
 
     @cached_property
     def _one_before(self) -> Mapping[str, tuple[str, ...]]:
@@ -235,10 +251,41 @@ class Workflow:
             ) from None
 
     def after(self, step: Step) -> tuple[str, ...]:
-        """The names of the steps that `step` waits for."""
+        """The names of the steps that `step` waits for.
+
+        A signal opens when all else has ended that the steps wait for which come after it: from
+        then on something waits for it. Of several such steps that is what they have in common.
+        """
+        if step.awaits == "signal":
+            return self._before_signals.get(step.label, ())
         if step.after is not None:
             return tuple(step.after)
         return self._one_before.get(step.label, ())
+
+    def waiting_for(self, name: str) -> "Sequence[Step]":
+        """The steps that come after the signal of that name."""
+        return self._waiting_for.get(name, ())
+
+    @cached_property
+    def _waiting_for(self) -> Mapping[str, Sequence[Step]]:
+        found: dict[str, list[Step]] = {signal.label: [] for signal in self.signals}
+        for step in self.steps:
+            for name in self.after(step):
+                if name in found:
+                    found[name].append(step)
+        return found
+
+    @cached_property
+    def _before_signals(self) -> Mapping[str, tuple[str, ...]]:
+        # An `unless` looks at a signal at any time, so such a one is open from the start.
+        always_open = {name for step in self.steps for name in step.unless}
+        found: dict[str, tuple[str, ...]] = {}
+        for name, waiting in self._waiting_for.items():
+            first, *others = [self.after(step) for step in waiting] or [()]
+            common = set(first).intersection(*others) - self._waiting_for.keys()
+            is_open = name in always_open
+            found[name] = () if is_open else tuple(each for each in first if each in common)
+        return found
 
     def start(self, /, owner: "User | None" = None, **params: Any) -> "Run":
         """Write a run's rows and publish it when the transaction commits; see `start_with`.

@@ -22,11 +22,13 @@ from parent.models.schedule import (
     Schedule,
     SkipReason,
 )
-from parent.models.step import Attempt, Step, StepState, When
+from parent.models.signal import ReceivedSignal
+from parent.models.step import Attempt, Awaits, Step, StepState, When
 from parent.models.tally import Tally
 
 __all__ = [
     "Attempt",
+    "Awaits",
     "CatchUp",
     "Delivery",
     "DeliveryState",
@@ -39,6 +41,7 @@ __all__ = [
     "NotificationKind",
     "NotificationRule",
     "Overlap",
+    "ReceivedSignal",
     "Run",
     "RunState",
     "Schedule",

@@ -1,6 +1,7 @@
 """Runs and their history."""
 
-from typing import Any
+from collections.abc import Callable
+from typing import Any, ClassVar
 from uuid import uuid4
 
 from celery import states
@@ -42,6 +43,10 @@ set_free.lazy_sub_objs = True  # type: ignore[attr-defined]  # as SET_NULL has i
 
 class Run(MetaFields):
     """One execution of a workflow; its id is the Celery id of the parent task."""
+
+    give: ClassVar[Callable[..., Any]]
+    """Gives a run a signal: `parent.runs.signals.give.give`, which `parent.apps` installs. The
+    models are below the engine."""
 
     ENDED = (RunState.SUCCESS, RunState.FAILURE, RunState.REVOKED)
     was_there = False
@@ -157,6 +162,24 @@ class Run(MetaFields):
     @property
     def ended(self) -> bool:
         return self.state in self.ENDED
+
+    def signal(self, name: str, /, **values: Any) -> None:
+        """Give this run a signal, or the decision of an approval.
+
+        It counts whether or not a step waits for it already. The first one counts; the same values
+        again change nothing. What waits for it goes on when the transaction commits.
+
+        Args:
+            values: what the signal's serializer takes; of an approval `decision`, which is
+                "approve" or "reject", `comment`, and the fields of its form.
+
+        Raises:
+            InvalidParams: the values do not fit, by field. Nothing is stored.
+            UnknownSignal: the workflow has no signal of this name.
+            SignalGiven: it was given before, with other values.
+            SignalClosed: the run or the step has ended, or the signal was closed.
+        """
+        type(self).give(self.pk, name, values)
 
     @property
     def waits_for_turn(self) -> bool:

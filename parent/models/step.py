@@ -10,7 +10,7 @@ from parent.models.executor import Executor
 from parent.models.fields import MetaFields
 from parent.models.run import Run
 
-__all__ = ["Attempt", "Step", "StepState", "When"]
+__all__ = ["Attempt", "Awaits", "Step", "StepState", "When"]
 
 
 class StepState(models.TextChoices):
@@ -31,6 +31,13 @@ class When(models.TextChoices):
     OK = "ok", "all of them are OK"
     FAILED = "failed", "one of them has failed"
     ALWAYS = "always", "all of them have ended"
+
+
+class Awaits(models.TextChoices):
+    """What comes from outside, for which a step waits instead of running a child."""
+
+    SIGNAL = "signal", "a signal"
+    APPROVAL = "approval", "an approval"
 
 
 class Step(MetaFields):
@@ -86,6 +93,20 @@ class Step(MetaFields):
         default=False, db_default=False, help_text="Its task is a workflow, which it runs"
     )
     child_run_id = models.UUIDField(null=True, help_text="The run of that workflow")
+    awaits = models.CharField(
+        max_length=8,
+        choices=Awaits,
+        blank=True,
+        default="",
+        db_default="",
+        help_text="What it waits for in place of a child; `run_timeout` is for how long",
+    )
+    on_timeout = models.CharField(
+        max_length=4, blank=True, default="", db_default="", help_text="fail or skip"
+    )
+    unless = models.JSONField(
+        null=True, help_text="Names of steps and signals: it is skipped if one of them was first"
+    )
 
     state = models.CharField(max_length=9, choices=StepState, default=StepState.WAITING)
     attempt = models.PositiveIntegerField(default=0)
@@ -142,6 +163,11 @@ class Step(MetaFields):
                 fields=["state", "executor"],
                 name="step_active",
                 condition=Q(state__in=["QUEUED", "RUNNING"]),
+            ),
+            models.Index(
+                fields=["awaits", "queued_at"],
+                name="step_awaiting",
+                condition=Q(state="RUNNING") & ~Q(awaits=""),
             ),
         ]
         constraints = [

@@ -8,7 +8,7 @@ from typing import Any
 from celery.utils.log import get_logger
 from django.db import transaction
 
-from parent.decisions.plan import NOTHING, plan
+from parent.decisions.plan import NOTHING, holds_run, plan
 from parent.definition.parent_task import parent_task_name
 from parent.messages.publish import first_batch, publish_follow_up, publish_steps, republish_after
 from parent.models import Run, RunState, Step, StepState
@@ -48,8 +48,9 @@ NEW_ATTEMPT_COLUMNS = (*ATTEMPT_COLUMNS, "attempt", "kwargs", "publish_count", "
 
 MAPPED_COLUMNS = (*ATTEMPT_COLUMNS, "attempt", "publish_count", "retries_used", "items")
 NESTED_COLUMNS = (*NEW_ATTEMPT_COLUMNS, "child_run_id")
+AWAITED_COLUMNS = (*ATTEMPT_COLUMNS, "attempt", "publish_count")
 CLAIM_COLUMNS = ("message_id", "claim", "executor_id", "started_at")
-SKIPPED_COLUMNS = ("state", "finished_at", "message", "unneeded")
+SKIPPED_COLUMNS = ("state", "finished_at", "due_at", "message", "unneeded")
 FAILED_COLUMNS = ("state", "finished_at", "traceback", *META_COLUMNS)
 RUN_COLUMNS = (
     *("state", "version", "started_at", "finished_at", "mirrored_at", "due_at"),
@@ -91,9 +92,10 @@ def advance(
     """
     was_due_at = run.due_at
     changes = apply_plan(run, steps, now, known=is_known(run, steps), unread=unread)
-    goes_on = unread is None or unread.active or any(step.state in Step.ACTIVE for step in steps)
+    goes_on = unread is None or unread.active or any(map(holds_run, steps))
     cascades = unread is not None and changes.skipped and not unread.has_indirect
-    ended_at_once = any(step.state == StepState.OK for step in changes.mapped)
+    at_once = (step.state for step in (*changes.mapped, *changes.awaited))
+    ended_at_once = any(state != StepState.RUNNING for state in at_once)
     if unread is not None and (changes.failed or cascades or ended_at_once or not goes_on):
         # More steps must open or be skipped, or the run is over: these need all of its steps.
         steps, unread = unread.all_steps(steps), None
@@ -132,6 +134,7 @@ def _write_changes(changes: Changes, taken: Step | None) -> None:
     write([step for step in changes.opened if "checkpoint" in step.__dict__], ["checkpoint"])
     write(changes.mapped, MAPPED_COLUMNS)
     write(changes.nested, NESTED_COLUMNS)
+    write(changes.awaited, AWAITED_COLUMNS)
     write(changes.failed, FAILED_COLUMNS)
     announce_failed_steps(changes.failed)
 

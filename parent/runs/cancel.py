@@ -4,6 +4,7 @@ from datetime import datetime, timedelta
 from uuid import UUID
 
 from django.db import transaction
+from django.db.models import Q
 
 from parent.conf import setting
 from parent.errors import RunEnded, UnknownRun
@@ -67,8 +68,9 @@ def _cancel_locked(locked: Locked, who: str, grace: float | None) -> None:
     grace = setting("CANCEL_GRACE") or 0.0 if grace is None else grace
     end_at = now + timedelta(seconds=grace)
     steps = Step.objects.filter(run=run)
-    waiting = steps.filter(state__in=(StepState.WAITING, StepState.QUEUED))
-    waiting.update(state=StepState.CANCELLED, finished_at=now, due_at=None)
+    waits = Q(state__in=(StepState.WAITING, StepState.QUEUED))
+    waits |= Q(state=StepState.RUNNING) & ~Q(awaits="")
+    steps.filter(waits).update(state=StepState.CANCELLED, finished_at=now, due_at=None)
     # Includes steps that were claimed since the statement before.
     steps.filter(state=StepState.RUNNING, nested=False).update(due_at=end_at)
     _cancel_mapped(run, now, end_at)

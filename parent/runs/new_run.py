@@ -11,11 +11,12 @@ from django.db import transaction
 from parent.conf import setting
 from parent.definition.mapping import Map
 from parent.definition.parent_task import parent_task_name
+from parent.definition.signals import Awaited, Signal
 from parent.definition.workflow import Step as StepDefinition
 from parent.definition.workflow import Workflow, registry
 from parent.errors import UnknownWorkflow
 from parent.messages.publish import first_batch, publish_follow_up, publish_steps
-from parent.models import Run, Step
+from parent.models import Run, Step, When
 from parent.notifications.announce import announce_failed_steps, announce_starts
 from parent.notifications.rules import STORED_RULES
 from parent.runs.items.sealing import set_primary_keys
@@ -59,7 +60,7 @@ class NewRuns:
         limits = {name: setting(name) for name in STEP_SETTINGS}
         steps = [
             _step_row(run, index, step, workflow.after(step), limits)
-            for index, step in enumerate(workflow.steps)
+            for index, step in enumerate(workflow.all_steps)
         ]
         changes = apply_plan(run, steps, now)
         update_from_steps(run, steps, changes.final, now)
@@ -147,6 +148,8 @@ def _step_row(
         """The step's own value, else the setting's. 0 turns a limit off."""
         return (own or None) if own is not None else limits[name]
 
+    if isinstance(step, Awaited):
+        return _awaited_row(run, index, step, after)
     retrying = step.retrying
     return Step(
         run=run,
@@ -158,6 +161,7 @@ def _step_row(
         after=list(after),
         when=step.when,
         optional=step.optional,
+        unless=list(step.unless) or None,
         weight=step.weight,
         queue_timeout=limit(step.queue_timeout, "QUEUE_TIMEOUT"),
         run_timeout=limit(step.run_timeout, "RUN_TIMEOUT"),
@@ -168,6 +172,24 @@ def _step_row(
         backoff=retrying.backoff,
         nested=bool(step.nested),
         **_mapped_columns(step),
+    )
+
+
+def _awaited_row(run: Run, index: int, step: Awaited, after: Sequence[str]) -> Step:
+    """The row of a signal or an approval, which has no share of the run's completion."""
+    return Step(
+        run=run,
+        index=index,
+        name=step.label,
+        after=list(after),
+        # Of a signal, `plan` decides whether anything waits for it.
+        when=When.ALWAYS if isinstance(step, Signal) else step.when,
+        optional=step.optional,
+        unless=list(step.unless) or None,
+        weight=0.0,
+        run_timeout=step.timeout,
+        awaits=step.awaits,
+        on_timeout=step.on_timeout if step.timeout else "",
     )
 
 

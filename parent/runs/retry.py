@@ -13,7 +13,7 @@ from children.sanitize import check_json, clean_text, plain_json
 from parent.decisions.plan import dependents, fails_run
 from parent.definition.name_lists import join_names
 from parent.errors import CannotRetry, InvalidRetry, UnknownRun
-from parent.models import Event, Item, Run, RunState, Step, StepState
+from parent.models import Awaits, Event, Item, ReceivedSignal, Run, RunState, Step, StepState
 from parent.runs.advance import advance
 from parent.runs.attempts import ATTEMPT_COLUMNS, archive, clear_attempt
 from parent.runs.items.sweeps import drop_items, reset_item, reset_items
@@ -79,6 +79,8 @@ def retry(
         chosen = _steps_to_retry(steps, step, alone=inputs is not None or skip)
         if inputs is not None and chosen[0].is_mapped:
             raise InvalidRetry(f"{chosen[0].name} takes its items from `over`: leave inputs out.")
+        if inputs is not None and chosen[0].awaits:
+            raise InvalidRetry(f"{chosen[0].name} has no inputs: it waits for {_what(chosen[0])}.")
         changed = chosen if inputs is not None or skip else ()
         kept = _reset_from(
             steps, chosen, now, changed=changed, skipped=chosen if skip else (), item=item
@@ -151,6 +153,7 @@ def _reset_from(
     from_here = with_dependents(steps, chosen)
     again = [row for row in steps if row.name in from_here or not _is_kept(row)]
     only = None if item is None else _item_to_retry(chosen[0], item, again)
+    _forget_decisions(again)
     _drop_checkpoints(again, changed)
     _take_items_again(again, skipped, only, now)
     kept = _kept_child_runs(again, changed)
@@ -197,6 +200,21 @@ def _run_again(steps: Sequence[Step], who: str, now: datetime) -> None:
         _reopen(run, now, step.run_timeout)
         _run_again(inner, who, now)
         advance(run, rows, now)
+
+
+def _what(row: Step) -> str:
+    return str(Awaits(row.awaits).label)
+
+
+def _forget_decisions(rows: Sequence[Step]) -> None:
+    """Let approvals that were asked for be asked for again; the history keeps what was decided.
+
+    Signals keep what they were given: that comes from outside, and does not depend on the steps.
+    """
+    asked = [row for row in rows if row.awaits == Awaits.APPROVAL and row.attempt]
+    if asked:
+        names = [row.name for row in asked]
+        ReceivedSignal.objects.filter(run=asked[0].run_id, name__in=names).delete()
 
 
 def _steps_to_retry(steps: Sequence[Step], name: str | None, *, alone: bool) -> list[Step]:

@@ -18,6 +18,7 @@ from parent.models import Run, RunState, Step, StepState
 from parent.runs.author_data import run_data
 from parent.runs.opening import open_step, run_result
 from parent.runs.places import turn_message
+from parent.runs.signals.awaiting import open_awaited
 from parent.store.run_rows import UnreadSteps
 from parent.telemetry.log_context import about
 
@@ -32,6 +33,7 @@ class Changes:
 
     `mapped` are those that opened with items: they run, or are OK where no item is left to run.
     `nested` are those that opened as a run of their own, which is to be written.
+    `awaited` are those that opened to wait for something from outside; what came before ended them.
     `failed` are those whose inputs raised. `needs_other_worker`: a step must open, or all are OK,
     but this process does not know the workflow. `final` is the state in which the run ends.
     """
@@ -39,6 +41,7 @@ class Changes:
     opened: list[Step] = field(default_factory=list)
     mapped: list[Step] = field(default_factory=list)
     nested: list[Step] = field(default_factory=list)
+    awaited: list[Step] = field(default_factory=list)
     failed: list[Step] = field(default_factory=list)
     skipped: list[Step] = field(default_factory=list)
     needs_other_worker: bool = False
@@ -85,6 +88,10 @@ def apply_plan(
         # Anew for each plan: a step may have failed, or a Map without items be OK, since the last.
         data = cache(partial(run_data, run, steps, unread))
         for step in [by_name[name] for name in todo.open]:
+            if step.awaits:
+                open_awaited(run, step, now)
+                changes.awaited.append(step)
+                continue
             opens = open_step(run, step, data, now)
             kind = changes.nested if step.nested else changes.opened
             kind = changes.mapped if step.is_mapped else kind
@@ -104,7 +111,7 @@ def mark_skipped(
         unneeded: the names of those that are skipped although nothing failed.
     """
     for step in steps:
-        step.state, step.finished_at = StepState.SKIPPED, now
+        step.state, step.finished_at, step.due_at = StepState.SKIPPED, now, None
         reason = reasons.get(step.name)
         step.message = clean_text(f"skipped: {reason}") if reason else ""
         step.unneeded = step.name in unneeded

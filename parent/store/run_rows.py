@@ -16,7 +16,7 @@ from django.db.models import BooleanField, Q, QuerySet
 from django.db.models.expressions import RawSQL
 
 from parent.decisions.openings import Ended, ended
-from parent.models import Run, Step, StepState
+from parent.models import Awaits, Run, Step, StepState
 from parent.store.kept_sql import select
 
 __all__ = [
@@ -47,8 +47,9 @@ class UnreadSteps:
     """What is known of the steps of a run that were not read.
 
     `ended`: by name, how those have ended that are not OK and on which a step that was read
-    depends; None if they have not. `active`: whether one of them is queued or running, so that the
-    run goes on. `has_indirect`: also what depends indirectly on the step that ended was read.
+    depends; None if they have not. `active`: whether one of them is queued or running, and no
+    signal, so that the run goes on. `has_indirect`: also what depends indirectly on the step that
+    ended was read.
     """
 
     run: Run
@@ -171,6 +172,7 @@ def _read_affected(run: Run, task_id: str, *, ok: bool) -> tuple[list[Step], Unr
     if not ok and not _add_indirect_dependents(run, loaded):
         return steps_of(run), None
     others = Step.objects.filter(run=run, state__in=Step.ACTIVE).exclude(task_id=task_id)
+    others = others.exclude(awaits=Awaits.SIGNAL)
     return loaded, UnreadSteps(
         run=run,
         ended=_unfinished_dependencies(run, loaded),
@@ -194,17 +196,24 @@ def _add_indirect_dependents(run: Run, loaded: list[Step]) -> bool:
 
 
 def _waiting_dependents(run: Run, steps: Sequence[Step]) -> list[Step]:
-    """The waiting steps that depend on one of these."""
+    """The waiting steps that depend on one of these, or have one in their `unless`."""
     if not steps:
         return []
     names = [step.name for step in steps]
     if connection.vendor == "postgresql":
-        depends = RawSQL('parent_step."after" ?| %s', [names], output_field=BooleanField())
+        # A null `unless` makes the second part null, which is as good as false here.
+        depends = RawSQL(
+            'parent_step."after" ?| %s OR parent_step."unless" ?| %s',
+            [names, names],
+            output_field=BooleanField(),
+        )
     else:
         depends = RawSQL(
             'EXISTS (SELECT 1 FROM json_each(parent_step."after") AS name '
+            "WHERE name.value IN (SELECT value FROM json_each(%s))) "
+            'OR EXISTS (SELECT 1 FROM json_each(parent_step."unless") AS name '
             "WHERE name.value IN (SELECT value FROM json_each(%s)))",
-            [json.dumps(names)],
+            [json.dumps(names)] * 2,
             output_field=BooleanField(),
         )
     return _with_run(
@@ -214,7 +223,8 @@ def _waiting_dependents(run: Run, steps: Sequence[Step]) -> list[Step]:
 
 def _unfinished_dependencies(run: Run, loaded: Sequence[Step]) -> dict[str, Ended | None]:
     """How unread steps have ended, by name, that are not OK and on which these depend."""
-    names = {name for step in loaded for name in step.after} - {step.name for step in loaded}
+    names = {name for step in loaded for name in (*step.after, *(step.unless or ()))}
+    names -= {step.name for step in loaded}
     if not names:
         return {}
     rows = Step.objects.filter(run=run).exclude(state=StepState.OK)

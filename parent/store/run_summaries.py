@@ -39,11 +39,12 @@ PROGRESSED = Case(
 )
 
 SHOWN_FIRST = Case(
-    When(state=StepState.RUNNING, then=Value(0)),
+    When(state=StepState.RUNNING, awaits="", then=Value(0)),
     When(state=StepState.ERROR, optional=False, then=Value(1)),
     When(state=StepState.QUEUED, then=Value(2)),
-    When(state=StepState.OK, then=Value(3)),
-    default=Value(4),
+    When(state=StepState.RUNNING, then=Value(3)),
+    When(state=StepState.OK, then=Value(4)),
+    default=Value(5),
     output_field=IntegerField(),
 )
 """Order of the states in choosing the step that a run shows; as `parent.decisions.plan` does."""
@@ -60,7 +61,10 @@ def read_summaries(run_ids: Collection[UUID]) -> dict[UUID, Summary]:
     """The present summaries of these runs, by the runs' ids. Two statements."""
     first = Step.objects.filter(run=OuterRef("pk")).order_by(SHOWN_FIRST, PLACE).values("pk")[:1]
     runs = Run.objects.filter(pk__in=run_ids).annotate(shown=Subquery(first))
-    columns = ("run_id", "name", "state", "iteration", "total", "message", "error", "items")
+    columns = (
+        *("run_id", "name", "state", "iteration", "total", "message", "error"),
+        *("items", "awaits"),
+    )
     shown = {
         step.run_id: step
         for step in Step.objects.filter(pk__in=runs.values("shown")).only(*columns)

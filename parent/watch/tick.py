@@ -23,6 +23,7 @@ from parent.runs import places
 from parent.runs.advance import pass_place_on
 from parent.runs.endings import Ending, end_cancelled, end_run
 from parent.runs.nested.tree import inner_runs
+from parent.runs.signals.expire import expire
 from parent.schedules.ticks import fire_due, prune_firings, try_sync
 from parent.store import executors
 from parent.store.locks import LockedRuns
@@ -213,6 +214,10 @@ class Ticker:
         if mapped := [step for step in steps if step.is_mapped]:
             check_due(mapped, self._locked_runs, self._republisher)
             steps = [step for step in steps if not step.is_mapped]
+        for step in steps:
+            if step.awaits:
+                self._locked_runs.skip_if_locked(partial(expire, step), step.run_id)
+        steps = [step for step in steps if not step.awaits]
         rows = stored_of(steps)
         for step in steps:
             if step.run.cancel_requested_at is not None:

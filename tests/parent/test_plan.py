@@ -35,6 +35,8 @@ class Row:
     started_at: datetime | None = None
     reported_at: datetime | None = None
     finished_at: datetime | None = None
+    unless: Sequence[str] | None = None
+    awaits: str = ""
 
 
 def rows(text: str, after: dict[str, str]) -> list[Row]:

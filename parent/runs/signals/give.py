@@ -1,0 +1,192 @@
+"""Giving a run a signal or a decision, and closing a signal. Each locks the run, as an end does."""
+
+import json
+from collections.abc import Mapping
+from datetime import datetime
+from typing import Any
+from uuid import UUID
+
+from django.db import transaction
+
+from children.sanitize import clean_text
+from parent.definition.name_lists import join_names
+from parent.definition.signals import Awaited, awaited_steps, signal_of
+from parent.definition.workflow import registry
+from parent.errors import SignalClosed, SignalGiven, UnknownRun, UnknownSignal
+from parent.models import Awaits, Event, ReceivedSignal, Run, Step, StepState
+from parent.models.run import WHO_LENGTH
+from parent.runs.advance import advance
+from parent.runs.endings import Ending, record
+from parent.runs.signals.awaiting import outcome_of
+from parent.runs.signals.payload import shown_values, values_of
+from parent.runs.transitions import mark_skipped
+from parent.store.run_rows import Locked, lock_run_row, steps_of
+from parent.store.writes import write
+
+__all__ = ["close", "definition_of", "give"]
+
+CLOSED_COLUMNS = ("state", "finished_at", "message", "unneeded", "due_at")
+ENDS = {
+    StepState.OK: "it was skipped by a retry, which gave it a result",
+    StepState.ERROR: "it has ended with an error",
+    StepState.SKIPPED: "it was skipped",
+    StepState.CANCELLED: "it was cancelled",
+}
+
+
+def definition_of(run: Run, name: str) -> Awaited:
+    """The signal or approval of that name in the run's workflow.
+
+    Raises:
+        UnknownWorkflow: this process does not know the workflow.
+        UnknownSignal: it has none of that name.
+    """
+    workflow = registry.get(run.workflow)
+    definition = signal_of(workflow, name)
+    if definition is None:
+        known = [step.label for step in awaited_steps(workflow)]
+        takes = f"it takes: {join_names(known)}" if known else "it takes none"
+        raise UnknownSignal(f"{run.workflow} has no signal or approval {name!r}; {takes}.")
+    return definition
+
+
+def give(
+    run_id: UUID | str,
+    name: str,
+    values: Mapping[str, Any],
+    *,
+    who: str = "",
+    task_id: str | None = None,
+) -> ReceivedSignal:
+    """Give a run a signal, or the decision of an approval. It is stored whether or not a step
+    waits for it already. The first one counts; the same values again give the same row.
+
+    Args:
+        values: what its serializer takes; of an approval `decision`, `comment` and its form's.
+        who: the name of the user, for the run's history.
+        task_id: the attempt of the step that is meant; None for any.
+
+    Raises:
+        UnknownRun: no run has that id.
+        UnknownWorkflow, UnknownSignal: see `definition_of`.
+        InvalidParams: the values do not fit, by field. Nothing is stored.
+        SignalGiven: it was given before, with other values.
+        SignalClosed: the run or the step has ended, or the signal was closed.
+    """
+    run = _find(run_id)
+    definition = definition_of(run, name)
+    checked = values_of(definition, values)
+    with transaction.atomic():
+        locked, step = _lock(run, name)
+        earlier = ReceivedSignal.objects.filter(run=run, name=name).first()
+        if earlier is not None:
+            if task_id not in (None, step.task_id) or not _same(earlier.values, checked):
+                raise SignalGiven(_given_text(step, earlier))
+            return earlier
+        _require_open(locked.run, step, task_id)
+        came = ReceivedSignal.objects.create(
+            run=locked.run, name=name, values=checked, who=who[:WHO_LENGTH], at=locked.now
+        )
+        detail = {"signal": name, "given": shown_values(definition, checked)}
+        what = checked["decision"] if step.awaits == Awaits.APPROVAL else "signal"
+        Event.objects.create(run=locked.run, at=locked.now, who=who, what=what, detail=detail)
+        if step.state == StepState.RUNNING:
+            _end(step, came)
+    return came
+
+
+def _end(step: Step, came: ReceivedSignal) -> None:
+    ending = record(
+        step.name,
+        str(step.task_id),
+        outcome_of(step, came),
+        has_result=False,
+        expected_state=StepState.RUNNING,
+    )
+    if ending is not Ending.ENDED:  # whoever ends it holds the lock that is held here
+        raise SignalClosed(f"{step.name} was ended meanwhile: look at the run.")
+
+
+def close(run_id: UUID | str, name: str, *, who: str = "") -> Run:
+    """Close a signal that nobody has given: its step is skipped, which is no failure.
+
+    Raises:
+        UnknownRun, UnknownSignal: as `give` does.
+        SignalGiven: it has come already.
+        SignalClosed: it is closed already, or the run has ended.
+    """
+    run = _find(run_id)
+    with transaction.atomic():
+        locked, step = _lock(run, name)
+        if step.awaits != Awaits.SIGNAL:
+            raise UnknownSignal(f"{name} is an approval: approve or reject it.")
+        earlier = ReceivedSignal.objects.filter(run=run, name=name).first()
+        if earlier is not None:
+            raise SignalGiven(_given_text(step, earlier))
+        _require_open(locked.run, step, None)
+        _skip(locked, step, f"closed by {who}" if who else "closed")
+        detail = {"signal": name}
+        Event.objects.create(run=locked.run, at=locked.now, who=who, what="close", detail=detail)
+    return locked.run
+
+
+def _skip(locked: Locked, step: Step, reason: str) -> None:
+    steps = steps_of(locked.run)
+    closed = next(each for each in steps if each.pk == step.pk)
+    mark_skipped([closed], locked.now, {step.name: reason}, [step.name])
+    write([closed], CLOSED_COLUMNS)
+    advance(locked.run, steps, locked.now)
+
+
+def _find(run_id: UUID | str) -> Run:
+    run = Run.objects.only("workflow").filter(pk=run_id).first()
+    if run is None:
+        raise UnknownRun(f"There is no run {run_id}.")
+    return run
+
+
+def _lock(run: Run, name: str) -> tuple[Locked, Step]:
+    """Lock the run. All that ends a step that waits does so first: whoever holds it decides."""
+    locked = lock_run_row(run.pk)
+    if locked is None:
+        raise UnknownRun(f"There is no run {run.pk}.")
+    step = Step.objects.filter(run=run, name=name).exclude(awaits="").defer("result").first()
+    if step is None:
+        raise UnknownSignal(
+            f"This run has no signal or approval {name!r}: another version of {run.workflow} "
+            "has started it."
+        )
+    return locked, step
+
+
+def _require_open(run: Run, step: Step, task_id: str | None) -> None:
+    """Raises SignalClosed if it cannot be given any more."""
+    if run.ended:
+        raise SignalClosed(f"{step.name} is closed: the run has ended, it is {run.state}.")
+    if run.cancel_requested_at is not None:
+        raise SignalClosed(f"{step.name} is closed: the run is being cancelled.")
+    if step.state in ENDS:
+        why = ENDS[StepState(step.state)]
+        said = step.error or step.message
+        text = f"{step.name} is closed: {why}{f' ({said})' if said else ''}."
+        raise SignalClosed(clean_text(text))
+    if task_id is not None and step.task_id != task_id:
+        raise SignalClosed(f"{step.name} is asked for anew: this is of an earlier time.")
+
+
+def _same(one: Any, other: Any) -> bool:
+    """Whether both are the same JSON: `1` and `true` are not."""
+    texts = [json.dumps(each, sort_keys=True) for each in (one, other)]
+    return texts[0] == texts[1]
+
+
+def _given_text(step: Step, earlier: ReceivedSignal) -> str:
+    by = f" by {earlier.who}" if earlier.who else ""
+    what = "was decided" if step.awaits == Awaits.APPROVAL else "was given"
+    return (
+        f"{step.name} {what}{by} at {_time(earlier.at)}, with other values. The first one counts."
+    )
+
+
+def _time(at: datetime) -> str:
+    return at.isoformat(timespec="seconds")
