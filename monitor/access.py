@@ -8,9 +8,11 @@ from django.db.models import QuerySet
 from django.http import Http404
 
 from monitor.policy import policy
+from parent.definition.signals import Awaited
 from parent.definition.workflow import Workflow, registry
-from parent.errors import UnknownWorkflow
+from parent.errors import UnknownSignal, UnknownWorkflow
 from parent.models import Run, Schedule, Step
+from parent.runs.signals.give import definition_of
 
 if TYPE_CHECKING:
     from django.contrib.auth.models import AnonymousUser, User
@@ -25,8 +27,10 @@ __all__ = [
     "find_schedule",
     "find_to_change",
     "find_to_retry",
+    "find_to_signal",
     "find_workflow",
     "may_change_schedules",
+    "may_give",
     "may_see",
     "may_see_schedules",
     "may_start",
@@ -115,6 +119,45 @@ def find_to_retry(user: "User | AnonymousUser", run_id: UUID) -> Run:
     run = find_to_change(user, run_id)
     find_workflow(user, run.workflow)
     return run
+
+
+def find_to_signal(user: "User | AnonymousUser", run_id: UUID, name: str) -> Run:
+    """The run with that id, for a user who may give it that signal, or decide that approval.
+
+    Whoever has the permission of a signal may give it to any run, also to one that they may not
+    see otherwise.
+
+    Raises:
+        Http404: the run does not exist, or this user may neither see it nor give it the signal.
+        UnknownSignal, UnknownWorkflow: see `definition_of`.
+        PermissionDenied: this user may see the run, and not give it the signal.
+    """
+    run = Run.objects.defer("params", "files", "result").filter(pk=run_id).first()
+    if run is None or user.is_anonymous:
+        raise Http404(NOT_FOUND)
+    sees = policy().may_see(user, run)
+    try:
+        definition = definition_of(run, name)
+    except (UnknownSignal, UnknownWorkflow):
+        if sees:
+            raise
+        raise Http404(NOT_FOUND) from None
+    if may_give(user, run, definition):
+        return run
+    if not sees:
+        raise Http404(NOT_FOUND)
+    needs = f"it takes the permission {definition.permission}" if definition.permission else ""
+    raise PermissionDenied(f"You may see this run, and not give it {name}{needs and f': {needs}'}.")
+
+
+def may_give(user: "User | AnonymousUser", run: Run, definition: Awaited) -> bool:
+    """Whether this user may give this run that signal, or decide that approval."""
+    if user.is_anonymous:
+        return False
+    if definition.permission is not None:
+        return user.has_perm(definition.permission)
+    rule = policy()
+    return rule.may_see(user, run) and rule.may_change(user, run)
 
 
 def startable(user: "User | AnonymousUser") -> list[Workflow]:

@@ -9,6 +9,7 @@ from django.urls import path, register_converter
 from monitor.api import item_views as items
 from monitor.api import schedules as schedules_api
 from monitor.api import schema_views as schema
+from monitor.api import signal_views as signals
 from monitor.api import views as api
 from monitor.http.converters import TaskId
 from monitor.http.namespace import APP_NAME
@@ -91,6 +92,16 @@ urlpatterns = [
         name="schedule-reset",
     ),
     path("schedules/<int:pk>/run/", schedules_api.ScheduleRunView.as_view(), name="schedule-run"),
+    path(
+        "tasks/<workflow_id:task_id>/signals/<str:name>/",
+        signals.SignalView.as_view(),
+        name="task-signal",
+    ),
+    path(
+        "tasks/<workflow_id:task_id>/signals/<str:name>/close/",
+        signals.SignalCloseView.as_view(),
+        name="task-signal-close",
+    ),
     path("schema/", schema.SchemaView.as_view(), name="schema"),
     path(HEALTH, ops.HealthView.as_view(), name="health"),
     path(READY, ops.ReadyView.as_view(), name="ready"),

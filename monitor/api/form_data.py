@@ -23,7 +23,7 @@ from parent.definition.params import RepeatedValue
 from parent.definition.workflow import Workflow
 from parent.store.files import is_file_list
 
-__all__ = ["is_structured", "params_of"]
+__all__ = ["is_structured", "params_of", "values_by"]
 
 CSRF_FIELD = "csrfmiddlewaretoken"
 TICKED = ["false", "true"]
@@ -42,9 +42,17 @@ def params_of(workflow: Workflow, data: object) -> dict[str, Any]:
     Raises:
         ValidationError: it is JSON, but not an object.
     """
-    kind: Any = workflow.params or Serializer
+    return values_by(workflow.params, data)
+
+
+def values_by(kind: Any, data: object) -> dict[str, Any]:
+    """The values in a request's data for this serializer class, as `params_of` reads them.
+
+    Args:
+        kind: None takes no values.
+    """
     if isinstance(data, QueryDict):
-        return _from_form(kind(), data)
+        return _from_form((kind or Serializer)(), data)
     if isinstance(data, Mapping):
         return dict(data)
     raise ValidationError(

@@ -21,6 +21,7 @@ from monitor.api.schema_shapes import (
     NotReady,
     Problem,
     Readiness,
+    ReceivedSignal,
     ScheduleEntry,
     SchedulePage,
     TaskPage,
@@ -31,7 +32,9 @@ from monitor.http.problems import PROBLEM_JSON
 
 __all__ = [
     "cancel_task",
+    "close_signal",
     "delete_task",
+    "give_signal",
     "health",
     "list_items",
     "list_schedules",
@@ -230,6 +233,41 @@ retry_task = describe(
     responses={
         202: OpenApiResponse(TaskStatus, description="It goes on."),
         **_problems(*UNSAFE, 404, 409, 429),
+    },
+)
+ANY_VALUES = {"type": "object", "additionalProperties": {}}
+give_signal = describe(
+    operation_id="give_signal",
+    summary="Give a run a signal, or decide an approval",
+    description=(
+        "The body has the fields that the workflow declares for the signal (`signals` of the "
+        "workflow has its schema). Of an approval these are `decision` (`approve` or `reject`), "
+        "`comment` and the fields of its form. It counts whether or not the run waits for it "
+        "already; the first one counts. The same again is the same answer; other values, and a "
+        "signal that is closed, are a 409."
+    ),
+    tags=TASKS,
+    parameters=[RETRY_AFTER],
+    request={
+        "application/json": ANY_VALUES,
+        "application/x-www-form-urlencoded": ANY_VALUES,
+        "multipart/form-data": ANY_VALUES,
+    },
+    responses={
+        200: OpenApiResponse(ReceivedSignal, description="It is stored."),
+        **_problems(*UNSAFE, 404, 409),
+    },
+)
+close_signal = describe(
+    operation_id="close_signal",
+    summary="Close a signal that has not come",
+    description="What waits for it is skipped, which is no failure. 409 when it has come.",
+    tags=TASKS,
+    parameters=[RETRY_AFTER],
+    request=None,
+    responses={
+        204: OpenApiResponse(description="It is closed."),
+        **_problems(*SENT, 404, 409),
     },
 )
 delete_task = describe(

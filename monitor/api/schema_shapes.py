@@ -6,7 +6,7 @@ from rest_framework import serializers
 
 from children.meta import Status
 from monitor.runs.items import ITEM_STATES
-from parent.models import CatchUp, FiringState, Overlap, RunState, SkipReason, When
+from parent.models import Awaits, CatchUp, FiringState, Overlap, RunState, SkipReason, When
 
 __all__ = [
     "FiringEntry",
@@ -15,6 +15,7 @@ __all__ = [
     "NotReady",
     "Problem",
     "Readiness",
+    "ReceivedSignal",
     "ScheduleEntry",
     "SchedulePage",
     "TaskPage",
@@ -75,6 +76,10 @@ class TaskStep(Meta):
         choices=When.choices, help_text="After which ends of the steps before it it runs."
     )
     optional = serializers.BooleanField(help_text="Whether its failure leaves the run as it is.")
+    awaits = serializers.ChoiceField(
+        choices=["", *Awaits.values],
+        help_text="What from outside it waits for in place of a child; blank for a child.",
+    )
     items = ItemCounts(
         allow_null=True, help_text="Of a mapped step that has opened; null of any other."
     )
@@ -87,6 +92,16 @@ class TaskStep(Meta):
     )
     started_at = serializers.DateTimeField(allow_null=True)
     finished_at = serializers.DateTimeField(allow_null=True)
+
+
+class ReceivedSignal(Shape):
+    """What a signal was given, or how an approval was decided."""
+
+    run_id = serializers.CharField()
+    name = serializers.CharField()
+    values = serializers.JSONField(help_text="As they were validated.")
+    who = serializers.CharField(allow_blank=True, help_text="Who was the first to give it.")
+    at = serializers.DateTimeField(help_text="When it came.")
 
 
 class TaskItem(Shape):
@@ -178,6 +193,18 @@ class WorkflowStep(Shape):
     )
 
 
+class WorkflowSignal(Shape):
+    """A signal or an approval of a workflow."""
+
+    name = serializers.CharField(help_text="As in `POST /tasks/<id>/signals/<name>/`.")
+    title = serializers.CharField(help_text="For people; the name where there is no title.")
+    awaits = serializers.ChoiceField(choices=Awaits.choices)
+    permission = serializers.CharField(
+        allow_null=True, help_text="Of those who may give it; null: who may change the run."
+    )
+    params = serializers.DictField(help_text="A JSON Schema (2020-12) of what it takes.")
+
+
 class WorkflowEntry(Shape):
     """A workflow that can be started."""
 
@@ -186,6 +213,7 @@ class WorkflowEntry(Shape):
     description = serializers.CharField(allow_blank=True)
     params = serializers.DictField(help_text="A JSON Schema (2020-12) of what a start takes.")
     steps = WorkflowStep(many=True)
+    signals = WorkflowSignal(many=True)
 
 
 class FiringEntry(Shape):

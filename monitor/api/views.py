@@ -33,10 +33,12 @@ from monitor.runs.results import result_answer
 from monitor.runs.snapshot import Snapshot, task_status
 from monitor.runs.starting import start_for
 from parent.definition.mapping import Map
+from parent.definition.signals import awaited_steps
 from parent.deletion.delete import delete_run
 from parent.models import Run
 from parent.runs.cancel import cancel
 from parent.runs.retry import retry
+from parent.runs.signals.payload import serializer_of
 
 __all__ = [
     "TaskCancelView",
@@ -72,6 +74,16 @@ class WorkflowListView(ApiView):
                             "workflow": step.nested or None,
                         }
                         for step in workflow.steps
+                    ],
+                    "signals": [
+                        {
+                            "name": step.label,
+                            "title": step.shown_title,
+                            "awaits": step.awaits,
+                            "permission": step.permission,
+                            "params": params_schema(serializer_of(step)),
+                        }
+                        for step in awaited_steps(workflow)
                     ],
                 }
                 for workflow in startable(request.user)

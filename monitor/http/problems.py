@@ -23,8 +23,11 @@ from parent.errors import (
     RunActive,
     RunEnded,
     ScheduleGone,
+    SignalClosed,
+    SignalGiven,
     UnknownRun,
     UnknownSchedule,
+    UnknownSignal,
     UnknownWorkflow,
 )
 from parent.store.outage import is_disk_full
@@ -100,7 +103,7 @@ def as_api_exception(exc: Exception) -> Exception:
             return ValidationError(exc.errors)
         case InvalidRetry():
             return ValidationError({api_settings.NON_FIELD_ERRORS_KEY: [str(exc)]})
-        case UnknownWorkflow() | UnknownRun() | UnknownSchedule():
+        case UnknownWorkflow() | UnknownRun() | UnknownSchedule() | UnknownSignal():
             return NotFound(str(exc))
         case (
             RunEnded()
@@ -109,6 +112,8 @@ def as_api_exception(exc: Exception) -> Exception:
             | AlreadyRunning()
             | InsideRun()
             | ScheduleGone()
+            | SignalGiven()
+            | SignalClosed()
         ):
             return Conflict(str(exc))
         case OSError() | OperationalError() if is_disk_full(exc):

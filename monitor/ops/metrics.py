@@ -38,6 +38,7 @@ class WorkflowCollector(Collector):
             yield _kept(name, kind, figures.get(name, {}))
         yield _runs()
         yield from _queues()
+        yield from _awaiting()
         yield from _executors()
         yield _watch()
         yield _notifications()
@@ -72,7 +73,8 @@ def _runs() -> Metric:
 
 def _queues() -> Iterator[Metric]:
     """Active steps and items, and how long the oldest in each queue has waited."""
-    active = Step.objects.filter(state__in=Step.ACTIVE, chunk=None, nested=False).order_by()
+    attempts = {"chunk": None, "nested": False, "awaits": ""}
+    active = Step.objects.filter(state__in=Step.ACTIVE, **attempts).order_by()
     of_steps: QuerySet[Any, Any] = active.values_list("queue", "task", "state", Now())
     items = Item.objects.filter(state__in=Item.ACTIVE).order_by()
     of_items: QuerySet[Any, Any] = items.values_list("step__queue", "step__task", "state", Now())
@@ -96,6 +98,29 @@ def _queues() -> Iterator[Metric]:
         "For how long the first step in a queue has waited.",
         ("queue",),
         list(waits.items()),
+    )
+
+
+def _awaiting() -> Iterator[Metric]:
+    """Steps that wait for a signal or an approval, and for how long the first has waited."""
+    waits: QuerySet[Any, Any] = Step.objects.filter(state=StepState.RUNNING).exclude(awaits="")
+    kinds = waits.order_by().values_list("run__workflow", "name", "awaits", Now())
+    rows = list(kinds.annotate(Count("pk"), Min("queued_at")))
+    yield _gauge(
+        "workflow_awaiting",
+        "Steps that wait for a signal or an approval.",
+        ("workflow", "step", "awaits"),
+        [(workflow, name, awaits, number) for workflow, name, awaits, _, number, _ in rows],
+    )
+    yield _gauge(
+        "workflow_awaiting_oldest_seconds",
+        "For how long the first of them has waited.",
+        ("workflow", "step"),
+        [
+            (workflow, name, (now - first).total_seconds())
+            for workflow, name, _, now, _, first in rows
+            if first is not None
+        ],
     )
 
 

@@ -59,7 +59,9 @@ def _parts(detail: dict[str, Any]) -> Iterator[str]:
         yield f"only the item {detail['item']}"
     if "schedule" in detail:
         yield f"{detail['schedule']}, for {detail.get('nominal_at', '')}"
-    for given in ("result", "inputs"):
+    if detail.get("signal"):
+        yield str(detail["signal"])
+    for given in ("result", "inputs", "given"):
         if given in detail:
             yield f"{given} {_short(detail[given])}"
 

@@ -31,7 +31,7 @@ __all__ = [
     "waiting_text",
 ]
 
-LONGEST_MS, LONGEST_QUEUED_MS = 2_000, 5_000
+LONGEST_MS, LONGEST_QUEUED_MS, LONGEST_AWAITING_MS = 2_000, 5_000, 30_000
 MS_PER_STEP = 5
 """A status of many steps is long, so it is read less often: of 400 steps every 2 s."""
 
@@ -104,13 +104,15 @@ def status_of(
 
 
 def _first_wait(steps: Collection[Step], waits: Iterable[Waiting]) -> Waiting:
-    """What the run waits for: nothing while a step runs, else what the first queued one does."""
-    if any(step.state == StepState.RUNNING for step in steps):
+    """What the run waits for: nothing while a child runs, else what the first queued step does, or
+    the first that waits for something from outside.
+    """
+    if any(step.state == StepState.RUNNING and not step.awaits for step in steps):
         return Waiting()
-    queued = (
-        wait for step, wait in zip(steps, waits, strict=True) if step.state == StepState.QUEUED
-    )
-    return next(queued, Waiting())
+    both = list(zip(steps, waits, strict=True))
+    queued = (wait for step, wait in both if step.state == StepState.QUEUED)
+    awaited = (wait for step, wait in both if step.state == StepState.RUNNING)
+    return next(queued, next(awaited, Waiting()))
 
 
 def _waits(wait: Waiting) -> dict[str, Any]:
@@ -187,6 +189,7 @@ def step_row(step: Step, wait: Waiting, titles: Mapping[str, str]) -> dict[str, 
         "attempt": step.attempt,
         "when": step.when,
         "optional": step.optional,
+        "awaits": step.awaits,
         "items": step.items,
         "run_id": None if step.child_run_id is None else str(step.child_run_id),
         "queued_at": step.queued_at,
@@ -282,14 +285,19 @@ def poll_after_ms(changed_at: datetime, now: datetime, steps: Collection[Step | 
 
     So a client polls at the poll interval while reports come in (more slowly if there are more than
     a hundred steps), every 2 s while a child reports
-    nothing, and every 5 s while all steps wait in a queue.
+    nothing, every 5 s while all steps wait in a queue, and every 30 s while the run only waits for
+    something from outside.
     """
     shortest = max(
         round(1000 * interval("POLL_INTERVAL")), min(LONGEST_MS, MS_PER_STEP * len(steps))
     )
-    running = any(step.state == StepState.RUNNING for step in steps)
+    running = any(step.state == StepState.RUNNING and not step.awaits for step in steps)
+    awaiting = any(step.state == StepState.RUNNING and step.awaits for step in steps)
+    queued = any(step.state == StepState.QUEUED for step in steps)
     quiet = 100 * (now - changed_at).total_seconds()
     longest = LONGEST_MS if running else LONGEST_QUEUED_MS
+    if awaiting and not (running or queued):
+        longest = LONGEST_AWAITING_MS
     return max(shortest, min(longest, round(quiet)))
 
 

@@ -7,7 +7,7 @@ from typing import NamedTuple
 
 from parent.definition.name_lists import join_names
 from parent.messages.publish import queue_of
-from parent.models import Item, Step, StepState
+from parent.models import Awaits, Item, Step, StepState
 from parent.store.executors import alive
 
 __all__ = ["PATIENCE", "Waiting", "consumed_queues", "needs_queues", "waiting_of"]
@@ -44,6 +44,11 @@ def waiting_of(
     if isinstance(step, Step) and step.state == StepState.WAITING:
         names = [name for name in step.after if states.get(name) not in (None, StepState.OK)]
         return Waiting(_names([titles.get(name, name) for name in names]))
+    if step.state == StepState.RUNNING and step.awaits:
+        until = None
+        if step.run_timeout and step.queued_at is not None:
+            until = step.queued_at + timedelta(seconds=step.run_timeout)
+        return Waiting(Awaits(step.awaits).label, until)
     if step.state != StepState.QUEUED or step.queued_at is None:
         return Waiting()
     if step.queued_at > now:

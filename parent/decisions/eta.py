@@ -31,6 +31,8 @@ def run_eta(steps: Collection[Step], now: datetime) -> float | None:
     usual = _usual_pace(steps, now)
     has_failure = any(map(_has_failed, steps))
     unfinished = [step for step in steps if _will_run(step, has_failure)]
+    if any(step.awaits for step in unfinished):
+        return None  # nobody knows when that comes
     seconds = [_seconds(step, now, usual) for step in unfinished]
     known = [each for each in seconds if each is not None]
     if not known or len(known) < len(seconds):
@@ -64,7 +66,7 @@ def _usual_pace(steps: Iterable[Step], now: datetime) -> float | None:
     done = seconds = 0.0
     for step in steps:
         share = 100.0 if step.state == StepState.OK else step.completion
-        if step.started_at is not None and share >= 1:
+        if step.started_at is not None and share >= 1 and not step.awaits:
             done += step.weight * share
             seconds += ((step.finished_at or now) - step.started_at).total_seconds()
     return done / seconds if seconds >= LEAST_MEASURED else None
@@ -72,6 +74,8 @@ def _usual_pace(steps: Iterable[Step], now: datetime) -> float | None:
 
 def _seconds(step: Step, now: datetime, usual: float | None) -> float | None:
     """Seconds until the step ends, by its own pace, or without one by the `usual` pace."""
+    if step.awaits:
+        return None
     usual_seconds = 100.0 * step.weight / usual if usual else None
     match step.state:
         case StepState.RUNNING:

@@ -9,12 +9,17 @@ from typing import Any
 from django.core.files import File
 from django.core.management.base import CommandError
 
-__all__ = ["HELP", "params_of"]
+__all__ = ["HELP", "VALUE_HELP", "params_of"]
 
 HELP = (
     "A parameter. The value is read as JSON where it is JSON (limit=10, tags='[1, 2]'), else as "
     "text (name=x); '\"10\"' is a text of digits. key=@path opens a file, for a file parameter; "
     "for one that takes several, write it once for each."
+)
+
+VALUE_HELP = (
+    "A value. It is read as JSON where it is JSON (limit=10, tags='[1, 2]'), else as text "
+    "(comment=fine); '\"10\"' is a text of digits."
 )
 
 

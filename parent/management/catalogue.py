@@ -25,6 +25,11 @@ def describe(workflow: Workflow) -> str:
             "  parameters:",
             *(f"    {line}" for line in describe_params(workflow)),
             f"  steps: {', '.join(_steps(workflow))}",
+            *(
+                [f"  signals: {', '.join(each.label for each in workflow.signals)}"]
+                if workflow.signals
+                else []
+            ),
         ]
     )
 
@@ -76,6 +81,10 @@ def _steps(workflow: Workflow) -> Iterator[str]:
             notes.append("always" if step.when == "always" else "only after a failure")
         if step.optional:
             notes.append("optional")
+        if step.awaits:
+            notes.append(f"waits for an {step.awaits}")
+        if step.unless:
+            notes.append(f"unless {', '.join(step.unless)}")
         if isinstance(step, Map):
             notes.append("for each of many items")
         if step.nested:

@@ -7,12 +7,12 @@ from uuid import UUID
 
 from django.core.management.base import CommandParser
 
-from parent.management.arguments import HELP
+from parent.management.arguments import HELP, VALUE_HELP
 from parent.management.schedules import SCHEDULE_ACTIONS
 
 __all__ = ["add_actions"]
 
-ACTIONS = "list | start | watch | cancel | retry | prune | schedules | doctor"
+ACTIONS = "list | start | watch | signal | cancel | retry | prune | schedules | doctor"
 MAX_NAME = 150  # characters, as of a Django user's name
 
 
@@ -51,6 +51,7 @@ def add_actions(parser: CommandParser) -> None:
         "stdout as JSON. The exit code is 0, or 1 if it failed.",
     )
     _add_run(watching)
+    _add_signal(actions.add_parser("signal", help="give a run a signal, or decide an approval"))
     cancelling = actions.add_parser(
         "cancel",
         help="cancel a run",
@@ -87,6 +88,21 @@ def add_actions(parser: CommandParser) -> None:
         "what is wrong and what to do; the exit code is 1 where there is anything.",
     )
     looking.add_argument("--json", dest="as_json", action="store_true", help="for programs")
+
+
+def _add_signal(giving: argparse.ArgumentParser) -> None:
+    giving.description = (
+        "Give a run a signal, or decide an approval: decision=approve or decision=reject, "
+        "comment=..., and the fields of its form. The first one counts; the same again changes "
+        "nothing."
+    )
+    _add_run(giving)
+    giving.add_argument("name", metavar="NAME", help="the signal or approval")
+    giving.add_argument("params", metavar="key=value", nargs="*", help=VALUE_HELP)
+    giving.add_argument(
+        "--close", action="store_true", help="close it instead: what waits for it is skipped"
+    )
+    _add_who(giving)
 
 
 def _add_retry(retrying: argparse.ArgumentParser) -> None:

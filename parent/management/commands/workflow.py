@@ -1,4 +1,4 @@
-"""`manage.py workflow`: workflows, runs, schedules, and the doctor."""
+"""`manage.py workflow`: workflows, runs, signals, schedules, and the doctor."""
 
 import getpass
 import json
@@ -25,7 +25,10 @@ from parent.errors import (
     InvalidRetry,
     InvalidWorkflow,
     RunEnded,
+    SignalClosed,
+    SignalGiven,
     UnknownRun,
+    UnknownSignal,
     UnknownWorkflow,
 )
 from parent.management.arguments import params_of
@@ -40,10 +43,16 @@ from parent.models import Run, RunState
 from parent.operations.doctor import examine
 from parent.runs.cancel import cancel
 from parent.runs.retry import retry
+from parent.runs.signals.give import close as close_signal
+from parent.runs.signals.give import give
 from parent.runs.start import start
 from parent.store.outage import OUTAGE
 
 INTERRUPTED = 130
+REFUSED = (
+    *(UnknownRun, RunEnded, CannotRetry, InvalidRetry),
+    *(UnknownWorkflow, UnknownSignal, SignalGiven, SignalClosed),
+)
 
 
 class Command(BaseCommand):
@@ -64,6 +73,9 @@ class Command(BaseCommand):
                     self._start(**_chosen(options, "name", "params", "owner", "watch"))
                 case "watch":
                     self._watch(options["run_id"])
+                case "signal":
+                    given = _chosen(options, "run_id", "name", "params", "close")
+                    self._signal(who=options["who"] or _os_user(), **given)
                 case "cancel":
                     self._cancel(options["run_id"], options["who"] or _os_user())
                 case "retry":
@@ -77,7 +89,7 @@ class Command(BaseCommand):
                     self.stdout.write(act(options["schedule_action"], options["name"], who))
                 case "doctor":
                     self._doctor(options["as_json"])
-        except (UnknownRun, RunEnded, CannotRetry, InvalidRetry) as exc:
+        except REFUSED as exc:
             raise CommandError(clean_text(str(exc))) from exc
         except (*OUTAGE, ProgrammingError) as exc:
             raise CommandError(
@@ -131,6 +143,21 @@ class Command(BaseCommand):
                 clean_text(snapshot.run.error or f"The run is {snapshot.run.state}.")
             )
         self.stdout.write(json.dumps(snapshot.run.result, indent=2))
+
+    def _signal(self, run_id: UUID, name: str, params: list[str], close: bool, who: str) -> None:
+        with ExitStack() as files:
+            given = params_of(params, files)
+            if close and given:
+                raise CommandError("A signal that is closed takes no values: leave them out.")
+            if close:
+                close_signal(run_id, name, who=who)
+                self.stdout.write(f"{name} is closed.")
+                return
+            try:
+                came = give(run_id, name, given, who=who)
+            except InvalidParams as exc:
+                raise CommandError(_signal_error(name, exc)) from exc
+        self.stdout.write(json.dumps(came.values))
 
     def _cancel(self, run_id: UUID, who: str) -> None:
         run = cancel(run_id, who=who)
@@ -206,6 +233,11 @@ def _params_error(workflow: Workflow, refused: InvalidParams) -> str:
             *(f"  {line}" for line in describe_params(workflow)),
         ]
     )
+
+
+def _signal_error(name: str, refused: InvalidParams) -> str:
+    lines = (f"{field}: {_sentences(errors)}" for field, errors in dict(refused.errors).items())
+    return "\n  ".join([f"{name} was not given:", *lines])
 
 
 def _sentences(errors: Any) -> str:

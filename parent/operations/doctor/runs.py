@@ -13,9 +13,11 @@ from parent.operations.doctor.finding import EXAMPLES, OVERDUE, Finding
 from parent.store import clock
 from parent.store.outage import OUTAGE
 
-__all__ = ["files", "left_over", "stuck", "turns"]
+__all__ = ["awaiting", "files", "left_over", "stuck", "turns"]
 
 SILENT = timedelta(hours=1)
+FORGOTTEN = timedelta(days=7)
+"""For so long something that has no timeout may wait for what comes from outside."""
 
 
 def stuck() -> Iterator[Finding]:
@@ -40,6 +42,7 @@ def stuck() -> Iterator[Finding]:
         )
     heard_at = Coalesce("reported_at", "started_at")
     silent = Step.objects.filter(state=StepState.RUNNING, stall_timeout=None, run_timeout=None)
+    silent = silent.filter(awaits="")
     silent = silent.annotate(heard_at=heard_at).filter(heard_at__lt=now - SILENT)
     silent = silent.select_related("run").only("name", "run__workflow")
     for step in silent.order_by(F("heard_at"))[:EXAMPLES]:
@@ -68,6 +71,22 @@ def turns() -> Iterator[Finding]:
             what=f"{count} runs of {of} wait for their turn, the first since "
             f"{first:%Y-%m-%d %H:%M} UTC; the places are {held_by}",
             do="Let those that hold them end, or cancel them: python manage.py workflow cancel ID",
+        )
+
+
+def awaiting() -> Iterator[Finding]:
+    """Runs that wait for something from outside that may never come, the longest first."""
+    waits = Step.objects.filter(state=StepState.RUNNING, run_timeout=None).exclude(awaits="")
+    late = waits.filter(queued_at__lt=clock.now() - FORGOTTEN).select_related("run")
+    number = late.count()
+    for step in late.only("name", "awaits", "queued_at", "run__workflow").order_by("queued_at")[:1]:
+        days = (clock.now() - step.queued_at).days if step.queued_at else 0
+        yield Finding(
+            part="runs",
+            what=f"{number} steps have waited for over {FORGOTTEN.days} days for a signal or an "
+            f"approval; {step.name} of {step.run} has waited longest, for {days} days",
+            do=f"Give it (python manage.py workflow signal {step.run_id} {step.name} ...), cancel "
+            "the run, or declare a timeout.",
         )
 
 

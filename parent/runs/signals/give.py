@@ -161,15 +161,15 @@ def _lock(run: Run, name: str) -> tuple[Locked, Step]:
 
 def _require_open(run: Run, step: Step, task_id: str | None) -> None:
     """Raises SignalClosed if it cannot be given any more."""
-    if run.ended:
-        raise SignalClosed(f"{step.name} is closed: the run has ended, it is {run.state}.")
-    if run.cancel_requested_at is not None:
-        raise SignalClosed(f"{step.name} is closed: the run is being cancelled.")
     if step.state in ENDS:
         why = ENDS[StepState(step.state)]
         said = step.error or step.message
         text = f"{step.name} is closed: {why}{f' ({said})' if said else ''}."
         raise SignalClosed(clean_text(text))
+    if run.ended:
+        raise SignalClosed(f"{step.name} is closed: the run has ended, it is {run.state}.")
+    if run.cancel_requested_at is not None:
+        raise SignalClosed(f"{step.name} is closed: the run is being cancelled.")
     if task_id is not None and step.task_id != task_id:
         raise SignalClosed(f"{step.name} is asked for anew: this is of an earlier time.")
 

@@ -1,0 +1,50 @@
+"""Signals and approvals over HTTP."""
+
+from typing import Any
+from uuid import UUID
+
+from rest_framework import status
+from rest_framework.request import Request
+from rest_framework.response import Response
+
+from monitor.access import find_to_signal
+from monitor.api import openapi
+from monitor.api.base import ApiView
+from monitor.api.form_data import values_by
+from parent.models import ReceivedSignal
+from parent.runs.signals.give import close, definition_of, give
+from parent.runs.signals.payload import serializer_of
+
+__all__ = ["SignalCloseView", "SignalView"]
+
+
+class SignalView(ApiView):
+    """POST gives a run a signal, or the decision of an approval."""
+
+    @openapi.give_signal
+    def post(self, request: Request, task_id: UUID, name: str) -> Response:
+        run = find_to_signal(request.user, task_id, name)
+        values = values_by(serializer_of(definition_of(run, name)), request.data)
+        came = give(run.pk, name, values, who=request.user.get_username())
+        return Response(received(came))
+
+
+class SignalCloseView(ApiView):
+    """POST closes a signal that has not come."""
+
+    @openapi.close_signal
+    def post(self, request: Request, task_id: UUID, name: str) -> Response:
+        run = find_to_signal(request.user, task_id, name)
+        close(run.pk, name, who=request.user.get_username())
+        return Response(status=status.HTTP_204_NO_CONTENT)
+
+
+def received(came: ReceivedSignal) -> dict[str, Any]:
+    """What has come, as the API shows it: the same for the same again. Times are datetimes."""
+    return {
+        "run_id": str(came.run_id),
+        "name": came.name,
+        "values": came.values,
+        "who": came.who,
+        "at": came.at,
+    }
