@@ -280,6 +280,12 @@ WORKFLOW_NESTING_LIMIT = env.number(
     int(LIMITS["WORKFLOW_NESTING_LIMIT"] or 0),
     "how many runs may be inside of each other, below the outermost; 0 is 50",
 )
+WORKFLOW_DECISION_LINK_AGE = env.seconds(
+    "WORKFLOW_DECISION_LINK_AGE",
+    INTERVALS["WORKFLOW_DECISION_LINK_AGE"],
+    "how long a signed link for one decision can be used",
+    example="86400",
+)
 WORKFLOW_SIGNAL_LIMIT = env.number(
     "WORKFLOW_SIGNAL_LIMIT",
     int(LIMITS["WORKFLOW_SIGNAL_LIMIT"] or 0),

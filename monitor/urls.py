@@ -14,6 +14,7 @@ from monitor.api import views as api
 from monitor.http.converters import TaskId
 from monitor.http.namespace import APP_NAME
 from monitor.ops import views as ops
+from monitor.pages import decisions
 from monitor.pages import notification_views as notification_pages
 from monitor.pages import run_views as run_pages
 from monitor.pages import schedule_views as schedule_pages
@@ -62,6 +63,13 @@ urlpatterns = [
         notification_pages.RulePage.as_view(),
         name="notification-rule",
     ),
+    path(
+        "runs/<workflow_id:run_id>/decide/<str:name>/",
+        decisions.DecidePage.as_view(),
+        name="run-decide",
+    ),
+    path("waiting/", decisions.WaitingPage.as_view(), name="waiting"),
+    path("decide/<str:token>/", decisions.DecideByLink.as_view(), name="decide"),
     path("workflows/", api.WorkflowListView.as_view(), name="workflow-list"),
     path("workflows/<str:name>/", api.WorkflowView.as_view(), name="workflow-start"),
     path("tasks/", api.TaskListView.as_view(), name="task-list"),

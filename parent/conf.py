@@ -17,6 +17,7 @@ INTERVALS: dict[str, float] = {
     "WORKFLOW_HEARTBEAT": 5.0,
     "WORKFLOW_LEASE": 30.0,
     "WORKFLOW_NOTIFICATION_TIMEOUT": 10.0,
+    "WORKFLOW_DECISION_LINK_AGE": 259_200.0,
 }
 """Settings that cannot be off: 0 and None mean the default."""
 

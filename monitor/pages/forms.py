@@ -4,7 +4,7 @@ import json
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from typing import Any, cast
+from typing import Any, Protocol, cast
 
 from django.http import HttpRequest, QueryDict
 from django.utils.safestring import SafeString
@@ -32,7 +32,6 @@ from monitor.api.form_data import is_structured
 from monitor.http.problems import NO_FIELD, errors_by_field
 from parent.definition.secrets import has_secrets
 from parent.definition.size_limits import size_problem
-from parent.definition.workflow import Workflow
 from parent.store.files import is_file_list, takes_files
 
 __all__ = ["FormError", "LeftOut", "blank_form", "filled_form", "form_like", "posted"]
@@ -44,6 +43,13 @@ SENT_BY_SCRIPT = "+00:00"
 JSON_TEXT = {"base_template": "json.html"}
 LONGEST_EXAMPLE = 200  # characters
 MANY_FILES = {"base_template": "input.html", "input_type": "file", "multiple": True}
+
+
+class TakesParams(Protocol):
+    """A workflow, or anything else with a serializer class that a form can be made of."""
+
+    @property
+    def params(self) -> Any: ...
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -70,7 +76,7 @@ class LeftOut:
     field: str = ""
 
 
-def posted(workflow: Workflow, request: HttpRequest) -> QueryDict:
+def posted(workflow: TakesParams, request: HttpRequest) -> QueryDict:
     """The data of the page's form, with files, in the shape that an API client sends."""
     data = request.POST.copy()
     for name, field in _serializer(workflow).fields.items():
@@ -80,7 +86,7 @@ def posted(workflow: Workflow, request: HttpRequest) -> QueryDict:
     return data
 
 
-def blank_form(workflow: Workflow) -> SafeString:
+def blank_form(workflow: TakesParams) -> SafeString:
     """The fields of a workflow's form as HTML, filled with the defaults."""
     serializer = _serializer(workflow)
     for field in serializer.fields.values():
@@ -93,7 +99,7 @@ def blank_form(workflow: Workflow) -> SafeString:
 
 
 def filled_form(
-    workflow: Workflow, params: Mapping[str, Any], errors: Mapping[str, Any]
+    workflow: TakesParams, params: Mapping[str, Any], errors: Mapping[str, Any]
 ) -> tuple[SafeString, list[FormError]]:
     """The fields as HTML, filled with `params`, with `errors` beside them; and the errors."""
     # A value that is too large to be validated is not shown again.
@@ -115,7 +121,7 @@ def filled_form(
     return SafeString(render_form(serializer, TEMPLATE_PACK)), found_errors
 
 
-def form_like(workflow: Workflow, params: Mapping[str, Any]) -> tuple[SafeString, list[LeftOut]]:
+def form_like(workflow: TakesParams, params: Mapping[str, Any]) -> tuple[SafeString, list[LeftOut]]:
     """The fields as HTML, filled with the stored parameters of a run; and what was left out.
 
     Files and secrets are left out, and what a person could not enter in the form as it is.
@@ -207,7 +213,7 @@ def _moment(value: Any) -> datetime | None:
         return None
 
 
-def _without_secrets(workflow: Workflow, name: str, value: Any) -> Any:
+def _without_secrets(workflow: TakesParams, name: str, value: Any) -> Any:
     """A value to show again. One with a secret in it has to be entered again."""
     field = getattr(_serializer(workflow), "fields", {}).get(name)
     if field is None or not has_secrets(field):
@@ -259,7 +265,9 @@ def _entry(field: object, path: str) -> str:
     return clean_text(path)
 
 
-def _serializer(workflow: Workflow, params: Mapping[str, Any] | None = None) -> "Serializer[Any]":
+def _serializer(
+    workflow: TakesParams, params: Mapping[str, Any] | None = None
+) -> "Serializer[Any]":
     kind: Any = workflow.params or Serializer
     serializer: Serializer[Any] = kind() if params is None else kind(data=params)
     _mark_times(serializer, params)

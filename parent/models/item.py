@@ -134,6 +134,7 @@ class Item(MetaFields):
 
     mirrored_at: datetime | None = None
     unneeded = False
+    awaits = ""
 
     @property
     def run(self) -> Run:

@@ -93,6 +93,7 @@ def test_a_run_in_progress_has_exactly_the_shape_of_the_contract() -> None:
                 "attempt": 1,
                 "when": "ok",
                 "optional": False,
+                "awaits": "",
                 "items": None,
                 "run_id": None,
                 "queued_at": seconds_ago(11),

@@ -1,0 +1,157 @@
+"""The pages where people decide: what waits for them, one decision, and one by a signed link."""
+
+from http import HTTPStatus
+from types import SimpleNamespace
+from typing import Any
+from uuid import UUID
+
+from django.contrib import messages
+from django.contrib.auth.decorators import login_not_required
+from django.http import HttpRequest, HttpResponse
+from django.shortcuts import redirect, render
+from django.utils.decorators import method_decorator
+from django.views.generic import View
+from rest_framework.serializers import Serializer
+
+from monitor.access import find_to_signal, may_see
+from monitor.api.form_data import values_by
+from monitor.http.error_pages import error_response
+from monitor.http.namespace import our_url
+from monitor.http.our_view import OurPage, OurView
+from monitor.pages.forms import blank_form, filled_form, posted
+from monitor.pages.live import LivePart, render_live
+from monitor.runs.decisions import NoLink, linked_to, waiting_for
+from monitor.runs.titles import step_titles, workflow_title
+from parent.definition.signals import Approval
+from parent.errors import InvalidParams, SignalClosed, SignalGiven, UnknownSignal
+from parent.models import ReceivedSignal, Run, Step, StepState
+from parent.runs.signals.awaiting import REJECT
+from parent.runs.signals.give import definition_of, give
+from parent.runs.signals.payload import serializer_of
+
+__all__ = ["DecideByLink", "DecidePage", "WaitingPage"]
+
+DONE = {"approve": "approved", "reject": "rejected"}
+
+
+class WaitingPage(OurPage, View):
+    """The approvals that the caller may decide."""
+
+    def get(self, request: HttpRequest) -> HttpResponse:
+        asked = waiting_for(request.user)
+        found = [(each.run.pk, each.name, each.since) for each in asked]
+        parts = [LivePart(id="asked", template="monitor/live/asked.html", depends_on=found)]
+        context = {"title": "Waiting for you", "asked": asked}
+        return render_live(request, "monitor/waiting.html", context, parts)
+
+
+class DecidePage(OurPage, View):
+    """One approval: its form, and two buttons."""
+
+    def get(self, request: HttpRequest, run_id: UUID, name: str) -> HttpResponse:
+        run = find_to_signal(request.user, run_id, name)
+        return _page(request, run, _approval(run, name), request.user)
+
+    def post(self, request: HttpRequest, run_id: UUID, name: str) -> HttpResponse:
+        run = find_to_signal(request.user, run_id, name)
+        approval = _approval(run, name)
+        refused = _decide(request, run, approval, request.user)
+        if refused is not None:
+            return refused
+        sees = may_see(request.user, run)
+        return redirect(our_url(request, "run", run.pk) if sees else our_url(request, "waiting"))
+
+
+@method_decorator(login_not_required, name="dispatch")
+class DecideByLink(OurView, View):
+    """One approval, by a signed link, without a login. GET decides nothing."""
+
+    def get(self, request: HttpRequest, token: str) -> HttpResponse:
+        return self._answer(request, token)
+
+    def post(self, request: HttpRequest, token: str) -> HttpResponse:
+        return self._answer(request, token)
+
+    def _answer(self, request: HttpRequest, token: str) -> HttpResponse:
+        try:
+            linked = linked_to(token)
+        except NoLink as refused:
+            return _not_stored(error_response(request, HTTPStatus.FORBIDDEN, str(refused)))
+        step, user = linked.step, linked.user
+        approval = _approval(step.run, step.name)
+        answer = None
+        if request.method == "POST":
+            answer = _decide(request, step.run, approval, user, task_id=step.task_id)
+        return _not_stored(answer or _page(request, step.run, approval, user, by_link=True))
+
+
+def _not_stored(answer: HttpResponse) -> HttpResponse:
+    # The address is a secret: no other page gets it.
+    answer["Referrer-Policy"] = "same-origin"
+    return answer
+
+
+def _approval(run: Run, name: str) -> Approval:
+    definition = definition_of(run, name)
+    if not isinstance(definition, Approval):
+        raise UnknownSignal(f"{name} is a signal: nobody decides about it.")
+    return definition
+
+
+def _form_of(approval: Approval) -> Any:
+    """What the form has: all but the decision, which its two buttons send."""
+    kind = serializer_of(approval)
+    if approval.form is None:
+        fields = {"comment": kind._declared_fields["comment"]}
+        return SimpleNamespace(params=type("Comment", (Serializer,), fields))
+    return SimpleNamespace(params=type("Form", (kind,), {"decision": None}))
+
+
+def _decide(
+    request: HttpRequest, run: Run, approval: Approval, user: Any, *, task_id: str | None = None
+) -> HttpResponse | None:
+    """Decide as the form says; the page with what is wrong, or None."""
+    form = _form_of(approval)
+    values = values_by(form.params, posted(form, request))
+    values["decision"] = request.POST.get("decision", "")
+    try:
+        give(run.pk, approval.label, values, who=user.get_username(), task_id=task_id)
+    except InvalidParams as refused:
+        fields, errors = filled_form(form, values, refused.errors)
+        status = HTTPStatus.BAD_REQUEST
+        return _page(request, run, approval, user, status, fields=fields, errors=errors)
+    except (SignalClosed, SignalGiven) as refused:
+        if task_id is not None:
+            return _page(request, run, approval, user, HTTPStatus.CONFLICT, by_link=True)
+        messages.warning(request, str(refused))
+    return None
+
+
+def _page(
+    request: HttpRequest,
+    run: Run,
+    approval: Approval,
+    user: Any,
+    status: int = HTTPStatus.OK,
+    **context: Any,
+) -> HttpResponse:
+    """The page of an approval: its form, or how it was decided."""
+    name = approval.label
+    step = Step.objects.filter(run=run, name=name).only("state", "queued_at", "due_at").first()
+    came = ReceivedSignal.objects.filter(run=run, name=name).first()
+    is_open = came is None and step is not None and step.state == StepState.RUNNING
+    context = {
+        "run": run,
+        "step": step,
+        "step_title": step_titles(run.workflow, [name])[name],
+        "workflow_title": workflow_title(run.workflow),
+        "came": came,
+        "done": DONE.get(came.values["decision"], "") if came is not None else "",
+        "was_rejected": came is not None and came.values["decision"] == REJECT,
+        "is_open": is_open,
+        "sees_run": request.user.is_authenticated and may_see(request.user, run),
+        "decides_as": user.get_username(),
+        "fields": blank_form(_form_of(approval)) if is_open else "",
+        **context,
+    }
+    return render(request, "monitor/decide.html", context, status=status)

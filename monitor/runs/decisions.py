@@ -1,0 +1,136 @@
+"""Approvals that wait, who may decide them, and the signed link for one decision."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from typing import TYPE_CHECKING, Any
+
+from django.contrib.auth import get_user_model
+from django.core import signing
+from django.db.models import Q
+from django.urls import reverse
+
+from monitor.access import may_give, may_see, visible_runs
+from monitor.http.namespace import APP_NAME
+from monitor.runs.titles import step_titles, workflow_title
+from parent.conf import interval
+from parent.definition.signals import Approval, awaited_steps
+from parent.definition.workflow import registry
+from parent.errors import UnknownSignal, UnknownWorkflow
+from parent.models import Awaits, Run, Step, StepState
+from parent.runs.signals.give import definition_of
+
+if TYPE_CHECKING:
+    from django.contrib.auth.models import AnonymousUser, User
+
+__all__ = ["Asked", "LinkedTo", "NoLink", "asked_of", "decision_path", "linked_to", "waiting_for"]
+
+SALT = "monitor.decision"
+MOST = 100
+LARGE = ("run__params", "run__files", "run__result", "result", "kwargs", "checkpoint", "traceback")
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Asked:
+    """An approval that waits for this caller. `sees_run`: whether they may open the run's page."""
+
+    run: Run
+    name: str
+    title: str
+    workflow: str
+    since: datetime | None
+    until: datetime | None
+    sees_run: bool
+
+
+@dataclass(frozen=True, slots=True)
+class LinkedTo:
+    """What a signed link is for: an approval, as it was asked at one time, and its user."""
+
+    step: Step
+    user: "User"
+
+
+class NoLink(Exception):
+    """The link cannot be used; the message says why."""
+
+
+def waiting_for(user: "User | AnonymousUser", *, most: int = MOST) -> list[Asked]:
+    """The approvals that this user may decide now, those that have waited longest first."""
+    if user.is_anonymous:
+        return []
+    names = Q(pk__in=[])
+    visible = visible_runs(user).values("pk")
+    for workflow in registry.workflows():
+        for step in awaited_steps(workflow):
+            if isinstance(step, Approval) and _may_try(user, step):
+                mine = Q(run__workflow=workflow.name, name=step.label)
+                names |= mine if step.permission else mine & Q(run__in=visible)
+    steps = _asked_steps().filter(names).order_by("queued_at")
+    return list(_asked(user, steps[:most]))
+
+
+def asked_of(user: "User | AnonymousUser", run: Run) -> list[Asked]:
+    """The approvals of this run that this user may decide now."""
+    return list(_asked(user, _asked_steps().filter(run=run).order_by("index")))
+
+
+def _may_try(user: "User", step: Approval) -> bool:
+    return step.permission is None or user.has_perm(step.permission)
+
+
+def _asked_steps() -> Any:
+    steps = Step.objects.filter(state=StepState.RUNNING, awaits=Awaits.APPROVAL)
+    return steps.select_related("run", "run__owner").defer(*LARGE)
+
+
+def _asked(user: "User | AnonymousUser", steps: Any) -> Iterator[Asked]:
+    for step in steps:
+        try:
+            definition = definition_of(step.run, step.name)
+        except (UnknownSignal, UnknownWorkflow):
+            continue  # another version of the code has started the run
+        if may_give(user, step.run, definition):
+            yield Asked(
+                run=step.run,
+                name=step.name,
+                title=step_titles(step.run.workflow, [step.name])[step.name],
+                workflow=workflow_title(step.run.workflow),
+                since=step.queued_at,
+                until=step.due_at,
+                sees_run=may_see(user, step.run),
+            )
+
+
+def decision_path(step: Step, user: "User", *, namespace: str = APP_NAME) -> str:
+    """The path of a page where this user may decide this approval once, without a login.
+
+    A mail may carry it. It is for the approval as it is asked now: a retry that asks again makes
+    it invalid, and so does `WORKFLOW_DECISION_LINK_AGE`. It can do no more than the user may.
+    """
+    token = signing.dumps([str(step.task_id), str(user.pk)], salt=SALT)
+    return reverse(f"{namespace}:decide", args=[token])
+
+
+def linked_to(token: str) -> LinkedTo:
+    """What a signed link is for.
+
+    Raises:
+        NoLink: it is not one of ours, is too old, is of an earlier time, or its user may not
+            decide any more.
+    """
+    try:
+        age = timedelta(seconds=interval("DECISION_LINK_AGE"))
+        task_id, pk = signing.loads(token, salt=SALT, max_age=age)
+    except signing.SignatureExpired:
+        raise NoLink("This link is too old. Sign in to decide.") from None
+    except (signing.BadSignature, ValueError):
+        raise NoLink("This link is not complete. Copy all of it from the mail.") from None
+    step = Step.objects.select_related("run", "run__owner").defer(*LARGE).filter(task_id=task_id)
+    found = step.first()
+    if found is None:
+        raise NoLink("This link is of an earlier time: the run was retried or deleted.")
+    user: Any = get_user_model()._default_manager.filter(pk=pk, is_active=True).first()
+    if user is None or not may_give(user, found.run, definition_of(found.run, found.name)):
+        raise NoLink("The user of this link may not decide this any more.")
+    return LinkedTo(found, user)
