@@ -2,7 +2,7 @@
 
 from rest_framework import serializers
 
-from parent import Map, RunData, Step, Workflow
+from parent import Map, RunData, Signal, Step, Workflow
 from tests.flows import (
     canvas,  # noqa: F401 - workers import their workflows through this module
     faults,  # noqa: F401
@@ -202,3 +202,16 @@ broken_off = Workflow(
 foreign_broken = Workflow("foreign_broken", steps=[Step(tasks.foreign_fails)])
 soft_limited = Workflow("soft_limited", steps=[Step(tasks.waits_limited)])
 going_on = Workflow("going_on", params=GateParams, steps=[Step(tasks.goes_on)])
+signalled = Workflow(
+    "signalled",
+    steps=[
+        Step(tasks.noop, name="load"),
+        Step(
+            tasks.add,
+            name="merge",
+            after=["load", "numbers"],
+            inputs=lambda run: {"a": run.results["numbers"]["a"], "b": 1},
+        ),
+    ],
+    signals=[Signal("numbers", params=NumberParams)],
+)
