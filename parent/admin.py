@@ -18,7 +18,10 @@ from parent import admin_notifications  # noqa: F401 - it registers its pages
 from parent.admin_base import ReadOnly
 from parent.definition.secrets import masked, secrets_of
 from parent.deletion.delete import delete_ended, delete_run
-from parent.models import Attempt, Event, Executor, Run, Step
+from parent.errors import UnknownSignal, UnknownWorkflow
+from parent.models import Attempt, Event, Executor, ReceivedSignal, Run, Step
+from parent.runs.signals.give import definition_of
+from parent.runs.signals.payload import shown_values
 from parent.schedules.admin import FiringInline, ScheduleAdmin
 from parent.store import executors
 from parent.store.large_results import json_beginning
@@ -31,6 +34,7 @@ __all__ = [
     "FiringInline",
     "RunAdmin",
     "ScheduleAdmin",
+    "SignalInline",
     "StepAdmin",
     "StepInline",
 ]
@@ -107,6 +111,24 @@ class EventInline(ReadOnly, admin.TabularInline):  # type: ignore[type-arg]
         return masked(json.dumps(event.detail, ensure_ascii=False), secrets_of(event.run))
 
 
+class SignalInline(ReadOnly, admin.TabularInline):  # type: ignore[type-arg]
+    """What has come to a run from outside."""
+
+    model = ReceivedSignal
+    verbose_name = "signal"
+    fields = ["at", "name", "who", "given"]
+    readonly_fields = ["given"]
+
+    @admin.display(description="given")
+    def given(self, came: ReceivedSignal) -> str:
+        """The values, without secrets."""
+        try:
+            definition = definition_of(came.run, came.name)
+        except (UnknownSignal, UnknownWorkflow):
+            return "(this process does not know the signal, and so not what is secret in it)"
+        return json.dumps(shown_values(definition, came.values), ensure_ascii=False)
+
+
 class AttemptInline(ReadOnly, admin.StackedInline):  # type: ignore[type-arg]
     """A step's attempts before the present one."""
 
@@ -131,7 +153,7 @@ class RunAdmin(MetaColumns, Beginnings, ReadOnly, admin.ModelAdmin):  # type: ig
     ordering = ["-created_at", "-id"]
     sortable_by = ["created_at"]
     show_full_result_count = False
-    inlines = [StepInline, EventInline]
+    inlines = [StepInline, SignalInline, EventInline]
     fieldsets = [
         (
             None,
@@ -207,7 +229,7 @@ class StepAdmin(MetaColumns, Beginnings, ReadOnly, admin.ModelAdmin):  # type: i
     """Steps of all runs, newest first."""
 
     list_display = ["name", "run", "state", "progress", "says", "attempt", "queue", "executor"]
-    list_filter = ["state", "task", "queued_at"]
+    list_filter = ["state", "awaits", "task", "queued_at"]
     search_fields = ["=task_id", "name"]
     search_help_text = "The id of a child, or a step's name"
     ordering = ["-id"]

@@ -9,6 +9,7 @@ from django.contrib import messages
 from django.contrib.auth.decorators import login_not_required
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import redirect, render
+from django.utils import timezone
 from django.utils.decorators import method_decorator
 from django.views.generic import View
 from rest_framework.serializers import Serializer
@@ -20,7 +21,7 @@ from monitor.http.namespace import our_url
 from monitor.http.our_view import OurPage, OurView
 from monitor.pages.forms import blank_form, filled_form, posted
 from monitor.pages.live import LivePart, render_live
-from monitor.runs.decisions import NoLink, linked_to, waiting_for
+from monitor.runs.decisions import NoLink, linked_to, seconds_left, waiting_for
 from monitor.runs.titles import step_titles, workflow_title
 from parent.definition.signals import Approval
 from parent.errors import InvalidParams, SignalClosed, SignalGiven, UnknownSignal
@@ -149,6 +150,7 @@ def _page(
         "done": DONE.get(came.values["decision"], "") if came is not None else "",
         "was_rejected": came is not None and came.values["decision"] == REJECT,
         "is_open": is_open,
+        "left": seconds_left(step, timezone.now()) if step is not None else None,
         "sees_run": request.user.is_authenticated and may_see(request.user, run),
         "decides_as": user.get_username(),
         "fields": blank_form(_form_of(approval)) if is_open else "",

@@ -9,6 +9,7 @@ from django.contrib.auth import get_user_model
 from django.core import signing
 from django.db.models import Q
 from django.urls import reverse
+from django.utils import timezone
 
 from monitor.access import may_give, may_see, visible_runs
 from monitor.http.namespace import APP_NAME
@@ -23,7 +24,16 @@ from parent.runs.signals.give import definition_of
 if TYPE_CHECKING:
     from django.contrib.auth.models import AnonymousUser, User
 
-__all__ = ["Asked", "LinkedTo", "NoLink", "asked_of", "decision_path", "linked_to", "waiting_for"]
+__all__ = [
+    "Asked",
+    "LinkedTo",
+    "NoLink",
+    "asked_of",
+    "decision_path",
+    "linked_to",
+    "seconds_left",
+    "waiting_for",
+]
 
 SALT = "monitor.decision"
 MOST = 100
@@ -32,14 +42,18 @@ LARGE = ("run__params", "run__files", "run__result", "result", "kwargs", "checkp
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Asked:
-    """An approval that waits for this caller. `sees_run`: whether they may open the run's page."""
+    """An approval that waits for this caller.
+
+    `left`: seconds until it is too late; None if it never is. `sees_run`: whether they may open
+    the run's page.
+    """
 
     run: Run
     name: str
     title: str
     workflow: str
     since: datetime | None
-    until: datetime | None
+    left: float | None
     sees_run: bool
 
 
@@ -97,9 +111,14 @@ def _asked(user: "User | AnonymousUser", steps: Any) -> Iterator[Asked]:
                 title=step_titles(step.run.workflow, [step.name])[step.name],
                 workflow=workflow_title(step.run.workflow),
                 since=step.queued_at,
-                until=step.due_at,
+                left=seconds_left(step, timezone.now()),
                 sees_run=may_see(user, step.run),
             )
+
+
+def seconds_left(step: Step, now: datetime) -> float | None:
+    """Until it is too late to decide; None if it never is."""
+    return None if step.due_at is None else max(0.0, (step.due_at - now).total_seconds())
 
 
 def decision_path(step: Step, user: "User", *, namespace: str = APP_NAME) -> str:

@@ -104,15 +104,16 @@ def status_of(
 
 
 def _first_wait(steps: Collection[Step], waits: Iterable[Waiting]) -> Waiting:
-    """What the run waits for: nothing while a child runs, else what the first queued step does, or
-    the first that waits for something from outside.
+    """What the run waits for: nothing while a child runs, else what the first queued step does.
+
+    Of a step that waits for something from outside, the run's message says so already.
     """
     if any(step.state == StepState.RUNNING and not step.awaits for step in steps):
         return Waiting()
-    both = list(zip(steps, waits, strict=True))
-    queued = (wait for step, wait in both if step.state == StepState.QUEUED)
-    awaited = (wait for step, wait in both if step.state == StepState.RUNNING)
-    return next(queued, next(awaited, Waiting()))
+    queued = (
+        wait for step, wait in zip(steps, waits, strict=True) if step.state == StepState.QUEUED
+    )
+    return next(queued, Waiting())
 
 
 def _waits(wait: Waiting) -> dict[str, Any]:
@@ -232,7 +233,8 @@ def waiting_text(status: dict[str, Any], now: datetime) -> str:
     if not status["waits_for"]:
         return ""
     until = status["waits_until"]
-    soon = f", in {max(0, int((until - now).total_seconds()))} s" if until else ""
+    how = "for another" if status.get("awaits") else "in"
+    soon = f", {how} {max(0, int((until - now).total_seconds()))} s" if until else ""
     name = f"{status['message']} " if status.get("steps") else ""
     return f"{name}waits for {status['waits_for']}{soon}"
 
@@ -248,7 +250,9 @@ def state_word(status: dict[str, Any]) -> str:
             return "failed, optional" if status.get("optional") else "failed"
         case "REVOKED":
             return "cancelled" if status["status"] == "ERROR" else "skipped"
-    return CANCELLING if status["message"] == CANCELLING else "running"
+    if status["message"] == CANCELLING:
+        return CANCELLING
+    return "waiting" if status.get("awaits") else "running"
 
 
 def step_state(step: Step | Item) -> str:

@@ -270,7 +270,8 @@ class Workflow:
     def _waiting_for(self) -> Mapping[str, Sequence[Step]]:
         found: dict[str, list[Step]] = {signal.label: [] for signal in self.signals}
         for step in self.steps:
-            for name in self.after(step):
+            # A check refuses a signal among the steps.
+            for name in self.after(step) if step.awaits != "signal" else ():
                 if name in found:
                     found[name].append(step)
         return found

@@ -148,8 +148,8 @@ def test_the_run_says_what_it_waits_for_and_until_when(owner: User, api: Api, ru
     status = api(owner).get(f"/tasks/{run.pk}/").json()
 
     assert status["message"] == "prices: waits for this signal"
-    assert status["waits_for"] == "a signal"
-    assert status["waits_until"]
+    assert status["steps"][3]["waits_for"] == "a signal"
+    assert status["steps"][3]["waits_until"]
     assert status["eta_seconds"] is None
     assert [step["awaits"] for step in status["steps"]] == ["", "approval", "approval", "signal"]
 

@@ -1,4 +1,4 @@
-/** The start page: the latest runs, and the notice that no worker is running, are kept up to date. */
+/** The start page and the page of what waits for the caller: their live parts are kept up to date. */
 
 import { keepFresh } from "./page-refresh.js";
 

@@ -690,7 +690,7 @@ function number(value) {
 }
 
 /** A status in one word. */
-function stateWord({ state, status, task_id, message, optional }) {
+function stateWord({ state, status, task_id, message, optional, awaits }) {
 	switch (state) {
 		case "PENDING":
 			return task_id ? "queued" : "waiting";
@@ -701,14 +701,15 @@ function stateWord({ state, status, task_id, message, optional }) {
 		case "REVOKED":
 			return status === "ERROR" ? "cancelled" : "skipped";
 		default:
-			return message === "cancelling" ? "cancelling" : "running";
+			return message === "cancelling" ? "cancelling" : awaits ? "waiting" : "running";
 	}
 }
 
 /** `func_1 waits for the next try, in 8 s` */
-function waitingText({ waits_for, waits_until, steps, message }, now) {
+function waitingText({ waits_for, waits_until, steps, message, awaits }, now) {
 	if (!waits_for) return "";
-	const soon = waits_until ? `, in ${duration((Date.parse(waits_until) - now) / 1000)}` : "";
+	const left = duration((Date.parse(waits_until) - now) / 1000);
+	const soon = waits_until ? `, ${awaits ? "for another" : "in"} ${left}` : "";
 	return `${steps?.length ? message : ""} waits for ${waits_for}${soon}`.trim();
 }
 
