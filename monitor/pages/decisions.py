@@ -26,7 +26,6 @@ from monitor.runs.titles import step_titles, workflow_title
 from parent.definition.signals import Approval
 from parent.errors import InvalidParams, SignalClosed, SignalGiven, UnknownSignal
 from parent.models import ReceivedSignal, Run, Step, StepState
-from parent.runs.signals.awaiting import REJECT
 from parent.runs.signals.give import definition_of, give
 from parent.runs.signals.payload import serializer_of
 
@@ -148,7 +147,6 @@ def _page(
         "workflow_title": workflow_title(run.workflow),
         "came": came,
         "done": DONE.get(came.values["decision"], "") if came is not None else "",
-        "was_rejected": came is not None and came.values["decision"] == REJECT,
         "is_open": is_open,
         "left": seconds_left(step, timezone.now()) if step is not None else None,
         "sees_run": request.user.is_authenticated and may_see(request.user, run),

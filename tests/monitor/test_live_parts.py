@@ -47,6 +47,7 @@ def test_only_the_parts_that_have_changed_are_sent(
     shown = digests(text(signed_in.get(path)))
     assert set(shown) == {
         "notices",
+        "asked",
         "graph",
         "items",
         "child-runs",

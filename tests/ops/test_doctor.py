@@ -265,6 +265,20 @@ def test_steps_that_no_tick_looks_at(well: Executor) -> None:
     assert re.fullmatch(r"1 steps have waited for a tick, the first for 3\d\d s", only("runs").what)
 
 
+def test_a_run_that_waits_for_a_signal_is_well_until_it_seems_forgotten(well: Executor) -> None:
+    run = workflows.signalled.start()
+    run.steps.filter(name="load").update(state=StepState.OK, due_at=None)
+    waits = {"state": StepState.RUNNING, "task_id": str(uuid4())}
+    for days, told in ((6, 0), (9, 1)):
+        ago = timezone.now() - timedelta(days=days)
+        run.steps.filter(name="numbers").update(queued_at=ago, started_at=ago, **waits)
+
+        assert len(found("runs")) == told
+
+    assert f"numbers of signalled {run.pk} has waited longest, for 9 days" in only("runs").what
+    assert f"workflow signal {run.pk} numbers" in only("runs").do
+
+
 def test_a_child_that_is_silent_and_without_limits(well: Executor) -> None:
     run = workflows.noops.start()
     ago = timezone.now() - LONG_AGO
