@@ -21,7 +21,7 @@ from parent.runs.nested.tree import inner_runs
 from parent.runs.start import start
 from parent.store import clock
 
-__all__ = ["run_inline", "run_inline_with", "run_to_end"]
+__all__ = ["continue_inline", "run_inline", "run_inline_with", "run_to_end"]
 
 
 def run_inline(
@@ -37,7 +37,9 @@ def run_inline(
     steps that would run in parallel run one after another.
 
     Returns:
-        The ended run. If it failed, its `error` names the failed step; nothing is raised.
+        The ended run. If it failed, its `error` names the failed step; nothing is raised. A run
+        that only waits for a signal or an approval is returned as it is: give that, and call
+        `continue_inline`.
 
     Raises:
         InvalidParams, InvalidWorkflow: as `start()` does.
@@ -51,12 +53,18 @@ def run_inline_with(
     """Like `run_inline`, with the parameters in a mapping, so that they may have any name."""
     with publish.publishing_off():
         run = start(workflow, params, owner=owner, limited=False)
+    return continue_inline(run)
+
+
+def continue_inline(run: Run) -> Run:
+    """Go on with a run that `run_inline` returned while it waited for a signal, which has come."""
+    with publish.publishing_off():
         run_to_end(run)
     return run
 
 
 def run_to_end(run: Run) -> None:
-    """Run all that is queued in the run and inside of it, until the run has ended."""
+    """Run all that is queued in the run and inside of it, until it has ended or only waits."""
     while not run.ended:
         runs = [run.pk, *inner_runs([run.pk])]
         came_up = _bring_up_ends(runs[1:])
@@ -65,6 +73,9 @@ def run_to_end(run: Run) -> None:
             _run_step(step)
         run.refresh_from_db()
         if step is None and not came_up and not run.ended:
+            active = Step.objects.filter(run__in=runs, state__in=Step.ACTIVE)
+            if not active.filter(awaits="", nested=False).exists():
+                return
             # Another process on this database runs the attempt.
             time.sleep(interval("POLL_INTERVAL"))
 

@@ -21,6 +21,7 @@ from parent.errors import (
     UnknownRun,
     UnknownSignal,
 )
+from parent.inline import continue_inline, run_inline
 from parent.models import Event, Executor, ReceivedSignal, Run, RunState, StepState
 from parent.models import Step as StepRow
 from parent.runs.cancel import cancel
@@ -618,3 +619,13 @@ def test_a_quiet_tick_costs_the_same_for_many_that_wait(ticker: Ticker) -> None:
 
     assert len(with_many) == len(without)
     assert StepRow.objects.filter(state=StepState.RUNNING).count() == 5
+
+
+def test_an_inline_run_comes_back_while_it_waits_and_goes_on_when_told() -> None:
+    run = run_inline(flow(child("load"), Approval("release"), child("publish")))
+    assert states(run) == {"load": "OK", "release": "RUNNING", "publish": "WAITING"}
+
+    run.signal("release", decision="approve")
+
+    assert continue_inline(run).state == RunState.SUCCESS
+    assert states(run)["publish"] == "OK"

@@ -41,37 +41,37 @@ AFTER_S = child("b", after=["s"])
 
 Steps = Sequence[Step]
 BAD: dict[str, tuple[Steps, Steps, str, str]] = {
-    "signal among steps": ([A, Signal("s")], [], "E020", "is among the steps"),
-    "approval among signals": ([A], [Approval("s")], "E020", "is among the signals"),
-    "step among signals": ([A], [child("s")], "E020", "is among the signals"),
+    "signal among steps": ([A, Signal("s")], [], "E021", "is among the steps"),
+    "approval among signals": ([A], [Approval("s")], "E021", "is among the signals"),
+    "step among signals": ([A], [child("s")], "E021", "is among the signals"),
     "no name": ([A], [Signal()], "E003", "a signal has the name ''"),
     "same name": ([A], [Signal("a")], "E003", "two steps are named 'a'"),
     "unknown in after": ([A, AFTER_S], [], "E003", "comes after 's', which is no step"),
-    "timeout 0": ([AFTER_S], [Signal("s", timeout=0)], "E020", "has timeout=0"),
-    "timeout below 0": ([AFTER_S], [Signal("s", timeout=-1)], "E020", "has timeout=-1"),
-    "timeout nan": ([AFTER_S], [Signal("s", timeout=float("nan"))], "E020", "has timeout=nan"),
-    "timeout text": ([AFTER_S], [Signal("s", timeout="9")], "E020", "has timeout='9'"),  # type: ignore[arg-type]
-    "timeout for nobody": ([A], [Signal("s", timeout=9)], "E020", "no step comes after it"),
-    "on_timeout": ([AFTER_S], [Signal("s", timeout=9, on_timeout="stop")], "E020", "on_timeout"),  # type: ignore[arg-type]
-    "skip without timeout": ([AFTER_S], [Signal("s", on_timeout="skip")], "E020", "no timeout"),
-    "after of a signal": ([A, AFTER_S], [Signal("s", after=["a"])], "E020", "has after="),
-    "optional signal": ([AFTER_S], [Signal("s", optional=True)], "E020", "has optional=True"),
-    "retries of an approval": ([A, Approval("s", retries=2)], [], "E020", "has retries=2"),
-    "queue of an approval": ([A, Approval("s", queue="q")], [], "E020", "has queue='q'"),
-    "run_timeout": ([A, Approval("s", run_timeout=9)], [], "E020", "has run_timeout=9"),
-    "permission": ([AFTER_S], [Signal("s", permission="prices")], "E021", "name of a permission"),
-    "permission of an approval": ([Approval("s", permission="a.b.c")], [], "E021", "permission"),
-    "no serializer": ([AFTER_S], [Signal("s", params=dict)], "E022", "no serializer class"),  # type: ignore[arg-type]
-    "an instance": ([AFTER_S], [Signal("s", params=Prices())], "E022", "no serializer class"),  # type: ignore[arg-type]
-    "no form": ([Approval("s", form=str)], [], "E022", "no serializer class"),  # type: ignore[arg-type]
-    "a file": ([AFTER_S], [Signal("s", params=WithFile)], "E022", "takes the file 'upload'"),
-    "files": ([Approval("s", form=WithFiles)], [], "E022", "takes the file 'uploads'"),
-    "form with decision": ([Approval("s", form=Deciding)], [], "E022", "the field 'decision'"),
-    "unless as text": ([A, child("b", unless="a")], [], "E020", "a text"),
-    "unless unknown": ([A, child("b", unless=["x"])], [], "E020", "no step or signal of it"),
-    "unless itself": ([A, child("b", unless=["b"])], [], "E020", "has itself"),
-    "unless and after": ([A, child("b", unless=["a"])], [], "E020", "would never run"),
-    "map": ([Map(tasks.noop, name="m", over=Signal("s"))], [], "E020", "is not possible yet"),  # type: ignore[arg-type]
+    "timeout 0": ([AFTER_S], [Signal("s", timeout=0)], "E021", "has timeout=0"),
+    "timeout below 0": ([AFTER_S], [Signal("s", timeout=-1)], "E021", "has timeout=-1"),
+    "timeout nan": ([AFTER_S], [Signal("s", timeout=float("nan"))], "E021", "has timeout=nan"),
+    "timeout text": ([AFTER_S], [Signal("s", timeout="9")], "E021", "has timeout='9'"),  # type: ignore[arg-type]
+    "timeout for nobody": ([A], [Signal("s", timeout=9)], "E021", "no step comes after it"),
+    "on_timeout": ([AFTER_S], [Signal("s", timeout=9, on_timeout="stop")], "E021", "on_timeout"),  # type: ignore[arg-type]
+    "skip without timeout": ([AFTER_S], [Signal("s", on_timeout="skip")], "E021", "no timeout"),
+    "after of a signal": ([A, AFTER_S], [Signal("s", after=["a"])], "E021", "has after="),
+    "optional signal": ([AFTER_S], [Signal("s", optional=True)], "E021", "has optional=True"),
+    "retries of an approval": ([A, Approval("s", retries=2)], [], "E021", "has retries=2"),
+    "queue of an approval": ([A, Approval("s", queue="q")], [], "E021", "has queue='q'"),
+    "run_timeout": ([A, Approval("s", run_timeout=9)], [], "E021", "has run_timeout=9"),
+    "permission": ([AFTER_S], [Signal("s", permission="prices")], "E022", "name of a permission"),
+    "permission of an approval": ([Approval("s", permission="a.b.c")], [], "E022", "permission"),
+    "no serializer": ([AFTER_S], [Signal("s", params=dict)], "E023", "no serializer class"),  # type: ignore[arg-type]
+    "an instance": ([AFTER_S], [Signal("s", params=Prices())], "E023", "no serializer class"),  # type: ignore[arg-type]
+    "no form": ([Approval("s", form=str)], [], "E023", "no serializer class"),  # type: ignore[arg-type]
+    "a file": ([AFTER_S], [Signal("s", params=WithFile)], "E023", "takes the file 'upload'"),
+    "files": ([Approval("s", form=WithFiles)], [], "E023", "takes the file 'uploads'"),
+    "form with decision": ([Approval("s", form=Deciding)], [], "E023", "the field 'decision'"),
+    "unless as text": ([A, child("b", unless="a")], [], "E021", "a text"),
+    "unless unknown": ([A, child("b", unless=["x"])], [], "E021", "no step or signal of it"),
+    "unless itself": ([A, child("b", unless=["b"])], [], "E021", "has itself"),
+    "unless and after": ([A, child("b", unless=["a"])], [], "E021", "would never run"),
+    "map": ([Map(tasks.noop, name="m", over=Signal("s"))], [], "E021", "is not possible yet"),  # type: ignore[arg-type]
 }
 
 
