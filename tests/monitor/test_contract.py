@@ -24,7 +24,7 @@ CONFIG = """
 allow-x00 = false
 
 [[operations]]
-include-operation-id = ["list_tasks", "retry_task", "start_every_kind"]
+include-operation-id = ["list_tasks", "retry_task", "start_every_kind", "give_signal"]
 checks.positive_data_acceptance.expected-statuses = ["2xx", 304, 400, 401, 404, 409]
 """
 
