@@ -21,7 +21,7 @@ from parent.runs.nested.tree import inner_runs
 from parent.runs.start import start
 from parent.store import clock
 
-__all__ = ["continue_inline", "run_inline", "run_inline_with", "run_to_end"]
+__all__ = ["continue_inline", "run_inline", "run_inline_with"]
 
 
 def run_inline(
@@ -59,11 +59,11 @@ def run_inline_with(
 def continue_inline(run: Run) -> Run:
     """Go on with a run that `run_inline` returned while it waited for a signal, which has come."""
     with publish.publishing_off():
-        run_to_end(run)
+        _run_to_end(run)
     return run
 
 
-def run_to_end(run: Run) -> None:
+def _run_to_end(run: Run) -> None:
     """Run all that is queued in the run and inside of it, until it has ended or only waits."""
     while not run.ended:
         runs = [run.pk, *inner_runs([run.pk])]
