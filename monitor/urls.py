@@ -6,7 +6,6 @@ A project includes them under any prefix: `path("flows/", include("monitor.urls"
 from django.apps import apps
 from django.urls import path, register_converter
 
-from monitor.api import item_views as items
 from monitor.api import schedules as schedules_api
 from monitor.api import schema_views as schema
 from monitor.api import signal_views as signals
@@ -79,7 +78,7 @@ urlpatterns = [
     path("tasks/<workflow_id:task_id>/retry/", api.TaskRetryView.as_view(), name="task-retry"),
     path(
         "tasks/<workflow_id:task_id>/steps/<str:name>/items/",
-        items.ItemListView.as_view(),
+        api.ItemListView.as_view(),
         name="task-items",
     ),
     path("schedules/", schedules_api.ScheduleListView.as_view(), name="schedule-list"),

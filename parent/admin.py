@@ -16,7 +16,7 @@ from django.utils.safestring import SafeString
 
 from parent import admin_notifications  # noqa: F401 - it registers its pages
 from parent.admin_base import ReadOnly
-from parent.definition.secrets import masked, secrets_of
+from parent.definition.parameters.secrets import masked, secrets_of
 from parent.deletion.delete import delete_ended, delete_run
 from parent.errors import UnknownSignal, UnknownWorkflow
 from parent.models import Attempt, Event, Executor, ReceivedSignal, Run, Step

@@ -11,10 +11,11 @@ from django.utils.module_loading import autodiscover_modules
 from rest_framework.serializers import BaseSerializer
 
 from children.sanitize import clean_text
-from parent.definition import inputs_check, stored_params, validation
+from parent.definition import validation
 from parent.definition.mapping import Map
 from parent.definition.nesting import circle_of
 from parent.definition.notify import Email, as_words
+from parent.definition.parameters import inputs_check, stored_params
 from parent.definition.signals import Approval, Awaited, awaited_steps, signal_problems
 from parent.definition.workflow import Step, Workflow, registry
 from parent.notifications import rule_problems

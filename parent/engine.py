@@ -11,7 +11,7 @@ from parent.definition.workflow import Workflow
 from parent.inline import run_inline_with
 from parent.models import Run
 from parent.runs.advance import continue_run
-from parent.runs.canvas import follow_up_of, send_follow_up
+from parent.runs.following.canvas import follow_up_of, send_follow_up
 from parent.runs.start import start, start_many
 from parent.store.outage import retry_while_database_is_down
 

@@ -19,7 +19,7 @@ from rest_framework.relations import ManyRelatedField
 from rest_framework.serializers import BaseSerializer, ListSerializer, Serializer
 from rest_framework.settings import api_settings
 
-from parent.definition.params import RepeatedValue
+from parent.definition.parameters.params import RepeatedValue
 from parent.definition.workflow import Workflow
 from parent.store.files import is_file_list
 

@@ -16,8 +16,8 @@ from rest_framework.request import Request
 from children.errors import ResultNotJSON
 from children.sanitize import GIVEN_DEPTH, check_json
 from monitor.runs.items import ITEM_STATES, state_named
-from parent.definition.params import IGNORED
-from parent.definition.size_limits import shorten_errors
+from parent.definition.parameters.params import IGNORED
+from parent.definition.parameters.size_limits import shorten_errors
 from parent.models import Item, Run, RunState
 
 __all__ = [

@@ -22,7 +22,7 @@ from monitor.api import openapi
 from monitor.api.base import ApiView
 from monitor.api.requests import PAGE_SIZE
 from monitor.http.throttles import StartThrottle
-from parent.definition.secrets import shown_params
+from parent.definition.parameters.secrets import shown_params
 from parent.models import Firing, Schedule
 from parent.schedules import control
 from parent.schedules.outlook import Outlook, outlooks

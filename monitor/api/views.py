@@ -13,6 +13,8 @@ from rest_framework.request import Request
 from rest_framework.response import Response
 
 from monitor.access import (
+    find_mapped_step,
+    find_run,
     find_to_change,
     find_to_retry,
     find_workflow,
@@ -24,23 +26,33 @@ from monitor.api.base import ApiView
 from monitor.api.form_data import params_of
 from monitor.api.not_modified import snapshot_of
 from monitor.api.params_schema import params_schema
-from monitor.api.requests import INSTEAD, NewestFirst, RetryRequest, RunQuery, idempotency_key
+from monitor.api.requests import (
+    INSTEAD,
+    ByIndex,
+    ItemQuery,
+    NewestFirst,
+    RetryRequest,
+    RunQuery,
+    idempotency_key,
+)
 from monitor.http.etag import answer, digest_of, not_modified
 from monitor.http.namespace import namespace_of, our_url
 from monitor.http.parsers import JSONParser
 from monitor.http.throttles import StartThrottle
+from monitor.runs.items import COLUMNS, item_row
 from monitor.runs.results import result_answer
 from monitor.runs.snapshot import Snapshot, task_status
 from monitor.runs.starting import start_for
 from parent.definition.mapping import Map
 from parent.definition.signals import awaited_steps
 from parent.deletion.delete import delete_run
-from parent.models import Run
+from parent.models import Item, Run
 from parent.runs.cancel import cancel
 from parent.runs.retry import retry
 from parent.runs.signals.payload import serializer_of
 
 __all__ = [
+    "ItemListView",
     "TaskCancelView",
     "TaskListView",
     "TaskResultView",
@@ -185,6 +197,26 @@ class TaskRetryView(ApiView):
         return Response(
             _status(request, Snapshot([run.pk]), timezone.now()), status=status.HTTP_202_ACCEPTED
         )
+
+
+class ItemListView(ApiView):
+    """The items of a mapped step, in pages."""
+
+    @openapi.list_items
+    def get(self, request: Request, task_id: UUID, name: str) -> HttpResponse:
+        query, run = ItemQuery.of(request), find_run(request.user, task_id)
+        step = find_mapped_step(run, name)
+        items = query.narrow(Item.objects.filter(step=step)).only(*COLUMNS, "state")
+        paginator = ByIndex()
+        page = paginator.paginate_queryset(items, request, view=self) or []
+        results = [item_row(item) for item in page]
+        document: dict[str, Any] = {
+            "next": paginator.get_next_link(),
+            "previous": paginator.get_previous_link(),
+            "results": results,
+        }
+        digest = digest_of(document)
+        return not_modified(request, digest) or answer(request, digest, document, ())
 
 
 def _status(request: Request, snapshot: Snapshot, now: datetime) -> dict[str, Any]:

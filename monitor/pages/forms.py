@@ -30,8 +30,8 @@ from rest_framework.templatetags.rest_framework import render_form
 from children.sanitize import clean_text
 from monitor.api.form_data import is_structured
 from monitor.http.problems import NO_FIELD, errors_by_field
-from parent.definition.secrets import has_secrets
-from parent.definition.size_limits import size_problem
+from parent.definition.parameters.secrets import has_secrets
+from parent.definition.parameters.size_limits import size_problem
 from parent.store.files import is_file_list, takes_files
 
 __all__ = ["FormError", "LeftOut", "blank_form", "filled_form", "form_like", "posted"]

@@ -6,7 +6,7 @@ from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Any
 
-from parent.definition.secrets import masked
+from parent.definition.parameters.secrets import masked
 from parent.models import Attempt, Event, Run
 
 __all__ = ["Entry", "entries", "history_of"]

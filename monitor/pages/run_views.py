@@ -41,7 +41,7 @@ from monitor.runs.mapped import mapped_steps
 from monitor.runs.results import beginning, is_large, pretty_beginning, result_answer
 from monitor.runs.snapshot import Snapshot, task_status
 from monitor.runs.status import share, state_word
-from parent.definition.secrets import secrets_of, shown_params
+from parent.definition.parameters.secrets import secrets_of, shown_params
 from parent.deletion.delete import delete_run
 from parent.errors import CannotRetry, InsideRun, InvalidRetry, RunActive, RunEnded, UnknownRun
 from parent.models import Run, RunState, Step, StepState

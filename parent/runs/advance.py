@@ -15,9 +15,9 @@ from parent.models import Run, RunState, Step, StepState
 from parent.models.fields import META_COLUMNS
 from parent.notifications.announce import announce_end, announce_failed_steps
 from parent.notifications.rules import STORED_RULES
-from parent.runs import places
 from parent.runs.attempts import ATTEMPT_COLUMNS
-from parent.runs.hand_over import HandOver
+from parent.runs.following import places
+from parent.runs.following.hand_over import HandOver
 from parent.runs.items.windows import open_items
 from parent.runs.nested.reports import report_up
 from parent.runs.new_run import NewRuns, deadline, timeout_of

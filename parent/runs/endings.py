@@ -24,7 +24,7 @@ from parent.models.fields import META_COLUMNS
 from parent.notifications.announce import announce_failed_steps
 from parent.runs.advance import NEW_ATTEMPT_COLUMNS, SKIPPED_COLUMNS, advance, write_run
 from parent.runs.attempts import RetryDecision, archive, queue_attempt, retry_at, with_attempt_count
-from parent.runs.hand_over import HandOver
+from parent.runs.following.hand_over import HandOver
 from parent.runs.items.sweeps import end_items
 from parent.runs.transitions import mark_skipped
 from parent.store import results

@@ -8,7 +8,7 @@ from typing import Any
 from django.contrib.auth.models import User
 from django.core.files import File
 
-from parent.definition.params import Encoder
+from parent.definition.parameters.params import Encoder
 from parent.errors import KeyReused
 from parent.models import Run
 

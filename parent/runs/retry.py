@@ -16,11 +16,11 @@ from parent.errors import CannotRetry, InvalidRetry, UnknownRun
 from parent.models import Awaits, Event, Item, ReceivedSignal, Run, RunState, Step, StepState
 from parent.runs.advance import advance
 from parent.runs.attempts import ATTEMPT_COLUMNS, archive, clear_attempt
+from parent.runs.following.places import lock_of, may_begin
 from parent.runs.items.sweeps import drop_items, reset_item, reset_items
 from parent.runs.nested.child import run_again
 from parent.runs.nested.tree import outermost
 from parent.runs.new_run import deadline, timeout_of
-from parent.runs.places import lock_of, may_begin
 from parent.store.run_rows import lock_run
 from parent.store.writes import write
 

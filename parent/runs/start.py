@@ -12,14 +12,14 @@ from django.db import DEFAULT_DB_ALIAS, IntegrityError, transaction
 
 from parent.definition import validation
 from parent.definition.concurrency import Concurrency
-from parent.definition.params import as_json, has_file, validate
+from parent.definition.parameters.params import as_json, has_file, validate
 from parent.definition.signals import signal_problems
 from parent.definition.workflow import Workflow
 from parent.errors import AlreadyRunning, InvalidParams, InvalidWorkflow, RunEnded
 from parent.messages.publish import is_publishing_off
 from parent.models import Run
-from parent.runs import places
 from parent.runs.cancel import cancel
+from parent.runs.following import places
 from parent.runs.idempotency import earlier_run, fingerprint
 from parent.runs.new_run import NewRuns
 from parent.runs.transitions import log_end
@@ -52,7 +52,7 @@ def start(
         run_id: the id of the parent task, if a client has sent that task itself.
         idempotency_key: the same key and parameters of the same owner return the same run.
         limited: False takes no place of the workflow's `concurrency`, and waits for none.
-        follow_up: what Celery sends after the run's end; see `parent.runs.canvas`.
+        follow_up: what Celery sends after the run's end; see `parent.runs.following.canvas`.
 
     Returns:
         The new run; with an idempotency key perhaps an earlier one. With

@@ -16,8 +16,8 @@ from parent.decisions.plan import Summary, plan, run_meta, run_state, summarize
 from parent.messages.publish import republish_after
 from parent.models import Run, RunState, Step, StepState
 from parent.runs.author_data import run_data
+from parent.runs.following.places import turn_message
 from parent.runs.opening import open_step, run_result
-from parent.runs.places import turn_message
 from parent.runs.signals.awaiting import open_awaited
 from parent.store.run_rows import UnreadSteps
 from parent.telemetry.log_context import about

@@ -5,7 +5,7 @@ from typing import Any
 
 from django import forms
 
-from parent.definition.secrets import HIDDEN, shown_params
+from parent.definition.parameters.secrets import HIDDEN, shown_params
 from parent.definition.workflow import registry
 from parent.models import Schedule
 from parent.schedules.validation import FIELDS, errors_of, is_name

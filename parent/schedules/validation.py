@@ -10,7 +10,7 @@ from cronsim import CronSim, CronSimError
 from django.db import DatabaseError
 
 from children.sanitize import clean_text
-from parent.definition.params import as_json, validate
+from parent.definition.parameters.params import as_json, validate
 from parent.definition.schedule import Schedule as Declared
 from parent.definition.workflow import Workflow, registry
 from parent.errors import InvalidParams, InvalidSchedule, UnknownWorkflow
@@ -47,7 +47,8 @@ def values_of(schedule: Declared) -> dict[str, Any]:
     try:
         values["params"] = as_json(dict(schedule.params))
     except InvalidParams as exc:
-        raise InvalidSchedule({"params": [str(exc)]}) from exc
+        errors = {"params": [str(exc)]}
+        raise InvalidSchedule(errors) from exc
     except (TypeError, ValueError):
         raise InvalidSchedule({"params": ["Give a mapping of the run's parameters."]}) from None
     return values

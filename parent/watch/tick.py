@@ -19,9 +19,9 @@ from parent.messages.broker_memory import BrokerMemory
 from parent.messages.publish import is_run_row_stale
 from parent.messages.terminate import terminate
 from parent.models import Item, ItemCount, Run, Step, StepState
-from parent.runs import places
 from parent.runs.advance import pass_place_on
 from parent.runs.endings import Ending, end_cancelled, end_run
+from parent.runs.following import places
 from parent.runs.nested.tree import inner_runs
 from parent.runs.signals.expire import expire
 from parent.schedules.ticks import fire_due, prune_firings, try_sync

@@ -29,7 +29,7 @@ from parent.messages.publish import attempt_header, republish_after
 from parent.models import Item, Step, StepState
 from parent.runs.attempts import retry_decision
 from parent.runs.endings import Ending, end_attempt, end_cancelled, record
-from parent.runs.hand_over import HandOver
+from parent.runs.following.hand_over import HandOver
 from parent.runs.items.finish import end_cancelled_item, end_item
 from parent.store import executors
 from parent.store.kept_sql import update_attempt

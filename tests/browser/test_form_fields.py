@@ -14,7 +14,7 @@ from playwright.sync_api import Browser
 from rest_framework import serializers
 
 from examples.main_flow.tasks import func_1
-from parent.definition.secrets import HIDDEN
+from parent.definition.parameters.secrets import HIDDEN
 from parent.definition.workflow import Step as StepDefinition
 from parent.definition.workflow import Workflow, registry
 from parent.models import Event, Run

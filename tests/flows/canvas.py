@@ -83,7 +83,7 @@ def _no_inputs(run: Any) -> dict[str, Any]:
     raise Trouble("no inputs")
 
 
-doubled = Workflow("doubled", params=NumberParams, steps=[Step(double)])
+doubled = Workflow("doubled_number", params=NumberParams, steps=[Step(double)])
 broken = Workflow("canvas_broken", steps=[Step(breaks)])
 held = Workflow("canvas_held", params=HeldParams, steps=[Step(holds)])
 no_inputs = Workflow("canvas_no_inputs", steps=[Step(double, inputs=_no_inputs)])

@@ -26,10 +26,10 @@ from parent.definition.workflow import registry
 from parent.messages import publish
 from parent.messages.publish import attempt_header
 from parent.models import Executor, Item, Run, Step, StepState
-from parent.runs import hand_over
 from parent.runs.attempts import RetryDecision
 from parent.runs.cancel import cancel
 from parent.runs.endings import record
+from parent.runs.following import hand_over
 from parent.runs.items.finish import end_of
 from parent.runs.retry import retry
 from parent.runs.start import start

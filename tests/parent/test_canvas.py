@@ -11,7 +11,7 @@ from django.db.models.functions import Now
 
 from parent.errors import WorkflowError
 from parent.models import Executor, Run, RunState
-from parent.runs.canvas import follow_up_of, send_follow_up
+from parent.runs.following.canvas import follow_up_of, send_follow_up
 from parent.runs.start import start
 from parent.watch.tick import Ticker
 from tests.conftest import use_broker

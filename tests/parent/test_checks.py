@@ -212,7 +212,7 @@ def test_a_problem_of_the_steps_is_reported_with_a_hint(
 @pytest.mark.parametrize("task", [undecorated, Undecorated, None, 5])
 def test_a_step_without_a_task_is_reported(task: Any) -> None:
     Workflow("shop", steps=[Step(func_1), Step(task)])
-    problem = f"Workflow 'shop': {task!r} is not a Celery task."
+    problem = f"Workflow 'shop': {task!r} is neither a Celery task nor a workflow."
     assert messages() == [("workflows.E004", problem, "Decorate the function with @child_task.")]
 
 

@@ -22,9 +22,10 @@ from parent.inline import run_inline
 from parent.messages import publish
 from parent.models import Executor, Run, StepState
 from parent.models import Step as StepRow
-from parent.runs import advance, places
+from parent.runs import advance
 from parent.runs.cancel import cancel
 from parent.runs.endings import end_attempt, end_run
+from parent.runs.following import places
 from parent.runs.retry import retry
 from parent.runs.start import start, start_many
 from parent.watch.tick import Ticker

@@ -17,8 +17,8 @@ from parent.definition.workflow import registry
 from parent.messages import publish
 from parent.messages.publish import attempt_header
 from parent.models import Executor, Run, RunState, Step, StepState
-from parent.runs import hand_over
 from parent.runs.endings import Ending, record
+from parent.runs.following import hand_over
 from parent.runs.retry import retry
 from parent.runs.start import start
 from parent.store import executors

@@ -20,9 +20,9 @@ from parent.messages import publish
 from parent.messages.publish import attempt_header
 from parent.models import Executor, Item, Run, RunState, StepState
 from parent.models import Step as StepRow
-from parent.runs import hand_over
 from parent.runs.cancel import cancel
 from parent.runs.endings import Ending, end_run, record
+from parent.runs.following import hand_over
 from parent.runs.items import counts
 from parent.runs.start import start
 from parent.store import executors

@@ -13,7 +13,7 @@ from parent import Map, RunData, Step, Workflow
 from parent.decisions.mapping import MOST_PLACES
 from parent.definition.workflow import registry
 from parent.errors import InvalidRetry, InvalidWorkflow
-from parent.inline import run_inline, run_to_end
+from parent.inline import continue_inline, run_inline
 from parent.messages import publish
 from parent.models import Attempt, Item, Run, RunState, StepState
 from parent.runs.cancel import cancel
@@ -404,7 +404,7 @@ def finish_inline(run: Run) -> None:
     """Run to its end what a retry has opened."""
     run.refresh_from_db()
     with publish.publishing_off():
-        run_to_end(run)
+        continue_inline(run)
 
 
 def test_no_more_messages_than_places(workflow: Callable[..., Workflow]) -> None:

@@ -14,7 +14,7 @@ from parent.definition.workflow import registry
 from parent.deletion.delete import delete_run
 from parent.deletion.prune import prune_all
 from parent.errors import CannotRetry, InsideRun, InvalidWorkflow
-from parent.inline import run_inline, run_to_end
+from parent.inline import continue_inline, run_inline
 from parent.messages.publish import publishing_off
 from parent.models import Event, Run, RunState, StepState
 from parent.models import Step as StepRow
@@ -232,7 +232,7 @@ def go_on(run: Run) -> None:
     """Run what is queued, as `run_inline` does."""
     run.refresh_from_db()
     with publishing_off():
-        run_to_end(run)
+        continue_inline(run)
 
 
 def test_new_inputs_begin_a_new_run(inner: Workflow) -> None:

@@ -142,7 +142,7 @@ def test_a_quiet_tick_has_no_more_statements(
     ticker.tick()
     ticker.tick()
 
-    with django_assert_num_queries(6):
+    with django_assert_num_queries(7):
         ticker.tick()
 
 

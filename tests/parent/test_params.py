@@ -9,7 +9,7 @@ from django.core.files.base import ContentFile
 from rest_framework import serializers
 
 from parent import Step, Workflow
-from parent.definition.params import as_json, validate
+from parent.definition.parameters.params import as_json, validate
 from parent.definition.workflow import registry
 from parent.errors import InvalidParams
 from tests.flows import tasks

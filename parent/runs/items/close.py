@@ -9,7 +9,7 @@ from django.db import transaction
 from parent.decisions.mapping import NAMED, outcome
 from parent.models import Item, Step, StepState
 from parent.runs.endings import end_cancelled, record
-from parent.runs.hand_over import HandOver
+from parent.runs.following.hand_over import HandOver
 from parent.runs.items import counts
 from parent.runs.items.sweeps import cancel_items
 from parent.store.run_rows import lock_run_row

@@ -26,7 +26,7 @@ from parent.runs.attempts import (
     with_attempt_count,
 )
 from parent.runs.endings import Ending, end_attempt, end_step
-from parent.runs.hand_over import HandOver
+from parent.runs.following.hand_over import HandOver
 from parent.runs.items import counts
 from parent.runs.items.close import close_if_done
 from parent.runs.items.sweeps import skip_items, too_many_failed

@@ -13,7 +13,7 @@ from parent.decisions.mapping import places
 from parent.messages.publish import first_batch, republish_after
 from parent.models import Item, Step, StepState
 from parent.runs.attempts import ITEM_ATTEMPT_COLUMNS, queue_attempt
-from parent.runs.hand_over import HandOver
+from parent.runs.following.hand_over import HandOver
 from parent.runs.items import counts
 from parent.runs.items.sealing import write_items
 from parent.store.kept_sql import select, update_first

@@ -6,7 +6,7 @@ from typing import Any
 from uuid import uuid4
 
 from parent.conf import setting
-from parent.definition.params import as_json, validate
+from parent.definition.parameters.params import as_json, validate
 from parent.definition.parent_task import NAME_PREFIX
 from parent.definition.workflow import registry
 from parent.errors import InvalidWorkflow

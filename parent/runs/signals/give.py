@@ -81,7 +81,7 @@ def give(
         earlier = ReceivedSignal.objects.filter(run=run, name=name).first()
         if earlier is not None:
             if task_id not in (None, step.task_id) or not _same(earlier.values, checked):
-                raise SignalGiven(_given_text(step, earlier))
+                raise _given_before(step, earlier)
             return earlier
         _require_open(locked.run, step, task_id)
         came = ReceivedSignal.objects.create(
@@ -122,7 +122,7 @@ def close(run_id: UUID | str, name: str, *, who: str = "") -> Run:
             raise UnknownSignal(f"{name} is an approval: approve or reject it.")
         earlier = ReceivedSignal.objects.filter(run=run, name=name).first()
         if earlier is not None:
-            raise SignalGiven(_given_text(step, earlier))
+            raise _given_before(step, earlier)
         _require_open(locked.run, step, None)
         _skip(locked, step, f"closed by {who}" if who else "closed")
         detail = {"signal": name}
@@ -163,9 +163,8 @@ def _require_open(run: Run, step: Step, task_id: str | None) -> None:
     """Raises SignalClosed if it cannot be given any more."""
     if step.state in ENDS:
         why = ENDS[StepState(step.state)]
-        said = step.error or step.message
-        text = f"{step.name} is closed: {why}{f' ({said})' if said else ''}."
-        raise SignalClosed(clean_text(text))
+        said = clean_text(step.error or step.message)
+        raise SignalClosed(f"{step.name} is closed: {why}{f' ({said})' if said else ''}.")
     if run.ended:
         raise SignalClosed(f"{step.name} is closed: the run has ended, it is {run.state}.")
     if run.cancel_requested_at is not None:
@@ -180,10 +179,10 @@ def _same(one: Any, other: Any) -> bool:
     return texts[0] == texts[1]
 
 
-def _given_text(step: Step, earlier: ReceivedSignal) -> str:
+def _given_before(step: Step, earlier: ReceivedSignal) -> SignalGiven:
     by = f" by {earlier.who}" if earlier.who else ""
     what = "was decided" if step.awaits == Awaits.APPROVAL else "was given"
-    return (
+    return SignalGiven(
         f"{step.name} {what}{by} at {_time(earlier.at)}, with other values. The first one counts."
     )
 

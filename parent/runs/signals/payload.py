@@ -8,8 +8,8 @@ from rest_framework.serializers import CharField, ChoiceField, Serializer
 from rest_framework.settings import api_settings
 
 from parent.conf import setting
-from parent.definition.params import as_json, validate_by
-from parent.definition.secrets import hide_secrets
+from parent.definition.parameters.params import as_json, validate_by
+from parent.definition.parameters.secrets import hide_secrets
 from parent.definition.signals import Approval, Awaited, Signal
 from parent.errors import InvalidParams
 from parent.runs.signals.awaiting import APPROVE, REJECT
@@ -70,7 +70,8 @@ def values_of(definition: Awaited, given: Mapping[str, Any]) -> dict[str, Any]:
     limit, size = setting("SIGNAL_LIMIT"), len(json.dumps(values, ensure_ascii=False).encode())
     if limit and size > limit:
         text = f"It is {size:,} bytes of JSON, and at most {limit:,.0f} are taken. Send less."
-        raise InvalidParams({api_settings.NON_FIELD_ERRORS_KEY: [text]})
+        errors = {api_settings.NON_FIELD_ERRORS_KEY: [text]}
+        raise InvalidParams(errors)
     return values
 
 

@@ -15,7 +15,7 @@ from rest_framework.settings import api_settings
 
 from children.errors import ResultNotJSON
 from children.sanitize import GIVEN_DEPTH, check_json, check_keys, clean_text
-from parent.definition.size_limits import shorten_errors, size_problem
+from parent.definition.parameters.size_limits import shorten_errors, size_problem
 from parent.definition.workflow import Workflow
 from parent.errors import InvalidParams
 from parent.store.files import is_file_list

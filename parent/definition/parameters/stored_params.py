@@ -13,7 +13,7 @@ from django.db.models import Model
 from rest_framework.fields import ChoiceField, FileField, HiddenField, empty
 
 from children.sanitize import clean_text
-from parent.definition.params import Encoder
+from parent.definition.parameters.params import Encoder
 
 __all__ = ["problems"]
 
