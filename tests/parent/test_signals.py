@@ -6,9 +6,7 @@ from typing import Any
 from uuid import UUID, uuid4
 
 import pytest
-from django.db import connection
 from django.db.models.functions import Now
-from django.test.utils import CaptureQueriesContext
 from rest_framework import serializers
 
 from children.meta import Meta
@@ -31,6 +29,7 @@ from parent.runs.signals.give import close, give
 from parent.runs.start import start
 from parent.watch.tick import Ticker
 from tests.flows import tasks
+from tests.parent.test_tick import statements
 
 pytestmark = [pytest.mark.django_db, pytest.mark.usefixtures("own_registry")]
 
@@ -608,14 +607,13 @@ def test_in_a_run_of_many_steps_an_unwanted_signal_ends_with_the_rest() -> None:
 
 
 def test_a_quiet_tick_costs_the_same_for_many_that_wait(ticker: Ticker) -> None:
-    ticker.tick()
-    with CaptureQueriesContext(connection) as without:
-        ticker.tick()
+    cancel(priced(Signal("prices", timeout=600)).pk)
+    statements(ticker)
+    without = statements(ticker)
     for _ in range(5):
         end(priced(Signal("prices", timeout=600)), "load")
-    ticker.tick()
-    with CaptureQueriesContext(connection) as with_many:
-        ticker.tick()
+    statements(ticker)
+    with_many = statements(ticker)
 
     assert len(with_many) == len(without)
     assert StepRow.objects.filter(state=StepState.RUNNING).count() == 5
