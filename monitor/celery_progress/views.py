@@ -49,7 +49,7 @@ class GroupProgressView(ApiView):
 
 
 def _answers(request: Request, task_ids: Sequence[str]) -> list[Answer]:
-    """The answers for these tasks. Our own rows are read in one statement.
+    """The answers for these tasks. Our own rows take two statements.
 
     Raises:
         Http404: one is a run that this user may not see.

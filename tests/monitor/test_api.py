@@ -73,7 +73,7 @@ def test_the_catalogue_describes_each_workflow(owner: User, api: Api) -> None:
         if workflow["name"] == "main_flow"
     )
 
-    plain = {"when": "ok", "optional": False, "mapped": False}
+    plain = {"when": "ok", "optional": False, "mapped": False, "workflow": None}
     assert main_flow["description"]
     assert main_flow["params"]["properties"]["limit"]["type"] == "integer"
     assert main_flow["steps"] == [
