@@ -4,13 +4,13 @@ A project includes them where it had those of celery-progress:
 `path("celery-progress/", include("monitor.celery_progress.urls"))`.
 """
 
-from django.urls import re_path
+from django.urls import path
 
 from monitor.celery_progress import views
 
 app_name = "celery_progress"
 
 urlpatterns = [
-    re_path(r"^(?P<task_id>[\w-]+)/$", views.TaskProgressView.as_view(), name="task_status"),
-    re_path(r"^g/(?P<group_id>[\w-]+)/$", views.GroupProgressView.as_view(), name="group_status"),
+    path("<slug:task_id>/", views.TaskProgressView.as_view(), name="task_status"),
+    path("g/<slug:group_id>/", views.GroupProgressView.as_view(), name="group_status"),
 ]
