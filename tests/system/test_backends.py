@@ -29,6 +29,8 @@ class OwnBackend(DatabaseBackend):  # type: ignore[misc]
 
 @pytest.fixture
 def backend(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> Any:
+    # The app keeps what it makes of the setting. So make that before, for the tests that follow.
+    assert isinstance(current_app.backend, DatabaseBackend)
     monkeypatch.setattr(current_app.conf, "result_backend", request.param)
     return request.param
 

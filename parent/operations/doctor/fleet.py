@@ -7,7 +7,8 @@ from datetime import timedelta
 from django.db import connection
 from django.utils import timezone
 
-from parent.definition.workflow import registry
+from parent.definition.workflow import Step as StepDefinition
+from parent.definition.workflow import Workflow, registry
 from parent.messages.publish import queue_of
 from parent.models import Executor, Item, Step, StepState, WatchLease
 from parent.operations import health
@@ -55,7 +56,7 @@ def queues() -> Iterator[Finding]:
         return  # no worker is alive, which is reported already
     needed: dict[str, set[str]] = {}
     for workflow in registry.workflows():
-        for step in workflow.steps:
+        for step in _with_messages(workflow):
             row = Step(queue=step.queue or "", task=step.task_name)
             needed.setdefault(queue_of(row), set()).add(f"{workflow.name}.{step.label}")
     waiting = Step.objects.filter(state=StepState.QUEUED).order_by()
@@ -73,6 +74,11 @@ def queues() -> Iterator[Finding]:
             what=f"no worker consumes {queue!r}, which {', '.join(who[:EXAMPLES])}{more} need",
             do=f"Start one: {health.how_to_start(queue)}",
         )
+
+
+def _with_messages(workflow: Workflow) -> Iterator[StepDefinition]:
+    """The steps that are sent to workers: neither those that wait for a person, nor workflows."""
+    return (step for step in workflow.steps if step.task_name and not step.nested)
 
 
 def answers() -> Iterator[Finding]:
@@ -100,7 +106,7 @@ def _unknown_tasks(executor: Executor, remote: Remote) -> Iterator[Finding]:
     needed = {
         step.task_name
         for workflow in registry.workflows()
-        for step in workflow.steps
+        for step in _with_messages(workflow)
         if queue_of(Step(queue=step.queue or "", task=step.task_name)) in executor.queues
     }
     if unknown := sorted(needed - remote.tasks):
