@@ -1,12 +1,12 @@
 """The children: split the table, validate and submit a batch, merge the states."""
 
 import json
-import os
 from itertools import islice
 from typing import Any
 from urllib.error import HTTPError, URLError
 from urllib.request import Request, urlopen
 
+from django.conf import settings
 from django.core.files.storage import default_storage
 
 from children import Progress, child_task
@@ -70,7 +70,7 @@ def submit(progress: Progress, table: str, batch: str, first: int) -> str:
         Busy: the service could not take it now.
         Refused: it never will.
     """
-    url = os.environ.get("SUBMISSION_URL", "http://127.0.0.1:8100/samples")
+    url = getattr(settings, "SUBMISSION_URL", "http://127.0.0.1:8100/samples")
     if not url.startswith(("http://", "https://")):
         raise Refused(f"SUBMISSION_URL is {url!r}: give an http or https address")
     content = json.dumps({"batch": batch, "rows": _rows(table, first)}).encode()

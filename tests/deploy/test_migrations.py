@@ -160,4 +160,5 @@ def test_a_migration_of_several_tables_takes_them_first() -> None:
         changed = {name for name in named if name} - new
         taken = [each.models for each in migration.operations[:1] if isinstance(each, TakeTables)]
 
-        assert len(changed) < 2 or [{*models} for models in taken] == [changed], name
+        # It may take more: a new table's foreign keys lock what they refer to.
+        assert len(changed) < 2 or any(changed <= {*models} for models in taken), name

@@ -23,11 +23,11 @@ GOOD = "SA0001,Homo sapiens,2026-01-02,1.5\n"
 
 
 @pytest.fixture
-def service(monkeypatch: pytest.MonkeyPatch) -> Iterator[Service]:
+def service(settings: Any) -> Iterator[Service]:
     with Service() as server:
         thread = Thread(target=server.serve_forever)
         thread.start()
-        monkeypatch.setenv("SUBMISSION_URL", server.url)
+        settings.SUBMISSION_URL = server.url
         yield server
         server.shutdown()
         thread.join()
@@ -60,10 +60,10 @@ def test_the_shipped_table_is_submitted_and_the_invalid_batch_stops_no_other(
 
 @pytest.mark.django_db
 def test_a_service_that_never_answers_is_an_error_of_each_batch(
-    monkeypatch: pytest.MonkeyPatch,
+    settings: Any,
 ) -> None:
     with Service() as gone:
-        monkeypatch.setenv("SUBMISSION_URL", gone.url)
+        settings.SUBMISSION_URL = gone.url
 
     run = run_inline(submission, table=ContentFile((HEADER + GOOD).encode(), "one.csv"))
 
@@ -126,8 +126,8 @@ def test_only_what_may_help_is_tried_again(
         submit(table=table, batch="1-1", first=1)
 
 
-def test_an_address_that_is_none_says_so(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("SUBMISSION_URL", "file:///etc/passwd")
+def test_an_address_that_is_none_says_so(store: Store, settings: Any) -> None:
+    settings.SUBMISSION_URL = "file:///etc/passwd"
 
     with pytest.raises(Refused, match="give an http or https address"):
         submit(table=store(HEADER + GOOD), batch="1-1", first=1)
