@@ -197,10 +197,13 @@ def doubled(
             if step.state == "OK" and step.result != step.attempt:
                 lines.append(f"{run.id}: {step.name} {step.attempt} has the result {step.result}")
             for body in bodies.by_step.get((run.id, step.name), ()):
-                results = {
-                    name: run.step(name).result
-                    for name in step.after
-                    if run.step(name).state == "OK"
+                before = [run.step(name) for name in step.after]
+                results = {each.name: each.result for each in before if each.state == "OK"}
+                # What comes after a mapped step that failed reads its items all the same.
+                results |= {
+                    each.name: [item.result for item in each.items if item.state == "OK"]
+                    for each in before
+                    if each.state == "ERROR" and each.items
                 }
                 if body.inputs != results:
                     lines.append(f"{body} got {body.inputs}, and the results are {results}")
