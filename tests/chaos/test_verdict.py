@@ -286,7 +286,7 @@ def test_a_step_that_always_follows_may_follow_items_that_failed() -> None:
     merge = replace(MERGE, state="SKIPPED", attempt=None)
     run = replace(MAPPED, state="FAILURE", stored="FAILURE", steps=(FIRST, each, merge, CLEAN_UP))
     events = [
-        replace(e, inputs={}) if e.step == "clean_up" else e
+        replace(e, inputs={"each": ["i0", "i2"]}) if e.step == "clean_up" else e
         for e in MAPPED_EVENTS
         if e.step != "merge"
     ]
