@@ -24,7 +24,7 @@ class Migration(migrations.Migration):
     ]
 
     operations = [
-        TakeTables("run", "step", "attempt", "executor"),
+        TakeTables("step", "attempt", "executor"),
         migrations.AddField(
             "step",
             "chunk",
