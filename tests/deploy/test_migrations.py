@@ -154,7 +154,7 @@ def test_the_first_release_goes_on_writing_while_all_is_migrated() -> None:
 
 def referred_to(migration: Migration) -> set[str]:
     """The tables of ours to which new foreign keys refer: PostgreSQL locks these too."""
-    fields = [
+    fields: list[Any] = [
         field
         for each in migration.operations
         for field in (
@@ -163,7 +163,8 @@ def referred_to(migration: Migration) -> set[str]:
             else [getattr(each, "field", None)]
         )
     ]
-    keys = [field for field in fields if isinstance(field, ForeignKey) and field.db_constraint]
+    keys: list[Any] = [field for field in fields if isinstance(field, ForeignKey)]
+    keys = [key for key in keys if key.db_constraint]
     names = [str(key.remote_field.model).lower() for key in keys]
     return {name.removeprefix("parent.") for name in names if name.startswith("parent.")}
 
