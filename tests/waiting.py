@@ -6,21 +6,26 @@ from typing import TypeVar
 
 from parent.models import Run
 
-__all__ = ["ended", "until"]
+__all__ = ["PATIENCE", "ended", "until"]
 
 T = TypeVar("T")
 
+# Seconds. Only a failing test waits as long, and a machine with much else to do is slow.
+PATIENCE = 120.0
 
-def until(what: str, look: Callable[[], T | None], timeout: float = 30, every: float = 0.02) -> T:
+
+def until(
+    what: str, look: Callable[[], T | None], timeout: float = PATIENCE, every: float = 0.02
+) -> T:
     """Poll every `every` seconds until the result is true."""
     deadline = time.monotonic() + timeout
     while not (seen := look()):
-        assert time.monotonic() < deadline, f"not within {timeout} s: {what}"
+        assert time.monotonic() < deadline, f"not within {timeout:g} s: {what}"
         time.sleep(every)
     return seen
 
 
-def ended(run: Run, timeout: float = 60) -> Run:
+def ended(run: Run, timeout: float = PATIENCE) -> Run:
     """Wait until the run has ended, and return it."""
 
     def look() -> bool:

@@ -12,6 +12,7 @@ from urllib.parse import quote
 from django.db import connection
 
 from tests.forkserver import Forked, ForkServers
+from tests.waiting import PATIENCE
 
 __all__ = ["Worker", "database_url", "fork_servers"]
 
@@ -78,7 +79,7 @@ class Worker:
                 self._lines.put(line)
         self._lines.put("(the worker has ended)")
 
-    def wait_for(self, text: str, timeout: float = 30) -> str:
+    def wait_for(self, text: str, timeout: float = PATIENCE) -> str:
         """Return the next line of its log that contains `text`."""
         while True:
             try:

@@ -145,7 +145,7 @@ def test_on_ones_own_machine_it_needs_no_proxy(stack: Stack) -> None:
     instead = dict(re.findall(r"# (\w+)=(.+)", lines))
     port = free_port()
     web = stack.another("web", **instead, WEB_PORT=str(port))
-    until("a web server", lambda: BOOTED in web.log.read_text(), timeout=60)
+    until("a web server", lambda: BOOTED in web.log.read_text())
 
     page = Answer(port, "GET", "/login/", Host=f"localhost:{port}", X_Forwarded_Proto="http")
 
@@ -157,7 +157,7 @@ def test_on_ones_own_machine_it_needs_no_proxy(stack: Stack) -> None:
 def test_sigterm_ends_each_service_cleanly(stack: Stack, name: str) -> None:
     second = stack.another(name, WEB_PORT=str(free_port()))
     ready = {"web": BOOTED, "worker": " ready."}[name]
-    until(f"a second {name}", lambda: ready in second.log.read_text(), timeout=60)
+    until(f"a second {name}", lambda: ready in second.log.read_text())
 
     assert second.stop(stop_grace(stack.compose.services[name])) == 0
     if name == "worker":

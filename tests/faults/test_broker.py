@@ -67,7 +67,7 @@ def ended(runs: Sequence[Run]) -> list[Run]:
         now = list(Run.objects.filter(pk__in=[run.pk for run in runs]))
         return now if all(run.ended for run in now) else None
 
-    return until("the end of all runs", all_ended, timeout=40)
+    return until("the end of all runs", all_ended)
 
 
 def assert_each_ran_once(runs: Sequence[Run]) -> None:

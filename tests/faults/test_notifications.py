@@ -11,7 +11,7 @@ from tests.faults.conftest import StartWorker, until_watched
 from tests.flows import workflows
 from tests.notifications.conftest import SECRET, make_due
 from tests.notifications.receiver import Receiver, hangs, receiver, says
-from tests.waiting import until
+from tests.waiting import PATIENCE, until
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
@@ -39,7 +39,7 @@ def test_runs_and_other_receivers_go_on_beside_a_dead_one(
     start_worker(**HERE)
     until_watched()
     workflows.noops.start()
-    assert dead.posts.get(timeout=20)
+    assert dead.posts.get(timeout=PATIENCE)
 
     with receiver() as well:
         NotificationRule.objects.create(
@@ -47,7 +47,7 @@ def test_runs_and_other_receivers_go_on_beside_a_dead_one(
         )
         workflows.noops.start_many([{}] * 5)
         until("the runs", lambda: done(6))
-        ids = {well.posts.get(timeout=20).headers["webhook-id"] for _ in range(5)}
+        ids = {well.posts.get(timeout=PATIENCE).headers["webhook-id"] for _ in range(5)}
 
     assert len(ids) == 5
     assert dead.posts.empty()  # its first message still waits for an answer
@@ -62,13 +62,13 @@ def test_what_a_killed_worker_was_delivering_another_delivers_under_the_same_id(
     first = start_worker(**HERE)
     until_watched()
     run = workflows.noops.start()
-    before = dead.posts.get(timeout=20)
+    before = dead.posts.get(timeout=PATIENCE)
     os.killpg(first.process.pid, signal.SIGKILL)
     dead.answers = [says(200)]
 
     start_worker(**HERE)
     make_due()  # as when the claim has lapsed
-    after = dead.posts.get(timeout=30)
+    after = dead.posts.get(timeout=PATIENCE)
 
     assert after.headers["webhook-id"] == before.headers["webhook-id"]
     assert after.body == before.body

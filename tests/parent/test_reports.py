@@ -21,7 +21,7 @@ from parent.runs.retry import retry
 from parent.watch.mirror import mirror
 from tests.parent.conftest import claimed, one
 from tests.parent.locks import waiting
-from tests.waiting import until
+from tests.waiting import PATIENCE, until
 
 on_postgres = pytest.mark.skipif(
     connection.vendor != "postgresql", reason="On SQLite one transaction waits for the other."
@@ -230,7 +230,7 @@ def test_a_mirror_does_not_wait_for_a_report(started: Any, executor: Executor) -
         attempt.report(Meta.at(2, 2))
         ticking = threading.Thread(target=tick)
         ticking.start()
-        ticking.join(timeout=20)
+        ticking.join(timeout=PATIENCE)
         assert not ticking.is_alive()
     assert one(run).mirrored_at is None
 

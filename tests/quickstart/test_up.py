@@ -14,6 +14,7 @@ import pytest
 
 from tests.quickstart.conftest import StartMachine, running
 from tests.quickstart.machines import Machine, run_up
+from tests.waiting import PATIENCE
 
 
 def test_the_link_logs_the_local_user_in_once(machine: Machine) -> None:
@@ -253,7 +254,7 @@ def final(machine: Machine, run_id: str) -> dict[str, Any]:
         latest.update(machine.api("GET", f"/tasks/{run_id}/"))
         return latest["status"] in ("OK", "ERROR")
 
-    until(ended, "the run has ended")
+    until(ended, lambda: f"the run has ended: {latest}")
     return latest
 
 
@@ -265,9 +266,12 @@ def answers(machine: Machine) -> bool:
     return True
 
 
-def until(true: Callable[[], bool], what: str, seconds: float = 30.0) -> None:
+def until(
+    true: Callable[[], bool], what: str | Callable[[], str], seconds: float = PATIENCE
+) -> None:
     """Ask until it is so: neither HTTP nor a foreign process tells when its answer changes."""
     deadline = time.monotonic() + seconds
     while not true():
-        assert time.monotonic() < deadline, f"not in {seconds:g} s: {what}"
+        if time.monotonic() > deadline:
+            pytest.fail(f"not in {seconds:g} s: {what() if callable(what) else what}")
         time.sleep(0.05)

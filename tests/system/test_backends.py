@@ -16,6 +16,7 @@ from parent.models import Run
 from parent.project_checks import celery_problems
 from tests.flows import canvas
 from tests.system.conftest import StartWorker
+from tests.waiting import PATIENCE
 from tests.workers import database_url
 
 ELSEWHERE = ["redis://127.0.0.1:1", "rpc://", "cache+memory://"]
@@ -82,6 +83,6 @@ def test_a_worker_does_not_start(transactional_db: None, broker: str, backend: s
 def test_with_the_database_the_state_is_read_by_the_id(start_worker: StartWorker) -> None:
     start_worker("-P", "threads", "-c", "1")
     result = canvas.doubled.delay(a=2)
-    assert result.get(timeout=60) == 4
+    assert result.get(timeout=PATIENCE) == 4
     bare: Any = AsyncResult(result.id)
     assert (bare.state, bare.result) == ("SUCCESS", 4)

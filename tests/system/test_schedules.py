@@ -56,7 +56,7 @@ def test_two_workers_and_one_that_is_killed_start_each_time_once(
     first.kill()
     before = timezone.now()
     later = Firing.objects.filter(nominal_at__gt=before + timedelta(seconds=2))
-    until("runs of the other worker", later.exists, timeout=60)
+    until("runs of the other worker", later.exists)
     Schedule.objects.filter(pk=row.pk).update(paused_at=timezone.now(), due_at=None)
 
     times = list(Firing.objects.order_by("nominal_at").values_list("nominal_at", flat=True))
@@ -92,7 +92,7 @@ def test_celery_beat_starts_runs_as_ordinary_tasks(
         runs = {run.workflow: run for run in Run.objects.filter(workflow__in=["noops", "sums"])}
         return runs if len(runs) == 2 else {}
 
-    runs = until("a run of each", started, timeout=60)
+    runs = until("a run of each", started)
 
     assert ended(runs["noops"]).state == "SUCCESS"
     assert runs["sums"].params == {"a": 5}
