@@ -1,5 +1,6 @@
 """A task that ends with an exception in a thread wakes the worker's event loop."""
 
+from typing import Any
 from uuid import uuid4
 
 import pytest
@@ -10,6 +11,7 @@ from kombu import Message
 from kombu.asynchronous import Hub
 from kombu.utils.imports import symbol_by_name
 
+from children.worker import loop_wakeup
 from children.worker.loop_wakeup import WakeStep
 from parent.worker import foreign_tasks
 from tests.flows.tasks import noop
@@ -28,20 +30,22 @@ def failed() -> ExceptionInfo:
     [noop.Request, noops.task.Request, foreign_tasks.REQUEST],
     ids=["child", "parent", "foreign"],
 )
-def test_a_failure_wakes_the_loop_once(request_class: str) -> None:
+def test_a_failure_wakes_the_loop_once(request_class: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(loop_wakeup, "_write_end", None)  # as in a new process
     hub = Hub()
     WakeStep(None).register_with_event_loop(None, hub)
     sent = current_app.amqp.as_task_v2(str(uuid4()), noop.name)
-    message = Message(headers=sent.headers, body=sent.body, properties=sent.properties)
+    body: Any = sent.body
+    message = Message(headers=sent.headers, body=body, properties=sent.properties)
     request = symbol_by_name(request_class)(message, app=current_app, decoded=True)
     assert hub.poller.poll(0) == []
 
     request.on_failure(failed())
 
     [(descriptor, event)] = hub.poller.poll(0)
-    read, arguments = hub.readers[descriptor]
     assert event == hub.READ
-    read(*arguments)
+    callback: Any = hub.readers[descriptor]  # with its arguments
+    callback[0](*callback[1])
     assert hub.poller.poll(0) == []
     hub.close()
 
