@@ -71,7 +71,7 @@ lock: .venv/installed-dev
 		--output-file requirements-dev.lock
 
 clean:
-	@for venv in .venv .venv-3.*; do \
+	@for venv in .venv .venv-*; do \
 		if [ -L $$venv ] || [ -e $$venv/pyvenv.cfg ]; then rm -rf $$venv; \
 		elif [ -e $$venv ]; then rmdir $$venv 2>/dev/null || echo "$$venv is not a virtual environment: it stays." >&2; fi; \
 	done

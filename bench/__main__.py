@@ -3,8 +3,9 @@
     python -m bench [--quick] [FIGURE ...]
 
 On SQLite, then on PostgreSQL if it is found, each with its own Redis server and real workers;
-`crowd` and `sizing` on PostgreSQL only. If a figure cannot be measured, the reason is printed and
-the others are still measured. The exit code is 1 if a bound is missed or a figure not measured.
+`durable`, `crowd` and `sizing` on PostgreSQL only. If a figure cannot be measured, the reason is
+printed and the others are still measured. The exit code is 1 if a bound is missed or a figure not
+measured.
 """
 
 import argparse
@@ -32,7 +33,7 @@ ON_EACH_DATABASE = (
     "items",
     "item_rows",
 )
-ON_POSTGRES = ("crowd", "sizing")
+ON_POSTGRES = ("durable", "crowd", "sizing")
 ONCE = ("slots", "track", "csv_table")
 
 

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from operator import ge, le
 
-__all__ = ["Figure", "NotMeasured", "Unmeasured", "percentile"]
+__all__ = ["Figure", "NotMeasured", "Skipped", "Unmeasured", "percentile"]
 
 
 class NotMeasured(Exception):
@@ -62,6 +62,23 @@ class Unmeasured:
 
     def __str__(self) -> str:
         return f"  {self.name:<34} NOT MEASURED: {' '.join(self.reason.split())}"
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Skipped:
+    """Stands for a figure whose other side is not to be had here; that is no failure.
+
+    Args:
+        name: of the figure.
+        reason: why, in a few words.
+    """
+
+    name: str
+    reason: str
+    ok = True
+
+    def __str__(self) -> str:
+        return f"  {self.name:<34} skipped: {' '.join(self.reason.split())}"
 
 
 def percentile(values: Sequence[float], percent: float) -> float:

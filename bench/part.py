@@ -4,12 +4,14 @@ import traceback
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 
-from bench.figure import Figure, NotMeasured, Unmeasured
+from bench.figure import Figure, NotMeasured, Skipped, Unmeasured
 
 __all__ = ["figures_of"]
 
+Line = Figure | Skipped | Unmeasured
 
-def figures_of(name: str, figures: Iterable[Figure | Unmeasured]) -> Iterator[Figure | Unmeasured]:
+
+def figures_of(name: str, figures: Iterable[Line]) -> Iterator[Line]:
     """The figures of a part; for those that could not be measured, the reason."""
     try:
         yield from figures
