@@ -34,7 +34,7 @@ ON_EACH_DATABASE = (
     "item_rows",
 )
 ON_POSTGRES = ("durable", "crowd", "sizing")
-ONCE = ("slots", "track", "csv_table")
+ONCE = ("slots", "track", "csv_table", "logs")
 
 
 def main(arguments: Sequence[str]) -> int:

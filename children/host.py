@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from typing import Any, Protocol
 
 from children.meta import Meta
+from children.reporting.log_buffer import LogBuffer
 
 __all__ = ["HEADER", "Attempt", "Delivery", "Follower", "Host", "current", "install"]
 
@@ -68,6 +69,9 @@ class Attempt(Protocol):
 
     checkpoint: Any
     """What the attempt before left; None at first."""
+
+    log: LogBuffer | None
+    """Takes what the body logs; None if nobody keeps it."""
 
     def report(self, meta: Meta, checkpoint: Any = None) -> None:
         """Store the child's progress, and with it the checkpoint, unless that is None.

@@ -14,6 +14,7 @@ __all__ = [
     "GIVEN_DEPTH",
     "check_json",
     "check_keys",
+    "clean_lines",
     "clean_text",
     "clean_traceback",
     "plain_form",
@@ -39,6 +40,7 @@ _TERMINAL_CODES = re.compile(
     r"|\x1b[ -/]*[0-Z\\^-~]"
 )
 _SPACES = re.compile(r"[\s\x01-\x1f\x7f-\x9f]+")
+_CONTROLS = re.compile(r"[\x01-\x08\x0b-\x1f\x7f-\x9f]")
 # Characters that reorder the text beside them, or are invisible: Bidi_Control, the byte order mark,
 # interlinear annotations. Joiners of letters and emoji stay.
 _INVISIBLE = re.compile(r"[\u061c\u200b\u200e\u200f\u202a-\u202e\u2060-\u206f\ufeff\ufff9-\ufffb]")
@@ -49,6 +51,12 @@ def clean_text(text: str) -> str:
     text = _INVISIBLE.sub("", _TERMINAL_CODES.sub("", text))
     text = storable(_SPACES.sub(_as_spaces, text).strip())
     return text if len(text) <= MAX_TEXT else text[: MAX_TEXT - 1] + "…"
+
+
+def clean_lines(text: str) -> str:
+    """Text of several lines to show: `storable`, no control characters but tabs and line breaks."""
+    text = _INVISIBLE.sub("", _TERMINAL_CODES.sub("", text))
+    return storable(_CONTROLS.sub(" ", text.replace("\r\n", "\n")).rstrip())
 
 
 def _as_spaces(found: re.Match[str]) -> str:

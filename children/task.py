@@ -22,6 +22,8 @@ from children.isolation.connections import kept_transaction
 from children.isolation.run_isolated import run_isolated
 from children.meta import Meta, error_text
 from children.progress import REPORT_INTERVAL, Progress
+from children.reporting.log_buffer import LogBuffer
+from children.reporting.log_capture import captured_log
 from children.sanitize import storable
 from children.worker import followers
 
@@ -87,7 +89,8 @@ class ChildTask(Task):  # type: ignore[type-arg]
             attempt.report, interval=attempt.report_interval, checkpoint=attempt.checkpoint
         )
         try:
-            outcome = self._run_body(progress, attempt, args, kwargs)
+            with captured_log(attempt.log):
+                outcome = self._run_body(progress, attempt, args, kwargs)
         except AttemptLost:
             logger.warning("%s[%s] stopped: the attempt no longer counts", self.name, request.id)
             attempt.abandon()
@@ -207,6 +210,7 @@ class PlainAttempt:
 
     follower: host.Follower | None = None
     ended = False
+    log: LogBuffer | None = None
 
     def __init__(self, task: ChildTask) -> None:
         self._task = task

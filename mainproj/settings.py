@@ -291,6 +291,22 @@ WORKFLOW_SIGNAL_LIMIT = env.number(
     int(LIMITS["WORKFLOW_SIGNAL_LIMIT"] or 0),
     "bytes of JSON that a signal or an approval may have; 0 is any number",
 )
+WORKFLOW_LOG_LINES = env.number(
+    "WORKFLOW_LOG_LINES",
+    int(LIMITS["WORKFLOW_LOG_LINES"] or 0),
+    "lines that are kept of what an attempt logs: the first and the last ones; 0 keeps none",
+)
+WORKFLOW_LOG_BYTES = env.number(
+    "WORKFLOW_LOG_BYTES",
+    int(LIMITS["WORKFLOW_LOG_BYTES"] or 0),
+    "how much they may take together; 0 is any size",
+)
+WORKFLOW_LOG_LEVEL = env.choice(
+    "WORKFLOW_LOG_LEVEL",
+    "INFO",
+    "the lowest level of lines that are kept",
+    among=["DEBUG", "INFO", "WARNING", "ERROR"],
+)
 
 CELERY_BROKER_URL = env.url(
     "REDIS_URL",

@@ -14,6 +14,7 @@ from monitor.http.converters import TaskId
 from monitor.http.namespace import APP_NAME
 from monitor.ops import views as ops
 from monitor.pages import decisions
+from monitor.pages import log_views as log_pages
 from monitor.pages import notification_views as notification_pages
 from monitor.pages import run_views as run_pages
 from monitor.pages import schedule_views as schedule_pages
@@ -36,6 +37,8 @@ urlpatterns = [
         run_pages.RunFile.as_view(),
         name="run-file",
     ),
+    path("runs/<workflow_id:run_id>/log/", log_pages.LogPage.as_view(), name="run-log"),
+    path("runs/<workflow_id:run_id>/log.txt", log_pages.LogText.as_view(), name="run-log-text"),
     path("runs/<workflow_id:run_id>/cancel/", run_pages.RunCancel.as_view(), name="run-cancel"),
     path("runs/<workflow_id:run_id>/retry/", run_pages.RunRetry.as_view(), name="run-retry"),
     path(
@@ -74,6 +77,7 @@ urlpatterns = [
     path("tasks/", api.TaskListView.as_view(), name="task-list"),
     path("tasks/<workflow_id:task_id>/", api.TaskView.as_view(), name="task-detail"),
     path("tasks/<workflow_id:task_id>/result/", api.TaskResultView.as_view(), name="task-result"),
+    path("tasks/<workflow_id:task_id>/log/", api.TaskLogView.as_view(), name="task-log"),
     path("tasks/<workflow_id:task_id>/cancel/", api.TaskCancelView.as_view(), name="task-cancel"),
     path("tasks/<workflow_id:task_id>/retry/", api.TaskRetryView.as_view(), name="task-retry"),
     path(

@@ -4,9 +4,12 @@ from django.conf import settings
 
 __all__ = [
     "DEFAULTS",
+    "HIDE_IN_LOGS",
     "INTERVALS",
     "LIMITS",
     "interval",
+    "log_hides",
+    "log_level",
     "private_webhooks",
     "run_url",
     "setting",
@@ -34,12 +37,22 @@ LIMITS: dict[str, float | None] = {
     "WORKFLOW_MAP_LIMIT": 100_000.0,
     "WORKFLOW_NESTING_LIMIT": 5.0,
     "WORKFLOW_SIGNAL_LIMIT": 65_536.0,
+    "WORKFLOW_LOG_LINES": 1_000.0,
+    "WORKFLOW_LOG_BYTES": 262_144.0,
 }
 """Settings that can be off, by 0 or None: then no time limit applies, a cancel has no grace,
 each child has a message of its own, no result is inline, a step may have any number of items, and
 no schedule is too late. A signal may have any size. Workflows may be inside of each other as deep
-as Python allows.
+as Python allows. No line of a log is kept, or lines of any size together.
 """
+
+HIDE_IN_LOGS = [
+    r"(?i)[\w.-]*(?:password|passwd|secret|token|api[_-]?key|authorization|cookie)[\w-]*"
+    r"[\"']?\s*[:=]\s*(?P<secret>\"[^\"]*\"|'[^']*'|(?:(?:bearer|basic|token)\s+)?[^\s,;&}]+)",
+    r"(?i)\w+://[^\s/:@]*:(?P<secret>[^\s/@]+)@",
+]
+"""What `WORKFLOW_LOG_HIDE` is by default: the values after names of secrets, and the passwords in
+URLs."""
 
 DEFAULTS: dict[str, float | None] = {**INTERVALS, **LIMITS}
 
@@ -64,3 +77,13 @@ def run_url() -> str:
 def private_webhooks() -> bool:
     """Whether webhooks may go to addresses inside the network, and over plain http."""
     return bool(getattr(settings, "WORKFLOW_WEBHOOK_ALLOW_PRIVATE", False))
+
+
+def log_level() -> str:
+    """The lowest level of the lines that are kept of what a child logs."""
+    return str(getattr(settings, "WORKFLOW_LOG_LEVEL", "") or "INFO")
+
+
+def log_hides() -> list[str]:
+    """Regular expressions of what must not be in a kept log; see `HIDE_IN_LOGS`."""
+    return list(getattr(settings, "WORKFLOW_LOG_HIDE", HIDE_IN_LOGS))

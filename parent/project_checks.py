@@ -3,6 +3,8 @@
 `manage.py check`, each start of a worker and `manage.py workflow doctor` run them.
 """
 
+import logging
+import re
 from collections.abc import Iterator, Mapping
 from datetime import timedelta
 from math import isfinite
@@ -15,7 +17,7 @@ from django.core.checks import CheckMessage, Error, Warning, register
 from django.core.exceptions import ImproperlyConfigured
 from django.db import connection
 
-from parent.conf import DEFAULTS, INTERVALS, setting
+from parent.conf import DEFAULTS, INTERVALS, log_level, setting
 
 __all__ = ["NEEDED", "celery_problems", "check_project", "require_apps"]
 
@@ -61,6 +63,7 @@ def _values() -> Iterator[CheckMessage]:
             hint='Write, for example, "https://flows.example.com/runs/{id}/", with {id} in it.',
             id="parent.E006",
         )
+    yield from _of_logs()
     if {"WORKFLOW_LEASE", "WORKFLOW_HEARTBEAT"} & {*wrong}:
         return
     lease, heartbeat = (
@@ -73,6 +76,34 @@ def _values() -> Iterator[CheckMessage]:
             hint=f"Write, for example, WORKFLOW_LEASE = {6 * heartbeat:g}.",
             id="parent.E002",
         )
+
+
+def _of_logs() -> Iterator[CheckMessage]:
+    known = logging.getLevelNamesMapping()
+    if log_level() not in known:
+        yield Error(
+            f"WORKFLOW_LOG_LEVEL = {log_level()!r} is no level of `logging`.",
+            hint=f"Write one of {', '.join(known)}.",
+            id="parent.E024",
+        )
+    hides = getattr(settings, "WORKFLOW_LOG_HIDE", [])
+    if not isinstance(hides, list | tuple) or not all(isinstance(each, str) for each in hides):
+        yield Error(
+            f"WORKFLOW_LOG_HIDE = {hides!r} is no list of regular expressions.",
+            hint="Write, for example, WORKFLOW_LOG_HIDE = [*HIDE_IN_LOGS, r'pin [0-9]+'], with "
+            "`from parent.conf import HIDE_IN_LOGS`.",
+            id="parent.E025",
+        )
+        return
+    for pattern in hides:
+        try:
+            re.compile(pattern)
+        except re.error as exc:
+            yield Error(
+                f"WORKFLOW_LOG_HIDE: {pattern!r} is no regular expression: {exc}.",
+                hint="See https://docs.python.org/3/library/re.html#regular-expression-syntax.",
+                id="parent.E025",
+            )
 
 
 def _is_number(value: Any) -> bool:

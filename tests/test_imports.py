@@ -19,7 +19,7 @@ APPS = ["children", "parent", "monitor"]
 LAYERS = {
     "parent": [
         *("errors", "conf", "signals", "models", "decisions", "store", "definition"),
-        *("telemetry", "messages", "notifications", "runs", "deletion", "schedules"),
+        *("telemetry", "messages", "notifications", "runs", "logs", "deletion", "schedules"),
         *("watch", "worker", "operations"),
         *("inline", "engine", "checks", "project_checks", "management"),
         *("admin_base", "admin_notifications", "admin", "apps"),

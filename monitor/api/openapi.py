@@ -11,6 +11,7 @@ from monitor.api.requests import (
     INSTEAD,
     LONGEST_KEY,
     ItemQuery,
+    LogQuery,
     RetryRequest,
     RunQuery,
 )
@@ -24,6 +25,7 @@ from monitor.api.schema_shapes import (
     ReceivedSignal,
     ScheduleEntry,
     SchedulePage,
+    TaskLog,
     TaskPage,
     TaskStatus,
     WorkflowEntry,
@@ -41,6 +43,7 @@ __all__ = [
     "list_tasks",
     "list_workflows",
     "pause_schedule",
+    "read_log",
     "read_result",
     "read_schedule",
     "read_task",
@@ -194,6 +197,23 @@ read_task = describe(
         200: OpenApiResponse(TaskStatus, description="As it is now."),
         **NOT_MODIFIED,
         **_problems(404),
+    },
+)
+read_log = describe(
+    operation_id="read_log",
+    summary="What the children of a run have logged",
+    description=(
+        "In pages, while the run goes on and after it, with the runs inside of it. To follow it, "
+        "ask again with `next` of the last answer as `after`, until `ended` is true and `more` is "
+        "not, and leave out lines whose `id` you have. Of each attempt the first and the last "
+        "lines are kept."
+    ),
+    tags=TASKS,
+    parameters=[LogQuery, IF_NONE_MATCH, ETAG, RETRY_AFTER],
+    responses={
+        200: OpenApiResponse(TaskLog, description="One page."),
+        **NOT_MODIFIED,
+        **_problems(400, 404),
     },
 )
 read_result = describe(

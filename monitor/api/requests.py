@@ -1,5 +1,6 @@
 """Reads what programs send beside a workflow's parameters: filters, retry options, a key."""
 
+import logging
 import re
 from collections.abc import Mapping
 from datetime import UTC, datetime
@@ -24,6 +25,7 @@ __all__ = [
     "INSTEAD",
     "ByIndex",
     "ItemQuery",
+    "LogQuery",
     "NewestFirst",
     "RetryRequest",
     "RunQuery",
@@ -32,6 +34,7 @@ __all__ = [
 
 MOST_IDS, PAGE_SIZE = 100, 50
 LARGEST_INDEX = 2**31 - 1
+LEVELS = ["DEBUG", "INFO", "WARNING", "ERROR", "CRITICAL"]
 IDEMPOTENCY_KEY = "Idempotency-Key"
 INSTEAD = "Workflow-Start"
 """The header of an answer to a start that wrote nothing: `skipped` or `existing`."""
@@ -96,6 +99,29 @@ class ItemQuery(Query):
         """Those of `items` that match the filter."""
         word = self.validated_data.get("state")
         return items if word is None else items.filter(state=state_named(word))
+
+
+class LogQuery(Query):
+    """Where to read on in a log, and which lines."""
+
+    after = serializers.IntegerField(
+        required=False, min_value=0, max_value=2**63 - 1, help_text="`next` of the last answer."
+    )
+    step = serializers.CharField(required=False, help_text="Lines of this step.")
+    item = serializers.CharField(required=False, help_text="Lines of the item with this key.")
+    attempt = serializers.IntegerField(
+        required=False, min_value=1, max_value=LARGEST_INDEX, help_text="Lines of this attempt."
+    )
+    level = serializers.ChoiceField(
+        choices=LEVELS, required=False, help_text="Lines of this level and above."
+    )
+
+    def narrow(self) -> dict[str, Any]:
+        """The arguments of `read_log`."""
+        given = dict(self.validated_data)
+        if (name := given.pop("level", None)) is not None:
+            given["level"] = logging.getLevelNamesMapping()[name]
+        return given
 
 
 class RunQuery(Query):

@@ -18,6 +18,7 @@ __all__ = [
     "ReceivedSignal",
     "ScheduleEntry",
     "SchedulePage",
+    "TaskLog",
     "TaskPage",
     "TaskStatus",
     "WorkflowEntry",
@@ -130,6 +131,34 @@ class ItemPage(Shape):
     next = serializers.URLField(allow_null=True, help_text="The page after this one.")
     previous = serializers.URLField(allow_null=True, help_text="The page before this one.")
     results = TaskItem(many=True)
+
+
+class TaskLogLine(Shape):
+    """A line that a child has logged."""
+
+    id = serializers.CharField(help_text="The same whenever the line is read.")
+    run_id = serializers.CharField(help_text="Of its run: this one, or one inside of it.")
+    step = serializers.CharField(help_text="The name of its step.")
+    item = serializers.CharField(help_text="The key of a mapped step's item; blank of others.")
+    attempt = serializers.IntegerField()
+    number = serializers.IntegerField(
+        help_text="In its attempt, from 1. A gap: lines between were left out, for there were many."
+    )
+    at = serializers.DateTimeField()
+    level = serializers.CharField(help_text="As `logging` calls it, such as `INFO`.")
+    logger = serializers.CharField(help_text="Its name; `print` for what was printed.")
+    text = serializers.CharField(help_text="May have several lines.")
+
+
+class TaskLog(Shape):
+    """A page of a log, in the order in which the lines were stored."""
+
+    lines = TaskLogLine(many=True)
+    next = serializers.IntegerField(
+        help_text="Send it as `after`. Lines of the last seconds come again then, with their ids."
+    )
+    more = serializers.BooleanField(help_text="There are more lines already.")
+    ended = serializers.BooleanField(help_text="The run has ended: no line comes after the last.")
 
 
 class TaskStatus(Meta):

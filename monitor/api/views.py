@@ -30,6 +30,7 @@ from monitor.api.requests import (
     INSTEAD,
     ByIndex,
     ItemQuery,
+    LogQuery,
     NewestFirst,
     RetryRequest,
     RunQuery,
@@ -40,12 +41,14 @@ from monitor.http.namespace import namespace_of, our_url
 from monitor.http.parsers import JSONParser
 from monitor.http.throttles import StartThrottle
 from monitor.runs.items import COLUMNS, item_row
+from monitor.runs.log import log_document
 from monitor.runs.results import result_answer
 from monitor.runs.snapshot import Snapshot, task_status
 from monitor.runs.starting import start_for
 from parent.definition.mapping import Map
 from parent.definition.signals import awaited_steps
 from parent.deletion.delete import delete_run
+from parent.logs.read import read_log
 from parent.models import Item, Run
 from parent.runs.cancel import cancel
 from parent.runs.retry import retry
@@ -55,6 +58,7 @@ __all__ = [
     "ItemListView",
     "TaskCancelView",
     "TaskListView",
+    "TaskLogView",
     "TaskResultView",
     "TaskRetryView",
     "TaskView",
@@ -197,6 +201,17 @@ class TaskRetryView(ApiView):
         return Response(
             _status(request, Snapshot([run.pk]), timezone.now()), status=status.HTTP_202_ACCEPTED
         )
+
+
+class TaskLogView(ApiView):
+    """What the children of a run have logged."""
+
+    @openapi.read_log
+    def get(self, request: Request, task_id: UUID) -> HttpResponse:
+        query, run = LogQuery.of(request), find_run(request.user, task_id)
+        document = log_document(run, read_log(run, **query.narrow()))
+        digest = digest_of(document)
+        return not_modified(request, digest) or answer(request, digest, document, ())
 
 
 class ItemListView(ApiView):

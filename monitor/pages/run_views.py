@@ -28,11 +28,11 @@ from monitor.http.namespace import namespace_of, our_url
 from monitor.http.our_view import OurPage
 from monitor.http.throttles import count_start
 from monitor.pages.drawing.graph import Graph, Node, draw
+from monitor.pages.drawing.timeline import Timeline, timeline_of
 from monitor.pages.history import history_of
 from monitor.pages.live import HEADER, LivePart, render_live
 from monitor.pages.run_list import RunFilter, page_of
 from monitor.pages.step_groups import MOST, step_groups
-from monitor.pages.timeline import Timeline, timeline_of
 from monitor.pages.typical_duration import typical_seconds
 from monitor.policy import policy
 from monitor.runs.decisions import asked_of

@@ -12,7 +12,8 @@ from parent.management.schedules import SCHEDULE_ACTIONS
 
 __all__ = ["add_actions"]
 
-ACTIONS = "list | start | watch | signal | cancel | retry | prune | schedules | doctor"
+ACTIONS = "list | start | watch | log | signal | cancel | retry | prune | schedules | doctor"
+LEVELS = ["DEBUG", "INFO", "WARNING", "ERROR", "CRITICAL"]
 MAX_NAME = 150  # characters, as of a Django user's name
 
 
@@ -51,6 +52,15 @@ def add_actions(parser: CommandParser) -> None:
         "stdout as JSON. The exit code is 0, or 1 if it failed.",
     )
     _add_run(watching)
+    logs = actions.add_parser(
+        "log",
+        help="show what the children of a run have logged",
+        description="Show what the children of a run have logged, one line after another.",
+    )
+    _add_run(logs)
+    logs.add_argument("--follow", action="store_true", help="go on until the run has ended")
+    logs.add_argument("--step", metavar="NAME", help="only lines of this step")
+    logs.add_argument("--level", choices=LEVELS, help="only lines of this level and above")
     _add_signal(actions.add_parser("signal", help="give a run a signal, or decide an approval"))
     cancelling = actions.add_parser(
         "cancel",

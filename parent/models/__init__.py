@@ -6,6 +6,7 @@ before, which does not know the column, still inserts rows.
 
 from parent.models.executor import Executor, WatchLease
 from parent.models.item import Item, ItemCount
+from parent.models.log import LogChunk
 from parent.models.notification import (
     Delivery,
     DeliveryState,
@@ -38,6 +39,7 @@ __all__ = [
     "FiringState",
     "Item",
     "ItemCount",
+    "LogChunk",
     "NotificationKind",
     "NotificationRule",
     "Overlap",

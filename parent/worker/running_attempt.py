@@ -25,6 +25,7 @@ from children.meta import ALMOST, Meta, error_text
 from parent.decisions.first_look import first_look
 from parent.decisions.step_pace import LastReport
 from parent.deletion import orphan_results
+from parent.logs.attempt_log import AttemptLog
 from parent.messages.publish import attempt_header, republish_after
 from parent.models import Item, Step, StepState
 from parent.runs.attempts import retry_decision
@@ -82,6 +83,10 @@ class RunningAttempt:
         self._step = str(header.get("mapped", self.name))
         self.report_interval = float(header["interval"])
         self._thread = thread or SameThread()
+        self._log = AttemptLog(
+            task_id, self._model, self._workflow, self._start, separate=self._thread.separate
+        )
+        self.log = self._log.buffer
         # Copied before the body runs, so that its changes do not reach the engine's statements.
         self._context = copy_context()
         self._has_result = has_result
@@ -230,6 +235,7 @@ class RunningAttempt:
             self.report(*report)
 
     def _store(self, meta: Meta, checkpoint: Any) -> None:
+        self._log.store()
         try:
             stored = self._update_step(meta, checkpoint)
         except OUTAGE as exc:
@@ -277,6 +283,7 @@ class RunningAttempt:
         return final
 
     def _finish(self, outcome: Meta, traceback: str | None, error: Exception | None) -> bool:
+        self._log.store()  # before the end, after which another attempt may have the step
         retry = retry_decision(self._workflow, self._step, error) if error is not None else None
         hand_over = None
         # After a failure only the other items of a message go on in this process.
@@ -351,7 +358,11 @@ class RunningAttempt:
     def abandon(self) -> None:
         """End this attempt of a cancelled run; see `children.host.Attempt`."""
         end_now = end_cancelled_item if self._model is Item else end_cancelled
-        end = partial(end_now, self.task_id)
+
+        def end() -> None:
+            self._log.store()
+            end_now(self.task_id)
+
         work = partial(retry_while_database_is_down, f"abandon {self.task_id}", end)
         abandoned = self._start(work)
         wait_ignoring_interruptions(abandoned)

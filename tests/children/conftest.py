@@ -7,6 +7,7 @@ from uuid import uuid4
 import pytest
 
 from children import AttemptLost, Meta, host
+from children.reporting.log_buffer import LogBuffer
 from tests.children.celery_app import restored_tasks
 
 
@@ -23,6 +24,7 @@ class Attempt:
         self.ended = False
         self.follower: host.Follower | None = None
         self.checkpoint: Any = None
+        self.log: LogBuffer | None = None
         self.checkpoints: list[Any] = []
         self._lost_at = lost_at
 

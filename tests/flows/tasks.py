@@ -200,3 +200,25 @@ def item(progress: Progress, n: int, gate: str, holds: bool = False, fails: bool
         raise Trouble(f"item {n} is broken")
     server.rpush(f"{gate}:done", n)
     return n
+
+
+@child_task(name="flows.logs")
+def logs(progress: Progress, gate: str) -> None:
+    """Log and print a line, wait at a gate, and log another one."""
+    logging.getLogger("shop").info("begun")
+    print("printed")  # noqa: T201 - what a worker does with it is tested
+    server = gates()
+    server.rpush(f"{gate}:reached", os.getpid())
+    if server.blpop([f"{gate}:open"], timeout=GATE_TIMEOUT) is None:
+        raise Trouble("the gate was not opened in time")
+    logging.getLogger("shop").warning("the gate is open")
+
+
+@child_task(name="flows.floods")
+def floods(progress: Progress, lines: int) -> float:
+    """Log so many lines; returns how many seconds that took."""
+    shop, begun = logging.getLogger("shop"), time.perf_counter()
+    for number in range(lines):
+        shop.info("line %d of a long log, as long as such lines usually are", number)
+        progress.update(number + 1, lines)
+    return time.perf_counter() - begun

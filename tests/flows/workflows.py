@@ -78,6 +78,12 @@ mapped_over_broken = Workflow(
     ],
 )
 doubled = maps.doubled
+logging_flow = Workflow("logging_flow", params=GateParams, steps=[Step(tasks.logs)])
+flooding = Workflow(
+    "flooding",
+    params=NumberParams,
+    steps=[Step(tasks.floods, inputs=lambda run: {"lines": run.params["a"]})],
+)
 noops = Workflow(
     "noops",
     steps=[Step(tasks.noop, name=name) for name in ("first", "second", "third")],

@@ -4,7 +4,7 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from monitor.pages.timeline import LENGTH, Span, draw
+from monitor.pages.drawing.timeline import LENGTH, Span, draw
 from monitor.pages.typical_duration import TAKE, medians
 from parent.models import Attempt, Run, Step
 

@@ -13,7 +13,15 @@ from rest_framework.serializers import Serializer
 from parent.definition.workflow import registry
 from parent.errors import UnknownWorkflow
 
-__all__ = ["HIDDEN", "has_secrets", "hide_secrets", "masked", "secrets_of", "shown_params"]
+__all__ = [
+    "HIDDEN",
+    "has_secrets",
+    "hide_secrets",
+    "masked",
+    "secrets_of",
+    "shown_params",
+    "workflow_has_secrets",
+]
 
 HIDDEN = "••••••"
 
@@ -82,10 +90,19 @@ def masked(text: str, secrets: set[str]) -> str:
     return text
 
 
+def workflow_has_secrets(name: str) -> bool:
+    """Whether a run of this workflow may have secrets among its parameters."""
+    return has_secrets(_serializer_of(name))
+
+
 def _serializer(run: WithParams) -> Any:
-    """The serializer of the run's workflow; an empty one if this process does not know it."""
+    return _serializer_of(run.workflow)
+
+
+def _serializer_of(workflow: str) -> Any:
+    """The serializer of a workflow; an empty one if this process does not know it."""
     try:
-        kind: Any = registry.get(run.workflow).params
+        kind: Any = registry.get(workflow).params
     except UnknownWorkflow:
         kind = None
     return (kind or Serializer)()

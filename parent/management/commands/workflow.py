@@ -35,6 +35,7 @@ from parent.management.arguments import params_of
 from parent.management.catalogue import describe, describe_params
 from parent.management.checkup import as_json, as_text
 from parent.management.console import Show, live_bars, plain_lines
+from parent.management.logs import log_lines
 from parent.management.owner import user_by_name
 from parent.management.parser import add_actions
 from parent.management.schedules import act
@@ -57,8 +58,8 @@ REFUSED = (
 
 class Command(BaseCommand):
     help = (
-        "List workflows; start, watch, cancel or retry a run; prune old runs; show and change "
-        "schedules; run the doctor."
+        "List workflows; start, watch, cancel or retry a run; show its log; prune old runs; show "
+        "and change schedules; run the doctor."
     )
 
     def add_arguments(self, parser: CommandParser) -> None:
@@ -73,6 +74,8 @@ class Command(BaseCommand):
                     self._start(**_chosen(options, "name", "params", "owner", "watch"))
                 case "watch":
                     self._watch(options["run_id"])
+                case "log":
+                    self._log(**_chosen(options, "run_id", "follow", "step", "level"))
                 case "signal":
                     given = _chosen(options, "run_id", "name", "params", "close")
                     self._signal(who=options["who"] or _os_user(), **given)
@@ -123,6 +126,14 @@ class Command(BaseCommand):
             return
         self._write_stderr(f"{workflow.name} {run.pk}")
         self._watch(run.pk)
+
+    def _log(self, run_id: UUID, **chosen: Any) -> None:
+        try:
+            for line in log_lines(run_id, **chosen):
+                self.stdout.write(line)
+                self.stdout.flush()
+        except KeyboardInterrupt:
+            sys.exit(INTERRUPTED)
 
     def _watch(self, run_id: UUID) -> None:
         try:

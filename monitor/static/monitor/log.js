@@ -1,0 +1,91 @@
+/** The page of a log: append the lines that come, find lines by their text, copy them. */
+
+const EVERY_MS = 2_000;
+const LONGEST_WAIT_MS = 60_000;
+
+const log = document.getElementById("log");
+const follow = document.getElementById("follow");
+const find = document.getElementById("find");
+const numbers = new Map();
+
+for (const control of document.querySelectorAll(".search, .follow, #copy-log")) control.hidden = false;
+document.getElementById("more-lines")?.remove();
+if (!navigator.clipboard) document.getElementById("copy-log").hidden = true;
+
+function element(name, className, text) {
+	const made = document.createElement(name);
+	if (className) made.className = className;
+	made.textContent = text;
+	return made;
+}
+
+/** Notice the number of a line; returns how many before it were left out. */
+function leftOut(of, number) {
+	const gap = numbers.has(of) ? number - numbers.get(of) - 1 : 0;
+	numbers.set(of, number);
+	return gap;
+}
+
+function append(line) {
+	if (log.querySelector(`[data-id="${CSS.escape(line.id)}"]`)) return; // lines of the last seconds come again
+	const of = `${line.run_id} ${line.step} ${line.item} ${line.attempt}`;
+	const gap = leftOut(of, line.number);
+	if (gap > 0) log.append(element("li", "gap", `${gap} line${gap === 1 ? "" : "s"} left out`));
+	const row = element("li", "", "");
+	Object.assign(row.dataset, { id: line.id, of, number: line.number, level: line.level });
+	const time = element("time", "", line.at.slice(11, 19));
+	time.dateTime = line.at;
+	const step = line.item ? `${line.step}[${line.item}]` : line.step;
+	const where = element("span", "where", line.attempt > 1 ? `${step} #${line.attempt}` : step);
+	row.append(time, " ", element("b", "", line.level), " ", where, " ", element("span", "text", line.text));
+	log.append(row);
+	mark(row);
+}
+
+/** Hide the line unless it has what is looked for. */
+function mark(row) {
+	row.hidden = !row.textContent.toLowerCase().includes(find.value.toLowerCase());
+}
+
+/** @returns {Promise<"more"|"wait"|"ended"|"failed">} what to do next */
+async function fetchLines() {
+	const address = new URL(log.dataset.src, location);
+	address.searchParams.set("after", log.dataset.next);
+	const response = await fetch(address, { headers: { Accept: "application/json" } });
+	if (response.status === 401 || response.status === 403 || response.status === 404) return "ended";
+	if (!response.ok) return "failed";
+	const page = await response.json();
+	for (const line of page.lines) append(line);
+	log.dataset.next = page.next;
+	if (page.lines.length) document.getElementById("no-lines").hidden = true;
+	if (page.lines.length && follow.checked) log.scrollTop = log.scrollHeight;
+	if (page.more) return "more";
+	return page.ended ? "ended" : "wait";
+}
+
+async function poll(wait) {
+	if (document.hidden) {
+		document.addEventListener("visibilitychange", () => poll(EVERY_MS), { once: true });
+		return;
+	}
+	const next = await fetchLines().catch(() => "failed");
+	if (next === "ended") log.dataset.ended = "";
+	else if (next === "more") await poll(EVERY_MS);
+	else if (next === "wait") setTimeout(poll, EVERY_MS, EVERY_MS);
+	else setTimeout(poll, wait, Math.min(2 * wait, LONGEST_WAIT_MS));
+}
+
+for (const row of log.querySelectorAll("[data-number]")) leftOut(row.dataset.of, Number(row.dataset.number));
+find.addEventListener("input", () => log.querySelectorAll("[data-id]").forEach(mark));
+document.getElementById("copy-log").addEventListener("click", async () => {
+	const shown = [...log.children].filter((row) => !row.hidden).map((row) => row.textContent.replace(/\s+/g, " ").trim());
+	const status = document.getElementById("copied");
+	status.textContent = "";
+	try {
+		await navigator.clipboard.writeText(shown.join("\n"));
+		status.textContent = "Copied the lines";
+	} catch {
+		status.textContent = "Not copied: the browser does not allow it";
+	}
+});
+if (!("ended" in log.dataset)) poll(EVERY_MS);
