@@ -10,6 +10,7 @@ from children.meta import ALMOST, Meta
 from children.sanitize import check_json, clean_text
 
 __all__ = [
+    "FIRST_PLACES",
     "MOST_PLACES",
     "NAMED",
     "Counts",
@@ -23,8 +24,8 @@ __all__ = [
     "tolerate_problem",
 ]
 
-MOST_PLACES = 1_000
-"""Messages of one mapped step at a time, where its author sets no limit."""
+FIRST_PLACES, MOST_PLACES = 32, 1_000
+"""Messages of one mapped step at a time, if its author sets no lower limit: at first, at most."""
 LONGEST_KEY = 200
 NAMED = 3
 """How many failed items the error of a step names."""
@@ -161,9 +162,16 @@ def allowed_failures(tolerate: str, total: int) -> int:
     return int(total * value / 100) if is_share else min(total, int(value))
 
 
-def places(max_active: int | None) -> int:
-    """How many messages of a step may be queued or at work at a time."""
-    return min(max_active or MOST_PLACES, MOST_PLACES)
+def places(max_active: int | None, running: int = 0) -> int:
+    """How many messages of a step may be queued or at work at a time.
+
+    As many are queued as are at work, so that no slot waits for a tick. More would only cost
+    messages: a process goes on with the next item without one.
+
+    Args:
+        running: how many items run. Each has a message at work.
+    """
+    return min(max_active or MOST_PLACES, MOST_PLACES, max(FIRST_PLACES, 2 * running))
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

@@ -83,6 +83,7 @@ def update_first(
     params: Sequence[Any],
     *,
     without: tuple[str, ...] = (),
+    count: str = "",
 ) -> M | None:
     """Write these columns of the first row that matches `where`; returns it as it is then.
 
@@ -91,18 +92,21 @@ def update_first(
     Args:
         values: by the fields' names.
         where, params, without: as for `select`.
+        count: the name of a field to which 1 is added.
     """
     new = [_param(model, name, value) for name, value in values.items()]
-    sql = _update_first_sql(model, tuple(values), where, without)
+    sql = _update_first_sql(model, tuple(values), where, without, count)
     return next(iter(_rows(model, sql, [*new, *params])), None)
 
 
 @cache
 def _update_first_sql(
-    model: type[Model], names: tuple[str, ...], where: str, without: tuple[str, ...]
+    model: type[Model], names: tuple[str, ...], where: str, without: tuple[str, ...], count: str
 ) -> str:
     table = connection.ops.quote_name(model._meta.db_table)
     sets = ", ".join(f"{_column(model, name)} = %s" for name in names)
+    if count:
+        sets += ", {0} = {0} + 1".format(_column(model, count))
     lock = " FOR UPDATE SKIP LOCKED" * connection.features.has_select_for_update
     return (
         f"UPDATE {table} SET {sets} "  # noqa: S608 - our names

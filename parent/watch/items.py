@@ -19,7 +19,7 @@ from parent.runs.items.close import close_if_done
 from parent.runs.items.finish import end_cancelled_item
 from parent.runs.items.sealing import CHECK_INTERVAL
 from parent.runs.items.sweeps import skip_items, too_many_failed
-from parent.runs.items.windows import fill_places, give_message
+from parent.runs.items.windows import fill_places, give_message, wants_places
 from parent.store import clock
 from parent.store.locks import LockedRuns
 from parent.store.writes import update_rows
@@ -59,6 +59,8 @@ def add_up(steps: Sequence[Step], now: datetime) -> None:
         step.items = found[step.pk].as_dict()
         step.reported_at = step.mirrored_at = now
     update_rows(Step, [{name: getattr(s, name) for name in ADDED_UP} for s in steps], key="id")
+    if short := [step.pk for step in steps if wants_places(step, found[step.pk].running)]:
+        Step.objects.filter(pk__in=short).update(due_at=now)
 
 
 def check_due(steps: Sequence[Step], locked: LockedRuns, republisher: Republisher) -> None:

@@ -15,6 +15,7 @@ from django.test.utils import CaptureQueriesContext
 from children import Meta, host
 from children.errors import AttemptLost
 from parent import Map, Step, Workflow
+from parent.decisions.mapping import FIRST_PLACES
 from parent.definition.workflow import registry
 from parent.messages import publish
 from parent.messages.publish import attempt_header
@@ -284,6 +285,66 @@ def test_a_tick_fills_lost_places(
     assert check_items(step) == {"ok": 2, "queued": 3, "waiting": 4}
     assert sent == [item_of(run, 3).task_id, item_of(run, 4).task_id]
     assert step.due_at is not None
+
+
+def test_places_grow_with_the_slots_that_take_items(
+    run_of: Callable[..., Run], ticker: Ticker
+) -> None:
+    run = run_of(100)
+    first = [begun(run, index) for index in range(FIRST_PLACES)]
+    first.pop().report(Meta.at(1, 2))
+
+    ticker.tick()  # it sees that all places are at work
+    ticker.tick()
+
+    shown = check_items(mapped(run))
+    assert shown == {"running": FIRST_PLACES, "queued": FIRST_PLACES, "waiting": 36}
+
+
+def test_places_do_not_grow_for_few_slots(run_of: Callable[..., Run], ticker: Ticker) -> None:
+    run = run_of(100)
+    few = [begun(run, index) for index in range(FIRST_PLACES // 2)]
+    few.pop().report(Meta.at(1, 2))
+
+    ticker.tick()
+    ticker.tick()
+
+    assert check_items(mapped(run))["waiting"] == 100 - FIRST_PLACES
+
+
+def test_the_process_goes_on_with_an_item_that_waits_for_its_second_attempt(
+    run_of: Callable[..., Run], ticker: Ticker, sent: list[str]
+) -> None:
+    run = run_of(3, max_active=1, retries=1, retry_delay=60)
+    failed(begun(run, 0))
+    Item.objects.filter(step__run=run, index=0).update(due_at=Now())
+    ticker.tick()
+    sent.clear()
+
+    names = worked_through(begun(run, 1, a_delivery()))
+
+    assert names == ["each[1]", "each[0]", "each[2]", "last"]
+    assert [item_of(run, index).attempt for index in range(3)] == [2, 1, 1]
+    assert sent == []
+
+
+def test_an_item_that_follows_takes_few_statements(run_of: Callable[..., Run]) -> None:
+    run = run_of(4, max_active=1)
+    attempt = begun(run, 0, a_delivery())
+    attempt.finish(Meta().ok(None))
+    assert attempt.follower is not None
+    following = attempt.follower.begin()
+
+    with CaptureQueriesContext(connection) as statements:
+        following.finish(Meta().ok(None))
+
+    kinds = [query["sql"].lstrip("( ").split()[0] for query in statements]
+    assert [kind for kind in kinds if kind not in {"SAVEPOINT", "RELEASE"}] == [
+        "SELECT",  # the item
+        "UPDATE",  # its outcome
+        "UPDATE",  # the claim of the next
+        "INSERT",  # the counts
+    ]
 
 
 def test_a_tick_ends_a_step_whose_last_finish_died(

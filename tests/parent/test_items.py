@@ -10,7 +10,7 @@ from django.db.models.functions import Now
 
 from children import Meta, Progress, child_task
 from parent import Map, RunData, Step, Workflow
-from parent.decisions.mapping import MOST_PLACES
+from parent.decisions.mapping import FIRST_PLACES
 from parent.definition.workflow import registry
 from parent.errors import InvalidRetry, InvalidWorkflow
 from parent.inline import continue_inline, run_inline
@@ -417,10 +417,13 @@ def test_no_more_messages_than_places(workflow: Callable[..., Workflow]) -> None
     assert Item.objects.filter(step=step, due_at__isnull=False).count() == 3
 
 
-def test_without_a_limit_many_open_at_once(workflow: Callable[..., Workflow]) -> None:
-    run = start(workflow(each(over=over(*range(MOST_PLACES + 5)))), {})
+@pytest.mark.parametrize("max_active", [None, 1_000])
+def test_as_many_open_at_first_as_slots_may_want(
+    workflow: Callable[..., Workflow], max_active: int | None
+) -> None:
+    run = start(workflow(each(over=over(*range(FIRST_PLACES + 5)), max_active=max_active)), {})
 
-    assert check_items(mapped(run)) == {"queued": MOST_PLACES, "waiting": 5}
+    assert check_items(mapped(run)) == {"queued": FIRST_PLACES, "waiting": 5}
 
 
 def test_a_cancel_ends_what_has_not_begun(workflow: Callable[..., Workflow]) -> None:

@@ -111,9 +111,23 @@ def test_a_right_tolerance_is_no_problem(tolerate: Any) -> None:
     assert tolerate_problem(tolerate) is None
 
 
-@pytest.mark.parametrize(("max_active", "count"), [(None, 1000), (1, 1), (8, 8), (5000, 1000)])
-def test_places(max_active: int | None, count: int) -> None:
-    assert places(max_active) == count
+@pytest.mark.parametrize(
+    ("max_active", "running", "count"),
+    [
+        (None, 0, 32),
+        (1, 0, 1),
+        (8, 8, 8),
+        (100, 0, 32),
+        (None, 16, 32),
+        (None, 17, 34),
+        (100, 40, 80),
+        (100, 80, 100),
+        (None, 400, 800),
+        (5000, 900, 1000),
+    ],
+)
+def test_places(max_active: int | None, running: int, count: int) -> None:
+    assert places(max_active, running) == count
 
 
 @pytest.mark.parametrize(

@@ -22,6 +22,7 @@ from parent.runs.attempts import (
     RetryDecision,
     archive,
     clear_attempt,
+    queue_attempt,
     retry_at,
     with_attempt_count,
 )
@@ -32,6 +33,7 @@ from parent.runs.items.close import close_if_done
 from parent.runs.items.sweeps import skip_items, too_many_failed
 from parent.runs.items.windows import (
     LARGE_OF_ITEM,
+    claim_next,
     claim_next_of_chunk,
     give_message,
     next_of_chunk,
@@ -219,8 +221,17 @@ def _pass_on(
     step = item.step
     if message_id is None:
         return 0, False  # it held no place
-    if (step.chunk or 1) > 1 and _go_on(item, message_id, now, waited, hand_over):
-        return 0, True
+    if (step.chunk or 1) > 1:
+        if _go_on(item, message_id, now, waited, hand_over):
+            return 0, True
+    elif hand_over is not None:
+        following = Item(step=step)
+        queue_attempt(following, now)
+        if hand_over.take(item, [following], now):
+            if claim_next(following):
+                return 1, True
+            hand_over.taken = None
+            return 0, False
     heads, opened = open_chunks(step, 1, now, hand_over=hand_over, ended=item)
     _publish(heads)
     return opened, opened > 0

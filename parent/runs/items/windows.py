@@ -6,10 +6,11 @@ next chunk, so finishes never need more places than there are; a tick fills thos
 
 from collections.abc import Sequence
 from datetime import datetime, timedelta
+from typing import Any
 
-from django.db.models import Count
+from django.db.models import Count, Q
 
-from parent.decisions.mapping import places
+from parent.decisions.mapping import FIRST_PLACES, places
 from parent.messages.publish import first_batch, republish_after
 from parent.models import Item, Step, StepState
 from parent.runs.attempts import ITEM_ATTEMPT_COLUMNS, queue_attempt
@@ -21,6 +22,7 @@ from parent.store.writes import write
 
 __all__ = [
     "LARGE_OF_ITEM",
+    "claim_next",
     "claim_next_of_chunk",
     "fill_places",
     "give_message",
@@ -28,6 +30,7 @@ __all__ = [
     "open_chunks",
     "open_items",
     "places_left",
+    "wants_places",
 ]
 
 LARGE_OF_ITEM = ("checkpoint", "result", "traceback")
@@ -35,25 +38,41 @@ LARGE_OF_ITEM = ("checkpoint", "result", "traceback")
 MOST_AT_ONCE = 10_000
 """Items that one transaction opens; a tick opens more."""
 
-FIRST_COLUMNS = (
-    *("state", "attempt", "task_id", "message_id", "publish_count", "due_at", "queued_at"),
+OPEN_COLUMNS = (
+    *("state", "task_id", "message_id", "publish_count", "due_at", "queued_at"),
     *("claim", "executor_id", "started_at"),
 )
-"""What opening an item writes, the first time."""
+"""What opening an item writes, the number of its attempt apart."""
 CLAIM_COLUMNS = (
     *("state", "message_id", "claim", "executor_id", "started_at", "publish_count", "due_at"),
 )
 """What the claim of an item writes."""
 
-WAITING = "step_id = %s AND state = 'WAITING' AND due_at IS NULL ORDER BY \"index\" LIMIT %s"
+WAITING = "step_id = %s AND state = 'WAITING' AND due_at IS NULL ORDER BY \"index\""
 REST = "message_id = %s AND state = 'QUEUED' AND step_id = %s ORDER BY \"index\""
 
 
 def places_left(step: Step) -> int:
     """How many more messages of the step there may be. Only a tick, and who opens it, may fill."""
     active = Item.objects.filter(step=step, state__in=Item.ACTIVE, message_id__isnull=False)
-    taken: int = active.aggregate(count=Count("message_id", distinct=True))["count"]
-    return max(0, places(step.max_active) - taken)
+    found = active.aggregate(
+        taken=Count("message_id", distinct=True),
+        running=Count("pk", filter=Q(state=StepState.RUNNING)),
+    )
+    left: int = places(step.max_active, found["running"]) - found["taken"]
+    return max(0, left)
+
+
+def wants_places(step: Step, running: int) -> bool:
+    """Whether more slots take items of the step than there were places for, and items wait.
+
+    Args:
+        running: how many of its items run.
+    """
+    if 2 * running <= FIRST_PLACES or places(step.max_active, running) <= running:
+        return False
+    waiting = Item.objects.filter(step=step, state=StepState.WAITING, due_at__isnull=True)
+    return places_left(step) > 0 and waiting.exists()
 
 
 def open_chunks(
@@ -77,7 +96,7 @@ def open_chunks(
     size = step.chunk or 1
     waiting: list[Item] = select(
         Item,
-        WAITING,
+        f"{WAITING} LIMIT %s",
         [step.pk, min(count * size, max(size, MOST_AT_ONCE))],
         without=LARGE_OF_ITEM,
         lock=True,
@@ -98,7 +117,7 @@ def open_chunks(
         head.message_id = head.message_id or head.task_id
         for item in rest:
             item.message_id, item.publish_count, item.due_at = head.message_id, 0, None
-    write([item for item in waiting if item.attempt == 1], FIRST_COLUMNS)
+    write([item for item in waiting if item.attempt == 1], (*OPEN_COLUMNS, "attempt"))
     write([item for item in waiting if item.attempt > 1], ITEM_ATTEMPT_COLUMNS)
     return first, len(waiting)
 
@@ -124,14 +143,28 @@ def fill_places(step: Step, now: datetime) -> list[Item]:
     return [head for head in heads if head.publish_count]
 
 
+def claim_next(claimed: Item) -> bool:
+    """Claim the next waiting item of the step, as `claimed` says; that becomes its row.
+
+    What waits has no trace of an attempt but its number. False if none waits, or all are locked.
+    """
+    return _claim(claimed, OPEN_COLUMNS, WAITING, [claimed.step.pk], count="attempt")
+
+
 def claim_next_of_chunk(message_id: str, claimed: Item) -> bool:
     """Claim the next item that this message carries, as `claimed` says; that becomes its row.
 
     False if none is left, or all are locked.
     """
-    values = {name: getattr(claimed, name) for name in CLAIM_COLUMNS}
+    return _claim(claimed, CLAIM_COLUMNS, REST, [message_id, claimed.step.pk])
+
+
+def _claim(
+    claimed: Item, columns: Sequence[str], where: str, params: Sequence[Any], count: str = ""
+) -> bool:
+    values = {name: getattr(claimed, name) for name in columns}
     step = claimed.step
-    row = update_first(Item, values, REST, [message_id, step.pk], without=LARGE_OF_ITEM)
+    row = update_first(Item, values, where, params, without=LARGE_OF_ITEM, count=count)
     if row is None:
         return False
     vars(claimed).update(vars(row))
