@@ -15,6 +15,8 @@ def as_text(report: Report) -> str:
         "runs": f"{report.runs.total()} ({states})",
         "steps": report.steps,
         "items": report.items,
+        "child runs": report.child_runs,
+        "signals and approvals": report.answers,
         "attempts": f"{report.attempts} ({report.unfinished} ended by a fault)",
         "faults": report.faults.total(),
         **{f"  {kind}": count for kind, count in report.faults.most_common()},

@@ -2,9 +2,10 @@
 
 import time
 from collections import Counter, defaultdict
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
+from uuid import UUID
 
 from django.core.management import call_command
 from django.db import connection
@@ -12,12 +13,13 @@ from django_celery_results.models import TaskResult
 
 from chaos import event_log, verdict
 from chaos.faults import FaultInjector
+from chaos.flows.workflows import said
 from chaos.schedule import Fault
 from chaos.servers import Broker, Database
 from chaos.users import Users
 from chaos.verdict import RunSeen, StepSeen
 from chaos.workers import Workers
-from parent.models import Item, Run, Step
+from parent.models import Event, Item, Run, Step
 from parent.store import executors
 
 __all__ = ["Report", "run_scenario"]
@@ -28,6 +30,8 @@ all of them together: that depends on the machine."""
 USERS_FINISH = 120.0
 PRINT_EVERY = 15.0
 LOOK_EVERY = 0.5
+CHANGES = ("cancel", "retry")
+"""What users do to runs, in their histories. Signals stand there too."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -39,6 +43,8 @@ class Report:
     items: int
     attempts: int
     unfinished: int
+    child_runs: int
+    answers: int
     faults: Counter[str]
     recovery: str
     settling: float
@@ -76,7 +82,8 @@ def run_scenario(
     finally:
         workers.kill()
     faults = Counter(str(fault.kind) for fault in injector.injected)
-    return _report(folder, injector, faults, settling, late, missing=runs - users.started)
+    missing = runs - users.started
+    return _report(folder, injector, faults, settling, late, missing=missing, given=users.given)
 
 
 class _ProgressLine:
@@ -120,8 +127,9 @@ def _report(
     late: list[str],
     *,
     missing: int,
+    given: Mapping[tuple[str, str], Collection[str]],
 ) -> Report:
-    seen = _read_runs()
+    seen = _read_runs(given)
     bodies = verdict.bodies_of(event_log.read(folder / "events"))
     never = [f"{missing} runs could not be started"] if missing else []
     children = TaskResult.objects.exclude(task_id__in=[run.id for run in seen])
@@ -133,6 +141,8 @@ def _report(
         items=sum(len(step.items) for run in seen for step in run.steps),
         attempts=len(bodies.by_attempt),
         unfinished=verdict.unfinished(bodies),
+        child_runs=sum(run.parent is not None for run in seen),
+        answers=sum(len(answers) for answers in given.values()),
         faults=faults,
         recovery=f"{seconds:.1f} s ({recovered or 'none was needed'})",
         settling=settling,
@@ -144,38 +154,58 @@ def _report(
     )
 
 
-def _read_runs() -> list[RunSeen]:
+def _read_runs(given: Mapping[tuple[str, str], Collection[str]]) -> list[RunSeen]:
+    """All runs, with their child runs in their steps too.
+
+    Args:
+        given: the answers that users were told a run had taken, by its id and the signal's name.
+    """
     stored = dict(TaskResult.objects.values_list("task_id", "status"))
     items: dict[int, list[Item]] = defaultdict(list)
     for item in Item.objects.select_related("step").order_by("step", "index"):
         items[item.step_id].append(item)
-    return [
-        RunSeen(
+    changed = {*Event.objects.filter(what__in=CHANGES).values_list("run_id", flat=True)}
+    seen: dict[UUID, RunSeen] = {}
+    # Child runs first: the deepest are inside of all others.
+    for run in Run.objects.order_by("-depth").prefetch_related("steps"):
+        steps = [
+            replace(
+                _seen(step, step.items, [_seen(item) for item in items[step.pk]]),
+                nested=step.nested,
+                child=seen.get(step.child_run_id) if step.child_run_id else None,
+                given=given.get((str(run.pk), step.name), ()),
+            )
+            for step in run.steps.all()
+        ]
+        seen[run.pk] = RunSeen(
             id=str(run.pk),
             state=run.state,
             stored=stored.get(str(run.pk)),
-            cancelled=run.events.exists(),
-            steps=[
-                _seen(step, step.items, [_seen(item) for item in items[step.pk]])
-                for step in run.steps.all()
-            ],
+            cancelled=not changed.isdisjoint({run.pk, run.parent_run_id}),
+            steps=steps,
+            parent=str(run.parent_run_id) if run.is_child else None,
         )
-        for run in Run.objects.prefetch_related("steps")
-    ]
+    return list(seen.values())
 
 
 def _seen(
     row: Step | Item, counters: Mapping[str, int] | None = None, items: Sequence[StepSeen] = ()
 ) -> StepSeen:
     step = row.step if isinstance(row, Item) else row
+    result = row.result
+    if items:
+        result = [item.result for item in items if item.state == "OK"]
+    elif row.awaits and isinstance(result, dict):
+        result = said(result)
     return StepSeen(
         name=row.name,
         state=row.state,
         attempt=row.task_id,
-        result=[item.result for item in items if item.state == "OK"] if items else row.result,
+        result=result,
         after=step.after,
         when=step.when,
         left=step.retries - row.retries_used,
         counters=counters,
         items=items,
+        awaits=row.awaits,
     )

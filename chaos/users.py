@@ -1,8 +1,10 @@
-"""The users of the chaos test: they start runs, cancel some, and retry some of those."""
+"""The users of the chaos test: they start runs, give signals, cancel runs, and retry some."""
 
+import random
 import threading
 import time
-from collections.abc import Callable, Iterable, Sequence
+from collections import defaultdict
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import suppress
 from functools import partial
 from queue import Empty, SimpleQueue
@@ -11,13 +13,14 @@ from uuid import UUID
 from django.db import connections
 from django.db.models import F, QuerySet
 
-from chaos.flows.workflows import TOLERATED, chaos, chaos_map
+from chaos.flows.workflows import TOLERATED, chaos, chaos_map, chaos_nested, said
 from chaos.schedule import Fault, Kind
-from parent.errors import CannotRetry, RunEnded
+from parent.errors import CannotRetry, RunEnded, SignalClosed, SignalGiven
 from parent.messages.publish import publish_run, publish_steps
 from parent.models import Item, Run, RunState, Step, StepState
 from parent.runs.cancel import cancel
 from parent.runs.retry import retry
+from parent.runs.signals.give import give
 from parent.runs.start import start
 from parent.store.outage import retry_while_database_is_down
 
@@ -30,6 +33,12 @@ RETRIED = 0.7
 """The share of the cancelled runs that is retried."""
 MAPPED_EVERY, INTOLERABLE_EVERY = 10, 50
 """One run in so many has a mapped step; and one in so many, more broken items than it tolerates."""
+NESTED_EVERY, NESTED_AT = 10, 5
+"""One run in so many has a child run, a signal and an approval: the fifth, the fifteenth, ..."""
+VISIT_GAP = 2.0
+"""The longest seconds between two looks of a user at a run that takes signals."""
+ANSWERS = 2
+"""How many different answers users give to the same signal. The first one counts."""
 
 
 class Users(threading.Thread):
@@ -40,7 +49,11 @@ class Users(threading.Thread):
         self.started = 0
         self._runs, self._gap = runs, seconds / runs
         self._requests: SimpleQueue[Fault | None] = SimpleQueue()
+        self.given: dict[tuple[str, str], set[str]] = defaultdict(set)
+        """The answers that a run has taken, by its id and the signal's name."""
         self._cancelled: set[UUID] = set()
+        self._visits: list[tuple[float, UUID]] = []
+        self._dice = random.Random(runs)
         self._begun = self._look_at = 0.0
         self._staying = True
 
@@ -57,12 +70,13 @@ class Users(threading.Thread):
     def run(self) -> None:
         self._begun = self._look_at = time.monotonic()
         try:
-            while self._staying or self._cancelled or self.started < self._runs:
+            while self._staying or self._cancelled or self._visits or self.started < self._runs:
                 if self.started < self._runs and time.monotonic() >= self._start_at():
                     self._start()
                 if time.monotonic() >= self._look_at:
                     self._retry_cancelled()
                     self._look_at = time.monotonic() + LOOK_EVERY
+                self._visit_due()
                 with suppress(Empty):
                     self._do(self._requests.get(timeout=self._free_for()))
         finally:
@@ -76,6 +90,7 @@ class Users(threading.Thread):
         at = self._look_at
         if self.started < self._runs:
             at = min(at, self._start_at())
+        at = min([at, *(visit_at for visit_at, _ in self._visits)])
         return max(0.0, at - time.monotonic())
 
     def _do(self, fault: Fault | None) -> None:
@@ -92,14 +107,46 @@ class Users(threading.Thread):
             workflow = chaos_map
             more = self.started % INTOLERABLE_EVERY == 0
             params["broken"] = TOLERATED + 1 if more else TOLERATED
-        retry_while_database_is_down(
+        elif self.started % NESTED_EVERY == NESTED_AT:
+            workflow = chaos_nested
+        run = retry_while_database_is_down(
             "start a run", lambda: start(workflow, params, idempotency_key=key)
         )
         self.started += 1
+        if workflow is chaos_nested:
+            self._visits.append((time.monotonic() + self._gap_of_visit(), run.pk))
+
+    def _gap_of_visit(self) -> float:
+        """Some visits come at once, before anything waits for a signal."""
+        return max(0.0, self._dice.uniform(-VISIT_GAP / 4, VISIT_GAP))
+
+    def _visit_due(self) -> None:
+        now = time.monotonic()
+        due = [run_id for at, run_id in self._visits if at <= now]
+        self._visits = [(at, run_id) for at, run_id in self._visits if at > now]
+        for run_id in due:
+            # Chosen once: a second call, after the first one's answer was lost, gives the same.
+            answer = f"answer {self._dice.randrange(ANSWERS)} to {run_id}"
+            choices: list[tuple[str, dict[str, str]]] = [
+                ("word", {"text": answer}),
+                ("release", {"decision": "approve", "comment": answer}),
+            ]
+            work = partial(self._visit, run_id, *self._dice.choice(choices))
+            if retry_while_database_is_down("give a signal", work):
+                self._visits.append((time.monotonic() + self._gap_of_visit(), run_id))
+
+    def _visit(self, run_id: UUID, name: str, values: Mapping[str, str]) -> bool:
+        """Give the run a signal or its approval; False if it has ended for good."""
+        with suppress(SignalClosed, SignalGiven):
+            taken = give(run_id, name, values, who="somebody")
+            self.given[str(run_id), name].add(said(taken.values))
+        ended = Run.objects.filter(pk=run_id, state__in=Run.ENDED).exists()
+        return run_id in self._cancelled or not ended
 
     def _cancel(self, fault: Fault) -> Callable[[], None]:
         def cancel_some() -> None:
-            going = Run.objects.exclude(state__in=Run.ENDED).order_by("created_at")
+            going = Run.objects.exclude(state__in=Run.ENDED).filter(parent_run=None)
+            going = going.order_by("created_at")
             for run_id in _pick(list(going.values_list("pk", flat=True)), fault.dice):
                 with suppress(RunEnded):
                     cancel(run_id, who="somebody")
@@ -121,18 +168,22 @@ class Users(threading.Thread):
 
     def _send_twice(self, _: Fault) -> Callable[[], None]:
         def send() -> None:
-            _send(Step.objects.filter(state__in=Step.ACTIVE, chunk=None).select_related("run"))
+            _send(_own().filter(state__in=Step.ACTIVE))
             _send(_carried().filter(state__in=Item.ACTIVE))
 
         return send
 
     def _send_late(self, _: Fault) -> Callable[[], None]:
         def send() -> None:
-            ended = Step.objects.filter(state=StepState.OK, chunk=None).select_related("run")
-            for rows in (ended, _carried().filter(state=StepState.OK)):
+            for rows in (_own().filter(state=StepState.OK), _carried().filter(state=StepState.OK)):
                 _send(rows.order_by(F("finished_at").desc())[:LATE])
 
         return send
+
+
+def _own() -> "QuerySet[Step]":
+    """The steps that have a message."""
+    return Step.objects.filter(chunk=None, nested=False, awaits="").select_related("run")
 
 
 def _carried() -> "QuerySet[Item]":

@@ -1,7 +1,7 @@
 """What went wrong: a pure function of the final rows and the events of the bodies."""
 
 from collections import Counter, defaultdict
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from itertools import combinations, pairwise
 
@@ -30,6 +30,8 @@ COUNTED = {"OK": "ok", "ERROR": "failed", "SKIPPED": "skipped", "CANCELLED": "ca
 class StepSeen:
     """A step's row, or an item's. `attempt` is the Celery id of the current one, `left` its unused
     retries. A mapped step has `items`, in order, and `counters`; its result are those of its items.
+    A nested step has its `child` run. Of a signal or an approval (`awaits`) the result is what it
+    said, and `given` are the answers that users were told it had taken.
     """
 
     name: str
@@ -41,26 +43,35 @@ class StepSeen:
     left: int = 0
     counters: Mapping[str, int] | None = None
     items: Sequence["StepSeen"] = ()
+    nested: bool = False
+    child: "RunSeen | None" = None
+    awaits: str = ""
+    given: Collection[str] = ()
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class RunSeen:
-    """A run's row and steps; `stored` is the state in its `TaskResult`."""
+    """A run's row and steps; `stored` is the state in its `TaskResult`.
+
+    A child run has the id of its `parent`, and is cancelled if that is.
+    """
 
     id: str
     state: str
     stored: str | None
     steps: Sequence[StepSeen]
     cancelled: bool = False
+    parent: str | None = None
 
     def step(self, name: str) -> StepSeen:
         return next(step for step in self.steps if step.name == name)
 
     @property
     def bodied(self) -> Iterator[StepSeen]:
-        """What has bodies: items, and the steps that are not mapped."""
+        """What has bodies: items, and the steps of children."""
         for step in self.steps:
-            yield from step.items or ([step] if step.counters is None else ())
+            own = step.counters is None and not step.nested and not step.awaits
+            yield from step.items or ([step] if own else ())
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -147,13 +158,22 @@ def _lost_of(run: RunSeen, bodies: Bodies) -> Iterator[str]:
             yield f"{step.name} always follows, and it is {step.state}"
         elif run.state == "FAILURE" and step.state == "ERROR" and step.left and not step.items:
             yield f"{step.name} was given up with {step.left} retries left"
-        if step.counters is not None:
-            yield from _lost_items(step, bodies, cancelled=run.cancelled)
+        yield from _lost_inside(step, bodies, cancelled=run.cancelled)
     for part in run.bodied:
         if part.state == "OK":
             body = bodies.by_attempt.get(part.attempt or "")
             if body is None or body.last_kind is not EventKind.FINISHED:
                 yield f"{part.name} is OK, and the body of {part.attempt} never finished"
+
+
+def _lost_inside(step: StepSeen, bodies: Bodies, *, cancelled: bool) -> Iterator[str]:
+    """What is wrong with a step that is not one child."""
+    if step.counters is not None:
+        yield from _lost_items(step, bodies, cancelled=cancelled)
+    if step.nested:
+        yield from _lost_child_run(step)
+    if step.awaits:
+        yield from _lost_answers(step, cancelled=cancelled)
 
 
 def _lost_items(step: StepSeen, bodies: Bodies, *, cancelled: bool) -> Iterator[str]:
@@ -179,8 +199,28 @@ def _lost_items(step: StepSeen, bodies: Bodies, *, cancelled: bool) -> Iterator[
         yield f"{step.name} is an ERROR, and no item is"
 
 
+def _lost_child_run(step: StepSeen) -> Iterator[str]:
+    """What is wrong with the child run of a step that has ended."""
+    child = step.child
+    if child is None:
+        if step.state not in ("SKIPPED", "CANCELLED"):
+            yield f"{step.name} is {step.state}, and has no run"
+    elif child.state not in RUN_ENDS or (step.state == "OK") != (child.state == "SUCCESS"):
+        yield f"{step.name} is {step.state}, and its run {child.id} is {child.state}"
+    elif step.state == "OK" and step.result != child.steps[-1].result:
+        yield f"{step.name} is OK with {step.result}, and its run with {child.steps[-1].result}"
+
+
+def _lost_answers(step: StepSeen, *, cancelled: bool) -> Iterator[str]:
+    """What is wrong with a signal or an approval that has ended."""
+    if step.state == "OK" and step.result not in step.given:
+        yield f"{step.name} has {step.result}, and users were told {sorted(step.given)}"
+    elif step.given and step.state != "OK" and not cancelled:
+        yield f"{step.name} was given {sorted(step.given)}, and is {step.state}"
+
+
 def doubled(
-    runs: Iterable[RunSeen], bodies: Bodies, silences: Sequence[Silence], lease: float
+    runs: Sequence[RunSeen], bodies: Bodies, silences: Sequence[Silence], lease: float
 ) -> list[str]:
     """What counted twice or ran twice at once, a line for each.
 
@@ -192,7 +232,15 @@ def doubled(
         for body in bodies.by_attempt.values()
         if body.starts > 1
     ]
+    children = Counter(run.parent for run in runs if run.parent is not None and not run.cancelled)
+    lines += [f"{run} has {count} child runs" for run, count in children.items() if count > 1]
     for run in runs:
+        lines += [
+            f"{run.id}: {step.name} has taken {sorted(step.given)}"
+            for step in run.steps
+            # Where a retry asked for an approval anew, there may be another answer.
+            if len(step.given) > 1 and not (run.cancelled and step.awaits == "approval")
+        ]
         for step in run.bodied:
             if step.state == "OK" and step.result != step.attempt:
                 lines.append(f"{run.id}: {step.name} {step.attempt} has the result {step.result}")
@@ -246,6 +294,11 @@ def out_of_order(runs: Iterable[RunSeen], bodies: Bodies) -> list[str]:
 def _ended_before(step: StepSeen, bodies: Bodies, at: float, *, always: bool) -> bool:
     if step.state != "OK" and not always:
         return False
+    if step.awaits:
+        return step.state == "OK"
+    if step.nested:
+        inner = step.child.bodied if step.child is not None else ()
+        return all(_ended_before(each, bodies, at, always=always) for each in inner)
     if step.counters is not None:
         ended = [item for item in step.items if item.state == "OK"]
         return all(_ended_before(item, bodies, at, always=always) for item in ended)

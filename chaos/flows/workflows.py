@@ -1,14 +1,26 @@
-"""The workflows of the chaos test: five steps, two of them side by side; and a mapped step."""
+"""The workflows of the chaos test: five steps, two of them side by side; one with a mapped step;
+and one with a child run, a signal and an approval.
+"""
 
-from typing import Literal
+from collections.abc import Mapping
+from typing import Any, Literal
 
 from rest_framework import serializers
 
 from chaos.event_log import Inputs
 from chaos.flows.tasks import RandomFailure, Work
-from parent import Map, RunData, Step, Workflow
+from parent import Approval, Map, RunData, Signal, Step, Workflow
 
-__all__ = ["ITEMS", "RETRIES", "TOLERATED", "chaos", "chaos_map"]
+__all__ = [
+    "ITEMS",
+    "RETRIES",
+    "TOLERATED",
+    "chaos",
+    "chaos_inner",
+    "chaos_map",
+    "chaos_nested",
+    "said",
+]
 
 RETRIES = 100  # more than there are faults
 ITEMS, TOLERATED = 24, 2
@@ -26,13 +38,29 @@ class MapParams(ChaosParams):
     broken = serializers.IntegerField()
 
 
+class Word(serializers.Serializer[None]):
+    """What the signal says."""
+
+    text = serializers.CharField()
+
+
+def said(result: Mapping[str, Any]) -> str:
+    """The text of a signal, or the comment of an approval."""
+    return str(result.get("text") or result.get("comment"))
+
+
 def _results(run: RunData, after: tuple[str, ...]) -> Inputs:
-    """The results of the steps before that have one; of a mapped step those of its items."""
+    """The results of the steps before that have one: of a mapped step those of its items, of a
+    signal or an approval what it said.
+    """
     found = {name: run.results[name] for name in after if name in run.results}
-    return {
-        name: result if isinstance(result, str) else list(result.ok())
-        for name, result in found.items()
-    }
+    return {name: _shown(result) for name, result in found.items()}
+
+
+def _shown(result: Any) -> str | list[str]:
+    if isinstance(result, str):
+        return result
+    return said(result) if isinstance(result, dict) else list(result.ok())
 
 
 def _step(name: str, *after: str, when: Literal["ok", "always"] = "ok") -> Step:
@@ -90,4 +118,21 @@ chaos_map = Workflow(
         _step("merge", "each"),
         _step("clean_up", "each", when="always"),
     ],
+)
+chaos_inner = Workflow(
+    "chaos_inner",
+    params=ChaosParams,
+    steps=[_step("begin"), _step("end", "begin")],
+)
+chaos_nested = Workflow(
+    "chaos_nested",
+    params=ChaosParams,
+    steps=[
+        _step("first"),
+        Step(chaos_inner, name="inner", after=("first",), inputs=lambda run: {**run.params}),
+        _step("beside", "first", "word"),
+        Approval("release", after=("inner",)),
+        _step("last", "inner", "beside", "release"),
+    ],
+    signals=[Signal("word", params=Word)],
 )

@@ -280,6 +280,81 @@ def test_a_step_that_begins_before_the_end_of_an_item_is_out_of_order(step: str)
     assert findings(MAPPED, events) == (0, 0, 1)
 
 
+INNER = RunSeen(
+    id="inner-run",
+    state="SUCCESS",
+    stored="SUCCESS",
+    parent="run",
+    steps=(StepSeen(name="begin", state="OK", attempt="n1", result="n1", after=()),),
+)
+NESTED = StepSeen(
+    name="inner", state="OK", attempt="r1", result="n1", after=(), nested=True, child=INNER
+)
+WORD = StepSeen(
+    name="word", state="OK", attempt="w1", result="yes", after=(), awaits="signal", given={"yes"}
+)
+AFTER_BOTH = StepSeen(name="both", state="OK", attempt="z1", result="z1", after=("inner", "word"))
+NESTED_EVENTS = (
+    replace(event("begin", "n1", EventKind.STARTED, 1.0), run="inner-run"),
+    replace(event("begin", "n1", EventKind.FINISHED, 2.0), run="inner-run"),
+    replace(event("both", "z1", EventKind.STARTED, 3.0), inputs={"inner": "n1", "word": "yes"}),
+    event("both", "z1", EventKind.FINISHED, 4.0),
+)
+
+
+def with_nested(
+    step: StepSeen = NESTED, word: StepSeen = WORD, state: str = "SUCCESS", **changes: Any
+) -> list[RunSeen]:
+    steps = (step, word, AFTER_BOTH)
+    outer = RunSeen(id="run", state=state, stored=state, steps=steps, **changes)
+    return [outer, INNER]
+
+
+def nested_findings(
+    runs: Sequence[RunSeen], events: Sequence[BodyEvent] = NESTED_EVENTS
+) -> tuple[int, int, int]:
+    bodies = bodies_of(events)
+    found = lost(runs, bodies), doubled(runs, bodies, [], LEASE), out_of_order(runs, bodies)
+    return len(found[0]), len(found[1]), len(found[2])
+
+
+def test_a_good_run_with_a_child_run_and_a_signal_has_nothing_wrong() -> None:
+    assert nested_findings(with_nested()) == (0, 0, 0)
+
+
+@pytest.mark.parametrize(
+    ("runs", "expected"),
+    [
+        (with_nested(replace(NESTED, child=None)), (1, 0, 0)),
+        (with_nested(replace(NESTED, child=replace(INNER, state="PROGRESS"))), (1, 0, 0)),
+        (with_nested(replace(NESTED, child=replace(INNER, state="FAILURE"))), (1, 0, 0)),
+        (with_nested(replace(NESTED, state="ERROR"), state="FAILURE"), (1, 1, 1)),
+        (with_nested(replace(NESTED, result="another")), (1, 1, 0)),
+        (with_nested(word=replace(WORD, given=())), (1, 0, 0)),
+        (with_nested(word=replace(WORD, given={"no"})), (1, 0, 0)),
+        (with_nested(word=replace(WORD, given={"yes", "no"})), (0, 1, 0)),
+        (with_nested(word=replace(WORD, given={"yes", "no"}), cancelled=True), (0, 1, 0)),
+        (
+            with_nested(word=replace(WORD, given={"yes", "no"}, awaits="approval"), cancelled=True),
+            (0, 0, 0),
+        ),
+        (with_nested(word=replace(WORD, state="SKIPPED"), state="FAILURE"), (1, 1, 1)),
+        ([*with_nested(), replace(INNER, id="second")], (0, 1, 0)),
+        ([*with_nested(), replace(INNER, id="second", cancelled=True)], (0, 0, 0)),
+    ],
+)
+def test_what_is_wrong_with_a_child_run_or_a_signal_is_found(
+    runs: Sequence[RunSeen], expected: tuple[int, int, int]
+) -> None:
+    assert nested_findings(runs) == expected
+
+
+def test_a_step_that_begins_before_the_end_of_a_child_run_is_out_of_order() -> None:
+    early = replace(NESTED_EVENTS[1], at=3.5)
+    events = [NESTED_EVENTS[0], early, *NESTED_EVENTS[2:]]
+    assert nested_findings(with_nested(), events) == (0, 0, 1)
+
+
 def test_a_step_that_always_follows_may_follow_items_that_failed() -> None:
     items = with_item(1, state="ERROR")
     each = replace(EACH, state="ERROR", counters=ONE_FAILED, items=items, result=["i0", "i2"])
