@@ -1,6 +1,6 @@
 """Show a run in a terminal: as live bars, or as lines if stderr is not a terminal."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import timedelta
@@ -35,12 +35,17 @@ STYLES: dict[str, str] = {
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Row:
-    """What is shown of a run or a step. `left`, the time left, does not count as a change."""
+    """What is shown of a run or a step. `left`, the time left, does not count as a change.
+
+    `name` has the names of the steps around it too, such as `publish/upload`; `label` has their
+    number as an indent.
+    """
 
     name: str
     state: str
     completion: float
     text: str = ""
+    label: str = ""
     left: str = field(default="", compare=False)
 
 
@@ -56,16 +61,23 @@ def _run_row(snapshot: Snapshot) -> Row:
 
 
 def _step_rows(snapshot: Snapshot) -> list[Row]:
-    return [
-        Row(
-            name=step.name,
+    return list(_rows_of(snapshot, snapshot.steps))
+
+
+def _rows_of(snapshot: Snapshot, steps: Iterable[Step], *above: str) -> Iterator[Row]:
+    """A row for each of these steps, and after a nested step those of its run."""
+    for step in steps:
+        yield Row(
+            name="/".join((*above, step.name)),
             state=step.state,
             completion=step.completion,
             text=clean_text(step.error or _items_text(step) or _progress_text(step)),
             left=_left(step_eta(step, snapshot.now)) if step.state in Step.ACTIVE else "",
+            label="  " * len(above) + step.name,
         )
-        for step in snapshot.steps
-    ]
+        if step.child_run_id is not None:
+            inner = snapshot.inner.get(step.child_run_id, ())
+            yield from _rows_of(snapshot, inner, *above, step.name)
 
 
 def _items_text(step: Step) -> str:
@@ -93,7 +105,10 @@ def _notice(snapshot: Snapshot) -> str:
 
 
 def bars(snapshot: Snapshot) -> Group:
-    """The run's bar, a bar for each step, and a notice if no worker is running."""
+    """The run's bar, a bar for each step, and a notice if no worker is running.
+
+    The steps of a child run are indented under their own step.
+    """
     table = Table.grid(padding=(0, 1), expand=True)
     table.add_column(no_wrap=True, overflow="ellipsis", max_width=30)
     table.add_column(width=BAR_WIDTH, no_wrap=True)
@@ -104,7 +119,7 @@ def bars(snapshot: Snapshot) -> Group:
     for row in (_run_row(snapshot), *_step_rows(snapshot)):
         style = STYLES.get(row.state, "cyan")
         table.add_row(
-            Text(row.name),
+            Text(row.label or row.name),
             ProgressBar(
                 completed=row.completion,
                 width=BAR_WIDTH,

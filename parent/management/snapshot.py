@@ -1,8 +1,8 @@
 """Read a run repeatedly until it ends, outside any worker."""
 
 import time
-from collections.abc import Iterator
-from dataclasses import dataclass
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
 from datetime import datetime
 from functools import partial
 from uuid import UUID
@@ -19,12 +19,16 @@ __all__ = ["Snapshot", "snapshots"]
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Snapshot:
-    """A run at `now`, by the database's clock. `has_worker`: an executor is alive."""
+    """A run at `now`, by the database's clock. `has_worker`: an executor is alive.
+
+    `inner` are the steps of the runs inside of it, at any depth, by the ids of those runs.
+    """
 
     run: Run
     steps: tuple[Step, ...]
     now: datetime
     has_worker: bool
+    inner: Mapping[UUID, Sequence[Step]] = field(default_factory=dict)
 
 
 def snapshots(run_id: UUID) -> Iterator[Snapshot]:
@@ -47,6 +51,26 @@ def snapshots(run_id: UUID) -> Iterator[Snapshot]:
 def _snapshot(run_id: UUID) -> Snapshot:
     run = Run.objects.defer("params", "files").annotate(db_now=Now()).get(pk=run_id)
     # After the run: if it has ended, its steps are then read in their final states.
-    steps = Step.objects.filter(run=run).defer("kwargs", "checkpoint", "result", "traceback")
-    has_worker = executors.alive().exists()
-    return Snapshot(run=run, steps=tuple(steps), now=run.db_now, has_worker=has_worker)
+    steps = tuple(_steps([run.pk]))
+    return Snapshot(
+        run=run,
+        steps=steps,
+        now=run.db_now,
+        has_worker=executors.alive().exists(),
+        inner=_inner(steps),
+    )
+
+
+def _steps(runs: Collection[UUID]) -> Iterable[Step]:
+    rows = Step.objects.filter(run__in=runs).order_by("run", "index")
+    return rows.defer("kwargs", "checkpoint", "result", "traceback")
+
+
+def _inner(steps: Iterable[Step]) -> dict[UUID, Sequence[Step]]:
+    """The steps of the runs inside of these steps' run. One statement for each level."""
+    found: dict[UUID, list[Step]] = {}
+    while level := [step.child_run_id for step in steps if step.child_run_id is not None]:
+        steps = list(_steps(level))
+        for step in steps:
+            found.setdefault(step.run_id, []).append(step)
+    return dict(found)

@@ -23,7 +23,7 @@ from django_celery_results.models import TaskResult
 from parent import Approval, Concurrency, Workflow
 from parent import Step as StepDefinition
 from parent.definition.workflow import registry
-from parent.models import Executor, Run, Step, StepState, WatchLease
+from parent.models import Executor, Run, RunState, Step, StepState, WatchLease
 from parent.operations.doctor import Finding, examine, fleet
 from parent.store import clock, executors
 from parent.worker.remote_workers import Remote
@@ -301,6 +301,77 @@ def test_a_child_that_is_silent_and_without_limits(well: Executor) -> None:
 
     assert told.what.startswith(f"first of noops {run.pk} has said nothing for over an hour")
     assert f"workflow cancel {run.pk}" in told.do
+
+
+@pytest.fixture
+def nested(well: Executor, own_registry: None) -> tuple[Run, Run]:
+    """A run that began some time ago, and its child run."""
+    inner = Workflow("inner", steps=[Approval("sign", timeout=9_000)])
+    run = Workflow("outer", steps=[StepDefinition(inner)]).start()
+    child = Run.objects.get(parent_run=run)
+    ago = timezone.now() - LONG_AGO
+    Run.objects.update(created_at=ago)
+    Step.objects.update(started_at=ago)
+    return run, child
+
+
+def test_a_child_run_that_goes_on_within_its_step_is_well(nested: tuple[Run, Run]) -> None:
+    assert found("runs") == []
+
+
+@pytest.mark.parametrize(
+    "columns",
+    [{"state": StepState.OK}, {"child_run_id": uuid4()}, {"state": StepState.WAITING}],
+    ids=["ended", "another run", "waits"],
+)
+def test_a_child_run_that_no_step_waits_for(
+    nested: tuple[Run, Run], columns: dict[str, Any]
+) -> None:
+    run, child = nested
+    run.steps.update(**columns)
+
+    alone = [f for f in found("runs") if "no step of the run" in f.what]
+
+    assert [f.what for f in alone] == [
+        f"{child} goes on, and no step of the run {run.pk} waits for it"
+    ]
+    assert alone[0].do == f"Run: python manage.py workflow cancel {child.pk}"
+
+
+def test_a_child_run_whose_run_has_ended(nested: tuple[Run, Run]) -> None:
+    run, child = nested
+    Run.objects.filter(pk=run.pk).update(finished_at=timezone.now(), state=RunState.FAILURE)
+
+    assert f"{child} goes on, and no step" in only("runs").what
+
+
+def test_a_step_whose_child_run_has_ended(nested: tuple[Run, Run]) -> None:
+    run, child = nested
+    child.steps.update(state=StepState.OK)
+    ended = Run.objects.filter(pk=child.pk)
+    ended.update(finished_at=timezone.now(), state=RunState.SUCCESS)
+    assert found("runs") == []  # this moment: a tick brings it up
+
+    ended.update(finished_at=timezone.now() - LONG_AGO)
+
+    told = only("runs")
+    assert told.what == f"inner of {run} waits for the run {child.pk}, which has ended"
+
+
+def test_a_step_whose_child_run_is_not_there(nested: tuple[Run, Run]) -> None:
+    run, child = nested
+    delete_rows(child)
+
+    told = only("runs")
+
+    assert told.what == f"inner of {run} waits for the run {child.pk}, which is not there"
+    assert told.do == f"Run: python manage.py workflow cancel {run.pk}; then retry it"
+
+
+def delete_rows(run: Run) -> None:
+    """As somebody does it by hand."""
+    run.steps.all().delete()
+    Run.objects.filter(pk=run.pk).delete()
 
 
 def test_runs_that_have_waited_long_for_their_turn(well: Executor, own_registry: None) -> None:

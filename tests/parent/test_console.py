@@ -5,6 +5,7 @@ from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from io import StringIO
 from typing import Any
+from uuid import uuid4
 
 import pytest
 from rich.console import Console
@@ -84,6 +85,31 @@ def test_a_mapped_step_says_how_many_items_are_in_which_state(snapshot: Snapshot
         " 25.0 %  func_1 RUNNING, 50.0 %, 1,200 of 9,000 items done, 8 running, 3 failed, "
         "0:00:11 left"
     ]
+
+
+def test_the_steps_of_a_child_run_stand_under_their_own_step(snapshot: Snapshot) -> None:
+    child, deeper = uuid4(), uuid4()
+    nested = Step(
+        name="publish", nested=True, state=StepState.RUNNING, completion=25.0, child_run_id=child
+    )
+    check = Step(name="check", nested=True, state=StepState.RUNNING, child_run_id=deeper)
+    inner = {
+        child: [Step(name="upload", state=StepState.OK, completion=100.0), check],
+        deeper: [Step(name="upload", state=StepState.RUNNING, message="Reading")],
+    }
+    before = replace(snapshot, steps=(nested, Step(name="last")), inner=inner)
+    after = replace(before, inner=inner | {deeper: [Step(name="upload", state=StepState.OK)]})
+
+    assert changes(None, before)[1:] == [
+        " 20.0 %  publish RUNNING, 25.0 %",
+        " 20.0 %  publish/upload OK",
+        " 20.0 %  publish/check RUNNING, 0.0 %",
+        " 20.0 %  publish/check/upload RUNNING, 0.0 %, Reading",
+    ]
+    assert changes(before, after) == [" 20.0 %  publish/check/upload OK"]
+    names = ["main_flow", "publish", "  upload", "  check", "    upload", "last"]
+    for line, name in zip(drawn(before), names, strict=True):
+        assert line.startswith(f"{name} ")
 
 
 def test_the_run_has_the_last_word(snapshot: Snapshot) -> None:

@@ -15,6 +15,7 @@ from parent.deletion.delete import delete_run
 from parent.deletion.prune import prune_all
 from parent.errors import CannotRetry, InsideRun, InvalidWorkflow
 from parent.inline import continue_inline, run_inline
+from parent.management.snapshot import snapshots
 from parent.messages.publish import publishing_off
 from parent.models import Event, Run, RunState, StepState
 from parent.models import Step as StepRow
@@ -72,6 +73,18 @@ def outer_of(inner: Workflow, *after: Step, **options: Any) -> Workflow:
 def child_of(run: Run, name: str = "inner") -> Run:
     step = StepRow.objects.get(run=run, name=name)
     return Run.objects.get(pk=str(step.child_run_id))
+
+
+def test_a_snapshot_has_the_steps_of_the_runs_inside_at_any_depth(inner: Workflow) -> None:
+    between = Workflow("between", params=Amount, steps=[Step(inner)])
+    with publishing_off():
+        run = Workflow("top", params=Amount, steps=[Step(between), Step(tasks.noop)]).start(n=1)
+
+    snapshot = next(snapshots(run.pk))
+
+    child = child_of(run, "between")
+    names = {key: [step.name for step in steps] for key, steps in snapshot.inner.items()}
+    assert names == {child.pk: ["inner"], child_of(child).pk: ["double"]}
 
 
 def row(run: Run, name: str = "inner") -> StepRow:

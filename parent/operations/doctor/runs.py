@@ -13,7 +13,7 @@ from parent.operations.doctor.finding import EXAMPLES, OVERDUE, Finding
 from parent.store import clock
 from parent.store.outage import OUTAGE
 
-__all__ = ["awaiting", "files", "left_over", "stuck", "turns"]
+__all__ = ["awaiting", "files", "left_over", "nested", "stuck", "turns"]
 
 SILENT = timedelta(hours=1)
 FORGOTTEN = timedelta(days=7)
@@ -42,7 +42,7 @@ def stuck() -> Iterator[Finding]:
         )
     heard_at = Coalesce("reported_at", "started_at")
     silent = Step.objects.filter(state=StepState.RUNNING, stall_timeout=None, run_timeout=None)
-    silent = silent.filter(awaits="")
+    silent = silent.filter(awaits="", nested=False)  # of a child run its own steps are looked at
     silent = silent.annotate(heard_at=heard_at).filter(heard_at__lt=now - SILENT)
     silent = silent.select_related("run").only("name", "run__workflow")
     for step in silent.order_by(F("heard_at"))[:EXAMPLES]:
@@ -52,6 +52,39 @@ def stuck() -> Iterator[Finding]:
             "and has no limit that would end it",
             do="Give the step a stall_timeout, or set WORKFLOW_STALL_TIMEOUT; to end this one: "
             f"python manage.py workflow cancel {step.run_id}",
+        )
+
+
+def nested() -> Iterator[Finding]:
+    """Child runs that go on without their step, and steps that wait for a run that goes on no more.
+
+    The engine ends both together; only a change of the rows by hand leaves one of them.
+    """
+    now = clock.now()
+    waits = Step.objects.filter(
+        child_run_id=OuterRef("pk"), state=StepState.RUNNING, run__finished_at__isnull=True
+    )
+    alone = Run.objects.filter(parent_run__isnull=False, finished_at__isnull=True)
+    alone = alone.filter(~Exists(waits), created_at__lt=now - OVERDUE)
+    for run in alone.only("workflow", "parent_run")[:EXAMPLES]:
+        yield Finding(
+            part="runs",
+            what=f"{run} goes on, and no step of the run {run.parent_run_id} waits for it",
+            do=f"Run: python manage.py workflow cancel {run.pk}",
+        )
+    going = Run.objects.filter(pk=OuterRef("child_run_id"))
+    going = going.exclude(finished_at__lt=now - OVERDUE)
+    stuck = Step.objects.filter(nested=True, state=StepState.RUNNING, started_at__lt=now - OVERDUE)
+    stuck = stuck.filter(~Exists(going)).select_related("run")
+    for step in stuck.only("name", "child_run_id", "run__workflow")[:EXAMPLES]:
+        gone = not Run.objects.filter(pk__in=[step.child_run_id]).exists()
+        yield Finding(
+            part="runs",
+            what=f"{step.name} of {step.run} waits for the run {step.child_run_id}, which "
+            f"{'is not there' if gone else 'has ended'}",
+            do=f"Run: python manage.py workflow cancel {step.run_id}; then retry it"
+            if gone
+            else "Is a worker alive, and does it watch? A tick ends the step. See its log.",
         )
 
 
