@@ -32,6 +32,7 @@ ON_EACH_DATABASE = (
     "polling",
     "items",
     "item_rows",
+    "waiting",
 )
 ON_POSTGRES = ("durable", "crowd", "sizing")
 ONCE = ("slots", "track", "csv_table", "logs")

@@ -5,7 +5,7 @@ from typing import Any
 from rest_framework import serializers
 
 from bench.flows.tasks import items, moment, one_item, reports
-from parent import Map, RunData, Step, Workflow
+from parent import Map, RunData, Signal, Step, Workflow
 
 __all__ = [
     "EVERY",
@@ -14,9 +14,11 @@ __all__ = [
     "mapped_alone",
     "mapped_in_chunks",
     "reporting",
+    "signalled",
     "three",
     "three_that_report",
     "twenty",
+    "two",
 ]
 
 REPORTS, EVERY = 20, 0.1  # reports of each child, and seconds between them
@@ -25,6 +27,11 @@ NAMES = ("one", "two", "three")
 
 three = Workflow("three", steps=[Step(moment, name=name) for name in NAMES])
 three_that_report = Workflow("three_that_report", steps=[Step(items, name=name) for name in NAMES])
+# The second has another priority, so the process of the first does not go on with it.
+two = Workflow("two", steps=[Step(moment, name="first"), Step(moment, name="second", priority=5)])
+signalled = Workflow(
+    "signalled", steps=[Step(moment, name="first", after=["go"])], signals=[Signal("go")]
+)
 twenty = Workflow("twenty", steps=[Step(items, name=f"step_{n}") for n in range(20)])
 reporting = Workflow(
     "reporting",

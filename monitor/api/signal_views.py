@@ -25,7 +25,7 @@ class SignalView(ApiView):
     def post(self, request: Request, task_id: UUID, name: str) -> Response:
         run = find_to_signal(request.user, task_id, name)
         values = values_by(serializer_of(definition_of(run, name)), request.data)
-        came = give(run.pk, name, values, who=request.user.get_username())
+        came = give(run, name, values, who=request.user.get_username())
         return Response(received(came))
 
 

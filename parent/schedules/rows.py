@@ -34,7 +34,9 @@ def due_ids(workflows: Iterable[str], *, at_most: int, now: datetime | None = No
     Their start has come, or the run that a start waits for has ended.
     """
     names = list(workflows)
-    by_time = Schedule.objects.filter(workflow__in=names, due_at__lte=now or Now())
+    # First by the time: many schedules may be of few workflows.
+    due = Schedule.objects.filter(due_at__lte=now or Now()).order_by().values("pk")
+    by_time = Schedule.objects.filter(workflow__in=names, pk__in=due)
     active = active_firings().filter(schedule=OuterRef("schedule"))
     waiting = Firing.objects.filter(state=FiringState.WAITING, schedule__workflow__in=names)
     by_end: QuerySet[Any, Any] = waiting.filter(~Exists(active)).order_by()

@@ -7,7 +7,7 @@ from typing import Any
 from uuid import UUID
 
 from celery import states
-from django.db.models import Case, Exists, Max, OuterRef, Q, QuerySet, When
+from django.db.models import Case, Exists, OuterRef, Q, QuerySet, Subquery, When
 from django.db.models.functions import Now
 from django_celery_results.models import TaskResult
 
@@ -18,7 +18,7 @@ from parent.deletion.stray_files import try_delete_strays
 from parent.messages.broker_memory import BrokerMemory
 from parent.messages.publish import is_run_row_stale
 from parent.messages.terminate import terminate
-from parent.models import Item, ItemCount, Run, Step, StepState
+from parent.models import Event, Item, ItemCount, Run, Step, StepState
 from parent.runs.advance import pass_place_on
 from parent.runs.endings import Ending, end_cancelled, end_run
 from parent.runs.following import places
@@ -52,7 +52,15 @@ PRUNE_BATCH = 100
 OVERLAP = timedelta(seconds=2)
 """A report is stamped before its commit. One that commits this much later is still found."""
 UNPUBLISHED_LAST = Case(When(state=StepState.QUEUED, publish_count=0, then=1), default=0)
-RETRIED_AT = Max("events__at", filter=Q(events__what="retry"))
+# Subqueries: over joins SQLite would read all runs, in the order by which it would group them.
+ENDED_AT = Subquery(
+    Step.objects.filter(run=OuterRef("pk"), finished_at__isnull=False)
+    .order_by("-finished_at")
+    .values("finished_at")[:1]
+)
+RETRIED_AT = Subquery(
+    Event.objects.filter(run=OuterRef("pk"), what="retry").order_by("-at").values("at")[:1]
+)
 CONNECT_TIMEOUT = 5.0
 """Seconds that a heartbeat thread may need to reconnect to the database."""
 OUTAGE_GRACE = 5.0
@@ -63,6 +71,8 @@ STRAYS_INTERVAL = 3_600.0
 """Seconds between two searches for files without a run. Each lists all stored files."""
 SWEEP_INTERVAL = 30.0
 """Seconds between two comparisons of all active steps with their results, by any timestamp."""
+CLOCKS_APART = 30.0
+"""Seconds by which a worker's clock may be behind, and the next tick finds its results."""
 
 
 class Ticker:
@@ -76,6 +86,7 @@ class Ticker:
         self._broker_memory = BrokerMemory(executor_id)
         self._held = False
         self._seen_until: datetime | None = None
+        self._all_seen_at: float | None = None
         self._sweep_at = self._strays_at = 0.0
         self._check_steps_from = self._enforce_leases_from = 0.0
         self._moved_at, self.pause = time.time(), STANDBY_INTERVAL
@@ -119,7 +130,7 @@ class Ticker:
             return False
         if time.monotonic() >= self._sweep_at:
             self._sweep_at = time.monotonic() + SWEEP_INTERVAL
-            self._seen_until = None
+            self._seen_until = self._all_seen_at = None
             sweep = (try_sync, executors.delete_dead, orphan_results.delete_recent, _prune)
             for part in (*sweep, _fill_places):
                 self._locked_runs.skip_if_locked(part)
@@ -195,7 +206,14 @@ class Ticker:
         rows = rows.order_by("date_done")
         if self._seen_until is not None:
             rows = rows.filter(date_done__gt=self._seen_until - OVERLAP)
+        began = time.monotonic()
+        if self._all_seen_at is not None:
+            # Otherwise a tick that finds nothing would read the results of all runs there are.
+            older = timedelta(seconds=began - self._all_seen_at + CLOCKS_APART)
+            rows = rows.filter(date_done__gt=Now() - older)
         found = list(rows[:BATCH])
+        if len(found) < BATCH:
+            self._all_seen_at = began
         if found:
             # A foreign task's result is stamped by its worker's clock, which may be ahead.
             self._seen_until = min(found[-1].date_done, found[-1].db_now)
@@ -262,7 +280,7 @@ class Ticker:
         """
         due = Run.objects.filter(due_at__lte=Now()).exclude(pk__in=self._locked_runs.runs())
         due = due.defer("files", "result").annotate(
-            db_now=Now(), ended_at=Max("steps__finished_at"), retried_at=RETRIED_AT
+            db_now=Now(), ended_at=ENDED_AT, retried_at=RETRIED_AT
         )
         to_republish: list[Run] = []
         for run in due.order_by("due_at")[:DUE_BATCH]:

@@ -141,6 +141,50 @@ def test_a_quiet_tick_costs_the_same_for_10_and_for_10_000_running_runs(
     assert len(few) == len(many) == 7, "\n".join(many)
 
 
+def test_a_quiet_tick_reads_no_old_rows_with_or_without_statistics(
+    ticker: Ticker, running: Callable[[], Step]
+) -> None:
+    """Results and runs are kept for weeks; a tick takes those of late, by an index."""
+    running()
+    ticker.tick()  # it has seen all results that there are
+    with CaptureQueriesContext(connection) as context:
+        ticker.tick()
+
+    results, runs = (
+        next(sql for sql in map(sql_of, context) if f"FROM {table} " in sql and "db_now" in sql)
+        for table in ('"django_celery_results_taskresult"', '"parent_run"')
+    )
+    assert '"date_done" > ' in results
+    if connection.vendor == "sqlite":  # PostgreSQL reads small tables whole
+        assert "INDEX run_due" in plan_of(runs)
+        assert "date_done>?" in plan_of(results)
+
+
+def sql_of(query: dict[str, str]) -> str:
+    return query["sql"]
+
+
+def plan_of(sql: str) -> str:
+    with connection.cursor() as cursor:
+        cursor.execute(f"EXPLAIN QUERY PLAN {sql}")
+        return "\n".join(str(line) for line in cursor.fetchall())
+
+
+@pytest.mark.parametrize("behind", [0, 20])
+def test_a_result_of_a_clock_that_is_a_little_behind_is_found_by_the_next_tick(
+    ticker: Ticker, running: Callable[[], Step], behind: float
+) -> None:
+    step = running()
+    ticker.tick()
+    celery_stores(step, 7)
+    TaskResult.objects.filter(task_id=step.task_id).update(date_done=ago(behind))
+
+    ticker.tick()
+
+    step.refresh_from_db()
+    assert step.iteration == 7
+
+
 def test_a_busy_tick_takes_the_same_statements_for_2_and_for_200_reports(
     ticker: Ticker, running: Callable[[], Step]
 ) -> None:

@@ -6,7 +6,7 @@ from datetime import datetime
 from typing import Any
 from uuid import UUID
 
-from django.db import transaction
+from django.db import connection, transaction
 
 from children.sanitize import clean_text
 from parent.definition.name_lists import join_names
@@ -20,12 +20,14 @@ from parent.runs.endings import Ending, record
 from parent.runs.signals.awaiting import outcome_of
 from parent.runs.signals.payload import shown_values, values_of
 from parent.runs.transitions import mark_skipped
-from parent.store.run_rows import Locked, lock_run_row, steps_of
+from parent.store.kept_sql import select
+from parent.store.run_rows import LARGE_OF_STEP, Locked, lock_run_row, steps_of
 from parent.store.writes import write
 
 __all__ = ["close", "definition_of", "give"]
 
 CLOSED_COLUMNS = ("state", "finished_at", "message", "unneeded", "due_at")
+WITH_NAME = "run_id = %s AND name = %s"
 ENDS = {
     StepState.OK: "it was skipped by a retry, which gave it a result",
     StepState.ERROR: "it has ended with an error",
@@ -51,7 +53,7 @@ def definition_of(run: Run, name: str) -> Awaited:
 
 
 def give(
-    run_id: UUID | str,
+    run_id: Run | UUID | str,
     name: str,
     values: Mapping[str, Any],
     *,
@@ -62,6 +64,7 @@ def give(
     waits for it already. The first one counts; the same values again give the same row.
 
     Args:
+        run_id: the run's id; or the run, of which only the workflow counts.
         values: what its serializer takes; of an approval `decision`, `comment` and its form's.
         who: the name of the user, for the run's history.
         task_id: the attempt of the step that is meant; None for any.
@@ -78,7 +81,7 @@ def give(
     checked = values_of(definition, values)
     with transaction.atomic():
         locked, step = _lock(run, name)
-        earlier = ReceivedSignal.objects.filter(run=run, name=name).first()
+        earlier = _earlier(run, name)
         if earlier is not None:
             if task_id not in (None, step.task_id) or not _same(earlier.values, checked):
                 raise _given_before(step, earlier)
@@ -120,7 +123,7 @@ def close(run_id: UUID | str, name: str, *, who: str = "") -> Run:
         locked, step = _lock(run, name)
         if step.awaits != Awaits.SIGNAL:
             raise UnknownSignal(f"{name} is an approval: approve or reject it.")
-        earlier = ReceivedSignal.objects.filter(run=run, name=name).first()
+        earlier = _earlier(run, name)
         if earlier is not None:
             raise _given_before(step, earlier)
         _require_open(locked.run, step, None)
@@ -138,7 +141,9 @@ def _skip(locked: Locked, step: Step, reason: str) -> None:
     advance(locked.run, steps, locked.now)
 
 
-def _find(run_id: UUID | str) -> Run:
+def _find(run_id: Run | UUID | str) -> Run:
+    if isinstance(run_id, Run):
+        return run_id
     run = Run.objects.only("workflow").filter(pk=run_id).first()
     if run is None:
         raise UnknownRun(f"There is no run {run_id}.")
@@ -150,13 +155,22 @@ def _lock(run: Run, name: str) -> tuple[Locked, Step]:
     locked = lock_run_row(run.pk)
     if locked is None:
         raise UnknownRun(f"There is no run {run.pk}.")
-    step = Step.objects.filter(run=run, name=name).exclude(awaits="").defer("result").first()
-    if step is None:
+    steps = select(Step, WITH_NAME + " AND awaits <> ''", _keys(run, name), without=LARGE_OF_STEP)
+    if not steps:
         raise UnknownSignal(
             f"This run has no signal or approval {name!r}: another version of {run.workflow} "
             "has started it."
         )
-    return locked, step
+    return locked, steps[0]
+
+
+def _earlier(run: Run, name: str) -> ReceivedSignal | None:
+    """What the signal was given before."""
+    return next(iter(select(ReceivedSignal, WITH_NAME, _keys(run, name))), None)
+
+
+def _keys(run: Run, name: str) -> list[Any]:
+    return [Run._meta.pk.get_db_prep_value(run.pk, connection), name]
 
 
 def _require_open(run: Run, step: Step, task_id: str | None) -> None:
