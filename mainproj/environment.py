@@ -17,6 +17,8 @@ from typing import Any, TypeVar
 import environ
 from django.core.exceptions import ImproperlyConfigured
 
+from parent.decisions.limits import sizes_of
+
 __all__ = ["Declared", "Environment", "env"]
 
 T = TypeVar("T")
@@ -203,6 +205,24 @@ class Environment:
             kind="rate, or off",
             example="100/hour",
             unset=default or "off",
+        )
+
+    def limits(self, name: str, about: str) -> dict[str, int | str]:
+        """Sizes of limits, by name: `gpu=2,mail=100/m`."""
+
+        def parse(value: str) -> dict[str, int | str]:
+            pairs = [pair.partition("=") for pair in value.split(",") if pair.strip()]
+            found: dict[str, int | str] = {key.strip(): size.strip() for key, _, size in pairs}
+            try:
+                sizes_of(found)
+            except ValueError as exc:
+                raise ValueError(str(exc).partition(". ")[0]) from None
+            if len(found) < len(pairs):
+                raise ValueError("it has a name twice")
+            return found
+
+        return self.read(
+            name, {}, about, parse, kind="names and sizes", example="gpu=2,mail=100/m", unset="none"
         )
 
     def choice(

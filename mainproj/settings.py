@@ -275,6 +275,11 @@ WORKFLOW_MAP_LIMIT = env.number(
     int(LIMITS["WORKFLOW_MAP_LIMIT"] or 0),
     "items that a mapped step may have; 0 is any number",
 )
+WORKFLOW_LIMITS = env.limits(
+    "WORKFLOW_LIMITS",
+    "limits that steps share, `Step(limits=[...])`: how many attempts may be active at a time, or "
+    "a rate per second, minute, hour or day (s, m, h, d); staff can change the sizes in the admin",
+)
 WORKFLOW_NESTING_LIMIT = env.number(
     "WORKFLOW_NESTING_LIMIT",
     int(LIMITS["WORKFLOW_NESTING_LIMIT"] or 0),

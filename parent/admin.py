@@ -14,7 +14,7 @@ from django.urls import reverse
 from django.utils.html import format_html
 from django.utils.safestring import SafeString
 
-from parent import admin_notifications  # noqa: F401 - it registers its pages
+from parent import admin_limits, admin_notifications  # noqa: F401 - they register their pages
 from parent.admin_base import ReadOnly
 from parent.definition.parameters.secrets import masked, secrets_of
 from parent.deletion.delete import delete_ended, delete_run

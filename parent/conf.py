@@ -1,5 +1,7 @@
 """The engine's settings and their defaults. Times are in seconds, sizes in bytes."""
 
+from collections.abc import Mapping
+
 from django.conf import settings
 
 __all__ = [
@@ -10,6 +12,7 @@ __all__ = [
     "interval",
     "log_hides",
     "log_level",
+    "limit_sizes",
     "private_webhooks",
     "run_url",
     "setting",
@@ -67,6 +70,12 @@ def setting(name: str) -> float | None:
 def interval(name: str) -> float:
     """The value of `WORKFLOW_<name>`, which is one of `INTERVALS`."""
     return setting(name) or INTERVALS[f"WORKFLOW_{name}"]
+
+
+def limit_sizes() -> Mapping[str, int | str]:
+    """The limits that steps may share, by name: how many at a time, or a rate (`"100/m"`)."""
+    found: Mapping[str, int | str] = getattr(settings, "WORKFLOW_LIMITS", None) or {}
+    return found
 
 
 def run_url() -> str:

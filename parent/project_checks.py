@@ -17,7 +17,8 @@ from django.core.checks import CheckMessage, Error, Warning, register
 from django.core.exceptions import ImproperlyConfigured
 from django.db import connection
 
-from parent.conf import DEFAULTS, INTERVALS, log_level, setting
+from parent.conf import DEFAULTS, INTERVALS, limit_sizes, log_level, setting
+from parent.decisions.limits import sizes_of
 
 __all__ = ["NEEDED", "celery_problems", "check_project", "require_apps"]
 
@@ -64,6 +65,11 @@ def _values() -> Iterator[CheckMessage]:
             id="parent.E006",
         )
     yield from _of_logs()
+    try:
+        sizes_of(limit_sizes())
+    except ValueError as exc:
+        problem, _, hint = str(exc).partition(". ")
+        yield Error(f"WORKFLOW_LIMITS: {problem}.", hint=hint, id="parent.E007")
     if {"WORKFLOW_LEASE", "WORKFLOW_HEARTBEAT"} & {*wrong}:
         return
     lease, heartbeat = (

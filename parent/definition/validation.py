@@ -7,6 +7,7 @@ from graphlib import CycleError, TopologicalSorter
 from typing import TYPE_CHECKING
 
 from children.declaration.retrying import MOST_RETRIES
+from parent.conf import limit_sizes
 from parent.definition.concurrency import concurrency_problems
 from parent.definition.mapping import map_problems
 from parent.definition.name_lists import join_names
@@ -36,10 +37,12 @@ def problems(workflow: "Workflow") -> Iterator[tuple[str, str]]:
         yield f"two steps are named {label!r}", 'Tell them apart: Step(..., name="...").'
     for step in workflow.signals:
         yield from _name_problems(step)
+        yield from _limits_problems(step)
     for step in workflow.steps:
         yield from _step_problems(step)
         yield from map_problems(step)
         yield from nested_problems(step)
+        yield from _limits_problems(step)
         yield from _order_problems(workflow, step)
         if isinstance(step.after, str):
             yield (
@@ -100,6 +103,42 @@ def _step_problems(step: "Step") -> Iterator[tuple[str, str]]:
         yield f"step {step.label!r} has backoff={step.backoff}", f"Give 1 to {MOST_BACKOFF}."
     for name in TIMES:
         yield from _time_problem(f"step {step.label!r} has {name}", getattr(step, name))
+
+
+def _limits_problems(step: "Step") -> Iterator[tuple[str, str]]:
+    """What is wrong with the `limits` of a step; each problem with a hint."""
+    names: object = step.limits
+    what = f"step {step.label!r}"
+    if isinstance(names, str) or not isinstance(names, list | tuple):
+        yield f"{what} has limits={names!r}", 'Write a list of names: limits=["gpu"].'
+        return
+    if not names:
+        return
+    sizes = limit_sizes()
+    for name in names:
+        if not isinstance(name, str) or name not in sizes:
+            known = join_names(list(map(str, sizes))) or "none"
+            yield (
+                f"{what} has the limit {name!r}, which has no size",
+                f"Give it one in WORKFLOW_LIMITS; its names are: {known}.",
+            )
+    if len({*map(str, names)}) < len(names):
+        yield f"{what} has a limit twice: {names!r}", "Name each limit once."
+    if step.awaits:
+        yield (
+            f"{what} waits for something from outside, and has limits, which belong to a child",
+            "Leave the limits out: what waits takes no place.",
+        )
+    if step.nested:
+        yield (
+            f"{what} is a workflow, and has limits, which belong to a child",
+            f"Give them to the steps of {step.nested!r}, or give that a concurrency.",
+        )
+    if getattr(step, "chunk", 1) != 1:
+        yield (
+            f"{what} has limits, and chunk={step.chunk!r}",  # type: ignore[attr-defined]
+            "Leave chunk out: each item takes a place of its own.",
+        )
 
 
 def _time_problem(what: str, seconds: float | None) -> Iterator[tuple[str, str]]:

@@ -87,6 +87,9 @@ class Step:
             `WORKFLOW_POLL_INTERVAL`. A shorter one than that has an effect only in `watch()`.
         unless: names of steps and signals: if one of them is OK before this step opens, it is
             skipped, which is no failure.
+        limits: names in `WORKFLOW_LIMITS`, which has their sizes. Each attempt waits until it has
+            a place of all of them, first come, first served, over all workflows; it has them until
+            it ends. Of a `Map` each item takes them.
     """
 
     # A class as mypy sees `@child_task`.
@@ -110,6 +113,7 @@ class Step:
     backoff: float = 2.0
     retry_on: tuple[type[Exception], ...] = (Exception,)
     unless: Sequence[str] = ()
+    limits: Sequence[str] = ()
 
     @property
     def awaits(self) -> str:

@@ -14,6 +14,7 @@ from parent.models.notification import (
     NotificationRule,
     StoppedWebhook,
 )
+from parent.models.place import LimitSize, Place
 from parent.models.run import Event, Run, RunState
 from parent.models.schedule import (
     CatchUp,
@@ -39,10 +40,12 @@ __all__ = [
     "FiringState",
     "Item",
     "ItemCount",
+    "LimitSize",
     "LogChunk",
     "NotificationKind",
     "NotificationRule",
     "Overlap",
+    "Place",
     "ReceivedSignal",
     "Run",
     "RunState",

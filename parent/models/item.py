@@ -10,7 +10,7 @@ from children.meta import Status
 from parent.models.executor import Executor
 from parent.models.fields import MetaFields
 from parent.models.run import Run
-from parent.models.step import Step, StepState
+from parent.models.step import Step, StepState, is_in_line
 
 __all__ = ["SLOTS", "Item", "ItemCount"]
 
@@ -155,6 +155,15 @@ class Item(MetaFields):
     @property
     def priority(self) -> int | None:
         return self.step.priority
+
+    @property
+    def limits(self) -> list[str] | None:
+        return self.step.limits
+
+    @property
+    def is_in_line(self) -> bool:
+        """As `Step.is_in_line`."""
+        return is_in_line(self)
 
     @property
     def poll_interval(self) -> float:

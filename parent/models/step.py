@@ -10,7 +10,7 @@ from parent.models.executor import Executor
 from parent.models.fields import MetaFields
 from parent.models.run import Run
 
-__all__ = ["Attempt", "Awaits", "Step", "StepState", "When"]
+__all__ = ["Attempt", "Awaits", "Step", "StepState", "When", "is_in_line"]
 
 
 class StepState(models.TextChoices):
@@ -88,6 +88,8 @@ class Step(MetaFields):
         max_length=20, blank=True, default="", db_default="", help_text="How many items may fail"
     )
     items = models.JSONField(null=True, help_text="How many items are in which state")
+
+    limits = models.JSONField(null=True, help_text="Names of limits that it shares with others")
 
     nested = models.BooleanField(
         default=False, db_default=False, help_text="Its task is a workflow, which it runs"
@@ -202,6 +204,11 @@ class Step(MetaFields):
         return self.chunk is not None
 
     @property
+    def is_in_line(self) -> bool:
+        """Whether it waits for a place of its limits, or for the delay before that."""
+        return is_in_line(self)
+
+    @property
     def item_total(self) -> int:
         """How many items an opened mapped step has."""
         return int((self.items or {}).get("total", 0))
@@ -221,6 +228,11 @@ class Step(MetaFields):
             case StepState.RUNNING:
                 return Status.PROGRESS
         return Status.PENDING
+
+
+def is_in_line(row: Any) -> bool:
+    """Whether the attempt waits for a place of its limits, or for the delay before that."""
+    return bool(row.limits) and row.state == StepState.QUEUED and not row.publish_count
 
 
 class Attempt(models.Model):

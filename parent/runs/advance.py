@@ -16,7 +16,7 @@ from parent.models.fields import META_COLUMNS
 from parent.notifications.announce import announce_end, announce_failed_steps
 from parent.notifications.rules import STORED_RULES
 from parent.runs.attempts import ATTEMPT_COLUMNS
-from parent.runs.following import places
+from parent.runs.following import limits, places
 from parent.runs.following.hand_over import HandOver
 from parent.runs.items.windows import open_items
 from parent.runs.nested.reports import report_up
@@ -105,9 +105,11 @@ def advance(
         # This process may have another version of the code. A tick sends the parent's message
         # again, to find a worker that knows the steps.
         run.due_at = min(filter(None, (now + republish_after(0), run.deadline_at)))
-    taken = hand_over.take(ended, changes.opened, now) if hand_over and ended else None
-    first = first_batch([step for step in changes.opened if step is not taken], now)
+    free = [step for step in changes.opened if not step.is_in_line]
+    taken = hand_over.take(ended, free, now) if hand_over and ended else None
+    first = first_batch([step for step in free if step is not taken], now)
     _write_changes(changes, taken)
+    limits.enter(changes.opened)
     for step in changes.mapped:
         first_items = open_items(step, now)
         transaction.on_commit(partial(publish_steps, first_items))

@@ -115,6 +115,8 @@ def queue_attempt(step: Step | Item, now: datetime, at: datetime | None = None) 
     step.publish_count = 1 if at is None else 0
     step.queued_at = at or now
     step.due_at = at or now + min(republish_after(0), _timedelta(step.queue_timeout))
+    if step.limits:
+        step.publish_count, step.due_at = 0, at  # in line: it has no message yet
 
 
 def archive(steps: Sequence[Step] | Sequence[Item], now: datetime) -> None:

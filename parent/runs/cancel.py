@@ -11,6 +11,7 @@ from parent.errors import RunEnded, UnknownRun
 from parent.models import Event, Item, Run, RunState, Step, StepState
 from parent.runs.advance import advance
 from parent.runs.endings import bring_up_after_commit, end_step
+from parent.runs.following.limits import begin_next_after_commit
 from parent.runs.items.sweeps import cancel_items
 from parent.store import results
 from parent.store.run_rows import Locked, lock_run_row, steps_of
@@ -71,6 +72,8 @@ def _cancel_locked(locked: Locked, who: str, grace: float | None) -> None:
     waits = Q(state__in=(StepState.WAITING, StepState.QUEUED))
     waits |= Q(state=StepState.RUNNING) & ~Q(awaits="")
     steps.filter(waits).update(state=StepState.CANCELLED, finished_at=now, due_at=None)
+    for names in steps.filter(limits__isnull=False).values_list("limits", flat=True):
+        begin_next_after_commit(names)
     # Includes steps that were claimed since the statement before.
     steps.filter(state=StepState.RUNNING, nested=False).update(due_at=end_at)
     _cancel_mapped(run, now, end_at)

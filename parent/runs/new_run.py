@@ -19,6 +19,7 @@ from parent.messages.publish import first_batch, publish_follow_up, publish_step
 from parent.models import Run, Step, When
 from parent.notifications.announce import announce_failed_steps, announce_starts
 from parent.notifications.rules import STORED_RULES
+from parent.runs.following import limits
 from parent.runs.items.sealing import set_primary_keys
 from parent.runs.items.windows import open_items
 from parent.runs.nested.child import workflow_of
@@ -66,7 +67,7 @@ class NewRuns:
         update_from_steps(run, steps, changes.final, now)
         self.runs.append(run)
         self._steps += steps
-        self._first += first_batch(changes.opened, now)
+        self._first += first_batch([step for step in changes.opened if not step.is_in_line], now)
         for step in changes.nested:
             self.add_child(run, step, now)
 
@@ -116,6 +117,7 @@ class NewRuns:
             items = open_items(step, step.run.created_at)
             transaction.on_commit(partial(publish_steps, items))
         transaction.on_commit(partial(publish_steps, self._first))
+        limits.enter(self._steps)
         for run in self.runs:
             publish_follow_up(run)  # it has ended if the inputs of its first steps raised
         for runs, has_stored_rules in have_rules:
@@ -162,6 +164,7 @@ def _step_row(
         when=step.when,
         optional=step.optional,
         unless=list(step.unless) or None,
+        limits=list(step.limits) or None,
         weight=step.weight,
         queue_timeout=limit(step.queue_timeout, "QUEUE_TIMEOUT"),
         run_timeout=limit(step.run_timeout, "RUN_TIMEOUT"),

@@ -14,6 +14,7 @@ from parent.decisions.step_pace import pace_after
 from parent.messages.publish import publish_steps
 from parent.messages.terminate import terminate
 from parent.models import Item, ItemCount, Step, StepState
+from parent.runs.following import limits
 from parent.runs.items import counts
 from parent.runs.items.close import close_if_done
 from parent.runs.items.finish import end_cancelled_item
@@ -71,6 +72,9 @@ def check_due(steps: Sequence[Step], locked: LockedRuns, republisher: Republishe
         if item.run.cancel_requested_at is not None:
             locked.skip_if_locked(partial(_end_cancelled, item))
             continue
+        if item.is_in_line:
+            locked.skip_if_locked(partial(limits.resume, [item]))
+            continue
         match watch_once(watched(item), None, item.db_now):
             case End() as verdict:
                 locked.skip_if_locked(partial(_end, item, verdict))
@@ -124,7 +128,8 @@ def _fill(step: Step, now: datetime) -> list[Item]:
     waiting = Item.objects.filter(step=step, state=StepState.WAITING, due_at__lte=Now())
     waiting.update(due_at=None)
     publish: list[Item] = []
-    for message_id in _orphaned(step):
+    # What waits in line has no message yet.
+    for message_id in _orphaned(step) if not step.limits else ():
         publish += give_message(step, message_id, now, waited=False)
     return publish + fill_places(step, now)
 

@@ -21,7 +21,7 @@ from parent.messages.terminate import terminate
 from parent.models import Event, Item, ItemCount, Run, Step, StepState
 from parent.runs.advance import pass_place_on
 from parent.runs.endings import Ending, end_cancelled, end_run
-from parent.runs.following import places
+from parent.runs.following import limits, places
 from parent.runs.nested.tree import inner_runs
 from parent.runs.signals.expire import expire
 from parent.schedules.ticks import fire_due, prune_firings, try_sync
@@ -132,7 +132,7 @@ class Ticker:
             self._sweep_at = time.monotonic() + SWEEP_INTERVAL
             self._seen_until = self._all_seen_at = None
             sweep = (try_sync, executors.delete_dead, orphan_results.delete_recent, _prune)
-            for part in (*sweep, _fill_places):
+            for part in (*sweep, _fill_places, limits.fill_all):
                 self._locked_runs.skip_if_locked(part)
         if time.monotonic() >= self._strays_at:
             self._strays_at = time.monotonic() + STRAYS_INTERVAL
@@ -235,7 +235,9 @@ class Ticker:
         for step in steps:
             if step.awaits:
                 self._locked_runs.skip_if_locked(partial(expire, step), step.run_id)
-        steps = [step for step in steps if not step.awaits]
+        if in_line := [step for step in steps if step.is_in_line]:
+            self._locked_runs.skip_if_locked(partial(limits.resume, in_line))
+        steps = [step for step in steps if not (step.awaits or step.is_in_line)]
         rows = stored_of(steps)
         for step in steps:
             if step.run.cancel_requested_at is not None:

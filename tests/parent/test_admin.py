@@ -6,6 +6,7 @@ from typing import Any
 from uuid import uuid4
 
 import pytest
+from django.conf import LazySettings
 from django.contrib.auth.models import User
 from django.core.files.base import ContentFile
 from django.core.files.storage import default_storage
@@ -16,10 +17,13 @@ from django.urls import reverse
 from django.utils import timezone
 from django_celery_results.models import TaskResult
 
-from parent.models import Attempt, Event, Executor, Run, RunState, Step, StepState
+from parent import Step as StepDefinition
+from parent import Workflow
+from parent.messages.publish import publishing_off
+from parent.models import Attempt, Event, Executor, LimitSize, Run, RunState, Step, StepState
 from parent.runs.cancel import cancel
 from parent.runs.retry import retry
-from tests.flows import workflows
+from tests.flows import tasks, workflows
 
 RUNS = reverse("admin:parent_run_changelist")
 STEPS = reverse("admin:parent_step_changelist")
@@ -262,3 +266,60 @@ def test_staff_without_permissions_see_no_runs(client: Client, db: None) -> None
     assert client.get(RUNS).status_code == 403
     assert client.post(page_of(run, "delete"), {"post": "yes"}).status_code == 403
     assert Run.objects.filter(pk=run.pk).exists()
+
+
+class TestSizesOfLimits:
+    """Staff set a size in place of the setting's, until they delete it."""
+
+    ADD = reverse("admin:parent_limitsize_add")
+    LIST = reverse("admin:parent_limitsize_changelist")
+
+    @pytest.fixture(autouse=True)
+    def _sizes(self, settings: LazySettings) -> None:
+        settings.WORKFLOW_LIMITS = {"gpu": 0}
+
+    @pytest.fixture
+    def waits(self, request: pytest.FixtureRequest) -> Run:
+        request.getfixturevalue("own_registry")
+        return Workflow("limited", steps=[StepDefinition(tasks.noop, limits=["gpu"])]).start()
+
+    def test_a_larger_one_lets_the_next_begin(
+        self,
+        staff: Client,
+        waits: Run,
+        django_capture_on_commit_callbacks: Any,
+    ) -> None:
+        with django_capture_on_commit_callbacks(execute=True), publishing_off():
+            answer = staff.post(self.ADD, {"name": "gpu", "size": "1"})
+        assert answer.status_code == 302
+        row = LimitSize.objects.get()
+        assert (row.name, row.size, row.edited_by) == ("gpu", "1", "eve")
+        assert not waits.steps.get().is_in_line
+        page = staff.get(self.LIST).content.decode()
+        assert "1 of 1 in use" in page
+
+        change = reverse("admin:parent_limitsize_change", args=[row.pk])
+        staff.post(change, {"size": "5/m"})
+        row.refresh_from_db()
+        assert (row.name, row.size) == ("gpu", "5/m")
+        staff.post(reverse("admin:parent_limitsize_delete", args=[row.pk]), {"post": "yes"})
+        assert not LimitSize.objects.exists()
+
+    @pytest.mark.parametrize(
+        ("given", "problem"),
+        [
+            ({"name": "gpu", "size": "two"}, "is no size of a limit from 0 to 10,000"),
+            ({"name": "gpu", "size": "0/m"}, "is no rate from 1 to 10,000"),
+            ({"name": "gpus", "size": "1"}, "gpus is not one of the available choices"),
+            ({"name": "gpu", "size": ""}, "This field is required"),
+        ],
+    )
+    def test_what_cannot_be_is_not_stored(
+        self, staff: Client, given: dict[str, str], problem: str
+    ) -> None:
+        assert problem in staff.post(self.ADD, given).content.decode()
+        assert not LimitSize.objects.exists()
+
+    def test_the_line_is_shown(self, staff: Client, waits: Run) -> None:
+        page = staff.get(reverse("admin:parent_place_changelist")).content.decode()
+        assert str(waits.pk) in page

@@ -27,6 +27,7 @@ from parent.runs.attempts import (
     with_attempt_count,
 )
 from parent.runs.endings import Ending, end_attempt, end_step
+from parent.runs.following import limits
 from parent.runs.following.hand_over import HandOver
 from parent.runs.items import counts
 from parent.runs.items.close import close_if_done
@@ -212,6 +213,7 @@ def _retry(item: Item, failure: Meta, traceback: str, at: datetime, now: datetim
     item.due_at = at if at > now else None
     item.message = clean_text(f"retry {item.retries_used} of {item.retries} after: {failure.error}")
     write_if(item, ITEM_ATTEMPT_COLUMNS, expected_state=expected_state)
+    limits.begin_next_after_commit(item.limits)
 
 
 def _pass_on(

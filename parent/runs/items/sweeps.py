@@ -10,6 +10,7 @@ from django.db.models import QuerySet
 from children.meta import Meta
 from parent.decisions.mapping import Counts, allowed_failures
 from parent.models import Attempt, Item, ItemCount, Step, StepState
+from parent.runs.following.limits import begin_next_after_commit
 from parent.runs.items import counts
 
 __all__ = [
@@ -37,6 +38,7 @@ def skip_items(step: Step, now: datetime) -> int:
     """
     rows = Item.objects.filter(step=step, state__in=NOT_BEGUN)
     free = rows.select_for_update(skip_locked=True, of=("self",)).order_by()
+    begin_next_after_commit(step.limits)
     return _end(Item.objects.filter(pk__in=free.values("pk")), StepState.SKIPPED, now)
 
 
@@ -75,6 +77,7 @@ def _end_and_count(
 ) -> None:
     ended = _end(Item.objects.filter(step=step, state__in=states), new, now, error)
     if ended:
+        begin_next_after_commit(step.limits)
         counts.add(step.pk, now, slot=counts.FAILURES, **{COUNTED[new]: ended})
 
 

@@ -14,6 +14,7 @@ from parent.decisions.mapping import FIRST_PLACES, places
 from parent.messages.publish import first_batch, republish_after
 from parent.models import Item, Step, StepState
 from parent.runs.attempts import ITEM_ATTEMPT_COLUMNS, queue_attempt
+from parent.runs.following import limits
 from parent.runs.following.hand_over import HandOver
 from parent.runs.items import counts
 from parent.runs.items.sealing import write_items
@@ -109,16 +110,17 @@ def open_chunks(
         item.message = message
     chunks = [waiting[first : first + size] for first in range(0, len(waiting), size)]
     taken = None
-    if hand_over is not None and ended is not None and chunks:
+    if hand_over is not None and ended is not None and chunks and not step.limits:
         taken = hand_over.take(ended, chunks[0][:1], now)
     heads = [chunk[0] for chunk in chunks if chunk[0] is not taken]
-    first = list(first_batch(heads, now))
+    first = list(first_batch(heads, now)) if not step.limits else []
     for head, *rest in chunks:
         head.message_id = head.message_id or head.task_id
         for item in rest:
             item.message_id, item.publish_count, item.due_at = head.message_id, 0, None
     write([item for item in waiting if item.attempt == 1], (*OPEN_COLUMNS, "attempt"))
     write([item for item in waiting if item.attempt > 1], ITEM_ATTEMPT_COLUMNS)
+    limits.enter(waiting)
     return first, len(waiting)
 
 

@@ -1,0 +1,264 @@
+"""Limits that steps share: attempts stand in line for places, and the first begin.
+
+An attempt that opens is QUEUED without a message, and has a `Place` row in the line of each of its
+limits. It gets its places, and its message, in a transaction of its own: after the commit that
+opened it, after the commit that ended another one, or in a tick. Only that transaction takes the
+lock of the lines, and it waits for no row, so nobody who ends or opens a step waits for it.
+"""
+
+from collections.abc import Collection, Iterable, Mapping, Sequence
+from datetime import datetime, timedelta
+from functools import partial
+from typing import Any
+
+from celery.utils.log import get_logger
+from django.db import transaction
+from django.db.models import Exists, OuterRef, Q, QuerySet
+from django.db.models.functions import Now
+
+from parent.conf import limit_sizes
+from parent.decisions.limits import Size, first_to_begin, parse_size
+from parent.messages.publish import AT_ONCE, publish_steps, republish_after
+from parent.models import Item, LimitSize, Place, Step, StepState
+from parent.runs.following import places
+from parent.store import clock
+from parent.store.outage import OUTAGE
+from parent.store.writes import write
+
+__all__ = [
+    "begin_next_after_commit",
+    "current_sizes",
+    "enter",
+    "fill",
+    "fill_all",
+    "in_use",
+    "resume",
+    "waiting",
+]
+
+logger = get_logger(__name__)
+
+BEGIN_COLUMNS = ("queued_at", "publish_count", "due_at")
+LARGE = ("traceback", "result", "checkpoint")
+
+
+def enter(rows: Iterable[Step | Item]) -> None:
+    """Let these attempts stand in line, those of them that have limits; write it with them.
+
+    After the commit the first in line begin. One that waits for the delay of a retry enters
+    later: a tick does it, by `resume`.
+    """
+    new = [row for row in rows if row.is_in_line and row.due_at is None]
+    if new:
+        _insert(new)
+        begin_next_after_commit({name for row in new for name in row.limits or ()})
+
+
+def _insert(rows: Iterable[Step | Item]) -> None:
+    Place.objects.bulk_create(
+        [
+            Place(
+                name=name,
+                task_id=row.task_id or "",
+                run_id=row.run_id,
+                step=row.name,
+                since=row.queued_at or Now(),
+            )
+            for row in rows
+            for name in row.limits or ()
+        ],
+        ignore_conflicts=True,
+    )
+
+
+def begin_next_after_commit(names: Iterable[str] | None) -> None:
+    """Let the next in line begin when the transaction commits, which ends an attempt."""
+    if names := sorted({*(names or ())}):
+        transaction.on_commit(partial(_begin_next, names))
+
+
+def _begin_next(names: Collection[str]) -> None:
+    try:
+        fill(names)
+    except OUTAGE as exc:
+        logger.warning("limits %s: %s; a tick lets the next begin", ", ".join(names), exc)
+
+
+def resume(rows: Sequence[Step | Item]) -> None:
+    """Go on with these due attempts in line: their delay is over, or a rate allows another."""
+    model: type[Step | Item] = type(rows[0])
+    due: QuerySet[Any] = model._default_manager.filter(task_id__in=[row.task_id for row in rows])
+    due = due.filter(state=StepState.QUEUED, publish_count=0)
+    with transaction.atomic():
+        _insert(rows)
+        due.update(due_at=None)
+    try:
+        fill({name for row in rows for name in row.limits or ()})
+    except OUTAGE:
+        due.update(due_at=clock.now())
+        raise
+
+
+def fill_all() -> None:
+    """Let the first in each line begin, and delete the rows of attempts that are over.
+
+    For a tick: a process may have died between a commit and what comes after it.
+    """
+    names = list(Place.objects.order_by().values_list("name", flat=True).distinct())
+    if not names:
+        return
+    with transaction.atomic():
+        _lock()
+        Place.objects.filter(~_active(), taken_at=None).delete()
+        _delete_over(names, current_sizes(names), clock.now())
+    fill(names)
+
+
+def fill(names: Iterable[str]) -> int:
+    """Let the first in the lines of these limits begin; returns how many.
+
+    At most `AT_ONCE`: a tick goes on. An attempt that another transaction has locked is passed
+    over: it is being cancelled.
+    """
+    names = sorted({*names})
+    if not Place.objects.filter(name__in=names, taken_at=None).exists():
+        return 0
+    with transaction.atomic():
+        _lock()
+        now = clock.now()
+        lines = _Lines(now)
+        first = lines.first(names)
+        begun = _begin(first[:AT_ONCE], now)
+        lines.wake(names, more=len(first) > AT_ONCE)
+        transaction.on_commit(partial(publish_steps, begun))
+    return len(begun)
+
+
+def _lock() -> None:
+    places.lock("", "limits")  # no workflow has this name
+
+
+class _Lines:
+    """The lines of limits, while the lock is held.
+
+    Args:
+        now: the database's time.
+    """
+
+    def __init__(self, now: datetime) -> None:
+        self._now = now
+        self._sizes: dict[str, Size] = {}
+        self._lines: dict[str, list[str]] = {}
+
+    def first(self, names: Collection[str]) -> list[str]:
+        """Those that begin now, in order."""
+        self._read(names)
+        candidates = dict.fromkeys(each for name in names for each in self._lines[name])
+        names_of: dict[str, list[str]] = {each: [] for each in candidates}
+        rows = Place.objects.filter(task_id__in=list(candidates))
+        for task_id, name in rows.values_list("task_id", "name"):
+            names_of[task_id].append(name)
+        self._read({each for found in names_of.values() for each in found} - self._lines.keys())
+        return first_to_begin(candidates, names_of, self._lines)
+
+    def _read(self, names: Collection[str]) -> None:
+        self._sizes |= current_sizes(names)
+        _delete_over(names, self._sizes, self._now)
+        for name in names:
+            free = self._free(name)
+            rows = _in_line(name).values_list("task_id", flat=True)
+            self._lines[name] = list(rows[:free]) if free else []
+
+    def _free(self, name: str) -> int:
+        """How many may begin. Of a limit without a size here none: another process may have it."""
+        size = self._sizes.get(name)
+        if size is None:
+            return 0
+        taken = Place.objects.filter(name=name, taken_at__isnull=False).count()
+        return min(AT_ONCE + 1, max(0, size.count - taken))
+
+    def wake(self, names: Collection[str], *, more: bool) -> None:
+        """Have a tick look at the first in line when another may begin although none ends.
+
+        Args:
+            more: more could begin now.
+        """
+        for name in names:
+            size = self._sizes.get(name)
+            at = self._now if more else self._next_begin(name, size)
+            if at is None:
+                continue
+            head = _in_line(name).values_list("task_id", flat=True).first()
+            for model in (Step, Item):
+                rows: QuerySet[Any] = model._default_manager.filter(task_id=head)
+                free = rows.filter(Q(due_at=None) | Q(due_at__gt=at), state=StepState.QUEUED)
+                free = free.select_for_update(skip_locked=True, of=("self",))
+                rows.filter(pk__in=list(free.values_list("pk", flat=True))).update(due_at=at)
+
+    def _next_begin(self, name: str, size: Size | None) -> datetime | None:
+        """When a rate allows another one to begin."""
+        if size is None or not size.period or not size.count:
+            return None
+        taken = Place.objects.filter(name=name, taken_at__isnull=False).order_by("-taken_at")
+        times = taken.values_list("taken_at", flat=True)[size.count - 1 : size.count]
+        return next((at + timedelta(seconds=size.period) for at in times if at), None)
+
+
+def _begin(task_ids: Sequence[str], now: datetime) -> list[Step | Item]:
+    """Give these attempts their places, and count the message that the caller sends."""
+    found: dict[str, Step | Item] = {}
+    for model, run in ((Step, "run"), (Item, "step__run")):
+        rows: QuerySet[Any] = model._default_manager.filter(task_id__in=task_ids)
+        rows = rows.filter(state=StepState.QUEUED, publish_count=0).select_related(run)
+        large = (*LARGE, f"{run}__params", f"{run}__files", f"{run}__result")
+        rows = rows.defer(*large).select_for_update(skip_locked=True, of=("self",))
+        for row in rows:
+            patience = timedelta(seconds=row.queue_timeout) if row.queue_timeout else timedelta.max
+            row.queued_at, row.publish_count = now, 1
+            row.due_at = now + min(republish_after(0), patience)
+            found[row.task_id] = row
+        write([row for row in found.values() if isinstance(row, model)], BEGIN_COLUMNS)
+    Place.objects.filter(task_id__in=list(found)).update(taken_at=now)
+    return [found[each] for each in task_ids if each in found]
+
+
+def current_sizes(names: Collection[str] | None = None) -> dict[str, Size]:
+    """The sizes of these limits, or of all; staff's come before the setting's."""
+    given: dict[str, Any] = dict(limit_sizes())
+    given |= dict(LimitSize.objects.filter(name__in=given).values_list("name", "size"))
+    wanted = given if names is None else {*names} & given.keys()
+    return {name: parse_size(given[name]) for name in wanted}
+
+
+def in_use(name: str, size: Size | None, now: datetime) -> "QuerySet[Place]":
+    """The rows that hold a place of this limit, or have begun in the period of a rate."""
+    taken = Place.objects.filter(name=name, taken_at__isnull=False)
+    if size is not None and size.period:
+        taken = taken.filter(taken_at__gt=now - timedelta(seconds=size.period))
+    else:
+        taken = taken.filter(_active())
+    return taken.order_by("taken_at", "pk")
+
+
+def waiting(name: str) -> "QuerySet[Place]":
+    """The rows that wait for a place of this limit, the first first."""
+    return _in_line(name)
+
+
+def _in_line(name: str) -> "QuerySet[Place]":
+    rows = Place.objects.filter(_active(StepState.QUEUED), name=name, taken_at=None)
+    return rows.order_by("since", "pk")
+
+
+def _active(*states: str) -> Q:
+    """The condition that the attempt of a place has not ended, or has one of these states."""
+    mine = {"task_id": OuterRef("task_id"), "state__in": states or Step.ACTIVE}
+    return Q(Exists(Step.objects.filter(**mine))) | Q(Exists(Item.objects.filter(**mine)))
+
+
+def _delete_over(names: Iterable[str], sizes: Mapping[str, Size], now: datetime) -> None:
+    """Delete the rows of places that count no more."""
+    for name in names:
+        taken = Place.objects.filter(name=name, taken_at__isnull=False)
+        size = sizes.get(name)
+        taken.exclude(pk__in=in_use(name, size, now).order_by().values("pk")).delete()
