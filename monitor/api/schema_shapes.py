@@ -161,6 +161,22 @@ class TaskLog(Shape):
     ended = serializers.BooleanField(help_text="The run has ended: no line comes after the last.")
 
 
+class Standing(Shape):
+    """Where a run, or an attempt of one of its steps, stands in line for a place."""
+
+    step = serializers.CharField(
+        allow_null=True, help_text="The step or the item; null: the run waits for its turn."
+    )
+    name = serializers.CharField(help_text="What it waits for: `gpu`, or `shop=7`.")
+    use = serializers.CharField(help_text="For people: `2 of 2 in use`.")
+    ahead = serializers.IntegerField(help_text="How many wait before it.")
+    since = serializers.DateTimeField(help_text="Since when it waits.")
+    held_by = serializers.ListField(
+        child=serializers.CharField(),
+        help_text="The runs that hold the places, of the first five those that the caller may see.",
+    )
+
+
 class TaskStatus(Meta):
     """The status of a run, or of one child: the same shape."""
 
@@ -185,6 +201,9 @@ class TaskStatus(Meta):
     )
     eta_seconds = serializers.FloatField(
         allow_null=True, help_text="Seconds left at the latest pace; null while it is unknown."
+    )
+    in_line = Standing(
+        many=True, help_text="For which limits it waits, up to ten; empty when it waits for none."
     )
     steps = TaskStep(many=True, help_text="In order; empty for a child.")
     created_at = serializers.DateTimeField(allow_null=True)

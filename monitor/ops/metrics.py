@@ -22,7 +22,9 @@ from prometheus_client.registry import Collector
 from parent.messages.publish import queue_of
 from parent.models import Item, Run, Step, StepState, Tally, WatchLease
 from parent.notifications.outbox import oldest_age
-from parent.store import executors
+from parent.runs.following.limits import all_in_use, all_waiting, current_sizes
+from parent.runs.following.places import all_in_line
+from parent.store import clock, executors
 from parent.telemetry.metrics import KINDS, Figures, Kind, labels_of
 
 __all__ = ["WorkflowCollector"]
@@ -39,6 +41,7 @@ class WorkflowCollector(Collector):
         yield _runs()
         yield from _queues()
         yield from _awaiting()
+        yield from _limits()
         yield from _executors()
         yield _watch()
         yield _notifications()
@@ -74,9 +77,12 @@ def _runs() -> Metric:
 def _queues() -> Iterator[Metric]:
     """Active steps and items, and how long the oldest in each queue has waited."""
     attempts = {"chunk": None, "nested": False, "awaits": ""}
+    in_line = {"state": StepState.QUEUED, "publish_count": 0}  # for a limit; it has no message
     active = Step.objects.filter(state__in=Step.ACTIVE, **attempts).order_by()
+    active = active.exclude(**in_line, limits__isnull=False)
     of_steps: QuerySet[Any, Any] = active.values_list("queue", "task", "state", Now())
     items = Item.objects.filter(state__in=Item.ACTIVE).order_by()
+    items = items.exclude(**in_line, step__limits__isnull=False)
     of_items: QuerySet[Any, Any] = items.values_list("step__queue", "step__task", "state", Now())
     rows = chain(*(found.annotate(Count("pk"), Min("queued_at")) for found in (of_steps, of_items)))
     steps: Counter[tuple[str, str]] = Counter()
@@ -119,6 +125,43 @@ def _awaiting() -> Iterator[Metric]:
         [
             (workflow, name, (now - first).total_seconds())
             for workflow, name, _, now, _, first in rows
+            if first is not None
+        ],
+    )
+
+
+def _limits() -> Iterator[Metric]:
+    """How many hold a place of each limit, how many wait, and for how long."""
+    sizes = current_sizes()
+    used: dict[str, int] = {}
+    rows: list[tuple[str, str, Any, Any, int]] = []
+    if sizes:
+        holding = all_in_use(sizes, clock.now()).values_list("name")
+        used = dict(holding.annotate(Count("pk")))
+        waits: QuerySet[Any, Any] = all_waiting().values_list("name", Now(), Min("since"))
+        found = {row[0]: ("", *row) for row in waits.annotate(Count("pk"))}
+        rows += ({name: ("", name, None, None, 0) for name in sizes} | found).values()
+    of_runs: QuerySet[Any, Any] = all_in_line().values_list("workflow", Now(), Min("created_at"))
+    rows += [(name, "", *others) for name, *others in of_runs.annotate(Count("pk"))]
+    yield _gauge(
+        "workflow_limit_used",
+        "Attempts that hold a place of a limit; of a rate, those that began in its period.",
+        ("limit",),
+        [(name, used.get(name, 0)) for name in sizes],
+    )
+    yield _gauge(
+        "workflow_in_line",
+        "Attempts that wait for a place of a limit, and runs that wait for their turn.",
+        ("workflow", "limit"),
+        [(workflow, limit, number) for workflow, limit, *_, number in rows],
+    )
+    yield _gauge(
+        "workflow_in_line_oldest_seconds",
+        "For how long the first of them has waited.",
+        ("workflow", "limit"),
+        [
+            (workflow, limit, (now - first).total_seconds())
+            for workflow, limit, now, first, _ in rows
             if first is not None
         ],
     )

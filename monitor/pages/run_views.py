@@ -174,6 +174,7 @@ def _live_parts(run: Run, steps: Sequence[Step], context: dict[str, Any]) -> lis
     depends_on = {
         "notices": context["no_worker"],
         "graph": context["graph"],
+        "in_line": context["status"]["in_line"],
         "items": (context["mapped"], context["can_retry"]),
         "child_runs": [(step["run_id"], step["state"]) for step in context["child_runs"]],
         "asked": [(each.name, each.since) for each in context["asked"]],

@@ -6,6 +6,7 @@ own queries it would take 3.2 ms (5 ms).
 """
 
 from collections.abc import Sequence
+from dataclasses import replace
 from datetime import UTC, datetime
 from functools import cache, cached_property
 from hashlib import blake2b
@@ -18,13 +19,14 @@ from django.db import connection
 from django.http import Http404
 from django.utils import timezone
 
-from monitor.access import NOT_FOUND, may_see
+from monitor.access import NOT_FOUND, may_see, visible_runs
 from monitor.http.namespace import APP_NAME
 from monitor.runs.status import child_status_of, last_change, quiet_seconds, status_of
 from monitor.runs.table import Table, result_sql, size_sql
 from monitor.runs.waiting import consumed_queues, needs_queues
 from parent.models import Item, Run, Step
 from parent.models.fields import META_COLUMNS
+from parent.runs.following.standing import Standing, standings
 from parent.store.large_results import inline_limit, read_rows
 
 if TYPE_CHECKING:
@@ -41,6 +43,8 @@ class Task(NamedTuple):
     child: Step | Item | None
     consumed: frozenset[str] | None = None
     """The queues that running workers consume; None if they were not looked up."""
+    in_line: Sequence[Standing] = ()
+    """Where the run, or attempts of it, stand in line; with the holders that the user may see."""
 
     @property
     def task_id(self) -> str:
@@ -54,23 +58,27 @@ class Task(NamedTuple):
 
 def task_status(task: Task, *, now: datetime, namespace: str = APP_NAME) -> dict[str, Any]:
     """The task's status, as the API shows it; `namespace` is that of our URLs."""
+    known: dict[str, Any] = {
+        "now": now,
+        "consumed": task.consumed,
+        "in_line": task.in_line,
+        "namespace": namespace,
+    }
     if task.child is not None:
-        return child_status_of(
-            task.run, task.child, now=now, consumed=task.consumed, namespace=namespace
-        )
-    return status_of(task.run, task.steps, now=now, consumed=task.consumed, namespace=namespace)
+        return child_status_of(task.run, task.child, **known)
+    return status_of(task.run, task.steps, **known)
 
 
 RUNS = Table(
     Run,
     *("id", "workflow", "owner_id", "parent_run_id", "state", "version", "cancel_requested_at"),
-    *("created_at", "started_at", "mirrored_at", "finished_at"),
+    *("created_at", "started_at", "mirrored_at", "finished_at", "place_key", "has_place"),
     *META_COLUMNS,
 )
 STEPS = Table(
     Step,
     *("id", "run_id", "index", "name", "weight", "state", "attempt", "task_id"),
-    *("when", "optional", "unneeded"),
+    *("when", "optional", "unneeded", "limits", "publish_count"),
     *("task", "queue", "after", "items", "child_run_id", "awaits", "run_timeout"),
     *("queued_at", "started_at", "reported_at", "finished_at", "pace", "paced_since"),
     *META_COLUMNS,
@@ -86,6 +94,9 @@ SHOWN_OF_ITEM = (
     *("task_id", "state", "attempt", "queued_at", "started_at", "reported_at", "finished_at"),
     *("iteration", "total", "completion", "message", "error", "result_size"),
 )
+PLACE_KEY, HAS_PLACE, FINISHED_AT = RUNS.places("place_key", "has_place", "finished_at")
+PUBLISHES = 'parent_step."publishes"'  # its column has another name
+LIMITS, PUBLISH_COUNT = (SPLIT + place for place in STEPS.places("limits", "publish_count"))
 TIMES = [*RUN_TIMES, *(SPLIT + place for place in STEP_TIMES)]
 
 
@@ -122,6 +133,7 @@ class Snapshot:
         quiet += [quiet_seconds(last_change(item.run, [item], now), now) for item in self.items]
         items = [[getattr(item, name) for name in SHOWN_OF_ITEM] for item in self.items]
         depends_on = [self.rows, items, quiet, sorted(self.consumed or ())]
+        depends_on += [str(self.in_line)] if self.in_line else []
         return blake2b(repr(depends_on).encode(), digest_size=16).hexdigest()
 
     @property
@@ -136,6 +148,26 @@ class Snapshot:
         steps += [(item.state, item.queued_at) for item in self.items]
         return consumed_queues() if needs_queues(steps, timezone.now()) else None
 
+    @cached_property
+    def in_line(self) -> dict[str, list[Standing]]:
+        """Where these runs stand in line, by id: a few statements for each that may."""
+        waiting = {str(RUNS.row(row[:SPLIT]).pk) for row in self.rows if _may_wait(row)}
+        waiting |= {str(item.run_id) for item in self.items if item.is_in_line}
+        now = timezone.now()
+        return {run: found for run in sorted(waiting) if (found := standings(UUID(run), now))}
+
+    def _in_line_for(self, user: "User | AnonymousUser", run: Run) -> list[Standing]:
+        """Where the run stands in line, with the holders that this user may see."""
+        found = self.in_line.get(str(run.pk), []) if self.in_line else []
+        if not found:
+            return []
+        holders = {each for standing in found for each in standing.held_by}
+        shown = {*visible_runs(user).filter(pk__in=holders).values_list("pk", flat=True)}
+        return [
+            replace(each, held_by=tuple(run for run in each.held_by if run in shown))
+            for each in found
+        ]
+
     def tasks(self, user: "User | AnonymousUser") -> list[Task]:
         """The tasks that this user may see, in the order of the ids."""
         found: dict[str, Task] = {}
@@ -145,11 +177,13 @@ class Snapshot:
             if may_see(user, run):
                 # A run without steps has one row, whose step columns are null.
                 steps = [STEPS.row(row[SPLIT:]) for row in rows if row[STEP_ID] is not None]
-                found[str(run.pk)] = task = Task(run, steps, None, self.consumed)
+                in_line = self._in_line_for(user, run)
+                found[str(run.pk)] = task = Task(run, steps, None, self.consumed, in_line)
                 found |= {step.task_id: task._replace(child=step) for step in steps if step.task_id}
         for item in self.items:
             if may_see(user, item.run):
-                found[str(item.task_id)] = Task(item.run, [], item, self.consumed)
+                in_line = self._in_line_for(user, item.run)
+                found[str(item.task_id)] = Task(item.run, [], item, self.consumed, in_line)
         return [found[key] for key in map(str, self.ids) if key in found]
 
     def task(self, user: "User | AnonymousUser") -> Task:
@@ -161,6 +195,13 @@ class Snapshot:
         for task in self.tasks(user):
             return task
         raise Http404(NOT_FOUND)
+
+
+def _may_wait(row: Sequence[Any]) -> bool:
+    """Whether the run of this row, or the step, may stand in line."""
+    if row[PLACE_KEY] is not None and not row[HAS_PLACE] and row[FINISHED_AT] is None:
+        return True
+    return row[LIMITS] is not None and row[STEP_STATE] in Step.ACTIVE and not row[PUBLISH_COUNT]
 
 
 def _fetch(sql: str, params: Sequence[Any]) -> list[Sequence[Any]]:
@@ -204,7 +245,7 @@ def _sql(count: int, limit: int | None) -> str:
         of_run = {"result": result_sql("parent_run", limit), "result_size": size_sql("parent_run")}
         of_step = {"result": result_sql("parent_step", limit, asked), "result_size": size}
     return (
-        f"SELECT {RUNS.sql(**of_run)}, {STEPS.sql(**of_step)} "  # noqa: S608 - our names and marks
+        f"SELECT {RUNS.sql(**of_run)}, {STEPS.sql(**of_step, publish_count=PUBLISHES)} "  # noqa: S608 - our names and marks
         "FROM parent_run LEFT JOIN parent_step ON parent_step.run_id = parent_run.id "
         f"WHERE parent_run.id IN (SELECT id FROM parent_run WHERE id IN ({marks}) "
         f"UNION ALL SELECT run_id FROM parent_step WHERE task_id IN ({marks})) "

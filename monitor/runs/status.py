@@ -1,6 +1,6 @@
 """The status of a run or child in the API: a pure function of its rows and the time."""
 
-from collections.abc import Collection, Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from copy import copy
 from datetime import datetime, timedelta
 from typing import Any
@@ -16,6 +16,7 @@ from parent.conf import interval
 from parent.decisions.eta import run_eta, step_eta
 from parent.decisions.plan import run_meta, run_state, summarize
 from parent.models import Item, Run, RunState, Step, StepState
+from parent.runs.following.standing import Standing
 
 __all__ = [
     "CANCELLING",
@@ -56,6 +57,7 @@ def status_of(
     *,
     now: datetime,
     consumed: Collection[str] | None = None,
+    in_line: Sequence[Standing] = (),
     namespace: str = APP_NAME,
 ) -> dict[str, Any]:
     """The status of a run, as the API shows it. Times are datetimes.
@@ -70,6 +72,7 @@ def status_of(
 
     Args:
         consumed: the queues that running workers consume; None if they were not looked up.
+        in_line: where the run, or attempts of it, stand in line.
         namespace: that of our URLs, as `monitor.http.namespace` has it.
     """
     if not run.ended and _left_behind(run, steps):
@@ -80,7 +83,7 @@ def status_of(
     step_states = {step.name: step.state for step in steps}
     titles = step_titles(run.workflow, (step.name for step in steps))
     waits = [
-        Waiting() if ending else waiting_of(step, step_states, consumed, now, titles)
+        Waiting() if ending else waiting_of(step, step_states, consumed, now, titles, in_line)
         for step in steps
     ]
     return {
@@ -94,6 +97,7 @@ def status_of(
         **_result(run, str(run.pk), namespace),
         "eta_seconds": None if ending else run_eta(steps, now),
         **_waits(_first_wait(steps, waits)),
+        "in_line": [] if ending else [_standing(each) for each in in_line],
         "steps": [step_row(step, wait, titles) for step, wait in zip(steps, waits, strict=True)],
         "created_at": run.created_at,
         "started_at": run.started_at,
@@ -120,6 +124,17 @@ def _waits(wait: Waiting) -> dict[str, Any]:
     return {"waits_for": wait.text, "waits_until": wait.until}
 
 
+def _standing(each: Standing) -> dict[str, Any]:
+    return {
+        "step": each.step,
+        "name": each.name,
+        "use": each.use,
+        "ahead": each.ahead,
+        "since": each.since,
+        "held_by": [str(run) for run in each.held_by],
+    }
+
+
 def _left_behind(run: Run, steps: Iterable[Step]) -> bool:
     moves = (at for step in steps for at in (step.queued_at, step.started_at, step.finished_at))
     return any(at is not None and at > run.mirrored_at for at in moves)
@@ -140,6 +155,7 @@ def child_status_of(
     *,
     now: datetime,
     consumed: Collection[str] | None = None,
+    in_line: Sequence[Standing] = (),
     namespace: str = APP_NAME,
 ) -> dict[str, Any]:
     """The status of a child under its own id, in the same shape as a run's.
@@ -160,7 +176,8 @@ def child_status_of(
         **_meta(step),
         **_result(step, step.task_id, namespace),
         "eta_seconds": None if ended or isinstance(step, Item) else step_eta(step, now),
-        **_waits(waiting_of(step, {}, consumed, now)),
+        **_waits(waiting_of(step, {}, consumed, now, in_line=in_line)),
+        "in_line": [_standing(each) for each in in_line if each.task_id == step.task_id],
         "steps": [],
         "created_at": step.queued_at,
         "started_at": step.started_at,

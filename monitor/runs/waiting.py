@@ -1,6 +1,6 @@
 """What a step waits for, in words for people."""
 
-from collections.abc import Collection, Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from datetime import datetime, timedelta
 from types import MappingProxyType
 from typing import NamedTuple
@@ -8,6 +8,7 @@ from typing import NamedTuple
 from parent.definition.name_lists import join_names
 from parent.messages.publish import queue_of
 from parent.models import Awaits, Item, Step, StepState
+from parent.runs.following.standing import Standing
 from parent.store.executors import alive
 
 __all__ = ["PATIENCE", "Waiting", "consumed_queues", "needs_queues", "waiting_of"]
@@ -33,6 +34,7 @@ def waiting_of(
     consumed: Collection[str] | None,
     now: datetime,
     titles: Mapping[str, str] = MappingProxyType({}),
+    in_line: Sequence[Standing] = (),
 ) -> Waiting:
     """What this step waits for.
 
@@ -40,6 +42,7 @@ def waiting_of(
         states: of the run's steps, by name.
         consumed: the queues that running workers consume; None if they were not looked up.
         titles: of the run's steps, by name; a step without one is called by its name.
+        in_line: where attempts of the run stand in line.
     """
     if isinstance(step, Step) and step.state == StepState.WAITING:
         names = [name for name in step.after if states.get(name) not in (None, StepState.OK)]
@@ -53,6 +56,9 @@ def waiting_of(
         return Waiting()
     if step.queued_at > now:
         return Waiting("the next try" if step.attempt > 1 else "its start", step.queued_at)
+    if step.is_in_line:
+        mine = [each.text for each in in_line if each.task_id == step.task_id]
+        return Waiting(join_names(mine) or f"a place of {join_names(step.limits or ())}")
     if consumed is None or now - step.queued_at < PATIENCE:
         return Waiting()
     queue = queue_of(step)

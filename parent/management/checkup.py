@@ -10,10 +10,10 @@ __all__ = ["as_json", "as_text"]
 
 
 def as_text(findings: Sequence[Finding]) -> str:
-    if not findings:
-        return "All is well."
-    lines = "\n".join(f"{each.part}: {each.what}.\n  {each.do}" for each in findings)
-    return f"{lines}\n{len(findings)} finding{'s' * (len(findings) != 1)}."
+    lines = [f"{each.part}: {each.what}.\n  {each.do}" for each in findings]
+    wrong = sum(not each.ok for each in findings)
+    last = f"{wrong} finding{'s' * (wrong != 1)}." if wrong else "All is well."
+    return "\n".join([*lines, last])
 
 
 def as_json(findings: Sequence[Finding]) -> str:

@@ -49,6 +49,7 @@ def test_only_the_parts_that_have_changed_are_sent(
         "notices",
         "asked",
         "graph",
+        "in-line",
         "items",
         "child-runs",
         "timeline",

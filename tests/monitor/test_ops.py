@@ -225,7 +225,7 @@ def test_a_scrape_costs_the_same_for_one_run_and_for_many(counted: None, broker:
     for _ in range(20):
         workflows.noops.start()
 
-    assert statements() == one <= 8
+    assert statements() == one <= 9
 
 
 def test_an_anonymous_caller_sees_no_details() -> None:

@@ -76,6 +76,7 @@ def test_a_run_in_progress_has_exactly_the_shape_of_the_contract() -> None:
         "eta_seconds": 17.0,
         "waits_for": "",
         "waits_until": None,
+        "in_line": [],
         "steps": [
             {
                 "name": "func_1",

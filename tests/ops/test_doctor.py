@@ -23,8 +23,9 @@ from django_celery_results.models import TaskResult
 from parent import Approval, Concurrency, Workflow
 from parent import Step as StepDefinition
 from parent.definition.workflow import registry
-from parent.models import Executor, Run, RunState, Step, StepState, WatchLease
+from parent.models import Executor, Place, Run, RunState, Step, StepState, WatchLease
 from parent.operations.doctor import Finding, examine, fleet
+from parent.runs.following.limits import fill
 from parent.store import clock, executors
 from parent.worker.remote_workers import Remote
 from tests.flows import tasks, workflows
@@ -374,16 +375,44 @@ def delete_rows(run: Run) -> None:
     Run.objects.filter(pk=run.pk).delete()
 
 
-def test_runs_that_have_waited_long_for_their_turn(well: Executor, own_registry: None) -> None:
+MARCH = datetime(2026, 3, 1, 12, 0, tzinfo=UTC)
+
+
+def test_runs_that_wait_for_their_turn(well: Executor, own_registry: None) -> None:
     flow = Workflow("limited", steps=[StepDefinition(tasks.noop)], concurrency=Concurrency())
     holder, first, _ = (flow.start() for _ in range(3))
-    assert found("runs") == []
+    assert only("runs").ok
 
-    Run.objects.filter(pk=first.pk).update(created_at=datetime(2026, 3, 1, 12, 0, tzinfo=UTC))
+    Run.objects.filter(pk=first.pk).update(created_at=MARCH)
 
-    assert only("runs").what == (
-        "2 runs of limited wait for their turn, the first since 2026-03-01 12:00 UTC; "
-        f"the places are held by {holder.pk}"
+    assert (only("runs").ok, only("runs").what) == (
+        False,
+        "2 runs of limited wait for their turn, the first since 2026-03-01 12:00 UTC: "
+        f"1 of 1 in use, held by {holder.pk}",
+    )
+
+
+def test_steps_that_wait_for_a_limit(
+    well: Executor, own_registry: None, settings: LazySettings
+) -> None:
+    settings.WORKFLOW_LIMITS = {"gpu": 1}
+    step = StepDefinition(tasks.noop, limits=["gpu"])
+    flow = Workflow("limited", steps=[step])
+    for _ in range(2):
+        flow.start()
+    fill(["gpu"])  # as after a commit
+    holder = Place.objects.get(taken_at__isnull=False)
+    assert only("runs").ok
+    out = StringIO()
+    call_command("workflow", "doctor", stdout=out)
+    assert "All is well." in out.getvalue()
+
+    Place.objects.filter(taken_at=None).update(since=MARCH)
+
+    assert (only("runs").ok, only("runs").what) == (
+        False,
+        "1 steps wait for a place of gpu, the first since 2026-03-01 12:00 UTC: "
+        f"1 of 1 in use, held by {holder.run_id}",
     )
 
 

@@ -208,7 +208,7 @@ class Command(BaseCommand):
     def _doctor(self, for_programs: bool) -> None:
         findings = list(examine())
         self.stdout.write((as_json if for_programs else as_text)(findings))
-        if findings:
+        if not all(each.ok for each in findings):
             sys.exit(1)
 
     def _display(self) -> AbstractContextManager[Show]:

@@ -13,8 +13,13 @@ OVERDUE = timedelta(seconds=60)
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Finding:
-    """What is wrong with a part, and what to do."""
+    """What is wrong with a part, and what to do.
+
+    Args:
+        ok: it only informs: nothing is wrong yet.
+    """
 
     part: str
     what: str
     do: str
+    ok: bool = False

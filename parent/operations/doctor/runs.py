@@ -3,17 +3,18 @@
 from collections.abc import Iterator
 from datetime import timedelta
 
-from django.db.models import Count, Exists, F, Min, OuterRef, Q
+from django.db.models import Exists, F, Min, OuterRef, Q
 from django.db.models.functions import Coalesce
 
 from parent.deletion import orphan_results
 from parent.deletion.stray_files import find_strays
 from parent.models import Run, Step, StepState
 from parent.operations.doctor.finding import EXAMPLES, OVERDUE, Finding
+from parent.runs.following.standing import lines
 from parent.store import clock
 from parent.store.outage import OUTAGE
 
-__all__ = ["awaiting", "files", "left_over", "nested", "stuck", "turns"]
+__all__ = ["awaiting", "files", "in_line", "left_over", "nested", "stuck"]
 
 SILENT = timedelta(hours=1)
 FORGOTTEN = timedelta(days=7)
@@ -88,22 +89,25 @@ def nested() -> Iterator[Finding]:
         )
 
 
-def turns() -> Iterator[Finding]:
-    """Runs that have waited long for their turn, as their workflow's limit says."""
-    long_ago = clock.now() - SILENT
-    alive = Run.objects.filter(place_key__isnull=False, finished_at__isnull=True).order_by()
-    waiting = alive.filter(has_place=False).values_list("workflow", "place_key")
-    late = waiting.annotate(count=Count("pk"), first=Min("created_at"))
-    for workflow, key, count, first in late.filter(first__lt=long_ago)[:EXAMPLES]:
-        held = alive.filter(workflow=workflow, place_key=key, has_place=True)
-        holders = list(held.order_by("created_at").values_list("pk", flat=True)[:EXAMPLES])
-        of = f"{workflow} with {key}" if key else workflow
-        held_by = f"held by {', '.join(map(str, holders))}" if holders else "held by nobody"
+def in_line() -> Iterator[Finding]:
+    """Runs that wait for their turn, and steps that wait for a limit, by line.
+
+    That is a problem only if one of them has waited long.
+    """
+    now = clock.now()
+    for line in lines(now, at_most=EXAMPLES):
+        what = f"runs of {line.workflow}" if line.workflow else "steps"
+        key = f" with {line.name}" if line.workflow not in ("", line.name) else ""
+        waits = "their turn" if line.workflow else f"a place of {line.name}"
+        held = f", held by {', '.join(map(str, line.held_by))}" if line.held_by else ""
+        raise_it = "the limit in the code" if line.workflow else "its size"
         yield Finding(
             part="runs",
-            what=f"{count} runs of {of} wait for their turn, the first since "
-            f"{first:%Y-%m-%d %H:%M} UTC; the places are {held_by}",
-            do="Let those that hold them end, or cancel them: python manage.py workflow cancel ID",
+            what=f"{line.waiting} {what}{key} wait for {waits}, the first since "
+            f"{line.since:%Y-%m-%d %H:%M} UTC: {line.use}{held}",
+            do=f"Let those that hold places end, or raise {raise_it}; or cancel runs: "
+            "python manage.py workflow cancel ID",
+            ok=line.since is None or line.since > now - SILENT,
         )
 
 

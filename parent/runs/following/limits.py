@@ -26,6 +26,8 @@ from parent.store.outage import OUTAGE
 from parent.store.writes import write
 
 __all__ = [
+    "all_in_use",
+    "all_waiting",
     "begin_next_after_commit",
     "current_sizes",
     "enter",
@@ -225,6 +227,8 @@ def _begin(task_ids: Sequence[str], now: datetime) -> list[Step | Item]:
 def current_sizes(names: Collection[str] | None = None) -> dict[str, Size]:
     """The sizes of these limits, or of all; staff's come before the setting's."""
     given: dict[str, Any] = dict(limit_sizes())
+    if not given:
+        return {}
     given |= dict(LimitSize.objects.filter(name__in=given).values_list("name", "size"))
     wanted = given if names is None else {*names} & given.keys()
     return {name: parse_size(given[name]) for name in wanted}
@@ -240,14 +244,27 @@ def in_use(name: str, size: Size | None, now: datetime) -> "QuerySet[Place]":
     return taken.order_by("taken_at", "pk")
 
 
+def all_in_use(sizes: Mapping[str, Size], now: datetime) -> "QuerySet[Place]":
+    """As `in_use`, of all these limits, in no order."""
+    rates = {name: size.period for name, size in sizes.items() if size.period}
+    counts = Q(_active(), ~Q(name__in=list(rates)))
+    for name, period in rates.items():
+        counts |= Q(name=name, taken_at__gt=now - timedelta(seconds=period))
+    return Place.objects.filter(counts, taken_at__isnull=False).order_by()
+
+
+def all_waiting() -> "QuerySet[Place]":
+    """The rows that wait for a place of any limit, in no order."""
+    return Place.objects.filter(_active(StepState.QUEUED), taken_at=None).order_by()
+
+
 def waiting(name: str) -> "QuerySet[Place]":
     """The rows that wait for a place of this limit, the first first."""
     return _in_line(name)
 
 
 def _in_line(name: str) -> "QuerySet[Place]":
-    rows = Place.objects.filter(_active(StepState.QUEUED), name=name, taken_at=None)
-    return rows.order_by("since", "pk")
+    return all_waiting().filter(name=name).order_by("since", "pk")
 
 
 def _active(*states: str) -> Q:

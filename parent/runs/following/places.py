@@ -17,6 +17,7 @@ from parent.errors import UnknownWorkflow
 from parent.models import Run
 
 __all__ = [
+    "all_in_line",
     "fill",
     "free_places",
     "holding",
@@ -60,6 +61,12 @@ def holding(workflow: str, key: str) -> "QuerySet[Run]":
 def in_line(workflow: str, key: str) -> "QuerySet[Run]":
     """The runs that wait for their turn, the first in line first."""
     return _alive(workflow, key).filter(has_place=False)
+
+
+def all_in_line() -> "QuerySet[Run]":
+    """The runs of all workflows that wait for their turn, in no order."""
+    alive = Run.objects.filter(place_key__isnull=False, finished_at__isnull=True)
+    return alive.filter(has_place=False).order_by()
 
 
 def _alive(workflow: str, key: str) -> "QuerySet[Run]":
