@@ -15,6 +15,7 @@ from parent.conf import interval
 from parent.definition.workflow import Workflow
 from parent.messages import publish
 from parent.models import Item, Run, Step, StepState
+from parent.runs.advance import begin_turn
 from parent.runs.endings import bring_up
 from parent.runs.items.windows import fill_places
 from parent.runs.nested.tree import inner_runs
@@ -33,8 +34,8 @@ def run_inline(
 ) -> Run:
     """Run a workflow to its end without broker or worker, with the same rows.
 
-    It also works in a test's transaction. It takes no place of the workflow's `concurrency`, and
-    steps that would run in parallel run one after another.
+    It also works in a test's transaction. It waits for no place of a `concurrency` or of `limits`,
+    and steps that would run in parallel run one after another.
 
     Returns:
         The ended run. If it failed, its `error` names the failed step; nothing is raised. A run
@@ -67,6 +68,7 @@ def _run_to_end(run: Run) -> None:
     """Run all that is queued in the run and inside of it, until it has ended or only waits."""
     while not run.ended:
         runs = [run.pk, *inner_runs([run.pk])]
+        _begin_turns(runs[1:])
         came_up = _bring_up_ends(runs[1:])
         step = _next(runs)
         if step is not None:
@@ -78,6 +80,14 @@ def _run_to_end(run: Run) -> None:
                 return
             # Another process on this database runs the attempt.
             time.sleep(interval("POLL_INTERVAL"))
+
+
+def _begin_turns(runs: Sequence[UUID]) -> None:
+    """Let those of these child runs begin that wait for their turn: here none waits."""
+    waiting = Run.objects.filter(pk__in=runs, has_place=False, place_key__isnull=False)
+    for pk in waiting.filter(finished_at=None).values_list("pk", flat=True) if runs else ():
+        with transaction.atomic():
+            begin_turn(pk)
 
 
 def _bring_up_ends(runs: Sequence[UUID]) -> bool:

@@ -49,6 +49,8 @@ class Step(MetaFields):
     """The items of a mapped step that opens, until they are written."""
     child_params: Any = None
     """The parameters of the run of a nested step that opens, until that run is written."""
+    child_place_key: str | None = None
+    """The key of that run, if its workflow has a limit."""
 
     # Each change of state writes to every index of the table, so there are only those that queries
     # need. The unique constraint on run and index serves for the steps of a run; few queries ask

@@ -1,6 +1,6 @@
 """Advancing a run from one step to the next. The caller holds a lock on the run's row."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from datetime import datetime
 from functools import partial
 from typing import Any
@@ -31,8 +31,10 @@ from parent.store.writes import write, write_and_ask
 
 __all__ = [
     "advance",
+    "begin_turn",
     "continue_run",
     "pass_place_on",
+    "pass_places_on_after_commit",
     "write_run",
 ]
 
@@ -118,6 +120,7 @@ def advance(
         for step in changes.nested:
             children.add_child(run, step, now)
         children.write()
+        pass_places_on_after_commit(children.in_line)
     if mirror or not changes.opened or changes.final is not None or run.due_at != was_due_at:
         write_run(run, steps, changes.final, now, unread=unread)
     if first:
@@ -168,27 +171,35 @@ def write_run(
         # Celery's cleanup, or a client's `forget()`, deleted the row: the end must be readable.
         results.create(run, parent_task_name(run.workflow))
     if run.ended and run.place_key is not None:
-        transaction.on_commit(partial(pass_place_on, run.workflow, run.place_key))
+        pass_places_on_after_commit([(run.workflow, run.place_key)])
     publish_follow_up(run)
     report_up([run], now)
     log_end(run)
 
 
+def pass_places_on_after_commit(keys: Iterable[tuple[str, str]]) -> None:
+    """`pass_place_on` for each of these workflows and keys, when the transaction commits."""
+    for workflow, key in sorted(keys):
+        transaction.on_commit(partial(pass_place_on, workflow, key))
+
+
 def pass_place_on(workflow: str, key: str) -> None:
     """Let the next runs in line begin; a tick does it later if the database does not answer."""
     try:
-        places.fill(workflow, key, _begin)
+        places.fill(workflow, key, begin_turn)
     except OUTAGE as exc:
         logger.warning("%s %s: %s; a tick opens the next run", workflow, key, exc)
 
 
-def _begin(run_id: Any) -> None:
+def begin_turn(run_id: Any) -> None:
     """Give a run its place and open its first steps, in the caller's transaction."""
     locked = lock_run(run_id)
     if locked is None or not locked.run.waits_for_turn:
         return
     run, steps, now, _ = locked
     run.has_place = True
-    run.due_at = run.deadline_at = deadline(now, timeout_of(run.workflow))
+    limit = timeout_of(run.workflow)
+    of_step = Step.objects.filter(child_run_id=run.pk).values_list("run_timeout", flat=True)
+    run.due_at = run.deadline_at = deadline(now, limit, *(of_step if run.is_child else ()))
     write([run], ["has_place", "deadline_at"])
     advance(run, steps, now)

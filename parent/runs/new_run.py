@@ -38,6 +38,9 @@ class NewRuns:
 
     def __init__(self) -> None:
         self.runs: list[Run] = []
+        self.in_line: set[tuple[str, str]] = set()
+        """The workflows and keys of child runs that wait for their turn: let the next one begin
+        when these rows are committed."""
         self._steps: list[Step] = []
         self._first: list[Step] = []
         self._insert_runs: list[tuple[Sequence[Run], Callable[[], bool]]] = []
@@ -74,6 +77,11 @@ class NewRuns:
     def add_child(self, run: Run, step: Step, now: datetime) -> None:
         """Add the run that this step of `run` is."""
         params, step.child_params = step.child_params, None
+        key, step.child_place_key = step.child_place_key, None
+        if key is not None:
+            # Who opens it holds the lock of the run around it, and so must not wait for the lock of
+            # the key. So it waits for its turn, which may come at once after the commit.
+            self.in_line.add((workflow_of(step), key))
         with tracing.under(run):
             self.add(
                 registry.get(workflow_of(step)),
@@ -84,6 +92,7 @@ class NewRuns:
                 parent_run=run,
                 depth=run.depth + 1,
                 run_timeout=step.run_timeout,
+                place_key=key,
             )
 
     def convert(self) -> None:

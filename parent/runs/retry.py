@@ -14,7 +14,7 @@ from parent.decisions.plan import dependents, fails_run
 from parent.definition.name_lists import join_names
 from parent.errors import CannotRetry, InvalidRetry, UnknownRun
 from parent.models import Awaits, Event, Item, ReceivedSignal, Run, RunState, Step, StepState
-from parent.runs.advance import advance
+from parent.runs.advance import advance, pass_places_on_after_commit
 from parent.runs.attempts import ATTEMPT_COLUMNS, archive, clear_attempt
 from parent.runs.following.places import lock_of, may_begin
 from parent.runs.items.sweeps import drop_items, reset_item, reset_items
@@ -308,7 +308,10 @@ def _reopen(run: Run, now: datetime, run_timeout: float | None = None) -> None:
     run.state, run.finished_at, run.cancel_requested_at = RunState.STARTED, None, None
     run.set_meta(Meta())
     if run.place_key is not None:
-        run.has_place = may_begin(run.workflow, run.place_key)
+        # Who retries a child run has not locked its key: see `NewRuns.add_child`.
+        run.has_place = not run.is_child and may_begin(run.workflow, run.place_key)
+        if run.is_child:
+            pass_places_on_after_commit([(run.workflow, run.place_key)])
     limit = None if run.waits_for_turn else deadline(now, timeout_of(run.workflow), run_timeout)
     run.due_at = run.deadline_at = limit
     run.save()

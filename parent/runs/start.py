@@ -18,6 +18,7 @@ from parent.definition.workflow import Workflow
 from parent.errors import AlreadyRunning, InvalidParams, InvalidWorkflow, RunEnded
 from parent.messages.publish import is_publishing_off
 from parent.models import Run
+from parent.runs.advance import pass_places_on_after_commit
 from parent.runs.cancel import cancel
 from parent.runs.following import places
 from parent.runs.idempotency import earlier_run, fingerprint
@@ -217,6 +218,7 @@ def _write(
         new.convert()
         with transaction.atomic():
             new.write()
+            pass_places_on_after_commit(new.in_line)
     except BaseException:
         delete_files(stored)
         raise

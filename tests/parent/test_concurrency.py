@@ -423,3 +423,90 @@ def test_a_line_is_worked_off_in_order_although_ends_meet() -> None:
         for run in runs
     ]
     assert begun == sorted(begun)
+
+
+def around(inner: Workflow, **options: Any) -> Workflow:
+    """A workflow whose one step is a run of the other one, with the same parameters."""
+    return Workflow("around", params=ShopParams, steps=[Step(inner, name="inner", **options)])
+
+
+def inside(run: Run) -> Run:
+    return Run.objects.get(pk=str(run.steps.get(name="inner").child_run_id))
+
+
+@pytest.mark.parametrize("when_full", ["queue", "skip", "return_existing", "cancel_running"])
+def test_a_run_inside_of_another_waits_for_its_turn_too(when_full: WhenFull) -> None:
+    flow = limited(key="shop", when_full=when_full)
+    outer = around(flow, run_timeout=30)
+    first = flow.start(shop=7)
+    second, elsewhere, third = outer.start(shop=7), outer.start(shop=8), outer.start(shop=7)
+
+    runs = (first, inside(second), inside(elsewhere), inside(third))
+    assert states(*runs) == ["goes on", "waits", "goes on", "waits"]
+    assert second.steps.get().message == "waits for its turn: shop=7"
+    assert inside(second).deadline_at is None
+
+    end(first)
+    assert states(*runs) == ["done", "goes on", "goes on", "waits"]
+    begun = inside(second)
+    assert begun.deadline_at is not None
+    assert (begun.deadline_at - begun.mirrored_at).total_seconds() == pytest.approx(30, abs=1)
+    assert second.steps.get().message == "one"
+    end(begun)
+    second.refresh_from_db()
+    assert (second.state, states(inside(third))) == ("SUCCESS", ["goes on"])
+
+
+OUTER_ENDS: dict[str, Callable[[Run], object]] = {
+    "cancel": lambda run: cancel(run.pk),
+    "timeout": lambda run: end_run(run.pk, "too late"),
+}
+
+
+@pytest.mark.parametrize("way", OUTER_ENDS)
+@pytest.mark.parametrize("place", ["holds", "waits"])
+def test_the_end_of_the_run_around_it_frees_its_place(way: str, place: str) -> None:
+    flow = limited()
+    outer = around(flow)
+    first, second, last = outer.start(), outer.start(), flow.start()
+
+    OUTER_ENDS[way](first if place == "holds" else second)
+
+    assert states(last) == ["waits"]
+    end(inside(second if place == "holds" else first))
+    assert states(last) == ["goes on"]
+
+
+def test_a_retry_of_the_run_around_it_waits_for_a_turn() -> None:
+    flow = limited()
+    outer = around(flow)
+    first, second = outer.start(), flow.start()
+    failed = inside(first)
+    end(failed, Meta().failed("bad"))
+    first.refresh_from_db()
+    assert (first.state, states(second)) == ("FAILURE", ["goes on"])
+
+    retry(first.pk)
+
+    assert inside(first) == failed
+    assert states(failed, second) == ["waits", "goes on"]
+    end(second)
+    assert states(failed) == ["goes on"]
+    end(failed)
+    first.refresh_from_db()
+    assert first.state == "SUCCESS"
+
+
+def test_a_key_that_cannot_be_is_an_error_of_the_step() -> None:
+    run = around(limited(key="shop")).start()
+
+    run.refresh_from_db()
+    assert run.state == "FAILURE"
+    assert "shop: Give it: runs with the same value share a limit." in (run.error or "")
+
+
+def test_run_inline_waits_for_no_turn_inside_either() -> None:
+    flow = limited()
+    flow.start()
+
+    assert run_inline(around(flow)).state == "SUCCESS"

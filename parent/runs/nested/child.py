@@ -12,6 +12,7 @@ from parent.definition.workflow import registry
 from parent.errors import InvalidWorkflow
 from parent.models import Run, Step, StepState
 from parent.runs.attempts import clear_attempt
+from parent.runs.following.places import turn_message
 
 __all__ = ["begin_child", "run_again", "workflow_of"]
 
@@ -28,7 +29,8 @@ def begin_child(run: Run, step: Step, inputs: Mapping[str, Any], now: datetime) 
     """Make the step RUNNING, with the id and the parameters of a run that is still to be written.
 
     Raises:
-        InvalidParams: the inputs do not fit the parameters of its workflow.
+        InvalidParams: the inputs do not fit the parameters of its workflow, or the key of its limit
+            cannot be made of them.
         InvalidWorkflow: too many runs would be inside of each other.
         UnknownWorkflow: this process has no such workflow.
     """
@@ -38,8 +40,12 @@ def begin_child(run: Run, step: Step, inputs: Mapping[str, Any], now: datetime) 
             f"{limit} runs are inside of each other already, as many as the setting "
             "WORKFLOW_NESTING_LIMIT allows"
         )
-    step.child_params = as_json(validate(registry.get(workflow_of(step)), inputs))
+    workflow = registry.get(workflow_of(step))
+    step.child_params = as_json(validate(workflow, inputs))
     run_again(step, now)
+    if workflow.concurrency is not None:
+        step.child_place_key = workflow.concurrency.key_of(step.child_params)
+        step.message = turn_message(step.child_place_key)
     step.kwargs, step.child_run_id = dict(inputs), uuid4()
 
 
