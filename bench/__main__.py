@@ -33,6 +33,7 @@ ON_EACH_DATABASE = (
     "items",
     "item_rows",
     "waiting",
+    "places",
 )
 ON_POSTGRES = ("durable", "crowd", "sizing")
 ONCE = ("slots", "track", "csv_table", "logs")

@@ -16,7 +16,7 @@ from django_celery_results.models import TaskResult
 
 from bench.figure import NotMeasured
 from bench.flows.tasks import broker, hold
-from parent.models import Attempt, Executor, Item, Run, Step, WatchLease
+from parent.models import Attempt, Executor, Item, Place, Run, Step, WatchLease
 from tests.workers import Worker
 
 __all__ = ["clear", "held_slots", "running", "start_over", "worker"]
@@ -78,7 +78,7 @@ def held_slots(slots: int) -> Iterator[None]:
 def clear() -> None:
     """Empty the broker and the tables."""
     broker().flushall()
-    for model in (Attempt, Item):  # many rows, to which nothing else refers then
+    for model in (Attempt, Item, Place):  # many rows, to which nothing else refers then
         rows: QuerySet[Any] = model._default_manager.all()
         rows._raw_delete(rows.db)
     Step.objects.all().delete()

@@ -10,4 +10,5 @@ from mainproj.settings import *  # noqa: F403
 from mainproj.settings import INSTALLED_APPS
 
 INSTALLED_APPS = [*INSTALLED_APPS, "bench.flows"]
+WORKFLOW_LIMITS = {"one": 1}
 ROOT_URLCONF = "bench.urls"

@@ -11,6 +11,7 @@ from mainproj.settings import *  # noqa: F403
 from mainproj.settings import CELERY_BROKER_TRANSPORT_OPTIONS, INSTALLED_APPS
 
 INSTALLED_APPS = [*INSTALLED_APPS, "examples.thumbnails", "examples.submission", "tests.flows"]
+WORKFLOW_LIMITS = {"alone": 1}
 PASSWORD_HASHERS = ["django.contrib.auth.hashers.MD5PasswordHasher"]
 # Settings for the workers that a test starts, as JSON.
 CELERY_BROKER_TRANSPORT_OPTIONS |= json.loads(os.environ.get("TRANSPORT_OPTIONS", "{}"))

@@ -5,11 +5,13 @@ from typing import Any
 from rest_framework import serializers
 
 from bench.flows.tasks import items, moment, one_item, reports
-from parent import Map, RunData, Signal, Step, Workflow
+from parent import Concurrency, Map, RunData, Signal, Step, Workflow
 
 __all__ = [
     "EVERY",
     "REPORTS",
+    "alone",
+    "limited",
     "mapped",
     "mapped_alone",
     "mapped_in_chunks",
@@ -32,6 +34,8 @@ two = Workflow("two", steps=[Step(moment, name="first"), Step(moment, name="seco
 signalled = Workflow(
     "signalled", steps=[Step(moment, name="first", after=["go"])], signals=[Signal("go")]
 )
+alone = Workflow("alone", steps=[Step(moment)], concurrency=Concurrency())
+limited = Workflow("limited", steps=[Step(moment, limits=["one"])])
 twenty = Workflow("twenty", steps=[Step(items, name=f"step_{n}") for n in range(20)])
 reporting = Workflow(
     "reporting",

@@ -151,6 +151,12 @@ after = Step(tail, inputs=nothing)
 
 held = Workflow("held", params=HoldParams, steps=[Step(hold), after])
 held_again = Workflow("held_again", params=HoldParams, steps=[Step(hold, retries=2), after])
+held_alone = Workflow("held_alone", params=HoldParams, steps=[Step(hold, limits=["alone"]), after])
+held_items = Workflow(
+    "held_items",
+    params=HoldParams,
+    steps=[Map(hold, name="each", over=lambda run: [dict(run.params)], limits=["alone"])],
+)
 foreign_held = Workflow("foreign_held", params=HoldParams, steps=[Step(foreign_hold), after])
 held_last = Workflow(
     "held_last", params=HoldParams, steps=[Step(tail, name="head", inputs=nothing), Step(hold)]

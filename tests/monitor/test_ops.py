@@ -212,7 +212,11 @@ def test_figures_that_could_not_be_written_are_kept(
     assert samples()["workflow_leases_lost_total",] == 1
 
 
-def test_a_scrape_costs_the_same_for_one_run_and_for_many(counted: None, broker: str) -> None:
+def test_a_scrape_costs_the_same_for_one_run_and_for_many(
+    counted: None, broker: str, settings: LazySettings
+) -> None:
+    settings.WORKFLOW_LIMITS = {}
+
     def statements() -> int:
         with CaptureQueriesContext(
             connection,

@@ -1,0 +1,84 @@
+"""Whoever holds a place of a limit is killed: the next in line has it within the lease."""
+
+import os
+import signal
+from collections.abc import Callable
+
+import pytest
+
+from parent import Workflow
+from parent.models import Place, RunState
+from parent.runs.cancel import cancel
+from tests.faults.conftest import Gate, StartWorker
+from tests.faults.invariants import assert_sound
+from tests.faults.test_kills import KILLS
+from tests.flows import faults
+from tests.waiting import ended, until
+from tests.workers import Worker
+
+pytestmark = pytest.mark.timeout(120)
+
+
+@pytest.mark.parametrize("flow", [faults.held_alone, faults.held_items], ids=["step", "item"])
+@pytest.mark.parametrize(("pool", "kill"), KILLS)
+def test_a_killed_holder_frees_its_place(
+    watcher: Worker,
+    start_worker: StartWorker,
+    gate: Gate,
+    pool: str,
+    kill: Callable[[Worker], None],
+    flow: Workflow,
+) -> None:
+    doomed = start_worker(pool)
+    first = flow.start(gate=gate.name)
+    gate.reached()
+    second = flow.start(gate=gate.name)
+    waits = Place.objects.get(taken_at=None)
+    assert waits.run_id == second.pk
+
+    kill(doomed)
+
+    until("the place of the next", Place.objects.filter(pk=waits.pk, taken_at__isnull=False).exists)
+    assert ended(first).state == RunState.FAILURE
+    start_worker()
+    gate.reached()
+    gate.open()
+    assert ended(second).state == RunState.SUCCESS
+    assert_sound(first, second)
+
+
+def test_a_holder_whose_process_is_stopped_loses_its_place(
+    watcher: Worker, start_worker: StartWorker, gate: Gate
+) -> None:
+    """It goes on after its lease: what it writes changes nothing, and it holds no place."""
+    stopped = start_worker("threads")
+    first = faults.held_alone.start(gate=gate.name)
+    gate.reached()
+    second = faults.held_alone.start(gate=gate.name)
+    os.kill(stopped.process.pid, signal.SIGSTOP)
+    try:
+        start_worker()
+        gate.reached()
+        assert ended(first).state == RunState.FAILURE
+        assert Place.objects.get(run_id=second.pk).taken_at is not None
+    finally:
+        os.kill(stopped.process.pid, signal.SIGCONT)
+    gate.open()
+    assert ended(second).state == RunState.SUCCESS
+
+
+def test_a_cancelled_holder_frees_its_place_when_it_has_ended(
+    watcher: Worker, start_worker: StartWorker, gate: Gate
+) -> None:
+    start_worker("prefork")
+    first = faults.held_alone.start(gate=gate.name)
+    gate.reached()
+    second = faults.held_alone.start(gate=gate.name)
+
+    cancel(first.pk, grace=0.5)
+
+    assert ended(first).state == RunState.REVOKED
+    gate.reached()
+    gate.open()
+    assert ended(second).state == RunState.SUCCESS
+    assert_sound(first, second)
