@@ -6,23 +6,25 @@ opened it, after the commit that ended another one, or in a tick. Only that tran
 lock of the lines, and it waits for no row, so nobody who ends or opens a step waits for it.
 """
 
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence, Sized
 from datetime import datetime, timedelta
 from functools import partial
 from typing import Any
 
 from celery.utils.log import get_logger
-from django.db import transaction
+from django.db import connection, transaction
 from django.db.models import Exists, OuterRef, Q, QuerySet
 from django.db.models.functions import Now
 
 from parent.conf import limit_sizes
 from parent.decisions.limits import Size, first_to_begin, parse_size
 from parent.messages.publish import AT_ONCE, publish_steps, republish_after
-from parent.models import Item, LimitSize, Place, Step, StepState
+from parent.models import Item, LimitSize, Place, Run, Step, StepState
 from parent.runs.following import places
 from parent.store import clock
+from parent.store.kept_sql import select
 from parent.store.outage import OUTAGE
+from parent.store.run_rows import LARGE_OF_RUN
 from parent.store.writes import write
 
 __all__ = [
@@ -41,7 +43,10 @@ __all__ = [
 logger = get_logger(__name__)
 
 BEGIN_COLUMNS = ("queued_at", "publish_count", "due_at")
-LARGE = ("traceback", "result", "checkpoint")
+LARGE_OF_ITEM = (
+    *("traceback", "result", "checkpoint", "step__result", "step__checkpoint"),
+    *("step__run__params", "step__run__files", "step__run__result"),
+)
 
 
 def enter(rows: Iterable[Step | Item]) -> None:
@@ -160,7 +165,9 @@ class _Lines:
         rows = Place.objects.filter(task_id__in=list(candidates))
         for task_id, name in rows.values_list("task_id", "name"):
             names_of[task_id].append(name)
-        self._read({each for found in names_of.values() for each in found} - self._lines.keys())
+        others = {each for found in names_of.values() for each in found} - self._lines.keys()
+        if others:
+            self._read(others)
         return first_to_begin(candidates, names_of, self._lines)
 
     def _read(self, names: Collection[str]) -> None:
@@ -208,20 +215,44 @@ class _Lines:
 
 def _begin(task_ids: Sequence[str], now: datetime) -> list[Step | Item]:
     """Give these attempts their places, and count the message that the caller sends."""
-    found: dict[str, Step | Item] = {}
-    for model, run in ((Step, "run"), (Item, "step__run")):
-        rows: QuerySet[Any] = model._default_manager.filter(task_id__in=task_ids)
-        rows = rows.filter(state=StepState.QUEUED, publish_count=0).select_related(run)
-        large = (*LARGE, f"{run}__params", f"{run}__files", f"{run}__result")
-        rows = rows.defer(*large).select_for_update(skip_locked=True, of=("self",))
-        for row in rows:
-            patience = timedelta(seconds=row.queue_timeout) if row.queue_timeout else timedelta.max
-            row.queued_at, row.publish_count = now, 1
-            row.due_at = now + min(republish_after(0), patience)
-            found[row.task_id] = row
+    found: dict[str, Step | Item] = {str(step.task_id): step for step in _steps(task_ids)}
+    if left := [each for each in task_ids if each not in found]:
+        rows = Item.objects.filter(task_id__in=left, state=StepState.QUEUED, publish_count=0)
+        rows = rows.select_related("step__run").defer(*LARGE_OF_ITEM)
+        items = rows.select_for_update(skip_locked=True, of=("self",))
+        found |= {str(item.task_id): item for item in items}
+    for row in found.values():
+        patience = timedelta(seconds=row.queue_timeout) if row.queue_timeout else timedelta.max
+        row.queued_at, row.publish_count = now, 1
+        row.due_at = now + min(republish_after(0), patience)
+    for model in (Step, Item):
         write([row for row in found.values() if isinstance(row, model)], BEGIN_COLUMNS)
-    Place.objects.filter(task_id__in=list(found)).update(taken_at=now)
+    if found:
+        Place.objects.filter(task_id__in=list(found)).update(taken_at=now)
     return [found[each] for each in task_ids if each in found]
+
+
+def _steps(task_ids: Sequence[str]) -> list[Step]:
+    """Those of these attempts that are of steps, in line and not locked; with their runs.
+
+    With kept SQL: every attempt with limits comes this way.
+    """
+    if not task_ids:
+        return []
+    where = f"task_id IN ({_marks(task_ids)}) AND state = 'QUEUED' AND publishes = 0"
+    large = ("result", "checkpoint", "traceback")
+    steps: list[Step] = select(Step, where, task_ids, without=large, lock=True, skip_locked=True)
+    keys = {step.run_id: Run._meta.pk.get_db_prep_value(step.run_id, connection) for step in steps}
+    if keys:
+        where = f"id IN ({_marks(keys)})"
+        runs = {run.pk: run for run in select(Run, where, [*keys.values()], without=LARGE_OF_RUN)}
+        for step in steps:
+            step.run = runs[step.run_id]
+    return steps
+
+
+def _marks(values: Sized) -> str:
+    return ", ".join(["%s"] * len(values))
 
 
 def current_sizes(names: Collection[str] | None = None) -> dict[str, Size]:
