@@ -522,3 +522,17 @@ def statements(ticker: Ticker) -> int:
     with CaptureQueriesContext(connection) as captured:
         assert ticker.tick()
     return len(captured)
+
+
+def test_an_item_with_a_limit_does_not_follow_without_a_place(
+    own_registry: None, settings: Any
+) -> None:
+    settings.WORKFLOW_LIMITS = {"gpu": 1}
+    each = Map(tasks.noop, name="each", over=lambda _: [{}] * 3, limits=["gpu"])
+    run = Workflow("limited_items", steps=[each]).start()
+    attempt = begun(run, 0, a_delivery())
+
+    attempt.finish(Meta().ok(None))
+
+    assert attempt.follower is None
+    assert [item_of(run, index).is_in_line for index in (1, 2)] == [False, True]

@@ -226,7 +226,7 @@ def _pass_on(
     if (step.chunk or 1) > 1:
         if _go_on(item, message_id, now, waited, hand_over):
             return 0, True
-    elif hand_over is not None:
+    elif hand_over is not None and not step.limits:
         following = Item(step=step)
         queue_attempt(following, now)
         if hand_over.take(item, [following], now):
