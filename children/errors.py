@@ -5,6 +5,7 @@ __all__ = [
     "CheckpointInvalid",
     "ChildError",
     "ChildExit",
+    "NotInRun",
     "ResultNotJSON",
     "RetryAsked",
     "TransactionLeftOpen",
@@ -25,6 +26,12 @@ class CheckpointInvalid(ChildError, ValueError):
 
 class ChildExit(ChildError):
     """A child's body called `sys.exit()`. Raise an exception or return instead."""
+
+
+class NotInRun(ChildError):
+    """The body asked for its run, and no run sent it. Start a workflow with it, or use
+    `run_inline` in a test.
+    """
 
 
 class TransactionLeftOpen(ChildError):

@@ -6,12 +6,23 @@ run sent, a child is a plain Celery task. It then stores its meta in its own `Ta
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from logging import Logger, LoggerAdapter
 from typing import Any, Protocol
 
 from children.meta import Meta
 from children.reporting.log_buffer import LogBuffer
 
-__all__ = ["HEADER", "Attempt", "Delivery", "Follower", "Host", "current", "install"]
+__all__ = [
+    "HEADER",
+    "Attempt",
+    "Call",
+    "Delivery",
+    "Follower",
+    "Host",
+    "RunContext",
+    "current",
+    "install",
+]
 
 HEADER = "workflow_attempt"
 """The message header that marks a host's attempts. Only the host reads its value."""
@@ -49,6 +60,59 @@ class Follower:
     begin: Callable[[], "Attempt"]
 
 
+Call = Callable[[Callable[[], Any]], Any]
+"""Calls a function where statements may be made, and returns what it returns."""
+
+
+class RunContext(Protocol):
+    """The run that a child is a step of, as its body sees it: `progress.run`."""
+
+    @property
+    def id(self) -> str:
+        """The run's id."""
+
+    @property
+    def workflow(self) -> str:
+        """The name of the run's workflow."""
+
+    @property
+    def step(self) -> str:
+        """The name of the child's step; of an item with its key, such as `resize[7]`."""
+
+    @property
+    def attempt(self) -> int:
+        """The number of the child's attempt, from 1 up."""
+
+    @property
+    def logger(self) -> "LoggerAdapter[Logger]":
+        """A logger that adds run, workflow, step and attempt to each record, in any thread."""
+
+    @property
+    def params(self) -> Mapping[str, Any]:
+        """The run's parameters, as JSON. The first use reads them, in one statement."""
+
+    def signals(self) -> dict[str, Any]:
+        """The validated values of the signals and approvals that have come, by name, as of now.
+
+        Those of an approval have `who` decided. Of a signal whose values are the items of a `Map`
+        it is a list of values, in order. Each call is one statement.
+        """
+
+    def signal(self, name: str, /, *, key: str | None = None, **values: Any) -> None:
+        """Give the run a signal, as `Run.signal` does.
+
+        It is stored at once, and stays if the body fails: a retry that gives the same again
+        changes nothing.
+
+        Args:
+            key: of one of many, for a signal whose values are the items of a `Map`.
+
+        Raises:
+            AttemptLost: the attempt no longer counts; the body must end.
+            SignalInTransaction: the body is in a transaction of the database.
+        """
+
+
 class Attempt(Protocol):
     """The right to run one child, once."""
 
@@ -72,6 +136,13 @@ class Attempt(Protocol):
 
     log: LogBuffer | None
     """Takes what the body logs; None if nobody keeps it."""
+
+    def context(self, call: Call) -> RunContext | None:
+        """The child's run, for its body; None if no run sent it. No statement is made here.
+
+        Args:
+            call: how to make statements, where `inline`.
+        """
 
     def report(self, meta: Meta, checkpoint: Any = None) -> None:
         """Store the child's progress, and with it the checkpoint, unless that is None.

@@ -8,7 +8,8 @@ from itertools import islice
 from typing import Any, TypeVar
 
 from children.bar import Bar
-from children.errors import RetryAsked
+from children.errors import NotInRun, RetryAsked
+from children.host import Call, RunContext
 from children.meta import Meta, Number, whole
 from children.reporting.checkpoint import Checkpoint
 from children.sanitize import clean_text
@@ -40,8 +41,12 @@ class Progress:
         interval: float = REPORT_INTERVAL,
         clock: Callable[[], float] = time.monotonic,
         checkpoint: Any = None,
+        context: Callable[[Call], RunContext | None] | None = None,
     ) -> None:
         self._send = send
+        self._open_context = context
+        self._run: RunContext | None = None
+        self._call: Call = _call
         self._sender: Sender | None = None
         self._checkpoint = Checkpoint(checkpoint)
         self._interval = interval
@@ -160,6 +165,25 @@ class Progress:
             self._message = str(message)  # lazy translations are not JSON
         self._report_if_due()
 
+    @property
+    def run(self) -> RunContext:
+        """The run that this child is a step of: its parameters, signals, and a logger.
+
+        Raises:
+            NotInRun: no run sent this child.
+        """
+        if self._run is None and self._open_context is not None:
+            self._run = self._open_context(self._call_in_task)
+        if self._run is None:
+            raise NotInRun(
+                "progress.run is the run that a child is a step of, and no run sent this one. "
+                "Start a workflow that has it as a step; in a test, with run_inline."
+            )
+        return self._run
+
+    def _call_in_task(self, work: Callable[[], Any]) -> Any:
+        return self._call(work)  # as it is then: `send_by` may have replaced it
+
     def retry(
         self, delay: float | None = None, message: str = "it asked for a retry"
     ) -> RetryAsked:
@@ -200,9 +224,13 @@ class Progress:
         """Set only the message."""
         self.update(message=text)
 
-    def send_by(self, sender: Sender) -> None:
-        """From now on, call `sender(send, meta)` for each report. It must call `send(meta)`."""
-        self._sender = sender
+    def send_by(self, sender: Sender, call: Call) -> None:
+        """From now on, call `sender(send, meta)` for each report. It must call `send(meta)`.
+
+        Args:
+            call: calls a function in the task's thread.
+        """
+        self._sender, self._call = sender, call
 
     def _report_if_due(self) -> bool:
         if self._clock() < self._next_at:
@@ -221,6 +249,10 @@ class Progress:
         # Counted from the end of the write, so a slow database gets no more reports than it can
         # store.
         self._next_at = self._clock() + self._interval
+
+
+def _call(work: Callable[[], Any]) -> Any:
+    return work()
 
 
 def _count(given: Any) -> Number:

@@ -86,7 +86,10 @@ class ChildTask(Task):  # type: ignore[type-arg]
         request.__dict__["child_entered"] = True
         attempt = self._claim()
         progress = Progress(
-            attempt.report, interval=attempt.report_interval, checkpoint=attempt.checkpoint
+            attempt.report,
+            interval=attempt.report_interval,
+            checkpoint=attempt.checkpoint,
+            context=attempt.context,
         )
         try:
             with captured_log(attempt.log):
@@ -155,7 +158,7 @@ class ChildTask(Task):  # type: ignore[type-arg]
         # Celery keeps a task's request per thread, so the loop's thread needs it too.
         body = CoroutineBody(result, begin=partial(self.request_stack.push, self.request))
         if progress is not None:
-            progress.send_by(body.report)
+            progress.send_by(body.report, body.call)
         return body.run()
 
     def retry(self, *args: Any, **options: Any) -> Any:
@@ -217,6 +220,9 @@ class PlainAttempt:
         self.name = str(task.name).rpartition(".")[2]
         self.lost, self.checkpoint = False, None
         self.report_interval = report_interval(task)
+
+    def context(self, call: host.Call) -> None:
+        """None: no run sent it."""
 
     def report(
         self,

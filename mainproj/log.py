@@ -9,6 +9,9 @@ from structlog.typing import EventDict, Processor, WrappedLogger
 
 __all__ = ["log_config", "set_up_celery"]
 
+OF_RUN = ("run", "workflow", "step", "attempt")
+"""What `progress.run.logger` adds to a record: in a body's own threads there is no context."""
+
 
 def log_config(form: str, level: str) -> dict[str, Any]:
     """Django's `LOGGING`.
@@ -39,7 +42,7 @@ def log_config(form: str, level: str) -> dict[str, Any]:
             structlog.stdlib.add_logger_name,
             structlog.stdlib.add_log_level,
             structlog.processors.TimeStamper(fmt="iso" if form == "json" else "%H:%M:%S"),
-            structlog.stdlib.ExtraAdder(allow=("status", "milliseconds")),
+            structlog.stdlib.ExtraAdder(allow=(*OF_RUN, "status", "milliseconds")),
         ],
         "processors": [without, *(to_json if form == "json" else to_words)],
     }

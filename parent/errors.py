@@ -18,6 +18,7 @@ __all__ = [
     "ScheduleGone",
     "SignalClosed",
     "SignalGiven",
+    "SignalInTransaction",
     "UnknownRun",
     "UnknownSchedule",
     "UnknownSignal",
@@ -141,6 +142,10 @@ class SignalGiven(WorkflowError):
 
 class SignalClosed(WorkflowError):
     """The signal cannot be given any more: its run or its step has ended, or it was closed."""
+
+
+class SignalInTransaction(WorkflowError):
+    """A child gave a signal inside a transaction, which may be rolled back. Give it after that."""
 
 
 class EndedByEngine(WorkflowError):

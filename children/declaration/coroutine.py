@@ -88,6 +88,16 @@ class CoroutineBody(Executor):
             self._reports.append((send, meta))
             self._calls.put(self._send_newest)
 
+    def call(self, work: Callable[[], T]) -> T:
+        """Call `work` in the task's thread, and wait for it."""
+        try:
+            if threading.get_ident() == self._thread:
+                return work()
+            return self.submit(work).result()
+        except AttemptLost as exc:
+            self._lost = exc  # as `_send` does
+            raise
+
     def _send_newest(self) -> None:
         with suppress(IndexError):  # an earlier call has sent it
             self._send(*self._reports.popleft())

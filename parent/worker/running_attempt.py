@@ -29,6 +29,7 @@ from parent.logs.attempt_log import AttemptLog
 from parent.messages.publish import attempt_header, republish_after
 from parent.models import Item, Step, StepState
 from parent.runs.attempts import retry_decision
+from parent.runs.context import RunContext
 from parent.runs.endings import Ending, end_attempt, end_cancelled, record
 from parent.runs.following.hand_over import HandOver
 from parent.runs.items.finish import end_cancelled_item, end_item
@@ -78,6 +79,7 @@ class RunningAttempt:
         self._delivery = delivery
         self.checkpoint: Any = None
         self._has_earlier = header["attempt"] > 1
+        self._header = header
         self._workflow = str(header["workflow"])
         self._model: type[Step | Item] = Item if "mapped" in header else Step
         self._step = str(header.get("mapped", self.name))
@@ -198,6 +200,29 @@ class RunningAttempt:
     def _has_claim(self) -> bool:
         mine = {"task_id": self.task_id, "state": StepState.RUNNING, "claim": self._claim}
         return self._rows(**mine).exists()
+
+    def context(self, call: host.Call) -> RunContext:
+        """The run, for the body; see `children.host.Attempt`."""
+        return RunContext(
+            self._header,
+            call=call,
+            ask=self._ask,
+            still_counts=self._has_claim,
+            shares_transaction=not self._thread.separate,
+        )
+
+    def _ask(self, what: str, work: Callable[[], T]) -> T:
+        """Make statements for the body, over the engine's connection, and wait for their end."""
+        asked = self._start(partial(retry_while_database_is_down, f"{what} of {self._step}", work))
+        interruption = wait_ignoring_interruptions(asked)
+        try:
+            answer = asked.result()
+        except AttemptLost:
+            self.lost = True
+            raise
+        if interruption is not None:
+            raise interruption
+        return answer
 
     def report(self, meta: Meta, checkpoint: Any = None) -> None:
         """Store a report; see `children.host.Attempt`."""

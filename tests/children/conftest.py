@@ -28,6 +28,9 @@ class Attempt:
         self.checkpoints: list[Any] = []
         self._lost_at = lost_at
 
+    def context(self, call: host.Call) -> host.RunContext | None:  # noqa: ARG002
+        return None
+
     def report(self, meta: Meta, checkpoint: Any = None) -> None:
         if self._lost_at is not None and len(self.reports) + 1 >= self._lost_at:
             self.lost = True

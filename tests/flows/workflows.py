@@ -5,6 +5,7 @@ from rest_framework import serializers
 from parent import Map, RunData, Signal, Step, Workflow
 from tests.flows import (
     canvas,  # noqa: F401 - workers import their workflows through this module
+    context,  # noqa: F401
     faults,  # noqa: F401
     foreign_tasks,  # noqa: F401
     hostile,  # noqa: F401

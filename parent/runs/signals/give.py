@@ -1,13 +1,14 @@
 """Giving a run a signal or a decision, and closing a signal. Each locks the run, as an end does."""
 
 import json
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from datetime import datetime
 from typing import Any
 from uuid import UUID
 
 from django.db import connection, transaction
 
+from children.errors import AttemptLost
 from children.sanitize import clean_text
 from parent.definition.name_lists import join_names
 from parent.definition.signals import Awaited, awaited_steps, signal_of
@@ -59,6 +60,7 @@ def give(
     *,
     who: str = "",
     task_id: str | None = None,
+    still_counts: Callable[[], bool] | None = None,
 ) -> ReceivedSignal:
     """Give a run a signal, or the decision of an approval. It is stored whether or not a step
     waits for it already. The first one counts; the same values again give the same row.
@@ -68,6 +70,8 @@ def give(
         values: what its serializer takes; of an approval `decision`, `comment` and its form's.
         who: the name of the user, for the run's history.
         task_id: the attempt of the step that is meant; None for any.
+        still_counts: whether the attempt counts that gives it. Its end comes before this one, or
+            after, as it needs the run too.
 
     Raises:
         UnknownRun: no run has that id.
@@ -75,12 +79,15 @@ def give(
         InvalidParams: the values do not fit, by field. Nothing is stored.
         SignalGiven: it was given before, with other values.
         SignalClosed: the run or the step has ended, or the signal was closed.
+        AttemptLost: the attempt that gives it does not count any more.
     """
     run = _find(run_id)
     definition = definition_of(run, name)
     checked = values_of(definition, values)
     with transaction.atomic():
         locked, step = _lock(run, name)
+        if still_counts is not None and not still_counts():
+            raise AttemptLost(f"The attempt no longer counts, so {name} was not given.")
         earlier = _earlier(run, name)
         if earlier is not None:
             if task_id not in (None, step.task_id) or not _same(earlier.values, checked):

@@ -1,0 +1,108 @@
+"""The run of a child as its body sees it: `progress.run`. It reads only what is asked for."""
+
+from collections.abc import Callable, Mapping
+from functools import cached_property, partial
+from logging import Logger, LoggerAdapter, getLogger
+from typing import Any
+from uuid import UUID
+
+from django.db import DEFAULT_DB_ALIAS, connections
+from django.db.models import OuterRef, Subquery
+
+from children.errors import AttemptLost
+from children.host import Call
+from children.isolation.connections import in_transaction
+from parent.errors import SignalInTransaction
+from parent.models import Awaits, ReceivedSignal, Run, Step
+from parent.runs.signals.give import give
+
+__all__ = ["RunContext"]
+
+
+class RunContext:
+    """Implements `children.host.RunContext`.
+
+    Args:
+        header: of the attempt's message.
+        call: calls a function in the task's thread.
+        ask: makes statements there, and returns what the function returns. Its first argument says
+            what for.
+        still_counts: whether the attempt does; called where the run is locked.
+        shares_transaction: the body's statements are the engine's too: the child runs inline.
+    """
+
+    def __init__(
+        self,
+        header: Mapping[str, Any],
+        *,
+        call: Call,
+        ask: Callable[[str, Callable[[], Any]], Any],
+        still_counts: Callable[[], bool],
+        shares_transaction: bool,
+    ) -> None:
+        self.id, self.workflow = str(header["run"]), str(header["workflow"])
+        self.step, self.attempt = str(header["step"]), int(header["attempt"])
+        self._call, self._ask, self._still_counts = call, ask, still_counts
+        self._shares_transaction = shares_transaction
+
+    @cached_property
+    def logger(self) -> "LoggerAdapter[Logger]":
+        about: dict[str, object] = {"run": self.id, "workflow": self.workflow}
+        about |= {"step": self.step, "attempt": self.attempt}
+        return _Adapter(getLogger(f"workflow.{self.workflow}"), about)
+
+    @cached_property
+    def params(self) -> Mapping[str, Any]:
+        params: Mapping[str, Any] = self._call(
+            partial(self._ask, "read the parameters", self._read_params)
+        )
+        return params
+
+    def _read_params(self) -> Mapping[str, Any]:
+        rows = Run.objects.filter(pk=self.id).values_list("params", flat=True)
+        params: Mapping[str, Any] | None = rows.first()
+        if params is None:
+            raise AttemptLost(f"The run {self.id} was deleted. Let this exception end the body.")
+        return params
+
+    def signals(self) -> dict[str, Any]:
+        """See `children.host.RunContext`."""
+        found: dict[str, Any] = self._call(
+            partial(self._ask, "read the signals", self._read_signals)
+        )
+        return found
+
+    def _read_signals(self) -> dict[str, Any]:
+        steps = Step.objects.filter(run=OuterRef("run"), name=OuterRef("name"))
+        came = ReceivedSignal.objects.filter(run_id=UUID(self.id)).order_by("pk")
+        rows = came.annotate(awaits=Subquery(steps.values("awaits")[:1]))
+        return {
+            row.name: {**row.values, "who": row.who}
+            if row.awaits == Awaits.APPROVAL
+            else row.values
+            for row in rows
+        }
+
+    def signal(self, name: str, /, **values: Any) -> None:
+        """See `children.host.RunContext`."""
+        self._call(partial(self._give, name, values))
+
+    def _give(self, name: str, values: Mapping[str, Any]) -> None:
+        if not self._shares_transaction and in_transaction(connections[DEFAULT_DB_ALIAS]):
+            raise SignalInTransaction(
+                f"{name} was given inside a transaction, and would stay if that is rolled back. "
+                f"Give it after the transaction: transaction.on_commit(lambda: "
+                f"progress.run.signal({name!r}, ...))."
+            )
+
+        work = partial(
+            give, self.id, name, values, who=f"step {self.step}", still_counts=self._still_counts
+        )
+        self._ask(f"give the signal {name}", work)
+
+
+class _Adapter(LoggerAdapter[Logger]):
+    """Adds what it is about beside what a call itself gives as `extra`."""
+
+    def process(self, msg: Any, kwargs: Any) -> tuple[Any, Any]:
+        return msg, {**kwargs, "extra": {**(kwargs.get("extra") or {}), **(self.extra or {})}}
