@@ -94,22 +94,27 @@ class RunContext(Protocol):
     def signals(self) -> dict[str, Any]:
         """The validated values of the signals and approvals that have come, by name, as of now.
 
-        Those of an approval have `who` decided. Of a signal whose values are the items of a `Map`
-        it is a list of values, in order. Each call is one statement.
+        Those of an approval have `who` decided. Of a signal that feeds a `Map` it is a list, in
+        order. Each call is one statement.
         """
 
-    def signal(self, name: str, /, *, key: str | None = None, **values: Any) -> None:
+    def signal(self, name: str, /, **values: Any) -> None:
         """Give the run a signal, as `Run.signal` does.
 
         It is stored at once, and stays if the body fails: a retry that gives the same again
         changes nothing.
 
-        Args:
-            key: of one of many, for a signal whose values are the items of a `Map`.
-
         Raises:
             AttemptLost: the attempt no longer counts; the body must end.
             SignalInTransaction: the body is in a transaction of the database.
+        """
+
+    def signal_with(self, name: str, values: Mapping[str, Any], *, key: str | None = None) -> None:
+        """Like `signal`, with the values in a mapping, so that they may have any name.
+
+        Args:
+            key: of a signal that feeds a `Map`: that of its item. Without one, and where the `Map`
+                takes none from the values, the same from a retry is another item.
         """
 
 

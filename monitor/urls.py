@@ -70,6 +70,11 @@ urlpatterns = [
         decisions.DecidePage.as_view(),
         name="run-decide",
     ),
+    path(
+        "runs/<workflow_id:run_id>/signals/<str:name>/close/",
+        decisions.CloseSignalPage.as_view(),
+        name="signal-close",
+    ),
     path("waiting/", decisions.WaitingPage.as_view(), name="waiting"),
     path("decide/<str:token>/", decisions.DecideByLink.as_view(), name="decide"),
     path("workflows/", api.WorkflowListView.as_view(), name="workflow-list"),

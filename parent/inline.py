@@ -8,7 +8,7 @@ from uuid import UUID
 from celery import current_app
 from django.contrib.auth.models import User
 from django.db import transaction
-from django.db.models import QuerySet
+from django.db.models import Exists, OuterRef, QuerySet
 
 from children import host
 from parent.conf import interval
@@ -76,6 +76,8 @@ def _run_to_end(run: Run) -> None:
         run.refresh_from_db()
         if step is None and not came_up and not run.ended:
             active = Step.objects.filter(run__in=runs, state__in=Step.ACTIVE)
+            left = Item.objects.filter(step=OuterRef("pk"), state__in=Item.LEFT)
+            active = active.exclude(~Exists(left), fed_by__gt="")
             if not active.filter(awaits="", nested=False).exists():
                 return
             # Another process on this database runs the attempt.

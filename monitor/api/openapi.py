@@ -114,6 +114,12 @@ IDEMPOTENCY = _header(
     type={"type": "string", "pattern": f"^[!-~]{{1,{LONGEST_KEY}}}$"},
 )
 
+ITEM_KEY = _header(
+    IDEMPOTENCY_KEY,
+    "Of a signal that feeds a mapped step: the key of its item. Without one it gets a number.",
+    type={"type": "string", "pattern": "^[!-~]{1,200}$"},
+)
+
 NOT_MODIFIED = {304: OpenApiResponse(description=REASONS[304])}
 SENT = (403, 411, 413)
 """The statuses of every operation that may have a body."""
@@ -264,10 +270,12 @@ give_signal = describe(
         "workflow has its schema). Of an approval these are `decision` (`approve` or `reject`), "
         "`comment` and the fields of its form. It counts whether or not the run waits for it "
         "already; the first one counts. The same again is the same answer; other values, and a "
-        "signal that is closed, are a 409."
+        "signal that is closed, are a 409. Of a signal that feeds a mapped step each one counts, "
+        "and is an item: those with the same key are the same one. The key is taken from the "
+        "values, where the workflow says so, else from the header `Idempotency-Key`."
     ),
     tags=TASKS,
-    parameters=[RETRY_AFTER],
+    parameters=[ITEM_KEY, RETRY_AFTER],
     request={"application/json": ANY_VALUES},
     responses={
         200: OpenApiResponse(ReceivedSignal, description="It is stored."),
@@ -276,8 +284,11 @@ give_signal = describe(
 )
 close_signal = describe(
     operation_id="close_signal",
-    summary="Close a signal that has not come",
-    description="What waits for it is skipped, which is no failure. 409 when it has come.",
+    summary="Close a signal",
+    description=(
+        "What waits for it is skipped, which is no failure. 409 when it has come. One that feeds a "
+        "mapped step is over: the step ends with its items. 409 when it is closed already."
+    ),
     tags=TASKS,
     parameters=[RETRY_AFTER],
     request=None,

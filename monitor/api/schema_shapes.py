@@ -100,6 +100,9 @@ class ReceivedSignal(Shape):
 
     run_id = serializers.CharField()
     name = serializers.CharField()
+    key = serializers.CharField(
+        allow_blank=True, help_text="Of the item that it is, if it feeds a mapped step."
+    )
     values = serializers.JSONField(help_text="As they were validated.")
     who = serializers.CharField(allow_blank=True, help_text="Who was the first to give it.")
     at = serializers.DateTimeField(help_text="When it came.")

@@ -11,6 +11,8 @@ from monitor.access import find_to_signal
 from monitor.api import openapi
 from monitor.api.base import ApiView
 from monitor.api.form_data import values_by
+from monitor.api.requests import IDEMPOTENCY_KEY
+from parent.definition.workflow import registry
 from parent.models import ReceivedSignal
 from parent.runs.signals.give import close, definition_of, give
 from parent.runs.signals.payload import serializer_of
@@ -25,12 +27,15 @@ class SignalView(ApiView):
     def post(self, request: Request, task_id: UUID, name: str) -> Response:
         run = find_to_signal(request.user, task_id, name)
         values = values_by(serializer_of(definition_of(run, name)), request.data)
-        came = give(run, name, values, who=request.user.get_username())
+        # The first one of any other signal counts, whatever its key.
+        is_item = registry.get(run.workflow).fed_step(name) is not None
+        key = request.headers.get(IDEMPOTENCY_KEY) if is_item else None
+        came = give(run, name, values, who=request.user.get_username(), key=key)
         return Response(received(came))
 
 
 class SignalCloseView(ApiView):
-    """POST closes a signal that has not come."""
+    """POST closes a signal that has not come, or that feeds a `Map`."""
 
     @openapi.close_signal
     def post(self, request: Request, task_id: UUID, name: str) -> Response:
@@ -44,6 +49,7 @@ def received(came: ReceivedSignal) -> dict[str, Any]:
     return {
         "run_id": str(came.run_id),
         "name": came.name,
+        "key": came.key,
         "values": came.values,
         "who": came.who,
         "at": came.at,

@@ -26,10 +26,10 @@ from monitor.runs.titles import step_titles, workflow_title
 from parent.definition.signals import Approval
 from parent.errors import InvalidParams, SignalClosed, SignalGiven, UnknownSignal
 from parent.models import ReceivedSignal, Run, Step, StepState
-from parent.runs.signals.give import definition_of, give
+from parent.runs.signals.give import close, definition_of, give
 from parent.runs.signals.payload import serializer_of
 
-__all__ = ["DecideByLink", "DecidePage", "WaitingPage"]
+__all__ = ["CloseSignalPage", "DecideByLink", "DecidePage", "WaitingPage"]
 
 DONE = {"approve": "approved", "reject": "rejected"}
 
@@ -58,6 +58,19 @@ class DecidePage(OurPage, View):
         refused = _decide(request, run, approval, request.user)
         if refused is not None:
             return refused
+        sees = may_see(request.user, run)
+        return redirect(our_url(request, "run", run.pk) if sees else our_url(request, "waiting"))
+
+
+class CloseSignalPage(OurPage, View):
+    """POST closes a signal that feeds a mapped step: the button on the page of its run."""
+
+    def post(self, request: HttpRequest, run_id: UUID, name: str) -> HttpResponse:
+        run = find_to_signal(request.user, run_id, name)
+        try:
+            close(run.pk, name, who=request.user.get_username())
+        except (SignalClosed, SignalGiven) as refused:
+            messages.warning(request, str(refused))
         sees = may_see(request.user, run)
         return redirect(our_url(request, "run", run.pk) if sees else our_url(request, "waiting"))
 

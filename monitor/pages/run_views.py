@@ -35,7 +35,7 @@ from monitor.pages.run_list import RunFilter, page_of
 from monitor.pages.step_groups import MOST, step_groups
 from monitor.pages.typical_duration import typical_seconds
 from monitor.policy import policy
-from monitor.runs.decisions import asked_of
+from monitor.runs.decisions import asked_of, closable_of
 from monitor.runs.input_files import file_answer, inputs_of
 from monitor.runs.mapped import mapped_steps
 from monitor.runs.results import beginning, is_large, pretty_beginning, result_answer
@@ -118,6 +118,7 @@ class RunPage(OurPage, View):
             "inputs": inputs_of(shown_params(run), run.files),
             "history": history_of(run, secrets=secrets_of(run)),
             "asked": asked_of(request.user, run) if any(s.awaits for s in steps) else [],
+            "closable": closable_of(request.user, run, steps) if not run.ended else [],
             "may_change": may_change,
             "may_retry": may_change and may_start_it and not run.is_child,
             "can_retry": may_change
@@ -177,7 +178,10 @@ def _live_parts(run: Run, steps: Sequence[Step], context: dict[str, Any]) -> lis
         "in_line": context["status"]["in_line"],
         "items": (context["mapped"], context["can_retry"]),
         "child_runs": [(step["run_id"], step["state"]) for step in context["child_runs"]],
-        "asked": [(each.name, each.since) for each in context["asked"]],
+        "asked": (
+            [(each.name, each.since) for each in context["asked"]],
+            [each.name for each in context["closable"]],
+        ),
         "timeline": (moves, run.finished_at),
         "result": ended,
         "facts": ended,

@@ -1,6 +1,7 @@
 """Approvals that wait, who may decide them, and the signed link for one decision."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Any
@@ -29,6 +30,7 @@ __all__ = [
     "LinkedTo",
     "NoLink",
     "asked_of",
+    "closable_of",
     "decision_path",
     "linked_to",
     "seconds_left",
@@ -87,6 +89,19 @@ def waiting_for(user: "User | AnonymousUser", *, most: int = MOST) -> list[Asked
 def asked_of(user: "User | AnonymousUser", run: Run) -> list[Asked]:
     """The approvals of this run that this user may decide now."""
     return list(_asked(user, _asked_steps().filter(run=run).order_by("index")))
+
+
+def closable_of(user: "User | AnonymousUser", run: Run, steps: Sequence[Step]) -> list[Step]:
+    """The open signals that feed mapped steps of this run, and that this user may close."""
+    fed = {step.fed_by for step in steps if step.fed_by}
+    found = []
+    for step in steps:
+        if step.name not in fed or step.state not in (StepState.WAITING, StepState.RUNNING):
+            continue
+        with suppress(UnknownSignal, UnknownWorkflow):  # another version of the code started it
+            if may_give(user, run, definition_of(run, step.name)):
+                found.append(step)
+    return found
 
 
 def _may_try(user: "User", step: Approval) -> bool:

@@ -79,7 +79,7 @@ STEPS = Table(
     Step,
     *("id", "run_id", "index", "name", "weight", "state", "attempt", "task_id"),
     *("when", "optional", "unneeded", "limits", "publish_count"),
-    *("task", "queue", "after", "items", "child_run_id", "awaits", "run_timeout"),
+    *("task", "queue", "after", "items", "child_run_id", "awaits", "fed_by", "run_timeout"),
     *("queued_at", "started_at", "reported_at", "finished_at", "pace", "paced_since"),
     *META_COLUMNS,
 )

@@ -312,14 +312,22 @@ def poll_after_ms(changed_at: datetime, now: datetime, steps: Collection[Step | 
     shortest = max(
         round(1000 * interval("POLL_INTERVAL")), min(LONGEST_MS, MS_PER_STEP * len(steps))
     )
-    running = any(step.state == StepState.RUNNING and not step.awaits for step in steps)
-    awaiting = any(step.state == StepState.RUNNING and step.awaits for step in steps)
+    running = any(step.state == StepState.RUNNING and not _only_waits(step) for step in steps)
+    awaiting = any(step.state == StepState.RUNNING and _only_waits(step) for step in steps)
     queued = any(step.state == StepState.QUEUED for step in steps)
     quiet = 100 * (now - changed_at).total_seconds()
     longest = LONGEST_MS if running else LONGEST_QUEUED_MS
     if awaiting and not (running or queued):
         longest = LONGEST_AWAITING_MS
     return max(shortest, min(longest, round(quiet)))
+
+
+def _only_waits(step: Step | Item) -> bool:
+    """Whether this running step waits for something from outside, and nothing of it runs."""
+    if isinstance(step, Step) and step.fed_by:
+        left = ("waiting", "queued", "running")
+        return not any((step.items or {}).get(name) for name in left)
+    return bool(step.awaits)
 
 
 def _result(row: Run | Step | Item, task_id: str | None, namespace: str) -> dict[str, Any]:

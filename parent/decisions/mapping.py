@@ -217,15 +217,20 @@ class Counts:
         }
 
 
-def progress(counts: Counts, before: float = 0.0) -> Meta:
+def progress(counts: Counts, before: float = 0.0, *, more_of: str = "") -> Meta:
     """The joint progress: the items that have ended, and the running ones by their completion.
 
     Args:
         before: the completion that was shown before; it never goes back.
+        more_of: the signal of which more may come. Until then nobody knows how much there is to do.
     """
+    failed = f", {counts.failed:,} failed" if counts.failed else ""
+    if more_of:
+        so_far = f"{counts.ended:,} of {counts.total:,} so far{failed}; " if counts.total else ""
+        text = f"{so_far}waits for {more_of}"
+        return Meta(iteration=counts.ended, total=None, completion=before, message=text)
     done = 100.0 * counts.ended + counts.running_completion
     completion = min(ALMOST, done / counts.total) if counts.total else 0.0
-    failed = f", {counts.failed:,} failed" if counts.failed else ""
     return Meta(
         iteration=counts.ended,
         total=counts.total,

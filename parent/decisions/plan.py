@@ -39,6 +39,7 @@ class ShownLike(Protocol):
     error: str | None
     optional: bool
     awaits: str
+    fed_by: str
 
 
 class StepLike(ShownLike, Protocol):
@@ -174,10 +175,18 @@ def _unwanted_signals(
     for step in steps:
         names = (*step.after, *(step.unless or ()))
         named.update(names)
-        if step.state == StepState.WAITING and not (step.name in opens or step.name in skipped):
+        if step.fed_by:
+            named.add(step.fed_by)
+            if step.state in ACTIVE or step.name in opens or _waits(step, skipped):
+                wanted.add(step.fed_by)
+        if _waits(step, skipped) and step.name not in opens:
             wanted.update(names)
     goes_on = bool(is_open & wanted or set(opens) - is_open or any(map(holds_run, steps)))
     return frozenset(name for name in is_open - wanted if name in named or not goes_on)
+
+
+def _waits(step: StepLike, skipped: Collection[str]) -> bool:
+    return step.state == StepState.WAITING and step.name not in skipped
 
 
 def holds_run(step: StepLike) -> bool:

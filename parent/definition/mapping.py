@@ -21,17 +21,18 @@ class Map(Step):
     Args:
         over: returns the items when the step opens: a list of JSON values, at most
             `WORKFLOW_MAP_LIMIT`. Each is the child's keyword arguments, a dict, or its one
-            argument. Like `Step.inputs` it must only read, and be fast.
+            argument. Like `Step.inputs` it must only read, and be fast. Or a `Signal`: each one
+            that comes is an item, with its values as keyword arguments, until it is closed.
         key: what an item is called in errors and on the page: the name of one of its inputs, or a
             function of the item. Keys are unique. None takes the item's index.
         max_active: how many items may run at a time, in all workers together; None is no limit.
         chunk: how many items one message carries. One process works through them, one after
             another; each counts by itself.
         tolerate: how many items may fail, a number or a share such as `"5%"`. When more have
-            failed, no further item starts, and the step is an ERROR.
+            failed, no further item starts, and the step is an ERROR. Over a signal, a number.
     """
 
-    over: Callable[[RunData], Iterable[Any]] | None = None
+    over: Callable[[RunData], Iterable[Any]] | Step | None = None
     key: str | Callable[[Any], Any] | None = None
     max_active: int | None = None
     chunk: int = 1
@@ -45,7 +46,13 @@ class Map(Step):
     @property
     def reader(self) -> tuple[str, Callable[[RunData], Any] | None]:
         """What it takes from the run, in a word, and the author's function that reads it."""
-        return "items", self.over
+        return "items", None if isinstance(self.over, Step) else self.over
+
+    @property
+    def fed_by(self) -> str:
+        """The name of the signal whose arrivals are its items; empty if `over` is none."""
+        over = self.over
+        return over.label if isinstance(over, Step) and over.awaits == "signal" else ""
 
 
 def map_problems(step: Step) -> Iterator[tuple[str, str]]:
@@ -53,8 +60,17 @@ def map_problems(step: Step) -> Iterator[tuple[str, str]]:
     if not isinstance(step, Map):
         return
     what = f"step {step.label!r}"
-    if not callable(step.over):
-        yield f"{what} has over={step.over!r}", "Give a function: over=lambda run: [...]."
+    if not (step.fed_by or callable(step.over)):
+        yield (
+            f"{what} has over={step.over!r}",
+            "Give a function, over=lambda run: [...], or a Signal.",
+        )
+    if step.fed_by and isinstance(step.tolerate, str) and "%" in step.tolerate:
+        yield (
+            f"{what} is a Map over a signal with tolerate={step.tolerate!r}, a share of a number "
+            "that nobody knows before the signal is closed",
+            "Give a number of items, such as 3.",
+        )
     if step.inputs is not None:
         yield (
             f"{what} is a Map with `inputs`",

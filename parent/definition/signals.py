@@ -1,10 +1,10 @@
 """What an author declares to wait for something from outside: `Signal` and `Approval`."""
 
+from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Literal
 
-from parent.definition.mapping import Map
 from parent.definition.name_lists import join_names
 from parent.definition.workflow import Step, Workflow
 
@@ -112,18 +112,20 @@ def signal_problems(workflow: Workflow) -> Iterator[tuple[str, str]]:
                 f"the signal {step.label!r} is among the steps",
                 "Put it into `signals`: Workflow(..., signals=[Signal(...)]).",
             )
-    for step in workflow.signals:
+    for step in workflow.all_signals:
         if not isinstance(step, Signal):
             yield f"{step!r} is among the signals", "Put only Signal(...) there."
+    fed = Counter(step.fed_by for step in workflow.steps if step.fed_by)
+    for name, count in fed.items():
+        if count > 1:
+            yield (
+                f"{count} steps are a Map over the signal {name!r}",
+                "Let one of them be, and the others come after it: run.results has its items.",
+            )
     for step in workflow.all_steps:
         yield from _unless_problems(workflow, step)
         if isinstance(step, Awaited):
             yield from _awaited_problems(workflow, step)
-        if isinstance(step, Map) and isinstance(step.over, Signal):
-            yield (
-                f"step {step.label!r} is a Map over a signal, which is not possible yet",
-                "Give one signal with a list, and take it: over=lambda run: run.results[...].",
-            )
 
 
 def _awaited_problems(workflow: Workflow, step: Awaited) -> Iterator[tuple[str, str]]:

@@ -35,7 +35,7 @@ def problems(workflow: "Workflow") -> Iterator[tuple[str, str]]:
     yield from concurrency_problems(workflow.concurrency, workflow.params)
     for label in sorted(label for label, count in labels.items() if count > 1):
         yield f"two steps are named {label!r}", 'Tell them apart: Step(..., name="...").'
-    for step in workflow.signals:
+    for step in workflow.all_signals:
         yield from _name_problems(step)
         yield from _limits_problems(step)
     for step in workflow.steps:

@@ -116,6 +116,11 @@ class Step:
     limits: Sequence[str] = ()
 
     @property
+    def fed_by(self) -> str:
+        """The signal whose arrivals are its items, for a `Map`; empty of any other step."""
+        return ""
+
+    @property
     def awaits(self) -> str:
         """What from outside it waits for, in place of running a child; empty if for nothing."""
         return ""
@@ -192,7 +197,7 @@ class Workflow:
         schedules: when it starts by itself.
         notify: who is told when a run starts, ends or fails; see `Email` and `Webhook`.
         signals: what may come from outside while a run goes on: `Signal(...)`. Steps wait for
-            them by `after`.
+            them by `after`. Those that a `Map` is over need not be here.
     """
 
     name: str
@@ -227,7 +232,21 @@ class Workflow:
     @cached_property
     def all_steps(self) -> Sequence[Step]:
         """The steps, and after them the signals: all that has a row in a run."""
-        return (*self.steps, *self.signals)
+        return (*self.steps, *self.all_signals)
+
+    @cached_property
+    def all_signals(self) -> Sequence[Step]:
+        """The signals, and after them those that only a `Map` names."""
+        found = list(self.signals)
+        for step in self.steps:
+            over = getattr(step, "over", None) if step.fed_by else None
+            if over is not None and over not in found:
+                found.append(over)
+        return tuple(found)
+
+    def fed_step(self, name: str) -> "Step | None":
+        """The step whose items are the arrivals of that signal, if there is one."""
+        return next((step for step in self.steps if step.fed_by == name), None)
 
     @cached_property
     def by_label(self) -> Mapping[str, Step]:
@@ -267,15 +286,16 @@ class Workflow:
         return self._one_before.get(step.label, ())
 
     def waiting_for(self, name: str) -> "Sequence[Step]":
-        """The steps that come after the signal of that name."""
+        """The steps that come after the signal of that name, or take their items from it."""
         return self._waiting_for.get(name, ())
 
     @cached_property
     def _waiting_for(self) -> Mapping[str, Sequence[Step]]:
-        found: dict[str, list[Step]] = {signal.label: [] for signal in self.signals}
+        found: dict[str, list[Step]] = {signal.label: [] for signal in self.all_signals}
         for step in self.steps:
             # A check refuses a signal among the steps.
-            for name in self.after(step) if step.awaits != "signal" else ():
+            names = self.after(step) if step.awaits != "signal" else ()
+            for name in dict.fromkeys((*names, *filter(None, [step.fed_by]))):
                 if name in found:
                     found[name].append(step)
         return found

@@ -26,8 +26,8 @@ def describe(workflow: Workflow) -> str:
             *(f"    {line}" for line in describe_params(workflow)),
             f"  steps: {', '.join(_steps(workflow))}",
             *(
-                [f"  signals: {', '.join(each.label for each in workflow.signals)}"]
-                if workflow.signals
+                [f"  signals: {', '.join(each.label for each in workflow.all_signals)}"]
+                if workflow.all_signals
                 else []
             ),
         ]
@@ -86,7 +86,7 @@ def _steps(workflow: Workflow) -> Iterator[str]:
         if step.unless:
             notes.append(f"unless {', '.join(step.unless)}")
         if isinstance(step, Map):
-            notes.append("for each of many items")
+            notes.append(f"for each {step.fed_by}" if step.fed_by else "for each of many items")
         if step.nested:
             notes.append(f"a run of {step.nested}")
         yield f"{step.label} ({'; '.join(notes)})" if notes else step.label

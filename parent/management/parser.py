@@ -10,9 +10,13 @@ from django.core.management.base import CommandParser
 from parent.management.arguments import HELP, VALUE_HELP
 from parent.management.schedules import SCHEDULE_ACTIONS
 
-__all__ = ["add_actions"]
+__all__ = ["DECISIONS", "add_actions"]
 
-ACTIONS = "list | start | watch | log | signal | cancel | retry | prune | schedules | doctor"
+DECISIONS = ("approve", "reject")
+ACTIONS = (
+    "list | start | watch | log | signal | approve | reject | cancel | retry | prune | schedules | "
+    "doctor"
+)
 LEVELS = ["DEBUG", "INFO", "WARNING", "ERROR", "CRITICAL"]
 MAX_NAME = 150  # characters, as of a Django user's name
 
@@ -62,6 +66,9 @@ def add_actions(parser: CommandParser) -> None:
     logs.add_argument("--step", metavar="NAME", help="only lines of this step")
     logs.add_argument("--level", choices=LEVELS, help="only lines of this level and above")
     _add_signal(actions.add_parser("signal", help="give a run a signal, or decide an approval"))
+    for verb in DECISIONS:
+        deciding = actions.add_parser(verb, help=f"{verb} what a run asks for")
+        _add_decision(deciding, verb)
     cancelling = actions.add_parser(
         "cancel",
         help="cancel a run",
@@ -110,9 +117,29 @@ def _add_signal(giving: argparse.ArgumentParser) -> None:
     giving.add_argument("name", metavar="NAME", help="the signal or approval")
     giving.add_argument("params", metavar="key=value", nargs="*", help=VALUE_HELP)
     giving.add_argument(
-        "--close", action="store_true", help="close it instead: what waits for it is skipped"
+        "--key",
+        metavar="KEY",
+        help="of a signal that feeds a Map: what its item is called; the same again is the same",
+    )
+    giving.add_argument(
+        "--close",
+        action="store_true",
+        help="close it instead: what waits for it is skipped, and a Map that it feeds ends",
     )
     _add_who(giving)
+
+
+def _add_decision(deciding: argparse.ArgumentParser, verb: str) -> None:
+    fields = "; the fields of its form follow as key=value" if verb == "approve" else ""
+    deciding.description = (
+        f"{verb.capitalize()} what a run asks for{fields}. The first decision counts; the same "
+        "again changes nothing."
+    )
+    _add_run(deciding)
+    deciding.add_argument("name", metavar="NAME", help="the approval")
+    deciding.add_argument("params", metavar="key=value", nargs="*", help=VALUE_HELP)
+    deciding.add_argument("--comment", metavar="TEXT", default="", help="why (nothing)")
+    _add_who(deciding)
 
 
 def _add_retry(retrying: argparse.ArgumentParser) -> None:

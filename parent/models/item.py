@@ -135,6 +135,7 @@ class Item(MetaFields):
     mirrored_at: datetime | None = None
     unneeded = False
     awaits = ""
+    fed_by = ""
 
     @property
     def run(self) -> Run:

@@ -1,6 +1,6 @@
 """Runs and their history."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any, ClassVar
 from uuid import uuid4
 
@@ -180,6 +180,14 @@ class Run(MetaFields):
             SignalClosed: the run or the step has ended, or the signal was closed.
         """
         type(self).give(self.pk, name, values)
+
+    def signal_with(self, name: str, values: Mapping[str, Any], *, key: str | None = None) -> None:
+        """Like `signal`, with the values in a mapping, so that they may have any name.
+
+        Args:
+            key: of a signal that feeds a `Map`: that of its item. The same again is the same item.
+        """
+        type(self).give(self.pk, name, values, key=key)
 
     @property
     def waits_for_turn(self) -> bool:

@@ -89,6 +89,13 @@ class Step(MetaFields):
     tolerate = models.CharField(
         max_length=20, blank=True, default="", db_default="", help_text="How many items may fail"
     )
+    fed_by = models.CharField(
+        max_length=100,
+        blank=True,
+        default="",
+        db_default="",
+        help_text="The signal whose arrivals are its items, until that is closed",
+    )
     items = models.JSONField(null=True, help_text="How many items are in which state")
 
     limits = models.JSONField(null=True, help_text="Names of limits that it shares with others")

@@ -76,18 +76,25 @@ class RunContext:
         steps = Step.objects.filter(run=OuterRef("run"), name=OuterRef("name"))
         came = ReceivedSignal.objects.filter(run_id=UUID(self.id)).order_by("pk")
         rows = came.annotate(awaits=Subquery(steps.values("awaits")[:1]))
-        return {
-            row.name: {**row.values, "who": row.who}
-            if row.awaits == Awaits.APPROVAL
-            else row.values
-            for row in rows
-        }
+        found: dict[str, Any] = {}
+        for row in rows:
+            if row.key:
+                found.setdefault(row.name, []).append(row.values)
+            elif row.awaits == Awaits.APPROVAL:
+                found[row.name] = {**row.values, "who": row.who}
+            else:
+                found[row.name] = row.values
+        return found
 
     def signal(self, name: str, /, **values: Any) -> None:
         """See `children.host.RunContext`."""
-        self._call(partial(self._give, name, values))
+        self.signal_with(name, values)
 
-    def _give(self, name: str, values: Mapping[str, Any]) -> None:
+    def signal_with(self, name: str, values: Mapping[str, Any], *, key: str | None = None) -> None:
+        """See `children.host.RunContext`."""
+        self._call(partial(self._give, name, values, key))
+
+    def _give(self, name: str, values: Mapping[str, Any], key: str | None) -> None:
         if not self._shares_transaction and in_transaction(connections[DEFAULT_DB_ALIAS]):
             raise SignalInTransaction(
                 f"{name} was given inside a transaction, and would stay if that is rolled back. "
@@ -96,7 +103,13 @@ class RunContext:
             )
 
         work = partial(
-            give, self.id, name, values, who=f"step {self.step}", still_counts=self._still_counts
+            give,
+            self.id,
+            name,
+            values,
+            key=key,
+            who=f"step {self.step}",
+            still_counts=self._still_counts,
         )
         self._ask(f"give the signal {name}", work)
 

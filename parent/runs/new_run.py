@@ -210,6 +210,7 @@ def _mapped_columns(step: StepDefinition) -> dict[str, Any]:
         return {}
     return {
         "chunk": step.chunk,
+        "fed_by": step.fed_by,
         "max_active": step.max_active,
         "tolerate": str(step.tolerate or ""),
     }

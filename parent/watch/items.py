@@ -17,12 +17,14 @@ from parent.models import Item, ItemCount, Step, StepState
 from parent.runs.following import limits
 from parent.runs.items import counts
 from parent.runs.items.close import close_if_done
+from parent.runs.items.feeding import still_fed
 from parent.runs.items.finish import end_cancelled_item
 from parent.runs.items.sealing import CHECK_INTERVAL
 from parent.runs.items.sweeps import skip_items, too_many_failed
 from parent.runs.items.windows import fill_places, give_message, wants_places
 from parent.store import clock
 from parent.store.locks import LockedRuns
+from parent.store.run_rows import lock_run_row
 from parent.store.writes import update_rows
 from parent.telemetry.metrics import metrics
 from parent.watch.decide import End, Keep, Mirror, Republish, watch_once
@@ -52,9 +54,10 @@ def add_up(steps: Sequence[Step], now: datetime) -> None:
         marked = rows.filter(step__in=steps, unmirrored_since__isnull=False)
         free = marked.select_for_update(skip_locked=True, of=("self",)).order_by()
         rows.filter(pk__in=free.values("pk")).update(unmirrored_since=None)
-    found = counts.read(steps)
+    found, fed = counts.read(steps), still_fed(steps)
     for step in steps:
-        meta = progress(found[step.pk], step.completion)
+        more_of = step.fed_by if step.pk in fed else ""
+        meta = progress(found[step.pk], step.completion, more_of=more_of)
         step.pace, step.paced_since = pace_after(step, meta, now)
         step.set_meta(meta)
         step.items = found[step.pk].as_dict()
@@ -117,10 +120,14 @@ def _tend(step: Step) -> None:
     if close_if_done(step.pk):
         return
     late = Step.objects.filter(pk=step.pk, state=StepState.RUNNING, due_at__lte=Now())
-    late.update(due_at=Now() + CHECK_INTERVAL)
+    # What a signal feeds is due again when one comes.
+    left = Item.objects.filter(step=step, state__in=Item.LEFT).exists()
+    late.update(due_at=Now() + CHECK_INTERVAL if left or not step.fed_by else None)
 
 
 def _fill(step: Step, now: datetime) -> list[Item]:
+    if step.fed_by:
+        lock_run_row(step.run_id)  # so that a signal that comes does not fill the same places
     if too_many_failed(step):
         if skipped := skip_items(step, now):
             counts.add(step.pk, now, slot=counts.FAILURES, skipped=skipped)

@@ -6,12 +6,13 @@ from typing import Any
 
 import pytest
 from django.contrib.auth.models import Permission, User
+from django.test import Client
 from django.utils import timezone
 from rest_framework import serializers
 from rest_framework.test import APIClient
 
 from monitor.runs.snapshot import Snapshot, task_status
-from parent import Approval, Signal, Step, Workflow
+from parent import Approval, Map, Signal, Step, Workflow
 from parent.models import ReceivedSignal, Run
 from parent.runs.start import start
 from tests.flows import tasks
@@ -51,6 +52,7 @@ def test_a_signal_is_given_by_json_and_by_form(owner: User, api: Api, run: Run) 
     assert answer.json() == {
         "run_id": str(run.pk),
         "name": "prices",
+        "key": "",
         "values": {"price": 3},
         "who": "ann",
         "at": answer.json()["at"],
@@ -179,3 +181,72 @@ def test_metrics_count_what_waits(staff: User, api: Api, run: Run) -> None:
 
     assert 'workflow_awaiting{awaits="signal",step="prices",workflow="priced"} 1.0' in text
     assert "workflow_awaiting_oldest_seconds" in text
+
+
+@pytest.fixture
+def fed(own_registry: None, owner: User) -> Run:
+    """A run whose items come by a signal."""
+    each = Map(tasks.noop, name="each", over=Signal("price"))
+    return start(Workflow("fed", steps=[each]), {}, owner=owner)
+
+
+def test_each_one_is_an_item_and_the_header_is_its_key(owner: User, api: Api, fed: Run) -> None:
+    client = api(owner)
+    first = client.post(address(fed, "price"), {}, headers={"Idempotency-Key": "a"})
+    again = client.post(address(fed, "price"), {}, headers={"Idempotency-Key": "a"})
+    other = client.post(address(fed, "price"), {})
+
+    assert (first.status_code, first.json()["key"]) == (200, "a")
+    assert again.json() == first.json()
+    assert other.json()["key"] == "1"
+    assert client.get(f"/tasks/{fed.pk}/").json()["steps"][0]["items"]["total"] == 2
+    long = client.post(address(fed, "price"), {}, headers={"Idempotency-Key": "a" * 201})
+    assert (long.status_code, list(long.json()["errors"])) == (400, ["non_field_errors"])
+
+
+def test_a_closed_one_takes_no_more(owner: User, other: User, api: Api, fed: Run) -> None:
+    client = api(owner)
+    client.post(address(fed, "price"), {}, headers={"Idempotency-Key": "a"})
+    assert api(other).post(address(fed, "price", "close/")).status_code == 404
+
+    assert client.post(address(fed, "price", "close/")).status_code == 204
+
+    assert client.post(address(fed, "price", "close/")).status_code == 409
+    again = client.post(address(fed, "price"), {}, headers={"Idempotency-Key": "a"})
+    late = client.post(address(fed, "price"), {})
+    assert (again.status_code, late.status_code) == (200, 409)
+    assert "nothing more is taken (closed by ann)" in late.json()["detail"]
+
+
+def test_the_key_of_any_other_signal_is_ignored(owner: User, api: Api, run: Run) -> None:
+    answer = api(owner).post(address(run, "prices"), {"price": 3}, headers={"Idempotency-Key": "a"})
+
+    assert (answer.status_code, answer.json()["key"]) == (200, "")
+
+
+def test_a_run_that_only_waits_for_items_is_polled_slowly(owner: User, fed: Run) -> None:
+    def poll_after() -> Any:
+        task = Snapshot([fed.pk]).task(owner)
+        return task_status(task, now=timezone.now() + timedelta(hours=1))["poll_after_ms"]
+
+    assert poll_after() > 20_000
+    fed.signal("price")
+    assert poll_after() <= 5_000
+
+
+def test_the_page_of_the_run_has_a_button_that_closes_it(
+    owner: User, other: User, fed: Run
+) -> None:
+    client, stranger = Client(), Client()
+    client.force_login(owner)
+    stranger.force_login(other)
+    where = f"/runs/{fed.pk}/signals/price/close/"
+    assert where in client.get(f"/runs/{fed.pk}/").content.decode()
+    assert stranger.post(where).status_code == 404
+
+    assert client.post(where).url == f"/runs/{fed.pk}/"  # type: ignore[attr-defined]
+
+    assert where not in client.get(f"/runs/{fed.pk}/").content.decode()
+    assert fed.steps.get(name="price").state == "OK"
+    assert client.post(where).status_code == 302
+    assert "price is closed" in client.get(f"/runs/{fed.pk}/").content.decode()

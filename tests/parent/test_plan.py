@@ -37,6 +37,7 @@ class Row:
     finished_at: datetime | None = None
     unless: Sequence[str] | None = None
     awaits: str = ""
+    fed_by: str = ""
 
 
 def rows(text: str, after: dict[str, str]) -> list[Row]:

@@ -11,15 +11,19 @@ from django.db import connections
 from django.db.models.functions import Now
 from rest_framework import serializers
 
-from parent import Signal, Step, Workflow
+from parent import Map, Signal, Step, Workflow
 from parent.errors import RunEnded, SignalClosed, SignalGiven
-from parent.models import Event, ReceivedSignal, Run, StepState
+from parent.models import Event, Item, ReceivedSignal, Run, StepState
 from parent.models import Step as StepRow
 from parent.runs.cancel import cancel
 from parent.runs.signals.expire import expire
 from parent.runs.signals.give import close, give
 from parent.runs.start import start
 from tests.flows import tasks
+from tests.parent.test_item_races import Fleet, fleet
+from tests.waiting import ended, until
+
+__all__ = ["fleet"]
 
 pytestmark = [
     pytest.mark.django_db(transaction=True),
@@ -136,3 +140,72 @@ def test_of_an_arrival_and_a_close_one_counts(flow: Workflow) -> None:
         else:
             assert isinstance(came, SignalClosed)
             assert state(run) == StepState.SKIPPED
+
+
+class Page(serializers.Serializer[Any]):
+    a = serializers.IntegerField()
+    b = serializers.IntegerField(default=1)
+
+
+def test_what_comes_beside_the_ends_and_the_close_is_worked_off_or_refused(fleet: Fleet) -> None:
+    """No tick runs, so whatever is missed stays undone."""
+    pages = Signal("page", params=Page)
+    each = Map(tasks.divide, name="each", over=pages, max_active=2, key="a", after=())
+    flow = Workflow("mapped", steps=[each])
+    workers = [threading.Thread(target=fleet.work) for _ in range(4)]
+    for thread in workers:
+        thread.start()
+    try:
+        for _ in range(ROUNDS):
+            run = start(flow, {})
+
+            def give_some(first: int, run: Run = run) -> list[Any]:
+                taken = []
+                for number in range(first, first + 12):
+                    try:
+                        taken.append(give(run.pk, "page", {"a": number}))
+                    except SignalClosed:
+                        break
+                return taken
+
+            def close_soon(run: Run = run) -> None:
+                came = ReceivedSignal.objects.filter(run=run)
+                until("some have come", lambda: came.count() > 8)
+                close(run.pk, "page")
+
+            found = at_once(*(partial(give_some, 100 * n) for n in range(3)), close_soon)
+
+            ended(run)
+            taken = [came for some in found[:3] for came in some]
+            rows = Item.objects.filter(step__run=run)
+            assert (run.state, fleet.errors) == ("SUCCESS", [])
+            assert {came.key for came in taken} == {row.key for row in rows}
+            assert set(rows.values_list("state", flat=True)) == {"OK"}
+            assert run.steps.get(name="page").result == {"count": len(taken)}
+            assert run.steps.get(name="each").item_total == len(taken)
+            assert fleet.most_at_once <= 2
+    finally:
+        fleet.stop()
+        for thread in workers:
+            thread.join(TIMEOUT)
+
+
+def test_the_same_item_at_once_is_one_item(own_registry: None) -> None:
+    pages = Signal("page", params=Page)
+    run = start(Workflow("raced", steps=[Map(tasks.divide, name="each", over=pages, key="a")]), {})
+
+    found = at_once(*[lambda: give(run.pk, "page", {"a": 1})] * 4)
+
+    assert len({each.pk for each in found}) == 1
+    assert Item.objects.filter(step__run=run).count() == 1
+
+
+def test_those_without_a_key_are_as_many_items_as_came(own_registry: None) -> None:
+    pages = Signal("page", params=Page)
+    run = start(Workflow("raced", steps=[Map(tasks.divide, name="each", over=pages)]), {})
+
+    at_once(*[lambda: give(run.pk, "page", {"a": 1})] * 4)
+
+    keys = Item.objects.filter(step__run=run).order_by("index").values_list("key", flat=True)
+    assert list(keys) == ["0", "1", "2", "3"]
+    assert run.steps.get(name="each").item_total == 4

@@ -71,7 +71,13 @@ BAD: dict[str, tuple[Steps, Steps, str, str]] = {
     "unless unknown": ([A, child("b", unless=["x"])], [], "E021", "no step or signal of it"),
     "unless itself": ([A, child("b", unless=["b"])], [], "E021", "has itself"),
     "unless and after": ([A, child("b", unless=["a"])], [], "E021", "would never run"),
-    "map": ([Map(tasks.noop, name="m", over=Signal("s"))], [], "E021", "is not possible yet"),  # type: ignore[arg-type]
+    "two maps": (
+        [Map(tasks.noop, name=name, over=Signal("s")) for name in ("m", "n")],
+        [],
+        "E021",
+        "2 steps are a Map over the signal 's'",
+    ),
+    "map over a step": ([Map(tasks.noop, name="m", over=A)], [], "E003", "has over=Step"),
 }
 
 

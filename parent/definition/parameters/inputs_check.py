@@ -33,8 +33,10 @@ def fit_problems(workflow: Workflow, step: Step) -> Iterator[Problem]:
     task = current_app.tasks.get(step.task_name)
     # The function with which Celery checks a call; for a child it has the inputs only.
     header = getattr(task, "__header__", None)
-    given = _given(workflow)
-    if not step.gets_params or header is None or given is None:
+    over = getattr(step, "over", None) if step.fed_by else None
+    given = _given(workflow if over is None else over)
+    what = "parameter of the workflow" if over is None else f"value of the signal {step.fed_by}"
+    if not (step.gets_params or over) or header is None or given is None:
         return
     try:
         taken = inspect.signature(header).parameters.values()
@@ -60,7 +62,7 @@ def fit_problems(workflow: Workflow, step: Step) -> Iterator[Problem]:
             )
         else:
             yield (
-                f"step {step.label!r} needs {name!r}, which is no parameter of the workflow",
+                f"step {step.label!r} needs {name!r}, which is no {what}",
                 "Add it to the params, or choose the step's arguments: Step(..., inputs=...).",
             )
 
@@ -95,11 +97,13 @@ def _nested_fit_problems(workflow: Workflow, step: Step) -> Iterator[Problem]:
             )
 
 
-def _given(workflow: Workflow) -> Mapping[str, bool] | None:
-    """The names of a run's parameters, and whether each is always there; None if unknown."""
-    if workflow.params is None:
+def _given(taker: Any) -> Mapping[str, bool] | None:
+    """The names of the parameters of a workflow, or of the values of a signal, and whether each is
+    always there; None if unknown.
+    """
+    if taker.params is None:
         return {}
-    serializer: Any = workflow.params()
+    serializer: Any = taker.params()
     if not isinstance(serializer, Serializer):
         return None
     if any(getattr(type(serializer), name) is not getattr(Serializer, name) for name in OVERRIDES):

@@ -4,8 +4,10 @@ import getpass
 import json
 import os
 import sys
+from collections.abc import Mapping
 from contextlib import AbstractContextManager, ExitStack, nullcontext
 from datetime import timedelta
+from types import MappingProxyType
 from typing import Any
 from uuid import UUID
 
@@ -15,6 +17,7 @@ from rich.console import Console
 
 from children.sanitize import clean_text
 from parent.conf import setting
+from parent.definition.signals import Approval
 from parent.definition.workflow import Workflow, registry
 from parent.deletion import orphan_results
 from parent.deletion.prune import prune_all
@@ -45,7 +48,7 @@ from parent.operations.doctor import examine
 from parent.runs.cancel import cancel
 from parent.runs.retry import retry
 from parent.runs.signals.give import close as close_signal
-from parent.runs.signals.give import give
+from parent.runs.signals.give import definition_of, give
 from parent.runs.start import start
 from parent.store.outage import OUTAGE
 
@@ -58,7 +61,8 @@ REFUSED = (
 
 class Command(BaseCommand):
     help = (
-        "List workflows; start, watch, cancel or retry a run; show its log; prune old runs; show "
+        "List workflows; start, watch, signal, decide, cancel or retry a run; show its log; prune old "
+        "runs; show "
         "and change schedules; run the doctor."
     )
 
@@ -77,8 +81,11 @@ class Command(BaseCommand):
                 case "log":
                     self._log(**_chosen(options, "run_id", "follow", "step", "level"))
                 case "signal":
-                    given = _chosen(options, "run_id", "name", "params", "close")
+                    given = _chosen(options, "run_id", "name", "params", "key", "close")
                     self._signal(who=options["who"] or _os_user(), **given)
+                case "approve" | "reject" as decision:
+                    given = _chosen(options, "run_id", "name", "params", "comment")
+                    self._decide(decision, who=options["who"] or _os_user(), **given)
                 case "cancel":
                     self._cancel(options["run_id"], options["who"] or _os_user())
                 case "retry":
@@ -155,20 +162,46 @@ class Command(BaseCommand):
             )
         self.stdout.write(json.dumps(snapshot.run.result, indent=2))
 
-    def _signal(self, run_id: UUID, name: str, params: list[str], close: bool, who: str) -> None:
+    def _signal(
+        self,
+        run_id: UUID,
+        name: str,
+        params: list[str],
+        close: bool,
+        who: str,
+        key: str | None = None,
+        decided: Mapping[str, str] = MappingProxyType({}),
+    ) -> None:
         with ExitStack() as files:
-            given = params_of(params, files)
-            if close and given:
+            given = {**params_of(params, files), **decided}
+            if close and (given or key is not None):
                 raise CommandError("A signal that is closed takes no values: leave them out.")
             if close:
                 close_signal(run_id, name, who=who)
                 self.stdout.write(f"{name} is closed.")
                 return
             try:
-                came = give(run_id, name, given, who=who)
+                came = give(run_id, name, given, who=who, key=key)
             except InvalidParams as exc:
                 raise CommandError(_signal_error(name, exc)) from exc
         self.stdout.write(json.dumps(came.values))
+
+    def _decide(
+        self, decision: str, *, run_id: UUID, name: str, params: list[str], comment: str, who: str
+    ) -> None:
+        run = Run.objects.only("workflow").filter(pk=run_id).first()
+        if run is not None and not isinstance(definition_of(run, name), Approval):
+            raise CommandError(
+                f"{name} is a signal, which nobody decides about: give it by "
+                f"`manage.py workflow signal {run_id} {name}`."
+            )
+        words = {word.partition("=")[0] for word in params}
+        if wrong := sorted(words & {"decision", "comment"}):
+            raise CommandError(
+                f"Leave {wrong[0]}= out: the command is the decision, and --comment the comment."
+            )
+        decided = {"decision": decision, "comment": comment}
+        self._signal(run_id, name, params, close=False, who=who, decided=decided)
 
     def _cancel(self, run_id: UUID, who: str) -> None:
         run = cancel(run_id, who=who)

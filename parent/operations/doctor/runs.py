@@ -43,7 +43,8 @@ def stuck() -> Iterator[Finding]:
         )
     heard_at = Coalesce("reported_at", "started_at")
     silent = Step.objects.filter(state=StepState.RUNNING, stall_timeout=None, run_timeout=None)
-    silent = silent.filter(awaits="", nested=False)  # of a child run its own steps are looked at
+    # Of a child run its own steps are looked at.
+    silent = silent.filter(awaits="", fed_by="", nested=False)
     silent = silent.annotate(heard_at=heard_at).filter(heard_at__lt=now - SILENT)
     silent = silent.select_related("run").only("name", "run__workflow")
     for step in silent.order_by(F("heard_at"))[:EXAMPLES]:

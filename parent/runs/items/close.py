@@ -11,7 +11,8 @@ from parent.models import Item, Step, StepState
 from parent.runs.endings import end_cancelled, record
 from parent.runs.following.hand_over import HandOver
 from parent.runs.items import counts
-from parent.runs.items.sweeps import cancel_items
+from parent.runs.items.feeding import still_fed
+from parent.runs.items.sweeps import cancel_items, too_many_failed
 from parent.store.run_rows import lock_run_row
 
 __all__ = ["close_if_done"]
@@ -29,11 +30,21 @@ def close_if_done(step_id: int, *, hand_over: HandOver | None = None) -> bool:
         return False
     if step.run.cancel_requested_at is not None:
         return _close_cancelled(step)
+    late = None
+    if step.fed_by:
+        # First: nothing comes any more when the signal has ended, so all items are seen below.
+        if still_fed([step]) and not too_many_failed(step):
+            return False
+        signals = Step.objects.filter(run=step.run_id, name=step.fed_by)
+        late = signals.values_list("error", flat=True).first()
+        step.refresh_from_db(fields=["items"])
     if Item.objects.filter(step=step, state__in=Item.LEFT).exists():
         return False
     failed = Item.objects.filter(step=step, state=StepState.ERROR).order_by("index")
     first = [error or "" for error in failed.values_list("error", flat=True)[:NAMED]]
     end = outcome(step.name, counts.read_one(step), step.tolerate, first)
+    if late and end.error is None:
+        end = end.failed(f"Error in {step.name}: {late.removeprefix('Error in ')}")
     ended = record(
         step.name,
         str(step.task_id),

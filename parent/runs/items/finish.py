@@ -14,7 +14,6 @@ from django.db import connection, transaction
 
 from children.meta import Meta
 from children.sanitize import clean_text, clean_traceback
-from parent.decisions.mapping import allowed_failures
 from parent.messages.publish import is_publishing_off, publish_steps
 from parent.models import Item, Run, Step, StepState
 from parent.runs.attempts import (
@@ -30,8 +29,9 @@ from parent.runs.endings import Ending, end_attempt, end_step
 from parent.runs.following import limits
 from parent.runs.following.hand_over import HandOver
 from parent.runs.items import counts
+from parent.runs.items.arrivals import fill_free_places
 from parent.runs.items.close import close_if_done
-from parent.runs.items.sweeps import skip_items, too_many_failed
+from parent.runs.items.sweeps import may_fail, skip_items, too_many_failed
 from parent.runs.items.windows import (
     LARGE_OF_ITEM,
     claim_next,
@@ -66,10 +66,14 @@ what the end of an item needs of it and of its run stays as it is.
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Ended:
-    """What an end has done. `step`: look whether it has any item left."""
+    """What an end has done.
+
+    `step`: look whether it has any item left. `fed`: a signal feeds it, and a place of it is free.
+    """
 
     ending: Ending
     step: Step | None = None
+    fed: Step | None = None
 
 
 DROPPED = Ended(ending=Ending.DROPPED)
@@ -98,9 +102,18 @@ def end_item(
                 results.delete([task_id])
     except RowChanged:
         return Ending.DROPPED
+    if ended.fed is not None:
+        _fill(ended.fed)
     if ended.step is not None:
         _close(ended.step, hand_over)
     return ended.ending
+
+
+def _fill(step: Step) -> None:
+    try:
+        fill_free_places(step.pk)
+    except OUTAGE as exc:  # as below
+        logger.warning("%s: %s; a tick will fill its places", step.name, exc)
 
 
 def _close(step: Step, hand_over: HandOver | None) -> None:
@@ -183,20 +196,20 @@ def _end_item(
         end_step(item, with_attempt_count(item, retry, outcome), traceback, now)
         slot = counts.FAILURES
         failed = counts.add(step.pk, now, slot=slot, failed=1)
-        exceeded = failed > allowed_failures(step.tolerate, step.item_total)
+        exceeded = failed > may_fail(step)
         if exceeded and (skipped := skip_items(step, now)):
             changes["skipped"] = skipped
-    goes_on = at is not None
+    goes_on, has_free = at is not None, False
     if not (cancelled or exceeded):
         opened, more = _pass_on(item, message_id, now, waited, hand_over)
-        goes_on = goes_on or more
+        goes_on, has_free = goes_on or more, bool(step.fed_by) and not more
         if opened:
             changes["opened"] = changes.get("opened", 0) + opened
     if changes:
         # The last row that is locked: see `counts`. After a failure its own slot is locked already.
         counts.add(step.pk, now, slot=slot, **changes)
     ending = Ending.ENDED if at is None else Ending.RETRIED
-    return Ended(ending=ending, step=None if goes_on else step)
+    return Ended(ending=ending, step=None if goes_on else step, fed=step if has_free else None)
 
 
 def _retry(item: Item, failure: Meta, traceback: str, at: datetime, now: datetime) -> None:

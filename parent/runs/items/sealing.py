@@ -2,6 +2,7 @@
 
 import inspect
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from datetime import datetime, timedelta
 from typing import Any
 from uuid import uuid4
@@ -16,9 +17,16 @@ from parent.definition.workflow import Step as StepDefinition
 from parent.models import Item, Run, Step, StepState
 from parent.runs.attempts import clear_attempt
 from parent.runs.items import counts
+from parent.runs.items.feeding import come_since, still_fed
 from parent.store.writes import insert_rows
 
-__all__ = ["CHECK_INTERVAL", "freeze_items", "set_primary_keys", "write_items"]
+__all__ = [
+    "CHECK_INTERVAL",
+    "freeze_items",
+    "how_to_freeze",
+    "set_primary_keys",
+    "write_items",
+]
 
 INSERT_BATCH = 1_000
 """Rows that are converted at a time, so that memory does not grow with the number of items."""
@@ -36,23 +44,26 @@ def freeze_items(
     Raises:
         InvalidItems: what `over` gave cannot become items. What it raises passes through.
     """
-    if not isinstance(definition, Map) or definition.over is None:
+    if not isinstance(definition, Map) or not _fits(step, definition):
         raise InvalidItems(
             "another version of the code has started this run, where the step was a Map: "
             "start a new run"
         )
-    if step.items is None:
+    more_of, found = "", Counts(total=0) if step.items is None else Counts.of(step.items)
+    if step.fed_by:
+        # Nothing can have come for a run that is not written yet.
+        is_new = step.run._state.adding
+        step.frozen_items = [] if is_new else come_since(step)
+        found = replace(found, total=found.total + len(step.frozen_items))
+        more_of = step.fed_by if is_new or still_fed([step]) else ""
+    elif step.items is None:
         limit = setting("MAP_LIMIT")
         step.frozen_items = freeze(
-            definition.over(data()),
+            _over(definition)(data()),
             limit=int(limit) if limit else None,
-            key=definition.key,
-            argument=_first_argument(step.task),
-            check_arguments=getattr(current_app.tasks.get(step.task), "__header__", None),
+            **how_to_freeze(definition),
         )
         found = Counts(total=len(step.frozen_items))
-    else:
-        found = Counts.of(step.items)
     clear_attempt(step)
     step.state, step.task_id = StepState.RUNNING, str(uuid4())
     step.attempt += 1
@@ -60,10 +71,34 @@ def freeze_items(
     step.queued_at = step.started_at = now
     step.due_at = now + CHECK_INTERVAL
     step.items = found.as_dict()
-    step.set_meta(progress(found))
-    if found.ended == found.total:
+    step.set_meta(progress(found, more_of=more_of))
+    if more_of and found.ended == found.total:
+        step.due_at = None  # there is nothing to look after until one comes
+    elif found.ended == found.total:
         step.set_meta(outcome(step.name, found, step.tolerate))
         step.state, step.finished_at, step.due_at = StepState.OK, now, None
+
+
+def _fits(step: Step, definition: Map) -> bool:
+    """Whether both take their items from the same place."""
+    return definition.over is not None and definition.fed_by == step.fed_by
+
+
+def _over(definition: Map) -> Callable[[RunData], Any]:
+    _, over = definition.reader
+    if over is None:
+        raise InvalidItems("its `over` is no function: give one, over=lambda run: [...]")
+    return over
+
+
+def how_to_freeze(definition: Map) -> dict[str, Any]:
+    """The options of `freeze` for the items of this Map."""
+    task = definition.task_name
+    return {
+        "key": definition.key,
+        "argument": _first_argument(task),
+        "check_arguments": getattr(current_app.tasks.get(task), "__header__", None),
+    }
 
 
 def _first_argument(task: str) -> str | None:
@@ -79,11 +114,13 @@ def write_items(step: Step) -> None:
     frozen, step.frozen_items = step.frozen_items, None
     if frozen is None:
         return
+    kept = step.item_total - len(frozen)  # of a step that a signal feeds
     for first in range(0, len(frozen), INSERT_BATCH):
-        batch = enumerate(frozen[first : first + INSERT_BATCH], first)
+        batch = enumerate(frozen[first : first + INSERT_BATCH], kept + first)
         rows = [{"index": index, "key": item.key, "kwargs": item.kwargs} for index, item in batch]
         insert_rows(Item, {"step": step.pk}, rows)
-    counts.reset(step.pk)
+    if not kept:
+        counts.reset(step.pk)
 
 
 def set_primary_keys(runs: Sequence[Run], steps: Sequence[Step]) -> None:

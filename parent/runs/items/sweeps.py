@@ -1,5 +1,6 @@
 """What happens to many items of a step by one statement: their end, their reset, their deletion."""
 
+import sys
 from collections.abc import Collection
 from dataclasses import replace
 from datetime import datetime
@@ -17,6 +18,7 @@ __all__ = [
     "cancel_items",
     "drop_items",
     "end_items",
+    "may_fail",
     "reset_item",
     "reset_items",
     "skip_items",
@@ -45,7 +47,12 @@ def skip_items(step: Step, now: datetime) -> int:
 def too_many_failed(step: Step) -> bool:
     """Whether more have failed than may: then nothing more opens, and no item is retried."""
     failed = ItemCount.objects.filter(step=step, slot=counts.FAILURES).values_list("failed")
-    return sum(n for (n,) in failed) > allowed_failures(step.tolerate, step.item_total)
+    return sum(n for (n,) in failed) > may_fail(step)
+
+
+def may_fail(step: Step) -> int:
+    """How many items of a running step may fail. Of one that a signal feeds, more may come."""
+    return allowed_failures(step.tolerate, sys.maxsize if step.fed_by else step.item_total)
 
 
 def cancel_items(step: Step, now: datetime) -> None:

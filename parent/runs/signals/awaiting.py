@@ -30,6 +30,8 @@ def open_awaited(run: Run, step: Step, now: datetime) -> None:
         step.due_at = now + timedelta(seconds=step.run_timeout)
     # Nothing can have come for a run that is not written yet.
     came = None if run._state.adding else _received(run, step)
+    if came is not None and came.key:
+        came = None  # it feeds a step, until it is closed
     if came is not None:
         outcome = outcome_of(step, came)
         step.set_meta(outcome)

@@ -1,11 +1,15 @@
 """The time of a signal or an approval is over."""
 
+from functools import partial
+
 from django.db import transaction
 
 from parent.models import Step, StepState
 from parent.runs.advance import advance
 from parent.runs.endings import END_COLUMNS, end_step
+from parent.runs.items.close import close_if_done
 from parent.runs.signals.awaiting import late_text
+from parent.runs.signals.give import end_feeding
 from parent.runs.transitions import mark_skipped
 from parent.store.run_rows import lock_run
 from parent.store.writes import RowChanged, write_if
@@ -26,6 +30,12 @@ def expire(step: Step) -> bool:
             row = locked and next((each for each in locked.steps if each.pk == step.pk), None)
             if locked is None or row is None or not _is_over(row, step):
                 return False
+            fed = next((s for s in locked.steps if s.fed_by == row.name), None)
+            if row.on_timeout == "skip" and fed is not None:
+                end_feeding(locked, row.pk, fed.pk, late_text(row))
+                return True
+            if fed is not None:
+                transaction.on_commit(partial(close_if_done, fed.pk))
             if row.on_timeout != "skip":
                 end_step(row, row.meta.failed(late_text(row)), "", locked.now)
             else:

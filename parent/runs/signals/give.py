@@ -3,21 +3,29 @@
 import json
 from collections.abc import Callable, Mapping
 from datetime import datetime
+from functools import partial
 from typing import Any
 from uuid import UUID
 
 from django.db import connection, transaction
+from rest_framework.settings import api_settings
 
 from children.errors import AttemptLost
+from children.meta import Meta
 from children.sanitize import clean_text
+from parent.conf import setting
+from parent.decisions.mapping import Frozen, InvalidItems, freeze
 from parent.definition.name_lists import join_names
 from parent.definition.signals import Awaited, awaited_steps, signal_of
 from parent.definition.workflow import registry
-from parent.errors import SignalClosed, SignalGiven, UnknownRun, UnknownSignal
+from parent.errors import InvalidParams, SignalClosed, SignalGiven, UnknownRun, UnknownSignal
 from parent.models import Awaits, Event, ReceivedSignal, Run, Step, StepState
 from parent.models.run import WHO_LENGTH
 from parent.runs.advance import advance
-from parent.runs.endings import Ending, record
+from parent.runs.endings import Ending, end_step, record
+from parent.runs.items.arrivals import add_item
+from parent.runs.items.close import close_if_done
+from parent.runs.items.sealing import how_to_freeze
 from parent.runs.signals.awaiting import outcome_of
 from parent.runs.signals.payload import shown_values, values_of
 from parent.runs.transitions import mark_skipped
@@ -25,7 +33,9 @@ from parent.store.kept_sql import select
 from parent.store.run_rows import LARGE_OF_STEP, Locked, lock_run_row, steps_of
 from parent.store.writes import write
 
-__all__ = ["close", "definition_of", "give"]
+__all__ = ["close", "definition_of", "end_feeding", "give"]
+
+NON_FIELD = api_settings.NON_FIELD_ERRORS_KEY
 
 CLOSED_COLUMNS = ("state", "finished_at", "message", "unneeded", "due_at")
 WITH_NAME = "run_id = %s AND name = %s"
@@ -60,15 +70,20 @@ def give(
     *,
     who: str = "",
     task_id: str | None = None,
+    key: str | None = None,
     still_counts: Callable[[], bool] | None = None,
 ) -> ReceivedSignal:
     """Give a run a signal, or the decision of an approval. It is stored whether or not a step
     waits for it already. The first one counts; the same values again give the same row.
 
+    Of a signal that feeds a `Map` each one counts: it is an item. Those with the same key are the
+    same one.
+
     Args:
         run_id: the run's id; or the run, of which only the workflow counts.
         values: what its serializer takes; of an approval `decision`, `comment` and its form's.
         who: the name of the user, for the run's history.
+        key: of the item, where the `Map` does not take it from the values; None numbers it.
         task_id: the attempt of the step that is meant; None for any.
         still_counts: whether the attempt counts that gives it. Its end comes before this one, or
             after, as it needs the run too.
@@ -88,19 +103,29 @@ def give(
         locked, step = _lock(run, name)
         if still_counts is not None and not still_counts():
             raise AttemptLost(f"The attempt no longer counts, so {name} was not given.")
-        earlier = _earlier(run, name)
+        fed = _fed_step(run, name)
+        item = None if fed is None else item_of(fed, run, checked, key)
+        if fed is None and key is not None:
+            raise InvalidParams({NON_FIELD: [f"{name} takes no key: the first one counts."]})
+        of_item = item.key if item is not None else ""
+        earlier = _earlier(run, name, of_item)
         if earlier is not None:
             if task_id not in (None, step.task_id) or not _same(earlier.values, checked):
                 raise _given_before(step, earlier)
             return earlier
         _require_open(locked.run, step, task_id)
         came = ReceivedSignal.objects.create(
-            run=locked.run, name=name, values=checked, who=who[:WHO_LENGTH], at=locked.now
+            run=run, name=name, key=of_item, values=checked, who=who[:WHO_LENGTH], at=locked.now
         )
         detail = {"signal": name, "given": shown_values(definition, checked)}
+        if item is not None:
+            detail["key"] = item.key
         what = checked["decision"] if step.awaits == Awaits.APPROVAL else "signal"
         Event.objects.create(run=locked.run, at=locked.now, who=who, what=what, detail=detail)
-        if step.state == StepState.RUNNING:
+        if fed is not None and item is not None:
+            if fed.state == StepState.RUNNING:
+                add_item(fed, item, locked.now)
+        elif step.state == StepState.RUNNING:
             _end(step, came)
     return came
 
@@ -117,8 +142,20 @@ def _end(step: Step, came: ReceivedSignal) -> None:
         raise SignalClosed(f"{step.name} was ended meanwhile: look at the run.")
 
 
+def _fed_step(run: Run, name: str) -> Step | None:
+    """The step whose items the arrivals of this signal are, if there is one."""
+    if registry.get(run.workflow).fed_step(name) is None:
+        return None
+    step = Step.objects.filter(run=run, fed_by=name).defer("result", "checkpoint").first()
+    if step is not None:
+        step.run = run
+    return step
+
+
 def close(run_id: UUID | str, name: str, *, who: str = "") -> Run:
     """Close a signal that nobody has given: its step is skipped, which is no failure.
+
+    One that feeds a `Map` is OK then, and the `Map` ends with its last item.
 
     Raises:
         UnknownRun, UnknownSignal: as `give` does.
@@ -130,14 +167,31 @@ def close(run_id: UUID | str, name: str, *, who: str = "") -> Run:
         locked, step = _lock(run, name)
         if step.awaits != Awaits.SIGNAL:
             raise UnknownSignal(f"{name} is an approval: approve or reject it.")
+        fed = _fed_step(run, name)
         earlier = _earlier(run, name)
-        if earlier is not None:
+        if earlier is not None and fed is None:
             raise _given_before(step, earlier)
         _require_open(locked.run, step, None)
-        _skip(locked, step, f"closed by {who}" if who else "closed")
+        said = f"closed by {who}" if who else "closed"
+        if fed is not None:
+            end_feeding(locked, step.pk, fed.pk, said)
+        else:
+            _skip(locked, step, said)
         detail = {"signal": name}
         Event.objects.create(run=locked.run, at=locked.now, who=who, what="close", detail=detail)
     return locked.run
+
+
+def end_feeding(locked: Locked, signal_id: int, fed_id: int, reason: str) -> None:
+    """No more comes of a signal that feeds a step: it is OK, and the step ends with its items."""
+    steps = steps_of(locked.run)
+    row = next(each for each in steps if each.pk == signal_id)
+    number = ReceivedSignal.objects.filter(run=locked.run, name=row.name).count()
+    end_step(row, Meta(message=clean_text(reason)).ok({"count": number}), "", locked.now)
+    advance(locked.run, steps, locked.now)
+    close_if_done(fed_id)
+    # Whoever ends the last item at this moment does not see that it is closed. Both look again.
+    transaction.on_commit(partial(close_if_done, fed_id))
 
 
 def _skip(locked: Locked, step: Step, reason: str) -> None:
@@ -171,9 +225,10 @@ def _lock(run: Run, name: str) -> tuple[Locked, Step]:
     return locked, steps[0]
 
 
-def _earlier(run: Run, name: str) -> ReceivedSignal | None:
-    """What the signal was given before."""
-    return next(iter(select(ReceivedSignal, WITH_NAME, _keys(run, name))), None)
+def _earlier(run: Run, name: str, key: str = "") -> ReceivedSignal | None:
+    """What the signal was given before, with this key."""
+    rows = select(ReceivedSignal, f"{WITH_NAME} AND key = %s", [*_keys(run, name), key])
+    return next(iter(rows), None)
 
 
 def _keys(run: Run, name: str) -> list[Any]:
@@ -184,6 +239,8 @@ def _require_open(run: Run, step: Step, task_id: str | None) -> None:
     """Raises SignalClosed if it cannot be given any more."""
     if step.state in ENDS:
         why = ENDS[StepState(step.state)]
+        if step.state == StepState.OK and step.message:
+            why = "nothing more is taken"
         said = clean_text(step.error or step.message)
         raise SignalClosed(f"{step.name} is closed: {why}{f' ({said})' if said else ''}.")
     if run.ended:
@@ -192,6 +249,40 @@ def _require_open(run: Run, step: Step, task_id: str | None) -> None:
         raise SignalClosed(f"{step.name} is closed: the run is being cancelled.")
     if task_id is not None and step.task_id != task_id:
         raise SignalClosed(f"{step.name} is asked for anew: this is of an earlier time.")
+
+
+def item_of(fed: Step, run: Run, values: dict[str, Any], key: str | None) -> Frozen:
+    """The item that these values of a signal become.
+
+    Args:
+        fed: the step that has it.
+        key: what the giver calls it.
+
+    Raises:
+        InvalidParams: they cannot be an item, or there are too many.
+    """
+    definition: Any = registry.get(run.workflow).step(fed.name)
+    options = how_to_freeze(definition)
+    if key is not None and definition.key is not None:
+        what = f"{fed.name} takes the key from the values: leave the key out."
+        raise InvalidParams({NON_FIELD: [what]})
+    came = ReceivedSignal.objects.filter(run=run, name=fed.fed_by)
+    number = fed.item_total if fed.state == StepState.RUNNING else came.count()
+    if definition.key is None:
+        number_or_key = str(number) if key is None else key
+        options["key"] = lambda _: number_or_key
+    try:
+        (item,) = freeze([values], **options)
+    except InvalidItems as exc:
+        raise InvalidParams({NON_FIELD: [f"{exc}."]}) from exc
+    while key is None and definition.key is None and came.filter(key=item.key).exists():
+        number += 1  # a giver has taken this number for a key
+        item = Frozen(str(number), item.kwargs)
+    limit = setting("MAP_LIMIT")
+    if limit and fed.item_total >= limit and not came.filter(key=item.key).exists():
+        text = f"{fed.name} has {fed.item_total:,} items already, the most that are taken."
+        raise InvalidParams({NON_FIELD: [f"{text} Close the signal."]})
+    return item
 
 
 def _same(one: Any, other: Any) -> bool:
