@@ -10,7 +10,9 @@ os.environ.setdefault("START_RATE", "off")
 from mainproj.settings import *  # noqa: F403
 from mainproj.settings import CELERY_BROKER_TRANSPORT_OPTIONS, INSTALLED_APPS
 
-INSTALLED_APPS = [*INSTALLED_APPS, "examples.thumbnails", "examples.submission", "tests.flows"]
+EXAMPLES = ["thumbnails", "submission", "questionnaire", "routine"]
+INSTALLED_APPS = [*INSTALLED_APPS, *(f"examples.{name}" for name in EXAMPLES), "tests.flows"]
+ROUTINE = {"clear_sessions": None}  # no test waits for the night
 WORKFLOW_LIMITS = {"alone": 1}
 PASSWORD_HASHERS = ["django.contrib.auth.hashers.MD5PasswordHasher"]
 # Settings for the workers that a test starts, as JSON.

@@ -9,7 +9,7 @@ from parent.runs.advance import advance
 from parent.runs.endings import END_COLUMNS, end_step
 from parent.runs.items.close import close_if_done
 from parent.runs.signals.awaiting import late_text
-from parent.runs.signals.give import end_feeding
+from parent.runs.signals.feeding import end_feeding
 from parent.runs.transitions import mark_skipped
 from parent.store.run_rows import lock_run
 from parent.store.writes import RowChanged, write_if

@@ -3,18 +3,13 @@
 import json
 from collections.abc import Callable, Mapping
 from datetime import datetime
-from functools import partial
 from typing import Any
 from uuid import UUID
 
 from django.db import connection, transaction
-from rest_framework.settings import api_settings
 
 from children.errors import AttemptLost
-from children.meta import Meta
 from children.sanitize import clean_text
-from parent.conf import setting
-from parent.decisions.mapping import Frozen, InvalidItems, freeze
 from parent.definition.name_lists import join_names
 from parent.definition.signals import Awaited, awaited_steps, signal_of
 from parent.definition.workflow import registry
@@ -22,20 +17,18 @@ from parent.errors import InvalidParams, SignalClosed, SignalGiven, UnknownRun, 
 from parent.models import Awaits, Event, ReceivedSignal, Run, Step, StepState
 from parent.models.run import WHO_LENGTH
 from parent.runs.advance import advance
-from parent.runs.endings import Ending, end_step, record
+from parent.runs.endings import Ending, record
 from parent.runs.items.arrivals import add_item
-from parent.runs.items.close import close_if_done
-from parent.runs.items.sealing import how_to_freeze
 from parent.runs.signals.awaiting import outcome_of
+from parent.runs.signals.feeding import NON_FIELD, end_feeding, fed_step, item_of
 from parent.runs.signals.payload import shown_values, values_of
 from parent.runs.transitions import mark_skipped
 from parent.store.kept_sql import select
 from parent.store.run_rows import LARGE_OF_STEP, Locked, lock_run_row, steps_of
 from parent.store.writes import write
 
-__all__ = ["close", "definition_of", "end_feeding", "give"]
+__all__ = ["close", "definition_of", "give"]
 
-NON_FIELD = api_settings.NON_FIELD_ERRORS_KEY
 
 CLOSED_COLUMNS = ("state", "finished_at", "message", "unneeded", "due_at")
 WITH_NAME = "run_id = %s AND name = %s"
@@ -103,7 +96,7 @@ def give(
         locked, step = _lock(run, name)
         if still_counts is not None and not still_counts():
             raise AttemptLost(f"The attempt no longer counts, so {name} was not given.")
-        fed = _fed_step(run, name)
+        fed = fed_step(run, name)
         item = None if fed is None else item_of(fed, run, checked, key)
         if fed is None and key is not None:
             raise InvalidParams({NON_FIELD: [f"{name} takes no key: the first one counts."]})
@@ -142,16 +135,6 @@ def _end(step: Step, came: ReceivedSignal) -> None:
         raise SignalClosed(f"{step.name} was ended meanwhile: look at the run.")
 
 
-def _fed_step(run: Run, name: str) -> Step | None:
-    """The step whose items the arrivals of this signal are, if there is one."""
-    if registry.get(run.workflow).fed_step(name) is None:
-        return None
-    step = Step.objects.filter(run=run, fed_by=name).defer("result", "checkpoint").first()
-    if step is not None:
-        step.run = run
-    return step
-
-
 def close(run_id: UUID | str, name: str, *, who: str = "") -> Run:
     """Close a signal that nobody has given: its step is skipped, which is no failure.
 
@@ -167,7 +150,7 @@ def close(run_id: UUID | str, name: str, *, who: str = "") -> Run:
         locked, step = _lock(run, name)
         if step.awaits != Awaits.SIGNAL:
             raise UnknownSignal(f"{name} is an approval: approve or reject it.")
-        fed = _fed_step(run, name)
+        fed = fed_step(run, name)
         earlier = _earlier(run, name)
         if earlier is not None and fed is None:
             raise _given_before(step, earlier)
@@ -180,18 +163,6 @@ def close(run_id: UUID | str, name: str, *, who: str = "") -> Run:
         detail = {"signal": name}
         Event.objects.create(run=locked.run, at=locked.now, who=who, what="close", detail=detail)
     return locked.run
-
-
-def end_feeding(locked: Locked, signal_id: int, fed_id: int, reason: str) -> None:
-    """No more comes of a signal that feeds a step: it is OK, and the step ends with its items."""
-    steps = steps_of(locked.run)
-    row = next(each for each in steps if each.pk == signal_id)
-    number = ReceivedSignal.objects.filter(run=locked.run, name=row.name).count()
-    end_step(row, Meta(message=clean_text(reason)).ok({"count": number}), "", locked.now)
-    advance(locked.run, steps, locked.now)
-    close_if_done(fed_id)
-    # Whoever ends the last item at this moment does not see that it is closed. Both look again.
-    transaction.on_commit(partial(close_if_done, fed_id))
 
 
 def _skip(locked: Locked, step: Step, reason: str) -> None:
@@ -249,40 +220,6 @@ def _require_open(run: Run, step: Step, task_id: str | None) -> None:
         raise SignalClosed(f"{step.name} is closed: the run is being cancelled.")
     if task_id is not None and step.task_id != task_id:
         raise SignalClosed(f"{step.name} is asked for anew: this is of an earlier time.")
-
-
-def item_of(fed: Step, run: Run, values: dict[str, Any], key: str | None) -> Frozen:
-    """The item that these values of a signal become.
-
-    Args:
-        fed: the step that has it.
-        key: what the giver calls it.
-
-    Raises:
-        InvalidParams: they cannot be an item, or there are too many.
-    """
-    definition: Any = registry.get(run.workflow).step(fed.name)
-    options = how_to_freeze(definition)
-    if key is not None and definition.key is not None:
-        what = f"{fed.name} takes the key from the values: leave the key out."
-        raise InvalidParams({NON_FIELD: [what]})
-    came = ReceivedSignal.objects.filter(run=run, name=fed.fed_by)
-    number = fed.item_total if fed.state == StepState.RUNNING else came.count()
-    if definition.key is None:
-        number_or_key = str(number) if key is None else key
-        options["key"] = lambda _: number_or_key
-    try:
-        (item,) = freeze([values], **options)
-    except InvalidItems as exc:
-        raise InvalidParams({NON_FIELD: [f"{exc}."]}) from exc
-    while key is None and definition.key is None and came.filter(key=item.key).exists():
-        number += 1  # a giver has taken this number for a key
-        item = Frozen(str(number), item.kwargs)
-    limit = setting("MAP_LIMIT")
-    if limit and fed.item_total >= limit and not came.filter(key=item.key).exists():
-        text = f"{fed.name} has {fed.item_total:,} items already, the most that are taken."
-        raise InvalidParams({NON_FIELD: [f"{text} Close the signal."]})
-    return item
 
 
 def _same(one: Any, other: Any) -> bool:

@@ -1,0 +1,1 @@
+"""An example of schedules: tasks that come by themselves, and never twice at a time."""
