@@ -119,6 +119,10 @@ class SignalInline(ReadOnly, admin.TabularInline):  # type: ignore[type-arg]
     fields = ["at", "name", "who", "given"]
     readonly_fields = ["given"]
 
+    def get_queryset(self, request: HttpRequest) -> Rows:
+        # Those with a key are items, of which there may be thousands.
+        return super().get_queryset(request).filter(key="")
+
     @admin.display(description="given")
     def given(self, came: ReceivedSignal) -> str:
         """The values, without secrets."""

@@ -253,6 +253,10 @@ class WorkflowSignal(Shape):
     permission = serializers.CharField(
         allow_null=True, help_text="Of those who may give it; null: who may change the run."
     )
+    feeds = serializers.CharField(
+        allow_null=True,
+        help_text="The mapped step that takes each one that comes as an item; null: one counts.",
+    )
     params = serializers.DictField(help_text="A JSON Schema (2020-12) of what it takes.")
 
 

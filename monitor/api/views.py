@@ -97,6 +97,7 @@ class WorkflowListView(ApiView):
                             "title": step.shown_title,
                             "awaits": step.awaits,
                             "permission": step.permission,
+                            "feeds": fed.label if (fed := workflow.fed_step(step.label)) else None,
                             "params": params_schema(serializer_of(step)),
                         }
                         for step in awaited_steps(workflow)

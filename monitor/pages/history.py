@@ -12,6 +12,8 @@ from parent.models import Attempt, Event, Run
 __all__ = ["Entry", "entries", "history_of"]
 
 LONGEST_VALUE = 200  # characters
+MOST_ARRIVALS = 50
+"""Signals that became items, of which there may be thousands."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -33,10 +35,21 @@ def history_of(run: Run, *, secrets: set[str]) -> list[Entry]:
     attempts = (
         Attempt.objects.filter(step__run=run, item=None).select_related("step").defer("traceback")
     )
+    lines = [*entries(run.events.all(), attempts), *_arrivals(run)]
     return [
         replace(entry, detail=masked(entry.detail, secrets))
-        for entry in entries(run.events.all(), attempts)
+        for entry in sorted(lines, key=lambda entry: entry.at)
     ]
+
+
+def _arrivals(run: Run) -> Iterator[Entry]:
+    """The first signals that became items, and how many there are beside them."""
+    came = run.signals.exclude(key="").order_by("pk")
+    first = list(came.only("name", "key", "who", "at")[:MOST_ARRIVALS])
+    for each in first:
+        yield Entry(at=each.at, who=each.who, what="signal", detail=f"{each.name} {each.key}")
+    if len(first) == MOST_ARRIVALS and (more := came.count() - MOST_ARRIVALS):
+        yield Entry(at=first[-1].at, what="signal", detail=f"and {more:,} more, which are items")
 
 
 def entries(events: Iterable[Event], attempts: Iterable[Attempt]) -> list[Entry]:

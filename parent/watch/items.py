@@ -121,8 +121,8 @@ def _tend(step: Step) -> None:
         return
     late = Step.objects.filter(pk=step.pk, state=StepState.RUNNING, due_at__lte=Now())
     # What a signal feeds is due again when one comes.
-    left = Item.objects.filter(step=step, state__in=Item.LEFT).exists()
-    late.update(due_at=Now() + CHECK_INTERVAL if left or not step.fed_by else None)
+    idle = bool(step.fed_by) and not Item.objects.filter(step=step, state__in=Item.LEFT).exists()
+    late.update(due_at=None if idle else Now() + CHECK_INTERVAL)
 
 
 def _fill(step: Step, now: datetime) -> list[Item]:

@@ -5,13 +5,15 @@ from functools import partial
 import pytest
 
 from parent.messages.publish import publishing_off
-from parent.models import ReceivedSignal, Run, RunState, StepState
-from parent.runs.signals.give import give
-from tests.faults.conftest import StartWorker
-from tests.flows.workflows import signalled
+from parent.models import Item, ReceivedSignal, Run, RunState, StepState
+from parent.runs.signals.give import close, give
+from tests.faults.conftest import Gate, StartWorker, gate
+from tests.flows.workflows import fed, signalled
 from tests.system.conftest import step
 from tests.waiting import ended, until
 from tests.workers import Worker
+
+__all__ = ["gate"]
 
 pytestmark = pytest.mark.timeout(60)
 
@@ -75,3 +77,32 @@ def test_a_run_that_waits_holds_no_slot_of_a_worker_that_is_killed(
     assert step(other, "numbers").state == StepState.RUNNING
     other.signal("numbers", a=4)
     assert ended(other).result == 5
+
+
+@pytest.mark.parametrize("dies", [False, True])
+def test_each_item_is_done_once_whoever_dies(
+    watcher: Worker, start_worker: StartWorker, gate: Gate, dies: bool
+) -> None:
+    """One process dies before it sends the message of an item, another one while it runs one."""
+    worker = start_worker()
+    run = fed.start()
+    with publishing_off():
+        give(run.pk, "page", {"gate": gate.name}, key="a")
+    gate.reached()
+    if dies:
+        worker.kill()
+        start_worker()
+        gate.reached()
+    gate.open()
+    give(run.pk, "page", {"gate": gate.name}, key="a")
+    give(run.pk, "page", {"gate": "other"}, key="b")
+    Gate("other").open()
+
+    close(run.pk, "page")
+
+    assert ended(run).state == RunState.SUCCESS
+    items = Item.objects.filter(step__run=run).order_by("index")
+    assert list(items.values_list("key", "state", "attempt")) == [
+        ("a", "OK", 2 if dies else 1),
+        ("b", "OK", 1),
+    ]

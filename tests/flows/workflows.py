@@ -222,3 +222,7 @@ signalled = Workflow(
     ],
     signals=[Signal("numbers", params=NumberParams)],
 )
+fed = Workflow(
+    "fed",
+    steps=[Map(tasks.gated, over=Signal("page", params=GateParams), retries=2)],
+)

@@ -14,6 +14,7 @@ from rest_framework.test import APIClient
 from monitor.runs.snapshot import Snapshot, task_status
 from parent import Approval, Map, Signal, Step, Workflow
 from parent.models import ReceivedSignal, Run
+from parent.runs.signals.give import give
 from parent.runs.start import start
 from tests.flows import tasks
 
@@ -216,6 +217,26 @@ def test_a_closed_one_takes_no_more(owner: User, other: User, api: Api, fed: Run
     late = client.post(address(fed, "price"), {})
     assert (again.status_code, late.status_code) == (200, 409)
     assert "nothing more is taken (closed by ann)" in late.json()["detail"]
+
+
+def test_the_catalogue_says_what_it_feeds(owner: User, api: Api, fed: Run, run: Run) -> None:
+    entries = {each["name"]: each for each in api(owner).get("/workflows/").json()}
+
+    assert [each["feeds"] for each in entries["fed"]["signals"]] == ["each"]
+    assert {each["feeds"] for each in entries["priced"]["signals"]} == {None}
+
+
+def test_the_history_has_the_first_of_many(owner: User, fed: Run) -> None:
+    client = Client()
+    client.force_login(owner)
+    for number in range(52):
+        give(fed.pk, "price", {}, who="ann", key=f"k{number}")
+
+    html = client.get(f"/runs/{fed.pk}/").content.decode()
+
+    assert "price k49" in html
+    assert "price k50" not in html
+    assert "and 2 more, which are items" in html
 
 
 def test_the_key_of_any_other_signal_is_ignored(owner: User, api: Api, run: Run) -> None:

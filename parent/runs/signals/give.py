@@ -110,11 +110,11 @@ def give(
         came = ReceivedSignal.objects.create(
             run=run, name=name, key=of_item, values=checked, who=who[:WHO_LENGTH], at=locked.now
         )
-        detail = {"signal": name, "given": shown_values(definition, checked)}
-        if item is not None:
-            detail["key"] = item.key
-        what = checked["decision"] if step.awaits == Awaits.APPROVAL else "signal"
-        Event.objects.create(run=locked.run, at=locked.now, who=who, what=what, detail=detail)
+        if item is None:
+            detail = {"signal": name, "given": shown_values(definition, checked)}
+            what = checked["decision"] if step.awaits == Awaits.APPROVAL else "signal"
+            Event.objects.create(run=locked.run, at=locked.now, who=who, what=what, detail=detail)
+        # Of items there may be thousands: their own rows say who gave them, and when.
         if fed is not None and item is not None:
             if fed.state == StepState.RUNNING:
                 add_item(fed, item, locked.now)
