@@ -61,9 +61,8 @@ REFUSED = (
 
 class Command(BaseCommand):
     help = (
-        "List workflows; start, watch, signal, decide, cancel or retry a run; show its log; prune old "
-        "runs; show "
-        "and change schedules; run the doctor."
+        "List workflows; start, watch, signal, decide, cancel or retry a run; show its log; prune "
+        "old runs; show and change schedules; run the doctor."
     )
 
     def add_arguments(self, parser: CommandParser) -> None:
@@ -71,34 +70,7 @@ class Command(BaseCommand):
 
     def handle(self, *args: object, **options: Any) -> None:  # noqa: ARG002 - Django's signature
         try:
-            match options["action"]:
-                case "list":
-                    self._list()
-                case "start":
-                    self._start(**_chosen(options, "name", "params", "owner", "watch"))
-                case "watch":
-                    self._watch(options["run_id"])
-                case "log":
-                    self._log(**_chosen(options, "run_id", "follow", "step", "level"))
-                case "signal":
-                    given = _chosen(options, "run_id", "name", "params", "key", "close")
-                    self._signal(who=options["who"] or _os_user(), **given)
-                case "approve" | "reject" as decision:
-                    given = _chosen(options, "run_id", "name", "params", "comment")
-                    self._decide(decision, who=options["who"] or _os_user(), **given)
-                case "cancel":
-                    self._cancel(options["run_id"], options["who"] or _os_user())
-                case "retry":
-                    names = ("run_id", "step", "item", "inputs", "skip", "result", "watch")
-                    given = _chosen(options, *names)
-                    self._retry(who=options["who"] or _os_user(), **given)
-                case "prune":
-                    self._prune(options["older_than"])
-                case "schedules":
-                    who = options["who"] or _os_user()
-                    self.stdout.write(act(options["schedule_action"], options["name"], who))
-                case "doctor":
-                    self._doctor(options["as_json"])
+            self._act(options)
         except REFUSED as exc:
             raise CommandError(clean_text(str(exc))) from exc
         except (*OUTAGE, ProgrammingError) as exc:
@@ -106,6 +78,40 @@ class Command(BaseCommand):
                 f"The database refuses: {clean_text(str(exc))}. Is DATABASE_URL right, does its "
                 "server run, and has `manage.py migrate` been run?"
             ) from exc
+
+    def _act(self, options: dict[str, Any]) -> None:
+        match options["action"]:
+            case "list":
+                self._list()
+            case "start":
+                self._start(**_chosen(options, "name", "params", "owner", "watch"))
+            case "prune":
+                self._prune(options["older_than"])
+            case "schedules":
+                who = options["who"] or _os_user()
+                self.stdout.write(act(options["schedule_action"], options["name"], who))
+            case "doctor":
+                self._doctor(options["as_json"])
+            case "watch":
+                self._watch(options["run_id"])
+            case "log":
+                self._log(**_chosen(options, "run_id", "follow", "step", "level"))
+            case change:
+                self._change_run(change, options["who"] or _os_user(), options)
+
+    def _change_run(self, change: str, who: str, options: dict[str, Any]) -> None:
+        match change:
+            case "signal":
+                given = _chosen(options, "run_id", "name", "params", "key", "close")
+                self._signal(who=who, **given)
+            case "approve" | "reject" as decision:
+                given = _chosen(options, "run_id", "name", "params", "comment")
+                self._decide(decision, who=who, **given)
+            case "cancel":
+                self._cancel(options["run_id"], who)
+            case "retry":
+                names = ("run_id", "step", "item", "inputs", "skip", "result", "watch")
+                self._retry(who=who, **_chosen(options, *names))
 
     def _list(self) -> None:
         described = "\n\n".join(map(describe, registry.workflows()))
