@@ -9,6 +9,7 @@ from django.db import IntegrityError
 
 from parent.definition.workflow import Workflow
 from parent.inline import run_inline_with
+from parent.messages.origin import origin_of
 from parent.models import Run
 from parent.runs.advance import continue_run
 from parent.runs.following.canvas import follow_up_of, send_follow_up
@@ -34,20 +35,25 @@ class Engine:
     ) -> None:
         follow_up = follow_up_of(request)
         retry_while_database_is_down(
-            f"start {run_id}", lambda: _start_or_continue(workflow, params, run_id, follow_up)
+            f"start {run_id}",
+            lambda: _start_or_continue(workflow, params, run_id, follow_up, request),
         )
 
-    def run_inline(self, workflow: Workflow, params: Mapping[str, Any]) -> Run:
-        return run_inline_with(workflow, params)
+    def run_inline(self, workflow: Workflow, params: Mapping[str, Any], request: Any) -> Run:
+        return run_inline_with(workflow, params, **origin_of(request))
 
 
 def _start_or_continue(
-    workflow: Workflow, params: Mapping[str, Any], run_id: UUID, follow_up: str | None
+    workflow: Workflow,
+    params: Mapping[str, Any],
+    run_id: UUID,
+    follow_up: str | None,
+    request: Any,
 ) -> None:
     run = Run.objects.filter(pk=run_id).only("finished_at").first()
     if run is None:
         try:
-            start(workflow, params, run_id=run_id, follow_up=follow_up)
+            start(workflow, params, run_id=run_id, follow_up=follow_up, **origin_of(request))
         except IntegrityError:
             # The message has come twice, and the other delivery has started it.
             if not Run.objects.filter(pk=run_id).exists():

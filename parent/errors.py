@@ -19,6 +19,7 @@ __all__ = [
     "SignalClosed",
     "SignalGiven",
     "SignalInTransaction",
+    "UnknownOwner",
     "UnknownRun",
     "UnknownSchedule",
     "UnknownSignal",
@@ -126,6 +127,10 @@ class UnknownSchedule(WorkflowError):
 
 class ScheduleGone(WorkflowError):
     """The code does not have this schedule any more. Start the workflow itself instead."""
+
+
+class UnknownOwner(WorkflowError):
+    """A run is to belong to a user that does not exist. Correct the name, or leave it out."""
 
 
 class UnknownRun(WorkflowError):

@@ -49,11 +49,15 @@ def run_inline(
 
 
 def run_inline_with(
-    workflow: Workflow, params: Mapping[str, Any], *, owner: User | None = None
+    workflow: Workflow,
+    params: Mapping[str, Any],
+    *,
+    owner: User | None = None,
+    periodic_task: str = "",
 ) -> Run:
     """Like `run_inline`, with the parameters in a mapping, so that they may have any name."""
     with publish.publishing_off():
-        run = start(workflow, params, owner=owner, limited=False)
+        run = start(workflow, params, owner=owner, limited=False, periodic_task=periodic_task)
     return continue_inline(run)
 
 

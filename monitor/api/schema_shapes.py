@@ -188,6 +188,9 @@ class TaskStatus(Meta):
     parent_run_id = serializers.CharField(
         allow_null=True, help_text="Of the run in which this run is a step; null of any other run."
     )
+    periodic_task = serializers.CharField(
+        allow_null=True, help_text="The entry of Celery's beat that started the run, else null."
+    )
     workflow = serializers.CharField(help_text="The name of the run's workflow.")
     title = serializers.CharField(
         help_text="Of the workflow, or of the child's step, for people; the name if it has none."

@@ -1,11 +1,17 @@
 """Errors as problem documents (RFC 9457)."""
 
+import logging
 from collections.abc import Mapping
 from http import HTTPStatus
 from typing import Any
 
 from django.conf import settings
-from django.core.exceptions import RequestDataTooBig, TooManyFieldsSent, TooManyFilesSent
+from django.core.exceptions import (
+    ImproperlyConfigured,
+    RequestDataTooBig,
+    TooManyFieldsSent,
+    TooManyFilesSent,
+)
 from django.db import InterfaceError, OperationalError
 from django.http import UnreadablePostError
 from rest_framework.exceptions import APIException, NotFound, ParseError, ValidationError
@@ -43,6 +49,8 @@ __all__ = [
     "problem",
 ]
 
+logger = logging.getLogger(__name__)
+
 PROBLEM_JSON = "application/problem+json"
 NO_FIELD = "non_field_errors"
 """Under which a problem has the errors that belong to no field."""
@@ -70,6 +78,16 @@ class NoSpace(APIException):
     default_detail = (
         "The server has no space left to store this. Nothing was started or changed; "
         "tell whoever runs it, and send it again when there is space."
+    )
+
+
+class WrongSettings(APIException):
+    """The settings of the server do not let it do this."""
+
+    status_code = HTTPStatus.INTERNAL_SERVER_ERROR
+    default_detail = (
+        "The server's settings do not let it do this, so nothing was started or changed. "
+        "Whoever runs it finds in its log what to set, and `manage.py check` says it too."
     )
 
 
@@ -122,12 +140,15 @@ def as_api_exception(exc: Exception) -> Exception:
             return DatabaseAway()
         case RunActive():
             return Conflict(str(exc) or "The run has not ended yet: wait for its end.")
-    return _of_body(exc)
+    return _of_django(exc)
 
 
-def _of_body(exc: Exception) -> Exception:
-    """The same for errors that Django raises about a body."""
+def _of_django(exc: Exception) -> Exception:
+    """The same for errors that Django raises about settings and bodies."""
     match exc:
+        case ImproperlyConfigured():
+            logger.error("%s", exc, exc_info=exc)
+            return WrongSettings()
         case RequestDataTooBig():
             return TooLarge()
         case TooManyFieldsSent():

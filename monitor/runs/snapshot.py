@@ -73,6 +73,7 @@ RUNS = Table(
     Run,
     *("id", "workflow", "owner_id", "parent_run_id", "state", "version", "cancel_requested_at"),
     *("created_at", "started_at", "mirrored_at", "finished_at", "place_key", "has_place"),
+    "periodic_task",
     *META_COLUMNS,
 )
 STEPS = Table(

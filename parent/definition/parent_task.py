@@ -51,7 +51,7 @@ class ParentTask(Task):  # type: ignore[type-arg]
             ) from None
 
     def _run_inline(self, params: dict[str, Any]) -> Any:
-        run = runtime().run_inline(self.workflow, params)
+        run = runtime().run_inline(self.workflow, params, self.request)
         if run.error is not None:
             raise RunFailed(run.error)
         return run.result

@@ -41,8 +41,8 @@ class Runtime(Protocol[W_contra]):
         `request` is Celery's, with what follows the task.
         """
 
-    def run_inline(self, workflow: W_contra, params: Mapping[str, Any]) -> "Run":
-        """Run all steps in this process, and return the ended run."""
+    def run_inline(self, workflow: W_contra, params: Mapping[str, Any], request: Any) -> "Run":
+        """Run all steps in this process, and return the ended run. `request` is Celery's."""
 
 
 _installed: Runtime[Any] | None = None

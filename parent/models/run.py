@@ -99,6 +99,13 @@ class Run(MetaFields):
     follow_up = models.TextField(  # noqa: DJ001 - null: most runs have none
         null=True, help_text="What Celery sends after its end, as JSON"
     )
+    periodic_task = models.CharField(
+        max_length=200,
+        blank=True,
+        default="",
+        db_default="",
+        help_text="The entry of Celery's beat that started it",
+    )
     created_at = models.DateTimeField(db_default=Now())
     started_at = models.DateTimeField(null=True)
     mirrored_at = models.DateTimeField(

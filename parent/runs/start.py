@@ -42,6 +42,7 @@ def start(
     idempotency_key: str | None = None,
     limited: bool = True,
     follow_up: str | None = None,
+    periodic_task: str = "",
 ) -> Run:
     """Validate the parameters and write a run: its row, its steps and its `TaskResult`.
 
@@ -54,6 +55,7 @@ def start(
         idempotency_key: the same key and parameters of the same owner return the same run.
         limited: False takes no place of the workflow's `concurrency`, and waits for none.
         follow_up: what Celery sends after the run's end; see `parent.runs.following.canvas`.
+        periodic_task: the name of the entry of Celery's beat that starts it.
 
     Returns:
         The new run; with an idempotency key perhaps an earlier one. With
@@ -69,7 +71,9 @@ def start(
     """
     _check(workflow)
     values = validate(workflow, params)
-    columns: dict[str, str] = {"follow_up": follow_up} if follow_up else {}
+    columns = {"periodic_task": periodic_task}
+    if follow_up:
+        columns |= {"follow_up": follow_up}
     if idempotency_key is not None:
         digest = fingerprint(workflow.name, values)
         if earlier := earlier_run(owner, idempotency_key, digest):

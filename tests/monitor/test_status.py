@@ -61,6 +61,7 @@ def test_a_run_in_progress_has_exactly_the_shape_of_the_contract() -> None:
         "task_id": str(RUN_ID),
         "run_id": str(RUN_ID),
         "parent_run_id": None,
+        "periodic_task": None,
         "workflow": "main_flow",
         "title": "main_flow",
         "state": "PROGRESS",
