@@ -2,9 +2,10 @@
 
 import os
 import signal
+import tempfile
 from collections.abc import Generator, Iterator
 from pathlib import Path
-from typing import Any
+from typing import Any, NoReturn
 
 import pytest
 from celery import current_app
@@ -15,7 +16,7 @@ from parent.definition.workflow import registry
 from quickstart import redis as redis_programs
 from quickstart.errors import NoRedisServer
 from tests.children.celery_app import restored_tasks
-from tests.services import redis_server
+from tests.services import RabbitMQ, postgres_server, postgres_tools, redis_server
 from tests.workers import fork_servers
 
 
@@ -41,7 +42,7 @@ def pytest_runtest_makereport() -> Generator[None, pytest.TestReport, pytest.Tes
     return report
 
 
-def missing(what: str) -> None:
+def missing(what: str) -> NoReturn:
     """Skip on a laptop, fail in CI."""
     if "CI" in os.environ:
         pytest.fail(what)
@@ -95,6 +96,30 @@ def broker_url() -> Iterator[str]:
     except NoRedisServer as exc:
         missing(str(exc))
     with redis_server(server) as url:
+        yield url
+
+
+@pytest.fixture(scope="session")
+def rabbitmq() -> Iterator[str]:
+    """A RabbitMQ server for the session."""
+    with tempfile.TemporaryDirectory(prefix="rabbitmq-", ignore_cleanup_errors=True) as folder:
+        try:
+            server = RabbitMQ(Path(folder))
+        except FileNotFoundError as exc:
+            missing(f"There is no {exc}.")
+        try:
+            server.start()
+            yield server.url
+        finally:
+            server.kill()
+
+
+@pytest.fixture(scope="session")
+def postgres() -> Iterator[str]:
+    """A PostgreSQL server for what starts with a database of its own."""
+    if (tools := postgres_tools()) is None:
+        missing("There is no `initdb` of PostgreSQL.")
+    with postgres_server(tools) as url:
         yield url
 
 

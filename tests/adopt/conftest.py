@@ -23,6 +23,7 @@ __all__ = ["Client", "Installed", "Team"]
 PROJECT = Path(__file__).parent / "project"
 PASSWORD = "a long pass phrase"
 READY_WITHIN = 60  # seconds
+WORKER = ["-m", "celery", "-A"]
 
 
 class Installed:
@@ -86,11 +87,21 @@ class Team:
         self.url = server.line.split()[-1].rstrip("/")
         return server
 
-    def work(self, app: str = "team") -> "Running":
+    def work(self, app: str = "team", *options: str) -> "Running":
         """Start a Celery worker, as the team does."""
         return self.start(
-            "-m", "celery", "-A", app, "worker", "-c", "2", "-l", "INFO", until=" ready."
+            *WORKER, app, "worker", "-c", "2", "-l", "INFO", *options, until=" ready."
         )
+
+    def make_people(self) -> None:
+        """Make the database, Ann, and Eve, who is of the staff."""
+        self.manage("migrate", "--verbosity", "0")
+        people = "; ".join(
+            f"User.objects.create_user({email!r}, {PASSWORD!r}, is_staff={staff}, "
+            f"is_superuser={staff})"
+            for email, staff in (("ann@example.com", False), ("eve@example.com", True))
+        )
+        self.manage("shell", "-c", f"from people.models import User; {people}")
 
     @contextmanager
     def browser(self, email: str) -> Iterator[Client]:
@@ -175,12 +186,7 @@ def make_team(tmp_path_factory: pytest.TempPathFactory, installed: Installed) ->
 def team(make_team: MakeTeam, broker_url: str) -> Iterator[Team]:
     """The project with its database, people, web server and worker."""
     made = make_team(TEAM_BROKER=broker_url)
-    made.manage("migrate", "--verbosity", "0")
-    people = "; ".join(
-        f"User.objects.create_user({email!r}, {PASSWORD!r}, is_staff={staff}, is_superuser={staff})"
-        for email, staff in (("ann@example.com", False), ("eve@example.com", True))
-    )
-    made.manage("shell", "-c", f"from people.models import User; {people}")
+    made.make_people()
     with made.serve(), made.work():
         yield made
 

@@ -1,10 +1,8 @@
 """The body of a foreign task runs once for each attempt, whatever its worker holds."""
 
 import json
-import tempfile
 from collections import Counter
 from collections.abc import Iterator
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -13,13 +11,12 @@ from django.db.models.functions import Now
 
 from parent.messages.publish import publish_steps
 from parent.models import Run, RunState, Step, StepState, Tally
-from tests.conftest import missing, use_broker
+from tests.conftest import use_broker
 from tests.faults.conftest import Gate, StartWorker
 from tests.faults.invariants import assert_sound
 from tests.flows.faults import MARKS
 from tests.flows.foreign_tasks import ENDINGS, HELD
 from tests.flows.tasks import gates
-from tests.services import RabbitMQ
 from tests.waiting import ended, until
 
 pytestmark = pytest.mark.timeout(120)
@@ -28,21 +25,6 @@ RUNS = 10
 PREFETCHED = 8  # four for each of two slots
 LOST = 5
 CHECKS = 4
-
-
-@pytest.fixture(scope="module")
-def rabbitmq() -> Iterator[str]:
-    """A RabbitMQ server for the tests of this file."""
-    with tempfile.TemporaryDirectory(prefix="rabbitmq-", ignore_cleanup_errors=True) as folder:
-        try:
-            server = RabbitMQ(Path(folder))
-        except FileNotFoundError as exc:
-            missing(f"There is no {exc}.")
-        try:
-            server.start()
-            yield server.url
-        finally:
-            server.kill()
 
 
 @pytest.fixture(params=["redis", "rabbitmq"])

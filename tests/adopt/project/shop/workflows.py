@@ -1,7 +1,7 @@
 from rest_framework import serializers
 
 from parent import Step, Workflow
-from shop.tasks import wait_for_cancel, weigh
+from shop.tasks import legacy, wait_for_cancel, weigh
 
 
 class ParcelParams(serializers.Serializer):
@@ -20,3 +20,10 @@ weigh_all = Workflow(
     steps=[Step(weigh, inputs=lambda run: {"parcels": run.params["parcels"]})],
 )
 endless = Workflow("endless", steps=[Step(wait_for_cancel)])
+
+
+class FolderParams(serializers.Serializer):
+    folder = serializers.CharField()
+
+
+old_task = Workflow("old_task", params=FolderParams, steps=[Step(legacy)])

@@ -1,7 +1,9 @@
 """The settings of a team with habits of its own, and as little as possible for our apps."""
 
 import os
+from datetime import timedelta
 from pathlib import Path
+from urllib.parse import urlsplit
 
 BASE_DIR = Path(__file__).resolve().parent.parent
 SECRET_KEY = "the team's"
@@ -24,6 +26,15 @@ DATABASES = {
         "OPTIONS": {"timeout": 20, "transaction_mode": "IMMEDIATE"},
     }
 }
+if postgres := os.environ.get("TEAM_POSTGRES"):
+    where = urlsplit(postgres)
+    DATABASES["default"] = {
+        "ENGINE": "django.db.backends.postgresql",
+        "NAME": where.path[1:],
+        "USER": where.username,
+        "HOST": where.hostname,
+        "PORT": where.port,
+    }
 
 INSTALLED_APPS = [
     "django.contrib.admin",
@@ -65,9 +76,28 @@ TEMPLATES = [
 ]
 
 CELERY_BROKER_URL = os.environ.get("TEAM_BROKER", "memory://")
-CELERY_RESULT_BACKEND = "django-db"
-CELERY_BROKER_TRANSPORT_OPTIONS = {"socket_timeout": 2, "socket_connect_timeout": 2}
-CELERY_WORKER_DISABLE_PREFETCH = True
+CELERY_RESULT_BACKEND = os.environ.get("TEAM_RESULTS", "django-db")
+CELERY_BROKER_TRANSPORT_OPTIONS = {}
+if "redis" in CELERY_BROKER_URL:
+    CELERY_BROKER_TRANSPORT_OPTIONS = {"socket_timeout": 2, "socket_connect_timeout": 2}
+if "TEAM_BEAT" in os.environ:
+    # And Celery's default prefetch.
+    CELERY_TASK_ACKS_LATE = True
+    CELERY_BEAT_SCHEDULE = {
+        "nightly weighing": {
+            "task": "parent.weigh_all",
+            "schedule": timedelta(seconds=2),
+            "kwargs": {"parcels": 2},
+            "options": {
+                "headers": {
+                    "workflow_owner": "ann@example.com",
+                    "periodic_task_name": "nightly weighing",
+                }
+            },
+        }
+    }
+else:
+    CELERY_WORKER_DISABLE_PREFETCH = True
 METRICS_TOKEN = "a-token-for-probes"
 
 # As far from DRF's defaults as it can be.
