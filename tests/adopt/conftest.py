@@ -24,6 +24,7 @@ PROJECT = Path(__file__).parent / "project"
 PASSWORD = "a long pass phrase"
 READY_WITHIN = 60  # seconds
 WORKER = ["-m", "celery", "-A"]
+PYTEST = ["-q", "-p", "no:cacheprovider", "--rootdir=."]
 
 
 class Installed:
@@ -64,8 +65,12 @@ class Team:
 
     def manage(self, *args: str, code: int = 0, **environ: str) -> str:
         """What `manage.py` prints, on both outputs; it must exit with `code`."""
+        return self.python("manage.py", *args, code=code, **environ)
+
+    def python(self, *args: str, code: int = 0, **environ: str) -> str:
+        """The same of a Python with these arguments."""
         done = subprocess.run(
-            [self.installed.python, "manage.py", *args],
+            [self.installed.python, *args],
             cwd=self.folder,
             env=self.installed.environ(**self._environ, **environ),
             stdout=subprocess.PIPE,

@@ -11,7 +11,7 @@ import pytest
 
 from monitor import checks as monitor_checks
 from parent import project_checks
-from tests.adopt.conftest import PASSWORD, Client, Installed, Team
+from tests.adopt.conftest import PASSWORD, PYTEST, Client, Installed, Team
 from tests.deploy.conftest import ROOT
 from tests.waiting import until
 
@@ -72,6 +72,12 @@ def test_the_guide_leads_to_a_bar(project: Walked) -> None:
         assert ann.get("/flows/docs/").status_code == 404  # without drf-spectacular's apps
         # With DEBUG on, as a new project has it, the checks of a deployment are left out.
         assert project.manage("workflow", "doctor").strip() == "All is well."
+
+
+def test_the_tests_of_the_guide_pass(project: Walked) -> None:
+    assert "OK" in project.manage("test")
+    printed = project.python("-m", "pytest", *PYTEST, "--ds=proj.settings", "shop")
+    assert "1 passed" in printed
 
 
 def test_the_guide_has_every_check() -> None:

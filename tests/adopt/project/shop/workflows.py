@@ -1,7 +1,7 @@
 from rest_framework import serializers
 
 from parent import Step, Workflow
-from shop.tasks import legacy, wait_for_cancel, weigh
+from shop.tasks import break_down, legacy, wait_for_cancel, weigh
 
 
 class ParcelParams(serializers.Serializer):
@@ -19,6 +19,7 @@ weigh_all = Workflow(
     params=ParcelParams,
     steps=[Step(weigh, inputs=lambda run: {"parcels": run.params["parcels"]})],
 )
+fails = Workflow("fails", steps=[Step(break_down)])
 endless = Workflow("endless", steps=[Step(wait_for_cancel)])
 
 
