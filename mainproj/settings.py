@@ -329,7 +329,7 @@ CELERY_BROKER_TRANSPORT_OPTIONS = {
 }
 CELERY_RESULT_BACKEND = "django-db"
 CELERY_RESULT_EXTENDED = True
-# Under Celery beat, its own cleanup would delete results after a day, before the runs.
+# Of other tasks under Celery beat: those of runs are kept as long as the runs.
 CELERY_RESULT_EXPIRES = WORKFLOW_RETENTION or None
 CELERY_TASK_DEFAULT_QUEUE = "celery"
 # Celery's Django fixup opens a new database connection for every task unless this is set.

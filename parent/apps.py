@@ -20,7 +20,7 @@ class ParentConfig(AppConfig):
         from parent.messages import receipts  # noqa: PLC0415
         from parent.models import Run  # noqa: PLC0415
         from parent.runs.signals.give import give  # noqa: PLC0415
-        from parent.store import sqlite  # noqa: PLC0415
+        from parent.store import results, sqlite  # noqa: PLC0415
         from parent.telemetry import log_context, tracing  # noqa: PLC0415
         from parent.worker import foreign_tasks, unknown_tasks  # noqa: PLC0415
         from parent.worker.bootstep import WatchStep  # noqa: PLC0415
@@ -28,6 +28,7 @@ class ParentConfig(AppConfig):
 
         tracing.set_up()
         sqlite.connect()
+        results.keep_from_cleanup()
         runtime.install(Engine())
         Run.give = staticmethod(give)
         host.install(ParentHost())

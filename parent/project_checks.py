@@ -6,7 +6,6 @@
 import logging
 import re
 from collections.abc import Iterator, Mapping
-from datetime import timedelta
 from math import isfinite
 from typing import Any
 
@@ -144,16 +143,6 @@ def celery_problems(conf: Any) -> Iterator[CheckMessage]:
         yield Error(problem, hint=BACKEND_HINT, id="parent.E005")
     if _is_redis(str(conf.broker_write_url or conf.broker_url or "")):
         yield from _timeouts(conf.broker_transport_options or {})
-    expires, retention = _seconds(conf.result_expires), setting("RETENTION")
-    if _has_beat(conf) and expires and (retention is None or expires < retention):
-        yield Warning(
-            f"Under beat, Celery deletes results after {expires:g} s, also those of runs that have "
-            "not ended; runs stay for "
-            + ("ever." if retention is None else f"{retention:g} s (WORKFLOW_RETENTION)."),
-            hint="Write CELERY_RESULT_EXPIRES = "
-            + ("None." if retention is None else f"{retention:g}."),
-            id="parent.W002",
-        )
     if conf.worker_prefetch_multiplier != 1 and not conf.worker_disable_prefetch:
         yield Warning(
             "Workers take messages before they can run them: a step waits behind a long one, "
@@ -182,11 +171,3 @@ def _timeouts(options: Mapping[str, Any]) -> Iterator[CheckMessage]:
         '{"socket_timeout": 2, "socket_connect_timeout": 2}. No run is lost by a timeout.',
         id="parent.W001",
     )
-
-
-def _has_beat(conf: Any) -> bool:
-    return bool(conf.beat_schedule) or apps.is_installed("django_celery_beat")
-
-
-def _seconds(expires: Any) -> float:
-    return expires.total_seconds() if isinstance(expires, timedelta) else float(expires or 0)

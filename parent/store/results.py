@@ -12,7 +12,11 @@ from typing import Any
 from celery import current_app
 from celery.app.backends import by_url
 from celery.exceptions import ImproperlyConfigured
+from django.db import connection
+from django.db.models import CharField, Exists, OuterRef, QuerySet, Value
+from django.db.models.functions import Cast, Replace
 from django_celery_results.backends import DatabaseBackend
+from django_celery_results.managers import ResultManager, TaskResultManager
 from django_celery_results.models import TaskResult
 
 from parent.models import Run, RunState, Step
@@ -22,6 +26,7 @@ __all__ = [
     "backend_problem",
     "create",
     "delete",
+    "keep_from_cleanup",
     "mirror_children",
     "prepare_create",
     "stored_result",
@@ -134,6 +139,30 @@ def _child_row(step: Step, now: datetime) -> TaskResult:
         meta=NO_CHILDREN,
         **JSON,
     )
+
+
+def keep_from_cleanup() -> None:
+    """Let Celery's daily cleanup (`celery.backend_cleanup`) leave the rows of runs and of children
+    that have not ended, however old they are. Those of runs are deleted with their runs.
+    """
+    # The library has no hook for it. A row that is written again after the cleanup would be away
+    # for a while, and a client would take the run for one that nobody knows.
+    TaskResultManager.get_all_expired = _expired
+
+
+def _expired(manager: Any, expires: Any) -> "QuerySet[TaskResult]":
+    """Celery's results that are older than `expires`, without those that are needed."""
+    expired: QuerySet[TaskResult] = ResultManager.get_all_expired(manager, expires)
+    living = Step.objects.filter(state__in=Step.ACTIVE, task_id=OuterRef("task_id"))
+    return expired.filter(~Exists(_same_run()), ~Exists(living))
+
+
+def _same_run() -> "QuerySet[Run]":
+    """The run whose id is the `task_id` of the outer row, which may be any text."""
+    if connection.vendor == "sqlite":  # which stores the id without hyphens
+        return Run.objects.filter(pk=Replace(OuterRef("task_id"), Value("-"), Value("")))
+    as_text = Cast("pk", CharField())
+    return Run.objects.annotate(as_text=as_text).filter(as_text=OuterRef("task_id"))
 
 
 def delete(task_ids: Iterable[str]) -> None:

@@ -7,7 +7,6 @@ from typing import Any
 
 import pytest
 from celery import current_app
-from celery.schedules import crontab
 from django.core.exceptions import ImproperlyConfigured
 
 from parent.conf import DEFAULTS
@@ -55,9 +54,7 @@ def test_a_lease_that_one_late_heartbeat_ends(
     assert set(found()) == ids
 
 
-BEAT = {"beat_schedule": {"nightly": {"task": "x", "schedule": crontab()}}}
 REDIS = {"broker_url": "redis://localhost"}
-MONTH = 30 * 86_400
 CELERY = [
     ({"result_backend": "redis://localhost"}, {"parent.E005"}),
     ({"result_backend": "rpc://"}, {"parent.E005"}),
@@ -74,11 +71,6 @@ CELERY = [
         set(),
     ),
     ({"broker_url": "amqp://localhost", "broker_transport_options": {}}, set()),
-    ({"result_expires": timedelta(days=1)}, set()),
-    (BEAT | {"result_expires": timedelta(days=1)}, {"parent.W002"}),
-    (BEAT | {"result_expires": 86_400}, {"parent.W002"}),
-    (BEAT | {"result_expires": MONTH}, set()),
-    (BEAT | {"result_expires": None}, set()),
     ({"worker_disable_prefetch": False}, {"parent.W003"}),
     ({"worker_disable_prefetch": False, "worker_prefetch_multiplier": 1}, set()),
 ]
@@ -86,7 +78,7 @@ CELERY = [
 
 READ = [
     *("result_backend", "broker_write_url", "broker_url", "broker_transport_options"),
-    *("result_expires", "beat_schedule", "worker_prefetch_multiplier", "worker_disable_prefetch"),
+    *("worker_prefetch_multiplier", "worker_disable_prefetch"),
 ]
 
 
