@@ -16,7 +16,7 @@ from django.db import connection
 from django.db.models import CharField, Exists, OuterRef, QuerySet, Value
 from django.db.models.functions import Cast, Replace
 from django_celery_results.backends import DatabaseBackend
-from django_celery_results.managers import ResultManager, TaskResultManager
+from django_celery_results.managers import TaskResultManager
 from django_celery_results.models import TaskResult
 
 from parent.models import Run, RunState, Step
@@ -34,6 +34,9 @@ __all__ = [
 ]
 
 BACKEND_HINT = 'Write CELERY_RESULT_BACKEND = "django-db".'
+
+ALL_EXPIRED: Any = TaskResultManager.get_all_expired
+"""The library's own, before `keep_from_cleanup`."""
 
 JSON = {"content_type": "application/json", "content_encoding": "utf-8"}
 DELETE_BATCH = 10_000
@@ -147,12 +150,13 @@ def keep_from_cleanup() -> None:
     """
     # The library has no hook for it. A row that is written again after the cleanup would be away
     # for a while, and a client would take the run for one that nobody knows.
-    TaskResultManager.get_all_expired = _expired
+    manager: Any = TaskResultManager
+    manager.get_all_expired = _expired
 
 
 def _expired(manager: Any, expires: Any) -> "QuerySet[TaskResult]":
     """Celery's results that are older than `expires`, without those that are needed."""
-    expired: QuerySet[TaskResult] = ResultManager.get_all_expired(manager, expires)
+    expired: QuerySet[TaskResult] = ALL_EXPIRED(manager, expires)
     living = Step.objects.filter(state__in=Step.ACTIVE, task_id=OuterRef("task_id"))
     return expired.filter(~Exists(_same_run()), ~Exists(living))
 

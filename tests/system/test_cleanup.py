@@ -32,6 +32,10 @@ def clean_up() -> None:
     assert not TaskResult.objects.filter(task_id__in=FOREIGN).exists()
 
 
+def state_of(task_id: str) -> str:
+    return str(AsyncResult(task_id).state)
+
+
 def test_runs_go_on_and_are_read_after_a_cleanup(start_worker: StartWorker, gate: Gate) -> None:
     start_worker("-P", "threads", "-c", "2")
     run = canvas.held.start(gate=gate.name)
@@ -44,8 +48,8 @@ def test_runs_go_on_and_are_read_after_a_cleanup(start_worker: StartWorker, gate
 
     living = {str(run.pk), str(step.task_id)}
     assert living <= set(TaskResult.objects.values_list("task_id", flat=True))
-    until("its state", lambda: AsyncResult(str(run.pk)).state == "PROGRESS")
-    assert AsyncResult(str(step.task_id)).state == "PROGRESS"
+    until("its state", lambda: state_of(str(run.pk)) == "PROGRESS")
+    assert state_of(str(step.task_id)) == "PROGRESS"
     assert Step.objects.get(pk=step.pk).state == StepState.RUNNING
 
     gate.open()
