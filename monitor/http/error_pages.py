@@ -8,6 +8,8 @@ from typing import Any
 from django.conf import settings
 from django.http import HttpRequest, HttpResponse, JsonResponse
 from django.template.loader import render_to_string
+from django.utils.translation import gettext
+from django.utils.translation import gettext_lazy as _
 from rest_framework.exceptions import APIException
 
 from monitor.http.problems import (
@@ -30,18 +32,21 @@ __all__ = [
     "server_error",
 ]
 
-WORDS: dict[int, tuple[str, str]] = {
-    400: ("This request cannot be read", "The request cannot be read."),
-    403: ("You may not do this", "You may not do this."),
+WORDS: dict[int, tuple[Any, Any]] = {
+    400: (_("This request cannot be read"), _("The request cannot be read.")),
+    403: (_("You may not do this"), _("You may not do this.")),
     404: (
-        "There is nothing here",
-        "There is nothing at this address: it is wrong, or what it showed was deleted.",
+        _("There is nothing here"),
+        _("There is nothing at this address: it is wrong, or what it showed was deleted."),
     ),
-    405: ("This cannot be done here", "This address does not take this method."),
-    429: ("Too often", "You have asked too often."),
-    500: ("Something went wrong", "The server failed; its log says why. Runs go on all the same."),
-    507: ("No space is left", str(NoSpace.default_detail)),
-    503: ("The database is away", str(DatabaseAway.default_detail)),
+    405: (_("This cannot be done here"), _("This address does not take this method.")),
+    429: (_("Too often"), _("You have asked too often.")),
+    500: (
+        _("Something went wrong"),
+        _("The server failed; its log says why. Runs go on all the same."),
+    ),
+    507: (_("No space is left"), NoSpace.default_detail),
+    503: (_("The database is away"), DatabaseAway.default_detail),
 }
 """By status: the title of the page, and the default detail."""
 
@@ -55,7 +60,7 @@ def error_response(
 ) -> HttpResponse:
     """The error as a problem document or a page, whichever the request prefers."""
     title, words = WORDS.get(status, (HTTPStatus(status).phrase, HTTPStatus(status).description))
-    detail = detail or words
+    detail = str(detail or words)
     request_id = getattr(request, "request_id", None)
     if request.get_preferred_type([PROBLEM_JSON, "text/html"]) != "text/html":
         document = problem(status, {"detail": detail}, request_id)
@@ -106,16 +111,18 @@ def server_error(request: HttpRequest) -> HttpResponse:
 
 def csrf_failure(request: HttpRequest, reason: str = "") -> HttpResponse:  # noqa: ARG001
     """Django's `CSRF_FAILURE_VIEW`."""
-    detail = (
+    detail = _(
         "This form was not sent from a page of ours, or is too old: reload the page, try again."
     )
-    return error_response(request, HTTPStatus.FORBIDDEN, detail)
+    return error_response(request, HTTPStatus.FORBIDDEN, str(detail))
 
 
 def locked_out(request: HttpRequest, *_: Any, **__: Any) -> HttpResponse:
     """The answer to a login after too many failures; django-axes calls it."""
     wait = int(settings.AXES_COOLOFF_TIME.total_seconds())
-    detail = f"Too many logins have failed. Try again in {-(-wait // 60)} minutes."
+    detail = gettext("Too many logins have failed. Try again in {number} minutes.").format(
+        number=-(-wait // 60)
+    )
     status = HTTPStatus.TOO_MANY_REQUESTS
     return error_response(request, status, detail, headers={"Retry-After": str(wait)})
 

@@ -14,6 +14,7 @@ from django.core.exceptions import (
 )
 from django.db import InterfaceError, OperationalError
 from django.http import UnreadablePostError
+from django.utils.translation import gettext_lazy as _
 from rest_framework.exceptions import APIException, NotFound, ParseError, ValidationError
 from rest_framework.response import Response
 from rest_framework.settings import api_settings
@@ -68,14 +69,14 @@ class TooLarge(APIException):
     """The body is larger than allowed."""
 
     status_code = HTTPStatus.REQUEST_ENTITY_TOO_LARGE
-    default_detail = "The body, or what it has beside its files, is too large. Send less."
+    default_detail = _("The body, or what it has beside its files, is too large. Send less.")
 
 
 class NoSpace(APIException):
     """The disk for files, or the database's, is full."""
 
     status_code = HTTPStatus.INSUFFICIENT_STORAGE
-    default_detail = (
+    default_detail = _(
         "The server has no space left to store this. Nothing was started or changed; "
         "tell whoever runs it, and send it again when there is space."
     )
@@ -85,7 +86,7 @@ class WrongSettings(APIException):
     """The settings of the server do not let it do this."""
 
     status_code = HTTPStatus.INTERNAL_SERVER_ERROR
-    default_detail = (
+    default_detail = _(
         "The server's settings do not let it do this, so nothing was started or changed. "
         "Whoever runs it finds in its log what to set, and `manage.py check` says it too."
     )
@@ -95,9 +96,7 @@ class DatabaseAway(APIException):
     """The database does not answer."""
 
     status_code = HTTPStatus.SERVICE_UNAVAILABLE
-    default_detail = (
-        f"The database does not answer. Runs are not lost; ask again in {RETRY_AFTER} s."
-    )
+    default_detail = _("The database does not answer. Runs are not lost; ask again in 5 s.")
     wait = RETRY_AFTER  # DRF sends it as Retry-After
 
 

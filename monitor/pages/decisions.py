@@ -11,6 +11,7 @@ from django.http import HttpRequest, HttpResponse
 from django.shortcuts import redirect, render
 from django.utils import timezone
 from django.utils.decorators import method_decorator
+from django.utils.translation import gettext
 from django.views.generic import View
 from rest_framework.serializers import Serializer
 
@@ -31,8 +32,6 @@ from parent.runs.signals.payload import serializer_of
 
 __all__ = ["CloseSignalPage", "DecideByLink", "DecidePage", "WaitingPage"]
 
-DONE = {"approve": "approved", "reject": "rejected"}
-
 
 class WaitingPage(OurPage, View):
     """The approvals that the caller may decide."""
@@ -41,7 +40,7 @@ class WaitingPage(OurPage, View):
         asked = waiting_for(request.user)
         found = [(each.run.pk, each.name, each.since) for each in asked]
         parts = [LivePart(id="asked", template="monitor/live/asked.html", depends_on=found)]
-        context = {"title": "Waiting for you", "asked": asked}
+        context = {"title": gettext("Waiting for you"), "asked": asked}
         return render_live(request, "monitor/waiting.html", context, parts)
 
 
@@ -159,7 +158,6 @@ def _page(
         "step_title": step_titles(run.workflow, [name])[name],
         "workflow_title": workflow_title(run.workflow),
         "came": came,
-        "done": DONE.get(came.values["decision"], "") if came is not None else "",
         "is_open": is_open,
         "left": seconds_left(step, timezone.now()) if step is not None else None,
         "sees_run": request.user.is_authenticated and may_see(request.user, run),

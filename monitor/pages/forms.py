@@ -8,6 +8,7 @@ from typing import Any, Protocol, cast
 
 from django.http import HttpRequest, QueryDict
 from django.utils.safestring import SafeString
+from django.utils.translation import gettext
 from rest_framework import ISO_8601
 from rest_framework.exceptions import ValidationError
 from rest_framework.fields import (
@@ -146,7 +147,9 @@ def _fill(serializer: Any, params: Mapping[str, Any], prefix: str = "") -> Itera
         _set_initial(field, None if why else value)
     known = {field.source.split(".")[0] for field in fields.values()}
     for name in sorted(params.keys() - known):
-        yield LeftOut(label=prefix + clean_text(name), why="the workflow no longer takes it")
+        yield LeftOut(
+            label=prefix + clean_text(name), why=gettext("the workflow no longer takes it")
+        )
 
 
 def _stored(params: Any, source: str) -> Any:
@@ -159,13 +162,13 @@ def _stored(params: Any, source: str) -> Any:
 def _obstacle(field: Any, value: Any) -> str:
     """Why the form cannot be filled with this value; empty if it can."""
     if takes_files(field):
-        return "choose the file again"
+        return gettext("choose the file again")
     if has_secrets(field):
-        return "a secret: enter it again"
+        return gettext("a secret: enter it again")
     if size_problem([value]):
-        return "it is too large for a form"
+        return gettext("it is too large for a form")
     if not _can_be_entered(field, value):
-        return "it cannot be entered in this form"
+        return gettext("it cannot be entered in this form")
     return ""
 
 
@@ -261,7 +264,7 @@ def _beside(field: Any, errors: Any) -> Any:
 def _entry(field: object, path: str) -> str:
     """A place in the field; the entries of a list count from 1."""
     if isinstance(field, ListField) and path.isdecimal():
-        return f"Entry {int(path) + 1}"
+        return gettext("Entry {number}").format(number=int(path) + 1)
     return clean_text(path)
 
 

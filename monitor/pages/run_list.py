@@ -12,6 +12,7 @@ from django.contrib.auth import get_user_model
 from django.db.models import Q, QuerySet
 from django.http import QueryDict
 from django.utils import timezone
+from django.utils.translation import gettext_lazy as _
 
 from monitor.runs.titles import titles_with, workflow_title
 from parent.models import Attempt, Item, Run, RunState, Step
@@ -25,15 +26,15 @@ NOBODY = "nobody"
 """What the list shows, and the filter takes, for the owner of a run without one."""
 NARROWING = ("q", "workflow", "state", "since", "owner")
 STATES = {
-    ACTIVE: ("Active", [RunState.PENDING, RunState.STARTED, RunState.PROGRESS]),
-    "done": ("Done", [RunState.SUCCESS]),
-    "failed": ("Failed", [RunState.FAILURE]),
-    "cancelled": ("Cancelled", [RunState.REVOKED]),
+    ACTIVE: (_("Active"), [RunState.PENDING, RunState.STARTED, RunState.PROGRESS]),
+    "done": (_("Done"), [RunState.SUCCESS]),
+    "failed": (_("Failed"), [RunState.FAILURE]),
+    "cancelled": (_("Cancelled"), [RunState.REVOKED]),
 }
 TIMES = {
-    "hour": ("The last hour", timedelta(hours=1)),
-    "day": ("The last 24 hours", timedelta(days=1)),
-    "week": ("The last 7 days", timedelta(days=7)),
+    "hour": (_("The last hour"), timedelta(hours=1)),
+    "day": (_("The last 24 hours"), timedelta(days=1)),
+    "week": (_("The last 7 days"), timedelta(days=7)),
 }
 
 
@@ -41,31 +42,32 @@ class RunFilter(forms.Form):
     """The filters of the page of runs, from its URL."""
 
     q = forms.CharField(
-        label="Search",
+        label=_("Search"),
         required=False,
         max_length=200,
         widget=forms.TextInput(
             attrs={
                 "type": "search",
-                "placeholder": "Id of a run or child, workflow, message or error",
+                "placeholder": _("Id of a run or child, workflow, message or error"),
             }
         ),
     )
-    workflow = forms.ChoiceField(required=False)
+    workflow = forms.ChoiceField(label=_("Workflow"), required=False)
     state = forms.ChoiceField(
+        label=_("State"),
         required=False,
-        choices=[("", "Any state"), *((key, label) for key, (label, _) in STATES.items())],
+        choices=[("", _("Any state")), *((key, label) for key, (label, _) in STATES.items())],
     )
     since = forms.ChoiceField(
-        label="Time",
+        label=_("Time"),
         required=False,
-        choices=[("", "Any time"), *((key, label) for key, (label, _) in TIMES.items())],
+        choices=[("", _("Any time")), *((key, label) for key, (label, _) in TIMES.items())],
     )
     owner = forms.CharField(
-        label="Started by",
+        label=_("Started by"),
         required=False,
         max_length=254,
-        widget=forms.TextInput(attrs={"placeholder": "User name"}),
+        widget=forms.TextInput(attrs={"placeholder": _("User name")}),
     )
     child_runs = forms.BooleanField(required=False, widget=forms.HiddenInput)
     before = forms.UUIDField(required=False, widget=forms.HiddenInput)
@@ -83,7 +85,7 @@ class RunFilter(forms.Form):
             del self.fields["owner"]
         field: Any = self.fields["workflow"]
         names = [(name, workflow_title(name)) for name in workflows]
-        field.choices = [("", "Any workflow"), *names]
+        field.choices = [("", _("Any workflow")), *names]
 
     @property
     def narrows(self) -> bool:

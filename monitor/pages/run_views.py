@@ -13,6 +13,8 @@ from django.template import TemplateDoesNotExist
 from django.template.loader import get_template, render_to_string
 from django.utils import timezone
 from django.utils.safestring import SafeString
+from django.utils.text import capfirst
+from django.utils.translation import gettext
 from django.views.generic import View
 
 from children.meta import Status
@@ -67,7 +69,7 @@ class RunsPage(OurPage, View):
         page = page_of(found, wanted.page_before, after=wanted.page_after, among=mine)
         no_worker = not any_executor_alive()
         context = {
-            "title": "Runs",
+            "title": gettext("Runs"),
             "filter": wanted,
             "sees_others": sees_others,
             "runs": page.runs,
@@ -135,7 +137,7 @@ class RunPage(OurPage, View):
 def tab_title(status: dict[str, Any]) -> str:
     """The title of a run's page: how far it is while it runs, else its state. As in `run.js`."""
     word = state_word(status)
-    said = share(status) if word == "running" else f"{word.capitalize()}:"
+    said = share(status) if word == "running" else f"{capfirst(gettext(word))}:"
     return f"{said} {status['title']}".strip()
 
 

@@ -8,6 +8,7 @@ from django.contrib import messages
 from django.core.paginator import Paginator
 from django.http import Http404, HttpRequest, HttpResponse
 from django.shortcuts import redirect, render
+from django.utils.translation import gettext
 from django.views.generic import View
 
 from monitor.access import (
@@ -66,7 +67,7 @@ class SchedulePage(OurPage, View):
             row = find_schedule(request.user, pk)
             return _page(request, row, form, HTTPStatus.BAD_REQUEST)
         control.edit(pk, form.values, who=request.user.get_username())
-        messages.success(request, "The schedule is changed.")
+        messages.success(request, gettext("The schedule is changed."))
         return redirect(our_url(request, "timetable-entry", pk))
 
 
@@ -87,7 +88,9 @@ class ScheduleAction(OurPage, View):
             if isinstance(found, Firing):
                 if found.run_id is not None:
                     return redirect(our_url(request, "run", found.run_id))
-                messages.warning(request, f"Nothing was started: {found.detail}")
+                messages.warning(
+                    request, gettext("Nothing was started: {why}").format(why=found.detail)
+                )
         return redirect(our_url(request, "timetable-entry", pk))
 
 

@@ -7,6 +7,7 @@ from uuid import UUID
 from django.contrib.auth.models import User
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import redirect, render
+from django.utils.translation import gettext
 from django.views.generic import View
 
 from monitor.access import (
@@ -100,7 +101,9 @@ class FailedItemsPage(OurPage, View):
         items = failed_items(step, after=after, most=PAGE_SIZE + 1)
         may_change = policy().may_change(cast(User, request.user), run)
         context = {
-            "title": f"Failed items of {step_titles(run.workflow, [name])[name]}",
+            "title": gettext("Failed items of {name}").format(
+                name=step_titles(run.workflow, [name])[name]
+            ),
             "run": run,
             "step": step,
             "segments": segments(step.items or {}),

@@ -11,6 +11,7 @@ from django.core import signing
 from django.db.models import Q
 from django.urls import reverse
 from django.utils import timezone
+from django.utils.translation import gettext
 
 from monitor.access import may_give, may_see, visible_runs
 from monitor.http.namespace import APP_NAME
@@ -157,14 +158,14 @@ def linked_to(token: str) -> LinkedTo:
         age = timedelta(seconds=interval("DECISION_LINK_AGE"))
         task_id, pk = signing.loads(token, salt=SALT, max_age=age)
     except signing.SignatureExpired:
-        raise NoLink("This link is too old. Sign in to decide.") from None
+        raise NoLink(gettext("This link is too old. Sign in to decide.")) from None
     except (signing.BadSignature, ValueError):
-        raise NoLink("This link is not complete. Copy all of it from the mail.") from None
+        raise NoLink(gettext("This link is not complete. Copy all of it from the mail.")) from None
     step = Step.objects.select_related("run", "run__owner").defer(*LARGE).filter(task_id=task_id)
     found = step.first()
     if found is None:
-        raise NoLink("This link is of an earlier time: the run was retried or deleted.")
+        raise NoLink(gettext("This link is of an earlier time: the run was retried or deleted."))
     user: Any = get_user_model()._default_manager.filter(pk=pk, is_active=True).first()
     if user is None or not may_give(user, found.run, definition_of(found.run, found.name)):
-        raise NoLink("The user of this link may not decide this any more.")
+        raise NoLink(gettext("The user of this link may not decide this any more."))
     return LinkedTo(found, user)

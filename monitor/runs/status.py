@@ -1,5 +1,6 @@
 """The status of a run or child in the API: a pure function of its rows and the time."""
 
+import re
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from copy import copy
 from datetime import datetime, timedelta
@@ -7,6 +8,7 @@ from typing import Any
 
 from celery import states
 from django.urls import reverse
+from django.utils.translation import gettext, gettext_noop
 
 from children.meta import Status
 from monitor.http.namespace import APP_NAME
@@ -24,6 +26,7 @@ __all__ = [
     "count",
     "is_unknown",
     "last_change",
+    "own_message",
     "percent",
     "quiet_seconds",
     "share",
@@ -35,6 +38,9 @@ __all__ = [
 LONGEST_MS, LONGEST_QUEUED_MS, LONGEST_AWAITING_MS = 2_000, 5_000, 30_000
 MS_PER_STEP = 5
 """A status of many steps is long, so it is read less often: of 400 steps every 2 s."""
+
+OF_QUEUE = re.compile("a worker of the queue “(.*)”: none is running", re.DOTALL)
+"""What `monitor.runs.waiting` says of it."""
 
 STEP_STATES = {
     StepState.WAITING: states.PENDING,
@@ -230,14 +236,31 @@ def is_unknown(status: dict[str, Any]) -> bool:
 
 
 def count(status: dict[str, Any]) -> str:
-    """How much is done: `4 of 10`, `54 done`, or `1 of 3 steps`; empty if nothing was counted."""
+    """How much is done: `4 of 10`, `54 done`, or `1 of 3 steps`; empty if nothing was counted.
+
+    In the reader's language.
+    """
+    text, done, all_ = _counted(status)
+    return gettext(text).format(done=f"{done:,}", all=f"{all_:,}") if text else ""
+
+
+def own_message(status: dict[str, Any]) -> str:
+    """Its message, if that says more than its state and its count."""
+    text, done, all_ = _counted(status)
+    counted = text.format(done=f"{done:,}", all=f"{all_:,}")
+    message: str = status["message"]
+    return "" if message in (state_word(status), counted) else message
+
+
+def _counted(status: dict[str, Any]) -> tuple[str, int, int]:
+    """A text with the places `done` and `all`, and these; the text is empty without a count."""
     steps = status.get("steps") or []
     if len(steps) > 1:
         done = sum(step["status"] == Status.OK for step in steps)
-        return f"{done:,} of {len(steps):,} steps"
+        return gettext_noop("{done} of {all} steps"), done, len(steps)
     if status["total"] is not None:
-        return f"{status['iteration']:,} of {status['total']:,}"
-    return f"{status['iteration']:,} done" if status["iteration"] else ""
+        return gettext_noop("{done} of {all}"), status["iteration"], status["total"]
+    return gettext_noop("{done} done") if status["iteration"] else "", status["iteration"], 0
 
 
 def share(status: dict[str, Any]) -> str:
@@ -248,14 +271,29 @@ def share(status: dict[str, Any]) -> str:
 
 
 def waiting_text(status: dict[str, Any], now: datetime) -> str:
-    """What it waits for, as a sentence of the page; empty if it waits for nothing."""
+    """What it waits for, as a sentence of the page; empty if it waits for nothing.
+
+    In the reader's language.
+    """
     if not status["waits_for"]:
         return ""
-    until = status["waits_until"]
-    how = "for another" if status.get("awaits") else "in"
-    soon = f", {how} {max(0, int((until - now).total_seconds()))} s" if until else ""
-    name = f"{status['message']} " if status.get("steps") else ""
-    return f"{name}waits for {status['waits_for']}{soon}"
+    waited = _translated(status["waits_for"])
+    if status.get("steps"):
+        text = gettext("{what} waits for {waited}").format(what=status["message"], waited=waited)
+    else:
+        text = gettext("waits for {waited}").format(waited=waited)
+    if (until := status["waits_until"]) is None:
+        return text
+    left = f"{max(0, int((until - now).total_seconds()))} s"
+    if status.get("awaits"):
+        return gettext("{text}, for another {time}").format(text=text, time=left)
+    return gettext("{text}, in {time}").format(text=text, time=left)
+
+
+def _translated(waits_for: str) -> str:
+    found = OF_QUEUE.fullmatch(waits_for)
+    text = "a worker of the queue “{queue}”: none is running"
+    return gettext(text).format(queue=found[1]) if found else gettext(waits_for)
 
 
 def state_word(status: dict[str, Any]) -> str:

@@ -6,9 +6,18 @@ from typing import Any
 from zoneinfo import ZoneInfo
 
 from django import template
-from django.utils import dateformat
+from django.utils import dateformat, timezone
+from django.utils.translation import gettext
 
-from monitor.runs.status import CANCELLING, count, is_unknown, share, state_word, waiting_text
+from monitor.runs.status import (
+    CANCELLING,
+    count,
+    is_unknown,
+    own_message,
+    share,
+    state_word,
+    waiting_text,
+)
 from monitor.runs.status import percent as whole_percent
 from monitor.runs.titles import with_title, workflow_title
 from parent.models import Run
@@ -18,7 +27,7 @@ __all__ = [
     "beginning",
     "duration",
     "elapsed",
-    "in_utc",
+    "in_active_zone",
     "in_zone",
     "is_text",
     "json_text",
@@ -57,6 +66,8 @@ register.filter("workflow_title", workflow_title)
 register.filter("share", share)
 register.filter("waiting", waiting_text)
 register.filter("count", count)
+register.filter("own_message", own_message)
+register.filter("state_word", state_word)
 register.filter("is_unknown", is_unknown)
 
 
@@ -71,8 +82,8 @@ def run_status(run: Run) -> dict[str, Any]:
 
 @register.filter
 def word(status: dict[str, Any]) -> str:
-    """A status in one word."""
-    return state_word(status)
+    """A status in one word, in the reader's language."""
+    return gettext(state_word(status))
 
 
 @register.filter
@@ -117,9 +128,16 @@ def run_seconds(run: Run) -> float | None:
 
 
 @register.filter
-def in_utc(at: datetime, written_as: str) -> str:
-    """A time in UTC, whatever the project's `TIME_ZONE` is, in a format of Django's `date`."""
-    return f"{dateformat.format(at.astimezone(UTC), written_as)} UTC"
+def in_active_zone(at: datetime, written_as: str) -> str:
+    """A time in the active time zone, with that zone's name, in a format of Django's `date`.
+
+    The active zone is `TIME_ZONE`, unless the project has activated another one for the request.
+    """
+    local = timezone.localtime(at)
+    name = local.tzname() or ""
+    # Some zones have no name but their offset.
+    label = f"UTC{name}" if name[:1] in ("+", "-") else name
+    return f"{dateformat.format(local, written_as)} {label}"
 
 
 @register.filter

@@ -104,7 +104,7 @@ def test_times_that_come_later_are_relative_too(
     expect(page.locator("main")).not_to_contain_text("UTC")
 
 
-def test_without_a_script_times_are_in_utc(
+def test_without_a_script_times_are_in_the_projects_zone(
     chromium: Browser, live_server: Any, sign_in: SignIn, owner: User, make_run: MakeRun
 ) -> None:
     run = make_run(owner, state="SUCCESS", completion=100.0, created_at=BEGAN)

@@ -95,7 +95,7 @@ def test_the_graph_of_a_run_says_states_and_conditions_in_words(
     svg = svg_of(page)
     assert svg.attrib["role"] == "group"
     assert svg.findtext(f"{SVG}desc") == (
-        "load comes first. publish comes after load. tell comes after publish (optional). "
+        "load comes first. publish comes after load. tell (optional) comes after publish. "
         "undo comes after load, publish, if one of them failed. "
         "clean_up comes after tell, undo, in any case."
     )

@@ -3,6 +3,8 @@
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
+from django.utils.translation import gettext, gettext_noop
+
 from monitor.pages.drawing.layout import Bundle, Layout, Point, Sizes, layout
 from parent.definition.name_lists import join_names
 from parent.definition.workflow import Workflow
@@ -24,7 +26,11 @@ TITLE_LINE, STATE_LINE, NOTE_LINE = 18, 19, 16
 DOTS = Sizes(width=8, height=8, gap_x=18, gap_y=6, inner=5, lane=4)
 
 CONDITIONS = {When.FAILED: "after a failure", When.ALWAYS: "in any case"}
-IN_WORDS = {When.FAILED: ", if one of them failed", When.ALWAYS: ", in any case"}
+IN_WORDS = {
+    When.OK: gettext_noop("{title} comes after {names}."),
+    When.FAILED: gettext_noop("{title} comes after {names}, if one of them failed."),
+    When.ALWAYS: gettext_noop("{title} comes after {names}, in any case."),
+}
 NOT_BEGUN = ("waiting", "skipped", "cancelled")
 
 
@@ -53,7 +59,7 @@ class Node:
     def note(self) -> str:
         """Under which condition it opens, and whether it is optional, in words."""
         parts = [CONDITIONS.get(When(self.when), ""), "optional" if self.optional else ""]
-        return ", ".join(filter(None, parts))
+        return ", ".join(gettext(part) for part in parts if part)
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -189,8 +195,7 @@ def _words(nodes: Mapping[str, Node], after: Mapping[str, Sequence[str]]) -> str
     sentences = []
     for node in nodes.values():
         before = [nodes[name].title for name in dict.fromkeys(after[node.name]) if name in nodes]
-        comes = (
-            f"after {join_names(before)}{IN_WORDS.get(When(node.when), '')}" if before else "first"
-        )
-        sentences.append(f"{node.title} comes {comes}{' (optional)' if node.optional else ''}.")
+        title = f"{node.title} ({gettext('optional')})" if node.optional else node.title
+        text = gettext(IN_WORDS[When(node.when)]) if before else gettext("{title} comes first.")
+        sentences.append(text.format(title=title, names=join_names(before) if before else ""))
     return " ".join(sentences)

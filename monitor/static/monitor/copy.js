@@ -1,5 +1,7 @@
 /** Buttons that copy what `data-copy` says; of a link the whole address. Without a clipboard they stay hidden. */
 
+import { text } from "./texts.js";
+
 const status = document.getElementById("copied");
 
 async function copy({ copy, copied, isLink }) {
@@ -9,7 +11,7 @@ async function copy({ copy, copied, isLink }) {
 		await navigator.clipboard.writeText(isLink === undefined ? copy : new URL(copy, location).href);
 		status.textContent = copied;
 	} catch {
-		status.textContent = "Not copied: the browser does not allow it";
+		status.textContent = text("Not copied: the browser does not allow it");
 	}
 }
 

@@ -3,6 +3,8 @@
  * the permission before they press the button. The wish is remembered by this browser, for all runs.
  */
 
+import { text } from "./texts.js";
+
 const WISH = "notify-when-done";
 /** `<task-progress>` does not poll in a hidden tab, where a notification is most wanted: this looks instead. */
 const LOOK_EVERY_MS = 10_000;
@@ -48,9 +50,9 @@ async function toggle() {
 		remember(false);
 		note.textContent = "";
 	} else if ((await Notification.requestPermission()) !== "granted") {
-		note.textContent = "Your browser blocks notifications of this site: its settings can allow them.";
+		note.textContent = text("Your browser blocks notifications of this site: its settings can allow them.");
 	} else {
-		note.textContent = remember(true) ? "" : "Your browser remembers nothing for this site, so it cannot notify you.";
+		note.textContent = remember(true) ? "" : text("Your browser remembers nothing for this site, so it cannot notify you.");
 	}
 	show();
 }
@@ -70,16 +72,16 @@ function follow(status) {
 }
 
 function notify({ task_id, title, state }) {
-	const words = { SUCCESS: "Done", FAILURE: "Failed" };
+	const words = { SUCCESS: text("Done"), FAILURE: text("Failed") };
 	try {
 		// Several tabs of one run show one notification.
-		const notification = new Notification(title, { body: words[state] ?? "Cancelled", tag: task_id });
+		const notification = new Notification(title, { body: words[state] ?? text("Cancelled"), tag: task_id });
 		notification.onclick = () => {
 			window.focus();
 			notification.close();
 		};
 	} catch {
-		note.textContent = "This browser lets no page notify you.";
+		note.textContent = text("This browser lets no page notify you.");
 	}
 }
 

@@ -42,7 +42,8 @@ function outline({ state, steps }) {
 
 function follow(status) {
 	const word = element.state;
-	const said = word === "running" ? element.percent : `${word[0].toUpperCase()}${word.slice(1)}:`;
+	const shown = element.constructor.text(word);
+	const said = word === "running" ? element.percent : `${shown[0].toUpperCase()}${shown.slice(1)}:`;
 	document.title = `${said} ${title}`.trim();
 
 	const isAsRendered = String(status.version) === rendered.version && status.state === rendered.state;

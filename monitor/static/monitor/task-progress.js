@@ -1,10 +1,7 @@
 /**
  * The custom element `<task-progress>`: the progress of one task, with Cancel and Retry.
  *
- * This is one file without imports on purpose. People copy it to their own servers, and where static files
- * have hashed names, the names in `import` statements stay as they are written here.
- *
- * Sections: polling, requests, appearance, the element, texts.
+ * One file without imports: people copy it to their servers, where names in `import` may not be right.
  */
 
 /**
@@ -12,8 +9,19 @@
  * @typedef {object} Status
  */
 
-const SIGNED_OUT = "You are signed out, or may not do this.";
-const NO_SUCH_TASK = "There is no such task: it was deleted, or is not yours.";
+/** Translations, where the page has them. */
+const TEXTS = JSON.parse(document.getElementById("task-texts")?.textContent ?? "{}");
+
+function text(english, values) {
+	return fill(TEXTS[english] ?? english, values);
+}
+
+function fill(words, values) {
+	return words.replace(/{(\w+)}/g, (place, name) => values?.[name] ?? place);
+}
+
+const SIGNED_OUT = text("You are signed out, or may not do this.");
+const NO_SUCH_TASK = text("There is no such task: it was deleted, or is not yours.");
 /** Answers after which it makes no sense to ask again. */
 const REFUSALS = { 401: SIGNED_OUT, 403: SIGNED_OUT, 404: NO_SUCH_TASK, 410: NO_SUCH_TASK };
 
@@ -27,15 +35,14 @@ const UNCHANGED_GROWTH = 1.2;
 const LONGEST_UNCHANGED_WAIT_MS = 5_000;
 
 /**
- * What an element gives to its poller. Each `start()` makes a new one, so an answer to a request that was sent
- * before a `stop()` or a new `src` finds its subscriber gone, and is dropped.
+ * What an element gives to its poller. Each `start()` makes a new one: an answer to an earlier one is dropped.
  * @typedef {object} Subscriber
- * @property {string} url address of the status
- * @property {string|undefined} taskId undefined where the address is not of the form `/tasks/ID/`
- * @property {Status|null} status the last one received
- * @property {(status: Status, headers: Headers) => void} receive takes a status, perhaps an unchanged one
- * @property {(text: string) => void} note shows a sentence about the connection
- * @property {(why: string) => void} refuse ends the polling, until somebody comes back to the page
+ * @property {string} url of the status
+ * @property {string|undefined} taskId if the address is of the form `/tasks/ID/`
+ * @property {Status|null} status the last one
+ * @property {(status: Status, headers: Headers) => void} receive
+ * @property {(words: string) => void} note shows a sentence about the connection
+ * @property {(why: string) => void} refuse ends the polling until somebody comes back
  */
 
 /** The pollers that have subscribers. */
@@ -114,7 +121,7 @@ class Poller {
 		for (const subscriber of asked) {
 			if (!this.subscribers.has(subscriber)) continue;
 			const status = unchanged ? subscriber.status : statusOf(subscriber.taskId, body);
-			if (failed) subscriber.note("No answer; reconnecting…");
+			if (failed) subscriber.note(text("No answer; reconnecting…"));
 			else if (status) subscriber.receive(status, response.headers);
 			else subscriber.refuse(refusal ?? NO_SUCH_TASK);
 			// Other notes, such as why a click was refused, stay.
@@ -272,10 +279,11 @@ ${buttons}<span part="count"></span><span part="percent"></span></p>
 <p><span part="message"></span><span part="error"></span>${note}<span part="times"></span></p>`;
 }
 
-const BUTTONS = '<span><button part="cancel" hidden>Cancel</button><button part="retry" hidden>Retry</button></span>';
+const button = (part, words) => `<button part="${part}" hidden>${text(words)}</button>`;
+const BUTTONS = `<span>${button("cancel", "Cancel")}${button("retry", "Retry")}</span>`;
 const NOTE = '<span part="note" role="status"></span>';
 
-// Screen readers announce changes of the run's name and state, and not each percent.
+// Screen readers announce the run's name and state, and not each percent.
 const CONTENT = `
 <slot></slot>
 <section part="run" tabindex="-1" class="blank">
@@ -294,7 +302,7 @@ const MORE_STEPS = 100;
 const GROUPS = ["failed", "running", "cancelling", "queued", "waiting", "done", "cancelled", "skipped"];
 const UNFOLDED = GROUPS.slice(0, 3);
 
-const GROUP = '<summary part="group"></summary><ol></ol><button part="more">Show more</button>';
+const GROUP = `<summary part="group"></summary><ol></ol><button part="more">${text("Show more")}</button>`;
 
 /** A run's steps: only those that people see have elements. */
 class StepList {
@@ -330,7 +338,7 @@ class StepList {
 		const [summary, list, more] = element.children;
 		group.found = found;
 		element.hidden = !found.length;
-		summary.textContent = `${found.length} ${word}`;
+		summary.textContent = `${found.length} ${text(word)}`;
 		summary.hidden = !word;
 		more.hidden = !word || found.length <= limit;
 		if (!element.open) return;
@@ -394,29 +402,7 @@ class StepList {
  * @fires done - the task ended OK
  * @fires failed - the task failed or was cancelled
  *
- * @csspart run - everything
- * @csspart name
- * @csspart state - one word
- * @csspart count - how much is done, such as `4 of 10`
- * @csspart percent - what is counted, where the whole is not known
- * @csspart bar
- * @csspart message
- * @csspart times - the elapsed time, and the estimated time that is left
- * @csspart error
- * @csspart note - about the connection, or why a click was refused
- * @csspart cancel
- * @csspart retry
- * @csspart steps
- * @csspart summary - how many steps are done
- * @csspart group - how many steps of a run with many steps are in one state
- * @csspart more - the button that shows more steps of a group
- *
- * @cssprop --task-accent - colour of what runs or is done
- * @cssprop --task-bad - colour of errors
- * @cssprop --task-muted - colour of secondary text
- * @cssprop --task-track - colour of the bar's empty part
- * @cssprop --task-height - height of the bar
- * @cssprop --task-size - font size of the run's percentage
+ * Its parts and custom properties are in docs/progress-bar.md, and in CONTENT and STYLE.
  */
 class TaskProgress extends HTMLElement {
 	static observedAttributes = ["src", "base", "token"];
@@ -504,7 +490,7 @@ class TaskProgress extends HTMLElement {
 				return element.status;
 			},
 			receive: (status, headers) => this.#receive(status, headers),
-			note: (text) => this.#note(text),
+			note: (words) => this.#note(words),
 			refuse: (why) => {
 				this.#unsubscribe();
 				this.#refused = true;
@@ -529,7 +515,7 @@ class TaskProgress extends HTMLElement {
 			this.#receive(answer, response.headers);
 			this.#note("");
 		} else {
-			this.#note(answer?.detail ?? "No answer; try again.", response?.status === 401);
+			this.#note(answer?.detail ?? text("No answer; try again."), response?.status === 401);
 		}
 	}
 
@@ -563,13 +549,14 @@ class TaskProgress extends HTMLElement {
 	}
 
 	static duration = duration;
+	static text = text;
 
 	/** The server's time, in milliseconds. */
 	get now() {
 		return Date.now() + this.#ahead;
 	}
 
-	/** The state in one word. */
+	/** The state in one English word. */
 	get state() {
 		return stateWord(this.status);
 	}
@@ -583,12 +570,12 @@ class TaskProgress extends HTMLElement {
 		return root.querySelector(`[part="${name}"]`);
 	}
 
-	#note(text, needsLogin) {
+	#note(words, needsLogin) {
 		const note = this.#part("note");
-		note.textContent = text;
+		note.textContent = words;
 		const address = this.getAttribute("login");
 		if (needsLogin && address) {
-			note.insertAdjacentHTML("beforeend", " <a>Sign in</a>");
+			note.insertAdjacentHTML("beforeend", ` <a>${text("Sign in")}</a>`);
 			note.lastChild.href = address;
 		}
 	}
@@ -600,7 +587,7 @@ class TaskProgress extends HTMLElement {
 		this.#renderGauge(this.#part("run"), this.status, this.getAttribute("label") ?? title);
 		this.#steps.show(steps);
 		const done = steps.filter(isDone).length;
-		this.#part("summary").textContent = `${done} of ${steps.length} steps done`;
+		this.#part("summary").textContent = text("{done} of {all} steps done", { done, all: steps.length });
 		this.#hideParts();
 	}
 
@@ -631,27 +618,28 @@ class TaskProgress extends HTMLElement {
 		const unknown = isUnknown(status);
 		const count = countOf(status);
 		const state = stateWord(status);
+		const isSaid = [state, countOf(status, fill)].includes(status.message);
 		const texts = {
 			name,
-			state,
+			state: text(state),
 			count: unknown ? "" : count,
 			percent: unknown ? countOf({ ...status, steps: [] }) : `${percent} %`,
-			message: waitingText(status, this.now) || ([state, count].includes(status.message) ? "" : status.message),
+			message: waitingText(status, this.now) || (isSaid ? "" : status.message),
 			// The run says it already.
 			error: status !== this.status && this.status.error?.endsWith(status.error) ? "" : status.error,
 			times: timing(status, this.now),
 		};
-		for (const [part, text] of Object.entries(texts)) {
+		for (const [part, words] of Object.entries(texts)) {
 			const element = this.#part(part, root);
 			// A screen reader may announce an equal text again.
-			if (element.textContent !== (text ?? "")) element.textContent = text;
+			if (element.textContent !== (words ?? "")) element.textContent = words;
 			// It may be cut off.
-			if (part === "message") element.title = text;
+			if (part === "message") element.title = words;
 		}
 		bar.ariaLabel = name;
 		// Without a value it is indeterminate, for screen readers too.
 		bar.ariaValueNow = unknown ? null : percent;
-		bar.ariaValueText = unknown ? null : `${percent} %, ${state}`;
+		bar.ariaValueText = unknown ? null : `${percent} %, ${text(state)}`;
 		bar.hidden = false;
 		bar.firstChild.style.width = unknown ? "" : `${percent}%`;
 		root.dataset.state = status.state;
@@ -675,10 +663,12 @@ function isUnknown({ state, total, completion }) {
 }
 
 /** `4 of 10`, `54 done`, or `1 of 3 steps`; empty where nothing was counted. */
-function countOf({ iteration, total, steps }) {
-	if (steps?.length > 1) return `${steps.filter(isDone).length} of ${steps.length} steps`;
-	if (total !== null) return `${number(iteration)} of ${number(total)}`;
-	return iteration ? `${number(iteration)} done` : "";
+function countOf({ iteration, total, steps }, say = text) {
+	if (steps?.length > 1) {
+		return say("{done} of {all} steps", { done: steps.filter(isDone).length, all: steps.length });
+	}
+	if (total !== null) return say("{done} of {all}", { done: number(iteration), all: number(total) });
+	return iteration ? say("{done} done", { done: number(iteration) }) : "";
 }
 
 function isDone({ status }) {
@@ -709,8 +699,11 @@ function stateWord({ state, status, task_id, message, optional, awaits }) {
 function waitingText({ waits_for, waits_until, steps, message, awaits }, now) {
 	if (!waits_for) return "";
 	const left = duration((Date.parse(waits_until) - now) / 1000);
-	const soon = waits_until ? `, ${awaits ? "for another" : "in"} ${left}` : "";
-	return `${steps?.length ? message : ""} waits for ${waits_for}${soon}`.trim();
+	const queue = /“(.*)”/.exec(waits_for)?.[1];
+	const waited = text(waits_for.replace(queue, "{queue}"), { queue });
+	const said = text("{what} waits for {waited}", { what: steps?.length ? message : "", waited }).trim();
+	if (!waits_until) return said;
+	return text(awaits ? "{text}, for another {time}" : "{text}, in {time}", { text: said, time: left });
 }
 
 /** `5 s · about 20 s left`; how long it waits, before the start. `now` is in milliseconds. */
@@ -719,7 +712,8 @@ function timing({ started_at, finished_at, queued_at, created_at, eta_seconds, .
 	const end = Date.parse(finished_at) || now;
 	if (!since || Date.parse(since) > end) return "";
 	const elapsed = (finished_at ? precise : duration)((end - Date.parse(since)) / 1000);
-	return eta_seconds == null ? elapsed : `${elapsed} · about ${duration(eta_seconds)} left`;
+	if (eta_seconds == null) return elapsed;
+	return text("{elapsed} · about {time} left", { elapsed, time: duration(eta_seconds) });
 }
 
 /** `12 s`, `3 min 5 s` or `2 h 7 min`. */

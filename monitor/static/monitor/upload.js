@@ -3,8 +3,12 @@
  * chosen files when another field is wrong. Without files the browser sends it.
  */
 
-const CUT_OFF = "The upload was cut off. Look at your connection, then press Start again.";
-const UNKNOWN = "The answer was cut off, and the run may have started: look at Runs before you press Start again.";
+import { text } from "./texts.js";
+
+const CUT_OFF = text("The upload was cut off. Look at your connection, then press Start again.");
+const UNKNOWN = text(
+	"The answer was cut off, and the run may have started: look at Runs before you press Start again.",
+);
 
 /** In a browser's field for a time there is no zone: it means the reader's own. */
 const UTC = "+00:00";
@@ -25,7 +29,7 @@ function fileInputs(root) {
 /** Show times in the reader's time zone, and say so. */
 function showLocalTimes() {
 	const { timeZone } = Intl.DateTimeFormat().resolvedOptions();
-	for (const name of form.querySelectorAll("[data-time-zone]")) name.textContent = `${timeZone} (yours)`;
+	for (const name of form.querySelectorAll("[data-time-zone]")) name.textContent = text("{zone} (yours)", { zone: timeZone });
 	for (const input of form.querySelectorAll("[data-utc]")) {
 		const time = new Date(`${input.value}Z`);
 		if (isNaN(time)) continue;
@@ -77,8 +81,8 @@ function showProgress(loaded, total) {
 	part("upload").hidden = false;
 	part("upload").querySelector("progress").value = percent;
 	part("upload-text").textContent = sent
-		? "Uploaded; starting the run…"
-		: `Uploading: ${megabytes(loaded)} of ${megabytes(total)} MB`;
+		? text("Uploaded; starting the run…")
+		: text("Uploading: {done} of {all} MB", { done: megabytes(loaded), all: megabytes(total) });
 }
 
 function megabytes(bytes) {
@@ -109,8 +113,8 @@ function showAnswer({ responseURL, response, status }) {
 		showLocalTimes();
 		form.querySelector("#errors")?.focus();
 	} else {
-		const text = response?.querySelector("main p")?.textContent;
-		showEnd(text ?? `The server answered ${status}. Press Start again.`);
+		const words = response?.querySelector("main p")?.textContent;
+		showEnd(words ?? text("The server answered {status}. Press Start again.", { status }));
 	}
 }
 

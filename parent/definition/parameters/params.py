@@ -9,6 +9,7 @@ from typing import Any
 from django.core.files import File
 from django.core.serializers.json import DjangoJSONEncoder
 from django.db.models import Model
+from django.utils.translation import gettext_lazy as _
 from rest_framework.fields import FileField, JSONField
 from rest_framework.serializers import ListSerializer, Serializer
 from rest_framework.settings import api_settings
@@ -23,7 +24,7 @@ from parent.store.files import is_file_list
 __all__ = ["IGNORED", "RepeatedValue", "as_json", "has_file", "validate", "validate_by"]
 
 IGNORED = frozenset({"csrfmiddlewaretoken"})
-UNKNOWN = "This workflow has no such parameter."
+UNKNOWN = _("This workflow has no such parameter.")
 
 
 class RepeatedValue(list[Any]):
@@ -57,7 +58,7 @@ def validate(workflow: Workflow, params: Mapping[str, Any]) -> dict[str, Any]:
     return validate_by(workflow.params, params)
 
 
-def validate_by(kind: Any, params: Mapping[str, Any], *, unknown: str = UNKNOWN) -> dict[str, Any]:
+def validate_by(kind: Any, params: Mapping[str, Any], *, unknown: Any = UNKNOWN) -> dict[str, Any]:
     """The validated values of `params`, by this serializer class; None takes none.
 
     Args:
@@ -69,7 +70,7 @@ def validate_by(kind: Any, params: Mapping[str, Any], *, unknown: str = UNKNOWN)
     serializer = kind() if kind else Serializer()
     fields: Mapping[str, Any] = getattr(serializer, "fields", {})
     if too_much := size_problem(params, serializer):
-        others = {name: [unknown] for name in params if name not in fields}
+        others = {name: [str(unknown)] for name in params if name not in fields}
         errors = {api_settings.NON_FIELD_ERRORS_KEY: [too_much], **others}
         raise InvalidParams(shorten_errors(errors, serializer))
     params = {
@@ -80,7 +81,7 @@ def validate_by(kind: Any, params: Mapping[str, Any], *, unknown: str = UNKNOWN)
     usable = {name: value for name, value in params.items() if name not in unusable}
     serializer = type(serializer)(data=usable)
     errors = {} if serializer.is_valid() else dict(serializer.errors)
-    errors |= dict(_unknown(serializer, usable, unknown)) | unusable
+    errors |= dict(_unknown(serializer, usable, str(unknown))) | unusable
     if errors:
         raise InvalidParams(shorten_errors(errors, serializer))
     return dict(serializer.validated_data)

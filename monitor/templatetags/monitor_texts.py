@@ -1,0 +1,120 @@
+"""The texts of the pages in the reader's language, and those that the pages' scripts write."""
+
+from celery import current_app
+from django import template
+from django.apps import apps
+from django.utils.html import json_script
+from django.utils.safestring import SafeString
+from django.utils.translation import get_language, gettext, gettext_noop
+
+__all__ = [
+    "LANGUAGES",
+    "SCRIPT_TEXTS",
+    "WORDS",
+    "has_workflow_apps",
+    "page_language",
+    "say",
+    "script_texts",
+    "start_worker",
+]
+
+register = template.Library()
+
+LANGUAGES = ("en", "de", "fr")
+"""The languages of our texts; the first one is that of the texts themselves."""
+
+WORDS = (
+    *(gettext_noop("queued"), gettext_noop("waiting"), gettext_noop("done")),
+    *(gettext_noop("failed"), gettext_noop("failed, optional"), gettext_noop("cancelled")),
+    *(gettext_noop("skipped"), gettext_noop("cancelling"), gettext_noop("running")),
+    *(
+        gettext_noop("ok"),
+        gettext_noop("not begun"),
+        gettext_noop("optional"),
+        gettext_noop("delivered"),
+        gettext_noop("dropped"),
+        gettext_noop("recovered"),
+        gettext_noop("close"),
+        gettext_noop("schedule"),
+    ),
+    *(gettext_noop("started"), gettext_noop("cancel"), gettext_noop("retry")),
+    *(gettext_noop("skip"), gettext_noop("succeeded"), gettext_noop("sent")),
+    *(gettext_noop("overlap"), gettext_noop("queue_full"), gettext_noop("replaced")),
+    *(gettext_noop("missed"), gettext_noop("paused"), gettext_noop("edited")),
+    *(gettext_noop("removed"), gettext_noop("Started"), gettext_noop("Waiting")),
+    *(gettext_noop("Skipped"), gettext_noop("Refused"), gettext_noop("its start")),
+    *(gettext_noop("the next try"), gettext_noop("a free worker"), gettext_noop("an approval")),
+    *(gettext_noop("a signal"), gettext_noop("after a failure"), gettext_noop("in any case")),
+    gettext_noop("a worker of the queue “{queue}”: none is running"),
+)
+"""Words of rows and statuses, which are English over HTTP, and translated where they are shown."""
+
+SCRIPT_TEXTS = (
+    *WORDS,
+    # task-progress.js
+    gettext_noop("You are signed out, or may not do this."),
+    gettext_noop("There is no such task: it was deleted, or is not yours."),
+    gettext_noop("No answer; reconnecting…"),
+    gettext_noop("No answer; try again."),
+    *(gettext_noop("Cancel"), gettext_noop("Retry"), gettext_noop("Show more")),
+    *(gettext_noop("Sign in"), gettext_noop("{done} of {all} steps done")),
+    *(gettext_noop("{done} of {all} steps"), gettext_noop("{done} of {all}")),
+    *(gettext_noop("{done} done"), gettext_noop("{what} waits for {waited}")),
+    gettext_noop("{text}, for another {time}"),
+    *(gettext_noop("{text}, in {time}"), gettext_noop("{elapsed} · about {time} left")),
+    # times.js
+    *(gettext_noop("just now"), gettext_noop("{number} min ago")),
+    *(gettext_noop("{number} h ago"), gettext_noop("1 day ago"), gettext_noop("{number} days ago")),
+    # copy.js, notify.js
+    gettext_noop("Not copied: the browser does not allow it"),
+    *(gettext_noop("Done"), gettext_noop("Failed"), gettext_noop("Cancelled")),
+    gettext_noop("Your browser blocks notifications of this site: its settings can allow them."),
+    gettext_noop("Your browser remembers nothing for this site, so it cannot notify you."),
+    gettext_noop("This browser lets no page notify you."),
+    # upload.js
+    gettext_noop("The upload was cut off. Look at your connection, then press Start again."),
+    gettext_noop(
+        "The answer was cut off, and the run may have started: look at Runs before you press "
+        "Start again."
+    ),
+    *(gettext_noop("Uploaded; starting the run…"), gettext_noop("{zone} (yours)")),
+    gettext_noop("Uploading: {done} of {all} MB"),
+    gettext_noop("The server answered {status}. Press Start again."),
+)
+"""What scripts write: they look it up by the English text."""
+
+
+@register.filter
+def say(word: object) -> str:
+    """A word of a row or a status in the reader's language; as it is if it is none of ours."""
+    text = str(word)
+    return gettext(text) if text else ""
+
+
+@register.simple_tag
+def page_language() -> str:
+    """The language of our texts on this page: the reader's, if we have it, else English."""
+    language = (get_language() or LANGUAGES[0]).partition("-")[0]
+    return language if language in LANGUAGES else LANGUAGES[0]
+
+
+@register.simple_tag
+def script_texts() -> SafeString:
+    """The translations for the page's scripts, as a block of JSON; empty in English."""
+    if page_language() == LANGUAGES[0]:
+        return SafeString()
+    return json_script({text: gettext(text) for text in SCRIPT_TEXTS}, "task-texts")
+
+
+@register.simple_tag
+def start_worker() -> str:
+    """The command that starts a worker in this project."""
+    if apps.is_installed("roles"):
+        return "manage.py worker"
+    return f"celery -A {current_app.main or 'PROJECT'} worker"
+
+
+@register.simple_tag
+def has_workflow_apps() -> bool:
+    """Whether `WORKFLOW_APPS` says which apps have workflows: only in our own service."""
+    return apps.is_installed("roles")
