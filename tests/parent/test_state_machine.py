@@ -26,6 +26,7 @@ from parent.runs.cancel import cancel
 from parent.runs.retry import retry
 from parent.store import executors
 from tests.parent.item_machine import ItemMachine
+from tests.parent.nested_machine import NestedMachine
 from tests.parent.run_machine import LIMIT, RunMachine, picks
 
 
@@ -203,7 +204,9 @@ def ago(seconds: float) -> Any:
 
 
 @pytest.mark.django_db
-@pytest.mark.parametrize(("machine", "examples"), [(Machine, 25), (ItemMachine, 10)])
+@pytest.mark.parametrize(
+    ("machine", "examples"), [(Machine, 25), (ItemMachine, 10), (NestedMachine, 10)]
+)
 def test_whatever_happens_in_whatever_order_the_rows_are_as_the_model_says(
     machine: type[RuleBasedStateMachine], examples: int
 ) -> None:
