@@ -1,11 +1,11 @@
 """The texts of the pages in the reader's language, and those that the pages' scripts write."""
 
-from celery import current_app
 from django import template
-from django.apps import apps
 from django.utils.html import json_script
 from django.utils.safestring import SafeString
 from django.utils.translation import get_language, gettext, gettext_noop
+
+from parent.operations.health import how_to_start, is_our_service
 
 __all__ = [
     "LANGUAGES",
@@ -109,12 +109,10 @@ def script_texts() -> SafeString:
 @register.simple_tag
 def start_worker() -> str:
     """The command that starts a worker in this project."""
-    if apps.is_installed("roles"):
-        return "manage.py worker"
-    return f"celery -A {current_app.main or 'PROJECT'} worker"
+    return how_to_start()
 
 
 @register.simple_tag
 def has_workflow_apps() -> bool:
     """Whether `WORKFLOW_APPS` says which apps have workflows: only in our own service."""
-    return apps.is_installed("roles")
+    return is_our_service()

@@ -4,6 +4,7 @@ from dataclasses import dataclass
 from typing import Any, cast
 
 from celery import current_app
+from django.apps import apps
 from django.conf import settings
 from django.db import DatabaseError, connection
 
@@ -11,7 +12,7 @@ from parent.messages.deadline import call_with_timeout
 from parent.messages.publish import RETRY
 from parent.store import executors
 
-__all__ = ["Problem", "broker", "database", "how_to_start", "workers"]
+__all__ = ["Problem", "broker", "database", "how_to_start", "is_our_service", "workers"]
 
 PATIENCE = 1.0  # seconds for the broker; the probe that asks has a short timeout itself
 
@@ -35,7 +36,8 @@ def database() -> Problem | None:
     except DatabaseError as exc:
         return Problem(
             f"the database does not answer ({_first_line(exc)})",
-            "Is its server up, and is DATABASE_URL right?",
+            "Is its server up, and is "
+            f"{'DATABASE_URL' if is_our_service() else 'DATABASES'} right?",
         )
     return None
 
@@ -47,7 +49,8 @@ def broker() -> Problem | None:
     except Exception as exc:  # each transport raises errors of its own
         return Problem(
             f"the broker does not answer ({_first_line(exc)})",
-            "Is its server up, and is REDIS_URL right? Runs wait in the database meanwhile.",
+            f"Is its server up, and is {'REDIS_URL' if is_our_service() else 'CELERY_BROKER_URL'} "
+            "right? Runs wait in the database meanwhile.",
         )
     return None
 
@@ -59,8 +62,16 @@ def _ask_broker() -> None:
             kept.default_channel.client.ping()
 
 
+def is_our_service() -> bool:
+    """Whether this is the service, with its commands and variables, and no other project."""
+    return apps.is_installed("roles")
+
+
 def how_to_start(queue: str = "") -> str:
-    """The command that starts a worker. `queue`: if it is not the default one."""
+    """The command that starts a worker of this project. `queue`: if it is not the default one."""
+    if not is_our_service():
+        options = f" -Q {queue}" if queue else ""
+        return f"celery -A {current_app.main or 'PROJECT'} worker{options}"
     local = "LOCAL=on " if getattr(settings, "LOCAL", False) else ""
     return f"{local}{f'WORKER_QUEUES={queue} ' if queue else ''}python manage.py worker"
 
