@@ -71,6 +71,9 @@ SCRIPT_TEXTS = (
     gettext_noop("Your browser blocks notifications of this site: its settings can allow them."),
     gettext_noop("Your browser remembers nothing for this site, so it cannot notify you."),
     gettext_noop("This browser lets no page notify you."),
+    # log.js
+    *(gettext_noop("1 line left out"), gettext_noop("{number} lines left out")),
+    gettext_noop("Copied the lines"),
     # upload.js
     gettext_noop("The upload was cut off. Look at your connection, then press Start again."),
     gettext_noop(

@@ -1,5 +1,7 @@
 /** The page of a log: append the lines that come, find lines by their text, copy them. */
 
+import { text } from "./texts.js";
+
 const EVERY_MS = 2_000;
 const LONGEST_WAIT_MS = 60_000;
 
@@ -19,6 +21,16 @@ function element(name, className, text) {
 	return made;
 }
 
+/** The time of day, in the zone of the page. */
+function timeOf(at) {
+	const options = { hour: "2-digit", minute: "2-digit", second: "2-digit", hourCycle: "h23" };
+	try {
+		return new Date(at).toLocaleTimeString("en-GB", { ...options, timeZone: log.dataset.zone });
+	} catch {
+		return at.slice(11, 19); // the browser does not know the zone
+	}
+}
+
 /** Notice the number of a line; returns how many before it were left out. */
 function leftOut(of, number) {
 	const gap = numbers.has(of) ? number - numbers.get(of) - 1 : 0;
@@ -30,10 +42,10 @@ function append(line) {
 	if (log.querySelector(`[data-id="${CSS.escape(line.id)}"]`)) return; // lines of the last seconds come again
 	const of = `${line.run_id} ${line.step} ${line.item} ${line.attempt}`;
 	const gap = leftOut(of, line.number);
-	if (gap > 0) log.append(element("li", "gap", `${gap} line${gap === 1 ? "" : "s"} left out`));
+	if (gap > 0) log.append(element("li", "gap", text(gap === 1 ? "1 line left out" : "{number} lines left out", { number: gap })));
 	const row = element("li", "", "");
 	Object.assign(row.dataset, { id: line.id, of, number: line.number, level: line.level });
-	const time = element("time", "", line.at.slice(11, 19));
+	const time = element("time", "", timeOf(line.at));
 	time.dateTime = line.at;
 	const step = line.item ? `${line.step}[${line.item}]` : line.step;
 	const where = element("span", "where", line.attempt > 1 ? `${step} #${line.attempt}` : step);
@@ -83,9 +95,9 @@ document.getElementById("copy-log").addEventListener("click", async () => {
 	status.textContent = "";
 	try {
 		await navigator.clipboard.writeText(shown.join("\n"));
-		status.textContent = "Copied the lines";
+		status.textContent = text("Copied the lines");
 	} catch {
-		status.textContent = "Not copied: the browser does not allow it";
+		status.textContent = text("Not copied: the browser does not allow it");
 	}
 });
 if (!("ended" in log.dataset)) poll(EVERY_MS);
