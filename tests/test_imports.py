@@ -22,7 +22,7 @@ LAYERS = {
         *("telemetry", "messages", "notifications", "runs", "logs", "deletion", "schedules"),
         *("watch", "worker", "operations"),
         *("inline", "engine", "checks", "project_checks", "management"),
-        *("admin_base", "admin_limits", "admin_notifications", "admin", "apps", "pytest_plugin"),
+        *("admin", "apps", "pytest_plugin"),
     ],
     "monitor": [
         *("probe_paths", "conf", "models", "tokens", "policy", "access"),

@@ -1,4 +1,4 @@
-"""The admin pages: runs and steps, read-only; ended runs can be deleted."""
+"""The admin pages of runs, steps and executors: read-only; ended runs can be deleted."""
 
 import json
 from collections.abc import Iterable
@@ -14,15 +14,13 @@ from django.urls import reverse
 from django.utils.html import format_html
 from django.utils.safestring import SafeString
 
-from parent import admin_limits, admin_notifications  # noqa: F401 - they register their pages
-from parent.admin_base import ReadOnly
+from parent.admin.read_only import ReadOnly
 from parent.definition.parameters.secrets import masked, secrets_of
 from parent.deletion.delete import delete_ended, delete_run
 from parent.errors import UnknownSignal, UnknownWorkflow
 from parent.models import Attempt, Event, Executor, ReceivedSignal, Run, Step
 from parent.runs.signals.give import definition_of
 from parent.runs.signals.payload import shown_values
-from parent.schedules.admin import FiringInline, ScheduleAdmin
 from parent.store import executors
 from parent.store.large_results import json_beginning
 from parent.watch.queries import LARGE_RUN_FIELDS
@@ -31,9 +29,7 @@ __all__ = [
     "AttemptInline",
     "EventInline",
     "ExecutorAdmin",
-    "FiringInline",
     "RunAdmin",
-    "ScheduleAdmin",
     "SignalInline",
     "StepAdmin",
     "StepInline",

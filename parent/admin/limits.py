@@ -10,7 +10,7 @@ from django.http import HttpRequest
 from django.urls import reverse
 from django.utils.html import format_html
 
-from parent.admin_base import ReadOnly
+from parent.admin.read_only import ReadOnly
 from parent.conf import limit_sizes
 from parent.decisions.limits import parse_size
 from parent.models import LimitSize, Place

@@ -1,4 +1,4 @@
-"""The admin pages of schedules. `parent.admin` imports them, for Django to find them."""
+"""The admin pages of schedules."""
 
 import json
 from collections.abc import Callable

@@ -7,7 +7,7 @@ from django.contrib import admin, messages
 from django.db.models import QuerySet
 from django.http import HttpRequest
 
-from parent.admin_base import ReadOnly
+from parent.admin.read_only import ReadOnly
 from parent.models import Delivery, NotificationKind, NotificationRule, StoppedWebhook
 from parent.notifications.outbox import replay
 from parent.notifications.rule_form import RuleForm
