@@ -13,6 +13,7 @@ from monitor.api import views as api
 from monitor.http.converters import TaskId
 from monitor.http.namespace import APP_NAME
 from monitor.ops import views as ops
+from monitor.ops.workers_page import WorkersPage
 from monitor.pages import decisions
 from monitor.pages import log_views as log_pages
 from monitor.pages import notification_views as notification_pages
@@ -54,6 +55,7 @@ urlpatterns = [
         schedule_pages.ScheduleAction.as_view(),
         name="timetable-action",
     ),
+    path("workers/", WorkersPage.as_view(), name="workers"),
     path("notifications/", notification_pages.NotificationsPage.as_view(), name="notifications"),
     path(
         "notifications/rules/new/",

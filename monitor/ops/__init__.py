@@ -1,1 +1,1 @@
-"""For operators and machines: health, readiness, metrics."""
+"""For operators and machines: health, readiness, metrics, and the page of workers."""

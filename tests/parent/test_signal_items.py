@@ -195,7 +195,7 @@ def test_no_more_than_the_limit_are_taken(settings: Any) -> None:
     run = start(paged(key="number"), {})
     gave(run, 1, 2)
 
-    with pytest.raises(InvalidParams, match="Close the signal"):
+    with pytest.raises(InvalidParams, match="close the signal"):
         gave(run, 3)
     gave(run, 2)
 

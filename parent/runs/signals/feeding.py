@@ -47,8 +47,9 @@ def item_of(fed: Step, run: Run, values: dict[str, Any], key: str | None) -> Fro
     definition: Any = registry.get(run.workflow).step(fed.name)
     options = how_to_freeze(definition)
     if key is not None and definition.key is not None:
-        what = f"{fed.name} takes the key from the values: leave the key out."
-        raise InvalidParams({NON_FIELD: [what]})
+        raise InvalidParams(
+            {NON_FIELD: [f"{fed.name} takes the key from the values: leave the key out."]}
+        )
     came = ReceivedSignal.objects.filter(run=run, name=fed.fed_by)
     number = fed.item_total if fed.state == StepState.RUNNING else came.count()
     if definition.key is None:
@@ -57,14 +58,20 @@ def item_of(fed: Step, run: Run, values: dict[str, Any], key: str | None) -> Fro
     try:
         (item,) = freeze([values], **options)
     except InvalidItems as exc:
-        raise InvalidParams({NON_FIELD: [f"{exc}."]}) from exc
+        raise InvalidParams({NON_FIELD: [f"The values cannot be an item: {exc}."]}) from exc
     while key is None and definition.key is None and came.filter(key=item.key).exists():
         number += 1  # a giver has taken this number for a key
         item = Frozen(str(number), item.kwargs)
     limit = setting("MAP_LIMIT")
     if limit and fed.item_total >= limit and not came.filter(key=item.key).exists():
-        text = f"{fed.name} has {fed.item_total:,} items already, the most that are taken."
-        raise InvalidParams({NON_FIELD: [f"{text} Close the signal."]})
+        raise InvalidParams(
+            {
+                NON_FIELD: [
+                    f"{fed.name} has {fed.item_total:,} items already, the most that are taken: "
+                    "close the signal."
+                ]
+            }
+        )
     return item
 
 

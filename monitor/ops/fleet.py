@@ -1,0 +1,126 @@
+"""Workers, queues and lines, as the page for who is on call shows them: read from the rows."""
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from itertools import chain
+
+from django.db.models import Count, Min
+
+from parent.messages.publish import queue_of
+from parent.models import Executor, Item, Step, StepState, WatchLease
+from parent.runs.following.standing import Line, lines
+from parent.store import executors
+
+__all__ = ["Fleet", "Queue", "Worker", "fleet"]
+
+MOST_OF_A_WORKER = 20
+"""Children of one worker that are named; of the others there is the number."""
+MOST_LINES = 20
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Worker:
+    """A worker and what it runs, the longest first.
+
+    `late`: its lease has lapsed, and others take what it ran. `watches`: it ticks for all.
+    """
+
+    executor: Executor
+    running: Sequence[Step | Item]
+    more: int
+    late: bool
+    watches: bool
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Queue:
+    """A queue in which children wait, or that a worker consumes; `workers` are alive."""
+
+    name: str
+    waiting: int
+    since: datetime | None
+    workers: int
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Fleet:
+    """All of it, with a few statements for any number of runs."""
+
+    workers: Sequence[Worker]
+    queues: Sequence[Queue]
+    lines: Sequence[Line]
+
+    @property
+    def shown(self) -> object:
+        """What the page shows, the times that pass apart."""
+        return (
+            [
+                (str(w.executor), w.late, w.watches, w.more, [str(row.pk) for row in w.running])
+                for w in self.workers
+            ],
+            self.queues,
+            self.lines,
+        )
+
+
+def fleet(now: datetime) -> Fleet:
+    """Read it.
+
+    Args:
+        now: the database's time.
+    """
+    alive = {executor.pk: executor for executor in executors.alive()}
+    with_work = {"state": StepState.RUNNING, "executor__isnull": False}
+    holds = {*Step.objects.filter(**with_work).values_list("executor", flat=True)}
+    holds |= {*Item.objects.filter(**with_work).values_list("executor", flat=True)}
+    late = Executor.objects.in_bulk(holds - alive.keys())
+    watcher = WatchLease.objects.filter(expires_at__gte=now).values_list("holder", flat=True)
+    holder = watcher.first()
+    found = sorted(chain(alive.values(), late.values()), key=lambda each: (each.host, each.pid))
+    return Fleet(
+        workers=[_worker(each, late=each.pk in late, watches=each.pk == holder) for each in found],
+        queues=_queues(alive.values()),
+        lines=lines(now, at_most=MOST_LINES),
+    )
+
+
+def _worker(executor: Executor, *, late: bool, watches: bool) -> Worker:
+    mine = {"executor": executor, "state": StepState.RUNNING}
+    steps = Step.objects.filter(**mine).select_related("run")
+    steps = steps.only("name", "started_at", "run__workflow")
+    items = Item.objects.filter(**mine).select_related("step__run")
+    items = items.only("key", "started_at", "step__name", "step__run__workflow")
+    first: list[Step | Item] = [
+        *steps.order_by("started_at")[:MOST_OF_A_WORKER],
+        *items.order_by("started_at")[:MOST_OF_A_WORKER],
+    ]
+    first = sorted(first, key=lambda row: row.started_at or executor.started_at)
+    number = len(first)
+    if number >= MOST_OF_A_WORKER:
+        number = steps.order_by().count() + items.order_by().count()
+    shown = first[:MOST_OF_A_WORKER]
+    return Worker(
+        executor=executor, running=shown, more=number - len(shown), late=late, watches=watches
+    )
+
+
+def _queues(alive: Iterable[Executor]) -> list[Queue]:
+    consumers: dict[str, int] = {}
+    for executor in alive:
+        for name in executor.queues:
+            consumers[name] = consumers.get(name, 0) + 1
+    waiting: dict[str, tuple[int, datetime | None]] = dict.fromkeys(consumers, (0, None))
+    of = {"state": StepState.QUEUED, "publish_count__gt": 0}
+    for rows in (
+        Step.objects.filter(**of).order_by().values_list("queue", "task"),
+        Item.objects.filter(**of).order_by().values_list("step__queue", "step__task"),
+    ):
+        for queue, task, count, first in rows.annotate(Count("pk"), Min("queued_at")):
+            name = queue_of(Step(queue=queue, task=task))
+            number, since = waiting.get(name, (0, None))
+            waiting[name] = (number + count, min(filter(None, (since, first)), default=None))
+    return [
+        Queue(name=name, waiting=number, since=since, workers=consumers.get(name, 0))
+        for name, (number, since) in sorted(waiting.items())
+    ]
