@@ -1,5 +1,6 @@
 """The three children. They open the file and report progress; other modules do the work."""
 
+import logging
 from pathlib import PurePath
 from typing import TypedDict
 
@@ -16,6 +17,8 @@ from examples.csv_profile.stored import stored_file
 from examples.csv_profile.table import profile_rows
 
 __all__ = ["Report", "Validation", "profile", "report", "validate"]
+
+logger = logging.getLogger(__name__)
 
 
 class Validation(TypedDict):
@@ -62,8 +65,11 @@ def validate(
         stored.seek(0)
         encoding = choose_encoding(head, encoding)
         delimiter = choose_delimiter(sample_text(head, encoding), delimiter)
+        logger.info("%s bytes, encoding %s, delimiter %s", stored.size, encoding, delimiter)
         lines = Lines(stored, encoding, on_read=progress.update)
         layout = survey(read_rows(lines, character(delimiter)))
+        if layout["ragged"]["count"]:
+            logger.warning("%s rows have another number of cells", layout["ragged"]["count"])
         progress.message(f"{layout['rows']:,} rows, {len(layout['columns']):,} columns")
         return Validation(size=stored.size, encoding=encoding, delimiter=delimiter, layout=layout)
 
@@ -75,6 +81,7 @@ def profile(
     """Profile each column. `encoding`, `delimiter` and `columns` come from `validate`."""
     with stored_file(file) as stored:
         progress.update(0, stored.size, "Profiling the columns")
+        logger.info("profiling %s columns", len(columns))
         lines = Lines(stored, encoding, on_read=progress.update)
         return profile_rows(read_rows(lines, character(delimiter)), columns)
 

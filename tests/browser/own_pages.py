@@ -79,7 +79,8 @@ def htmx(request: HttpRequest) -> HttpResponse:
 def django_template(request: HttpRequest) -> HttpResponse:
     """The section's view. It gets its template from the docs, not from a file."""
     names = python_names("Django templates")
-    (template,) = examples("Django templates", "django")
+    page, texts = examples("Django templates", "django")
+    template = page.replace("<body>", f"<body>{texts}")
 
     def render_example(request: HttpRequest, name: str, context: dict[str, Any]) -> HttpResponse:
         assert name == "report.html"

@@ -78,6 +78,8 @@ def scenes(page: Page) -> Iterator[tuple[str, str, Callable[[Page], None]]]:
     yield "runs", "/runs/", followed
     yield "run-done", done, ended
     yield "run-failed", failed, ended
+    yield "log", f"{done}log/", heading
+    yield "workers", "/workers/", heading
 
 
 def upload(page: Page, name: str, content: bytes) -> str:
