@@ -89,7 +89,7 @@ def _of_logs() -> Iterator[CheckMessage]:
         yield Error(
             f"WORKFLOW_LOG_LEVEL = {log_level()!r} is no level of `logging`.",
             hint=f"Write one of {', '.join(known)}.",
-            id="parent.E024",
+            id="parent.E008",
         )
     hides = getattr(settings, "WORKFLOW_LOG_HIDE", [])
     if not isinstance(hides, list | tuple) or not all(isinstance(each, str) for each in hides):
@@ -97,7 +97,7 @@ def _of_logs() -> Iterator[CheckMessage]:
             f"WORKFLOW_LOG_HIDE = {hides!r} is no list of regular expressions.",
             hint="Write, for example, WORKFLOW_LOG_HIDE = [*HIDE_IN_LOGS, r'pin [0-9]+'], with "
             "`from parent.conf import HIDE_IN_LOGS`.",
-            id="parent.E025",
+            id="parent.E009",
         )
         return
     for pattern in hides:
@@ -107,7 +107,7 @@ def _of_logs() -> Iterator[CheckMessage]:
             yield Error(
                 f"WORKFLOW_LOG_HIDE: {pattern!r} is no regular expression: {exc}.",
                 hint="See https://docs.python.org/3/library/re.html#regular-expression-syntax.",
-                id="parent.E025",
+                id="parent.E009",
             )
 
 
