@@ -14,6 +14,8 @@ EXAMPLES = ["thumbnails", "submission", "questionnaire", "routine"]
 INSTALLED_APPS = [*INSTALLED_APPS, *(f"examples.{name}" for name in EXAMPLES), "tests.flows"]
 ROUTINE = {"clear_sessions": None}  # no test waits for the night
 WORKFLOW_LIMITS = {"alone": 1}
+if browsers := os.environ.get("QUESTIONNAIRE_BROWSERS"):
+    QUESTIONNAIRE_BROWSERS = browsers
 PASSWORD_HASHERS = ["django.contrib.auth.hashers.MD5PasswordHasher"]
 # Settings for the workers that a test starts, as JSON.
 CELERY_BROKER_TRANSPORT_OPTIONS |= json.loads(os.environ.get("TRANSPORT_OPTIONS", "{}"))

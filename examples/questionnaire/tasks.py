@@ -2,11 +2,12 @@
 
 import hashlib
 import json
-import os
 from typing import Any
 from urllib.error import HTTPError, URLError
 from urllib.parse import urlencode
 from urllib.request import urlopen
+
+from django.conf import settings
 
 from children import Progress, child_task
 
@@ -61,7 +62,7 @@ def describe_browser(progress: Progress, user_agent: str) -> dict[str, Any]:
         Busy: it could not answer now.
         Unknown: it does not know the browser.
     """
-    url = os.environ.get("QUESTIONNAIRE_BROWSERS", "http://127.0.0.1:8101/browsers")
+    url = getattr(settings, "QUESTIONNAIRE_BROWSERS", "http://127.0.0.1:8101/browsers")
     if not url.startswith(("http://", "https://")):
         raise Unknown(f"QUESTIONNAIRE_BROWSERS is {url!r}: give an http or https address")
     try:

@@ -27,11 +27,11 @@ CONTACT = {"email": "ann@example.com", "user_agent": FIREFOX}
 
 
 @pytest.fixture
-def service(monkeypatch: pytest.MonkeyPatch) -> Iterator[Service]:
+def service(settings: Any) -> Iterator[Service]:
     with Service() as server:
         thread = Thread(target=server.serve_forever)
         thread.start()
-        monkeypatch.setenv("QUESTIONNAIRE_BROWSERS", server.url)
+        settings.QUESTIONNAIRE_BROWSERS = server.url
         yield server
         server.shutdown()
         thread.join()
@@ -200,14 +200,14 @@ def test_only_what_may_help_is_tried_again(
 
 
 def test_a_service_that_is_away_and_an_address_that_is_none_say_so(
-    monkeypatch: pytest.MonkeyPatch,
+    settings: Any,
 ) -> None:
     with Service() as gone:
-        monkeypatch.setenv("QUESTIONNAIRE_BROWSERS", gone.url)
+        settings.QUESTIONNAIRE_BROWSERS = gone.url
     with pytest.raises(Busy, match="does not answer"):
         describe_browser(user_agent=FIREFOX)
 
-    monkeypatch.setenv("QUESTIONNAIRE_BROWSERS", "file:///etc/passwd")
+    settings.QUESTIONNAIRE_BROWSERS = "file:///etc/passwd"
     with pytest.raises(Unknown, match="give an http or https address"):
         describe_browser(user_agent=FIREFOX)
 

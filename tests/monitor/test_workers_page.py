@@ -66,7 +66,7 @@ def test_without_a_worker_it_says_so(staff: Client) -> None:
     text = text_of(staff)
 
     assert "No worker is running." in text
-    assert "celery 1 waits, the first since" in text
+    assert "celery 1 waits, the first came" in text
     assert "no worker" in text
 
 
@@ -78,11 +78,11 @@ def test_a_worker_and_what_it_runs(staff: Client, executor: Executor) -> None:
 
     text = text_of(staff)
 
-    assert "box:7 watches all runs; prefork; since" in text
+    assert "box:7 watches all runs; prefork; booted" in text
     assert "queues: celery, slow" in text
-    assert "noops: first, since" in text
+    assert "noops: first, begun" in text
     assert f"/runs/{run.pk}/" in staff.get(PAGE).content.decode()
-    assert "celery Nothing waits.; 1 worker" in text
+    assert "celery nothing waits; 1 worker" in text
 
 
 def test_a_worker_that_runs_nothing(staff: Client, executor: Executor) -> None:
@@ -109,7 +109,7 @@ def test_items_are_named_by_their_keys(
 
     text = text_of(staff)
 
-    assert "mapped: each[1], since" in text
+    assert "mapped: each[1], begun" in text
     assert "celery 1 waits" in text
 
 
@@ -138,9 +138,9 @@ def test_what_waits_for_a_place(
 
     text = text_of(staff)
 
-    assert "gpu 2 wait, the first since" in text
+    assert "gpu 2 wait, the first came" in text
     assert f"1 of 1 in use; held by {str(first.pk)[:8]}" in text
-    assert "alone 1 waits, the first since" in text
+    assert "alone 1 waits, the first came" in text
     assert str(third.pk)[:8] not in text
 
 
