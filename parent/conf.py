@@ -50,9 +50,12 @@ as Python allows. No line of a log is kept, or lines of any size together.
 """
 
 HIDE_IN_LOGS = [
-    r"(?i)[\w.-]*(?:password|passwd|secret|token|api[_-]?key|authorization|cookie)[\w-]*"
-    r"[\"']?\s*[:=]\s*(?P<secret>\"[^\"]*\"|'[^']*'|(?:(?:bearer|basic|token)\s+)?[^\s,;&}]+)",
-    r"(?i)\w+://[^\s/:@]*:(?P<secret>[^\s/@]+)@",
+    # Nothing that may repeat stands before a name, and what stands after it is short: a long line
+    # of any text takes no longer than its length.
+    r"(?i)(?:password|passwd|secret|token|api[_-]?key|authorization|cookie)[\w-]{0,40}"
+    r"[\"']?\s{0,5}[:=]\s{0,5}"
+    r"(?P<secret>\"[^\"]*\"|'[^']*'|(?:(?:bearer|basic|token)\s{1,5})?[^\s,;&}]+)",
+    r"://[^\s/:@]*:(?P<secret>[^\s/@]+)@",
 ]
 """What `WORKFLOW_LOG_HIDE` is by default: the values after names of secrets, and the passwords in
 URLs."""

@@ -9,7 +9,7 @@ from typing import Generic, NamedTuple, TypeVar
 
 from children.sanitize import clean_lines
 
-__all__ = ["Batch", "Line", "LogBuffer"]
+__all__ = ["LONGEST_LINE", "Batch", "Line", "LogBuffer"]
 
 T = TypeVar("T")
 

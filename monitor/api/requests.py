@@ -19,6 +19,7 @@ from children.sanitize import GIVEN_DEPTH, check_json
 from monitor.runs.items import ITEM_STATES, state_named
 from parent.definition.parameters.params import IGNORED
 from parent.definition.parameters.size_limits import shorten_errors
+from parent.logs.read import LEVELS
 from parent.models import Item, Run, RunState
 
 __all__ = [
@@ -34,7 +35,6 @@ __all__ = [
 
 MOST_IDS, PAGE_SIZE = 100, 50
 LARGEST_INDEX = 2**31 - 1
-LEVELS = ["DEBUG", "INFO", "WARNING", "ERROR", "CRITICAL"]
 IDEMPOTENCY_KEY = "Idempotency-Key"
 INSTEAD = "Workflow-Start"
 """The header of an answer to a start that wrote nothing: `skipped` or `existing`."""

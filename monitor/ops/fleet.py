@@ -45,7 +45,7 @@ class Queue:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Fleet:
-    """All of it, with a few statements for any number of runs."""
+    """All of it, with a few statements for each worker, for any number of runs."""
 
     workers: Sequence[Worker]
     queues: Sequence[Queue]

@@ -10,10 +10,10 @@ from django.shortcuts import render
 from django.views.generic import View
 
 from monitor.access import find_run
-from monitor.api.requests import LEVELS, LogQuery
+from monitor.api.requests import LogQuery
 from monitor.http.our_view import OurPage
 from monitor.runs.titles import step_titles
-from parent.logs.read import LogLine, read_log
+from parent.logs.read import LEVELS, LogLine, read_log
 from parent.models import Run, Step
 
 __all__ = ["LogPage", "LogText"]

@@ -13,8 +13,10 @@ from django.db.models.functions import Now
 from parent.models import LogChunk, Run
 from parent.runs.nested.tree import inner_runs
 
-__all__ = ["LogLine", "LogPage", "read_log"]
+__all__ = ["LEVELS", "LogLine", "LogPage", "read_log"]
 
+LEVELS = ("DEBUG", "INFO", "WARNING", "ERROR", "CRITICAL")
+"""The levels by which a log can be narrowed, the lowest first."""
 MOST_LINES = 1_000
 """Lines of one page, and those of the chunk that fills it."""
 SETTLED_AFTER = timedelta(seconds=5)

@@ -7,6 +7,7 @@ from uuid import UUID
 
 from django.core.management.base import CommandParser
 
+from parent.logs.read import LEVELS
 from parent.management.arguments import HELP, VALUE_HELP
 from parent.management.schedules import SCHEDULE_ACTIONS
 
@@ -17,7 +18,6 @@ ACTIONS = (
     "list | start | watch | log | signal | approve | reject | cancel | retry | prune | schedules | "
     "doctor"
 )
-LEVELS = ["DEBUG", "INFO", "WARNING", "ERROR", "CRITICAL"]
 MAX_NAME = 150  # characters, as of a Django user's name
 
 

@@ -1,6 +1,7 @@
 """What children log: captured, bounded, without secrets, read in order, deleted with its run."""
 
 import logging
+import time
 from collections.abc import Callable, Iterator
 from types import SimpleNamespace
 from typing import Any
@@ -13,7 +14,7 @@ from rest_framework import serializers
 
 from children import Progress, child_task
 from children.reporting import log_capture
-from children.reporting.log_buffer import LogBuffer
+from children.reporting.log_buffer import LONGEST_LINE, LogBuffer
 from children.reporting.log_capture import captured_log
 from parent import Map, Workflow
 from parent import Step as StepDefinition
@@ -218,6 +219,20 @@ def test_the_runs_secret_parameters_are_not_in_its_log() -> None:
 )
 def test_what_looks_like_a_secret_is_hidden(written: str, kept: str) -> None:
     assert hide(written, HIDE_IN_LOGS) == kept
+
+
+@pytest.mark.parametrize(
+    "part",
+    ["a", "token", "token=", 'password="', "password ", "://", "://a:", "a:", "-", "bearer "],
+)
+def test_a_long_line_is_looked_through_at_once(part: str) -> None:
+    """With a pattern that goes back and forth it takes seconds; the work of the body waits."""
+    line = (part * LONGEST_LINE)[:LONGEST_LINE]
+    began = time.process_time()
+
+    hide(line, HIDE_IN_LOGS)
+
+    assert time.process_time() - began < 0.5
 
 
 def test_a_project_says_what_is_hidden(settings: Any) -> None:
