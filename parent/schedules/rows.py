@@ -15,6 +15,7 @@ from parent.schedules.calendar import Occurrence, Timing, nominal_times, occurre
 __all__ = [
     "active_firings",
     "come_next",
+    "due",
     "due_ids",
     "find",
     "leave_out",
@@ -29,20 +30,24 @@ MOST_COUNTED = 1_000
 
 
 def due_ids(workflows: Iterable[str], *, at_most: int, now: datetime | None = None) -> list[int]:
-    """The schedules of these workflows that a tick must look at, in one statement by indexes.
+    """The schedules of these workflows that a tick must look at, in one statement by indexes."""
+    found = due(workflows, now).order_by("due_at")
+    return list(dict.fromkeys(pk for pk, _ in found[:at_most]))
 
-    Their start has come, or the run that a start waits for has ended.
+
+def due(workflows: Iterable[str], now: datetime | None = None) -> "QuerySet[Any, Any]":
+    """Ids and times of the schedules of these workflows whose start has come, or which have one
+    that waited for the end of a run and waits no more.
     """
     names = list(workflows)
     # First by the time: many schedules may be of few workflows.
-    due = Schedule.objects.filter(due_at__lte=now or Now()).order_by().values("pk")
-    by_time = Schedule.objects.filter(workflow__in=names, pk__in=due)
+    come = Schedule.objects.filter(due_at__lte=now or Now()).order_by().values("pk")
+    by_time = Schedule.objects.filter(workflow__in=names, pk__in=come)
     active = active_firings().filter(schedule=OuterRef("schedule"))
     waiting = Firing.objects.filter(state=FiringState.WAITING, schedule__workflow__in=names)
     by_end: QuerySet[Any, Any] = waiting.filter(~Exists(active)).order_by()
     found = by_time.order_by().values_list("pk", "due_at")
-    found = found.union(by_end.values_list("schedule", "nominal_at")).order_by("due_at")
-    return list(dict.fromkeys(pk for pk, _ in found[:at_most]))
+    return found.union(by_end.values_list("schedule", "nominal_at"))
 
 
 def active_firings() -> "QuerySet[Firing]":

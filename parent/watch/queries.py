@@ -5,20 +5,25 @@ from collections.abc import Sequence
 from datetime import datetime, timedelta
 from typing import Any
 
-from django.db.models import QuerySet
+from django.db.models import Exists, OuterRef, Q, QuerySet
 from django.db.models.functions import Now
 from django_celery_results.models import TaskResult
 
 from children.sanitize import plain_form
 from parent.conf import setting
 from parent.messages.publish import queue_of
-from parent.models import Item, Run, Step
+from parent.models import Item, ItemCount, Run, Step, StepState
 from parent.watch.decide import Stored, Watched
 
 __all__ = [
     "LARGE_RUN_FIELDS",
     "active_items",
     "active_steps",
+    "changed_results",
+    "due_runs",
+    "ids_of_due_steps",
+    "ids_of_lost_steps",
+    "ids_of_reported_steps",
     "overdue",
     "stored",
     "stored_of",
@@ -43,6 +48,46 @@ def active_items() -> "QuerySet[Any]":
     items = items.select_related("executor", "step", "step__run")
     large = ("traceback", "result", "checkpoint", *(f"step__{name}" for name in LARGE_RUN_FIELDS))
     return items.defer(*large).annotate(db_now=Now())
+
+
+def ids_of_reported_steps() -> "QuerySet[Any, Any]":
+    """Steps whose children have reported since a tick mirrored them, and perhaps ended since."""
+    marked = {"unmirrored_since__isnull": False}
+    running = Step.objects.filter(**marked, state=StepState.RUNNING).order_by().values("pk")
+    of_counts = ItemCount.objects.filter(**marked).order_by().values("step_id")
+    of_items = Item.objects.filter(**marked).order_by().values("step_id")
+    # One statement, with a partial index for each of its parts.
+    return running.union(of_counts, of_items, all=True)
+
+
+def ids_of_due_steps() -> "QuerySet[Any, Any]":
+    """Steps that a tick must look at now, for themselves or for one of their items."""
+    of_steps = Step.objects.filter(due_at__lte=Now()).order_by().values("pk")
+    of_items = Item.objects.filter(due_at__lte=Now()).order_by().values("step_id")
+    return of_steps.union(of_items, all=True)
+
+
+def ids_of_lost_steps(lease: timedelta) -> "QuerySet[Any, Any]":
+    """Steps that an executor runs, or of which it runs items, whose last heartbeat is that old."""
+    # The states are those of a partial index: SQLite uses it only where the condition is the same.
+    lost = {"state": StepState.RUNNING, "executor__heartbeat_at__lt": Now() - lease}
+    lost["state__in"] = Step.ACTIVE
+    of_steps = Step.objects.filter(**lost).order_by().values("pk")
+    of_items = Item.objects.filter(**lost).order_by().values("step_id")
+    return of_steps.union(of_items, all=True)
+
+
+def due_runs() -> "QuerySet[Run]":
+    """Runs that a tick must look at now."""
+    return Run.objects.filter(due_at__lte=Now())
+
+
+def changed_results(since: datetime) -> "QuerySet[TaskResult]":
+    """The stored results of active steps, newer than what was mirrored of them and than `since`."""
+    newer = Q(mirrored_at=None) | Q(mirrored_at__lt=OuterRef("date_done"))
+    active = Step.objects.filter(newer, task_id=OuterRef("task_id"), state__in=Step.ACTIVE)
+    rows: QuerySet[TaskResult] = TaskResult.objects.filter(Exists(active), date_done__gt=since)
+    return rows
 
 
 def stored_of(steps: Sequence[Step]) -> dict[str, Stored]:

@@ -45,6 +45,10 @@ CONFIRM_AGAIN = 1.0
 PREFIXES: Mapping[type[Step | Item], str] = {Step: "", Item: "step__"}
 """Where the rows of each model have their queue, task and priority."""
 FORGET_AFTER = timedelta(minutes=10)
+COUNT_AGAIN = timedelta(seconds=2)
+"""How long a count that finds no message missing is good, for messages that were sent before it."""
+SENT_WITHIN = timedelta(seconds=1)
+"""From the commit of a QUEUED row to its message in the broker, if nothing is slow."""
 
 
 class Republisher:
@@ -57,9 +61,12 @@ class Republisher:
 
     def __init__(self) -> None:
         self._suspected: dict[str, datetime] = {}
+        self._complete_at: dict[str, datetime] = {}
+        """When a queue was counted last, if no message was missing."""
 
     def mark_due(self) -> None:
         """If messages are missing, suspect them, and make all published QUEUED rows due."""
+        self._complete_at.clear()
         queues = _Queues.read()
         if not any(queues.missing.values()):
             return
@@ -85,7 +92,7 @@ class Republisher:
         model = type(steps[0])
         now = clock.now()
         published = [step for step in steps if step.publish_count]
-        lost, suspected = self._judge(published)
+        lost, suspected = self._judge(published, now)
         # Before publishing: a child may start at once, and then its row must not change here.
         update_rows(
             model,
@@ -118,16 +125,23 @@ class Republisher:
         publish_steps(lost)
 
     def _judge(
-        self, steps: Sequence[Step | Item]
+        self, steps: Sequence[Step | Item], now: datetime
     ) -> tuple[list[Step | Item], list[tuple[Step | Item, datetime]]]:
         """Which of these messages are lost; and which may be, with the times to look again."""
         lost: list[Step | Item] = []
         suspected: list[tuple[Step | Item, datetime]] = []
-        if not steps:
+        uncounted = []
+        for step in steps:
+            if self._is_counted(step, now):
+                self._suspected.pop(str(step.task_id), None)
+            else:
+                uncounted.append(step)
+        if not uncounted:
             return lost, suspected
-        queues = _Queues.read({queue_of(step) for step in steps})
+        queues = _Queues.read({queue_of(step) for step in uncounted})
         candidates, now = queues.candidates(), queues.counted_at
-        for step in sorted(steps, key=lambda step: step.queued_at or now):
+        self._complete_at |= {queue: now for queue, count in queues.missing.items() if not count}
+        for step in sorted(uncounted, key=lambda step: step.queued_at or now):
             task_id, queue = str(step.task_id), queue_of(step)
             if task_id not in candidates.get(queue, ()):
                 self._suspected.pop(task_id, None)
@@ -147,6 +161,13 @@ class Republisher:
             if since > now - FORGET_AFTER
         }
         return lost, suspected
+
+    def _is_counted(self, step: Step | Item, now: datetime) -> bool:
+        """Whether the last count of its queue found its message, and is not too old."""
+        at = self._complete_at.get(queue_of(step))
+        if at is None or now - at > COUNT_AGAIN or step.queued_at is None:
+            return False
+        return step.queued_at + SENT_WITHIN < at
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

@@ -1,13 +1,13 @@
 """One turn of the watch loop. It covers all runs; its cost depends on what changed."""
 
 import time
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 from functools import partial
 from typing import Any
 from uuid import UUID
 
 from celery import states
-from django.db.models import Case, Exists, OuterRef, Q, QuerySet, Subquery, When
+from django.db.models import Case, OuterRef, QuerySet, Subquery, When
 from django.db.models.functions import Now
 from django_celery_results.models import TaskResult
 
@@ -18,7 +18,7 @@ from parent.deletion.stray_files import try_delete_strays
 from parent.messages.broker_memory import BrokerMemory
 from parent.messages.publish import is_run_row_stale
 from parent.messages.terminate import terminate
-from parent.models import Event, Item, ItemCount, Run, Step, StepState
+from parent.models import Event, Item, Run, Step, StepState
 from parent.runs.advance import pass_place_on
 from parent.runs.endings import Ending, end_cancelled, end_run
 from parent.runs.following import limits, places
@@ -33,9 +33,15 @@ from parent.watch.decide import End, Keep, Mirror, Republish, Stored, watch_once
 from parent.watch.items import check_due, end_lost
 from parent.watch.mirror import Report, mirror
 from parent.watch.outcomes import bring_up_due, record_tick_outcome
+from parent.watch.probe import Work, probe
 from parent.watch.queries import (
     active_items,
     active_steps,
+    changed_results,
+    due_runs,
+    ids_of_due_steps,
+    ids_of_lost_steps,
+    ids_of_reported_steps,
     overdue,
     stored,
     stored_of,
@@ -71,8 +77,9 @@ STRAYS_INTERVAL = 3_600.0
 """Seconds between two searches for files without a run. Each lists all stored files."""
 SWEEP_INTERVAL = 30.0
 """Seconds between two comparisons of all active steps with their results, by any timestamp."""
-CLOCKS_APART = 30.0
-"""Seconds by which a worker's clock may be behind, and the next tick finds its results."""
+CLOCKS_APART = timedelta(seconds=30)
+"""A worker's clock may be this far behind, and the next tick finds its results."""
+LONG_AGO = datetime(1970, 1, 1, tzinfo=UTC)
 
 
 class Ticker:
@@ -85,8 +92,7 @@ class Ticker:
         self._executor_id = executor_id
         self._broker_memory = BrokerMemory(executor_id)
         self._held = False
-        self._seen_until: datetime | None = None
-        self._all_seen_at: float | None = None
+        self._results_seen_until = self._all_results_seen_at = LONG_AGO
         self._sweep_at = self._strays_at = 0.0
         self._check_steps_from = self._enforce_leases_from = 0.0
         self._moved_at, self.pause = time.time(), STANDBY_INTERVAL
@@ -116,7 +122,7 @@ class Ticker:
     def tick(self) -> bool:
         """Run one tick; return False if another executor holds the watch lease.
 
-        If nothing changed, it takes seven statements for any number of runs.
+        If nothing changed, it takes two statements for any number of runs.
         """
         # After a time without any watch, the database may have been down for all. Wait as long as
         # every live executor needs for a heartbeat before a lease counts as expired.
@@ -130,24 +136,33 @@ class Ticker:
             return False
         if time.monotonic() >= self._sweep_at:
             self._sweep_at = time.monotonic() + SWEEP_INTERVAL
-            self._seen_until = self._all_seen_at = None
+            self._results_seen_until = self._all_results_seen_at = LONG_AGO
             sweep = (try_sync, executors.delete_dead, orphan_results.delete_recent, _prune)
             for part in (*sweep, _fill_places, limits.fill_all):
                 self._locked_runs.skip_if_locked(part)
         if time.monotonic() >= self._strays_at:
             self._strays_at = time.monotonic() + STRAYS_INTERVAL
             try_delete_strays(PRUNE_BATCH)
-        self._locked_runs.skip_if_locked(self._process_reports)
         if self._broker_memory.may_have_lost_messages():
             self._locked_runs.skip_if_locked(self._republisher.mark_due)
-        if time.monotonic() >= self._check_steps_from:
-            self._locked_runs.skip_if_locked(self._check_due_steps)
-        self._locked_runs.skip_if_locked(self._check_due_runs)
-        self._locked_runs.skip_if_locked(fire_due)
-        self._extend_leases_after_pause()
-        if time.monotonic() >= self._enforce_leases_from:
-            self._locked_runs.skip_if_locked(self._end_attempts_of_dead_executors)
+        self._do(probe(self._results_since()))
         return True
+
+    def _do(self, work: Work) -> None:
+        if not work.results:
+            self._all_results_seen_at = work.at
+        if work.reports or work.results:
+            self._locked_runs.skip_if_locked(partial(self._process_reports, work))
+        # A result may have ended an attempt whose retry is due at once.
+        if (work.steps or work.results) and time.monotonic() >= self._check_steps_from:
+            self._locked_runs.skip_if_locked(self._check_due_steps)
+        if work.runs:
+            self._locked_runs.skip_if_locked(self._check_due_runs)
+        if work.schedules:
+            self._locked_runs.skip_if_locked(fire_due)
+        self._extend_leases_after_pause()
+        if work.lost and time.monotonic() >= self._enforce_leases_from:
+            self._locked_runs.skip_if_locked(self._end_attempts_of_dead_executors)
 
     def _extend_leases_after_pause(self) -> None:
         """Extend the leases after a pause without an error: a database lock, a suspended machine.
@@ -159,10 +174,10 @@ class Ticker:
             self.extend_leases()
         self._moved_at = now
 
-    def _process_reports(self) -> None:
+    def _process_reports(self, work: Work) -> None:
         """Mirror new reports; end steps whose stored result is final but not yet recorded."""
-        reported = [step.task_id for step in self._reported_steps()]
-        rows = {row.task_id: row for row in self._changed_results()}
+        reported = [step.task_id for step in self._reported_steps()] if work.reports else []
+        rows = {row.task_id: row for row in self._changed_results(work)} if work.results else {}
         foreign: dict[str, Report] = {}
         for step in active_steps().filter(task_id__in=list(rows)) if rows else ():
             row = rows[str(step.task_id)]
@@ -182,12 +197,7 @@ class Ticker:
 
     def _reported_steps(self) -> list[Any]:
         """The running steps whose children have reported since a tick mirrored them."""
-        marked = {"unmirrored_since__isnull": False}
-        # One statement, with a partial index for each of its parts.
-        with_news = Step.objects.filter(**marked).order_by().values("pk")
-        of_counts = ItemCount.objects.filter(**marked).order_by().values("step_id")
-        of_items = Item.objects.filter(**marked).order_by().values("step_id")
-        rows: QuerySet[Any] = Step.objects.filter(pk__in=with_news.union(of_counts, of_items))
+        rows: QuerySet[Any] = Step.objects.filter(pk__in=ids_of_reported_steps())
         # A cancelled run shows no more progress.
         rows = rows.filter(state=StepState.RUNNING, run__cancel_requested_at=None)
         rows = rows.exclude(run__in=self._locked_runs.runs()).order_by("unmirrored_since")
@@ -198,34 +208,25 @@ class Ticker:
                 _observe_lag(step.db_now, step.reported_at)
         return found
 
-    def _changed_results(self) -> list[TaskResult]:
-        """The stored results of active steps that are newer than the last mirrored report."""
-        newer = Q(mirrored_at=None) | Q(mirrored_at__lt=OuterRef("date_done"))
-        active = Step.objects.filter(newer, task_id=OuterRef("task_id"), state__in=Step.ACTIVE)
-        rows: QuerySet[Any] = TaskResult.objects.filter(Exists(active)).annotate(db_now=Now())
-        rows = rows.order_by("date_done")
-        if self._seen_until is not None:
-            rows = rows.filter(date_done__gt=self._seen_until - OVERLAP)
-        began = time.monotonic()
-        if self._all_seen_at is not None:
-            # Otherwise a tick that finds nothing would read the results of all runs there are.
-            older = timedelta(seconds=began - self._all_seen_at + CLOCKS_APART)
-            rows = rows.filter(date_done__gt=Now() - older)
-        found = list(rows[:BATCH])
+    def _results_since(self) -> datetime:
+        """A tick has looked at all results that were stored before this time."""
+        return max(self._results_seen_until - OVERLAP, self._all_results_seen_at - CLOCKS_APART)
+
+    def _changed_results(self, work: Work) -> list[TaskResult]:
+        rows: QuerySet[Any] = changed_results(self._results_since()).annotate(db_now=Now())
+        found = list(rows.order_by("date_done")[:BATCH])
         if len(found) < BATCH:
-            self._all_seen_at = began
+            self._all_results_seen_at = work.at
         if found:
             # A foreign task's result is stamped by its worker's clock, which may be ahead.
-            self._seen_until = min(found[-1].date_done, found[-1].db_now)
+            self._results_seen_until = min(found[-1].date_done, found[-1].db_now)
         return found
 
     def _check_due_steps(self) -> None:
         """Handle timeouts of steps, lost messages, and run rows older than their steps."""
         to_republish: list[Step | Item] = []
         stale_runs: set[UUID] = set()
-        of_steps = Step.objects.filter(due_at__lte=Now()).order_by().values("pk")
-        of_items = Item.objects.filter(due_at__lte=Now()).order_by().values("step_id")
-        due = active_steps().filter(pk__in=of_steps.union(of_items))
+        due = active_steps().filter(pk__in=ids_of_due_steps())
         due = due.exclude(run__in=self._locked_runs.runs())
         # Last: steps of large batches, which were left to a tick to publish.
         steps = list(due.order_by(UNPUBLISHED_LAST, "due_at", "pk")[:DUE_BATCH])
@@ -280,7 +281,7 @@ class Ticker:
         """Handle runs past their deadline, or waiting for a worker that knows their steps, and
         child runs whose end has not come up.
         """
-        due = Run.objects.filter(due_at__lte=Now()).exclude(pk__in=self._locked_runs.runs())
+        due = due_runs().exclude(pk__in=self._locked_runs.runs())
         due = due.defer("files", "result").annotate(
             db_now=Now(), ended_at=ENDED_AT, retried_at=RETRIED_AT
         )
@@ -310,14 +311,11 @@ class Ticker:
 
     def _end_attempts_of_dead_executors(self) -> None:
         """End the attempts of executors whose lease has expired."""
-        dead = Now() - executors.lease()
-        lost = {"state": StepState.RUNNING, "executor__heartbeat_at__lt": dead}
-        of_steps = Step.objects.filter(**lost).order_by().values("pk")
-        of_items = Item.objects.filter(**lost).order_by().values("step_id")
-        left = active_steps().filter(pk__in=of_steps.union(of_items))
+        lease = executors.lease()
+        left = active_steps().filter(pk__in=ids_of_lost_steps(lease))
         for step in left.exclude(run__in=self._locked_runs.runs())[:BATCH]:
             if step.is_mapped:
-                end_lost(step, dead, self._locked_runs)
+                end_lost(step, Now() - lease, self._locked_runs)
                 continue
             verdict = watch_once(watched(step, dead=True), None, step.db_now)
             if isinstance(verdict, End):
