@@ -30,6 +30,7 @@ ON_EACH_DATABASE = (
     "tick",
     "lag",
     "polling",
+    "watchers",
     "items",
     "item_rows",
     "waiting",

@@ -21,6 +21,7 @@ __all__ = [
     "native_moment",
     "one_item",
     "reports",
+    "work",
 ]
 
 ITEMS = 3
@@ -84,6 +85,15 @@ def hold() -> None:
     server = broker()
     server.rpush("held", 1)
     server.blpop(["let-go"], timeout=HOLD_TIMEOUT)
+
+
+@child_task(name="bench.work")
+def work(progress: Progress, count: int, each: float) -> None:
+    """Keep the processor busy for `each` seconds, `count` times."""
+    for _ in progress.track(range(count)):
+        until = time.thread_time() + each
+        while time.thread_time() < until:
+            pass
 
 
 @child_task(name="bench.reports")

@@ -4,7 +4,7 @@ from typing import Any
 
 from rest_framework import serializers
 
-from bench.flows.tasks import items, moment, one_item, reports
+from bench.flows.tasks import items, moment, one_item, reports, work
 from parent import Concurrency, Map, RunData, Signal, Step, Workflow
 
 __all__ = [
@@ -21,6 +21,7 @@ __all__ = [
     "three_that_report",
     "twenty",
     "two",
+    "working",
 ]
 
 REPORTS, EVERY = 20, 0.1  # reports of each child, and seconds between them
@@ -37,6 +38,7 @@ signalled = Workflow(
 alone = Workflow("alone", steps=[Step(moment)], concurrency=Concurrency())
 limited = Workflow("limited", steps=[Step(moment, limits=["one"])])
 twenty = Workflow("twenty", steps=[Step(items, name=f"step_{n}") for n in range(20)])
+working = Workflow("working", steps=[Step(work, inputs=lambda _: {"count": 20, "each": 0.02})])
 reporting = Workflow(
     "reporting",
     steps=[
