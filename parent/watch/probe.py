@@ -26,6 +26,9 @@ SINCE = datetime(1970, 1, 2, 3, 4, 5, 678_901, tzinfo=UTC)
 """Stands in the kept statement's parameters where the time to look back to goes."""
 
 
+NOT_YET = datetime(9999, 1, 1, tzinfo=UTC)
+
+
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Work:
     """Which parts of a tick have something to do.
@@ -44,17 +47,18 @@ class Work:
     lost: bool
 
 
-def probe(since: datetime) -> Work:
+def probe(since: datetime | None) -> Work:
     """Ask the database once.
 
     Args:
-        since: results that are older than this were looked at before.
+        since: results that are older than this were looked at before. None: none was, so that
+            there is work in any case.
     """
     at = clock.now() if connection.vendor == "sqlite" else None
     sql, kept = _kept(connection.vendor, executors.lease(), tuple(registry.names()))
     adapt = connection.ops.adapt_datetimefield_value
     marker = adapt(SINCE)
-    params = [adapt(since) if param == marker else param for param in kept]
+    params = [adapt(since or NOT_YET) if param == marker else param for param in kept]
     with connection.cursor() as cursor:
         cursor.execute(sql, params)
         found = cursor.fetchone()
@@ -62,7 +66,7 @@ def probe(since: datetime) -> Work:
     return Work(
         at=at or found[6],
         reports=reports,
-        results=results,
+        results=results or since is None,
         steps=steps,
         runs=runs,
         schedules=due,

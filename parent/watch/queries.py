@@ -82,12 +82,21 @@ def due_runs() -> "QuerySet[Run]":
     return Run.objects.filter(due_at__lte=Now())
 
 
-def changed_results(since: datetime) -> "QuerySet[TaskResult]":
-    """The stored results of active steps, newer than what was mirrored of them and than `since`."""
+def changed_results(since: datetime | None) -> "QuerySet[TaskResult]":
+    """The stored results of active steps that are newer than what was mirrored of them.
+
+    Args:
+        since: only those that were stored after this; None: at any time.
+    """
     newer = Q(mirrored_at=None) | Q(mirrored_at__lt=OuterRef("date_done"))
-    active = Step.objects.filter(newer, task_id=OuterRef("task_id"), state__in=Step.ACTIVE)
-    rows: QuerySet[TaskResult] = TaskResult.objects.filter(Exists(active), date_done__gt=since)
-    return rows
+    active = Step.objects.filter(state__in=Step.ACTIVE).order_by()
+    results: QuerySet[TaskResult] = TaskResult.objects.filter(
+        Exists(active.filter(newer, task_id=OuterRef("task_id")))
+    )
+    if since is not None:
+        return results.filter(date_done__gt=since)
+    # Otherwise SQLite would read all results there are, to look for the step of each.
+    return results.filter(task_id__in=active.values("task_id"))
 
 
 def stored_of(steps: Sequence[Step]) -> dict[str, Stored]:

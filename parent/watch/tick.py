@@ -1,7 +1,7 @@
 """One turn of the watch loop. It covers all runs; its cost depends on what changed."""
 
 import time
-from datetime import UTC, datetime, timedelta
+from datetime import datetime, timedelta
 from functools import partial
 from typing import Any
 from uuid import UUID
@@ -79,7 +79,6 @@ SWEEP_INTERVAL = 30.0
 """Seconds between two comparisons of all active steps with their results, by any timestamp."""
 CLOCKS_APART = timedelta(seconds=30)
 """A worker's clock may be this far behind, and the next tick finds its results."""
-LONG_AGO = datetime(1970, 1, 1, tzinfo=UTC)
 
 
 class Ticker:
@@ -92,7 +91,8 @@ class Ticker:
         self._executor_id = executor_id
         self._broker_memory = BrokerMemory(executor_id)
         self._held = False
-        self._results_seen_until = self._all_results_seen_at = LONG_AGO
+        self._results_seen_until: datetime | None = None
+        self._all_results_seen_at: datetime | None = None
         self._sweep_at = self._strays_at = 0.0
         self._check_steps_from = self._enforce_leases_from = 0.0
         self._moved_at, self.pause = time.time(), STANDBY_INTERVAL
@@ -136,7 +136,7 @@ class Ticker:
             return False
         if time.monotonic() >= self._sweep_at:
             self._sweep_at = time.monotonic() + SWEEP_INTERVAL
-            self._results_seen_until = self._all_results_seen_at = LONG_AGO
+            self._results_seen_until = self._all_results_seen_at = None
             sweep = (try_sync, executors.delete_dead, orphan_results.delete_recent, _prune)
             for part in (*sweep, _fill_places, limits.fill_all):
                 self._locked_runs.skip_if_locked(part)
@@ -208,9 +208,11 @@ class Ticker:
                 _observe_lag(step.db_now, step.reported_at)
         return found
 
-    def _results_since(self) -> datetime:
-        """A tick has looked at all results that were stored before this time."""
-        return max(self._results_seen_until - OVERLAP, self._all_results_seen_at - CLOCKS_APART)
+    def _results_since(self) -> datetime | None:
+        """A tick has looked at all results that were stored before this time. None: at none."""
+        seen = self._results_seen_until and self._results_seen_until - OVERLAP
+        all_seen = self._all_results_seen_at and self._all_results_seen_at - CLOCKS_APART
+        return max(filter(None, (seen, all_seen)), default=None)
 
     def _changed_results(self, work: Work) -> list[TaskResult]:
         rows: QuerySet[Any] = changed_results(self._results_since()).annotate(db_now=Now())

@@ -22,6 +22,7 @@ from parent.models import Executor, Run, RunState, Step, StepState, WatchLease
 from parent.runs.endings import end_attempt, record
 from parent.runs.start import start
 from parent.store import executors
+from parent.watch.queries import changed_results
 from parent.watch.tick import CONNECT_TIMEOUT, Ticker
 from parent.worker.host import ParentHost
 from parent.worker.running_attempt import RunningAttempt
@@ -158,6 +159,16 @@ def test_a_quiet_tick_reads_no_old_rows_with_or_without_statistics(
         assert "INDEX run_due" in plan
         assert "date_done>?" in plan
         assert not re.search(r"SCAN parent_(run|step|item)\b(?! USING)", plan), plan
+
+
+@pytest.mark.skipif(connection.vendor != "sqlite", reason="PostgreSQL reads small tables whole")
+def test_a_sweep_does_not_read_the_results_of_other_tasks(running: Callable[[], Step]) -> None:
+    running()
+
+    plan = changed_results(None).explain()
+
+    assert re.search(r"SEARCH django_celery_results_taskresult USING.*task_id", plan), plan
+    assert "SCAN django_celery_results_taskresult" not in plan
 
 
 def sql_of(query: dict[str, str]) -> str:
