@@ -4,8 +4,11 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from itertools import chain
+from typing import Any
+from uuid import UUID
 
-from django.db.models import Count, Min
+from django.db.models import Count, F, Min, QuerySet, Window
+from django.db.models.functions import RowNumber
 
 from parent.messages.publish import queue_of
 from parent.models import Executor, Item, Step, StepState, WatchLease
@@ -45,7 +48,7 @@ class Queue:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Fleet:
-    """All of it, with a few statements for each worker, for any number of runs."""
+    """All of it, with the same few statements for any number of workers and runs."""
 
     workers: Sequence[Worker]
     queues: Sequence[Queue]
@@ -78,28 +81,44 @@ def fleet(now: datetime) -> Fleet:
     watcher = WatchLease.objects.filter(expires_at__gte=now).values_list("holder", flat=True)
     holder = watcher.first()
     found = sorted(chain(alive.values(), late.values()), key=lambda each: (each.host, each.pid))
+    running = _running([executor.pk for executor in found])
     return Fleet(
-        workers=[_worker(each, late=each.pk in late, watches=each.pk == holder) for each in found],
+        workers=[
+            _worker(each, running[each.pk], late=each.pk in late, watches=each.pk == holder)
+            for each in found
+        ],
         queues=_queues(alive.values()),
         lines=lines(now, at_most=MOST_LINES),
     )
 
 
-def _worker(executor: Executor, *, late: bool, watches: bool) -> Worker:
-    mine = {"executor": executor, "state": StepState.RUNNING}
-    steps = Step.objects.filter(**mine).select_related("run")
-    steps = steps.only("name", "started_at", "run__workflow")
-    items = Item.objects.filter(**mine).select_related("step__run")
-    items = items.only("key", "started_at", "step__name", "step__run__workflow")
-    first: list[Step | Item] = [
-        *steps.order_by("started_at")[:MOST_OF_A_WORKER],
-        *items.order_by("started_at")[:MOST_OF_A_WORKER],
-    ]
-    first = sorted(first, key=lambda row: row.started_at or executor.started_at)
-    number = len(first)
-    if number >= MOST_OF_A_WORKER:
-        number = steps.order_by().count() + items.order_by().count()
-    shown = first[:MOST_OF_A_WORKER]
+def _running(ids: Sequence[UUID]) -> dict[UUID, list[Any]]:
+    """What these executors run: of each the first steps and items, with their number as `number`.
+
+    One statement for the steps, and one for the items.
+    """
+    steps = Step.objects.select_related("run").only(
+        "executor_id", "name", "started_at", "run__workflow"
+    )
+    items = Item.objects.select_related("step__run").only(
+        "executor_id", "key", "started_at", "step__name", "step__run__workflow"
+    )
+    found: dict[UUID, list[Any]] = {executor: [] for executor in ids}
+    for rows in (steps, items):
+        each = F("executor")
+        numbered: QuerySet[Any] = rows.filter(executor__in=ids, state=StepState.RUNNING).annotate(
+            place=Window(RowNumber(), partition_by=[each], order_by=F("started_at").asc()),
+            number=Window(Count("pk"), partition_by=[each]),
+        )
+        for row in numbered.filter(place__lte=MOST_OF_A_WORKER).order_by():
+            found[row.executor_id].append(row)
+    return found
+
+
+def _worker(executor: Executor, running: list[Any], *, late: bool, watches: bool) -> Worker:
+    number = sum({type(row): row.number for row in running}.values())
+    running.sort(key=lambda row: row.started_at or executor.started_at)
+    shown = running[:MOST_OF_A_WORKER]
     return Worker(
         executor=executor, running=shown, more=number - len(shown), late=late, watches=watches
     )

@@ -144,17 +144,21 @@ def test_what_waits_for_a_place(
     assert str(third.pk)[:8] not in text
 
 
-def test_it_takes_as_many_statements_for_many_runs(staff: Client, executor: Executor) -> None:
+def test_it_takes_as_many_statements_for_many_workers_and_runs(
+    staff: Client, executor: Executor
+) -> None:
     running(executor)
     staff.get(PAGE)
     with CaptureQueriesContext(connection) as of_one:
         staff.get(PAGE)
-    for _ in range(10):
+    for pid in range(10):
+        running(Executor.objects.create(host="crate", pid=pid))
         running(executor)
     with CaptureQueriesContext(connection) as of_many:
-        staff.get(PAGE)
+        text = text_of(staff)
 
     assert len(of_one) == len(of_many)
+    assert text.count("noops: first") == 21
 
 
 def test_an_open_page_asks_only_for_what_has_changed(staff: Client, executor: Executor) -> None:
