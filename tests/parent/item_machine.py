@@ -68,7 +68,7 @@ class ItemMachine(RuleBasedStateMachine):
         # In this transaction nothing commits, so what follows a commit is done at once.
         patched.setattr("django.db.transaction.on_commit", lambda call, **_: call())
         patched.setattr(publish, "_send", lambda *_, **__: True)
-        patched.setattr(hand_over, "_look", hand_over._Look(at=time.monotonic() + 3600))
+        patched.setattr(hand_over, "_look", hand_over._Look(until=time.monotonic() + 3600))
         self.undo.callback(registry._workflows.pop, "machine", None)
         self.undo.callback(setattr, executors, "_this", None)
         self.executor = executors.assign_executor_id()

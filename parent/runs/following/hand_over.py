@@ -26,13 +26,15 @@ __all__ = ["HandOver"]
 S = TypeVar("S", Step, Item)
 
 LOOK_INTERVAL = 0.1
-"""Seconds for which a process knows whether others wait."""
+"""Seconds for which a process knows whether others wait, at least."""
+LOOK_SHARE = 20
+"""It knows that for so many times as long as the look took, which grows with what waits."""
 
 
 class _Look(NamedTuple):
-    """When this process last looked who waits, and the queues that it found."""
+    """The queues in which this process found others waiting, and when to look again."""
 
-    at: float = float("-inf")
+    until: float = float("-inf")
     queues: Collection[str] = ()
 
 
@@ -121,7 +123,8 @@ def _others_wait(queue: str, limit: float) -> bool:
     others at most one message more than without hand-over, and the slice.
     """
     global _look  # noqa: PLW0603 - one answer per process
-    if time.monotonic() - _look.at > LOOK_INTERVAL:
+    began = time.monotonic()
+    if began > _look.until:
         waiting = Step.objects.filter(
             state=StepState.QUEUED,
             queued_at__lt=Now() - timedelta(seconds=limit),
@@ -131,5 +134,6 @@ def _others_wait(queue: str, limit: float) -> bool:
         )
         kinds = waiting.order_by().values_list("queue", "task").distinct()
         queues = {queue_of(Step(queue=queue, task=task)) for queue, task in kinds}
-        _look = _Look(time.monotonic(), queues)
+        now = time.monotonic()
+        _look = _Look(now + max(LOOK_INTERVAL, LOOK_SHARE * (now - began)), queues)
     return queue in _look.queues
