@@ -12,8 +12,11 @@ import pytest
 from tests.adopt.conftest import WORKER, Client, MakeTeam, Team
 from tests.waiting import until
 
-SETUPS = [("broker_url", None), ("rabbitmq", "postgres")]
-"""The fixtures of the broker and of the database; None is SQLite."""
+SETUPS = [("broker_url", None, "file"), ("rabbitmq", "postgres", "database")]
+"""The fixtures of the broker and of the database, where None is SQLite; and where beat has its
+schedule: in the database it is django-celery-beat's.
+"""
+ROWS = "from django_celery_beat.models import *; print(*PeriodicTask.objects.all())"
 HELD = 10
 SLOTS = 2
 ELSEWHERE = "redis://127.0.0.1:1/0"
@@ -22,16 +25,20 @@ REMEDY = 'Write CELERY_RESULT_BACKEND = "django-db".'
 pytestmark = pytest.mark.timeout(180)
 
 
-@pytest.fixture(scope="module", params=SETUPS, ids=lambda setup: f"{setup[0]}-{setup[1]}")
+@pytest.fixture(
+    scope="module", params=SETUPS, ids=lambda setup: f"{setup[0]}-{setup[1]}-{setup[2]}"
+)
 def busy(request: pytest.FixtureRequest, make_team: MakeTeam) -> Iterator[Team]:
     """The project with its web server, and a worker with beat in it."""
-    broker, database = request.param
-    environ = {"TEAM_BROKER": request.getfixturevalue(broker), "TEAM_BEAT": "on"}
+    broker, database, beat = request.param
+    environ = {"TEAM_BROKER": request.getfixturevalue(broker), "TEAM_BEAT": beat}
     if database:
         environ["TEAM_POSTGRES"] = request.getfixturevalue(database)
     team = make_team(**environ)
     team.make_people()
     with team.serve(), team.work("team", "--beat"):
+        if beat == "database":
+            until("beat's row", lambda: "nightly weighing" in team.manage("shell", "-c", ROWS))
         yield team
 
 

@@ -96,6 +96,9 @@ if "TEAM_BEAT" in os.environ:
             },
         }
     }
+    if os.environ["TEAM_BEAT"] == "database":
+        INSTALLED_APPS.append("django_celery_beat")
+        CELERY_BEAT_SCHEDULER = "django_celery_beat.schedulers:DatabaseScheduler"
 else:
     CELERY_WORKER_DISABLE_PREFETCH = True
 METRICS_TOKEN = "a-token-for-probes"
