@@ -31,6 +31,7 @@ ON_EACH_DATABASE = (
     "lag",
     "polling",
     "watchers",
+    "pages",
     "items",
     "item_rows",
     "waiting",
