@@ -19,6 +19,8 @@ class ParentConfig(AppConfig):
         from parent.engine import Engine  # noqa: PLC0415
         from parent.messages import receipts  # noqa: PLC0415
         from parent.models import Run  # noqa: PLC0415
+        from parent.runs.items.child_runs import ChildRunsOfItems  # noqa: PLC0415
+        from parent.runs.nested import of_items  # noqa: PLC0415
         from parent.runs.signals.give import give  # noqa: PLC0415
         from parent.store import results, sqlite  # noqa: PLC0415
         from parent.telemetry import log_context, tracing  # noqa: PLC0415
@@ -31,6 +33,7 @@ class ParentConfig(AppConfig):
         results.keep_from_cleanup()
         runtime.install(Engine())
         Run.give = staticmethod(give)
+        of_items.install(ChildRunsOfItems())
         host.install(ParentHost())
         log_context.connect_first()
         foreign_tasks.connect()

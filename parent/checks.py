@@ -210,10 +210,11 @@ def _child_problems(workflow: Workflow, step: Step) -> Iterator[CheckMessage]:
     """Problems of this child as a step; `children.checks` reports those that do not need a step."""
     child = step.child
     if child is None:
-        if isinstance(step, Map) and step.task_name in current_app.tasks:
+        if isinstance(step, Map) and not step.nested and step.task_name in current_app.tasks:
             yield _error(
                 workflow,
-                f"the task of step {step.label!r} is no child, and a Map needs one",
+                f"the task of step {step.label!r} is neither a child nor a workflow, and a Map "
+                "needs one",
                 "Decorate the function with @child_task, or call the task in a child.",
                 "E014",
             )

@@ -17,6 +17,7 @@ from parent.messages import publish
 from parent.models import Item, Run, Step, StepState
 from parent.runs.advance import begin_turn
 from parent.runs.endings import bring_up
+from parent.runs.items.child_runs import open_child_runs
 from parent.runs.items.windows import fill_places
 from parent.runs.nested.tree import inner_runs
 from parent.runs.start import start
@@ -75,6 +76,7 @@ def _run_to_end(run: Run) -> None:
         _begin_turns(runs[1:])
         came_up = _bring_up_ends(runs[1:])
         step = _next(runs)
+        came_up = (step is None and _open_child_runs(runs)) or came_up
         if step is not None:
             _run_step(step)
         run.refresh_from_db()
@@ -101,6 +103,13 @@ def _bring_up_ends(runs: Sequence[UUID]) -> bool:
     ended = Run.objects.filter(pk__in=runs, finished_at__isnull=False, due_at__isnull=False)
     came_up = [bring_up(pk) for pk in ended.values_list("pk", flat=True)] if runs else []
     return any(came_up)
+
+
+def _open_child_runs(runs: Sequence[UUID]) -> bool:
+    """Open the items that are runs of their own, in place of what does it after a commit."""
+    waiting = Item.objects.filter(step__run__in=runs, state=StepState.WAITING, step__nested=True)
+    steps = list(waiting.order_by("step").values_list("step", flat=True).distinct())
+    return sum(map(open_child_runs, steps)) > 0
 
 
 def _next(runs: Sequence[UUID]) -> Step | Item | None:

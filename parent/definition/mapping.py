@@ -16,6 +16,9 @@ LARGEST_CHUNK = 10_000
 class Map(Step):
     """The same child over many items; each has its own attempts, retries, error and result.
 
+    Its task may also be a workflow: each item is a run of it then, inside of this run, with the
+    item as its parameters.
+
     What `Step` says of retries and of the timeouts holds for each item.
 
     Args:

@@ -18,10 +18,10 @@ def nested_problems(step: Step) -> Iterator[tuple[str, str]]:
     if not step.nested:
         return
     what = f"step {step.label!r} runs the workflow {step.nested!r}"
-    if isinstance(step, Map):
+    if isinstance(step, Map) and step.chunk != 1:
         yield (
-            f"{what} over items, which a Map cannot do",
-            "Map over a child; or start the runs in a child, by start_many().",
+            f"{what} over items, and has chunk={step.chunk!r}, which belongs to a message",
+            "Leave chunk out: each item is a run of its own. max_active says how many go on.",
         )
     for name in OF_A_MESSAGE:
         if getattr(step, name) is not None:

@@ -46,6 +46,8 @@ def delete_run(run: Run) -> None:
             )
         if not locked.ended:
             raise RunActive(f"The run is {locked.state}: wait for its end.")
+        if _with_active([locked.pk]):
+            raise RunActive("Runs inside of this one have not ended yet: wait for their end.")
         _delete_all([(locked.pk, locked.files), *_inside([locked.pk])])
 
 
@@ -59,10 +61,19 @@ def delete_ended(runs: "QuerySet[Run]", *, at_most: int) -> int:
         # A retry locks the run too, so a run that is locked here cannot be reopened.
         rows = runs.filter(finished_at__isnull=False, parent_run=None)
         rows = rows.select_for_update(skip_locked=True, of=("self",))
-        batch = _limit_by_steps(list(rows.values_list("pk", "files")[:at_most]))
+        ended = list(rows.values_list("pk", "files")[:at_most])
+        going = _with_active([pk for pk, _ in ended])
+        batch = _limit_by_steps([each for each in ended if each[0] not in going])
         if batch:
             _delete_all([*batch, *_inside([pk for pk, _ in batch])])
     return len(batch)
+
+
+def _with_active(ids: Sequence[UUID]) -> set[UUID]:
+    """Those of these runs inside of which a run has not ended: it was cancelled just before."""
+    inner = inner_runs(ids)
+    active = Run.objects.filter(pk__in=list(inner), finished_at__isnull=True) if inner else None
+    return {inner[pk] for pk in active.values_list("pk", flat=True)} if active else set()
 
 
 def _inside(ids: Sequence[UUID]) -> RunFiles:

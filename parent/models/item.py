@@ -29,6 +29,10 @@ class Item(MetaFields):
     ACTIVE = Step.ACTIVE
     LEFT = (StepState.WAITING, *ACTIVE)
 
+    child_params: Any = None
+    child_place_key: str | None = None
+    """As those of a nested `Step`, of an item that opens."""
+
     step = models.ForeignKey(Step, on_delete=models.CASCADE, related_name="rows", db_index=False)
     index = models.PositiveIntegerField()
     key = models.CharField(max_length=LONGEST_KEY, help_text="Its own name, or its index")
@@ -48,6 +52,7 @@ class Item(MetaFields):
     )
     claim = models.UUIDField(null=True, help_text="Of the process that claimed this attempt")
     checkpoint = models.JSONField(null=True, help_text="What the body has left to the next attempt")
+    child_run_id = models.UUIDField(null=True, help_text="Its run, if its step runs a workflow")
     executor = models.ForeignKey(
         Executor, null=True, on_delete=models.PROTECT, related_name="items", db_index=False
     )
@@ -93,6 +98,11 @@ class Item(MetaFields):
         constraints = [
             models.UniqueConstraint(fields=["step", "index"], name="item_index_unique"),
             models.UniqueConstraint(fields=["task_id"], name="item_task_id_unique"),
+            models.UniqueConstraint(
+                fields=["child_run_id"],
+                condition=Q(child_run_id__isnull=False),
+                name="item_child_run_unique",
+            ),
             models.CheckConstraint(
                 name="item_state_known", condition=Q(state__in=[state.value for state in StepState])
             ),
@@ -148,6 +158,10 @@ class Item(MetaFields):
     @property
     def task(self) -> str:
         return self.step.task
+
+    @property
+    def nested(self) -> bool:
+        return self.step.nested
 
     @property
     def queue(self) -> str:

@@ -7,6 +7,7 @@ from typing import Any
 
 from celery.utils.log import get_logger
 from django.db import transaction
+from django.db.models import Q
 
 from parent.decisions.plan import NOTHING, holds_run, plan
 from parent.definition.parent_task import parent_task_name
@@ -199,7 +200,8 @@ def begin_turn(run_id: Any) -> None:
     run, steps, now, _ = locked
     run.has_place = True
     limit = timeout_of(run.workflow)
-    of_step = Step.objects.filter(child_run_id=run.pk).values_list("run_timeout", flat=True)
+    mine = Q(child_run_id=run.pk) | Q(rows__child_run_id=run.pk)
+    of_step = Step.objects.filter(mine, run=run.parent_run_id).values_list("run_timeout", flat=True)
     run.due_at = run.deadline_at = deadline(now, limit, *(of_step if run.is_child else ()))
     write([run], ["has_place", "deadline_at"])
     advance(run, steps, now)

@@ -13,6 +13,8 @@ from parent.runs.advance import advance
 from parent.runs.endings import bring_up_after_commit, end_step
 from parent.runs.following.limits import begin_next_after_commit
 from parent.runs.items.sweeps import cancel_items
+from parent.runs.nested.cancelling import cancel_runs
+from parent.runs.nested.of_items import lock_opening
 from parent.store import results
 from parent.store.run_rows import Locked, lock_run_row, steps_of
 from parent.store.writes import write
@@ -20,13 +22,21 @@ from parent.store.writes import write
 __all__ = ["cancel"]
 
 
-def _cancel_mapped(run: Run, now: datetime, end_at: datetime) -> None:
+def _cancel_mapped(run: Run, now: datetime, end_at: datetime, who: str) -> None:
     """Cancel the items that have not begun, and the steps none of whose items runs."""
     for step in Step.objects.filter(run=run, state=StepState.RUNNING, chunk__isnull=False):
         step.run = run
+        if step.nested:
+            lock_opening([step.pk])
         cancel_items(step, now)
         running = Item.objects.filter(step=step, state=StepState.RUNNING)
-        if not running.update(due_at=end_at):
+        if step.nested:
+            inside = list(running.values_list("child_run_id", flat=True))
+            cancel_runs(inside, now, end_at, who)
+            goes_on = bool(inside)
+        else:
+            goes_on = bool(running.update(due_at=end_at))
+        if not goes_on:
             outcome = step.meta.failed(f"{step.name} was cancelled")
             end_step(step, outcome, "", now, StepState.CANCELLED)
 
@@ -76,7 +86,7 @@ def _cancel_locked(locked: Locked, who: str, grace: float | None) -> None:
         begin_next_after_commit(names)
     # Includes steps that were claimed since the statement before.
     steps.filter(state=StepState.RUNNING, nested=False).update(due_at=end_at)
-    _cancel_mapped(run, now, end_at)
+    _cancel_mapped(run, now, end_at, who)
     _cancel_children(run, now, who, given)
     rows = steps_of(run)
     results.delete(step.task_id for step in rows if step.task_id)
@@ -85,7 +95,8 @@ def _cancel_locked(locked: Locked, who: str, grace: float | None) -> None:
 
 def _cancel_children(run: Run, now: datetime, who: str, grace: float | None) -> None:
     """Cancel the child runs. The steps end with them: at once where nothing of a run is running."""
-    for step in Step.objects.filter(run=run, state=StepState.RUNNING, nested=True):
+    nested = Step.objects.filter(run=run, state=StepState.RUNNING, nested=True, chunk=None)
+    for step in nested:
         step.run = run
         locked = lock_run_row(step.child_run_id) if step.child_run_id else None
         if locked is not None and not locked.run.ended:

@@ -18,6 +18,7 @@ from django.db import transaction
 
 from children.meta import Meta, error_text
 from children.sanitize import clean_text, clean_traceback
+from parent.decisions.plan import NOTHING, plan
 from parent.messages.publish import publish_steps
 from parent.models import Item, Run, RunState, Step, StepState
 from parent.models.fields import META_COLUMNS
@@ -27,6 +28,7 @@ from parent.runs.attempts import RetryDecision, archive, queue_attempt, retry_at
 from parent.runs.following import limits
 from parent.runs.following.hand_over import HandOver
 from parent.runs.items.sweeps import end_items
+from parent.runs.nested.of_items import item_runs
 from parent.runs.transitions import mark_skipped
 from parent.store import results
 from parent.store.outage import OUTAGE, is_too_large
@@ -39,8 +41,10 @@ __all__ = [
     "bring_up_after_commit",
     "end_attempt",
     "end_cancelled",
+    "end_if_nothing_runs",
     "end_run",
     "end_step",
+    "outcome_of",
     "record",
 ]
 
@@ -205,6 +209,24 @@ def end_cancelled(task_id: str) -> bool:
     return True
 
 
+def end_if_nothing_runs(run_id: Any) -> None:
+    """End a run that was cancelled together with many others, if nothing in it runs any more.
+
+    Otherwise it ends with what runs, and is not due until its deadline.
+    """
+    with transaction.atomic():
+        locked = lock_run(run_id)
+        if locked is None or locked.run.ended or locked.run.cancel_requested_at is None:
+            return
+        run, steps, now, _ = locked
+        Run.objects.filter(pk=run.pk).update(due_at=run.deadline_at)
+        over = [step for step in steps if step.state == StepState.CANCELLED and step.task_id]
+        results.delete(str(step.task_id) for step in over)
+        if plan(steps, cancelled=True) != NOTHING:
+            advance(run, steps, now)
+        bring_up_after_commit(run)
+
+
 def end_run(run_id: Any, error: str, *, expected_version: int | None = None) -> bool:
     """End a whole run: active steps become ERROR, waiting steps are skipped. Child runs end too.
 
@@ -251,15 +273,15 @@ def _end_child_run(step: Step, error: str) -> Meta | None:
     locked, own = lock_run(step.child_run_id), None
     if locked is not None and locked.run.ended:
         locked.run.refresh_from_db(fields=["result"])
-        own = _outcome_of(step, locked.run)
+        own = outcome_of(step, locked.run)
     elif locked is not None:
         _end_locked_run(locked, error)
     Run.objects.filter(pk=step.child_run_id).update(due_at=None)
     return own
 
 
-def _outcome_of(step: Step, run: Run) -> Meta:
-    """The outcome of this step, which is a child run that has ended."""
+def outcome_of(step: Step | Item, run: Run) -> Meta:
+    """The outcome of this step, or item, which is a child run that has ended."""
     if run.error is None:
         return run.meta
     return run.meta.failed(f"Error in {step.name}: {run.error.removeprefix('Error in ')}")
@@ -275,17 +297,20 @@ def bring_up_after_commit(run: Run) -> None:
 
 
 def bring_up(run_id: UUID) -> bool:
-    """End the step that this child run is, if the run has ended; False if there is nothing to end.
+    """End the step or the item that this child run is, if the run has ended; False if there is
+    nothing to end.
 
     The outcome of the run is that of the step.
     """
     above = Run.objects.filter(pk=run_id).values_list("parent_run_id", flat=True).first()
     if above is None:
         return False
+    if Item.objects.filter(child_run_id=run_id).exists():
+        return item_runs().end(run_id)
     with transaction.atomic():
         # The run above first, as everywhere.
         locked = lock_run_row(above)
-        rows = Run.objects.select_for_update(of=("self",)).defer("params", "files")
+        rows = Run.objects.select_for_update(of=("self",), no_key=True).defer("params", "files")
         run = rows.filter(pk=run_id).first()
         if locked is None or run is None or not run.ended:
             return False
@@ -301,7 +326,7 @@ def bring_up(run_id: UUID) -> bool:
             record(
                 step.name,
                 str(step.task_id),
-                _outcome_of(step, run),
+                outcome_of(step, run),
                 has_result=False,
                 expected_state=StepState.RUNNING,
             )

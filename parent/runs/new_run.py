@@ -16,7 +16,7 @@ from parent.definition.workflow import Step as StepDefinition
 from parent.definition.workflow import Workflow, registry
 from parent.errors import UnknownWorkflow
 from parent.messages.publish import first_batch, publish_follow_up, publish_steps
-from parent.models import Run, Step, When
+from parent.models import Item, Run, Step, When
 from parent.notifications.announce import announce_failed_steps, announce_starts
 from parent.notifications.rules import STORED_RULES
 from parent.runs.following import limits
@@ -74,8 +74,8 @@ class NewRuns:
         for step in changes.nested:
             self.add_child(run, step, now)
 
-    def add_child(self, run: Run, step: Step, now: datetime) -> None:
-        """Add the run that this step of `run` is."""
+    def add_child(self, run: Run, step: Step | Item, now: datetime) -> None:
+        """Add the run that this step of `run`, or this item of one, is."""
         params, step.child_params = step.child_params, None
         key, step.child_place_key = step.child_place_key, None
         if key is not None:

@@ -21,10 +21,10 @@ from parent.runs.items.sweeps import drop_items, reset_item, reset_items
 from parent.runs.nested.child import run_again
 from parent.runs.nested.tree import outermost
 from parent.runs.new_run import deadline, timeout_of
-from parent.store.run_rows import lock_run
+from parent.store.run_rows import Locked, lock_run
 from parent.store.writes import write
 
-__all__ = ["retry", "with_dependents"]
+__all__ = ["go_on", "retry", "with_dependents"]
 
 RESUMED_COLUMNS = (*ATTEMPT_COLUMNS, "attempt", "publish_count")
 """What is written to a nested step whose run goes on."""
@@ -187,19 +187,27 @@ def _run_again(steps: Sequence[Step], who: str, now: datetime) -> None:
         run_again(step, now)
     write(steps, RESUMED_COLUMNS)
     for step in steps:
-        locked = lock_run(str(step.child_run_id))
-        if locked is None or locked.run.state not in (RunState.FAILURE, RunState.REVOKED):
-            # It succeeded just before the run above was ended: a tick brings that up.
-            Run.objects.filter(pk=str(step.child_run_id)).update(due_at=now)
-            continue
-        run, rows, _, _ = locked
-        chosen = _steps_to_retry(rows, None, alone=False)
-        inner = _reset_from(rows, chosen, now)
-        detail = {"from": [row.name for row in chosen]}
-        Event.objects.create(run=run, at=now, who=who, what="retry", detail=detail)
-        _reopen(run, now, step.run_timeout)
-        _run_again(inner, who, now)
-        advance(run, rows, now)
+        go_on(step, lock_run(str(step.child_run_id)), who, now)
+
+
+def go_on(step: Step | Item, locked: Locked | None, who: str, now: datetime) -> None:
+    """Let the child run of this running step, or item, go on where it failed.
+
+    Args:
+        locked: that run, with all its steps.
+    """
+    if locked is None or locked.run.state not in (RunState.FAILURE, RunState.REVOKED):
+        # It succeeded just before the run above was ended: a tick brings that up.
+        Run.objects.filter(pk=str(step.child_run_id)).update(due_at=now)
+        return
+    run, rows, _, _ = locked
+    chosen = _steps_to_retry(rows, None, alone=False)
+    inner = _reset_from(rows, chosen, now)
+    detail = {"from": [row.name for row in chosen]}
+    Event.objects.create(run=run, at=now, who=who, what="retry", detail=detail)
+    _reopen(run, now, step.run_timeout)
+    _run_again(inner, who, now)
+    advance(run, rows, now)
 
 
 def _what(row: Step) -> str:

@@ -22,6 +22,11 @@ __all__ = ["select", "update_attempt", "update_first"]
 
 M = TypeVar("M", bound=Model)
 
+LOCK = " FOR NO KEY UPDATE"
+"""PostgreSQL's lock for an update. FOR UPDATE would also wait for those who insert rows that refer
+to this one, such as child runs, and they would wait for it.
+"""
+
 
 def select(
     model: type[M],
@@ -46,7 +51,7 @@ def select(
     """
     sql = _sql(model, where, without, also)
     if lock and connection.features.has_select_for_update:
-        sql += " FOR UPDATE SKIP LOCKED" if skip_locked else " FOR UPDATE"
+        sql += LOCK + " SKIP LOCKED" * skip_locked
     return _rows(model, sql, params)
 
 
@@ -107,7 +112,7 @@ def _update_first_sql(
     sets = ", ".join(f"{_column(model, name)} = %s" for name in names)
     if count:
         sets += ", {0} = {0} + 1".format(_column(model, count))
-    lock = " FOR UPDATE SKIP LOCKED" * connection.features.has_select_for_update
+    lock = f"{LOCK} SKIP LOCKED" * connection.features.has_select_for_update
     return (
         f"UPDATE {table} SET {sets} "  # noqa: S608 - our names
         f"WHERE id = (SELECT id FROM {table} WHERE {where} LIMIT 1{lock}) "

@@ -5,7 +5,8 @@ SQLite nothing can be skipped: a transaction that writes locks the whole databas
 """
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
+from hashlib import blake2b
 from typing import Any
 from uuid import UUID
 
@@ -14,7 +15,7 @@ from django.db import connection
 
 from parent.store.outage import OUTAGE
 
-__all__ = ["LockedRuns", "ShortLockTimeout", "is_locked"]
+__all__ = ["LockedRuns", "ShortLockTimeout", "is_locked", "lock_names", "try_lock_name"]
 
 logger = get_logger(__name__)
 
@@ -69,6 +70,34 @@ class LockedRuns:
         now = time.monotonic()
         self._until = {run: until for run, until in self._until.items() if until > now}
         return list(self._until)
+
+
+def lock_names(names: Iterable[str]) -> None:
+    """Let no other transaction lock these names until the present one ends.
+
+    On SQLite a transaction that writes locks out all others.
+    """
+    numbers = sorted(map(_number_of, names))
+    if numbers and connection.vendor == "postgresql":
+        with connection.cursor() as cursor:
+            # https://www.postgresql.org/docs/current/explicit-locking.html#ADVISORY-LOCKS
+            cursor.execute(
+                "SELECT pg_advisory_xact_lock(number) FROM unnest(%s::bigint[]) AS number",
+                [numbers],
+            )
+
+
+def try_lock_name(name: str) -> bool:
+    """`lock_names`, if no other transaction has locked it; else False, at once."""
+    if connection.vendor != "postgresql":
+        return True
+    with connection.cursor() as cursor:
+        cursor.execute("SELECT pg_try_advisory_xact_lock(%s)", [_number_of(name)])
+        return bool(cursor.fetchone()[0])
+
+
+def _number_of(name: str) -> int:
+    return int.from_bytes(blake2b(name.encode(), digest_size=8).digest(), "big", signed=True)
 
 
 def is_locked(error: BaseException) -> bool:

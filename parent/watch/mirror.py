@@ -61,7 +61,7 @@ def mirror(
         # other (deadlock).
         runs = {
             run.pk: run
-            for run in Run.objects.select_for_update(skip_locked=True, of=("self",))
+            for run in Run.objects.select_for_update(skip_locked=True, of=("self",), no_key=True)
             .filter(in_need | Q(pk__in=list(stale_runs)) if stale_runs else in_need)
             .defer("params", "files", "result")
             # A cancelled run shows no more progress, and its `due_at` must not move.
@@ -70,7 +70,7 @@ def mirror(
         now = clock.now()
         # A locked step is reporting at this moment: the next tick takes it.
         steps = list(
-            have_reports.select_for_update(skip_locked=True)
+            have_reports.select_for_update(skip_locked=True, no_key=True)
             .filter(run_id__in=list(runs), state__in=Step.ACTIVE)
             .defer("traceback", "kwargs", "checkpoint", "result", "after")
         )

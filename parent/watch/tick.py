@@ -20,7 +20,7 @@ from parent.messages.publish import is_run_row_stale
 from parent.messages.terminate import terminate
 from parent.models import Event, Item, Run, Step, StepState
 from parent.runs.advance import pass_place_on
-from parent.runs.endings import Ending, end_cancelled, end_run
+from parent.runs.endings import Ending, end_cancelled, end_if_nothing_runs, end_run
 from parent.runs.following import limits, places
 from parent.runs.nested.tree import inner_runs
 from parent.runs.signals.expire import expire
@@ -293,6 +293,9 @@ class Ticker:
                 self._locked_runs.skip_if_locked(partial(bring_up_due, run), run.parent_run_id)
                 continue
             error = overdue(run, run.db_now, ended_at=run.ended_at, retried_at=run.retried_at)
+            if error is None and run.cancel_requested_at is not None:
+                self._locked_runs.skip_if_locked(partial(end_if_nothing_runs, run.pk), run.pk)
+                continue
             if error is None:
                 to_republish.append(run)
                 continue
@@ -304,7 +307,7 @@ class Ticker:
         runs = [run.pk, *inner_runs([run.pk])]
         running = [
             *active_steps().filter(run__in=runs, state=StepState.RUNNING, nested=False),
-            *active_items().filter(step__run__in=runs, state=StepState.RUNNING),
+            *active_items().filter(step__run__in=runs, state=StepState.RUNNING, step__nested=False),
         ]
         if end_run(run.pk, error, expected_version=run.version):
             send_task_failure(run, error)

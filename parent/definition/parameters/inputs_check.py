@@ -78,9 +78,11 @@ def _nested_fit_problems(workflow: Workflow, step: Step) -> Iterator[Problem]:
                 "is a file, and files are not passed on",
                 "Let it take the file's storage name, as text.",
             )
-    given = _given(workflow)
-    if not step.gets_params or given is None:
+    over = getattr(step, "over", None) if step.fed_by else None
+    given = _given(workflow if over is None else over)
+    if not (step.gets_params or over) or given is None:
         return
+    what = "parameter here" if over is None else f"value of the signal {step.fed_by}"
     for name in sorted(given.keys() - fields.keys()):
         yield (
             f"step {step.label!r} would get the parameter {name!r}, which the workflow "
@@ -92,7 +94,7 @@ def _nested_fit_problems(workflow: Workflow, step: Step) -> Iterator[Problem]:
             yield (
                 f"step {step.label!r} runs the workflow {inner.name!r}, which needs {name!r}, and "
                 "that is "
-                + ("a parameter that may be left out" if name in given else "no parameter here"),
+                + ("a parameter that may be left out" if name in given else f"no {what}"),
                 "Give it by Step(..., inputs=...), or give it a default there.",
             )
 

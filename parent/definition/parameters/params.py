@@ -21,10 +21,20 @@ from parent.definition.workflow import Workflow
 from parent.errors import InvalidParams
 from parent.store.files import is_file_list
 
-__all__ = ["IGNORED", "RepeatedValue", "as_json", "has_file", "validate", "validate_by"]
+__all__ = [
+    "IGNORED",
+    "RepeatedValue",
+    "as_json",
+    "has_file",
+    "how_to_freeze_params",
+    "validate",
+    "validate_by",
+]
 
 IGNORED = frozenset({"csrfmiddlewaretoken"})
 UNKNOWN = _("This workflow has no such parameter.")
+READERS = ("to_internal_value", "run_validation")
+"""A serializer with one of these of its own may need other values than its fields."""
 
 
 class RepeatedValue(list[Any]):
@@ -85,6 +95,30 @@ def validate_by(kind: Any, params: Mapping[str, Any], *, unknown: Any = UNKNOWN)
     if errors:
         raise InvalidParams(shorten_errors(errors, serializer))
     return dict(serializer.validated_data)
+
+
+def how_to_freeze_params(workflow: Workflow) -> dict[str, Any]:
+    """The options of `decisions.mapping.freeze` for items that are parameters of this workflow.
+
+    Only their names are checked there: there may be very many items, and a serializer may ask the
+    database. The values are validated when the item's run opens.
+    """
+    serializer = workflow.params() if workflow.params else Serializer()
+    if not isinstance(serializer, Serializer):
+        return {"argument": None}
+    fields = serializer.fields
+    own = any(getattr(type(serializer), each) is not getattr(Serializer, each) for each in READERS)
+    needed = () if own else [n for n, f in fields.items() if f.required and not f.read_only]
+
+    def check(**given: Any) -> None:
+        for name in given:
+            if name not in fields and name not in IGNORED:
+                raise TypeError(f"the workflow {workflow.name!r} has no parameter {name!r}")
+        for name in needed:
+            if name not in given:
+                raise TypeError(f"the workflow {workflow.name!r} needs the parameter {name!r}")
+
+    return {"argument": next(iter(fields), None), "check_arguments": check}
 
 
 def as_json(values: Mapping[str, Any]) -> dict[str, Any]:

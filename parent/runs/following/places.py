@@ -6,15 +6,15 @@ between, the sweep of a tick does it.
 """
 
 from collections.abc import Callable, Iterator
-from hashlib import blake2b
 from uuid import UUID
 
-from django.db import connection, transaction
+from django.db import transaction
 from django.db.models import Count, Q, QuerySet
 
 from parent.definition.workflow import registry
 from parent.errors import UnknownWorkflow
 from parent.models import Run
+from parent.store.locks import lock_names
 
 __all__ = [
     "all_in_line",
@@ -35,15 +35,9 @@ Begin = Callable[[UUID], None]
 def lock(workflow: str, key: str) -> None:
     """Let no other transaction start or open runs with this key until the present one ends.
 
-    It comes before the locks of runs. On SQLite a transaction that writes locks out all others.
+    It comes before the locks of runs.
     """
-    if connection.vendor == "postgresql":
-        name = blake2b(f"{workflow}\n{key}".encode(), digest_size=8).digest()
-        with connection.cursor() as cursor:
-            # https://www.postgresql.org/docs/current/explicit-locking.html#ADVISORY-LOCKS
-            cursor.execute(
-                "SELECT pg_advisory_xact_lock(%s)", [int.from_bytes(name, "big", signed=True)]
-            )
+    lock_names([f"{workflow}\n{key}"])
 
 
 def lock_of(run_id: UUID) -> None:
@@ -117,7 +111,7 @@ def fill(workflow: str, key: str, begin: Begin) -> int:
             free = free_places(workflow, key)
         except UnknownWorkflow:
             return 0  # the sweep of a worker that knows it does this
-        rows = in_line(workflow, key).select_for_update(skip_locked=True, of=("self",))
+        rows = in_line(workflow, key).select_for_update(skip_locked=True, of=("self",), no_key=True)
         first = list(rows.values_list("pk", flat=True)[:free])
         for run_id in first:
             begin(run_id)

@@ -200,7 +200,7 @@ def _end_item(
         if exceeded and (skipped := skip_items(step, now)):
             changes["skipped"] = skipped
     goes_on, has_free = at is not None, False
-    if not (cancelled or exceeded):
+    if not (cancelled or exceeded or step.nested):
         opened, more = _pass_on(item, message_id, now, waited, hand_over)
         goes_on, has_free = goes_on or more, bool(step.fed_by) and not more
         if opened:
@@ -209,6 +209,8 @@ def _end_item(
         # The last row that is locked: see `counts`. After a failure its own slot is locked already.
         counts.add(step.pk, now, slot=slot, **changes)
     ending = Ending.ENDED if at is None else Ending.RETRIED
+    if step.nested:
+        return Ended(ending=ending)  # who ended its run looks at the step
     return Ended(ending=ending, step=None if goes_on else step, fed=step if has_free else None)
 
 

@@ -12,12 +12,14 @@ from celery import current_app
 from parent.conf import setting
 from parent.decisions.mapping import Counts, InvalidItems, freeze, outcome, progress
 from parent.definition.mapping import Map
-from parent.definition.workflow import RunData
+from parent.definition.parameters.params import how_to_freeze_params
+from parent.definition.workflow import RunData, registry
 from parent.definition.workflow import Step as StepDefinition
 from parent.models import Item, Run, Step, StepState
 from parent.runs.attempts import clear_attempt
 from parent.runs.items import counts
 from parent.runs.items.feeding import come_since, still_fed
+from parent.runs.nested.child import check_depth
 from parent.store.writes import insert_rows
 
 __all__ = [
@@ -64,12 +66,15 @@ def freeze_items(
             **how_to_freeze(definition),
         )
         found = Counts(total=len(step.frozen_items))
+    if step.nested:
+        check_depth(step.run)
     clear_attempt(step)
     step.state, step.task_id = StepState.RUNNING, str(uuid4())
     step.attempt += 1
     step.publish_count = 0
     step.queued_at = step.started_at = now
-    step.due_at = now + CHECK_INTERVAL
+    # Child runs open after the commit: if this process dies before that, the next tick does it.
+    step.due_at = now if step.nested else now + CHECK_INTERVAL
     step.items = found.as_dict()
     step.set_meta(progress(found, more_of=more_of))
     if more_of and found.ended == found.total:
@@ -94,6 +99,8 @@ def _over(definition: Map) -> Callable[[RunData], Any]:
 def how_to_freeze(definition: Map) -> dict[str, Any]:
     """The options of `freeze` for the items of this Map."""
     task = definition.task_name
+    if definition.nested:
+        return {"key": definition.key, **how_to_freeze_params(registry.get(definition.nested))}
     return {
         "key": definition.key,
         "argument": _first_argument(task),

@@ -3,16 +3,19 @@
 import sys
 from collections.abc import Collection
 from dataclasses import replace
-from datetime import datetime
+from datetime import datetime, timedelta
 
 from django.db import connection
 from django.db.models import QuerySet
 
 from children.meta import Meta
+from parent.conf import setting
 from parent.decisions.mapping import Counts, allowed_failures
 from parent.models import Attempt, Item, ItemCount, Step, StepState
 from parent.runs.following.limits import begin_next_after_commit
 from parent.runs.items import counts
+from parent.runs.nested.cancelling import cancel_runs
+from parent.runs.nested.of_items import lock_opening
 
 __all__ = [
     "cancel_items",
@@ -65,11 +68,19 @@ def end_items(step: Step, state: str, error: str, now: datetime) -> Counts:
 
     The caller has locked the run.
 
+    Child runs of its running items are cancelled, and end later.
+
     Args:
         state: the step's.
         error: of its running items, which cannot go on.
     """
     cancelled = state == StepState.CANCELLED
+    if step.nested:
+        lock_opening([step.pk])
+    if step.nested and state != StepState.OK:
+        running = Item.objects.filter(step=step, state=StepState.RUNNING)
+        grace = timedelta(seconds=setting("CANCEL_GRACE") or 0.0)
+        cancel_runs(running.values_list("child_run_id", flat=True), now, now + grace)
     if state != StepState.OK:
         begun = StepState.CANCELLED if cancelled else StepState.ERROR
         _end_and_count(step, (StepState.RUNNING,), begun, now, error)

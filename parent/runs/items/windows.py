@@ -6,8 +6,10 @@ next chunk, so finishes never need more places than there are; a tick fills thos
 
 from collections.abc import Sequence
 from datetime import datetime, timedelta
+from functools import partial
 from typing import Any
 
+from django.db import transaction
 from django.db.models import Count, Q
 
 from parent.decisions.mapping import FIRST_PLACES, places
@@ -18,6 +20,7 @@ from parent.runs.following import limits
 from parent.runs.following.hand_over import HandOver
 from parent.runs.items import counts
 from parent.runs.items.sealing import write_items
+from parent.runs.nested.of_items import item_runs
 from parent.store.kept_sql import select, update_first
 from parent.store.writes import write
 
@@ -55,12 +58,19 @@ REST = "message_id = %s AND state = 'QUEUED' AND step_id = %s ORDER BY \"index\"
 
 def places_left(step: Step) -> int:
     """How many more messages of the step there may be. Only a tick, and who opens it, may fill."""
-    active = Item.objects.filter(step=step, state__in=Item.ACTIVE, message_id__isnull=False)
+    active = Item.objects.filter(step=step, state__in=Item.ACTIVE)
+    if step.nested:
+        # A child run that has said nothing has not begun.
+        begun = Count("pk", filter=Q(reported_at__isnull=False))
+        runs = active.aggregate(taken=Count("pk"), running=begun)
+        left: int = places(step.max_active, runs["running"]) - runs["taken"]
+        return max(0, left)
+    active = active.filter(message_id__isnull=False)
     found = active.aggregate(
         taken=Count("message_id", distinct=True),
         running=Count("pk", filter=Q(state=StepState.RUNNING)),
     )
-    left: int = places(step.max_active, found["running"]) - found["taken"]
+    left = places(step.max_active, found["running"]) - found["taken"]
     return max(0, left)
 
 
@@ -138,7 +148,13 @@ def open_items(step: Step, now: datetime) -> list[Item]:
 
 
 def fill_places(step: Step, now: datetime) -> list[Item]:
-    """Open a chunk for each place that is free; see `places_left`. Returns the items to publish."""
+    """Open a chunk for each place that is free; see `places_left`. Returns the items to publish.
+
+    Items that are child runs open after the commit.
+    """
+    if step.nested:
+        transaction.on_commit(partial(item_runs().open, step.pk), robust=True)
+        return []
     heads, opened = open_chunks(step, places_left(step), now)
     if opened:
         counts.add(step.pk, now, opened=opened)

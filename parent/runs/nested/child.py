@@ -10,29 +10,26 @@ from parent.definition.parameters.params import as_json, validate
 from parent.definition.parent_task import NAME_PREFIX
 from parent.definition.workflow import registry
 from parent.errors import InvalidWorkflow
-from parent.models import Run, Step, StepState
+from parent.models import Item, Run, Step, StepState
 from parent.runs.attempts import clear_attempt
 from parent.runs.following.places import turn_message
 
-__all__ = ["begin_child", "run_again", "workflow_of"]
+__all__ = ["begin_child", "check_depth", "run_again", "workflow_of"]
 
 DEEPEST = 50
 """Runs inside of each other without a limit: deeper, Python would raise a RecursionError."""
 
 
-def workflow_of(step: Step) -> str:
-    """The name of the workflow that a nested step runs."""
+def workflow_of(step: Step | Item) -> str:
+    """The name of the workflow that a nested step, or each of its items, runs."""
     return step.task.removeprefix(NAME_PREFIX)
 
 
-def begin_child(run: Run, step: Step, inputs: Mapping[str, Any], now: datetime) -> None:
-    """Make the step RUNNING, with the id and the parameters of a run that is still to be written.
+def check_depth(run: Run) -> None:
+    """Whether there may be runs inside of this one.
 
     Raises:
-        InvalidParams: the inputs do not fit the parameters of its workflow, or the key of its limit
-            cannot be made of them.
-        InvalidWorkflow: too many runs would be inside of each other.
-        UnknownWorkflow: this process has no such workflow.
+        InvalidWorkflow: too many would be inside of each other.
     """
     limit = int(setting("NESTING_LIMIT") or DEEPEST)
     if run.depth >= limit:
@@ -40,6 +37,20 @@ def begin_child(run: Run, step: Step, inputs: Mapping[str, Any], now: datetime) 
             f"{limit} runs are inside of each other already, as many as the setting "
             "WORKFLOW_NESTING_LIMIT allows"
         )
+
+
+def begin_child(run: Run, step: Step | Item, inputs: Mapping[str, Any], now: datetime) -> None:
+    """Make the step, or the item, RUNNING, with the id and the parameters of a new run.
+
+    That run is still to be written.
+
+    Raises:
+        InvalidParams: the inputs do not fit the parameters of its workflow, or the key of its limit
+            cannot be made of them.
+        InvalidWorkflow: too many runs would be inside of each other.
+        UnknownWorkflow: this process has no such workflow.
+    """
+    check_depth(run)
     workflow = registry.get(workflow_of(step))
     step.child_params = as_json(validate(workflow, inputs))
     run_again(step, now)
@@ -49,8 +60,8 @@ def begin_child(run: Run, step: Step, inputs: Mapping[str, Any], now: datetime) 
     step.kwargs, step.child_run_id = dict(inputs), uuid4()
 
 
-def run_again(step: Step, now: datetime) -> None:
-    """Make the step RUNNING, in a new attempt, with the run that it has."""
+def run_again(step: Step | Item, now: datetime) -> None:
+    """Make the step, or the item, RUNNING, in a new attempt, with the run that it has."""
     clear_attempt(step)
     step.state, step.task_id = StepState.RUNNING, str(uuid4())
     step.attempt += 1

@@ -1,16 +1,17 @@
-"""What a child run shows goes to the step that it is."""
+"""What a child run shows goes to the step, or the item, that it is."""
 
 from collections.abc import Iterable
 from datetime import datetime
 
-from parent.models import Run, Step
+from parent.models import Item, Run, Step
 from parent.store.writes import update_rows
 
 __all__ = ["report_up"]
 
 
 def report_up(runs: Iterable[Run], now: datetime) -> None:
-    """Report how far these runs are, where they are child runs, as children report: to their steps.
+    """Report how far these runs are, where they are child runs, as children report: to their steps,
+    or their items.
 
     The next tick copies it to the run of the step, and so on, one level for each tick. It waits
     for no row: who holds a child run must not wait for a row of its parent.
@@ -29,4 +30,6 @@ def report_up(runs: Iterable[Run], now: datetime) -> None:
         if run.is_child and not run.ended and run.cancel_requested_at is None
     ]
     changed = "t.state <> 'RUNNING'"
-    update_rows(Step, rows, key="child_run_id", unless=changed, skip_locked=True)
+    if rows:
+        for model in (Step, Item):
+            update_rows(model, rows, key="child_run_id", unless=changed, skip_locked=True)

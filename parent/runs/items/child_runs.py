@@ -1,0 +1,215 @@
+"""Items that are child runs, of a `Map` over a workflow: how they open and end.
+
+Such an item has no message. It is RUNNING while its run goes on. Who ends one frees its place in
+one transaction, and fills the free places of the step in another, which only one process does at a
+time. None of them locks the run around the step.
+"""
+
+import traceback
+from collections.abc import Sequence
+from datetime import datetime, timedelta
+from uuid import UUID
+
+from celery.utils.log import get_logger
+from django.db import transaction
+
+from children.meta import Meta, error_text
+from children.sanitize import clean_traceback
+from parent.decisions.mapping import FIRST_PLACES
+from parent.definition.workflow import registry
+from parent.models import Event, Item, Run, RunState, Step, StepState
+from parent.models.fields import META_COLUMNS
+from parent.runs.advance import pass_places_on_after_commit
+from parent.runs.attempts import ITEM_ATTEMPT_COLUMNS
+from parent.runs.endings import outcome_of, record
+from parent.runs.items import counts
+from parent.runs.items.close import close_if_done
+from parent.runs.items.finish import end_cancelled_item, end_item
+from parent.runs.items.sweeps import may_fail, skip_items, too_many_failed
+from parent.runs.items.windows import LARGE_OF_ITEM, WAITING, places_left
+from parent.runs.nested.child import begin_child, run_again, workflow_of
+from parent.runs.nested.of_items import try_lock_opening
+from parent.runs.new_run import NewRuns
+from parent.runs.retry import go_on
+from parent.store import clock
+from parent.store.kept_sql import select
+from parent.store.outage import OUTAGE
+from parent.store.run_rows import lock_run
+from parent.store.writes import write
+
+__all__ = ["ChildRunsOfItems", "end_item_run", "open_child_runs"]
+
+logger = get_logger(__name__)
+
+MOST_AT_ONCE = FIRST_PLACES
+"""Child runs that one transaction opens: each has many rows."""
+MOST_MISSES = 2
+LOOK_AGAIN_AFTER = timedelta(seconds=1)
+"""Until a retry looks again whether the cancelled run of an item has ended."""
+
+OPENED_COLUMNS = (*ITEM_ATTEMPT_COLUMNS, "child_run_id")
+FAILED_COLUMNS = ("state", "finished_at", "traceback", *META_COLUMNS)
+
+
+class ChildRunsOfItems:
+    """Implements `parent.runs.nested.of_items.ItemRuns`."""
+
+    def open(self, step_id: int) -> None:
+        try:
+            open_child_runs(step_id)
+        except OUTAGE as exc:
+            logger.warning("step %s: %s; a tick opens its items", step_id, exc)
+
+    def end(self, run_id: UUID) -> bool:
+        return end_item_run(run_id)
+
+
+def open_child_runs(step_id: int) -> int:
+    """Open waiting items, as many as there are free places; returns how many.
+
+    Who finds somebody else at it leaves it to that process, which looks again after its commit.
+    """
+    opened, misses = 0, 0
+    while misses < MOST_MISSES and _may_open(step_id) is not None:
+        with transaction.atomic():
+            if not try_lock_opening(step_id):
+                break
+            found = _open_some(step_id)
+        opened += found
+        # Nothing opens if another transaction has the waiting items locked, for a short time, or
+        # was faster. Then one more look is enough.
+        misses = 0 if found else misses + 1
+    if opened:
+        close_if_done(step_id)  # if none of them could begin
+    return opened
+
+
+def _may_open(step_id: int) -> tuple[Step, int] | None:
+    """The step, and how many of its items may open now; None if none may."""
+    rows = Step.objects.filter(pk=step_id, state=StepState.RUNNING, nested=True)
+    rows = rows.filter(run__cancel_requested_at=None).select_related("run")
+    step = rows.defer("result", "checkpoint", "run__files", "run__result").first()
+    if step is None:
+        return None
+    waiting = Item.objects.filter(step=step, state=StepState.WAITING, due_at__isnull=True)
+    if not waiting.exists() or too_many_failed(step):
+        return None
+    if workflow_of(step) not in registry:
+        logger.warning("%s: this worker does not know the workflow %s", step, workflow_of(step))
+        return None
+    free = places_left(step)
+    return (step, free) if free else None
+
+
+def _open_some(step_id: int) -> int:
+    """Open some items, in the caller's transaction; returns how many no longer wait."""
+    found = _may_open(step_id)
+    if found is None:
+        return 0
+    step, free = found
+    now = clock.now()
+    limit = min(free, MOST_AT_ONCE)
+    waiting: list[Item] = select(
+        Item,
+        f"{WAITING} LIMIT %s",
+        [step.pk, limit],
+        without=LARGE_OF_ITEM,
+        lock=True,
+        skip_locked=True,
+    )
+    for item in waiting:
+        item.step = step
+    late = [item for item in waiting if not _resume(item, now)]
+    new = NewRuns()
+    failed = [item for item in waiting if item.state == StepState.WAITING and item not in late]
+    failed = [item for item in failed if not _begin(new, item, now)]
+    going = [item for item in waiting if item.state == StepState.RUNNING]
+    write(going, OPENED_COLUMNS)
+    write(failed, FAILED_COLUMNS)
+    write(late, ("due_at", "message"))
+    if new.runs:
+        new.write()
+        pass_places_on_after_commit(new.in_line)
+    if going:
+        counts.add(step.pk, now, opened=len(going))
+    if failed:
+        _count_failed(step, failed, now)
+    return len(waiting)
+
+
+def _begin(new: NewRuns, item: Item, now: datetime) -> bool:
+    """Let the item begin as a new run; False if its values are no parameters of that workflow."""
+    run = item.step.run
+    try:
+        with transaction.atomic():  # the author's serializer may ask the database
+            begin_child(run, item, item.kwargs, now)
+    except Exception as exc:
+        item.state, item.finished_at = StepState.ERROR, now
+        item.set_meta(Meta().failed(f"Error in the inputs of {item.name}: {error_text(exc)}"))
+        item.traceback = clean_traceback(traceback.format_exc())
+        return False
+    new.add_child(run, item, now)
+    return True
+
+
+def _resume(item: Item, now: datetime) -> bool:
+    """Let the item go on with the run that it has, which failed; or leave it, to get a new run.
+
+    Returns:
+        False if its run, which was cancelled, has not ended: the item must wait for that.
+    """
+    locked = None if item.child_run_id is None else lock_run(item.child_run_id)
+    if locked is None:
+        item.child_run_id = None
+        return True
+    if not locked.run.ended:
+        item.due_at = now + LOOK_AGAIN_AFTER
+        item.message = "waits until its cancelled run has ended"
+        return False
+    run_again(item, now)
+    retried = Event.objects.filter(run=item.step.run_id, what="retry").order_by("pk")
+    go_on(item, locked, retried.values_list("who", flat=True).last() or "", now)
+    return True
+
+
+def _count_failed(step: Step, failed: Sequence[Item], now: datetime) -> None:
+    number = len(failed)
+    slot = counts.FAILURES
+    total = counts.add(step.pk, now, slot=slot, failed=number, opened=number)
+    if total > may_fail(step) and (skipped := skip_items(step, now)):
+        counts.add(step.pk, now, slot=slot, skipped=skipped)
+
+
+def end_item_run(run_id: UUID) -> bool:
+    """End the item that this child run is, if that has ended, and fill its place; False if it has
+    not ended, or is no item any more.
+
+    The outcome of the run is that of the item. The run stays due until all of it is done.
+    """
+    # The item first: if a retry opens the run again meanwhile, the item has another task id.
+    item = Item.objects.filter(child_run_id=run_id).select_related("step__run").first()
+    run = Run.objects.defer("params", "files").filter(pk=run_id).first()
+    if item is None or run is None or not run.ended:
+        return False
+    ended = False
+    if item.state == StepState.WAITING:  # after a retry it waits for this end
+        Item.objects.filter(pk=item.pk, state=StepState.WAITING).update(due_at=None)
+    if item.state == StepState.RUNNING:
+        cancelled = item.step.run.cancel_requested_at is not None
+        if cancelled and run.state == RunState.REVOKED:
+            ended = end_cancelled_item(str(item.task_id))
+        else:
+            ended = bool(
+                record(
+                    item.name,
+                    str(item.task_id),
+                    outcome_of(item, run),
+                    has_result=False,
+                    expected_state=StepState.RUNNING,
+                    end=end_item,
+                )
+            )
+    open_child_runs(item.step_id)
+    close_if_done(item.step_id)
+    Run.objects.filter(pk=run_id, finished_at__isnull=False).update(due_at=None)
+    return ended
