@@ -47,6 +47,11 @@ urlpatterns = [
         pages.FailedItemsPage.as_view(),
         name="run-items",
     ),
+    path(
+        "runs/<workflow_id:run_id>/steps/<str:name>/items/",
+        pages.AllItemsPage.as_view(),
+        name="run-all-items",
+    ),
     path("runs/<workflow_id:run_id>/delete/", run_pages.RunDelete.as_view(), name="run-delete"),
     path("timetable/", schedule_pages.SchedulesPage.as_view(), name="timetable"),
     path("timetable/<int:pk>/", schedule_pages.SchedulePage.as_view(), name="timetable-entry"),

@@ -179,7 +179,8 @@ list_items = describe(
     summary="The items of a mapped step",
     description=(
         "In their order, in pages; with `state` only those in that state. How many there are of "
-        "each is in `items` of the step in the run's status, which costs the same for any number."
+        "each is in `items` of the step in the run's status, which costs the same for any number. "
+        "Of a step over a workflow each item has the `run_id` of its child run."
     ),
     tags=TASKS,
     parameters=[ItemQuery, IF_NONE_MATCH, ETAG, RETRY_AFTER],

@@ -117,6 +117,10 @@ class TaskItem(Shape):
     task_id = serializers.CharField(
         allow_null=True, help_text="Of this attempt; null until it has one."
     )
+    run_id = serializers.CharField(
+        allow_null=True,
+        help_text="Of the child run that this item is: a task too. Null of an item of a child.",
+    )
     iteration = serializers.IntegerField(help_text="How many of `total` are done.")
     total = serializers.IntegerField(allow_null=True, help_text="Null while it is not known.")
     completion = serializers.FloatField(min_value=0, max_value=100, help_text="Percent.")

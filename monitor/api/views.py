@@ -40,7 +40,7 @@ from monitor.http.etag import answer, digest_of, not_modified
 from monitor.http.namespace import namespace_of, our_url
 from monitor.http.parsers import JSONParser
 from monitor.http.throttles import StartThrottle
-from monitor.runs.items import COLUMNS, item_row
+from monitor.runs.items import READ, item_row
 from monitor.runs.log import log_document
 from monitor.runs.results import result_answer
 from monitor.runs.snapshot import Snapshot, task_status
@@ -222,7 +222,7 @@ class ItemListView(ApiView):
     def get(self, request: Request, task_id: UUID, name: str) -> HttpResponse:
         query, run = ItemQuery.of(request), find_run(request.user, task_id)
         step = find_mapped_step(run, name)
-        items = query.narrow(Item.objects.filter(step=step)).only(*COLUMNS, "state")
+        items = query.narrow(Item.objects.filter(step=step)).only(*READ)
         paginator = ByIndex()
         page = paginator.paginate_queryset(items, request, view=self) or []
         results = [item_row(item) for item in page]

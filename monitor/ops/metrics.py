@@ -81,7 +81,7 @@ def _queues() -> Iterator[Metric]:
     active = Step.objects.filter(state__in=Step.ACTIVE, **attempts).order_by()
     active = active.exclude(**in_line, limits__isnull=False)
     of_steps: QuerySet[Any, Any] = active.values_list("queue", "task", "state", Now())
-    items = Item.objects.filter(state__in=Item.ACTIVE).order_by()
+    items = Item.objects.filter(state__in=Item.ACTIVE, step__nested=False).order_by()
     items = items.exclude(**in_line, step__limits__isnull=False)
     of_items: QuerySet[Any, Any] = items.values_list("step__queue", "step__task", "state", Now())
     rows = chain(*(found.annotate(Count("pk"), Min("queued_at")) for found in (of_steps, of_items)))

@@ -28,7 +28,7 @@ from monitor.pages.forms import blank_form, filled_form, form_like, posted
 from monitor.pages.live import LivePart, render_live
 from monitor.pages.typical_duration import typical_seconds
 from monitor.policy import policy
-from monitor.runs.mapped import PAGE_SIZE, failed_items, place_of, segments
+from monitor.runs.mapped import PAGE_SIZE, all_items, failed_items, place_of, segments
 from monitor.runs.starting import start_for
 from monitor.runs.titles import step_titles
 from parent.definition.workflow import Workflow, registry
@@ -94,16 +94,19 @@ class WorkflowPage(OurPage, View):
 class FailedItemsPage(OurPage, View):
     """The failed items of a mapped step, in pages."""
 
+    every = False
+    """Whether it has the others too."""
+
     def get(self, request: HttpRequest, run_id: UUID, name: str) -> HttpResponse:
         run = find_run(request.user, run_id)
         step = find_mapped_step(run, name)
         after = place_of(request.GET.get("after"))
-        items = failed_items(step, after=after, most=PAGE_SIZE + 1)
+        items = (all_items if self.every else failed_items)(step, after=after, most=PAGE_SIZE + 1)
+        title = gettext("Items of {name}") if self.every else gettext("Failed items of {name}")
         may_change = policy().may_change(cast(User, request.user), run)
         context = {
-            "title": gettext("Failed items of {name}").format(
-                name=step_titles(run.workflow, [name])[name]
-            ),
+            "title": title.format(name=step_titles(run.workflow, [name])[name]),
+            "every": self.every,
             "run": run,
             "step": step,
             "segments": segments(step.items or {}),
@@ -115,6 +118,12 @@ class FailedItemsPage(OurPage, View):
             and may_start(request.user, run.workflow),
         }
         return render(request, "monitor/items.html", context)
+
+
+class AllItemsPage(FailedItemsPage):
+    """All items of a mapped step, in pages, with the pages of their runs."""
+
+    every = True
 
 
 def _form_page(

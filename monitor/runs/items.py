@@ -4,7 +4,7 @@ from typing import Any
 
 from parent.models import Item, StepState
 
-__all__ = ["ITEM_STATES", "item_row", "state_named"]
+__all__ = ["ITEM_STATES", "READ", "item_row", "state_named", "word_of"]
 
 WORDS = {
     StepState.WAITING: "waiting",
@@ -22,6 +22,8 @@ COLUMNS = (
     *("index", "key", "task_id", "iteration", "total", "completion", "message", "error"),
     *("attempt", "queued_at", "started_at", "finished_at"),
 )
+READ = (*COLUMNS, "state", "child_run_id")
+"""What `item_row` reads of an item."""
 
 
 def state_named(word: str) -> StepState:
@@ -29,9 +31,15 @@ def state_named(word: str) -> StepState:
     return next(state for state, name in WORDS.items() if name == word)
 
 
+def word_of(item: Item) -> str:
+    """The item's state as the counters call it."""
+    return WORDS[StepState(item.state)]
+
+
 def item_row(item: Item) -> dict[str, Any]:
     """An item in a page. Times are datetimes."""
     return {
         **{name: getattr(item, name) for name in COLUMNS},
-        "state": WORDS[StepState(item.state)],
+        "state": word_of(item),
+        "run_id": None if item.child_run_id is None else str(item.child_run_id),
     }

@@ -1,18 +1,21 @@
-"""Mapped steps on the pages: how many items are in which state, and which have failed."""
+"""Mapped steps on the pages: how many items are in which state, and lists of them."""
 
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
+from uuid import UUID
 
-from monitor.runs.items import state_named
+from monitor.runs.items import state_named, word_of
+from parent.definition.parent_task import NAME_PREFIX
 from parent.models import Item, Step, StepState
 
 __all__ = [
     "PAGE_SIZE",
-    "FailedItem",
+    "ListedItem",
     "MappedStep",
     "Segment",
+    "all_items",
     "failed_items",
     "mapped_steps",
     "place_of",
@@ -26,6 +29,7 @@ THINNEST = 4
 FIRST = 5
 """Failed items of a step on the page of its run."""
 PAGE_SIZE = 50
+SHOWN = ("index", "key", "state", "error", "attempt", "task_id", "child_run_id")
 MOST_LISTS = 10
 """Mapped steps of a run whose failed items its page lists; others have a link."""
 
@@ -48,14 +52,20 @@ class Segment:
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class FailedItem:
-    """A failed item as the pages list it. `error` does not repeat its name."""
+class ListedItem:
+    """An item as the pages list it. `error` does not repeat its name, `run_id` is its child run."""
 
     index: int
     key: str
+    word: str
     error: str
     attempt: int
     task_id: str
+    run_id: UUID | None
+
+    @property
+    def is_failed(self) -> bool:
+        return self.word == WORDS["failed"]
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -65,6 +75,7 @@ class MappedStep:
     Args:
         failed: the first of its failed items; empty where they are not listed.
         left: how many items a retry of the step runs; 0 if it cannot be retried by itself.
+        has_runs: each item is a child run.
     """
 
     name: str
@@ -72,8 +83,9 @@ class MappedStep:
     total: int
     segments: Sequence[Segment]
     failed_count: int
-    failed: Sequence[FailedItem] = field(default=())
+    failed: Sequence[ListedItem] = field(default=())
     left: int = 0
+    has_runs: bool = False
 
     @property
     def is_all(self) -> bool:
@@ -98,6 +110,7 @@ def mapped_steps(steps: Sequence[Step], titles: Mapping[str, str]) -> list[Mappe
             failed=failed_items(step, most=FIRST) if step in with_failed else (),
             # A retry of a step that is OK asks for its items again.
             left=counts["total"] - counts["ok"] if step.state != StepState.OK else 0,
+            has_runs=step.task.startswith(NAME_PREFIX),
         )
         for step, counts in opened
     ]
@@ -121,17 +134,28 @@ def place_of(text: str | None) -> int:
     return int(text) if text and re.fullmatch("[0-9]{1,9}", text) else -1
 
 
-def failed_items(step: Any, *, after: int = -1, most: int = PAGE_SIZE) -> list[FailedItem]:
+def failed_items(step: Any, *, after: int = -1, most: int = PAGE_SIZE) -> list[ListedItem]:
     """The failed items of a step after this index, in order."""
-    rows = Item.objects.filter(step=step.pk, state=state_named("failed"), index__gt=after)
-    found = rows.order_by("index").only("step_id", "index", "key", "error", "attempt", "task_id")
+    return _listed(step, Item.objects.filter(state=state_named("failed")), after, most)
+
+
+def all_items(step: Any, *, after: int = -1, most: int = PAGE_SIZE) -> list[ListedItem]:
+    """The items of a step after this index, in order, whatever their state."""
+    return _listed(step, Item.objects.all(), after, most)
+
+
+def _listed(step: Any, items: Any, after: int, most: int) -> list[ListedItem]:
+    rows = items.filter(step=step.pk, index__gt=after).order_by("index")
+    found = rows.only("step_id", *SHOWN)
     return [
-        FailedItem(
+        ListedItem(
             index=item.index,
             key=item.key,
+            word=WORDS[word_of(item)],
             error=(item.error or "").removeprefix(f"Error in {step.name}[{item.key}]: "),
             attempt=item.attempt,
             task_id=item.task_id or "",
+            run_id=item.child_run_id,
         )
         for item in found[:most]
     ]

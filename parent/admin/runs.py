@@ -245,7 +245,12 @@ class StepAdmin(MetaColumns, Beginnings, ReadOnly, admin.ModelAdmin):  # type: i
 
     @admin.display
     def child_run(self, step: Step) -> str:
-        """A link to the run that this step is."""
+        """A link to the run that this step is, or to those of its items."""
+        if step.nested and step.is_mapped:
+            address = (
+                f"{reverse('admin:parent_run_changelist')}?parent_run__id__exact={step.run_id}"
+            )
+            return format_html('<a href="{}">{}</a>', address, "one for each item")
         if step.child_run_id is None:
             return "-"
         address = reverse("admin:parent_run_change", args=[step.child_run_id])

@@ -14,7 +14,7 @@ from rich.text import Text
 from children.sanitize import clean_text
 from parent.decisions.eta import run_eta, step_eta
 from parent.management.snapshot import Snapshot
-from parent.models import RunState, Step, StepState
+from parent.models import Item, RunState, Step, StepState
 from parent.operations.health import how_to_start
 
 __all__ = ["Show", "bars", "changes", "live_bars", "plain_lines"]
@@ -64,20 +64,41 @@ def _step_rows(snapshot: Snapshot) -> list[Row]:
     return list(_rows_of(snapshot, snapshot.steps))
 
 
-def _rows_of(snapshot: Snapshot, steps: Iterable[Step], *above: str) -> Iterator[Row]:
-    """A row for each of these steps, and after a nested step those of its run."""
+def _rows_of(
+    snapshot: Snapshot, steps: Iterable[Step], above: str = "", depth: int = 0
+) -> Iterator[Row]:
+    """A row for each of these steps, and after a nested step those of its run.
+
+    After a mapped step whose items are runs, the first that go on.
+    """
     for step in steps:
         yield Row(
-            name="/".join((*above, step.name)),
+            name=above + step.name,
             state=step.state,
             completion=step.completion,
             text=clean_text(step.error or _items_text(step) or _progress_text(step)),
             left=_left(step_eta(step, snapshot.now)) if step.state in Step.ACTIVE else "",
-            label="  " * len(above) + step.name,
+            label="  " * depth + step.name,
         )
         if step.child_run_id is not None:
             inner = snapshot.inner.get(step.child_run_id, ())
-            yield from _rows_of(snapshot, inner, *above, step.name)
+            yield from _rows_of(snapshot, inner, f"{above}{step.name}/", depth + 1)
+        for item in snapshot.items.get(step.pk, ()):
+            yield from _item_rows(snapshot, item, above, depth + 1)
+
+
+def _item_rows(snapshot: Snapshot, item: Item, above: str, depth: int) -> Iterator[Row]:
+    """A row for this item, which is a run, and those of its run."""
+    yield Row(
+        name=above + item.name,
+        state=item.state,
+        completion=item.completion,
+        text=clean_text(item.message),
+        label="  " * depth + item.name,
+    )
+    if item.child_run_id is not None:
+        steps = snapshot.inner.get(item.child_run_id, ())
+        yield from _rows_of(snapshot, steps, f"{above}{item.name}/", depth + 1)
 
 
 def _items_text(step: Step) -> str:

@@ -20,12 +20,13 @@ from django.db import OperationalError, connection
 from django.utils import timezone
 from django_celery_results.models import TaskResult
 
-from parent import Approval, Concurrency, Workflow
+from parent import Approval, Concurrency, Map, Workflow
 from parent import Step as StepDefinition
 from parent.definition.workflow import registry
-from parent.models import Executor, Place, Run, RunState, Step, StepState, WatchLease
+from parent.models import Executor, Item, Place, Run, RunState, Step, StepState, WatchLease
 from parent.operations.doctor import Finding, examine, fleet
 from parent.runs.following.limits import fill
+from parent.runs.items.child_runs import open_child_runs
 from parent.store import clock, executors
 from parent.worker.remote_workers import Remote
 from tests.flows import tasks, workflows
@@ -367,6 +368,48 @@ def test_a_step_whose_child_run_is_not_there(nested: tuple[Run, Run]) -> None:
 
     assert told.what == f"inner of {run} waits for the run {child.pk}, which is not there"
     assert told.do == f"Run: python manage.py workflow cancel {run.pk}; then retry it"
+
+
+@pytest.fixture
+def of_item(well: Executor, own_registry: None) -> tuple[Run, Run]:
+    """A run that began some time ago, and the child run that an item of it is."""
+    inner = Workflow("inner", steps=[Approval("sign", timeout=9_000)])
+    run = Workflow("outer", steps=[Map(inner, name="each", over=lambda _: [{}])]).start()
+    open_child_runs(run.steps.get().pk)
+    child = Run.objects.get(parent_run=run)
+    ago = timezone.now() - LONG_AGO
+    Run.objects.update(created_at=ago)
+    Step.objects.update(started_at=ago, due_at=None)
+    Item.objects.update(started_at=ago)
+    return run, child
+
+
+def test_a_child_run_that_goes_on_within_its_item_is_well(of_item: tuple[Run, Run]) -> None:
+    assert found("runs") == []
+
+
+def test_a_child_run_that_no_item_waits_for(of_item: tuple[Run, Run]) -> None:
+    _, child = of_item
+    Item.objects.update(state=StepState.OK)
+
+    assert f"{child} goes on, and no step" in only("runs").what
+
+
+def test_a_child_run_that_was_cancelled_ends_after_its_item(of_item: tuple[Run, Run]) -> None:
+    _, child = of_item
+    Item.objects.update(state=StepState.ERROR)
+    Run.objects.filter(pk=child.pk).update(cancel_requested_at=timezone.now())
+
+    assert found("runs") == []
+
+
+def test_an_item_whose_child_run_has_ended(of_item: tuple[Run, Run]) -> None:
+    run, child = of_item
+    child.steps.update(state=StepState.OK)
+    ended = Run.objects.filter(pk=child.pk)
+    ended.update(finished_at=timezone.now() - LONG_AGO, state=RunState.SUCCESS)
+
+    assert only("runs").what == f"each[0] of {run} waits for the run {child.pk}, which has ended"
 
 
 def delete_rows(run: Run) -> None:

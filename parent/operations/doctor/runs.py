@@ -8,7 +8,7 @@ from django.db.models.functions import Coalesce
 
 from parent.deletion import orphan_results
 from parent.deletion.stray_files import find_strays
-from parent.models import Run, Step, StepState
+from parent.models import Item, Run, Step, StepState
 from parent.operations.doctor.finding import EXAMPLES, OVERDUE, Finding
 from parent.runs.following.standing import lines
 from parent.store import clock
@@ -58,7 +58,8 @@ def stuck() -> Iterator[Finding]:
 
 
 def nested() -> Iterator[Finding]:
-    """Child runs that go on without their step, and steps that wait for a run that goes on no more.
+    """Child runs that go on without their step, or item, and those that wait for a run that goes on
+    no more.
 
     The engine ends both together; only a change of the rows by hand leaves one of them.
     """
@@ -66,8 +67,13 @@ def nested() -> Iterator[Finding]:
     waits = Step.objects.filter(
         child_run_id=OuterRef("pk"), state=StepState.RUNNING, run__finished_at__isnull=True
     )
+    of_item = Item.objects.filter(
+        child_run_id=OuterRef("pk"), state=StepState.RUNNING, step__state=StepState.RUNNING
+    )
     alone = Run.objects.filter(parent_run__isnull=False, finished_at__isnull=True)
-    alone = alone.filter(~Exists(waits), created_at__lt=now - OVERDUE)
+    # After the end of a mapped step its runs are cancelled, and end later.
+    alone = alone.filter(~Exists(waits), ~Exists(of_item), cancel_requested_at__isnull=True)
+    alone = alone.filter(created_at__lt=now - OVERDUE)
     for run in alone.only("workflow", "parent_run")[:EXAMPLES]:
         yield Finding(
             part="runs",
@@ -76,9 +82,14 @@ def nested() -> Iterator[Finding]:
         )
     going = Run.objects.filter(pk=OuterRef("child_run_id"))
     going = going.exclude(finished_at__lt=now - OVERDUE)
-    stuck = Step.objects.filter(nested=True, state=StepState.RUNNING, started_at__lt=now - OVERDUE)
-    stuck = stuck.filter(~Exists(going)).select_related("run")
-    for step in stuck.only("name", "child_run_id", "run__workflow")[:EXAMPLES]:
+    late = {"state": StepState.RUNNING, "started_at__lt": now - OVERDUE}
+    steps = Step.objects.filter(~Exists(going), nested=True, chunk=None, **late)
+    items = Item.objects.filter(~Exists(going), child_run_id__isnull=False, **late)
+    stuck: list[Step | Item] = [
+        *steps.select_related("run").only("name", "child_run_id", "run__workflow")[:EXAMPLES],
+        *items.select_related("step__run").defer("result", "step__run__params")[:EXAMPLES],
+    ]
+    for step in stuck:
         gone = not Run.objects.filter(pk__in=[step.child_run_id]).exists()
         yield Finding(
             part="runs",
