@@ -170,7 +170,7 @@ def _read_runs(given: Mapping[tuple[str, str], Collection[str]]) -> list[RunSeen
     for run in Run.objects.order_by("-depth").prefetch_related("steps"):
         steps = [
             replace(
-                _seen(step, step.items, [_seen(item) for item in items[step.pk]]),
+                _seen(step, step.items, [_item_seen(item, seen) for item in items[step.pk]]),
                 nested=step.nested,
                 child=seen.get(step.child_run_id) if step.child_run_id else None,
                 given=given.get((str(run.pk), step.name), ()),
@@ -186,6 +186,11 @@ def _read_runs(given: Mapping[tuple[str, str], Collection[str]]) -> list[RunSeen
             parent=str(run.parent_run_id) if run.is_child else None,
         )
     return list(seen.values())
+
+
+def _item_seen(item: Item, seen: Mapping[UUID, RunSeen]) -> StepSeen:
+    child = seen.get(item.child_run_id) if item.child_run_id else None
+    return replace(_seen(item), nested=item.nested, child=child)
 
 
 def _seen(

@@ -13,7 +13,7 @@ from uuid import UUID
 from django.db import connections
 from django.db.models import F, QuerySet
 
-from chaos.flows.workflows import TOLERATED, chaos, chaos_map, chaos_nested, said
+from chaos.flows.workflows import TOLERATED, chaos, chaos_map, chaos_nested, chaos_runs, said
 from chaos.schedule import Fault, Kind
 from parent.errors import CannotRetry, RunEnded, SignalClosed, SignalGiven
 from parent.messages.publish import publish_run, publish_steps
@@ -35,6 +35,8 @@ MAPPED_EVERY, INTOLERABLE_EVERY = 10, 50
 """One run in so many has a mapped step; and one in so many, more broken items than it tolerates."""
 NESTED_EVERY, NESTED_AT = 10, 5
 """One run in so many has a child run, a signal and an approval: the fifth, the fifteenth, ..."""
+RUNS_EVERY, RUNS_AT = 10, 2
+"""One run in so many has a child run for each of some items: the second, the twelfth, ..."""
 VISIT_GAP = 2.0
 """The longest seconds between two looks of a user at a run that takes signals."""
 ANSWERS = 2
@@ -109,6 +111,8 @@ class Users(threading.Thread):
             params["broken"] = TOLERATED + 1 if more else TOLERATED
         elif self.started % NESTED_EVERY == NESTED_AT:
             workflow = chaos_nested
+        elif self.started % RUNS_EVERY == RUNS_AT:
+            workflow = chaos_runs
         run = retry_while_database_is_down(
             "start a run", lambda: start(workflow, params, idempotency_key=key)
         )

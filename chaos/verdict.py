@@ -30,8 +30,9 @@ COUNTED = {"OK": "ok", "ERROR": "failed", "SKIPPED": "skipped", "CANCELLED": "ca
 class StepSeen:
     """A step's row, or an item's. `attempt` is the Celery id of the current one, `left` its unused
     retries. A mapped step has `items`, in order, and `counters`; its result are those of its items.
-    A nested step has its `child` run. Of a signal or an approval (`awaits`) the result is what it
-    said, and `given` are the answers that users were told it had taken.
+    A nested step has its `child` run; if it is mapped too, each item has one. Of a signal or an
+    approval (`awaits`) the result is what it said, and `given` are the answers that users were told
+    it had taken.
     """
 
     name: str
@@ -67,10 +68,18 @@ class RunSeen:
         return next(step for step in self.steps if step.name == name)
 
     @property
+    def own_runs(self) -> int:
+        """How many child runs its steps and items are."""
+        nested = (step for step in self.steps if step.nested)
+        return sum(len(s.items) if s.counters is not None else 1 for s in nested)
+
+    @property
     def bodied(self) -> Iterator[StepSeen]:
         """What has bodies: items, and the steps of children."""
         for step in self.steps:
-            own = step.counters is None and not step.nested and not step.awaits
+            if step.nested:
+                continue
+            own = step.counters is None and not step.awaits
             yield from step.items or ([step] if own else ())
 
 
@@ -171,7 +180,8 @@ def _lost_inside(step: StepSeen, bodies: Bodies, *, cancelled: bool) -> Iterator
     if step.counters is not None:
         yield from _lost_items(step, bodies, cancelled=cancelled)
     if step.nested:
-        yield from _lost_child_run(step)
+        for each in step.items if step.counters is not None else (step,):
+            yield from _lost_child_run(each)
     if step.awaits:
         yield from _lost_answers(step, cancelled=cancelled)
 
@@ -233,7 +243,11 @@ def doubled(
         if body.starts > 1
     ]
     children = Counter(run.parent for run in runs if run.parent is not None and not run.cancelled)
-    lines += [f"{run} has {count} child runs" for run, count in children.items() if count > 1]
+    lines += [
+        f"{run.id} has {children[run.id]} child runs"
+        for run in runs
+        if children[run.id] > max(1, run.own_runs)
+    ]
     for run in runs:
         lines += [
             f"{run.id}: {step.name} has taken {sorted(step.given)}"
@@ -296,7 +310,7 @@ def _ended_before(step: StepSeen, bodies: Bodies, at: float, *, always: bool) ->
         return False
     if step.awaits:
         return step.state == "OK"
-    if step.nested:
+    if step.nested and step.counters is None:
         inner = step.child.bodied if step.child is not None else ()
         return all(_ended_before(each, bodies, at, always=always) for each in inner)
     if step.counters is not None:

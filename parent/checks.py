@@ -112,8 +112,8 @@ def _graph_problems(workflow: Workflow) -> Iterator[CheckMessage]:
     if circle := circle_of(workflow, registry.workflows()):
         yield _error(
             workflow,
-            f"it is inside of itself: {circle}",
-            "Take one of these steps out. What repeats itself is a loop in a child.",
+            f"it is inside of itself, and nothing says how deep: {circle}",
+            "Take one of these steps out, or give one a bound: Step(..., max_depth=3).",
             "E020",
         )
     for problem, hint in signal_problems(workflow):

@@ -13,6 +13,7 @@ __all__ = [
     "limit_sizes",
     "log_hides",
     "log_level",
+    "nesting_limit",
     "private_webhooks",
     "run_url",
     "setting",
@@ -63,6 +64,10 @@ URLs."""
 DEFAULTS: dict[str, float | None] = {**INTERVALS, **LIMITS}
 
 
+DEEPEST = 50
+"""Runs inside of each other without a limit: deeper, Python would raise a RecursionError."""
+
+
 def setting(name: str) -> float | None:
     """The value of `WORKFLOW_<name>`; None where it is off."""
     key = f"WORKFLOW_{name}"
@@ -73,6 +78,11 @@ def setting(name: str) -> float | None:
 def interval(name: str) -> float:
     """The value of `WORKFLOW_<name>`, which is one of `INTERVALS`."""
     return setting(name) or INTERVALS[f"WORKFLOW_{name}"]
+
+
+def nesting_limit() -> int:
+    """How many runs may be inside of each other, below the outermost."""
+    return int(setting("NESTING_LIMIT") or DEEPEST)
 
 
 def limit_sizes() -> Mapping[str, int | str]:

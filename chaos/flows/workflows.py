@@ -1,5 +1,5 @@
 """The workflows of the chaos test: five steps, two of them side by side; one with a mapped step;
-and one with a child run, a signal and an approval.
+one whose items are child runs; and one with a child run, a signal and an approval.
 """
 
 from collections.abc import Mapping
@@ -19,11 +19,13 @@ __all__ = [
     "chaos_inner",
     "chaos_map",
     "chaos_nested",
+    "chaos_runs",
     "said",
 ]
 
 RETRIES = 100  # more than there are faults
 ITEMS, TOLERATED = 24, 2
+CHILD_RUNS = 6
 
 
 class ChaosParams(serializers.Serializer[None]):
@@ -123,6 +125,22 @@ chaos_inner = Workflow(
     "chaos_inner",
     params=ChaosParams,
     steps=[_step("begin"), _step("end", "begin")],
+)
+chaos_runs = Workflow(
+    "chaos_runs",
+    params=ChaosParams,
+    steps=[
+        _step("first"),
+        Map(
+            chaos_inner,
+            name="each",
+            after=("first",),
+            over=lambda run: [{**run.params}] * CHILD_RUNS,
+            max_active=3,
+        ),
+        _step("merge", "each"),
+        _step("clean_up", "each", when="always"),
+    ],
 )
 chaos_nested = Workflow(
     "chaos_nested",

@@ -3,6 +3,7 @@
 from collections.abc import Iterable, Iterator
 from graphlib import CycleError, TopologicalSorter
 
+from parent.conf import nesting_limit
 from parent.definition.mapping import Map
 from parent.definition.name_lists import join_names
 from parent.definition.workflow import Step, Workflow
@@ -14,7 +15,8 @@ OF_A_MESSAGE = ("queue", "priority", "queue_timeout", "stall_timeout", "poll_int
 
 
 def nested_problems(step: Step) -> Iterator[tuple[str, str]]:
-    """What is wrong with a step that runs a workflow, each with a hint. Of others nothing is."""
+    """What is wrong with a step that runs a workflow, each with a hint."""
+    yield from _depth_problems(step)
     if not step.nested:
         return
     what = f"step {step.label!r} runs the workflow {step.nested!r}"
@@ -36,9 +38,34 @@ def nested_problems(step: Step) -> Iterator[tuple[str, str]]:
         )
 
 
+def _depth_problems(step: Step) -> Iterator[tuple[str, str]]:
+    depth: object = step.max_depth
+    if depth is None:
+        return
+    what, most = f"step {step.label!r} has max_depth={depth!r}", nesting_limit() + 1
+    if not step.nested:
+        yield f"{what}, and runs no workflow", "Leave max_depth out."
+    elif not isinstance(depth, int) or isinstance(depth, bool) or depth < 2:
+        yield (
+            f"{what}, and the run that it stands in counts too",
+            "Give a whole number from 2: the run and one inside of it.",
+        )
+    elif depth > most:
+        yield (
+            f"{what}, and with WORKFLOW_NESTING_LIMIT no more than {most} runs may be inside of "
+            "each other",
+            f"Give at most {most}, or raise the setting.",
+        )
+
+
 def circle_of(workflow: Workflow, workflows: Iterable[Workflow]) -> str:
-    """The circle in which this workflow contains itself, as text; empty if it does not."""
-    contains = {each.name: {step.nested for step in each.steps} - {""} for each in workflows}
+    """The circle in which this workflow contains itself without a bound, as text; empty if it does
+    not. A circle has a bound if one of its steps has a `max_depth`.
+    """
+    contains = {
+        each.name: {step.nested for step in each.steps if step.max_depth is None} - {""}
+        for each in workflows
+    }
     reached, unread = set[str](), [workflow.name]
     while unread:
         unread += (new := contains.get(unread.pop(), set()) - reached)

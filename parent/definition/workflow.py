@@ -90,6 +90,9 @@ class Step:
         limits: names in `WORKFLOW_LIMITS`, which has their sizes. Each attempt waits until it has
             a place of all of them, first come, first served, over all workflows; it has them until
             it ends. Of a `Map` each item takes them.
+        max_depth: for a workflow that contains itself: how many runs of the step's workflow may be
+            inside of each other, the outermost of them too. Where there are so many, the step is OK
+            at once without a run, and its result is None; a `Map` is OK without items.
     """
 
     # A class as mypy sees `@child_task`.
@@ -114,6 +117,7 @@ class Step:
     retry_on: tuple[type[Exception], ...] = (Exception,)
     unless: Sequence[str] = ()
     limits: Sequence[str] = ()
+    max_depth: int | None = None
 
     @property
     def fed_by(self) -> str:

@@ -17,6 +17,7 @@ from parent.messages.publish import republish_after
 from parent.models import Run, RunState, Step, StepState
 from parent.runs.author_data import run_data
 from parent.runs.following.places import turn_message
+from parent.runs.nested.child import end_without_run, too_deep
 from parent.runs.opening import open_step, run_result
 from parent.runs.signals.awaiting import open_awaited
 from parent.store.run_rows import UnreadSteps
@@ -34,6 +35,7 @@ class Changes:
     `mapped` are those that opened with items: they run, or are OK where no item is left to run.
     `nested` are those that opened as a run of their own, which is to be written.
     `awaited` are those that opened to wait for something from outside; what came before ended them.
+    Those among them that run a workflow are OK without a run.
     `failed` are those whose inputs raised. `needs_other_worker`: a step must open, or all are OK,
     but this process does not know the workflow. `final` is the state in which the run ends.
     """
@@ -90,6 +92,10 @@ def apply_plan(
         for step in [by_name[name] for name in todo.open]:
             if step.awaits:
                 open_awaited(run, step, now)
+                changes.awaited.append(step)
+                continue
+            if not step.is_mapped and (reason := too_deep(run, step)):
+                end_without_run(step, reason, now)
                 changes.awaited.append(step)
                 continue
             opens = open_step(run, step, data, now)

@@ -355,6 +355,82 @@ def test_a_step_that_begins_before_the_end_of_a_child_run_is_out_of_order() -> N
     assert nested_findings(with_nested(), events) == (0, 0, 1)
 
 
+OTHER_INNER = RunSeen(
+    id="other-run",
+    state="SUCCESS",
+    stored="SUCCESS",
+    parent="run",
+    steps=(StepSeen(name="begin", state="OK", attempt="o1", result="o1", after=()),),
+)
+RUNS = tuple(
+    StepSeen(
+        name=f"each[{index}]",
+        state="OK",
+        attempt=f"i{index}",
+        result=child.steps[-1].result,
+        after=(),
+        nested=True,
+        child=child,
+    )
+    for index, child in enumerate((INNER, OTHER_INNER))
+)
+EACH_RUN = StepSeen(
+    name="each",
+    state="OK",
+    attempt="e1",
+    result=["n1", "o1"],
+    after=(),
+    counters={"total": 2, "ok": 2},
+    items=RUNS,
+    nested=True,
+)
+MERGE_RUNS = StepSeen(name="merge", state="OK", attempt="m1", result="m1", after=("each",))
+RUNS_EVENTS = (
+    *NESTED_EVENTS[:2],
+    replace(event("begin", "o1", EventKind.STARTED, 1.0), run="other-run"),
+    replace(event("begin", "o1", EventKind.FINISHED, 2.0), run="other-run"),
+    replace(event("merge", "m1", EventKind.STARTED, 3.0), inputs={"each": ["n1", "o1"]}),
+    event("merge", "m1", EventKind.FINISHED, 4.0),
+)
+
+
+def with_runs(*more: RunSeen, items: Sequence[StepSeen] = RUNS, **changes: Any) -> list[RunSeen]:
+    each = replace(EACH_RUN, items=items, **changes)
+    outer = RunSeen(id="run", state="SUCCESS", stored="SUCCESS", steps=(each, MERGE_RUNS))
+    return [outer, INNER, OTHER_INNER, *more]
+
+
+def test_a_good_run_whose_items_are_runs_has_nothing_wrong() -> None:
+    assert nested_findings(with_runs(), RUNS_EVENTS) == (0, 0, 0)
+
+
+@pytest.mark.parametrize(
+    ("runs", "expected"),
+    [
+        (with_runs(items=[RUNS[0], replace(RUNS[1], child=None)]), (1, 0, 0)),
+        (
+            with_runs(items=[RUNS[0], replace(RUNS[1], child=replace(INNER, state="PROGRESS"))]),
+            (1, 0, 0),
+        ),
+        (with_runs(items=[RUNS[0], replace(RUNS[1], result="another")]), (1, 0, 0)),
+        (with_runs(items=RUNS[:1]), (1, 1, 0)),
+        (with_runs(counters={"total": 2, "ok": 1}), (1, 0, 0)),
+        (with_runs(replace(INNER, id="third")), (0, 1, 0)),
+        (with_runs(replace(INNER, id="third", cancelled=True)), (0, 0, 0)),
+    ],
+)
+def test_what_is_wrong_with_items_that_are_runs_is_found(
+    runs: Sequence[RunSeen], expected: tuple[int, int, int]
+) -> None:
+    assert nested_findings(runs, RUNS_EVENTS) == expected
+
+
+def test_a_step_that_begins_before_the_end_of_an_items_run_is_out_of_order() -> None:
+    early = replace(RUNS_EVENTS[3], at=3.5)
+    events = [*RUNS_EVENTS[:3], early, *RUNS_EVENTS[4:]]
+    assert nested_findings(with_runs(), events) == (0, 0, 1)
+
+
 def test_a_step_that_always_follows_may_follow_items_that_failed() -> None:
     items = with_item(1, state="ERROR")
     each = replace(EACH, state="ERROR", counters=ONE_FAILED, items=items, result=["i0", "i2"])

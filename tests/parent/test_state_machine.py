@@ -26,6 +26,7 @@ from parent.runs.cancel import cancel
 from parent.runs.retry import retry
 from parent.store import executors
 from tests.parent.item_machine import ItemMachine
+from tests.parent.item_run_machine import ItemRunMachine
 from tests.parent.nested_machine import NestedMachine
 from tests.parent.run_machine import LIMIT, RunMachine, picks
 
@@ -205,7 +206,8 @@ def ago(seconds: float) -> Any:
 
 @pytest.mark.django_db
 @pytest.mark.parametrize(
-    ("machine", "examples"), [(Machine, 25), (ItemMachine, 10), (NestedMachine, 10)]
+    ("machine", "examples"),
+    [(Machine, 25), (ItemMachine, 10), (NestedMachine, 10), (ItemRunMachine, 10)],
 )
 def test_whatever_happens_in_whatever_order_the_rows_are_as_the_model_says(
     machine: type[RuleBasedStateMachine], examples: int

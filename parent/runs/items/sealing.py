@@ -19,7 +19,7 @@ from parent.models import Item, Run, Step, StepState
 from parent.runs.attempts import clear_attempt
 from parent.runs.items import counts
 from parent.runs.items.feeding import come_since, still_fed
-from parent.runs.nested.child import check_depth
+from parent.runs.nested.child import check_depth, too_deep
 from parent.store.writes import insert_rows
 
 __all__ = [
@@ -51,6 +51,7 @@ def freeze_items(
             "another version of the code has started this run, where the step was a Map: "
             "start a new run"
         )
+    deep = too_deep(step.run, step)
     more_of, found = "", Counts(total=0) if step.items is None else Counts.of(step.items)
     if step.fed_by:
         # Nothing can have come for a run that is not written yet.
@@ -58,6 +59,8 @@ def freeze_items(
         step.frozen_items = [] if is_new else come_since(step)
         found = replace(found, total=found.total + len(step.frozen_items))
         more_of = step.fed_by if is_new or still_fed([step]) else ""
+    elif step.items is None and deep:
+        step.frozen_items = []
     elif step.items is None:
         limit = setting("MAP_LIMIT")
         step.frozen_items = freeze(
@@ -66,7 +69,7 @@ def freeze_items(
             **how_to_freeze(definition),
         )
         found = Counts(total=len(step.frozen_items))
-    if step.nested:
+    if step.nested and not deep:
         check_depth(step.run)
     clear_attempt(step)
     step.state, step.task_id = StepState.RUNNING, str(uuid4())
@@ -82,6 +85,7 @@ def freeze_items(
     elif found.ended == found.total:
         step.set_meta(outcome(step.name, found, step.tolerate))
         step.state, step.finished_at, step.due_at = StepState.OK, now, None
+        step.message = deep or step.message
 
 
 def _fits(step: Step, definition: Map) -> bool:

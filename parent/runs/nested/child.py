@@ -5,7 +5,8 @@ from datetime import datetime
 from typing import Any
 from uuid import uuid4
 
-from parent.conf import setting
+from children.meta import Meta
+from parent.conf import nesting_limit
 from parent.definition.parameters.params import as_json, validate
 from parent.definition.parent_task import NAME_PREFIX
 from parent.definition.workflow import registry
@@ -13,16 +14,41 @@ from parent.errors import InvalidWorkflow
 from parent.models import Item, Run, Step, StepState
 from parent.runs.attempts import clear_attempt
 from parent.runs.following.places import turn_message
+from parent.runs.nested.tree import times_inside
 
-__all__ = ["begin_child", "check_depth", "run_again", "workflow_of"]
-
-DEEPEST = 50
-"""Runs inside of each other without a limit: deeper, Python would raise a RecursionError."""
+__all__ = [
+    "begin_child",
+    "check_depth",
+    "end_without_run",
+    "run_again",
+    "too_deep",
+    "workflow_of",
+]
 
 
 def workflow_of(step: Step | Item) -> str:
     """The name of the workflow that a nested step, or each of its items, runs."""
     return step.task.removeprefix(NAME_PREFIX)
+
+
+def too_deep(run: Run, step: Step) -> str:
+    """Why this step of the run, which runs a workflow, is OK without a run: its `max_depth` is
+    reached. Empty if it is not.
+
+    Raises:
+        UnknownWorkflow, UnknownStep: this process has a version of the code without it.
+    """
+    most = registry.get(run.workflow).step(step.name).max_depth if step.nested else None
+    if most is None or times_inside(run, workflow_of(step)) < most:
+        return ""
+    return f"{most} runs of {workflow_of(step)} are inside of each other: it goes no deeper"
+
+
+def end_without_run(step: Step, reason: str, now: datetime) -> None:
+    """Make the step OK at once, in memory; its result is None."""
+    run_again(step, now)
+    step.set_meta(Meta(message=reason).ok(None))
+    step.state, step.finished_at = StepState.OK, now
 
 
 def check_depth(run: Run) -> None:
@@ -31,7 +57,7 @@ def check_depth(run: Run) -> None:
     Raises:
         InvalidWorkflow: too many would be inside of each other.
     """
-    limit = int(setting("NESTING_LIMIT") or DEEPEST)
+    limit = nesting_limit()
     if run.depth >= limit:
         raise InvalidWorkflow(
             f"{limit} runs are inside of each other already, as many as the setting "

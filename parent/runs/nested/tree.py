@@ -5,7 +5,7 @@ from uuid import UUID
 
 from parent.models import Run
 
-__all__ = ["inner_runs", "outermost"]
+__all__ = ["inner_runs", "outermost", "times_inside"]
 
 
 def inner_runs(run_ids: Iterable[UUID]) -> dict[UUID, UUID]:
@@ -30,3 +30,20 @@ def outermost(run: Run) -> UUID:
         found = above
         above = Run.objects.values_list("parent_run_id", flat=True).filter(pk=above).first()
     return found
+
+
+def times_inside(run: Run, workflow: str) -> int:
+    """How many runs of this workflow there are from the outermost run down to this one, itself too.
+
+    One statement for each level, but for runs that are still to be written.
+    """
+    found, each = 0, run
+    while True:
+        found += each.workflow == workflow
+        above = each.parent_run_id
+        if above is None:
+            return found
+        if Run.parent_run.is_cached(each) and each.parent_run is not None:
+            each = each.parent_run
+        else:
+            each = Run.objects.only("workflow", "parent_run").get(pk=above)

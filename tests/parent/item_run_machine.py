@@ -1,0 +1,188 @@
+"""A state machine: a run with a Map over a workflow, and what happens to it and its child runs."""
+
+import time
+from contextlib import ExitStack
+from datetime import timedelta
+from typing import Any
+
+import pytest
+from django.db import transaction
+from django.db.models.functions import Now
+from hypothesis import strategies as st
+from hypothesis.stateful import initialize, invariant, rule
+
+from parent import Map, Workflow
+from parent import Step as StepDefinition
+from parent.definition.workflow import registry
+from parent.messages import publish
+from parent.models import Item, Run, Step
+from parent.runs.start import start
+from parent.store import executors
+from parent.watch.tick import Ticker
+from tests.flows import tasks
+from tests.parent.items import check_items
+from tests.parent.nested_machine import ENDS, LIMIT, TURNS, NestedMachine
+
+__all__ = ["ItemRunMachine"]
+
+
+class ItemRunMachine(NestedMachine):
+    """`each` runs `inner` for each item; `last` comes after it, `clean_up` in any case."""
+
+    give_the_word = decide = the_first_answer_counts = None  # type: ignore[assignment]
+
+    @initialize(
+        count=st.integers(0, 5),
+        max_active=st.none() | st.integers(1, 2),
+        tolerate=st.integers(0, 2),
+        retries=st.integers(0, 1),
+    )
+    def start(self, count: int, max_active: int | None, tolerate: int, retries: int) -> None:
+        self.undo = ExitStack()
+        patched = self.undo.enter_context(pytest.MonkeyPatch.context())
+        self.undo.enter_context(transaction.atomic())
+        self.undo.callback(transaction.set_rollback, True)
+        # In this transaction nothing commits, so what follows a commit is done at once.
+        patched.setattr("django.db.transaction.on_commit", lambda call, **_: call())
+        patched.setattr(publish, "_send", lambda *_, **__: True)
+        patched.setattr(registry, "_workflows", dict(registry._workflows))
+        self.undo.callback(setattr, executors, "_this", None)
+        self.executor = executors.assign_executor_id()
+        executors.renew_heartbeat(self.executor)
+        self.ticker = Ticker(self.executor)
+        while not self.ticker.tick():
+            pass
+        again: dict[str, Any] = {"retries": retries, "run_timeout": LIMIT}
+
+        def child(name: str, *after: str, **options: Any) -> StepDefinition:
+            return StepDefinition(tasks.noop, name=name, after=after, **again, **options)
+
+        inner = Workflow("machine_inner", steps=[child("begin"), child("end", "begin")])
+        each = Map(
+            inner,
+            name="each",
+            over=lambda _: [{}] * count,
+            max_active=max_active,
+            tolerate=tolerate,
+        )
+        after = [child("last", "each"), child("clean_up", "each", when="always")]
+        self.most, self.tolerate = max_active or 1_000, tolerate
+        self.run_id = start(Workflow("machine", steps=[each, *after]), {}).pk
+        self.headers: dict[str, Any] = {}
+        self.claimed = []
+        self.given = {}
+        self.outcomes = {}
+
+    def to_the_end(self) -> None:
+        """Whatever has happened: with a worker that works, the run ends."""
+        for _ in range(TURNS):
+            if self.run_row.ended:
+                break
+            self.deliver(0)
+            while self.claimed:
+                self.report(0)
+                if self.claimed:
+                    self.finish(0)
+            self.wait_for_the_delay()
+        assert self.run_row.ended, list(self.steps().values_list("name", "state", "task_id"))
+        assert not self.steps().exclude(state__in=ENDS).exists()
+        assert not Item.objects.exclude(state__in=ENDS).exists()
+        assert not Run.objects.filter(finished_at=None).exists()
+
+    # Events of time.
+
+    @rule()
+    def wait_for_the_delay(self) -> None:
+        late = Now() - timedelta(seconds=1)
+        Item.objects.filter(state="WAITING", due_at__isnull=False).update(due_at=late)
+        self.steps("RUNNING").filter(name="each").update(due_at=late)
+        super().wait_for_the_delay()
+
+    @rule()
+    def pass_the_limits(self) -> None:
+        """Of children."""
+        past = Now() - timedelta(seconds=LIMIT + 1)
+        rows = self.steps("RUNNING").filter(due_at__isnull=False).exclude(name="each")
+        late = list(rows.values_list("task_id", flat=True))
+        rows.update(started_at=past, due_at=past)
+        self.tick()
+        assert not self.steps("RUNNING").filter(task_id__in=late).exists()
+
+    @rule()
+    def tick(self) -> None:
+        executors.renew_heartbeat(self.executor)
+        self.ticker._moved_at = time.time()
+        self.ticker._check_steps_from = self.ticker._enforce_leases_from = 0.0
+        assert self.ticker.tick()
+
+    # Invariants.
+
+    @invariant()
+    def a_child_run_and_its_step_end_together(self) -> None:
+        """A child run, and the item that it is."""
+        for item in self.items():
+            run = Run.objects.filter(pk=str(item.child_run_id)).first()
+            if item.state == "RUNNING":
+                assert run is not None
+                assert not run.ended
+            elif run is not None:
+                assert run.ended
+                assert run.due_at is None
+            if item.state == "OK":
+                assert run is not None
+                assert (run.state, run.result) == ("SUCCESS", item.result)
+            if item.state == "ERROR":
+                assert run is not None
+                assert run.state in ("FAILURE", "REVOKED")
+                assert (item.error or "").startswith(f"Error in each[{item.key}]: ")
+        going = Run.objects.filter(parent_run=self.run_id, finished_at=None).count()
+        assert going == self.items().filter(state="RUNNING").count()
+
+    @invariant()
+    def no_more_runs_go_on_than_may(self) -> None:
+        assert self.items().filter(state="RUNNING").count() <= self.most
+
+    @invariant()
+    def the_counters_are_those_of_the_rows(self) -> None:
+        if self.each.items is not None:
+            check_items(self.each)
+
+    @invariant()
+    def nothing_is_forgotten(self) -> None:
+        if self.each.state == "RUNNING":
+            assert self.each.due_at is not None
+            assert self.items().filter(state__in=Item.LEFT).exists()
+        else:
+            assert not self.items().exclude(state__in=ENDS).exists()
+
+    @invariant()
+    def the_step_ends_as_its_items_do(self) -> None:
+        failed = self.items().filter(state="ERROR").count()
+        if self.each.state == "OK":
+            assert failed <= self.tolerate
+            assert not self.items().exclude(state__in=("OK", "ERROR")).exists()
+        if self.each.state == "ERROR":
+            assert failed > self.tolerate
+
+    @invariant()
+    def nothing_goes_on_in_a_run_that_has_ended(self) -> None:
+        for run in Run.objects.all():
+            left = run.steps.exclude(state__in=ENDS).exists()
+            # A tick ends a run that was cancelled with many others.
+            assert run.ended != left or (run.cancel_requested_at and run.due_at)
+
+    @invariant()
+    def an_outcome_never_changes(self) -> None:
+        """Of an attempt: a run that failed goes on when its item's turn has come again."""
+        for step in self.steps(*ENDS).filter(attempt__gt=0):
+            outcome = (step.name, step.state, step.result, step.error)
+            key: Any = (step.pk, step.attempt)
+            assert self.outcomes.setdefault(key, outcome) == outcome
+
+    @property
+    def each(self) -> Step:
+        found: Step = self.steps().get(run=self.run_id, name="each")
+        return found
+
+    def items(self) -> Any:
+        return Item.objects.filter(step__run=self.run_id).select_related("step")
