@@ -12,7 +12,7 @@ from django.db.models import CASCADE, SET_NULL, Count, QuerySet
 
 from parent.errors import InsideRun, RunActive
 from parent.models import Attempt, Item, Run, Step
-from parent.runs.nested.tree import inner_runs, outermost
+from parent.runs.nested.tree import in_batches, inner_runs, outermost
 from parent.store import results
 from parent.store.files import delete_files
 
@@ -72,27 +72,28 @@ def delete_ended(runs: "QuerySet[Run]", *, at_most: int) -> int:
 def _with_active(ids: Sequence[UUID]) -> set[UUID]:
     """Those of these runs inside of which a run has not ended: it was cancelled just before."""
     inner = inner_runs(ids)
-    active = Run.objects.filter(pk__in=list(inner), finished_at__isnull=True) if inner else None
-    return {inner[pk] for pk in active.values_list("pk", flat=True)} if active else set()
+    going = Run.objects.filter(finished_at__isnull=True).values_list("pk", flat=True)
+    return {inner[pk] for batch in in_batches(inner) for pk in going.filter(pk__in=batch)}
 
 
 def _inside(ids: Sequence[UUID]) -> RunFiles:
     """All runs inside of these locked ones, which have ended with them."""
-    inner = list(inner_runs(ids))
-    return list(Run.objects.filter(pk__in=inner).values_list("pk", "files")) if inner else []
+    rows = Run.objects.values_list("pk", "files")
+    return [row for batch in in_batches(inner_runs(ids)) for row in rows.filter(pk__in=batch)]
 
 
 def _limit_by_steps(runs: RunFiles) -> RunFiles:
     """The first runs that have at most `STEPS_PER_TRANSACTION` steps together; at least one."""
     outer = {pk: pk for pk, _ in runs}
     outer |= inner_runs(list(outer))
-    steps = Step.objects.filter(run__in=list(outer))
     sizes = Counter[UUID]()
-    for pk, number in steps.values_list("run_id").annotate(Count("pk")).order_by():
-        sizes[outer[pk]] += number
-    items = Item.objects.filter(step__in=steps.filter(chunk__isnull=False)).order_by()
-    for pk, number in items.values_list("step__run_id").annotate(Count("pk")):
-        sizes[outer[pk]] += number
+    for batch in in_batches(outer):
+        steps = Step.objects.filter(run__in=batch)
+        for pk, number in steps.values_list("run_id").annotate(Count("pk")).order_by():
+            sizes[outer[pk]] += number
+        items = Item.objects.filter(step__in=steps.filter(chunk__isnull=False)).order_by()
+        for pk, number in items.values_list("step__run_id").annotate(Count("pk")):
+            sizes[outer[pk]] += number
     totals = accumulate(sizes[pk] for pk, _ in runs)
     fitting = sum(1 for total in totals if total <= STEPS_PER_TRANSACTION)
     return runs[: max(1, fitting)]
@@ -100,15 +101,15 @@ def _limit_by_steps(runs: RunFiles) -> RunFiles:
 
 def _delete_all(runs: RunFiles) -> None:
     """Delete these locked runs in the caller's transaction, and their files after its commit."""
-    ids = [pk for pk, _ in runs]
-    steps = Step.objects.filter(run__in=ids).exclude(task_id=None)
-    earlier = Attempt.objects.filter(step__run__in=ids, item=None)  # items have no such rows
-    attempts: Iterable[Any] = (
-        *steps.values_list("task_id", flat=True),
-        *earlier.values_list("task_id", flat=True),
-    )
-    results.delete([*map(str, ids), *attempts])
-    _delete_with_related(Run.objects.filter(pk__in=ids))
+    for ids in in_batches(pk for pk, _ in runs):
+        steps = Step.objects.filter(run__in=ids).exclude(task_id=None)
+        earlier = Attempt.objects.filter(step__run__in=ids, item=None)  # items have no such rows
+        attempts: Iterable[Any] = (
+            *steps.values_list("task_id", flat=True),
+            *earlier.values_list("task_id", flat=True),
+        )
+        results.delete([*map(str, ids), *attempts])
+        _delete_with_related(Run.objects.filter(pk__in=ids))
     transaction.on_commit(lambda: _delete_files(runs))
 
 

@@ -11,7 +11,7 @@ from django.db.models import QuerySet
 from django.db.models.functions import Now
 
 from parent.models import LogChunk, Run
-from parent.runs.nested.tree import inner_runs
+from parent.runs.nested.tree import with_inner_runs
 
 __all__ = ["LEVELS", "LogLine", "LogPage", "read_log"]
 
@@ -79,7 +79,7 @@ def read_log(
         step, item, attempt: only of these.
         level: the lowest level, a number of `logging`.
     """
-    runs = [run.pk, *inner_runs([run.pk])]
+    runs = with_inner_runs(run.pk)
     chunks: QuerySet[Any] = LogChunk.objects.filter(step__run__in=runs, pk__gt=after)
     narrowed = {"step__name": step, "item": item, "attempt": attempt}
     chunks = chunks.filter(**{name: value for name, value in narrowed.items() if value is not None})

@@ -22,7 +22,7 @@ from parent.models import Event, Item, Run, Step, StepState
 from parent.runs.advance import pass_place_on
 from parent.runs.endings import Ending, end_cancelled, end_if_nothing_runs, end_run
 from parent.runs.following import limits, places
-from parent.runs.nested.tree import inner_runs
+from parent.runs.nested.tree import with_inner_runs
 from parent.runs.signals.expire import expire
 from parent.schedules.ticks import fire_due, prune_firings, try_sync
 from parent.store import executors
@@ -304,7 +304,7 @@ class Ticker:
             republish_runs(to_republish)
 
     def _end_run(self, run: Run, error: str) -> None:
-        runs = [run.pk, *inner_runs([run.pk])]
+        runs = with_inner_runs(run.pk)
         running = [
             *active_steps().filter(run__in=runs, state=StepState.RUNNING, nested=False),
             *active_items().filter(step__run__in=runs, state=StepState.RUNNING, step__nested=False),

@@ -95,6 +95,7 @@ def test_an_item_has_its_key_meta_error_and_attempt(
         "results": [
             {
                 **{"index": 0, "key": "no-0", "state": "failed", "task_id": None, "attempt": 2},
+                **{"run_id": None},
                 **{"iteration": 0, "total": None, "completion": 40.0, "message": ""},
                 "error": "Error in func_2[no-0]: bad",
                 **{"queued_at": None, "started_at": None, "finished_at": None},

@@ -121,7 +121,8 @@ class ItemRunMachine(NestedMachine):
     def a_child_run_and_its_step_end_together(self) -> None:
         """A child run, and the item that it is."""
         for item in self.items():
-            run = Run.objects.filter(pk=str(item.child_run_id)).first()
+            mine = [] if item.child_run_id is None else [item.child_run_id]
+            run = Run.objects.filter(pk__in=mine).first()
             if item.state == "RUNNING":
                 assert run is not None
                 assert not run.ended

@@ -207,7 +207,7 @@ def ago(seconds: float) -> Any:
 @pytest.mark.django_db
 @pytest.mark.parametrize(
     ("machine", "examples"),
-    [(Machine, 25), (ItemMachine, 10), (NestedMachine, 10), (ItemRunMachine, 10)],
+    [(Machine, 25), (ItemMachine, 10), (NestedMachine, 10), (ItemRunMachine, 4)],
 )
 def test_whatever_happens_in_whatever_order_the_rows_are_as_the_model_says(
     machine: type[RuleBasedStateMachine], examples: int

@@ -2,7 +2,6 @@
 
 from collections.abc import Collection, Iterable, Iterator
 from datetime import datetime
-from itertools import islice
 from typing import Any
 from uuid import UUID
 
@@ -11,11 +10,9 @@ from django.db.models import F, Q
 from parent.models import Event, Item, Run, Step, StepState
 from parent.runs.following.limits import begin_next_after_commit
 from parent.runs.nested.of_items import lock_opening
+from parent.runs.nested.tree import in_batches
 
 __all__ = ["cancel_runs"]
-
-BATCH = 1_000
-"""Runs that the same few statements cancel."""
 
 
 def cancel_runs(
@@ -26,8 +23,7 @@ def cancel_runs(
     Their children end at their next reports, or at `end_at`. Each run ends when none of them is
     left; where that is so at once, a tick ends it. The caller has locked the run above them.
     """
-    waiting = (run_id for run_id in run_ids if run_id is not None)
-    while batch := list(islice(waiting, BATCH)):
+    for batch in in_batches(run_id for run_id in run_ids if run_id is not None):
         _cancel(batch, now, end_at, who)
 
 
