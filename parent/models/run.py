@@ -13,7 +13,7 @@ from django.db.models.functions import Now
 from children.meta import Status
 from parent.models.fields import MetaFields
 
-__all__ = ["Event", "Run", "RunState", "set_free"]
+__all__ = ["Event", "Run", "RunState", "set_free", "short_name"]
 
 
 class RunState(models.TextChoices):
@@ -216,6 +216,11 @@ class Run(MetaFields):
 WHO_LENGTH = 150
 
 
+def short_name(who: str) -> str:
+    """A user's name as the history has it. An address, by which people log in, may be longer."""
+    return who if len(who) <= WHO_LENGTH else f"{who[: WHO_LENGTH - 1]}…"
+
+
 class Event(models.Model):
     """An entry in a run's history: what a user or the service did to it, and when."""
 
@@ -232,7 +237,5 @@ class Event(models.Model):
         return self.what
 
     def save(self, *args: Any, **kwargs: Any) -> None:
-        # Where people log in by their address, that may be longer.
-        if len(self.who) > WHO_LENGTH:
-            self.who = f"{self.who[: WHO_LENGTH - 1]}…"
+        self.who = short_name(self.who)
         super().save(*args, **kwargs)

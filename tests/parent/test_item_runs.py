@@ -444,7 +444,8 @@ def test_a_cancel_goes_down_to_all_runs(inner: Workflow, ticker: Ticker, running
     if running:
         StepRow.objects.filter(name="first").update(state="RUNNING")
 
-    cancel(run.pk, who="ada", grace=None if running else 0)
+    name = "ada" * 60
+    cancel(run.pk, who=name, grace=None if running else 0)
     ticker.tick()
 
     runs = Run.objects.all()
@@ -457,7 +458,8 @@ def test_a_cancel_goes_down_to_all_runs(inner: Workflow, ticker: Ticker, running
     assert set(runs.values_list("state", flat=True)) == {RunState.REVOKED}
     assert check_items(mapped(run)) == {"cancelled": 5}
     assert not runs.exclude(due_at=None).exists()
-    assert set(Event.objects.filter(what="cancel").values_list("who", flat=True)) == {"ada"}
+    [who] = set(Event.objects.filter(what="cancel").values_list("who", flat=True))
+    assert name.startswith(who.removesuffix("…"))
 
 
 def test_a_cancel_takes_as_many_statements_for_any_number_of_runs(inner: Workflow) -> None:

@@ -23,7 +23,8 @@ def add_item(step: Step, item: Frozen, now: Any) -> None:
     insert_rows(Item, {"step": step.pk}, [row])
     shown = dict(step.items or {})
     shown["total"], shown["waiting"] = shown["total"] + 1, shown["waiting"] + 1
-    step.items, step.due_at = shown, now + CHECK_INTERVAL
+    # Child runs open after the commit; if this process dies before, the next tick does it.
+    step.items, step.due_at = shown, now if step.nested else now + CHECK_INTERVAL
     write([step], ("items", "due_at"))
     if too_many_failed(step):
         return
