@@ -88,5 +88,8 @@ def _steps(workflow: Workflow) -> Iterator[str]:
         if isinstance(step, Map):
             notes.append(f"for each {step.fed_by}" if step.fed_by else "for each of many items")
         if step.nested:
-            notes.append(f"a run of {step.nested}")
+            deep = (
+                "" if step.max_depth is None else f", at most {step.max_depth} inside of each other"
+            )
+            notes.append(f"a run of {step.nested}{deep}")
         yield f"{step.label} ({'; '.join(notes)})" if notes else step.label

@@ -78,6 +78,42 @@ mapped_over_broken = Workflow(
         ),
     ],
 )
+RUNS = 8
+
+
+class ItemParams(GateParams):
+    n = serializers.IntegerField()
+
+
+item_and_more = Workflow(
+    "item_and_more",
+    params=ItemParams,
+    steps=[
+        Step(
+            tasks.item,
+            inputs=lambda run: {**run.params, "holds": run.params["n"] == HELD},
+            retries=2,
+        ),
+        Step(tasks.add, inputs=lambda run: {"a": run.results["item"], "b": 100}, retries=2),
+    ],
+)
+mapped_over_runs = Workflow(
+    "mapped_over_runs",
+    params=GateParams,
+    steps=[
+        Map(
+            item_and_more,
+            name="each",
+            over=lambda run: [{"n": n, "gate": run.params["gate"]} for n in range(RUNS)],
+            max_active=3,
+        ),
+        Step(
+            tasks.add,
+            name="sum",
+            inputs=lambda run: {"a": sum(run.results["each"].ok()), "b": 0},
+        ),
+    ],
+)
 doubled = maps.doubled
 logging_flow = Workflow("logging_flow", params=GateParams, steps=[Step(tasks.logs)])
 flooding = Workflow(

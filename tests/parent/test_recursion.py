@@ -5,6 +5,7 @@ from collections.abc import Iterator
 from typing import Any
 
 import pytest
+from django.core.management import call_command
 from rest_framework import serializers
 
 from children import Progress, child_task
@@ -164,6 +165,15 @@ def test_bad_bounds_are_seen_before_a_run(depth: Any, says: str) -> None:
 
     assert bool(found) == bool(says)
     assert says in " ".join(found)
+
+
+def test_the_command_says_how_deep(capsys: pytest.CaptureFixture[str]) -> None:
+    tree(max_depth=4)
+
+    call_command("workflow", "list")
+
+    note = "inside (for each of many items; a run of tree, at most 4 inside of each other)"
+    assert note in capsys.readouterr().out
 
 
 def test_a_bound_of_a_child_is_refused() -> None:

@@ -47,6 +47,10 @@ MOST_MISSES = 2
 LOOK_AGAIN_AFTER = timedelta(seconds=1)
 """Until a retry looks again whether the cancelled run of an item has ended."""
 
+LARGE_AROUND = (
+    *("step__result", "step__checkpoint", "step__run__params", "step__run__files"),
+    "step__run__result",
+)
 OPENED_COLUMNS = (*ITEM_ATTEMPT_COLUMNS, "child_run_id")
 FAILED_COLUMNS = ("state", "finished_at", "traceback", *META_COLUMNS)
 
@@ -187,7 +191,8 @@ def end_item_run(run_id: UUID) -> bool:
     The outcome of the run is that of the item. The run stays due until all of it is done.
     """
     # The item first: if a retry opens the run again meanwhile, the item has another task id.
-    item = Item.objects.filter(child_run_id=run_id).select_related("step__run").first()
+    items = Item.objects.filter(child_run_id=run_id).select_related("step__run")
+    item = items.defer(*LARGE_OF_ITEM, "kwargs", *LARGE_AROUND).first()
     run = Run.objects.defer("params", "files").filter(pk=run_id).first()
     if item is None or run is None or not run.ended:
         return False
@@ -211,5 +216,5 @@ def end_item_run(run_id: UUID) -> bool:
             )
     open_child_runs(item.step_id)
     close_if_done(item.step_id)
-    Run.objects.filter(pk=run_id, finished_at__isnull=False).update(due_at=None)
+    Run.objects.filter(pk=run_id, finished_at=run.finished_at).update(due_at=None)
     return ended
