@@ -14,9 +14,12 @@ class MonitorConfig(AppConfig):
         require_apps(self.name, NEEDED)
         from monitor import checks, probe_paths  # noqa: F401, PLC0415 - checks register themselves
         from monitor.http import uploads  # noqa: PLC0415 - after the settings
+        from monitor.runs.decisions import MailPages  # noqa: PLC0415 - after the models
+        from parent.notifications import email  # noqa: PLC0415 - after the models
         from parent.telemetry import tracing  # noqa: PLC0415 - after the settings
 
         uploads.take_any_name()
+        email.install_pages(MailPages())
         if tracing.is_on():
             from opentelemetry.instrumentation.django import DjangoInstrumentor  # noqa: PLC0415
 

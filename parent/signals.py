@@ -13,7 +13,7 @@ notification of a workflow (`Workflow(notify=...)`) is.
 
 from django.dispatch import Signal
 
-__all__ = ["run_ended", "run_started", "step_failed"]
+__all__ = ["approval_requested", "run_ended", "run_started", "step_failed"]
 
 run_started = Signal()
 """A run's rows were written. `sender` is the model `Run`; `run` is the row. Once for each run."""
@@ -26,4 +26,9 @@ again if the run ends again after a retry.
 step_failed = Signal()
 """A step is an ERROR, and no retry of its own follows. `sender` is the model `Step`; `step` is the
 row, and `step.run` its run.
+"""
+
+approval_requested = Signal()
+"""An approval begins to wait for its decision. `sender` is the model `Step`; `step` is the row, and
+`step.run` its run. It is sent again if a retry asks anew.
 """

@@ -1,11 +1,14 @@
 """Our own URLs, wherever a project includes them: under any prefix, and in any namespace."""
 
 from typing import Any
+from uuid import UUID
 
 from django.http import HttpRequest
-from django.urls import reverse
+from django.urls import NoReverseMatch, reverse
 
-__all__ = ["APP_NAME", "namespace_of", "our_url"]
+from parent.conf import run_url
+
+__all__ = ["APP_NAME", "namespace_of", "our_url", "public_url"]
 
 APP_NAME = "monitor"
 
@@ -28,3 +31,21 @@ def our_url(request: HttpRequest | Any | None, name: str, *args: object) -> str:
         NoReverseMatch: there is no such name, or our URLs are not there where `namespace_of` says.
     """
     return reverse(f"{namespace_of(request)}:{name}", args=args)
+
+
+def public_url(name: str, *args: object) -> str | None:
+    """The address of one of our views, as people reach it, where no request says what that is.
+
+    None if `WORKFLOW_RUN_URL` is not the address of our page of a run, so that it does not say
+    where our pages are.
+    """
+    some_id = UUID(int=0)
+    try:
+        page, path = (
+            reverse(f"{APP_NAME}:run", args=[some_id]),
+            reverse(f"{APP_NAME}:{name}", args=args),
+        )
+    except NoReverseMatch:
+        return None
+    url = run_url().replace("{id}", str(some_id))
+    return url.removesuffix(page) + path if url.endswith(page) else None

@@ -5,12 +5,12 @@ from uuid import UUID
 
 from django.contrib.auth.models import User
 from django.core.exceptions import PermissionDenied
-from django.db.models import QuerySet
+from django.db.models import Q, QuerySet
 from django.http import Http404, HttpRequest, HttpResponse
 from django.shortcuts import redirect, render
 from django.views.generic import View
 
-from monitor.access import visible_runs
+from monitor.access import may_see_schedules, visible_runs, visible_schedules
 from monitor.http.namespace import our_url
 from monitor.http.our_view import OurPage
 from parent.definition.notify import Webhook, as_words
@@ -116,9 +116,11 @@ def _rule(request: HttpRequest, number: int | None) -> NotificationRule | None:
 
 
 def _deliveries(request: HttpRequest) -> "QuerySet[Delivery]":
-    """The deliveries about the runs that the caller may see."""
-    runs = visible_runs(request.user)
-    return Delivery.objects.filter(run__in=runs.values("pk")).defer("body")
+    """The deliveries about the runs and the schedules that the caller may see."""
+    seen = Q(run__in=visible_runs(request.user).values("pk"))
+    if may_see_schedules(request.user):
+        seen |= Q(firing__schedule__in=visible_schedules(request.user).values("pk"))
+    return Delivery.objects.filter(seen).select_related("firing__schedule").defer("body")
 
 
 def _rules_in_code() -> Any:

@@ -14,13 +14,13 @@ from django.utils import timezone
 from django.utils.translation import gettext
 
 from monitor.access import may_give, may_see, visible_runs
-from monitor.http.namespace import APP_NAME
+from monitor.http.namespace import APP_NAME, public_url
 from monitor.runs.titles import step_titles, workflow_title
 from parent.conf import interval
 from parent.definition.signals import Approval, awaited_steps
 from parent.definition.workflow import registry
 from parent.errors import UnknownSignal, UnknownWorkflow
-from parent.models import Awaits, Run, Step, StepState
+from parent.models import Awaits, Run, Schedule, Step, StepState
 from parent.runs.signals.give import definition_of
 
 if TYPE_CHECKING:
@@ -29,6 +29,7 @@ if TYPE_CHECKING:
 __all__ = [
     "Asked",
     "LinkedTo",
+    "MailPages",
     "NoLink",
     "asked_of",
     "closable_of",
@@ -143,8 +144,25 @@ def decision_path(step: Step, user: "User", *, namespace: str = APP_NAME) -> str
     A mail may carry it. It is for the approval as it is asked now: a retry that asks again makes
     it invalid, and so does `WORKFLOW_DECISION_LINK_AGE`. It can do no more than the user may.
     """
-    token = signing.dumps([str(step.task_id), str(user.pk)], salt=SALT)
-    return reverse(f"{namespace}:decide", args=[token])
+    return reverse(f"{namespace}:decide", args=[_token(step, user)])
+
+
+def _token(step: Step, user: "User") -> str:
+    return signing.dumps([str(step.task_id), str(user.pk)], salt=SALT)
+
+
+class MailPages:
+    """The pages whose addresses an e-mail may have; see `parent.notifications.email.Pages`."""
+
+    def decision(self, step: Step, user: "User") -> str | None:
+        """Of the page where this user may decide this approval without a login."""
+        if not (user.is_active and may_give(user, step.run, definition_of(step.run, step.name))):
+            return None
+        return public_url("decide", _token(step, user))
+
+    def schedule(self, schedule: Schedule) -> str | None:
+        """Of the page of this schedule."""
+        return public_url("timetable-entry", schedule.pk)
 
 
 def linked_to(token: str) -> LinkedTo:

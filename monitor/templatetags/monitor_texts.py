@@ -34,6 +34,8 @@ WORDS = (
         gettext_noop("delivered"),
         gettext_noop("dropped"),
         gettext_noop("recovered"),
+        gettext_noop("approval requested"),
+        gettext_noop("schedule missed"),
         gettext_noop("close"),
         gettext_noop("schedule"),
     ),

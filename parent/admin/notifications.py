@@ -55,19 +55,19 @@ def _show(request: HttpRequest, rule: NotificationRule, secret: str) -> None:
 class DeliveryAdmin(ReadOnly, admin.ModelAdmin):  # type: ignore[type-arg]
     """The log of deliveries, newest first."""
 
-    list_display = ["occasion", "run", "target", "state", "attempts", "error", "created_at"]
+    list_display = ["occasion", "subject", "target", "state", "attempts", "error", "created_at"]
     list_filter = ["state", "kind", "occasion", "created_at"]
-    search_fields = ["=run__pk", "target"]
-    search_help_text = "The id of a run, or a part of a URL or an address"
+    search_fields = ["=run__pk", "=firing__schedule__name", "target"]
+    search_help_text = "The id of a run, the name of a schedule, or a part of a URL or an address"
     ordering = ["-created_at", "-id"]
     sortable_by = ["created_at"]
     show_full_result_count = False
     actions = ["replay"]
-    exclude = ["log", "claim", "lane"]
-    readonly_fields = ["tries"]
+    exclude = ["log", "claim", "lane", "firing"]
+    readonly_fields = ["subject", "tries"]
 
     def get_queryset(self, request: HttpRequest) -> Rows:
-        rows = super().get_queryset(request).select_related("run", "rule")
+        rows = super().get_queryset(request).select_related("run", "rule", "firing__schedule")
         return rows.defer(*LARGE_RUN_FIELDS)
 
     @admin.display

@@ -1,16 +1,20 @@
-"""What the author of a workflow declares: who is told of which change of a run."""
+"""What the author of a workflow declares: who is told of which changes."""
 
 from collections.abc import Sequence
 from dataclasses import KW_ONLY, dataclass, field
 
 __all__ = ["ADMINS", "OCCASIONS", "OWNER", "Email", "Webhook", "as_words"]
 
-OCCASIONS = ("started", "succeeded", "failed", "recovered", "cancelled")
+OCCASIONS = (
+    *("started", "succeeded", "failed", "recovered", "cancelled"),
+    *("approval_requested", "schedule_missed"),
+)
 """What a rule can be about.
 
 A success is `recovered` if a failure came before it: this run's own, before a retry, or else that
 of the workflow's run that ended before it. A rule that names both `recovered` and `succeeded` makes
-one notification of it, about `recovered`.
+one notification of it, about `recovered`. `approval_requested`: an approval begins to wait.
+`schedule_missed`: a time of a schedule has started no run.
 """
 
 ADMINS, OWNER = "admins", "owner"
@@ -20,6 +24,9 @@ ADMINS, OWNER = "admins", "owner"
 @dataclass(frozen=True, kw_only=True)
 class Email:
     """Sends an e-mail with the run's error and a link to the run.
+
+    One about `approval_requested` goes to each recipient alone: a recipient who is a user that may
+    decide gets a link that decides without a login.
 
     Args:
         on: one or more of `OCCASIONS`.

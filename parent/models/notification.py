@@ -7,6 +7,7 @@ from django.db.models import Q
 from django.db.models.functions import Now
 
 from parent.models.run import Run
+from parent.models.schedule import Firing, Schedule
 
 __all__ = ["Delivery", "DeliveryState", "NotificationKind", "NotificationRule", "StoppedWebhook"]
 
@@ -60,13 +61,24 @@ class DeliveryState(models.TextChoices):
 class Delivery(models.Model):
     """One notification for one target: a row of the outbox, and later of the log.
 
-    It is written in the transaction of the change. `due_at` is when it is tried next; while a
-    process tries it, when another may. `claim` names the try that counts. `lane` is what is tried
-    by one at a time: the e-mail server, or a host of webhooks.
+    It is written in the transaction of the change. It is about a run, or about a time of a schedule
+    that has started none. `due_at` is when it is tried next; while a process tries it, when another
+    may. `claim` names the try that counts. `lane` is what is tried by one at a time: the e-mail
+    server, or a host of webhooks.
     """
 
     id = models.UUIDField(primary_key=True, default=uuid4, editable=False)
-    run = models.ForeignKey(Run, on_delete=models.CASCADE, related_name="deliveries")
+    run = models.ForeignKey(Run, null=True, on_delete=models.CASCADE, related_name="deliveries")
+    # No constraint in the database: the release before, which does not know this column, could not
+    # delete a schedule any more.
+    firing = models.ForeignKey(
+        Firing,
+        null=True,
+        on_delete=models.CASCADE,
+        related_name="deliveries",
+        db_constraint=False,
+        help_text="The time of a schedule that it is about, instead of a run",
+    )
     rule = models.ForeignKey(
         NotificationRule, null=True, on_delete=models.SET_NULL, related_name="+"
     )
@@ -94,7 +106,34 @@ class Delivery(models.Model):
         ]
 
     def __str__(self) -> str:
-        return f"{self.occasion} of {self.run_id} to {self.target}"
+        return f"{self.occasion} of {self.subject} to {self.target}"
+
+    @property
+    def occasion_words(self) -> str:
+        """The occasion as people read it."""
+        return self.occasion.replace("_", " ")
+
+    @property
+    def subject(self) -> str:
+        """What it is about: the run's id, or the schedule."""
+        if self.firing_id is None:
+            return str(self.run_id)
+        return str(self.schedule or "a deleted schedule")
+
+    @property
+    def schedule(self) -> Schedule | None:
+        """The schedule that it is about; None if it is about a run, or if that was deleted."""
+        try:
+            return self.firing.schedule if self.firing is not None else None
+        except Firing.DoesNotExist:
+            return None  # the release before, which does not know this row, deleted it
+
+    @property
+    def workflow(self) -> str:
+        """The name of the workflow; empty if what it is about was deleted."""
+        if self.run is not None:
+            return self.run.workflow
+        return self.schedule.workflow if self.schedule is not None else ""
 
     @property
     def message_id(self) -> str:

@@ -3,8 +3,7 @@
 A run without rules costs no statement here.
 """
 
-import json
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from datetime import datetime
 from functools import partial
 from typing import Any
@@ -12,16 +11,46 @@ from typing import Any
 from django.db import transaction
 
 from parent import signals
-from parent.conf import run_url
-from parent.definition.workflow import registry
+from parent.definition.notify import ADMINS, OWNER
 from parent.errors import UnknownWorkflow
-from parent.models import Delivery, NotificationKind, Run, RunState, Step, StepState
-from parent.notifications.occasions import failed_before_retry, first_wanted, occasions_of
+from parent.models import (
+    Awaits,
+    Delivery,
+    Firing,
+    FiringState,
+    NotificationKind,
+    Run,
+    RunState,
+    SkipReason,
+    Step,
+    StepState,
+)
+from parent.notifications.occasions import (
+    failed_before_retry,
+    first_wanted,
+    miss_event,
+    occasions_of,
+    run_event,
+)
+from parent.notifications.rule_problems import admin_addresses
 from parent.notifications.rules import Rule, in_code, stored
 
-__all__ = ["announce_end", "announce_failed_steps", "announce_starts", "deliveries_of"]
+__all__ = [
+    "announce_end",
+    "announce_failed_steps",
+    "announce_miss",
+    "announce_requests",
+    "announce_starts",
+    "deliveries_of",
+    "is_asked",
+]
 
-STARTED = ("started",)
+STARTED, REQUESTED, MISSED = ("started",), ("approval_requested",), ("schedule_missed",)
+WANTED_REASONS = (SkipReason.PAUSED, SkipReason.EDITED, SkipReason.REMOVED)
+"""Why a time is left out because somebody wants it so."""
+
+Body = Callable[[str], str]
+"""Makes the JSON of a notification for an occasion."""
 
 
 def announce_starts(runs: Sequence[Run], now: datetime, *, has_stored_rules: bool) -> None:
@@ -31,9 +60,7 @@ def announce_starts(runs: Sequence[Run], now: datetime, *, has_stored_rules: boo
         has_stored_rules: the answer to `STORED_RULES`.
     """
     rules = _rules(runs[0].workflow, has_stored_rules=has_stored_rules) if runs else []
-    rows = [row for run in runs for row in _deliveries(run, rules, STARTED, now, 0)]
-    if rows:
-        Delivery.objects.bulk_create(rows)
+    _write([row for run in runs for row in _of_run(run, rules, STARTED, now, 0)])
     for run in runs:
         _send(signals.run_started, Run, run=run)
         if run.ended:
@@ -49,8 +76,45 @@ def announce_end(run: Run, now: datetime, *, has_stored_rules: bool) -> None:
         return
     asks = run.state == RunState.SUCCESS and any("recovered" in rule.on for rule in rules)
     occasions = occasions_of(run.state, recovered=asks and _has_recovered(run, now))
-    if rows := _deliveries(run, rules, occasions, now, run.version):
-        Delivery.objects.bulk_create(rows)
+    _write(_of_run(run, rules, occasions, now, run.version))
+
+
+def is_asked(step: Step) -> bool:
+    """Whether it is an approval that waits for its decision."""
+    return step.awaits == Awaits.APPROVAL and step.state == StepState.RUNNING
+
+
+def announce_requests(
+    run: Run, steps: Iterable[Step], now: datetime, *, has_stored_rules: bool = True
+) -> None:
+    """Tell of those of these steps, which have opened, that ask for a decision.
+
+    In the transaction that writes them, after the run's row: `version` orders the notifications.
+    """
+    asked = [step for step in steps if is_asked(step)]
+    for step in asked:
+        _send(signals.approval_requested, Step, step=step)
+    rules = _rules(run.workflow, has_stored_rules=has_stored_rules) if asked else []
+    _write(
+        [
+            row
+            for step in asked
+            for row in _of_run(run, rules, REQUESTED, now, run.version, step=step)
+        ]
+    )
+
+
+def announce_miss(firing: Firing) -> None:
+    """Tell of a time of a schedule that has started no run, in the transaction that writes it.
+
+    Whoever starts a run by hand has the answer, and a time that somebody left out is not missed.
+    """
+    missed = firing.state in (FiringState.SKIPPED, FiringState.REFUSED)
+    if firing.who or not missed or firing.reason in WANTED_REASONS:
+        return
+    rules = _rules(firing.schedule.workflow, has_stored_rules=True)
+    body = partial(miss_event, firing)
+    _write(_deliveries(rules, MISSED, body, firing.at, has_owner=False, firing=firing))
 
 
 def announce_failed_steps(steps: Iterable[Step]) -> None:
@@ -85,36 +149,78 @@ def _has_recovered(run: Run, now: datetime) -> bool:
     return others.values_list("state", flat=True).first() == RunState.FAILURE
 
 
-def _deliveries(
-    run: Run, rules: Sequence[Rule], occasions: Sequence[str], now: datetime, sequence: int
+def _write(rows: Sequence[Delivery]) -> None:
+    if rows:
+        Delivery.objects.bulk_create(rows)
+
+
+def _of_run(
+    run: Run,
+    rules: Sequence[Rule],
+    occasions: Sequence[str],
+    now: datetime,
+    sequence: int,
+    *,
+    step: Step | None = None,
 ) -> list[Delivery]:
-    """The rows of what these rules say, not written yet."""
-    return [
-        row for rule in rules if (row := _delivery(run, rule, occasions, now, sequence)) is not None
-    ]
+    """The rows of what these rules say about a run, not written yet."""
+    body = partial(run_event, run, at=now, sequence=sequence, approval=step)
+    has_owner = run.owner_id is not None
+    return _deliveries(rules, occasions, body, now, has_owner=has_owner, run_id=run.pk)
 
 
-def _delivery(
-    run: Run, rule: Rule, occasions: Sequence[str], now: datetime, sequence: int
-) -> Delivery | None:
-    if rule.kind == NotificationKind.CODE:
-        occasion: str | None = occasions[0]
-    else:
-        occasion = first_wanted(occasions, rule.on)
-    if occasion is None or (rule.for_owner_only and run.owner_id is None):
-        return None
-    return Delivery(
-        run_id=run.pk,
-        rule_id=rule.row,
-        in_code=rule.row is None,
-        occasion=occasion,
-        kind=rule.kind,
-        target=rule.target,
-        lane=rule.lane,
-        body=_body(run, occasion, now, sequence),
-        due_at=now,
-        created_at=now,
-    )
+def _deliveries(
+    rules: Iterable[Rule],
+    occasions: Sequence[str],
+    body: Body,
+    now: datetime,
+    *,
+    has_owner: bool,
+    **about: Any,
+) -> list[Delivery]:
+    """The rows of what these rules say, not written yet.
+
+    Args:
+        about: the columns that say what it is about: `run_id`, or `firing`.
+    """
+    rows = []
+    for rule in rules:
+        # Who has the code decides what it says.
+        is_code = rule.kind == NotificationKind.CODE
+        occasion = occasions[0] if is_code else first_wanted(occasions, rule.on)
+        if occasion is None:
+            continue
+        for target in _targets(rule, occasion, has_owner=has_owner):
+            rows.append(
+                Delivery(
+                    rule_id=rule.row,
+                    in_code=rule.row is None,
+                    occasion=occasion,
+                    kind=rule.kind,
+                    target=target,
+                    lane=rule.lane,
+                    body=body(occasion),
+                    due_at=now,
+                    created_at=now,
+                    **about,
+                )
+            )
+    return rows
+
+
+def _targets(rule: Rule, occasion: str, *, has_owner: bool) -> list[str]:
+    """Whom the deliveries of a rule are for: one for all its recipients, where they get the same.
+
+    An e-mail that asks for a decision has a link for its recipient alone.
+    """
+    if rule.for_owner_only and not has_owner:
+        return []
+    if rule.kind != NotificationKind.EMAIL or occasion not in REQUESTED:
+        return [rule.target]
+    found: list[str] = []
+    for each in rule.recipients:
+        found += admin_addresses() if each == ADMINS else [each]
+    return [*dict.fromkeys(each for each in found if has_owner or each != OWNER)]
 
 
 def deliveries_of(later: Delivery) -> list[Delivery]:
@@ -123,66 +229,13 @@ def deliveries_of(later: Delivery) -> list[Delivery]:
     Raises:
         UnknownWorkflow: this process does not have the code either.
     """
-    rows = []
-    for rule in in_code(later.run.workflow):
-        # It did not look for a recovery, because it did not know that anybody wants that.
-        occasion = first_wanted((later.occasion,), rule.on)
-        if occasion is None or (rule.for_owner_only and later.run.owner_id is None):
-            continue
-        rows.append(
-            Delivery(
-                run_id=later.run_id,
-                in_code=True,
-                occasion=occasion,
-                kind=rule.kind,
-                target=rule.target,
-                lane=rule.lane,
-                body=later.body,
-                created_at=later.created_at,
-            )
-        )
-    return rows
-
-
-def _body(run: Run, occasion: str, at: datetime, sequence: int) -> str:
-    """The JSON. It has neither the run's parameters nor its result, which may be secret or large.
-
-    Args:
-        sequence: grows with each notification of the run, so that receivers can order them.
-    """
-    return json.dumps(
-        {
-            "type": f"run.{occasion}",
-            "timestamp": at.isoformat(),
-            "data": {
-                "id": str(run.pk),
-                "sequence": sequence,
-                "workflow": run.workflow,
-                "title": _title(run.workflow),
-                "state": run.state,
-                "message": run.message,
-                "error": run.error,
-                "created_at": _text(run.created_at),
-                "started_at": _text(run.started_at),
-                "finished_at": _text(run.finished_at),
-                "url": _link_to(run),
-            },
-        },
-        ensure_ascii=False,
+    # It did not look for a recovery, because it did not know that anybody wants that.
+    return _deliveries(
+        in_code(later.workflow),
+        (later.occasion,),
+        lambda _: later.body,
+        later.created_at,
+        has_owner=later.run is not None and later.run.owner_id is not None,
+        run_id=later.run_id,
+        firing_id=later.firing_id,
     )
-
-
-def _link_to(run: Run) -> str | None:
-    """The address of the run's page; None if no setting says where it is."""
-    return run_url().replace("{id}", str(run.pk)) or None
-
-
-def _title(workflow: str) -> str:
-    try:
-        return registry.get(workflow).shown_title
-    except UnknownWorkflow:
-        return workflow
-
-
-def _text(at: Any) -> str | None:
-    return at.isoformat() if isinstance(at, datetime) else None

@@ -136,7 +136,11 @@ def _prepared(row: Delivery) -> Callable[[], Outcome] | Outcome | None:
             recipients = email.recipients_of(row)
             if not recipients:
                 return Outcome(error="no recipient has an address", unwanted=True)
-            return partial(email.send, email.message_for(row, recipients), timeout=timeout)
+            try:
+                message = email.message_for(row, recipients)
+            except email.Decided as exc:
+                return Outcome(error=str(exc), unwanted=True)
+            return partial(email.send, message, timeout=timeout)
         return _webhook(row, timeout)
     except UnknownWorkflow as exc:
         return Outcome(error=f"this worker does not have the workflow's code: {exc}")

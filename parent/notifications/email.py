@@ -1,21 +1,50 @@
-"""Sending one e-mail about a run, as text and as HTML."""
+"""Sending one e-mail about a run or a schedule, as text and as HTML."""
 
 import json
 from collections.abc import Sequence
 from smtplib import SMTPException
-from typing import Any
+from typing import TYPE_CHECKING, Any, Protocol
 
 from django.conf import settings
+from django.contrib.auth import get_user_model
 from django.core.mail import EmailMultiAlternatives, get_connection
 from django.template.loader import render_to_string
 
 from children.sanitize import clean_text
 from parent.definition.notify import ADMINS, OWNER
-from parent.models import Delivery
+from parent.models import Delivery, Schedule, Step
+from parent.notifications.announce import is_asked
 from parent.notifications.pace import Outcome
 from parent.notifications.rule_problems import admin_addresses
 
-__all__ = ["message_for", "recipients_of", "send"]
+if TYPE_CHECKING:
+    from django.contrib.auth.models import User
+
+__all__ = ["Decided", "Pages", "install_pages", "message_for", "recipients_of", "send"]
+
+
+class Pages(Protocol):
+    """The addresses of pages that a mail may have. `monitor` installs them."""
+
+    def decision(self, step: Step, user: "User") -> str | None:
+        """Of a page that decides in this user's name; None if they may not, or if it is unknown."""
+
+    def schedule(self, schedule: Schedule) -> str | None:
+        """Of a schedule's page; None if it is unknown."""
+
+
+_pages: Pages | None = None
+
+
+def install_pages(pages: Pages) -> None:
+    """Let mails have the addresses of these pages."""
+    global _pages  # noqa: PLW0603 - one set of pages per process
+    _pages = pages
+
+
+class Decided(Exception):
+    """The approval does not wait any more for the decision that was asked for."""
+
 
 SAYS = {
     "started": "has started",
@@ -23,17 +52,19 @@ SAYS = {
     "failed": "has failed",
     "recovered": "works again",
     "cancelled": "was cancelled",
+    "approval_requested": "waits for a decision",
+    "schedule_missed": "was not started",
 }
 
 
 def recipients_of(delivery: Delivery) -> list[str]:
     """The addresses, each once. A recipient without an address is left out."""
     found: list[str] = []
+    owner = delivery.run.owner if delivery.run is not None else None
     for each in delivery.target.split(", "):
         if each == ADMINS:
             found += admin_addresses()
         elif each == OWNER:
-            owner = delivery.run.owner
             found.append(getattr(owner, owner.get_email_field_name(), "") if owner else "")
         else:
             found.append(each)
@@ -41,24 +72,69 @@ def recipients_of(delivery: Delivery) -> list[str]:
 
 
 def message_for(delivery: Delivery, recipients: Sequence[str]) -> EmailMultiAlternatives:
-    """The e-mail. Those about one run have one thread in a mail program."""
+    """The e-mail. Those about one run, or one schedule, have one thread in a mail program.
+
+    Raises:
+        Decided: it asks for a decision that nobody needs any more.
+    """
     data = json.loads(delivery.body)["data"]
     says = SAYS.get(delivery.occasion, delivery.occasion)
-    context = {"run": data, "says": says, "occasion": delivery.occasion}
+    page, decide = data.get("url"), None
+    if "approval" in data:
+        decide = _link_to_decide(delivery, data["approval"], recipients)
+    if delivery.schedule is not None and _pages is not None:
+        page = _pages.schedule(delivery.schedule)
+    context = {"run": data, "says": says, "page_url": page, "decide_url": decide}
+    thread = f"run-{data['id']}" if "id" in data else f"schedule-{data['schedule_id']}"
     domain = settings.DEFAULT_FROM_EMAIL.rpartition("@")[2].strip("> ") or "localhost"
     message = EmailMultiAlternatives(
-        subject=clean_text(f"{data['title']} {says}"),
+        subject=clean_text(_subject(data, says)),
         body=render_to_string("parent/notification.txt", context),
         to=[*recipients],
         headers={
             # The same for each try, so that a mail program shows one that comes twice as one.
             "Message-ID": f"<{delivery.message_id}@{domain}>",
-            "References": f"<run-{data['id']}@{domain}>",
+            "References": f"<{thread}@{domain}>",
             "Auto-Submitted": "auto-generated",
         },
     )
     message.attach_alternative(render_to_string("parent/notification.html", context), "text/html")
     return message
+
+
+def _subject(data: dict[str, Any], says: str) -> str:
+    if "approval" in data:
+        return f"{data['title']}: {data['approval']['title']} {says}"
+    return f"{data['title']} {says}"
+
+
+def _link_to_decide(
+    delivery: Delivery, asked: dict[str, Any], recipients: Sequence[str]
+) -> str | None:
+    """The page where the recipient may decide without a login; None if they have none.
+
+    Raises:
+        Decided: there is nothing to decide any more.
+    """
+    found = Step.objects.select_related("run", "run__owner")
+    found = found.defer("result", "checkpoint", "kwargs", "run__params", "run__result")
+    step = found.filter(run=delivery.run_id, task_id=asked["task_id"]).first()
+    if step is None or not is_asked(step):
+        raise Decided(f"{asked['name']} does not wait for a decision any more")
+    user = _user_of(delivery, recipients)
+    return _pages.decision(step, user) if _pages is not None and user is not None else None
+
+
+def _user_of(delivery: Delivery, recipients: Sequence[str]) -> "User | None":
+    """The one user that gets the mail. Of two with the same address it may be either."""
+    if delivery.target == OWNER:
+        return delivery.run.owner if delivery.run is not None else None
+    model: Any = get_user_model()
+    field = model.get_email_field_name()
+    if len(recipients) != 1 or not any(each.name == field for each in model._meta.get_fields()):
+        return None
+    users = list(model._default_manager.filter(**{field: recipients[0], "is_active": True})[:2])
+    return users[0] if len(users) == 1 else None
 
 
 def send(message: EmailMultiAlternatives, *, timeout: float) -> Outcome:

@@ -49,7 +49,9 @@ def claim_next(busy_lanes: Collection[str], lease: timedelta) -> Delivery | None
     """
     due = waiting().filter(due_at__lte=Now()).exclude(lane__in=busy_lanes)
     while True:
-        found = due.select_related("run__owner", "rule").defer("run__params", "run__files")
+        found = due.select_related("run__owner", "rule", "firing__schedule").defer(
+            "run__params", "run__files"
+        )
         row: Delivery | None = found.defer("run__result").order_by("due_at", "pk").first()
         if row is None:
             return None

@@ -8,7 +8,7 @@ from django.core.exceptions import ValidationError
 from parent.definition.notify import OCCASIONS
 from parent.definition.workflow import registry
 from parent.models import NotificationKind, NotificationRule
-from parent.notifications.rule_problems import recipient_problems, url_problems
+from parent.notifications.rule_problems import owner_problems, recipient_problems, url_problems
 from parent.notifications.signing import new_secret
 
 __all__ = ["RuleForm"]
@@ -58,7 +58,9 @@ class RuleForm(forms.ModelForm):  # type: ignore[type-arg]
             found = [("url", *each) for each in url_problems(values.get("url", ""))]
         else:
             values["url"] = ""
-            found = [("to", *each) for each in recipient_problems(values.get("to", []))]
+            to, on = values.get("to", []), values.get("on", [])
+            problems = (*recipient_problems(to), *owner_problems(on, to))
+            found = [("to", *each) for each in problems]
         for name, problem, hint in found:
             self.add_error(name, ValidationError(f"{problem[0].upper()}{problem[1:]}. {hint}"))
         return values

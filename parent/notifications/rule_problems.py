@@ -18,6 +18,7 @@ __all__ = [
     "admin_addresses",
     "email_settings_problems",
     "occasion_problems",
+    "owner_problems",
     "problems",
     "recipient_problems",
     "url_problems",
@@ -38,6 +39,7 @@ def problems(rule: object) -> Problems:
         yield from occasion_problems(as_words(rule.on))
         if isinstance(rule, Email):
             yield from recipient_problems(as_words(rule.to))
+            yield from owner_problems(as_words(rule.on), as_words(rule.to))
             return
         yield from url_problems(rule.url)
         signing = as_words(rule.secret)
@@ -74,6 +76,15 @@ def recipient_problems(to: Sequence[object]) -> Problems:
             validate_email(each if isinstance(each, str) else None)
         except ValidationError:
             yield f"{each!r} is no e-mail address", hint
+
+
+def owner_problems(on: Sequence[object], to: Sequence[object]) -> Problems:
+    """What keeps a rule about schedules from reaching anybody: they have no owner."""
+    if "schedule_missed" in on and [*to] == [OWNER]:
+        yield (
+            "an e-mail about schedule_missed goes to the owner, and a schedule has none",
+            f'Give another recipient: "{ADMINS}", or an address.',
+        )
 
 
 def url_problems(url: object) -> Problems:

@@ -38,6 +38,11 @@ class Rule:
     row: int | None = None
 
     @property
+    def recipients(self) -> list[str]:
+        """Of an e-mail: "admins", "owner" and addresses."""
+        return self.target.split(", ")
+
+    @property
     def for_owner_only(self) -> bool:
         return self.kind == NotificationKind.EMAIL and self.target == OWNER
 
@@ -95,7 +100,7 @@ def secrets_for(delivery: Delivery, now: datetime) -> list[str] | None:
         UnknownWorkflow: the rule is in code that this process does not have.
     """
     if delivery.in_code:
-        return _secrets_in_code(delivery.run.workflow, delivery.target)
+        return _secrets_in_code(delivery.workflow, delivery.target)
     row = delivery.rule
     if row is None:
         return None

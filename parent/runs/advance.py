@@ -14,7 +14,12 @@ from parent.definition.parent_task import parent_task_name
 from parent.messages.publish import first_batch, publish_follow_up, publish_steps, republish_after
 from parent.models import Run, RunState, Step, StepState
 from parent.models.fields import META_COLUMNS
-from parent.notifications.announce import announce_end, announce_failed_steps
+from parent.notifications.announce import (
+    announce_end,
+    announce_failed_steps,
+    announce_requests,
+    is_asked,
+)
 from parent.notifications.rules import STORED_RULES
 from parent.runs.attempts import ATTEMPT_COLUMNS
 from parent.runs.following import limits, places
@@ -122,8 +127,10 @@ def advance(
             children.add_child(run, step, now)
         children.write()
         pass_places_on_after_commit(children.in_line)
+    mirror = mirror or any(map(is_asked, changes.awaited))
     if mirror or not changes.opened or changes.final is not None or run.due_at != was_due_at:
         write_run(run, steps, changes.final, now, unread=unread)
+    announce_requests(run, changes.awaited, now)
     if first:
         transaction.on_commit(lambda: publish_steps(first))
 

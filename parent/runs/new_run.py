@@ -17,7 +17,12 @@ from parent.definition.workflow import Workflow, registry
 from parent.errors import UnknownWorkflow
 from parent.messages.publish import first_batch, publish_follow_up, publish_steps
 from parent.models import Item, Run, Step, When
-from parent.notifications.announce import announce_failed_steps, announce_starts
+from parent.notifications.announce import (
+    announce_failed_steps,
+    announce_requests,
+    announce_starts,
+    is_asked,
+)
 from parent.notifications.rules import STORED_RULES
 from parent.runs.following import limits
 from parent.runs.items.sealing import set_primary_keys
@@ -131,6 +136,10 @@ class NewRuns:
             publish_follow_up(run)  # it has ended if the inputs of its first steps raised
         for runs, has_stored_rules in have_rules:
             announce_starts(runs, runs[0].created_at, has_stored_rules=has_stored_rules)
+        stored = {run.pk: has_rules for runs, has_rules in have_rules for run in runs}
+        for step in filter(is_asked, self._steps):
+            run = step.run
+            announce_requests(run, [step], run.created_at, has_stored_rules=stored[run.pk])
         announce_failed_steps(self._steps)
 
 

@@ -19,6 +19,7 @@ from parent.conf import setting
 from parent.definition.workflow import registry
 from parent.errors import AlreadyRunning, InvalidParams, InvalidWorkflow, RunEnded, UnknownRun
 from parent.models import CatchUp, Event, Firing, FiringState, Schedule, SkipReason
+from parent.notifications.announce import announce_miss
 from parent.runs.cancel import cancel
 from parent.runs.start import start
 from parent.schedules.calendar import Occurrence, occurrences
@@ -98,7 +99,7 @@ class Shots:
         while self._waiting and may_start_waiting(self.row.overlap, active=len(self._active)):
             firing = self._waiting.pop(0)
             self._start(firing)
-            firing.save()
+            self._save(firing)
 
     def take_due(self) -> None:
         """Decide all times that are due, or as many as one transaction may."""
@@ -156,8 +157,12 @@ class Shots:
                 self._skip(firing, SkipReason.QUEUE_FULL, detail)
             case Act.SKIP:
                 self._skip(firing, SkipReason.OVERLAP, f"{self._in_the_way()} had not ended.")
-        firing.save()
+        self._save(firing)
         return firing
+
+    def _save(self, firing: Firing) -> None:
+        firing.save()
+        announce_miss(firing)
 
     def _start(self, firing: Firing, late: float | None = None) -> None:
         row = self.row
@@ -195,7 +200,7 @@ class Shots:
     def _replace(self, firing: Firing) -> None:
         for earlier in self._waiting:
             self._skip(earlier, SkipReason.REPLACED, "A later start took its place.")
-            earlier.save()
+            self._save(earlier)
         self._waiting = []
         self._wait(firing)
         for run in self._active:
@@ -209,7 +214,7 @@ class Shots:
         self._note(FiringState.SKIPPED, reason)
 
     def _miss(self, times: Sequence[Occurrence]) -> None:
-        Firing.objects.create(
+        firing = Firing(
             schedule=self.row,
             nominal_at=times[0].nominal,
             until=times[-1].nominal if len(times) > 1 else None,
@@ -219,6 +224,7 @@ class Shots:
             detail=f"No worker watched in time, and catch_up is {self.row.catch_up}.",
             at=self.now,
         )
+        self._save(firing)
         self._note(FiringState.SKIPPED, SkipReason.MISSED, count=len(times))
 
     def _in_the_way(self) -> str:

@@ -19,6 +19,7 @@ WRONG: list[tuple[str, Any, str]] = [
     ("on several", Email(on=["failed", "ended"]), "'ended' is nothing"),
     ("on nothing", Email(on=[]), "on nothing"),
     ("on a number", Email(on=3), "wrong type"),  # type: ignore[arg-type]
+    ("owner of a schedule", Email(on=["schedule_missed"], to="owner"), "a schedule has none"),
     ("to nobody", Email(to=[]), "no recipient"),
     ("no address", Email(to="ops"), "'ops' is no e-mail address"),
     ("one of two", Email(to=["a@example.com", "a@"]), "'a@' is no e-mail address"),
@@ -77,6 +78,7 @@ def test_rules_that_can_be_used_are_no_problem(told: Told, mails: Mails) -> None
     told(
         Email(),
         Email(on=["recovered", "failed"], to=["owner", "a@example.com"]),
+        Email(on=["approval_requested", "schedule_missed"], to=["owner", "a@example.com"]),
         Webhook(URL, secret=SECRET),
         Webhook("https://8.8.8.8:8443/x?y=%C3%A4", secret=[SECRET, SECRET], on="started"),
     )
