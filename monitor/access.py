@@ -13,6 +13,7 @@ from parent.definition.workflow import Workflow, registry
 from parent.errors import UnknownSignal, UnknownWorkflow
 from parent.models import Run, Schedule, Step
 from parent.runs.signals.give import definition_of
+from parent.store.run_rows import read_run
 
 if TYPE_CHECKING:
     from django.contrib.auth.models import AnonymousUser, User
@@ -132,7 +133,7 @@ def find_to_signal(user: "User | AnonymousUser", run_id: UUID, name: str) -> Run
         UnknownSignal, UnknownWorkflow: see `definition_of`.
         PermissionDenied: this user may see the run, and not give it the signal.
     """
-    run = Run.objects.defer("params", "files", "result").filter(pk=run_id).first()
+    run = read_run(run_id)
     if run is None or user.is_anonymous:
         raise Http404(NOT_FOUND)
     sees = policy().may_see(user, run)

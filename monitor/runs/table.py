@@ -1,11 +1,13 @@
 """Some columns of a model, for the kept SQL of `monitor.runs.snapshot`."""
 
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
 from functools import cached_property
 from typing import Any, Generic, TypeVar
 
 from django.db import connection
 from django.db.models import DEFERRED, Model
+
+from parent.store.kept_sql import Converter, converters_of
 
 __all__ = ["Table", "result_sql", "size_sql"]
 
@@ -45,17 +47,8 @@ class Table(Generic[M]):
         return self.model.from_db(connection.alias, self._named, columns)
 
     @cached_property
-    def _converters(self) -> list[tuple[int, Any, Callable[..., Any]]]:
-        """What makes Python's values of the database's: (place, column, function)."""
-        columns = [field.get_col(self.model._meta.db_table) for field in self.fields]
-        return [
-            (place, column, convert)
-            for place, column in enumerate(columns)
-            for convert in (
-                *connection.ops.get_db_converters(column),
-                *column.get_db_converters(connection),
-            )
-        ]
+    def _converters(self) -> list[Converter]:
+        return converters_of(self.fields)
 
 
 def size_sql(table: str) -> str:

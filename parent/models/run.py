@@ -13,7 +13,7 @@ from django.db.models.functions import Now
 from children.meta import Status
 from parent.models.fields import MetaFields
 
-__all__ = ["Event", "Run", "RunState", "set_free", "short_name"]
+__all__ = ["Event", "Run", "RunState", "set_free", "shortened"]
 
 
 class RunState(models.TextChoices):
@@ -216,8 +216,8 @@ class Run(MetaFields):
 WHO_LENGTH = 150
 
 
-def short_name(who: str) -> str:
-    """A user's name as the history has it. An address, by which people log in, may be longer."""
+def shortened(who: str) -> str:
+    """A user's name as rows have it: where people log in by their address, it may be longer."""
     return who if len(who) <= WHO_LENGTH else f"{who[: WHO_LENGTH - 1]}…"
 
 
@@ -237,5 +237,5 @@ class Event(models.Model):
         return self.what
 
     def save(self, *args: Any, **kwargs: Any) -> None:
-        self.who = short_name(self.who)
+        self.who = shortened(self.who)
         super().save(*args, **kwargs)

@@ -76,16 +76,19 @@ def record(  # noqa: PLR0913 - those of `end`, and which that is
     expected_state: str | None = None,
     hand_over: HandOver | None = None,
     end: Callable[..., Ending] | None = None,
+    locked: Locked | None = None,
 ) -> Ending:
     """`end_attempt`; if the outcome cannot be stored, the step ends with that error instead.
 
     Args:
         name: the step's name, for the error.
         end: in place of `end_attempt`, for the attempt of an item.
+        locked: the run with all its steps, if the caller's transaction has locked and read it.
     """
     end = end or end_attempt
+    first = end if locked is None else partial(end, locked=locked)
     try:
-        return end(
+        return first(
             task_id,
             outcome,
             traceback,
@@ -119,6 +122,7 @@ def end_attempt(
     retry: RetryDecision | None = None,
     expected_state: str | None = None,
     hand_over: HandOver | None = None,
+    locked: Locked | None = None,
 ) -> Ending:
     """Record the outcome of an attempt, once, and advance its run.
 
@@ -128,6 +132,7 @@ def end_attempt(
         expected_state: drop the outcome unless the step is in this state; None takes any state
             of an active step.
         hand_over: may claim a step that opens for this process.
+        locked: see `record`.
     """
     try:
         with transaction.atomic():
@@ -139,6 +144,7 @@ def end_attempt(
                 retry,
                 expected_state,
                 hand_over,
+                locked,
             )
     except RowChanged:
         return Ending.DROPPED
@@ -152,8 +158,9 @@ def _end_attempt(
     retry: RetryDecision | None,
     expected_state: str | None,
     hand_over: HandOver | None,
+    locked: Locked | None,
 ) -> Ending:
-    locked = lock_for_end(task_id, ok=outcome.error is None)
+    locked = locked or lock_for_end(task_id, ok=outcome.error is None)
     if locked is None:
         return Ending.DROPPED
     run, steps, now, unread = locked

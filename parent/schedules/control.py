@@ -8,7 +8,7 @@ from django.db import IntegrityError, transaction
 from parent.definition.workflow import registry
 from parent.errors import InvalidSchedule, ScheduleGone, UnknownSchedule
 from parent.models import Firing, Schedule, SkipReason
-from parent.models.run import WHO_LENGTH
+from parent.models.run import shortened
 from parent.schedules.calendar import occurrences
 from parent.schedules.fire import fire_now
 from parent.schedules.rows import come_next, leave_out, lock, skip_waiting, timing_of
@@ -27,7 +27,7 @@ def pause(pk: int, *, who: str) -> Schedule:
     with transaction.atomic():
         row = _locked(pk)
         if row.paused_at is None:
-            row.paused_at, row.paused_by, row.due_at = clock.now(), _short(who), None
+            row.paused_at, row.paused_by, row.due_at = clock.now(), shortened(who), None
             skip_waiting(row, SkipReason.PAUSED, f"The schedule was paused by {who}.")
             row.save()
     return row
@@ -65,7 +65,7 @@ def run_now(pk: int, *, who: str) -> Firing:
     with transaction.atomic():
         row = _present(pk)
         registry.get(row.workflow)
-        return fire_now(row, _short(who), clock.now())
+        return fire_now(row, shortened(who), clock.now())
 
 
 def edit(pk: int, changes: Mapping[str, Any], *, who: str) -> Schedule:
@@ -90,7 +90,7 @@ def edit(pk: int, changes: Mapping[str, Any], *, who: str) -> Schedule:
                 for name in {*row.edited, *(each for each in FIELDS if _differs(row, values, each))}
                 if values[name] != declared.get(name)
             )
-        row.edited_by = _short(who)
+        row.edited_by = shortened(who)
         change(row, values, f"{who} changed when the schedule comes.")
         row.save()
     return row
@@ -121,7 +121,7 @@ def make(workflow: str, name: str, values: Mapping[str, Any], *, who: str) -> Sc
         InvalidSchedule: with the errors of each field; the name may be taken.
     """
     registry.get(workflow)
-    row = Schedule(workflow=workflow, name=name, edited_by=_short(who))
+    row = Schedule(workflow=workflow, name=name, edited_by=shortened(who))
     given = {each: getattr(row, each) for each in FIELDS} | dict(values)
     errors = errors_of(workflow, given)
     if not is_name(name):
@@ -167,7 +167,3 @@ def _present(pk: int) -> Schedule:
     if row.removed_at is not None:
         raise ScheduleGone(f"The code of {row.workflow} has no schedule {row.name!r} any more.")
     return row
-
-
-def _short(who: str) -> str:
-    return who if len(who) <= WHO_LENGTH else f"{who[: WHO_LENGTH - 1]}…"

@@ -29,6 +29,7 @@ __all__ = [
     "lock_run",
     "lock_run_of",
     "lock_run_row",
+    "read_run",
     "steps_of",
 ]
 
@@ -105,6 +106,12 @@ def lock_run(run_id: UUID | str) -> Locked | None:
     locked = lock_run_row(run_id)
     # Read the steps after locking: the last holder of the lock may have changed them.
     return locked and locked._replace(steps=steps_of(locked.run))
+
+
+def read_run(run_id: UUID) -> Run | None:
+    """The run, without what may be large; None if no run has that id."""
+    rows = select(Run, "id = %s", [_as_key(run_id)], without=("params", *LARGE_OF_RUN))
+    return next(iter(rows), None)
 
 
 def lock_run_row(run_id: UUID | str) -> Locked | None:

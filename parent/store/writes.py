@@ -18,6 +18,7 @@ from parent.models import Item, Run, Step, StepState
 
 __all__ = [
     "RowChanged",
+    "insert_if_new",
     "insert_rows",
     "prepare_insert",
     "prepare_insert_and_ask",
@@ -114,6 +115,19 @@ def prepare_insert_and_ask(
         return bool(answer)
 
     return insert
+
+
+def insert_if_new(row: Model) -> bool:
+    """Insert the row, and set its primary key; False if one with the same unique key is there."""
+    sql, [values] = _insert([row])
+    key = _column(row._meta.pk)
+    with connection.cursor() as cursor:
+        cursor.execute(f"{sql} ON CONFLICT DO NOTHING RETURNING {key}", values)
+        found = cursor.fetchall()
+    if found:
+        [(row.pk,)] = found
+        row._state.adding, row._state.db = False, connection.alias
+    return bool(found)
 
 
 def _insert(

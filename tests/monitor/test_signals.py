@@ -271,3 +271,22 @@ def test_the_page_of_the_run_has_a_button_that_closes_it(
     assert fed.steps.get(name="price").state == "OK"
     assert client.post(where).status_code == 302
     assert "price is closed" in client.get(f"/runs/{fed.pk}/").content.decode()
+
+
+def test_a_post_takes_few_statements(
+    owner: User, run: Run, client: Client, django_assert_num_queries: Any
+) -> None:
+    """Session, user, run; then one transaction, which reads the run and its steps once.
+
+    Two savepoints are around the end of the step, and around the `inputs` of the next.
+    """
+    client.force_login(owner)
+
+    with django_assert_num_queries(15) as captured:
+        answer = client.post(address(run, "prices"), {"price": 3}, "application/json")
+
+    assert answer.status_code == 200
+    texts = [query["sql"] for query in captured.captured_queries]
+    reads = [text for text in texts if text.startswith("SELECT") and "parent_" in text]
+    assert len(reads) == 3
+    assert run.steps.get(name="merge").state == "QUEUED"

@@ -8,7 +8,7 @@ from uuid import UUID
 from django.db.models import F, Q
 
 from parent.models import Event, Item, Run, Step, StepState
-from parent.models.run import short_name
+from parent.models.run import shortened
 from parent.runs.following.limits import begin_next_after_commit
 from parent.runs.nested.of_items import lock_opening
 from parent.runs.nested.tree import in_batches
@@ -35,7 +35,7 @@ def _cancel(run_ids: Collection[UUID], now: datetime, end_at: datetime, who: str
     if not going:
         return
     new = [pk for pk, requested_at in going.items() if requested_at is None]
-    event = {"at": now, "who": short_name(who), "what": "cancel"}
+    event = {"at": now, "who": shortened(who), "what": "cancel"}
     Event.objects.bulk_create([Event(run_id=pk, **event) for pk in new])
     Run.objects.filter(pk__in=new).update(cancel_requested_at=now)
     Run.objects.filter(pk__in=list(going)).update(due_at=now)

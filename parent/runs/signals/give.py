@@ -15,7 +15,7 @@ from parent.definition.signals import Awaited, awaited_steps, signal_of
 from parent.definition.workflow import registry
 from parent.errors import InvalidParams, SignalClosed, SignalGiven, UnknownRun, UnknownSignal
 from parent.models import Awaits, Event, ReceivedSignal, Run, Step, StepState
-from parent.models.run import WHO_LENGTH
+from parent.models.run import WHO_LENGTH, shortened
 from parent.runs.advance import advance
 from parent.runs.endings import Ending, record
 from parent.runs.items.arrivals import add_item
@@ -24,8 +24,14 @@ from parent.runs.signals.feeding import NON_FIELD, end_feeding, fed_step, item_o
 from parent.runs.signals.payload import shown_values, values_of
 from parent.runs.transitions import mark_skipped
 from parent.store.kept_sql import select
-from parent.store.run_rows import LARGE_OF_STEP, Locked, lock_run_row, steps_of
-from parent.store.writes import write
+from parent.store.run_rows import (
+    FULL_READ_LIMIT,
+    LARGE_OF_STEP,
+    Locked,
+    lock_run_row,
+    steps_of,
+)
+from parent.store.writes import insert_if_new, prepare_insert, write
 
 __all__ = ["close", "definition_of", "give"]
 
@@ -101,35 +107,37 @@ def give(
         if fed is None and key is not None:
             raise InvalidParams({NON_FIELD: [f"{name} takes no key: the first one counts."]})
         of_item = item.key if item is not None else ""
-        earlier = _earlier(run, name, of_item)
+        came = ReceivedSignal(
+            run=run, name=name, key=of_item, values=checked, who=who[:WHO_LENGTH], at=locked.now
+        )
+        earlier = None if insert_if_new(came) else _earlier(run, name, of_item)
         if earlier is not None:
             if task_id not in (None, step.task_id) or not _same(earlier.values, checked):
                 raise _given_before(step, earlier)
             return earlier
         _require_open(locked.run, step, task_id)
-        came = ReceivedSignal.objects.create(
-            run=run, name=name, key=of_item, values=checked, who=who[:WHO_LENGTH], at=locked.now
-        )
         if item is None:
             detail = {"signal": name, "given": shown_values(definition, checked)}
             what = checked["decision"] if step.awaits == Awaits.APPROVAL else "signal"
-            Event.objects.create(run=locked.run, at=locked.now, who=who, what=what, detail=detail)
+            columns = {"at": locked.now, "who": shortened(who), "what": what, "detail": detail}
+            prepare_insert([Event(run=locked.run, **columns)])()
         # Of items there may be thousands: their own rows say who gave them, and when.
         if fed is not None and item is not None:
             if fed.state == StepState.RUNNING:
                 add_item(fed, item, locked.now)
         elif step.state == StepState.RUNNING:
-            _end(step, came)
+            _end(locked, step, came)
     return came
 
 
-def _end(step: Step, came: ReceivedSignal) -> None:
+def _end(locked: Locked, step: Step, came: ReceivedSignal) -> None:
     ending = record(
         step.name,
         str(step.task_id),
         outcome_of(step, came),
         has_result=False,
         expected_state=StepState.RUNNING,
+        locked=locked if locked.steps else None,
     )
     if ending is not Ending.ENDED:  # whoever ends it holds the lock that is held here
         raise SignalClosed(f"{step.name} was ended meanwhile: look at the run.")
@@ -183,17 +191,25 @@ def _find(run_id: Run | UUID | str) -> Run:
 
 
 def _lock(run: Run, name: str) -> tuple[Locked, Step]:
-    """Lock the run. All that ends a step that waits does so first: whoever holds it decides."""
+    """Lock the run, and find the signal's step; of a run with many steps, no others are read.
+
+    All that ends a step that waits locks the run first: whoever holds it decides.
+    """
     locked = lock_run_row(run.pk)
     if locked is None:
         raise UnknownRun(f"There is no run {run.pk}.")
-    steps = select(Step, WITH_NAME + " AND awaits <> ''", _keys(run, name), without=LARGE_OF_STEP)
-    if not steps:
+    steps = steps_of(locked.run, at_most=FULL_READ_LIMIT + 1)
+    if len(steps) <= FULL_READ_LIMIT:
+        locked = locked._replace(steps=steps)
+    else:
+        steps = select(Step, WITH_NAME, _keys(run, name), without=LARGE_OF_STEP)
+    step = next((each for each in steps if each.name == name and each.awaits), None)
+    if step is None:
         raise UnknownSignal(
             f"This run has no signal or approval {name!r}: another version of {run.workflow} "
             "has started it."
         )
-    return locked, steps[0]
+    return locked, step
 
 
 def _earlier(run: Run, name: str, key: str = "") -> ReceivedSignal | None:
