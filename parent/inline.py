@@ -22,6 +22,7 @@ from parent.runs.items.windows import fill_places
 from parent.runs.nested.tree import inner_runs
 from parent.runs.start import start
 from parent.store import clock
+from parent.store.run_rows import lock_run_row
 
 __all__ = ["continue_inline", "run_inline", "run_inline_with"]
 
@@ -95,7 +96,8 @@ def _begin_turns(runs: Sequence[UUID]) -> None:
     waiting = Run.objects.filter(pk__in=runs, has_place=False, place_key__isnull=False)
     for pk in waiting.filter(finished_at=None).values_list("pk", flat=True) if runs else ():
         with transaction.atomic():
-            begin_turn(pk)
+            if (locked := lock_run_row(pk)) is not None:
+                begin_turn(locked.run, locked.now)
 
 
 def _bring_up_ends(runs: Sequence[UUID]) -> bool:

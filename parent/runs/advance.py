@@ -31,7 +31,7 @@ from parent.runs.opening import is_known
 from parent.runs.transitions import Changes, apply_plan, log_end, update_from_steps
 from parent.store import results
 from parent.store.outage import OUTAGE
-from parent.store.run_rows import UnreadSteps, lock_run
+from parent.store.run_rows import UnreadSteps, lock_run, steps_of
 from parent.store.run_summaries import read_summaries
 from parent.store.writes import write, write_and_ask
 
@@ -89,6 +89,7 @@ def advance(
     unread: UnreadSteps | None = None,
     hand_over: HandOver | None = None,
     ended: Step | None = None,
+    also: Sequence[str] = (),
 ) -> None:
     """Open and skip steps of a locked run, end the run if it is over, and write all of it.
 
@@ -97,6 +98,8 @@ def advance(
             opens: the claim of that step makes the run due within a second.
         unread: the run's other steps, if `steps` are not all; see `lock_for_end`.
         hand_over: may claim one of the steps that open for this process, where `ended` has ended.
+            If the run ends, the place that it held is passed on in this transaction.
+        also: further columns of the run to write.
     """
     was_due_at = run.due_at
     changes = apply_plan(run, steps, now, known=is_known(run, steps), unread=unread)
@@ -129,7 +132,8 @@ def advance(
         pass_places_on_after_commit(children.in_line)
     mirror = mirror or any(map(is_asked, changes.awaited))
     if mirror or not changes.opened or changes.final is not None or run.due_at != was_due_at:
-        write_run(run, steps, changes.final, now, unread=unread)
+        options: dict[str, Any] = {"also": also, "pass_on_at_once": hand_over is not None}
+        write_run(run, steps, changes.final, now, unread=unread, **options)
     announce_requests(run, changes.awaited, now)
     if first:
         transaction.on_commit(lambda: publish_steps(first))
@@ -160,6 +164,8 @@ def write_run(
     error: str = "",
     *,
     unread: UnreadSteps | None = None,
+    also: Sequence[str] = (),
+    pass_on_at_once: bool = False,
 ) -> None:
     """Write the run's row and its `TaskResult`. The rows of its steps are already written.
 
@@ -167,6 +173,8 @@ def write_run(
         final: the state that the run ends in; None if it goes on.
         error: replaces the error of its first failed step.
         unread: the run's other steps, if `steps` are not all.
+        also: further columns of the run to write.
+        pass_on_at_once: whether the place of a run that ends is passed on in this transaction.
     """
     summary = read_summaries([run.pk])[run.pk] if unread is not None else None
     update_from_steps(run, steps, final, now, error, summary)
@@ -174,21 +182,43 @@ def write_run(
         has_stored_rules = write_and_ask(run, RUN_COLUMNS, STORED_RULES, [run.workflow])
         announce_end(run, now, has_stored_rules=has_stored_rules)
     else:
-        write([run], RUN_COLUMNS)
+        write([run], (*RUN_COLUMNS, *also))
     if not results.update(run, now) and run.ended:
         # Celery's cleanup, or a client's `forget()`, deleted the row: the end must be readable.
         results.create(run, parent_task_name(run.workflow))
-    if run.ended and run.place_key is not None:
-        pass_places_on_after_commit([(run.workflow, run.place_key)])
     publish_follow_up(run)
     report_up([run], now)
     log_end(run)
+    if run.ended and run.place_key is not None:
+        pass_on = _pass_place_on_now if pass_on_at_once else _pass_place_on_after_commit
+        pass_on(run.workflow, run.place_key)
+
+
+def _pass_place_on_now(workflow: str, key: str) -> None:
+    """Let the next run in line begin in this transaction, or after it where that could go wrong."""
+    if not places.try_lock(workflow, key):
+        # Whoever has it may wait for the run that ends here.
+        _pass_place_on_after_commit(workflow, key)
+        return
+    try:
+        with transaction.atomic():
+            places.fill_locked(workflow, key, begin_turn)
+    except OUTAGE:
+        raise
+    except Exception:
+        # It must not keep this run from ending.
+        logger.exception("%s %s: the next run could not be opened", workflow, key)
+        _pass_place_on_after_commit(workflow, key)
+
+
+def _pass_place_on_after_commit(workflow: str, key: str) -> None:
+    transaction.on_commit(partial(pass_place_on, workflow, key))
 
 
 def pass_places_on_after_commit(keys: Iterable[tuple[str, str]]) -> None:
     """`pass_place_on` for each of these workflows and keys, when the transaction commits."""
     for workflow, key in sorted(keys):
-        transaction.on_commit(partial(pass_place_on, workflow, key))
+        _pass_place_on_after_commit(workflow, key)
 
 
 def pass_place_on(workflow: str, key: str) -> None:
@@ -199,16 +229,13 @@ def pass_place_on(workflow: str, key: str) -> None:
         logger.warning("%s %s: %s; a tick opens the next run", workflow, key, exc)
 
 
-def begin_turn(run_id: Any) -> None:
-    """Give a run its place and open its first steps, in the caller's transaction."""
-    locked = lock_run(run_id)
-    if locked is None or not locked.run.waits_for_turn:
+def begin_turn(run: Run, now: datetime) -> None:
+    """Give a locked run its place and open its first steps, in the caller's transaction."""
+    if not run.waits_for_turn:
         return
-    run, steps, now, _ = locked
     run.has_place = True
     limit = timeout_of(run.workflow)
     mine = Q(child_run_id=run.pk) | Q(rows__child_run_id=run.pk)
     of_step = Step.objects.filter(mine, run=run.parent_run_id).values_list("run_timeout", flat=True)
     run.due_at = run.deadline_at = deadline(now, limit, *(of_step if run.is_child else ()))
-    write([run], ["has_place", "deadline_at"])
-    advance(run, steps, now)
+    advance(run, steps_of(run), now, also=("has_place", "deadline_at"))

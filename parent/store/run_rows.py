@@ -22,6 +22,8 @@ from parent.store.kept_sql import select
 __all__ = [
     "FAILED",
     "FULL_READ_LIMIT",
+    "LARGE_OF_RUN",
+    "LARGE_OF_STEP",
     "Locked",
     "UnreadSteps",
     "has_results",

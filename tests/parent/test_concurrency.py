@@ -9,7 +9,8 @@ from uuid import uuid4
 
 import pytest
 from django.core.files.base import ContentFile
-from django.db import OperationalError, connections
+from django.db import OperationalError, connection, connections, transaction
+from django.test.utils import CaptureQueriesContext
 from rest_framework import serializers
 
 from children import Meta
@@ -26,10 +27,13 @@ from parent.runs import advance
 from parent.runs.cancel import cancel
 from parent.runs.endings import end_attempt, end_run
 from parent.runs.following import places
+from parent.runs.following.hand_over import HandOver
 from parent.runs.retry import retry
 from parent.runs.start import start, start_many
 from parent.watch.tick import Ticker
 from tests.flows import tasks
+from tests.parent.test_hand_over import a_delivery
+from tests.waiting import until
 
 pytestmark = [
     pytest.mark.django_db(transaction=True),
@@ -244,6 +248,128 @@ def test_a_tick_opens_the_next_run_where_its_opener_died(monkeypatch: pytest.Mon
     tick()
 
     assert states(second) == ["goes on"]
+
+
+def end_in_worker(run: Run) -> None:
+    """End its one child, as the process does that has run it."""
+    task_id = str(run.steps.get().task_id)
+    assert end_attempt(task_id, Meta().ok(1), hand_over=HandOver(a_delivery()))
+
+
+def one_step(**options: Any) -> Workflow:
+    steps = [Step(tasks.noop, inputs=lambda _: {})]
+    return Workflow("limited", steps=steps, concurrency=Concurrency(**options))
+
+
+def test_the_end_of_a_run_lets_the_next_begin_in_the_same_transaction() -> None:
+    flow = one_step()
+    first, second, third = (flow.start() for _ in range(3))
+
+    with transaction.atomic():
+        end_in_worker(first)
+        assert second.steps.get().state == "QUEUED"
+        transaction.set_rollback(True)
+    assert [run.steps.get().state for run in (first, second)] == ["QUEUED", "WAITING"]
+
+    end_in_worker(first)
+    assert [run.steps.get().state for run in (second, third)] == ["QUEUED", "WAITING"]
+    second.refresh_from_db()
+    assert (second.has_place, second.message) == (True, "noop")
+
+
+def statements_of_an_end(in_line: int) -> list[str]:
+    flow = one_step()
+    runs = flow.start_many([{}] * (in_line + 1))
+    with CaptureQueriesContext(connection) as captured:
+        end_in_worker(runs[0])
+    assert [run.steps.get().state for run in runs[1:3]] == ["QUEUED", "WAITING"]
+    return [query["sql"].split()[0] for query in captured.captured_queries]
+
+
+def test_an_end_takes_as_many_statements_however_many_are_in_line() -> None:
+    few = statements_of_an_end(3)
+    Run.objects.all().delete()
+    registry._workflows.clear()
+
+    assert statements_of_an_end(60) == few
+
+
+@pytest.mark.parametrize("has_place", [False, True])
+def test_who_is_in_line_is_found_by_an_index(has_place: bool) -> None:
+    """The time to find the first, or the holders, does not grow with the number in line."""
+    rows = places.holding("limited", "") if has_place else places.in_line("limited", "")
+    with connection.cursor() as cursor:
+        if connection.vendor == "postgresql":
+            cursor.execute("SET enable_seqscan = off")
+        sql = "EXPLAIN QUERY PLAN " if connection.vendor == "sqlite" else "EXPLAIN "
+        try:
+            texts = []
+            text, params = rows.order_by().values("pk").query.sql_with_params()
+            cursor.execute(sql + text, params)
+            texts.append(str(cursor.fetchall()))
+            if not has_place:
+                first = places.FIRST_IN_LINE
+                cursor.execute(f"{sql}SELECT id FROM parent_run WHERE {first}", ["a", "b", 1])
+                texts.append(str(cursor.fetchall()))
+        finally:
+            if connection.vendor == "postgresql":
+                cursor.execute("RESET enable_seqscan")
+    for text in texts:
+        assert "run_place" in text
+        if connection.vendor == "sqlite":
+            assert "has_place=?" in text
+
+
+def test_an_end_does_not_wait_for_who_has_the_lock_of_the_key() -> None:
+    """Who has it may wait for the very run that ends: the next begins after the commit then."""
+    if connection.vendor == "sqlite":
+        pytest.skip("On SQLite a transaction that writes locks out all others.")
+    flow = one_step()
+    first, second = flow.start(), flow.start()
+    locked, release = threading.Event(), threading.Event()
+
+    def hold() -> None:
+        with transaction.atomic():
+            places.lock("limited", "")
+            locked.set()
+            release.wait(30)
+        connections.close_all()
+
+    def end_it() -> None:
+        end_in_worker(first)
+        connections.close_all()
+
+    threads = [threading.Thread(target=act) for act in (hold, end_it)]
+    threads[0].start()
+    assert locked.wait(30)
+    threads[1].start()
+    until("the end", lambda: Run.objects.get(pk=first.pk).ended)
+    assert second.steps.get().state == "WAITING"
+    release.set()
+    for thread in threads:
+        thread.join(30)
+    assert second.steps.get().state == "QUEUED"
+
+
+def test_a_next_run_that_cannot_be_opened_keeps_no_run_from_ending(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    flow = one_step()
+    first, second = flow.start(), flow.start()
+
+    def fail(*_: Any) -> int:
+        raise LookupError("a fault")
+
+    with monkeypatch.context() as failing:
+        failing.setattr(places, "fill_locked", fail)
+        failing.setattr(places, "fill", lambda *_: 0)
+        end_in_worker(first)
+
+    assert "could not be opened" in caplog.text
+    assert Run.objects.get(pk=first.pk).state == "SUCCESS"
+    assert second.steps.get().state == "WAITING"
+    tick()
+    assert second.steps.get().state == "QUEUED"
 
 
 def test_a_limit_that_grew_or_went_lets_more_begin() -> None:

@@ -6,6 +6,7 @@ between, the sweep of a tick does it.
 """
 
 from collections.abc import Callable, Iterator
+from datetime import datetime
 from uuid import UUID
 
 from django.db import transaction
@@ -14,22 +15,34 @@ from django.db.models import Count, Q, QuerySet
 from parent.definition.workflow import registry
 from parent.errors import UnknownWorkflow
 from parent.models import Run
-from parent.store.locks import lock_names
+from parent.store.kept_sql import select
+from parent.store.locks import lock_names, try_lock_name
+from parent.store.run_rows import LARGE_OF_RUN
 
 __all__ = [
     "all_in_line",
     "fill",
+    "fill_locked",
     "free_places",
     "holding",
     "in_line",
     "lock",
     "lock_of",
     "may_begin",
+    "try_lock",
     "turn_message",
     "unfilled",
 ]
 
-Begin = Callable[[UUID], None]
+MOST_AT_ONCE = 1_000
+"""Runs that one transaction lets begin, where there is no limit any more; a tick has the others."""
+Begin = Callable[[Run, datetime], None]
+
+# Not `AND NOT has_place`: SQLite uses no index for that, and would read all that are in line.
+FIRST_IN_LINE = (
+    "workflow = %s AND place_key = %s AND finished_at IS NULL AND has_place = FALSE "
+    "ORDER BY created_at, id LIMIT %s"
+)
 
 
 def lock(workflow: str, key: str) -> None:
@@ -37,7 +50,16 @@ def lock(workflow: str, key: str) -> None:
 
     It comes before the locks of runs.
     """
-    lock_names([f"{workflow}\n{key}"])
+    lock_names([_name(workflow, key)])
+
+
+def try_lock(workflow: str, key: str) -> bool:
+    """`lock` if no other transaction has it. So it may come after the locks of runs, too."""
+    return try_lock_name(_name(workflow, key))
+
+
+def _name(workflow: str, key: str) -> str:
+    return f"{workflow}\n{key}"
 
 
 def lock_of(run_id: UUID) -> None:
@@ -49,12 +71,13 @@ def lock_of(run_id: UUID) -> None:
 
 def holding(workflow: str, key: str) -> "QuerySet[Run]":
     """The runs that hold a place, the oldest first."""
-    return _alive(workflow, key).filter(has_place=True)
+    # `has_place=True` is an expression for which SQLite uses no index: see `FIRST_IN_LINE`.
+    return _alive(workflow, key).filter(has_place__in=[True])
 
 
 def in_line(workflow: str, key: str) -> "QuerySet[Run]":
     """The runs that wait for their turn, the first in line first."""
-    return _alive(workflow, key).filter(has_place=False)
+    return _alive(workflow, key).filter(has_place__in=[False])
 
 
 def all_in_line() -> "QuerySet[Run]":
@@ -103,18 +126,30 @@ def fill(workflow: str, key: str, begin: Begin) -> int:
     A run that another transaction has locked is passed over: it is being cancelled or deleted.
 
     Args:
-        begin: gives the run its place and opens its first steps, in this transaction.
+        begin: gives the locked run its place and opens its first steps, in this transaction.
     """
     with transaction.atomic():
         lock(workflow, key)
-        try:
-            free = free_places(workflow, key)
-        except UnknownWorkflow:
-            return 0  # the sweep of a worker that knows it does this
-        rows = in_line(workflow, key).select_for_update(skip_locked=True, of=("self",), no_key=True)
-        first = list(rows.values_list("pk", flat=True)[:free])
-        for run_id in first:
-            begin(run_id)
+        return fill_locked(workflow, key, begin)
+
+
+def fill_locked(workflow: str, key: str, begin: Begin) -> int:
+    """`fill` in a transaction that has the lock of the key."""
+    try:
+        free = free_places(workflow, key)
+    except UnknownWorkflow:
+        return 0  # the sweep of a worker that knows it does this
+    most = MOST_AT_ONCE if free is None else free
+    first = select(
+        Run,
+        FIRST_IN_LINE,
+        [workflow, key, most],
+        without=LARGE_OF_RUN,
+        lock=True,
+        skip_locked=True,
+    )
+    for run in first:
+        begin(run, run.db_now)
     return len(first)
 
 
