@@ -35,10 +35,16 @@ class Web:
 
 
 @contextmanager
-def web_server(broker_url: str, token: str, **environ: str) -> Iterator[Web]:
-    """Run gunicorn with two processes until the block ends."""
+def web_server(
+    broker_url: str, token: str, *, module: str = "mainproj.wsgi", **environ: str
+) -> Iterator[Web]:
+    """Run gunicorn with two processes until the block ends.
+
+    Args:
+        module: has the application.
+    """
     port = free_port()
-    command = [sys.executable, "-m", "gunicorn", "mainproj.wsgi:application"]
+    command = [sys.executable, "-m", "gunicorn", f"{module}:application"]
     command += ["--bind", f"127.0.0.1:{port}", "--workers", "2", "--no-control-socket"]
     variables = os.environ | {
         "DJANGO_SETTINGS_MODULE": "tests.settings",
