@@ -20,6 +20,7 @@ from monitor.pages import notification_views as notification_pages
 from monitor.pages import run_views as run_pages
 from monitor.pages import schedule_views as schedule_pages
 from monitor.pages import views as pages
+from monitor.pages.retrying.views import RunRetry
 from monitor.probe_paths import HEALTH, METRICS, READY
 
 # The names of converters are global to a project.
@@ -41,7 +42,7 @@ urlpatterns = [
     path("runs/<workflow_id:run_id>/log/", log_pages.LogPage.as_view(), name="run-log"),
     path("runs/<workflow_id:run_id>/log.txt", log_pages.LogText.as_view(), name="run-log-text"),
     path("runs/<workflow_id:run_id>/cancel/", run_pages.RunCancel.as_view(), name="run-cancel"),
-    path("runs/<workflow_id:run_id>/retry/", run_pages.RunRetry.as_view(), name="run-retry"),
+    path("runs/<workflow_id:run_id>/retry/", RunRetry.as_view(), name="run-retry"),
     path(
         "runs/<workflow_id:run_id>/steps/<str:name>/failed/",
         pages.FailedItemsPage.as_view(),

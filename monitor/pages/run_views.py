@@ -21,18 +21,17 @@ from children.meta import Status
 from monitor.access import (
     find_run,
     find_to_change,
-    find_to_retry,
     may_start,
     startable,
     visible_runs,
 )
 from monitor.http.namespace import namespace_of, our_url
 from monitor.http.our_view import OurPage
-from monitor.http.throttles import count_start
 from monitor.pages.drawing.graph import Graph, Node, draw
 from monitor.pages.drawing.timeline import Timeline, timeline_of
 from monitor.pages.history import history_of
 from monitor.pages.live import HEADER, LivePart, render_live
+from monitor.pages.retrying.form import RetryForm
 from monitor.pages.run_list import RunFilter, page_of
 from monitor.pages.step_groups import MOST, step_groups
 from monitor.pages.typical_duration import typical_seconds
@@ -48,10 +47,9 @@ from parent.deletion.delete import delete_run
 from parent.errors import CannotRetry, InsideRun, InvalidRetry, RunActive, RunEnded, UnknownRun
 from parent.models import Run, RunState, Step, StepState
 from parent.runs.cancel import cancel
-from parent.runs.retry import retry
 from parent.store.executors import any_executor_alive
 
-__all__ = ["RunCancel", "RunDelete", "RunFile", "RunPage", "RunResult", "RunRetry", "RunsPage"]
+__all__ = ["RunAction", "RunCancel", "RunDelete", "RunFile", "RunPage", "RunResult", "RunsPage"]
 
 ICONS = {word: word for word in ("queued", "done", "failed", "cancelled")}
 """The icon of a run's page by its state; that of all others is `running`."""
@@ -100,6 +98,8 @@ class RunPage(OurPage, View):
             return redirect(our_url(request, "run", run.pk))
         may_change = policy().may_change(cast(User, request.user), run)
         may_start_it = may_start(request.user, run.workflow)
+        may_retry = may_change and may_start_it and not run.is_child
+        can_retry = may_retry and run.state in Run.RETRIED_FROM
         status = task_status(task, now=now, namespace=namespace_of(request))
         most = None if request.GET.get("steps") == "all" else MOST
         timeline = timeline_of(run, steps, now=now, most=most)
@@ -122,11 +122,9 @@ class RunPage(OurPage, View):
             "asked": asked_of(request.user, run) if any(s.awaits for s in steps) else [],
             "closable": closable_of(request.user, run, steps) if not run.ended else [],
             "may_change": may_change,
-            "may_retry": may_change and may_start_it and not run.is_child,
-            "can_retry": may_change
-            and may_start_it
-            and not run.is_child
-            and run.state in Run.RETRIED_FROM,
+            "may_retry": may_retry,
+            "can_retry": can_retry,
+            "retry_form": RetryForm(run, steps, status["steps"]) if can_retry and steps else None,
             "child_runs": [step for step in status["steps"] if step["run_id"] is not None],
             "may_start": may_start_it,
             "no_worker": not run.ended and not any_executor_alive(),
@@ -186,6 +184,7 @@ def _live_parts(run: Run, steps: Sequence[Step], context: dict[str, Any]) -> lis
         ),
         "timeline": (moves, run.finished_at),
         "result": ended,
+        "retry": (context["can_retry"], moves if context["can_retry"] else ()),
         "facts": ended,
         "history": context["history"],
         "delete": (run.ended, context["may_change"]),
@@ -223,19 +222,6 @@ class RunCancel(RunAction):
 
     def act(self, run: Run, who: str) -> None:
         cancel(run.pk, who=who)
-
-
-class RunRetry(RunAction):
-    """Retries a failed or cancelled run; from a step on, or one item of it, if the form says so."""
-
-    def find(self, request: HttpRequest, run_id: UUID) -> Run:
-        run = find_to_retry(request.user, run_id)
-        count_start(request)
-        return run
-
-    def act(self, run: Run, who: str) -> None:
-        form = self.request.POST
-        retry(run.pk, step=form.get("step"), item=form.get("item"), who=who)
 
 
 class RunDelete(RunAction):
