@@ -20,6 +20,7 @@ from monitor.pages import notification_views as notification_pages
 from monitor.pages import run_views as run_pages
 from monitor.pages import schedule_views as schedule_pages
 from monitor.pages import views as pages
+from monitor.pages.listing.bulk_views import BulkPage
 from monitor.pages.retrying.views import RunRetry
 from monitor.probe_paths import HEALTH, METRICS, READY
 
@@ -32,6 +33,7 @@ urlpatterns = [
     path("", pages.StartPage.as_view(), name="start"),
     path("start/<str:name>/", pages.WorkflowPage.as_view(), name="start-workflow"),
     path("runs/", run_pages.RunsPage.as_view(), name="runs"),
+    path("runs/bulk/", BulkPage.as_view(), name="runs-bulk"),
     path("runs/<workflow_id:run_id>/", run_pages.RunPage.as_view(), name="run"),
     path("runs/<workflow_id:run_id>/result.json", run_pages.RunResult.as_view(), name="run-result"),
     path(

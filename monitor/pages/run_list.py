@@ -3,7 +3,7 @@
 import re
 from collections.abc import Iterable
 from dataclasses import dataclass
-from datetime import datetime, timedelta
+from datetime import date, datetime, time, timedelta
 from typing import Any
 from uuid import UUID
 
@@ -17,14 +17,14 @@ from django.utils.translation import gettext_lazy as _
 from monitor.runs.titles import titles_with, workflow_title
 from parent.models import Attempt, Item, Run, RunState, Step
 
-__all__ = ["PageOfRuns", "RunFilter", "page_of"]
+__all__ = ["STATES", "PageOfRuns", "RunFilter", "in_state", "page_of"]
 
 PAGE_SIZE = 25
 BEGINNING_OF_ID = re.compile(r"[0-9a-fA-F-]{4,36}")
 ACTIVE = "active"
 NOBODY = "nobody"
 """What the list shows, and the filter takes, for the owner of a run without one."""
-NARROWING = ("q", "workflow", "state", "since", "owner")
+NARROWING = ("q", "workflow", "state", "since", "owner", "day")
 STATES = {
     ACTIVE: (_("Active"), [RunState.PENDING, RunState.STARTED, RunState.PROGRESS]),
     "done": (_("Done"), [RunState.SUCCESS]),
@@ -69,6 +69,12 @@ class RunFilter(forms.Form):
         max_length=254,
         widget=forms.TextInput(attrs={"placeholder": _("User name")}),
     )
+    day = forms.DateField(
+        label=_("Jump to a day"),
+        required=False,
+        input_formats=["%Y-%m-%d"],
+        widget=forms.DateInput(format="%Y-%m-%d", attrs={"type": "date"}),
+    )
     child_runs = forms.BooleanField(required=False, widget=forms.HiddenInput)
     before = forms.UUIDField(required=False, widget=forms.HiddenInput)
     after = forms.UUIDField(required=False, widget=forms.HiddenInput)
@@ -92,8 +98,12 @@ class RunFilter(forms.Form):
         """Whether any filter is set. `before` and `after` are places."""
         return any(self.data.get(name) for name in NARROWING if name in self.fields)
 
-    def narrow(self, runs: QuerySet[Run]) -> QuerySet[Run]:
-        """Those of `runs` that match the filters. Invalid filters are ignored."""
+    def narrow(self, runs: QuerySet[Run], *, any_state: bool = False) -> QuerySet[Run]:
+        """Those of `runs` that match the filters. Invalid filters are ignored.
+
+        Args:
+            any_state: leave that filter out.
+        """
         self.is_valid()
         wanted = self.cleaned_data
         text = wanted.get("q", "").strip().replace("\0", "")
@@ -103,13 +113,29 @@ class RunFilter(forms.Form):
             runs = runs.filter(parent_run=None)
         if workflow := wanted.get("workflow"):
             runs = runs.filter(workflow=workflow)
-        if state := wanted.get("state"):
-            runs = runs.filter(state__in=STATES[state][1])
+        if (state := wanted.get("state")) and not any_state:
+            runs = in_state(runs, state)
         if since := wanted.get("since"):
             runs = runs.filter(created_at__gte=timezone.now() - TIMES[since][1])
         if owner := wanted.get("owner", "").strip().replace("\0", ""):
             runs = runs.filter(_started_by(owner))
         return runs
+
+    @property
+    def searches(self) -> bool:
+        """Whether runs are searched by text, which reads them all."""
+        return bool(self.cleaned_data.get("q"))
+
+    @property
+    def until(self) -> datetime | None:
+        """The page has the runs that were made before this moment, the end of the day jumped to."""
+        day: date | None = self.cleaned_data.get("day")
+        if day is None:
+            return None
+        try:
+            return timezone.make_aware(datetime.combine(day + timedelta(days=1), time.min))
+        except OverflowError:
+            return None
 
     @property
     def page_before(self) -> UUID | None:
@@ -122,6 +148,16 @@ class RunFilter(forms.Form):
         """The page has the runs that are newer than this one."""
         after: UUID | None = self.cleaned_data.get("after")
         return after
+
+
+def in_state(runs: QuerySet[Run], key: str) -> QuerySet[Run]:
+    """Those of `runs` in a state of the filter."""
+    states = STATES[key][1]
+    if len(states) > 1:
+        # Of those that have not ended there is an index, of their states none.
+        return runs.filter(finished_at=None)
+    # By "=": that is what the index of the runs without success serves, also on SQLite.
+    return runs.filter(state=states[0])
 
 
 def _started_by(owner: str) -> Q:
@@ -161,11 +197,13 @@ def page_of(
     before: UUID | None,
     *,
     after: UUID | None = None,
+    until: datetime | None = None,
     among: QuerySet[Run] | None = None,
 ) -> PageOfRuns:
     """The page of `runs` that begins after the run `before`, or ends before `after`, or the newest.
 
     Args:
+        until: without `before` and `after`, the page begins with the last run before this moment.
         among: all runs that the caller may see. `before` and `after` may no longer match the
             filters of `runs`. One that is not in `among` is treated as one that does not exist.
     """
@@ -179,6 +217,8 @@ def page_of(
             page = newer[:PAGE_SIZE][::-1]
             return PageOfRuns(runs=page, older=page[-1].pk, newer=page[0].pk)
     place = _place(known, before)
+    if place is None and until is not None:
+        place = (until, UUID(int=0))
     if place:
         runs = runs.filter(_beyond("lt", place))
     found = list(runs.order_by("-created_at", "-id")[: PAGE_SIZE + 1])

@@ -117,6 +117,15 @@ class Run(MetaFields):
         indexes = [
             models.Index(fields=["owner", "-created_at", "-id"], name="run_of_owner"),
             models.Index(fields=["-created_at", "-id"], name="run_newest"),
+            # The page of runs filters by workflow, and draws the trends of one.
+            models.Index(fields=["workflow", "-created_at", "-id"], name="run_of_workflow"),
+            # Few of all runs, and those that people look for. An "or": SQLite's planner understands
+            # that, and no "in".
+            models.Index(
+                fields=["state", "-created_at", "-id"],
+                name="run_unsuccessful",
+                condition=Q(state="FAILURE") | Q(state="REVOKED"),
+            ),
             models.Index(fields=["due_at"], name="run_due", condition=Q(due_at__isnull=False)),
             models.Index(
                 fields=["finished_at"], name="run_ended", condition=Q(finished_at__isnull=False)

@@ -54,6 +54,7 @@ def test_only_the_parts_that_have_changed_are_sent(
         "child-runs",
         "timeline",
         "result",
+        "retry",
         "facts",
         "history",
         "delete",
@@ -85,7 +86,7 @@ def test_a_list_of_runs_is_sent_when_a_row_changes(
     Run.objects.update(completion=50.0, message="further on")
     assert changed(signed_in, "/runs/", shown) == set()
     Run.objects.filter(pk=run.pk).update(state="FAILURE", finished_at=timezone.now())
-    assert changed(signed_in, "/runs/", shown) == {"list"}
+    assert changed(signed_in, "/runs/", shown) == {"list", "counts"}
 
 
 @pytest.mark.parametrize("path", ["/", "/runs/", "/runs/{run}/", "/tasks/{run}/", "/tasks/"])

@@ -135,7 +135,8 @@ def test_a_place_in_somebody_elses_list_tells_nothing(
     mine, theirs = make_run(owner).pk, make_run(other).pk
     own = Run.objects.filter(owner=owner)
 
-    page = page_of(own, **{"before": None, place: theirs}, among=own)
+    places: dict[str, Any] = {"before": None, place: theirs}
+    page = page_of(own, **places, among=own)
 
     assert ([run.pk for run in page.runs], page.newer, page.older) == ([mine], None, None)
 

@@ -7,6 +7,19 @@ const refreshNow = keepFresh((page) => keepPlaces(() => replaceLiveParts(page)))
 document.addEventListener("done", refreshNow);
 document.addEventListener("failed", refreshNow);
 
+const tickAll = document.querySelector("[data-tick-all]");
+const boxes = () => [...document.querySelectorAll("input[name=run][form=bulk]")];
+
+if (tickAll) {
+	tickAll.dataset.tickAll = "ready";
+	tickAll.addEventListener("change", ({ target }) => {
+		for (const box of boxes()) box.checked = target.checked;
+	});
+	document.addEventListener("change", ({ target }) => {
+		if (target.name === "run") tickAll.querySelector("input").checked = boxes().every((box) => box.checked);
+	});
+}
+
 /** Rows do not jump: one that has ended keeps its height, and those below a new one glide to their places. */
 function keepPlaces(change) {
 	const places = new Map();
