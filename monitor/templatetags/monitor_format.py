@@ -34,6 +34,7 @@ __all__ = [
     "percent",
     "precise",
     "pretty",
+    "rate",
     "run_seconds",
     "run_status",
     "run_word",
@@ -97,6 +98,12 @@ def run_word(run: Run) -> str:
 def thousands(number: int) -> str:
     """`12,345`, as in `count`."""
     return f"{number:,}"
+
+
+@register.filter
+def rate(percent: float) -> str:
+    """Percent with tenths below 10: `0 %`, `0.4 %`, `38 %`."""
+    return f"{percent:.1f} %" if 0 < percent < 9.95 else f"{percent:.0f} %"
 
 
 @register.filter
