@@ -25,7 +25,7 @@ LAYERS = {
         *("admin", "apps", "pytest_plugin"),
     ],
     "monitor": [
-        *("probe_paths", "conf", "models", "tokens", "policy", "access"),
+        *("probe_paths", "texts", "conf", "models", "tokens", "policy", "access"),
         *("http", "runs", "api", "celery_progress", "pages", "ops"),
         *("templatetags", "checks", "admin", "apps", "urls", "management"),
     ],

@@ -20,6 +20,7 @@ from monitor.http.problems import (
     as_api_exception,
     problem,
 )
+from monitor.texts.sentences import in_readers_language
 from parent.store.outage import OUTAGE
 
 __all__ = [
@@ -65,7 +66,7 @@ def error_response(
     if request.get_preferred_type([PROBLEM_JSON, "text/html"]) != "text/html":
         document = problem(status, {"detail": detail}, request_id)
         return JsonResponse(document, status=status, content_type=PROBLEM_JSON, headers=headers)
-    page = {"title": title, "detail": detail, "request_id": request_id}
+    page = {"title": title, "detail": in_readers_language(detail), "request_id": request_id}
     # After a server error even the user may not be readable.
     known = request if status < HTTPStatus.INTERNAL_SERVER_ERROR else None
     html = render_to_string("monitor/error.html", page, known)

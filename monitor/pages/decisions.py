@@ -24,6 +24,7 @@ from monitor.pages.forms import blank_form, filled_form, posted
 from monitor.pages.live import LivePart, render_live
 from monitor.runs.decisions import NoLink, linked_to, seconds_left, waiting_for
 from monitor.runs.titles import step_titles, workflow_title
+from monitor.texts.sentences import in_readers_language
 from parent.definition.signals import Approval
 from parent.errors import InvalidParams, SignalClosed, SignalGiven, UnknownSignal
 from parent.models import ReceivedSignal, Run, Step, StepState
@@ -69,7 +70,7 @@ class CloseSignalPage(OurPage, View):
         try:
             close(run.pk, name, who=request.user.get_username())
         except (SignalClosed, SignalGiven) as refused:
-            messages.warning(request, str(refused))
+            messages.warning(request, in_readers_language(str(refused)))
         sees = may_see(request.user, run)
         return redirect(our_url(request, "run", run.pk) if sees else our_url(request, "waiting"))
 
@@ -135,7 +136,7 @@ def _decide(
     except (SignalClosed, SignalGiven) as refused:
         if task_id is not None:
             return _page(request, run, approval, user, HTTPStatus.CONFLICT, by_link=True)
-        messages.warning(request, str(refused))
+        messages.warning(request, in_readers_language(str(refused)))
     return None
 
 

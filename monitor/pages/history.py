@@ -6,12 +6,19 @@ from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Any
 
+from django.utils.translation import gettext, gettext_noop
+
 from parent.definition.parameters.secrets import masked
 from parent.models import Attempt, Event, Run
 
 __all__ = ["Entry", "entries", "history_of"]
 
 LONGEST_VALUE = 200  # characters
+GIVEN = {
+    "result": gettext_noop("result {value}"),
+    "inputs": gettext_noop("inputs {value}"),
+    "given": gettext_noop("given {value}"),
+}
 MOST_ARRIVALS = 50
 """Signals that became items, of which there may be thousands."""
 
@@ -49,7 +56,8 @@ def _arrivals(run: Run) -> Iterator[Entry]:
     for each in first:
         yield Entry(at=each.at, who=each.who, what="signal", detail=f"{each.name} {each.key}")
     if len(first) == MOST_ARRIVALS and (more := came.count() - MOST_ARRIVALS):
-        yield Entry(at=first[-1].at, what="signal", detail=f"and {more:,} more, which are items")
+        arrived = gettext("and {number} more, which are items").format(number=f"{more:,}")
+        yield Entry(at=first[-1].at, what="signal", detail=arrived)
 
 
 def entries(events: Iterable[Event], attempts: Iterable[Attempt]) -> list[Entry]:
@@ -66,17 +74,19 @@ def _of_event(event: Event) -> Entry:
 
 def _parts(detail: dict[str, Any]) -> Iterator[str]:
     if detail.get("from"):
-        verb = "skipping" if detail.get("skip") else "from"
-        yield f"{verb} {', '.join(detail['from'])}"
+        text = gettext("skipping {names}") if detail.get("skip") else gettext("from {names}")
+        yield text.format(names=", ".join(detail["from"]))
     if "item" in detail:
-        yield f"only the item {detail['item']}"
+        yield gettext("only the item {key}").format(key=detail["item"])
     if "schedule" in detail:
-        yield f"{detail['schedule']}, for {detail.get('nominal_at', '')}"
+        yield gettext("{name}, for {time}").format(
+            name=detail["schedule"], time=detail.get("nominal_at", "")
+        )
     if detail.get("signal"):
         yield str(detail["signal"])
-    for given in ("result", "inputs", "given"):
+    for given, text in GIVEN.items():
         if given in detail:
-            yield f"{given} {_short(detail[given])}"
+            yield gettext(text).format(value=_short(detail[given]))
 
 
 def _short(value: object) -> str:
@@ -88,5 +98,7 @@ def _of_attempts(attempts: Iterable[Attempt]) -> Iterator[Entry]:
     for attempt in attempts:
         at = attempt.finished_at or attempt.started_at or attempt.queued_at
         if at is not None:
-            what = f"{attempt.step.name}, attempt {attempt.number}"
-            yield Entry(at=at, what=what, detail=attempt.error or "ended")
+            what = gettext("{name}, attempt {number}").format(
+                name=attempt.step.name, number=attempt.number
+            )
+            yield Entry(at=at, what=what, detail=attempt.error or gettext("ended"))

@@ -44,6 +44,7 @@ from monitor.runs.mapped import mapped_steps
 from monitor.runs.results import beginning, is_large, pretty_beginning, result_answer
 from monitor.runs.snapshot import Snapshot, task_status
 from monitor.runs.status import share, state_word
+from monitor.texts.sentences import in_readers_language
 from parent.definition.parameters.secrets import secrets_of, shown_params
 from parent.deletion.delete import delete_run
 from parent.errors import CannotRetry, InsideRun, InvalidRetry, RunActive, RunEnded, UnknownRun
@@ -174,7 +175,7 @@ def run_graph(steps: Sequence[Step], status: dict[str, Any], timeline: Timeline)
             optional=row["optional"],
             state=row["state"],
             word=state_word(row),
-            why=row["message"] if step.state == StepState.SKIPPED else "",
+            why=in_readers_language(row["message"]) if step.state == StepState.SKIPPED else "",
             href=f"{'' if step.index in drawn else '?steps=all'}#step-{step.index}",
         )
         for step, row in zip(steps, status["steps"], strict=True)
@@ -234,7 +235,7 @@ class RunAction(OurPage, View):
         try:
             self.act(run, request.user.get_username())
         except (CannotRetry, InsideRun, InvalidRetry, RunActive, RunEnded, UnknownRun) as refused:
-            messages.warning(request, str(refused))
+            messages.warning(request, in_readers_language(str(refused)))
         return self.then(run)
 
     def find(self, request: HttpRequest, run_id: UUID) -> Run:

@@ -19,6 +19,7 @@ from monitor.access import (
 from monitor.http.namespace import our_url
 from monitor.http.our_view import OurPage
 from monitor.http.throttles import count_start
+from monitor.texts.sentences import in_readers_language
 from parent.errors import ScheduleGone, UnknownSchedule
 from parent.models import Firing, Schedule
 from parent.schedules import control
@@ -83,7 +84,7 @@ class ScheduleAction(OurPage, View):
         try:
             found = ACTIONS[action](row.pk, who=request.user.get_username())
         except (ScheduleGone, UnknownSchedule) as refused:
-            messages.warning(request, str(refused))
+            messages.warning(request, in_readers_language(str(refused)))
         else:
             if isinstance(found, Firing):
                 if found.run_id is not None:

@@ -7,6 +7,7 @@ from zoneinfo import ZoneInfo
 
 from django import template
 from django.utils import dateformat, timezone
+from django.utils.formats import number_format
 from django.utils.translation import gettext
 
 from monitor.runs.status import (
@@ -96,14 +97,14 @@ def run_word(run: Run) -> str:
 
 @register.filter
 def thousands(number: int) -> str:
-    """`12,345`, as in `count`."""
-    return f"{number:,}"
+    """`12,345`, as the reader's language writes it."""
+    return number_format(number, use_l10n=True, force_grouping=True)
 
 
 @register.filter
 def rate(percent: float) -> str:
     """Percent with tenths below 10: `0 %`, `0.4 %`, `38 %`."""
-    return f"{percent:.1f} %" if 0 < percent < 9.95 else f"{percent:.0f} %"
+    return f"{number_format(percent, 1 if 0 < percent < 9.95 else 0)} %"
 
 
 @register.filter
@@ -120,10 +121,14 @@ def duration(seconds: float | None) -> str:
 
 @register.filter
 def precise(seconds: float | None) -> str:
-    """A duration with tenths below 10 s: `0.4 s`, `< 0.1 s`; else as `duration`."""
+    """A duration with tenths below 10 s: `0.4 s`, `< 0.1 s`; else as `duration`.
+
+    The tenths are written as in the reader's language.
+    """
     if seconds is None or seconds >= 9.95:
         return duration(seconds)
-    return f"{seconds:.1f} s" if seconds >= 0.05 else "< 0.1 s"
+    tenths = number_format(max(0.1, seconds), 1)
+    return f"{tenths} s" if seconds >= 0.05 else f"< {tenths} s"
 
 
 @register.filter

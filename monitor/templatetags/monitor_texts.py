@@ -5,6 +5,7 @@ from django.utils.html import json_script
 from django.utils.safestring import SafeString
 from django.utils.translation import get_language, gettext, gettext_noop
 
+from monitor.texts.sentences import in_readers_language
 from parent.operations.health import how_to_start, is_our_service
 
 __all__ = [
@@ -38,6 +39,7 @@ WORDS = (
         gettext_noop("schedule missed"),
         gettext_noop("close"),
         gettext_noop("schedule"),
+        gettext_noop("signal"),
     ),
     *(gettext_noop("started"), gettext_noop("cancel"), gettext_noop("retry")),
     *(gettext_noop("skip"), gettext_noop("succeeded"), gettext_noop("sent")),
@@ -91,9 +93,9 @@ SCRIPT_TEXTS = (
 
 @register.filter
 def say(word: object) -> str:
-    """A word of a row or a status in the reader's language; as it is if it is none of ours."""
+    """A word or a sentence of a row in the reader's language; as it is if it is none of ours."""
     text = str(word)
-    return gettext(text) if text else ""
+    return (gettext(text) if text in WORDS else in_readers_language(text)) if text else ""
 
 
 @register.simple_tag

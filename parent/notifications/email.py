@@ -9,6 +9,8 @@ from django.conf import settings
 from django.contrib.auth import get_user_model
 from django.core.mail import EmailMultiAlternatives, get_connection
 from django.template.loader import render_to_string
+from django.utils import translation
+from django.utils.translation import gettext_lazy as _
 
 from children.sanitize import clean_text
 from parent.definition.notify import ADMINS, OWNER
@@ -47,13 +49,13 @@ class Decided(Exception):
 
 
 SAYS = {
-    "started": "has started",
-    "succeeded": "is done",
-    "failed": "has failed",
-    "recovered": "works again",
-    "cancelled": "was cancelled",
-    "approval_requested": "waits for a decision",
-    "schedule_missed": "was not started",
+    "started": _("{name} has started"),
+    "succeeded": _("{name} is done"),
+    "failed": _("{name} has failed"),
+    "recovered": _("{name} works again"),
+    "cancelled": _("{name} was cancelled"),
+    "approval_requested": _("{name} waits for a decision"),
+    "schedule_missed": _("{name} was not started"),
 }
 
 
@@ -78,17 +80,31 @@ def message_for(delivery: Delivery, recipients: Sequence[str]) -> EmailMultiAlte
         Decided: it asks for a decision that nobody needs any more.
     """
     data = json.loads(delivery.body)["data"]
-    says = SAYS.get(delivery.occasion, delivery.occasion)
+    # Whoever gets it may be anybody: it is in the project's language.
+    with translation.override(settings.LANGUAGE_CODE):
+        return _message(delivery, data, recipients)
+
+
+def _message(
+    delivery: Delivery, data: dict[str, Any], recipients: Sequence[str]
+) -> EmailMultiAlternatives:
+    says = str(SAYS.get(delivery.occasion, delivery.occasion)).format(name=_name(data))
     page, decide = data.get("url"), None
     if "approval" in data:
         decide = _link_to_decide(delivery, data["approval"], recipients)
     if delivery.schedule is not None and _pages is not None:
         page = _pages.schedule(delivery.schedule)
-    context = {"run": data, "says": says, "page_url": page, "decide_url": decide}
+    context = {
+        "run": data,
+        "says": says,
+        "page_url": page,
+        "decide_url": decide,
+        "language": translation.get_language(),
+    }
     thread = f"run-{data['id']}" if "id" in data else f"schedule-{data['schedule_id']}"
     domain = settings.DEFAULT_FROM_EMAIL.rpartition("@")[2].strip("> ") or "localhost"
     message = EmailMultiAlternatives(
-        subject=clean_text(_subject(data, says)),
+        subject=clean_text(says),
         body=render_to_string("parent/notification.txt", context),
         to=[*recipients],
         headers={
@@ -102,10 +118,9 @@ def message_for(delivery: Delivery, recipients: Sequence[str]) -> EmailMultiAlte
     return message
 
 
-def _subject(data: dict[str, Any], says: str) -> str:
-    if "approval" in data:
-        return f"{data['title']}: {data['approval']['title']} {says}"
-    return f"{data['title']} {says}"
+def _name(data: dict[str, Any]) -> str:
+    title: str = data["title"]
+    return f"{title}: {data['approval']['title']}" if "approval" in data else title
 
 
 def _link_to_decide(

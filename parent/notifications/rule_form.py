@@ -4,6 +4,7 @@ from typing import Any
 
 from django import forms
 from django.core.exceptions import ValidationError
+from django.utils.translation import gettext_lazy as _
 
 from parent.definition.notify import OCCASIONS
 from parent.definition.workflow import registry
@@ -13,25 +14,42 @@ from parent.notifications.signing import new_secret
 
 __all__ = ["RuleForm"]
 
-KINDS = [(kind.value, kind.label) for kind in (NotificationKind.EMAIL, NotificationKind.WEBHOOK)]
+KINDS = [
+    (NotificationKind.EMAIL.value, _("e-mail")),
+    (NotificationKind.WEBHOOK.value, _("webhook")),
+]
+WHEN = {
+    "started": _("started"),
+    "succeeded": _("succeeded"),
+    "failed": _("failed"),
+    "recovered": _("recovered"),
+    "cancelled": _("cancelled"),
+    "approval_requested": _("approval requested"),
+    "schedule_missed": _("schedule missed"),
+}
 
 
 class RuleForm(forms.ModelForm):  # type: ignore[type-arg]
     """A new webhook gets a secret, which `shown_secret` has after `save`: show it once."""
 
-    workflow = forms.ChoiceField(required=False)
-    kind = forms.ChoiceField(choices=KINDS)
+    workflow = forms.ChoiceField(label=_("Workflow"), required=False)
+    kind = forms.ChoiceField(label=_("Kind"), choices=KINDS)
     on = forms.MultipleChoiceField(
-        choices=[(each, each) for each in OCCASIONS], widget=forms.CheckboxSelectMultiple
+        label=_("On"),
+        choices=[(each, WHEN[each]) for each in OCCASIONS],
+        widget=forms.CheckboxSelectMultiple,
     )
     to = forms.CharField(
+        label=_("To"),
         required=False,
         max_length=2_000,
-        help_text="Of an e-mail: admins, owner, or addresses, separated by commas.",
+        help_text=_("Of an e-mail: admins, owner, or addresses, separated by commas."),
     )
     url = forms.CharField(
-        label="URL", required=False, max_length=2_000, help_text="Of a webhook, with https."
+        label=_("URL"), required=False, max_length=2_000, help_text=_("Of a webhook, with https.")
     )
+
+    enabled = forms.BooleanField(label=_("Enabled"), required=False, initial=True)
 
     class Meta:
         model = NotificationRule
@@ -46,7 +64,7 @@ class RuleForm(forms.ModelForm):  # type: ignore[type-arg]
         if self.instance.workflow:
             titles.setdefault(self.instance.workflow, self.instance.workflow)
         field: Any = self.fields["workflow"]
-        field.choices = [("", "All workflows"), *titles.items()]
+        field.choices = [("", _("All workflows")), *titles.items()]
 
     def clean_to(self) -> list[str]:
         return [each.strip() for each in self.cleaned_data["to"].split(",") if each.strip()]

@@ -1,16 +1,32 @@
 """The form in which staff edit a schedule, in the admin and on its page."""
 
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, ClassVar
 
 from django import forms
+from django.utils.translation import gettext_lazy as _
 
 from parent.definition.parameters.secrets import HIDDEN, shown_params
 from parent.definition.workflow import registry
-from parent.models import Schedule
+from parent.models import CatchUp, Overlap, Schedule
 from parent.schedules.validation import FIELDS, errors_of, is_name
 
 __all__ = ["NewScheduleForm", "ScheduleForm"]
+
+
+CHOICES: dict[str, dict[Any, Any]] = {
+    "overlap": {
+        Overlap.SKIP: _("skip: leave the new one out"),
+        Overlap.QUEUE: _("queue: wait for its end"),
+        Overlap.CANCEL_RUNNING: _("cancel_running: cancel it, then start"),
+        Overlap.ALLOW: _("allow: start beside it"),
+    },
+    "catch_up": {
+        CatchUp.NONE: _("none"),
+        CatchUp.LATEST: _("latest: only the last one"),
+        CatchUp.ALL: _("all: those within the window"),
+    },
+}
 
 
 class ScheduleForm(forms.ModelForm):  # type: ignore[type-arg]
@@ -19,9 +35,33 @@ class ScheduleForm(forms.ModelForm):  # type: ignore[type-arg]
     class Meta:
         model = Schedule
         fields: tuple[str, ...] = FIELDS
+        labels: ClassVar[dict[str, Any]] = {
+            "cron": _("Cron"),
+            "every": _("Every"),
+            "timezone": _("Timezone"),
+            "jitter": _("Jitter"),
+            "params": _("Params"),
+            "overlap": _("Overlap"),
+            "catch_up": _("Catch up"),
+            "window": _("Window"),
+        }
+        help_texts: ClassVar[dict[str, Any]] = {
+            "cron": _("Five fields: minute hour day month weekday. Or seconds, in the next field."),
+            "every": _("Seconds between starts."),
+            "timezone": _("IANA name, such as Europe/Rome."),
+            "jitter": _("Each start is up to so many seconds later than its time."),
+            "params": _("The run's parameters, as JSON."),
+            "overlap": _("While an earlier run of this schedule has not ended."),
+            "catch_up": _("What starts afterwards of the times that no worker watched."),
+            "window": _("Seconds; catch-up of all starts none that is older."),
+        }
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
+        for name, texts in CHOICES.items():
+            if name in self.fields:
+                field: Any = self.fields[name]
+                field.choices = [(value, texts.get(value, said)) for value, said in field.choices]
         if self.instance.pk is not None:
             self.initial["params"] = shown_params(self.instance)
             self._params = self.instance.params

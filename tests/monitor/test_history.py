@@ -104,7 +104,8 @@ def test_buttons_are_for_those_who_see_the_run(
     client.force_login(other)
     assert client.post(address).status_code == 404
     client.force_login(owner)
-    assert client.get(address).status_code == 405
+    if action != "retry":  # it shows a form
+        assert client.get(address).status_code == 405
     assert Client(enforce_csrf_checks=True).post(address).status_code == 403
     assert not Event.objects.exists()
 

@@ -125,3 +125,19 @@ def test_a_backend_that_raises_anything_is_tried_again(told: Told, settings: Laz
     deliver()
 
     assert "no such backend key" in Delivery.objects.get().error
+
+
+def test_it_is_in_the_language_of_the_project(
+    told: Told, mails: Mails, settings: LazySettings
+) -> None:
+    settings.LANGUAGE_CODE = "de"
+    run = end(told(Email(on="failed", to="a@example.com")).start(), ERROR)
+
+    deliver()
+
+    [message] = mails.all()
+    assert message["Subject"] == "Tell them ist fehlgeschlagen"
+    text, html = bodies(message)
+    assert f"Lauf: {run.pk}" in text
+    assert '<html lang="de">' in html
+    assert "Den Lauf ansehen" in html

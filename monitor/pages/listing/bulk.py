@@ -13,6 +13,7 @@ from rest_framework.exceptions import Throttled
 from monitor.access import may_start, visible_runs
 from monitor.http.throttles import count_start
 from monitor.policy import policy
+from monitor.texts.sentences import in_readers_language
 from parent.deletion.delete import delete_run
 from parent.errors import CannotRetry, InsideRun, InvalidRetry, RunActive, RunEnded, UnknownRun
 from parent.models import Run, RunState
@@ -102,7 +103,7 @@ def carry_out(plan: Plan, request: HttpRequest) -> Plan:
             try:
                 plan.action.act(request, each.run, who)
             except REFUSALS as exc:
-                refused = str(exc)
+                refused = in_readers_language(str(exc))
         outcomes.append(Outcome(run=each.run, refused=refused))
     return Plan(action=plan.action, outcomes=outcomes)
 

@@ -6,6 +6,7 @@ from typing import Any
 from django.contrib.auth import get_user_model
 from django.contrib.auth.models import User
 from django.db.models import IntegerField, QuerySet, Subquery
+from django.utils.formats import number_format
 from django.utils.translation import gettext_lazy as _
 
 from monitor.pages.run_list import STATES, in_state
@@ -37,7 +38,8 @@ class StateCount:
         """`12`, or `1,000+`; empty without a number."""
         if self.number is None:
             return ""
-        return f"{MOST:,}+" if self.number > MOST else f"{self.number:,}"
+        shown = number_format(min(self.number, MOST), force_grouping=True)
+        return f"{shown}+" if self.number > MOST else shown
 
 
 def counts_by_state(runs: QuerySet[Run], user: User) -> list[StateCount]:

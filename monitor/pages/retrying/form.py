@@ -13,6 +13,7 @@ from django.utils.translation import gettext_lazy as _
 from monitor.api.requests import RetryRequest
 from monitor.http.problems import NO_FIELD, errors_by_field
 from monitor.runs.status import state_word
+from monitor.texts.sentences import in_readers_language
 from parent.decisions.plan import fails_run
 from parent.definition.parameters.secrets import HIDDEN, masked, secrets_of
 from parent.definition.parameters.size_limits import size_problem
@@ -114,14 +115,14 @@ class RetryForm(forms.Form):
             for name, texts in errors_by_field(options.errors).items():
                 self.add_error(
                     None if name == NO_FIELD else name.partition(".")[0],
-                    [ValidationError(text) for text in texts],
+                    [ValidationError(in_readers_language(text)) for text in texts],
                 )
         return values
 
     def refuse(self, why: str) -> None:
         """Show what the engine says, beside the field that it is about."""
         about = {SKIP: "result", INPUTS: "inputs"}.get(self.cleaned_data["how"], "step")
-        self.add_error(about, why)
+        self.add_error(about, in_readers_language(why))
 
     def _read(self, name: str, text: str) -> Any:
         try:

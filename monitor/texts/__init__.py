@@ -1,0 +1,1 @@
+"""The engine's English sentences in the reader's language."""

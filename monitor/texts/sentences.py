@@ -1,0 +1,198 @@
+"""Translates what the engine writes into rows and errors, where people read it.
+
+The engine knows no reader: it writes English, which the API and the logs keep. A page finds the
+sentence below that a text is made of, and says it in the reader's language with the same values.
+"""
+
+import re
+from collections.abc import Iterator
+from functools import cache
+
+from django.utils.translation import get_language, gettext, gettext_noop
+
+__all__ = ["SENTENCES", "in_readers_language"]
+
+SENTENCES = (
+    # Around others: the place `inner` has one of these sentences again, or any other text.
+    *(gettext_noop("skipped: {inner}"), gettext_noop("{inner} (after {number} attempts)")),
+    # Why a step was skipped.
+    *(gettext_noop("{name} failed, which is allowed"), gettext_noop("{name} failed")),
+    *(gettext_noop("{name} was cancelled"), gettext_noop("{name} was skipped")),
+    *(gettext_noop("{name} was not needed"), gettext_noop("{name} was there first")),
+    gettext_noop("nothing before it failed"),
+    gettext_noop("nothing waits for it any more"),
+    *(gettext_noop("closed by {who}"), gettext_noop("closed")),
+    # How a step or a run ended.
+    gettext_noop("{name} did not start within {seconds} s: is a worker consuming its queue?"),
+    gettext_noop('{name} did not start within {seconds} s: is a worker consuming queue "{queue}"?'),
+    gettext_noop(
+        "{name} did not start within {seconds} s: the worker that consumes its queue does not know "
+        "the task {task}"
+    ),
+    gettext_noop(
+        '{name} did not start within {seconds} s: the worker that consumes queue "{queue}" does '
+        "not know the task {task}"
+    ),
+    gettext_noop("{name} did not finish within {seconds} s"),
+    gettext_noop("{name} did not come within {seconds} s"),
+    gettext_noop(
+        "{name} has not reported for {seconds} s: it may hang, or need a longer stall_timeout"
+    ),
+    gettext_noop(
+        "{name} did not go on within {seconds} s: no worker that was asked knows the steps of this "
+        "run"
+    ),
+    gettext_noop("{name}: the worker {worker} died while running it"),
+    gettext_noop("{name}: the worker {worker} was shut down while running it"),
+    gettext_noop("{name}: the worker process died while running it ({why})"),
+    gettext_noop("{name} was rejected by {who}: {why}"),
+    *(gettext_noop("{name} was rejected by {who}"), gettext_noop("{name} was rejected")),
+    *(gettext_noop("approved by {who}: {why}"), gettext_noop("approved by {who}")),
+    *(gettext_noop("approved"), gettext_noop("Error in {name}: it ended without an outcome")),
+    gettext_noop("Error in the {what} of {name}: {inner}"),
+    gettext_noop("Error in {name}: {inner}"),
+    # Why a retry is refused.
+    gettext_noop("Only a failed or cancelled run can be retried: it is {state}."),
+    gettext_noop("This run is a step of another one: retry that, {run}."),
+    gettext_noop("{name} takes its items from `over`: leave inputs out."),
+    gettext_noop("{name} has no inputs: it waits for {what}."),
+    gettext_noop("Say which step the item belongs to."),
+    gettext_noop("An item keeps the inputs that it had: leave inputs out."),
+    gettext_noop("One item cannot be skipped: leave skip out."),
+    gettext_noop("{name} has no items, as it is not a Map: leave the item out."),
+    gettext_noop("{name} gets new items, as {names} runs again before it: leave the item out."),
+    gettext_noop("{name} has no items yet: leave the item out."),
+    gettext_noop("{name} has no item with the key {key}."),
+    gettext_noop("The item {key} of {name} is OK: its result is kept."),
+    gettext_noop("The run has no step {name}; its steps are: {known}."),
+    gettext_noop("Say which step is meant: {names}."),
+    gettext_noop("Send an object with the step's inputs as fields."),
+    # Why something else is refused.
+    gettext_noop("There is no run {run}."),
+    gettext_noop("The run has ended already: it is {state}."),
+    gettext_noop("The run is a step of another one, with which it is deleted: delete {run}."),
+    gettext_noop("The run is {state}: wait for its end."),
+    gettext_noop("There is no workflow {name}; registered are: {known}."),
+    gettext_noop("A run of {name} goes on already: {run}."),
+    gettext_noop("A run of {name} with {key} goes on already: {run}."),
+    gettext_noop("A run of somebody else goes on already, and no other may: start it again later."),
+    gettext_noop("{workflow} has no signal or approval {name}; it takes: {known}."),
+    gettext_noop("{workflow} has no signal or approval {name}; it takes none."),
+    gettext_noop(
+        "This run has no signal or approval {name}: another version of {workflow} has started it."
+    ),
+    gettext_noop("{name} is an approval: approve or reject it."),
+    gettext_noop("{name} is a signal: nobody decides about it."),
+    gettext_noop("{name} was ended meanwhile: look at the run."),
+    gettext_noop("{name} is closed: the run has ended, it is {state}."),
+    gettext_noop("{name} is closed: the run is being cancelled."),
+    gettext_noop("{name} is closed: {inner} ({why})."),
+    gettext_noop("{name} is closed: {inner}."),
+    gettext_noop("{name} is asked for anew: this is of an earlier time."),
+    gettext_noop("it was skipped by a retry, which gave it a result"),
+    *(gettext_noop("it has ended with an error"), gettext_noop("it was skipped")),
+    *(gettext_noop("it was cancelled"), gettext_noop("nothing more is taken")),
+    gettext_noop("There is no schedule {number}: it was deleted."),
+    gettext_noop("{name} was made by hand, so no code has values for it."),
+    gettext_noop("The code of {workflow} has no schedule {name} any more."),
+    # What is wrong in a form.
+    gettext_noop("Give a cron line or seconds, not both."),
+    gettext_noop(
+        "Give a cron line, or seconds in `every`. Write five fields: minute hour day month "
+        "weekday, such as '0 12 * * *'."
+    ),
+    gettext_noop("It never comes: no day of the next 50 years is one of these."),
+    gettext_noop("It never comes: none of these months has such a day."),
+    gettext_noop(
+        "{inner}: {cron} cannot be read. Write five fields: minute hour day month weekday, such as "
+        "'0 12 * * *'."
+    ),
+    gettext_noop("It has a part that means nothing"),
+    gettext_noop(
+        "There is no time zone {zone}. Give an IANA name, such as 'Europe/Rome' or 'UTC'."
+    ),
+    gettext_noop("Give whole seconds from {least} to {most}."),
+    gettext_noop("{address} is no e-mail address. {inner}"),
+    gettext_noop("An e-mail of notify has no recipient. {inner}"),
+    gettext_noop('Write "admins", "owner" or an address such as "ops@example.com".'),
+    gettext_noop("{url} is no URL of a webhook. {inner}"),
+    gettext_noop("{url} names no host. {inner}"),
+    gettext_noop("The webhook's URL {url} is not https. {inner}"),
+    gettext_noop("Write it as https://host/path, with the port if it is not 443."),
+    gettext_noop(
+        "Write it as https://host/path, with the port if it is not 443. "
+        "WORKFLOW_WEBHOOK_ALLOW_PRIVATE also allows http."
+    ),
+    gettext_noop(
+        "The webhook's URL {url} is inside the network. Use an address outside, or set "
+        "WORKFLOW_WEBHOOK_ALLOW_PRIVATE."
+    ),
+    # What a page says in place of what was asked for.
+    gettext_noop("There is no such task: its id is wrong, it was deleted, or it is not yours."),
+    gettext_noop("The run has no step {name}."),
+    gettext_noop("The step {name} has no items: it is not mapped."),
+    gettext_noop("That is not a run of {name}."),
+    gettext_noop("You may see this run, and not change it."),
+    gettext_noop("You may see this run, and not give it {name}: it takes the permission {needs}."),
+    gettext_noop("You may see this run, and not give it {name}."),
+    gettext_noop("There is no workflow {name}; you may start: {known}."),
+    gettext_noop("You may not start {name}: it takes the permission {needs}."),
+    gettext_noop("You may not start {name}."),
+    gettext_noop("Schedules take the permission {needs}."),
+    gettext_noop("To change a schedule takes the permission {needs}."),
+    gettext_noop("Workers take the permission {needs}."),
+    gettext_noop("This takes the permission {needs}."),
+    gettext_noop("There is no such schedule, or you may not start its workflow."),
+    *(gettext_noop("There is no such action."), gettext_noop("There is no such row.")),
+    gettext_noop("There is no such rule: it was removed."),
+    gettext_noop("This task has no result: it has not ended, or not well."),
+    gettext_noop("This task has just been deleted."),
+    gettext_noop("There is no such file: it was deleted, or is not among the run's inputs."),
+)
+"""The first that fits is taken, of those without places first.
+
+A value is of one line, but for the last place of a sentence.
+"""
+
+LONGEST = 2_000  # characters: the text of a longer error is a child's
+DEEPEST = 4
+PLACE = re.compile(r"\{(\w+)\}")
+
+
+def in_readers_language(text: str, depth: int = 0) -> str:
+    """The text in the reader's language; as it is where it is none of the engine's sentences."""
+    if not text or len(text) > LONGEST or depth > DEEPEST or _is_english(get_language()):
+        return text
+    for sentence, beginning, pattern in _patterns():
+        if beginning in text and (found := pattern.fullmatch(text)):
+            values = found.groupdict()
+            for name in ("inner", "what"):
+                if name in values:
+                    values[name] = in_readers_language(values[name], depth + 1)
+            return gettext(sentence).format(**values)
+    return gettext(text) if depth else text
+
+
+def _is_english(language: str | None) -> bool:
+    return (language or "en").partition("-")[0] == "en"
+
+
+@cache
+def _patterns() -> list[tuple[str, str, re.Pattern[str]]]:
+    """Each sentence, its longest part without a place, and what it looks like with values."""
+    whole_first = sorted(SENTENCES, key=lambda sentence: "{" in sentence)
+    return [
+        (sentence, max(PLACE.split(sentence)[::2], key=len), re.compile("".join(_parts(sentence))))
+        for sentence in whole_first
+    ]
+
+
+def _parts(sentence: str) -> Iterator[str]:
+    fixed = PLACE.split(sentence)
+    for number, part in enumerate(fixed):
+        if number % 2 == 0:
+            yield re.escape(part)
+        elif part == "inner" or number == len(fixed) - 2:
+            yield f"(?P<{part}>[\\s\\S]+)"
+        else:
+            yield f"(?P<{part}>[^\\n]+?)"
