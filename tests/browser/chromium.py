@@ -4,8 +4,9 @@ import shutil
 
 __all__ = ["HOW_TO_INSTALL", "find"]
 
-NAMES = ("chromium", "chromium-browser", "google-chrome")
-HOW_TO_INSTALL = "No Chromium on PATH: install one (Debian: chromium)."
+# The same engine without the browser around it comes first: it takes half the processor time.
+NAMES = ("chromium-headless-shell", "chromium", "chromium-browser", "google-chrome")
+HOW_TO_INSTALL = "No Chromium on PATH: install one (Debian: chromium-headless-shell)."
 
 
 def find() -> str | None:

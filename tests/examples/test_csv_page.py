@@ -1,7 +1,6 @@
 """The result as a page: as text, and in a real browser on small and large screens."""
 
 import re
-import shutil
 from collections.abc import Iterator
 from xml.etree import ElementTree
 
@@ -11,6 +10,7 @@ from django.template.loader import render_to_string
 from playwright.sync_api import Browser, sync_playwright
 
 from examples.csv_profile.templatetags.csv_profile import compact, peak, scaled, share
+from tests.browser.chromium import HOW_TO_INSTALL, find
 from tests.conftest import missing
 from tests.examples.conftest import TIME_ZONES, Store, profiled
 
@@ -33,9 +33,9 @@ def pages(store: Store) -> dict[str, str]:
 
 @pytest.fixture(scope="module")
 def chromium() -> Iterator[Browser]:
-    path = shutil.which("chromium") or shutil.which("google-chrome")
+    path = find()
     if path is None:
-        missing("no Chromium on PATH: install one (Debian: chromium) to run the browser tests")
+        missing(HOW_TO_INSTALL)
     with sync_playwright() as playwright:
         browser = playwright.chromium.launch(executable_path=path, args=["--no-sandbox"])
         yield browser

@@ -1,6 +1,5 @@
 """Every page in a real browser, under its own Content Security Policy."""
 
-import shutil
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -15,6 +14,7 @@ from playwright.sync_api import Browser, Page, Response, sync_playwright
 from examples.csv_profile.workflows import csv_profile
 from parent.inline import run_inline
 from parent.models import Run
+from tests.browser.chromium import HOW_TO_INSTALL, find
 from tests.conftest import missing
 
 MakeRun = Callable[..., Run]
@@ -29,9 +29,9 @@ LISTEN = """
 
 @pytest.fixture(scope="module")
 def chromium() -> Iterator[Browser]:
-    path = shutil.which("chromium") or shutil.which("google-chrome")
+    path = find()
     if path is None:
-        missing("No Chromium on PATH: install one (Debian: chromium) to run the browser tests.")
+        missing(HOW_TO_INSTALL)
     with pytest.MonkeyPatch.context() as patch, sync_playwright() as playwright:
         # Playwright's loop runs in this thread, and Django takes that for asynchronous code.
         patch.setenv("DJANGO_ALLOW_ASYNC_UNSAFE", "true")
