@@ -62,18 +62,17 @@ def circle_of(workflow: Workflow, workflows: Iterable[Workflow]) -> str:
     """The circle in which this workflow contains itself without a bound, as text; empty if it does
     not. A circle has a bound if one of its steps has a `max_depth`.
     """
-    contains = {
-        each.name: {step.nested for step in each.steps if step.max_depth is None} - {""}
-        for each in workflows
-    }
-    reached, unread = set[str](), [workflow.name]
-    while unread:
-        unread += (new := contains.get(unread.pop(), set()) - reached)
-        reached |= new
-    if workflow.name not in reached:
+    known = {each.name: each.steps for each in workflows}
+    contains, unread = dict[str, set[str]](), {workflow.name}
+    while unread:  # only what is inside of it: all workflows are checked, one after another
+        name = unread.pop()
+        unbounded = (step for step in known.get(name, ()) if step.max_depth is None)
+        contains[name] = {step.nested for step in unbounded} - {""}
+        unread |= contains[name] - contains.keys()
+    if not any(workflow.name in inside for inside in contains.values()):
         return ""
     try:
-        TopologicalSorter({name: contains.get(name, ()) for name in reached}).prepare()
+        TopologicalSorter(contains).prepare()
     except CycleError as exc:
         return join_names(list(reversed(exc.args[1])), " -> ")
     return ""

@@ -10,6 +10,7 @@ from rest_framework import serializers
 from children import Progress, child_task
 from parent import Step, Workflow
 from parent.checks import check_workflow
+from parent.definition.nesting import circle_of
 from parent.definition.workflow import registry
 from parent.deletion.delete import delete_run
 from parent.deletion.prune import prune_all
@@ -413,6 +414,23 @@ def test_the_checks_find_a_circle_of_workflows(inner: Workflow) -> None:
     found = {w.name: [m.id for m in check_workflow(w)] for w in (one, two, above, inner)}
 
     assert found == {"one": ["workflows.E020"], "two": ["workflows.E020"], "above": [], "inner": []}
+
+
+def test_for_a_circle_the_checks_read_only_what_is_inside(
+    inner: Workflow, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Not all workflows for each of them, at the start of every worker and command."""
+    Workflow("beside", params=Amount, steps=[Step(double)])
+    outer, read, nested = outer_of(inner), list[Step](), Step.nested
+
+    def counted(step: Step) -> str:
+        read.append(step)
+        return str(nested.__get__(step))
+
+    monkeypatch.setattr(Step, "nested", property(counted))
+
+    assert circle_of(outer, registry.workflows()) == ""
+    assert read == [*outer.steps, *inner.steps]
 
 
 class Others(serializers.Serializer[Any]):
