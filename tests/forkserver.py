@@ -28,9 +28,11 @@ __all__ = ["ForkServer", "ForkServers", "Forked"]
 KEPT = 3  # servers; each uses 100 MB of memory
 LOADED = (
     *("mainproj.celery", "mainproj.urls", "celery.__main__", "celery.bin.celery"),
-    *("celery.apps.worker", "celery.concurrency.prefork", "celery.concurrency.thread"),
-    *("celery.concurrency.solo", "celery.worker.consumer", "celery.worker.pidbox"),
-    *("django_celery_results.backends", "kombu.transport.redis"),
+    *("celery.app.amqp", "celery.app.control", "celery.app.log", "celery.apps.worker"),
+    *("celery.concurrency.prefork", "celery.concurrency.thread", "celery.concurrency.solo"),
+    *("celery.worker.autoscale", "celery.worker.components", "celery.worker.consumer"),
+    *("celery.worker.pidbox", "celery.worker.strategy", "billiard.popen_fork"),
+    *("django_celery_results.backends", "kombu.pidbox", "kombu.transport.redis"),
 )
 
 
@@ -144,6 +146,7 @@ class ForkServers:
 def load() -> None:
     """Import what a worker imports."""
     import django
+    from django.core.checks import run_checks
 
     django.setup()
     for module in LOADED:
@@ -152,6 +155,7 @@ def load() -> None:
 
     app.loader.import_default_modules()
     app.finalize()
+    run_checks()  # each worker does, and what they import is not imported then
     assert threading.active_count() == 1, "a forked process would lack the other threads"
     # The garbage collector ignores what is loaded so far. This saves 0.6 s at a process's exit.
     gc.collect()

@@ -39,7 +39,7 @@ class Worker:
 
     def __init__(self, broker_url: str, log: Path, *args: str, **environ: str) -> None:
         self.log = log
-        self._args = ["celery", "-A", "mainproj", "worker", "-l", "INFO"]
+        self._args = ["celery", "-A", "mainproj", "--skip-checks", "worker", "-l", "INFO"]
         self._args += ["--without-mingle", "--without-gossip", *args]
         self.environ = os.environ | {
             "DJANGO_SETTINGS_MODULE": "tests.settings",
