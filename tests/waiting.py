@@ -13,15 +13,20 @@ T = TypeVar("T")
 # Seconds. Only a failing test waits as long, and a machine with much else to do is slow.
 PATIENCE = 120.0
 
+FIRST, LONGEST = 0.02, 0.1
+"""Seconds between two looks. They grow, because each takes time from what is awaited."""
+
 
 def until(
-    what: str, look: Callable[[], T | None], timeout: float = PATIENCE, every: float = 0.02
+    what: str, look: Callable[[], T | None], timeout: float = PATIENCE, every: float = LONGEST
 ) -> T:
-    """Poll every `every` seconds until the result is true."""
+    """Look until the result is true: soon at first, and every `every` seconds in the end."""
     deadline = time.monotonic() + timeout
+    pause = FIRST
     while not (seen := look()):
         assert time.monotonic() < deadline, f"not within {timeout:g} s: {what}"
-        time.sleep(every)
+        time.sleep(min(pause, every))
+        pause *= 1.5
     return seen
 
 
