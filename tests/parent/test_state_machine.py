@@ -6,6 +6,7 @@ from typing import Any
 import pytest
 from celery import current_app, states
 from celery.exceptions import NotRegistered
+from django.db import connection
 from django.db.models.functions import Now
 from django_celery_results.models import TaskResult
 from hypothesis import HealthCheck, Phase, settings
@@ -204,18 +205,20 @@ def ago(seconds: float) -> Any:
     return Now() - timedelta(seconds=seconds)
 
 
+# Of 40 events each, and others in every round. On PostgreSQL only the statements differ.
+SHARE = 1.0 if connection.vendor == "sqlite" else 0.6
+EXAMPLES = [(Machine, 15), (ItemMachine, 6), (NestedMachine, 6), (ItemRunMachine, 4)]
+
+
 @pytest.mark.django_db
-@pytest.mark.parametrize(
-    ("machine", "examples"),
-    [(Machine, 25), (ItemMachine, 10), (NestedMachine, 10), (ItemRunMachine, 4)],
-)
+@pytest.mark.parametrize(("machine", "examples"), EXAMPLES)
 def test_whatever_happens_in_whatever_order_the_rows_are_as_the_model_says(
     machine: type[RuleBasedStateMachine], examples: int
 ) -> None:
     run_state_machine_as_test(
         machine,
         settings=settings(
-            max_examples=examples,
+            max_examples=round(SHARE * examples),
             stateful_step_count=40,
             deadline=None,
             database=None,
