@@ -13,7 +13,7 @@ PROCESSES = ["--numprocesses", str((os.cpu_count() or 1) + 2), "--dist", "loadfi
 PROCESSES += ["--no-loadscope-reorder"]  # keep the given order: slow tests come first
 
 LONGEST = ["tests/quickstart/test_up.py", "tests/deploy/test_compose.py", "tests/browser"]
-LONGEST += ["tests/monitor/test_contract.py", "tests/examples/test_csv_memory.py"]
+LONGEST += ["tests/monitor/test_contract.py", "tests/parent/test_state_machine.py"]
 """Begun early, so that no process has one of these left when the others have ended."""
 
 # The behaviour of real workers depends on the database only where it locks rows or the file.
