@@ -22,8 +22,6 @@ SLOTS = 2
 ELSEWHERE = "redis://127.0.0.1:1/0"
 REMEDY = 'Write CELERY_RESULT_BACKEND = "django-db".'
 
-pytestmark = pytest.mark.timeout(180)
-
 
 @pytest.fixture(
     scope="module", params=SETUPS, ids=lambda setup: f"{setup[0]}-{setup[1]}-{setup[2]}"

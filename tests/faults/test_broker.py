@@ -21,8 +21,6 @@ from tests.flows.tasks import gates
 from tests.waiting import ended as run_ended
 from tests.waiting import until
 
-pytestmark = pytest.mark.timeout(60)
-
 ANSWERS_WITHIN = 8.0  # seconds, for a start while the broker is away
 
 

@@ -15,8 +15,6 @@ from tests.flows.tasks import gates
 from tests.waiting import ended
 from tests.workers import Worker
 
-pytestmark = pytest.mark.timeout(120)
-
 ITEMS = 200
 
 

@@ -26,8 +26,6 @@ from tests.system.conftest import step
 from tests.waiting import ended, until
 from tests.workers import Worker
 
-pytestmark = pytest.mark.timeout(60)
-
 HOUR = 3600
 OFFSETS = [pytest.param(HOUR, id="ahead"), pytest.param(-HOUR, id="behind")]
 

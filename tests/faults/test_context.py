@@ -9,8 +9,6 @@ from tests.flows import context
 from tests.system.conftest import Gate
 from tests.waiting import ended
 
-pytestmark = pytest.mark.timeout(60)
-
 
 @pytest.mark.parametrize("pool", ["prefork", "threads"])
 def test_each_kind_of_child_has_its_run(start_worker: StartWorker, pool: str) -> None:

@@ -22,8 +22,6 @@ from tests.services import postgres_tools
 from tests.waiting import ended, until
 from tests.workers import Worker
 
-pytestmark = pytest.mark.timeout(60)
-
 
 @pytest.fixture(scope="module")
 def cluster(django_db_blocker: DjangoDbBlocker) -> Iterator[OwnPostgres]:

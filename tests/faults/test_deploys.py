@@ -20,8 +20,6 @@ from tests.system.conftest import step
 from tests.waiting import ended, until
 from tests.workers import Worker
 
-pytestmark = pytest.mark.timeout(60)
-
 POOLS = ("prefork", "threads", "solo")
 # Without the tests' own apps: it knows none of their tasks and workflows.
 OLD_CODE = {"DJANGO_SETTINGS_MODULE": "mainproj.settings", "SECRET_KEY": "only-for-tests"}

@@ -19,8 +19,6 @@ from tests.flows.foreign_tasks import ENDINGS, HELD
 from tests.flows.tasks import gates
 from tests.waiting import ended, until
 
-pytestmark = pytest.mark.timeout(120)
-
 RUNS = 10
 PREFETCHED = 8  # four for each of two slots
 LOST = 5

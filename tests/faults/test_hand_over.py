@@ -18,8 +18,6 @@ from tests.flows import faults, workflows
 from tests.system.conftest import step
 from tests.waiting import ended, until
 
-pytestmark = pytest.mark.timeout(60)
-
 POOLS = ("prefork", "threads", "solo")
 
 

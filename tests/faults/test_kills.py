@@ -14,8 +14,6 @@ from tests.system.conftest import step
 from tests.waiting import ended
 from tests.workers import Worker
 
-pytestmark = pytest.mark.timeout(60)
-
 
 def kill_main(worker: Worker) -> None:
     """Only the main process."""

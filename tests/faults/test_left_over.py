@@ -1,7 +1,6 @@
 """What Celery stores for a foreign task whose attempt has ended is deleted."""
 
 import psutil
-import pytest
 from django.conf import LazySettings
 from django_celery_results.models import TaskResult
 
@@ -13,8 +12,6 @@ from tests.faults.invariants import assert_sound
 from tests.flows import faults
 from tests.waiting import ended, until
 from tests.workers import Worker
-
-pytestmark = pytest.mark.timeout(60)
 
 
 def left_over(run: Run) -> bool:

@@ -16,8 +16,6 @@ from tests.flows import faults
 from tests.waiting import ended, until
 from tests.workers import Worker
 
-pytestmark = pytest.mark.timeout(120)
-
 
 @pytest.mark.parametrize("flow", [faults.held_alone, faults.held_items], ids=["step", "item"])
 @pytest.mark.parametrize(("pool", "kill"), KILLS)

@@ -13,12 +13,9 @@ from tests.faults.test_database import assert_each_ran_once, report_for_a_lease
 from tests.flows import faults
 from tests.workers import Worker
 
-pytestmark = [
-    pytest.mark.timeout(60),
-    pytest.mark.skipif(
-        connection.vendor != "sqlite", reason="The tests run on PostgreSQL, which locks rows."
-    ),
-]
+pytestmark = pytest.mark.skipif(
+    connection.vendor != "sqlite", reason="The tests run on PostgreSQL, which locks rows."
+)
 
 
 @contextmanager

@@ -13,8 +13,6 @@ from tests.system.conftest import step
 from tests.waiting import ended, until
 from tests.workers import Worker
 
-pytestmark = pytest.mark.timeout(60)
-
 
 @pytest.fixture
 def worker(start_worker: StartWorker) -> Worker:

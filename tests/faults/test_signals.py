@@ -15,8 +15,6 @@ from tests.workers import Worker
 
 __all__ = ["gate"]
 
-pytestmark = pytest.mark.timeout(60)
-
 
 def is_waited_for(run: Run) -> bool:
     return step(run, "numbers").state == StepState.RUNNING

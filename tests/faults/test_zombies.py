@@ -16,8 +16,6 @@ from tests.system.conftest import step
 from tests.waiting import ended, until
 from tests.workers import Worker
 
-pytestmark = pytest.mark.timeout(60)
-
 POOLS = ("prefork", "threads")
 
 

@@ -79,7 +79,6 @@ def test_a_worker_does_not_start(transactional_db: None, broker: str, backend: s
     assert "Write CELERY_RESULT_BACKEND = " in ended.stderr + ended.stdout
 
 
-@pytest.mark.timeout(90)
 def test_with_the_database_the_state_is_read_by_the_id(start_worker: StartWorker) -> None:
     start_worker("-P", "threads", "-c", "1")
     result = canvas.doubled.delay(a=2)

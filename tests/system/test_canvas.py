@@ -21,8 +21,6 @@ from tests.flows.tasks import gates
 from tests.system.conftest import Gate, StartWorker
 from tests.waiting import until
 
-pytestmark = pytest.mark.timeout(120)
-
 LIMIT = 40
 
 

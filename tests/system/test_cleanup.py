@@ -2,7 +2,6 @@
 
 from datetime import timedelta
 
-import pytest
 from celery import current_app
 from celery.result import AsyncResult
 from django.db.models.functions import Now
@@ -15,8 +14,6 @@ from parent.watch.queries import active_steps
 from tests.flows import canvas
 from tests.system.conftest import Gate, StartWorker
 from tests.waiting import PATIENCE, ended, until
-
-pytestmark = pytest.mark.timeout(120)
 
 OLD = timedelta(days=400)
 FOREIGN = ["an id that is no UUID", "0f0e0d0c-0000-4000-8000-000000000001"]

@@ -18,8 +18,6 @@ from tests.system.conftest import Gate, StartWorker
 from tests.waiting import ended
 from tests.workers import Worker, database_url
 
-pytestmark = pytest.mark.timeout(120)
-
 MANAGE = Path(__file__).resolve().parents[2] / "manage.py"
 
 Type = Callable[..., "subprocess.Popen[str]"]
