@@ -117,6 +117,19 @@ class RunContext(Protocol):
                 takes none from the values, the same from a retry is another item.
         """
 
+    def close(self, name: str) -> None:
+        """Close a signal of the run: no more comes of it, or it does not come at all.
+
+        A `Map` that it feeds ends with its last item. One that is closed already stays so: a retry
+        changes nothing.
+
+        Raises:
+            AttemptLost, SignalInTransaction: as `signal` does.
+            UnknownSignal: the workflow has no signal of this name.
+            SignalGiven: it has come already.
+            SignalClosed: it has ended otherwise: by a timeout, or with the run.
+        """
+
 
 class Attempt(Protocol):
     """The right to run one child, once."""

@@ -180,7 +180,10 @@ def run_graph(steps: Sequence[Step], status: dict[str, Any], timeline: Timeline)
         )
         for step, row in zip(steps, status["steps"], strict=True)
     ]
-    return draw(nodes, {step.name: step.after for step in steps})
+    # A signal that feeds a step does not stand in its `after`.
+    feeds = {step.name: [step.fed_by] if step.fed_by else [] for step in steps}
+    after = {step.name: [*dict.fromkeys((*step.after, *feeds[step.name]))] for step in steps}
+    return draw(nodes, after)
 
 
 def _query(request: HttpRequest, **place: UUID | None) -> str:

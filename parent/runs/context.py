@@ -14,7 +14,7 @@ from children.host import Call
 from children.isolation.connections import in_transaction
 from parent.errors import SignalInTransaction
 from parent.models import Awaits, ReceivedSignal, Run, Step
-from parent.runs.signals.give import give
+from parent.runs.signals.give import close, give
 
 __all__ = ["RunContext"]
 
@@ -94,14 +94,26 @@ class RunContext:
         """See `children.host.RunContext`."""
         self._call(partial(self._give, name, values, key))
 
-    def _give(self, name: str, values: Mapping[str, Any], key: str | None) -> None:
+    def close(self, name: str) -> None:
+        """See `children.host.RunContext`."""
+        self._call(partial(self._close, name))
+
+    def _close(self, name: str) -> None:
+        self._require_no_transaction(name, "closed", f"close({name!r})")
+        who = f"step {self.step}"
+        work = partial(close, self.id, name, who=who, still_counts=self._still_counts)
+        self._ask(f"close the signal {name}", work)
+
+    def _require_no_transaction(self, name: str, done: str, call: str) -> None:
         if not self._shares_transaction and in_transaction(connections[DEFAULT_DB_ALIAS]):
             raise SignalInTransaction(
-                f"{name} was given inside a transaction, and would stay if that is rolled back. "
-                f"Give it after the transaction: transaction.on_commit(lambda: "
-                f"progress.run.signal({name!r}, ...))."
+                f"{name} was {done} inside a transaction, and would stay so if that is rolled "
+                f"back. Do it after the transaction: transaction.on_commit(lambda: "
+                f"progress.run.{call})."
             )
 
+    def _give(self, name: str, values: Mapping[str, Any], key: str | None) -> None:
+        self._require_no_transaction(name, "given", f"signal({name!r}, ...)")
         work = partial(
             give,
             self.id,

@@ -276,3 +276,21 @@ def test_a_skipped_step_says_why_by_the_title_of_the_other(
     assert f"<li>{said}</li>" in timeline
     if said != "skipped":
         assert f'<span class="message">{said}</span>' in page
+
+
+def test_a_line_leads_from_a_signal_to_the_step_that_it_feeds(
+    signed_in: Client, owner: User, make_run: MakeRun
+) -> None:
+    run = make_run(owner)
+    add_steps(
+        run,
+        load={},
+        page={"awaits": "signal", "task": "", "after": ["load"]},
+        read={"after": ["load"], "fed_by": "page", "chunk": 1},
+    )
+
+    svg = svg_of(text(signed_in.get(f"/runs/{run.pk}/")))
+
+    assert svg.findtext(f"{SVG}desc") == (
+        "load comes first. page comes after load. read comes after load, page."
+    )

@@ -13,15 +13,17 @@ from children import Progress
 from children.errors import AttemptLost, NotInRun
 from children.host import RunContext
 from children.meta import Meta
+from parent import Map, Signal, Step, Workflow
 from parent.errors import InvalidParams, SignalGiven, UnknownSignal
 from parent.inline import continue_inline, run_inline
-from parent.messages.publish import attempt_header
+from parent.messages.publish import attempt_header, publishing_off
 from parent.models import Event, Executor, ReceivedSignal, Run
+from parent.runs.attempts import RetryDecision
 from parent.runs.endings import record
 from parent.runs.signals.give import give
 from parent.worker.host import ParentHost
 from parent.worker.running_attempt import RunningAttempt
-from tests.flows import context
+from tests.flows import context, tasks
 from tests.parent.conftest import claimed
 
 pytestmark = pytest.mark.django_db
@@ -167,6 +169,65 @@ def test_an_attempt_that_no_longer_counts_gives_nothing(executor: Executor) -> N
 
     assert attempt.lost
     assert not ReceivedSignal.objects.exists()
+
+
+@pytest.fixture
+def paged(own_registry: None) -> Run:
+    """A run whose first child runs, with a `Map` over a signal, and a signal that is waited for."""
+    steps = [
+        Step(tasks.noop, name="scan", after=[], retries=1, inputs=lambda _: {}),
+        Map(tasks.noop, over=Signal("page"), name="each", after=[]),
+        Step(tasks.noop, name="merge", after=["scan", "late"], inputs=lambda _: {}),
+    ]
+    with publishing_off():
+        return Workflow("paged", steps=steps, signals=[Signal("page"), Signal("late")]).start()
+
+
+@pytest.mark.parametrize(
+    ("name", "states"),
+    [("page", {"page": "OK", "each": "OK"}), ("late", {"late": "SKIPPED"})],
+)
+def test_a_child_closes_a_signal_and_a_retry_changes_nothing(
+    paged: Run, executor: Executor, name: str, states: dict[str, str]
+) -> None:
+    first = claimed_step(paged, "scan")
+    of(first).close(name)
+    record("scan", first.task_id, Meta().failed("it failed"), retry=RetryDecision())
+
+    of(claimed_step(paged, "scan")).close(name)
+
+    rows = paged.steps.filter(name__in=states).values_list("name", "state")
+    assert dict(rows) == states
+    history = Event.objects.filter(run=paged).values_list("what", "who", "detail")
+    assert list(history) == [("close", "step scan", {"signal": name})]
+
+
+CLOSED: list[tuple[str, str, type[Exception]]] = [
+    ("no such signal", "none", UnknownSignal),
+    ("it has come", "late", SignalGiven),
+]
+
+
+@pytest.mark.parametrize(("name", "why"), [c[1:] for c in CLOSED], ids=[c[0] for c in CLOSED])
+def test_a_signal_that_cannot_be_closed_stays(
+    paged: Run, executor: Executor, name: str, why: type[Exception]
+) -> None:
+    paged.signal("late")
+
+    with pytest.raises(why):
+        of(claimed_step(paged, "scan")).close(name)
+
+    assert not Event.objects.filter(what="close").exists()
+
+
+def test_an_attempt_that_no_longer_counts_closes_nothing(paged: Run, executor: Executor) -> None:
+    attempt = claimed_step(paged, "scan")
+    record("scan", attempt.task_id, Meta().failed("its worker died"))
+
+    with pytest.raises(AttemptLost):
+        of(attempt).close("page")
+
+    assert paged.steps.get(name="page").state in ("RUNNING", "WAITING")
 
 
 def test_a_run_that_was_deleted_ends_the_body(

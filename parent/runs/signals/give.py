@@ -143,10 +143,20 @@ def _end(locked: Locked, step: Step, came: ReceivedSignal) -> None:
         raise SignalClosed(f"{step.name} was ended meanwhile: look at the run.")
 
 
-def close(run_id: UUID | str, name: str, *, who: str = "") -> Run:
+def close(
+    run_id: UUID | str,
+    name: str,
+    *,
+    who: str = "",
+    still_counts: Callable[[], bool] | None = None,
+) -> Run:
     """Close a signal that nobody has given: its step is skipped, which is no failure.
 
     One that feeds a `Map` is OK then, and the `Map` ends with its last item.
+
+    Args:
+        still_counts: as of `give`. A later attempt of the same step finds it closed, and that is
+            no error.
 
     Raises:
         UnknownRun, UnknownSignal: as `give` does.
@@ -156,8 +166,12 @@ def close(run_id: UUID | str, name: str, *, who: str = "") -> Run:
     run = _find(run_id)
     with transaction.atomic():
         locked, step = _lock(run, name)
+        if still_counts is not None and not still_counts():
+            raise AttemptLost(f"The attempt no longer counts, so {name} was not closed.")
         if step.awaits != Awaits.SIGNAL:
             raise UnknownSignal(f"{name} is an approval: approve or reject it.")
+        if still_counts is not None and _is_closed(run, name):
+            return locked.run
         fed = fed_step(run, name)
         earlier = _earlier(run, name)
         if earlier is not None and fed is None:
@@ -171,6 +185,10 @@ def close(run_id: UUID | str, name: str, *, who: str = "") -> Run:
         detail = {"signal": name}
         Event.objects.create(run=locked.run, at=locked.now, who=who, what="close", detail=detail)
     return locked.run
+
+
+def _is_closed(run: Run, name: str) -> bool:
+    return Event.objects.filter(run=run, what="close", detail={"signal": name}).exists()
 
 
 def _skip(locked: Locked, step: Step, reason: str) -> None:
