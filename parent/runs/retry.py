@@ -232,6 +232,12 @@ def _steps_to_retry(steps: Sequence[Step], name: str | None, *, alone: bool) -> 
         if not chosen:
             known = join_names([row.name for row in steps])
             raise InvalidRetry(f"The run has no step {name!r}; its steps are: {known}.")
+        fed = next((row.name for row in steps if row.fed_by == name), None)
+        if fed is not None:
+            raise InvalidRetry(
+                f"{name} is a signal that feeds {fed}, and what came stays: retry from {fed}, and "
+                "its failed items run again."
+            )
         return chosen
     chosen = [row for row in steps if fails_run(row) or row.state == StepState.CANCELLED]
     if alone and len(chosen) != 1:

@@ -12,7 +12,7 @@ from children import Progress, child_task
 from children.meta import Meta
 from parent import Map, Signal, Step, Workflow
 from parent.definition.validation import problems
-from parent.errors import InvalidParams, SignalClosed, SignalGiven
+from parent.errors import InvalidParams, InvalidRetry, SignalClosed, SignalGiven
 from parent.inline import continue_inline, run_inline
 from parent.models import Event, Executor, Item, ReceivedSignal, Run, RunState
 from parent.models import Step as StepRow
@@ -228,6 +228,19 @@ def test_too_many_failures_end_it_although_the_signal_is_open() -> None:
     assert states(run) == {"read": "ERROR", "page": "SKIPPED"}
     with pytest.raises(SignalClosed, match="nothing waits for it any more"):
         gave(run, 3)
+
+
+def test_a_retry_from_the_signal_is_refused_and_says_from_where() -> None:
+    run = start(paged(), {})
+    gave(run, 1, bad=True)
+    continue_inline(run)
+    assert run.state == RunState.FAILURE
+
+    with pytest.raises(InvalidRetry, match="page is a signal that feeds read"):
+        retry(run.pk, step="page")
+
+    run.refresh_from_db()
+    assert run.state == RunState.FAILURE
 
 
 def test_a_retry_takes_the_failed_ones_again_and_more_may_come() -> None:

@@ -401,6 +401,19 @@ def test_a_retry_keeps_what_was_given() -> None:
     assert states(run) == {"load": "OK", "merge": "QUEUED", "prices": "OK"}
 
 
+def test_a_retry_from_a_signal_keeps_what_was_given_and_runs_what_comes_after_it() -> None:
+    run = priced()
+    end(run, "load")
+    run.signal("prices", price=1)
+    end(run, "merge", Meta().failed("bad"))
+
+    retry(run.pk, step="prices")
+
+    assert states(run) == {"load": "OK", "merge": "QUEUED", "prices": "OK"}
+    assert run.steps.get(name="prices").result == {"price": 1}
+    assert ReceivedSignal.objects.filter(run=run).count() == 1
+
+
 def test_a_signal_that_was_late_is_asked_for_again_by_a_retry(ticker: Ticker) -> None:
     run = priced(Signal("prices", params=Prices, timeout=60))
     end(run, "load")
