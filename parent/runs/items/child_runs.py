@@ -216,5 +216,6 @@ def end_item_run(run_id: UUID) -> bool:
             )
     open_child_runs(item.step_id)
     close_if_done(item.step_id)
-    Run.objects.filter(pk=run_id, finished_at=run.finished_at).update(due_at=None)
+    # If a retry has opened it meanwhile, it is due for itself.
+    Run.objects.filter(pk=run_id, version=run.version).update(due_at=None)
     return ended
