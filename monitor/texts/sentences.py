@@ -154,7 +154,8 @@ SENTENCES = (
 A value is of one line, but for the last place of a sentence.
 """
 
-LONGEST = 2_000  # characters: the text of a longer error is a child's
+LONGEST = 600
+"""Characters. A longer error is mostly a child's text, and takes long to compare with them all."""
 DEEPEST = 4
 PLACE = re.compile(r"\{(\w+)\}")
 
