@@ -56,6 +56,10 @@ SENTENCES = (
     gettext_noop("This run is a step of another one: retry that, {run}."),
     gettext_noop("{name} takes its items from `over`: leave inputs out."),
     gettext_noop("{name} has no inputs: it waits for {what}."),
+    gettext_noop(
+        "{name} is a signal that feeds {step}, and what came stays: retry from {steps}, and its "
+        "failed items run again."
+    ),
     gettext_noop("Say which step the item belongs to."),
     gettext_noop("An item keeps the inputs that it had: leave inputs out."),
     gettext_noop("One item cannot be skipped: leave skip out."),
@@ -72,6 +76,7 @@ SENTENCES = (
     gettext_noop("The run has ended already: it is {state}."),
     gettext_noop("The run is a step of another one, with which it is deleted: delete {run}."),
     gettext_noop("The run is {state}: wait for its end."),
+    gettext_noop("Runs inside of this one have not ended yet: wait for their end."),
     gettext_noop("There is no workflow {name}; registered are: {known}."),
     gettext_noop("A run of {name} goes on already: {run}."),
     gettext_noop("A run of {name} with {key} goes on already: {run}."),
@@ -154,8 +159,7 @@ SENTENCES = (
 A value is of one line, but for the last place of a sentence.
 """
 
-LONGEST = 600
-"""Characters. A longer error is mostly a child's text, and takes long to compare with them all."""
+LONGEST = 2_000  # characters: the text of a longer error is a child's
 DEEPEST = 4
 PLACE = re.compile(r"\{(\w+)\}")
 
@@ -196,4 +200,5 @@ def _parts(sentence: str) -> Iterator[str]:
         elif part == "inner" or number == len(fixed) - 2:
             yield f"(?P<{part}>[\\s\\S]+)"
         else:
-            yield f"(?P<{part}>[^\\n]+?)"
+            # So short that no text takes long to compare.
+            yield f"(?P<{part}>[^\\n]{{1,200}}?)"

@@ -39,6 +39,16 @@ def changed(client: Client, path: str, shown: dict[str, str]) -> set[str]:
     return set(digests(page)) if "data-live" in page else set()
 
 
+def test_each_part_can_be_asked_for_by_the_id_that_it_has_on_the_page(
+    signed_in: Client, owner: User, make_run: MakeRun
+) -> None:
+    """A part that the page names otherwise than the server would never be brought up to date."""
+    run = make_run(owner)
+    for path in (f"/runs/{run.pk}/", "/runs/", "/"):
+        shown = digests(text(signed_in.get(path)))
+        assert changed(signed_in, path, dict.fromkeys(shown, "other")) == set(shown), path
+
+
 def test_only_the_parts_that_have_changed_are_sent(
     signed_in: Client, owner: User, make_run: MakeRun
 ) -> None:
@@ -49,9 +59,9 @@ def test_only_the_parts_that_have_changed_are_sent(
         "notices",
         "asked",
         "graph",
-        "in-line",
+        "in_line",
         "items",
-        "child-runs",
+        "child_runs",
         "timeline",
         "result",
         "retry",
