@@ -20,4 +20,9 @@ class Migration(migrations.Migration):
             model_name='run',
             index=models.Index(condition=models.Q(('state', 'FAILURE'), ('state', 'REVOKED'), _connector='OR'), fields=['state', '-created_at', '-id'], name='run_unsuccessful'),
         ),
+        migrations.RemoveIndex(model_name='run', name='run_place'),
+        migrations.AddIndex(
+            model_name='run',
+            index=models.Index(condition=models.Q(('finished_at__isnull', True), ('place_key__isnull', False)), fields=['workflow', 'place_key', 'has_place', 'created_at', 'id'], name='run_place'),
+        ),
     ]

@@ -138,7 +138,7 @@ class Run(MetaFields):
                 fields=["workflow"], name="run_alive", condition=Q(finished_at__isnull=True)
             ),
             models.Index(
-                fields=["workflow", "place_key", "has_place", "created_at"],
+                fields=["workflow", "place_key", "has_place", "created_at", "id"],
                 name="run_place",
                 condition=Q(place_key__isnull=False, finished_at__isnull=True),
             ),

@@ -142,7 +142,7 @@ def test_a_quiet_tick_has_no_more_statements(executor_id: Any, nested: Workflow)
         pass
     statements(ticker)
 
-    assert len(statements(ticker)) == 7
+    assert len(statements(ticker)) == 2
 
 
 @pytest.fixture
