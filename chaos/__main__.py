@@ -20,7 +20,7 @@ from pathlib import Path
 import django
 
 from chaos.schedule import Fault, schedule
-from chaos.servers import Broker, Database, Postgres, SQLite
+from chaos.servers import Broker, Database, DeadReceiver, Postgres, SQLite
 from quickstart import redis as redis_programs
 from quickstart.errors import NoRedisServer
 from tests.services import postgres_tools
@@ -52,7 +52,8 @@ def _run(folder: Path, faults: Sequence[Fault], asked: argparse.Namespace) -> bo
     """Set the servers up, run the scenario, print the report; False if something went wrong."""
     broker = Broker(redis_programs.find(), folder)
     database = _database(asked.database, folder)
-    _use(broker, database, folder)
+    receiver = DeadReceiver()
+    _use(broker, database, receiver, folder)
     # These need Django's apps, which need the addresses of the servers.
     from chaos.report import as_text  # noqa: PLC0415
     from chaos.scenario import run_scenario  # noqa: PLC0415
@@ -66,6 +67,7 @@ def _run(folder: Path, faults: Sequence[Fault], asked: argparse.Namespace) -> bo
     finally:
         broker.kill()
         database.stop()
+        receiver.close()
     print(as_text(report))
     return report.good
 
@@ -101,13 +103,14 @@ def _database(kind: str, folder: Path) -> Database:
     return Postgres(tools, folder)
 
 
-def _use(broker: Broker, database: Database, folder: Path) -> None:
+def _use(broker: Broker, database: Database, receiver: DeadReceiver, folder: Path) -> None:
     """Point Django at these servers, here and in the workers."""
     os.environ |= {
         "DJANGO_SETTINGS_MODULE": "chaos.settings",
         "DATABASE_URL": database.url,
         "REDIS_URL": broker.url,
         "DATA_DIR": str(folder),
+        "CHAOS_RECEIVER": receiver.url,
         "CHAOS_EVENT_LOG": str(folder / "events"),
     }
     django.setup()

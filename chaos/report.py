@@ -17,6 +17,7 @@ def as_text(report: Report) -> str:
         "items": report.items,
         "child runs": report.child_runs,
         "signals and approvals": report.answers,
+        "notifications to a receiver that never answers": report.notifications,
         "attempts": f"{report.attempts} ({report.unfinished} ended by a fault)",
         "faults": report.faults.total(),
         **{f"  {kind}": count for kind, count in report.faults.most_common()},

@@ -13,13 +13,13 @@ from django_celery_results.models import TaskResult
 
 from chaos import event_log, verdict
 from chaos.faults import FaultInjector
-from chaos.flows.workflows import said
+from chaos.flows.workflows import NOTIFIES, said
 from chaos.schedule import Fault
 from chaos.servers import Broker, Database
 from chaos.users import Users
 from chaos.verdict import RunSeen, StepSeen
 from chaos.workers import Workers
-from parent.models import Event, Item, Run, Step
+from parent.models import Delivery, Event, Item, Run, Step
 from parent.store import executors
 
 __all__ = ["Report", "run_scenario"]
@@ -45,6 +45,7 @@ class Report:
     unfinished: int
     child_runs: int
     answers: int
+    notifications: int
     faults: Counter[str]
     recovery: str
     settling: float
@@ -143,6 +144,7 @@ def _report(
         unfinished=verdict.unfinished(bodies),
         child_runs=sum(run.parent is not None for run in seen),
         answers=sum(len(answers) for answers in given.values()),
+        notifications=sum(run.notifications or 0 for run in seen),
         faults=faults,
         recovery=f"{seconds:.1f} s ({recovered or 'none was needed'})",
         settling=settling,
@@ -161,6 +163,8 @@ def _read_runs(given: Mapping[tuple[str, str], Collection[str]]) -> list[RunSeen
         given: the answers that users were told a run had taken, by its id and the signal's name.
     """
     stored = dict(TaskResult.objects.values_list("task_id", "status"))
+    told = Counter(Delivery.objects.values_list("run_id", flat=True))
+    retries = Counter(Event.objects.filter(what="retry").values_list("run_id", flat=True))
     items: dict[int, list[Item]] = defaultdict(list)
     for item in Item.objects.select_related("step").order_by("step", "index"):
         items[item.step_id].append(item)
@@ -183,6 +187,8 @@ def _read_runs(given: Mapping[tuple[str, str], Collection[str]]) -> list[RunSeen
             stored=stored.get(str(run.pk)),
             cancelled=not changed.isdisjoint({run.pk, run.parent_run_id}),
             steps=steps,
+            ends=1 + retries[run.pk],
+            notifications=told[run.pk] if run.workflow in NOTIFIES else None,
             parent=str(run.parent_run_id) if run.is_child else None,
         )
     return list(seen.values())

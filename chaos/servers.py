@@ -1,5 +1,6 @@
 """The servers of the chaos test, which its faults kill."""
 
+import socket
 import sqlite3
 import time
 from collections.abc import Iterator
@@ -10,7 +11,7 @@ from urllib.parse import quote
 from quickstart.redis import RedisServer
 from tests import services
 
-__all__ = ["Broker", "Database", "Postgres", "SQLite"]
+__all__ = ["Broker", "Database", "DeadReceiver", "Postgres", "SQLite"]
 
 
 class Broker(services.Redis):
@@ -26,6 +27,17 @@ class Broker(services.Redis):
         """Close the connections of all clients."""
         for kind in ("normal", "pubsub"):
             self.client.client_kill_filter(_type=kind)
+
+
+class DeadReceiver:
+    """A receiver of webhooks that takes connections, and never reads or answers."""
+
+    def __init__(self) -> None:
+        self._socket = socket.create_server(("127.0.0.1", 0), backlog=128)
+        self.url = f"http://127.0.0.1:{self._socket.getsockname()[1]}/"
+
+    def close(self) -> None:
+        self._socket.close()
 
 
 class Database(Protocol):

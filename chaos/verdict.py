@@ -54,7 +54,9 @@ class StepSeen:
 class RunSeen:
     """A run's row and steps; `stored` is the state in its `TaskResult`.
 
-    A child run has the id of its `parent`, and is cancelled if that is.
+    A child run has the id of its `parent`, and is cancelled if that is. `ends`: how often it has
+    ended, with its retries. `notifications`: how many of its ends the outbox has; None if nobody
+    wants them.
     """
 
     id: str
@@ -63,6 +65,8 @@ class RunSeen:
     steps: Sequence[StepSeen]
     cancelled: bool = False
     parent: str | None = None
+    ends: int = 1
+    notifications: int | None = None
 
     def step(self, name: str) -> StepSeen:
         return next(step for step in self.steps if step.name == name)
@@ -158,6 +162,8 @@ def _lost_of(run: RunSeen, bodies: Bodies) -> Iterator[str]:
         return
     if run.stored != run.state:
         yield f"it is {run.state}, and its TaskResult says {run.stored}"
+    if run.notifications is not None and run.notifications < run.ends:
+        yield f"it has ended {run.ends} times, with {run.notifications} notifications"
     for step in run.steps:
         if step.state not in STEP_ENDS:
             yield f"it is {run.state}, and {step.name} is {step.state}"
@@ -247,6 +253,11 @@ def doubled(
         f"{run.id} has {children[run.id]} child runs"
         for run in runs
         if children[run.id] > max(1, run.own_runs)
+    ]
+    lines += [
+        f"{run.id} has ended {run.ends} times, with {run.notifications} notifications"
+        for run in runs
+        if run.notifications is not None and run.notifications > run.ends
     ]
     for run in runs:
         lines += [

@@ -2,6 +2,8 @@
 one whose items are child runs; and one with a child run, a signal and an approval.
 """
 
+import os
+from base64 import b64encode
 from collections.abc import Mapping
 from typing import Any, Literal
 
@@ -9,10 +11,11 @@ from rest_framework import serializers
 
 from chaos.event_log import Inputs
 from chaos.flows.tasks import RandomFailure, Work
-from parent import Approval, Map, RunData, Signal, Step, Workflow
+from parent import Approval, Map, RunData, Signal, Step, Webhook, Workflow
 
 __all__ = [
     "ITEMS",
+    "NOTIFIES",
     "RETRIES",
     "TOLERATED",
     "chaos",
@@ -23,6 +26,9 @@ __all__ = [
     "said",
 ]
 
+RECEIVER = os.environ.get("CHAOS_RECEIVER", "http://127.0.0.1:9/")
+"""The URL of a receiver of notifications that never answers."""
+SECRET = "whsec_" + b64encode(b"for a receiver that reads nothing").decode()
 RETRIES = 100  # more than there are faults
 ITEMS, TOLERATED = 24, 2
 CHILD_RUNS = 6
@@ -99,7 +105,10 @@ chaos = Workflow(
         _step("join", "left", "right"),
         _step("last", "join"),
     ],
+    notify=[Webhook(RECEIVER, secret=SECRET)],
 )
+NOTIFIES = (chaos.name,)
+"""The workflows of which each end is told to the receiver."""
 chaos_map = Workflow(
     "chaos_map",
     params=MapParams,

@@ -443,3 +443,17 @@ def test_a_step_that_always_follows_may_follow_items_that_failed() -> None:
     ]
 
     assert findings(run, events) == (0, 0, 0)
+
+
+@pytest.mark.parametrize(
+    ("ends", "notifications", "is_lost", "is_doubled"),
+    [(1, 1, False, False), (2, 2, False, False), (2, 1, True, False), (1, 2, False, True)],
+)
+def test_each_end_has_one_notification(
+    ends: int, notifications: int, is_lost: bool, is_doubled: bool
+) -> None:
+    run = replace(GOOD, ends=ends, notifications=notifications)
+    bodies = bodies_of(EVENTS)
+
+    assert bool(lost([run], bodies)) is is_lost
+    assert bool(doubled([run], bodies, [], LEASE)) is is_doubled
