@@ -12,6 +12,13 @@ class Migration(migrations.Migration):
     ]
 
     operations = [
+        # First: it takes the strongest lock, and to take that after another would be a deadlock
+        # with a process that writes.
+        migrations.RemoveIndex(model_name='run', name='run_place'),
+        migrations.AddIndex(
+            model_name='run',
+            index=models.Index(condition=models.Q(('finished_at__isnull', True), ('place_key__isnull', False)), fields=['workflow', 'place_key', 'has_place', 'created_at', 'id'], name='run_place'),
+        ),
         migrations.AddIndex(
             model_name='run',
             index=models.Index(fields=['workflow', '-created_at', '-id'], name='run_of_workflow'),
@@ -19,10 +26,5 @@ class Migration(migrations.Migration):
         migrations.AddIndex(
             model_name='run',
             index=models.Index(condition=models.Q(('state', 'FAILURE'), ('state', 'REVOKED'), _connector='OR'), fields=['state', '-created_at', '-id'], name='run_unsuccessful'),
-        ),
-        migrations.RemoveIndex(model_name='run', name='run_place'),
-        migrations.AddIndex(
-            model_name='run',
-            index=models.Index(condition=models.Q(('finished_at__isnull', True), ('place_key__isnull', False)), fields=['workflow', 'place_key', 'has_place', 'created_at', 'id'], name='run_place'),
         ),
     ]
