@@ -12,7 +12,7 @@ from django_celery_results.models import TaskResult
 from children.sanitize import plain_form
 from parent.conf import setting
 from parent.messages.publish import queue_of
-from parent.models import Item, ItemCount, Run, Step, StepState
+from parent.models import Executor, Item, ItemCount, Run, Step, StepState
 from parent.watch.decide import Stored, Watched
 
 __all__ = [
@@ -69,9 +69,9 @@ def ids_of_due_steps() -> "QuerySet[Any, Any]":
 
 def ids_of_lost_steps(lease: timedelta) -> "QuerySet[Any, Any]":
     """Steps that an executor runs, or of which it runs items, whose last heartbeat is that old."""
-    # The states are those of a partial index: SQLite uses it only where the condition is the same.
-    lost = {"state": StepState.RUNNING, "executor__heartbeat_at__lt": Now() - lease}
-    lost["state__in"] = Step.ACTIVE
+    dead = Executor.objects.filter(heartbeat_at__lt=Now() - lease).values("pk")
+    # ACTIVE is the condition of a partial index: SQLite uses it only where the text is the same.
+    lost = {"executor__in": dead, "state": StepState.RUNNING, "state__in": Step.ACTIVE}
     of_steps = Step.objects.filter(**lost).order_by().values("pk")
     of_items = Item.objects.filter(**lost).order_by().values("step_id")
     return of_steps.union(of_items, all=True)
