@@ -25,6 +25,7 @@ from tests.waiting import until
 __all__ = ["figures"]
 
 SLOTS, WATCHERS = 2, 50
+OF_ENDED = 1000  # milliseconds until a page that shows an ended run goes on to the next
 HOST, TIMEOUT = "127.0.0.1", 10.0
 
 
@@ -103,17 +104,15 @@ class Watcher(threading.Thread):
             self.bad = repr(exc)
 
     def _watch(self, path: str) -> None:
-        tag, pause = "", 0
-        while not self._stopping.is_set():
+        tag, pause, left = "", 0, True
+        while left and not self._stopping.is_set():
             answer, body = self._get(path, self._headers | {"If-None-Match": tag})
             self.polls += 1
             if answer.status == http.HTTPStatus.OK:
-                tag = answer.headers["ETag"]
-                pause = json.loads(body)["poll_after_ms"]
+                tag, told = answer.headers["ETag"], json.loads(body)["poll_after_ms"]
+                left, pause = told is not None, told or pause or OF_ENDED
             elif answer.status != http.HTTPStatus.NOT_MODIFIED:
                 raise ValueError(f"{path}: {answer.status}")
-            if pause is None:
-                return
             self._stopping.wait(pause / 1000)
 
     def _get(self, path: str, headers: dict[str, str]) -> tuple[http.client.HTTPResponse, bytes]:
