@@ -10,6 +10,7 @@ from typing import Any, NoReturn
 import pytest
 from celery import current_app
 from django.conf import LazySettings, settings
+from django.utils import translation
 from kombu import pools
 
 from parent.definition.workflow import registry
@@ -72,6 +73,13 @@ def own_registry(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     monkeypatch.setattr(registry, "_workflows", {})
     with restored_tasks():
         yield
+
+
+@pytest.fixture(autouse=True)
+def _own_language() -> Iterator[None]:
+    """A request leaves its language active in the thread, here that of the next tests too."""
+    yield
+    translation.deactivate()
 
 
 @pytest.fixture(scope="session", autouse=True)
