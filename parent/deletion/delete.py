@@ -1,7 +1,7 @@
 """Deleting runs with all their rows and files, many rows by each statement."""
 
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from itertools import accumulate
 from typing import Any
 from uuid import UUID
@@ -46,9 +46,10 @@ def delete_run(run: Run) -> None:
             )
         if not locked.ended:
             raise RunActive(f"The run is {locked.state}: wait for its end.")
-        if _with_active([locked.pk]):
+        inner = inner_runs([locked.pk])
+        if _with_active(inner):
             raise RunActive("Runs inside of this one have not ended yet: wait for their end.")
-        _delete_all([(locked.pk, locked.files), *_inside([locked.pk])])
+        _delete_all([(locked.pk, locked.files), *_files_of(inner)])
 
 
 def delete_ended(runs: "QuerySet[Run]", *, at_most: int) -> int:
@@ -62,30 +63,34 @@ def delete_ended(runs: "QuerySet[Run]", *, at_most: int) -> int:
         rows = runs.filter(finished_at__isnull=False, parent_run=None)
         rows = rows.select_for_update(skip_locked=True, of=("self",))
         ended = list(rows.values_list("pk", "files")[:at_most])
-        going = _with_active([pk for pk, _ in ended])
-        batch = _limit_by_steps([each for each in ended if each[0] not in going])
+        inner = inner_runs([pk for pk, _ in ended])
+        going = _with_active(inner)
+        batch = _limit_by_steps([each for each in ended if each[0] not in going], inner)
         if batch:
-            _delete_all([*batch, *_inside([pk for pk, _ in batch])])
+            chosen = {pk for pk, _ in batch}
+            _delete_all([*batch, *_files_of(pk for pk, of in inner.items() if of in chosen)])
     return len(batch)
 
 
-def _with_active(ids: Sequence[UUID]) -> set[UUID]:
-    """Those of these runs inside of which a run has not ended: it was cancelled just before."""
-    inner = inner_runs(ids)
+def _with_active(inner: Mapping[UUID, UUID]) -> set[UUID]:
+    """The outer runs inside of which a run has not ended: it was cancelled just before.
+
+    Args:
+        inner: see `inner_runs`. It stays as it is while the outer runs are locked.
+    """
     going = Run.objects.filter(finished_at__isnull=True).values_list("pk", flat=True)
     return {inner[pk] for batch in in_batches(inner) for pk in going.filter(pk__in=batch)}
 
 
-def _inside(ids: Sequence[UUID]) -> RunFiles:
-    """All runs inside of these locked ones, which have ended with them."""
+def _files_of(ids: Iterable[UUID]) -> RunFiles:
     rows = Run.objects.values_list("pk", "files")
-    return [row for batch in in_batches(inner_runs(ids)) for row in rows.filter(pk__in=batch)]
+    return [row for batch in in_batches(ids) for row in rows.filter(pk__in=batch)]
 
 
-def _limit_by_steps(runs: RunFiles) -> RunFiles:
+def _limit_by_steps(runs: RunFiles, inner: Mapping[UUID, UUID]) -> RunFiles:
     """The first runs that have at most `STEPS_PER_TRANSACTION` steps together; at least one."""
     outer = {pk: pk for pk, _ in runs}
-    outer |= inner_runs(list(outer))
+    outer |= {pk: of for pk, of in inner.items() if of in outer}
     sizes = Counter[UUID]()
     for batch in in_batches(outer):
         steps = Step.objects.filter(run__in=batch)

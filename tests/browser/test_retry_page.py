@@ -10,20 +10,14 @@ from parent.models import Event, Run
 from tests.browser.conftest import SignIn, Watched, button
 from tests.browser.looks import look_at
 from tests.flows import workflows
-from tests.monitor.runs import fail, finish
+from tests.monitor.runs import fail
+from tests.monitor.test_retry_page import failed
+
+__all__ = ["failed"]
 
 FindViolations = Callable[[Page], list[str]]
 FOLD = "Retry from a step, past it, or with other inputs"
 RETRY_PAGE = "**/retry/"
-
-
-@pytest.fixture
-def failed(owner: User) -> Run:
-    """A run of `sums`: its first step returned 6, its second failed."""
-    run = workflows.sums.start(owner=owner, a=5)
-    finish(run, "one", 6)
-    fail(run, "two")
-    return run
 
 
 @pytest.fixture

@@ -1,24 +1,18 @@
 """A state machine: a run with a Map over a workflow, and what happens to it and its child runs."""
 
 import time
-from contextlib import ExitStack
 from datetime import timedelta
 from typing import Any
 
-import pytest
-from django.db import transaction
 from django.db.models.functions import Now
 from hypothesis import strategies as st
 from hypothesis.stateful import initialize, invariant, rule
 
 from parent import Map, Workflow
 from parent import Step as StepDefinition
-from parent.definition.workflow import registry
-from parent.messages import publish
 from parent.models import Item, Run, Step
 from parent.runs.start import start
 from parent.store import executors
-from parent.watch.tick import Ticker
 from tests.flows import tasks
 from tests.parent.items import check_items
 from tests.parent.nested_machine import ENDS, LIMIT, TURNS, NestedMachine
@@ -38,20 +32,7 @@ class ItemRunMachine(NestedMachine):
         retries=st.integers(0, 1),
     )
     def start(self, count: int, max_active: int | None, tolerate: int, retries: int) -> None:
-        self.undo = ExitStack()
-        patched = self.undo.enter_context(pytest.MonkeyPatch.context())
-        self.undo.enter_context(transaction.atomic())
-        self.undo.callback(transaction.set_rollback, True)
-        # In this transaction nothing commits, so what follows a commit is done at once.
-        patched.setattr("django.db.transaction.on_commit", lambda call, **_: call())
-        patched.setattr(publish, "_send", lambda *_, **__: True)
-        patched.setattr(registry, "_workflows", dict(registry._workflows))
-        self.undo.callback(setattr, executors, "_this", None)
-        self.executor = executors.assign_executor_id()
-        executors.renew_heartbeat(self.executor)
-        self.ticker = Ticker(self.executor)
-        while not self.ticker.tick():
-            pass
+        self.begin()
         again: dict[str, Any] = {"retries": retries, "run_timeout": LIMIT}
 
         def child(name: str, *after: str, **options: Any) -> StepDefinition:
@@ -68,10 +49,6 @@ class ItemRunMachine(NestedMachine):
         after = [child("last", "each"), child("clean_up", "each", when="always")]
         self.most, self.tolerate = max_active or 1_000, tolerate
         self.run_id = start(Workflow("machine", steps=[each, *after]), {}).pk
-        self.headers: dict[str, Any] = {}
-        self.claimed = []
-        self.given = {}
-        self.outcomes = {}
 
     def to_the_end(self) -> None:
         """Whatever has happened: with a worker that works, the run ends."""

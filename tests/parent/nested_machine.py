@@ -56,20 +56,7 @@ class NestedMachine(RuleBasedStateMachine):
         retries=st.integers(0, 1), delay=st.sampled_from([0.0, 30.0]), optional=st.booleans()
     )
     def start(self, retries: int, delay: float, optional: bool) -> None:
-        self.undo = ExitStack()
-        patched = self.undo.enter_context(pytest.MonkeyPatch.context())
-        self.undo.enter_context(transaction.atomic())
-        self.undo.callback(transaction.set_rollback, True)
-        # In this transaction nothing commits, so what follows a commit is done at once.
-        patched.setattr("django.db.transaction.on_commit", lambda call, **_: call())
-        patched.setattr(publish, "_send", lambda *_, **__: True)
-        patched.setattr(registry, "_workflows", dict(registry._workflows))
-        self.undo.callback(setattr, executors, "_this", None)
-        self.executor = executors.assign_executor_id()
-        executors.renew_heartbeat(self.executor)
-        self.ticker = Ticker(self.executor)
-        while not self.ticker.tick():
-            pass
+        self.begin()
         again: dict[str, Any] = {"retries": retries, "retry_delay": delay, "run_timeout": LIMIT}
 
         def child(name: str, *after: str, **options: Any) -> StepDefinition:
@@ -89,6 +76,23 @@ class NestedMachine(RuleBasedStateMachine):
             signals=[Signal("word", params=Word)],
         )
         self.run_id = start(workflow, {}).pk
+
+    def begin(self) -> None:
+        """One executor that ticks, in a transaction that is rolled back at the end."""
+        self.undo = ExitStack()
+        patched = self.undo.enter_context(pytest.MonkeyPatch.context())
+        self.undo.enter_context(transaction.atomic())
+        self.undo.callback(transaction.set_rollback, True)
+        # In this transaction nothing commits, so what follows a commit is done at once.
+        patched.setattr("django.db.transaction.on_commit", lambda call, **_: call())
+        patched.setattr(publish, "_send", lambda *_, **__: True)
+        patched.setattr(registry, "_workflows", dict(registry._workflows))
+        self.undo.callback(setattr, executors, "_this", None)
+        self.executor = executors.assign_executor_id()
+        executors.renew_heartbeat(self.executor)
+        self.ticker = Ticker(self.executor)
+        while not self.ticker.tick():
+            pass
         self.headers: dict[str, Any] = {}
         self.claimed: list[RunningAttempt] = []
         self.given: dict[str, Mapping[str, Any]] = {}

@@ -10,23 +10,21 @@ import pytest
 
 from parent import Map, Step, Workflow
 from parent.definition.workflow import registry
-from parent.messages import publish
-from parent.models import Executor, Item, Run, RunState, StepState
+from parent.models import Item, Run, RunState, StepState
 from parent.models import Step as StepRow
 from parent.runs import endings
 from parent.runs.cancel import cancel
 from parent.runs.items.child_runs import ChildRunsOfItems, open_child_runs
 from parent.runs.retry import retry
 from parent.runs.start import start
-from parent.store import executors
 from parent.watch.tick import Ticker
 from tests.flows import tasks
 from tests.parent.items import check_items, mapped
 from tests.parent.test_item_races import Fleet, fleet, run_to_end
-from tests.parent.test_nested_races import once
+from tests.parent.test_nested_races import executor_id, once
 from tests.parent.test_tick import statements
 
-__all__ = ["fleet"]
+__all__ = ["executor_id", "fleet"]
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
@@ -177,11 +175,3 @@ def test_a_quiet_tick_has_no_more_statements(executor_id: Any, workflow: Workflo
     statements(ticker)
 
     assert len(statements(ticker)) == 2
-
-
-@pytest.fixture
-def executor_id(monkeypatch: pytest.MonkeyPatch) -> Any:
-    monkeypatch.setattr(publish, "_send", lambda *_, **__: True)
-    row = Executor.objects.create(host="here", pid=7)
-    monkeypatch.setattr(executors, "_this", row.pk)
-    return row.pk
