@@ -20,6 +20,9 @@ from tests.children.celery_app import restored_tasks
 from tests.services import RabbitMQ, postgres_server, postgres_tools, redis_server
 from tests.workers import fork_servers
 
+LAST_LINES = 60
+"""Of a worker's log, in the report of a failed test."""
+
 
 def pytest_configure() -> None:
     """Programs that tests start and signal inherit what is ignored here, as it is under `nohup` and
@@ -34,9 +37,19 @@ def pytest_configure() -> None:
 
 
 @pytest.hookimpl(wrapper=True)
-def pytest_runtest_makereport() -> Generator[None, pytest.TestReport, pytest.TestReport]:
-    """Reports go between processes as UTF-8, but some tests log text that cannot be encoded."""
+def pytest_runtest_makereport(
+    item: pytest.Item,
+) -> Generator[None, pytest.TestReport, pytest.TestReport]:
+    """A failed test shows what its workers logged last.
+
+    Reports go between processes as UTF-8, but some tests log text that cannot be encoded.
+    """
     report = yield
+    folder = getattr(item, "funcargs", {}).get("tmp_path")
+    if report.when == "call" and report.failed and folder is not None:
+        for log in sorted(folder.glob("worker-*.log")):
+            last = log.read_text().splitlines()[-LAST_LINES:]
+            report.sections.append((f"End of {log.name}", "\n".join(last)))
     report.sections = [
         (name, text.encode("utf-8", "backslashreplace").decode()) for name, text in report.sections
     ]
