@@ -85,10 +85,16 @@ class Republish:
 
 @dataclass(frozen=True, slots=True)
 class End:
-    """The child's outcome. `retry`: a retry is allowed if the step has retries left."""
+    """The child's outcome.
+
+    Attributes:
+        retry: a retry is allowed if the step has retries left.
+        may_run: its body may still run, and is not wanted any more.
+    """
 
     outcome: Meta
     retry: bool = False
+    may_run: bool = False
 
 
 Verdict = Keep | Mirror | Republish | End
@@ -175,7 +181,7 @@ def _watch_running(
 
 
 def _fail(step: Watched, error: str) -> End:
-    return End(step.meta.failed(error), retry=True)
+    return End(step.meta.failed(error), retry=True, may_run=True)
 
 
 def with_step_name(name: str, outcome: Meta) -> Meta:

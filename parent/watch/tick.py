@@ -249,7 +249,7 @@ class Ticker:
             stored = rows.get(step.task_id)
             match watch_once(watched(step), stored, step.db_now):
                 case End() as verdict:
-                    end = partial(self._end_overdue, step, verdict, stored)
+                    end = partial(self._end_due, step, verdict, stored)
                     self._locked_runs.skip_if_locked(end, step.run_id)
                     continue
                 case Republish():
@@ -269,9 +269,10 @@ class Ticker:
         end_cancelled(str(step.task_id))
         terminate(step)
 
-    def _end_overdue(self, step: Any, verdict: End, stored: Stored | None) -> None:
+    def _end_due(self, step: Any, verdict: End, stored: Stored | None) -> None:
         # Record first: killing the process makes its worker report a lost process.
-        if self._end(step, verdict, stored.state if stored else None) is not None:
+        recorded = self._end(step, verdict, stored.state if stored else None)
+        if recorded is not None and verdict.may_run:
             terminate(step)
 
     def _end(

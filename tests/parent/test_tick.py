@@ -416,6 +416,26 @@ def test_a_running_step_past_its_limit_ends(
     assert Run.objects.get().error == error
 
 
+@pytest.mark.parametrize("stored", [True, False], ids=["stored", "late"])
+def test_only_a_body_that_may_run_is_terminated(
+    ticker: Ticker, running: Callable[[], Step], monkeypatch: pytest.MonkeyPatch, *, stored: bool
+) -> None:
+    """Of a task that has stored its end, Celery would replace the result by REVOKED."""
+    step = running()
+    if stored:
+        current_app.backend.store_result(str(step.task_id), 7, "SUCCESS")
+        TaskResult.objects.filter(task_id=step.task_id).update(date_done=ago(3600))
+    late: dict[str, Any] = {"run_timeout": 60, "started_at": ago(61), "due_at": ago(1)}
+    Step.objects.filter(pk=step.pk).update(**late)
+    terminated: list[Any] = []
+    monkeypatch.setattr("parent.watch.tick.terminate", terminated.append)
+
+    ticker.tick()
+
+    assert Run.objects.get().state == (RunState.SUCCESS if stored else RunState.FAILURE)
+    assert terminated == ([] if stored else [step])
+
+
 def test_a_report_puts_off_the_stall_limit(ticker: Ticker, running: Callable[[], Step]) -> None:
     step = running()
     Step.objects.filter(pk=step.pk).update(stall_timeout=60, started_at=ago(100), due_at=ago(40))
