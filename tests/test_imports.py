@@ -26,7 +26,7 @@ LAYERS = {
     ],
     "monitor": [
         *("probe_paths", "texts", "conf", "models", "tokens", "policy", "access"),
-        *("http", "runs", "api", "celery_progress", "pages", "ops"),
+        *("http", "polling", "runs", "api", "celery_progress", "pages", "ops"),
         *("templatetags", "checks", "admin", "apps", "urls", "management"),
     ],
 }

@@ -13,7 +13,8 @@ from django.http import HttpRequest, HttpResponse
 from django.utils import timezone
 from rest_framework.request import Request
 
-from monitor.http.etag import signed_tags, unchanged
+from monitor.polling.etag import signed_tags, unchanged
+from monitor.polling.pace import pace
 from monitor.runs.snapshot import Snapshot
 from parent.store.outage import OUTAGE
 
@@ -26,7 +27,7 @@ class Unchanged:
     """`304` for the status of one task, where a signed tag proves who may have it.
 
     It stands after what every answer needs (CORS, https), and before what looks up the user.
-    The tags are those of `monitor.http.etag`.
+    The tags are those of `monitor.polling.etag`.
     """
 
     def __init__(self, get_response: Callable[[HttpRequest], HttpResponse]) -> None:
@@ -38,7 +39,9 @@ class Unchanged:
         with suppress(*OUTAGE):
             if polled and (signed := signed_tags(request)):
                 snapshot = Snapshot([UUID(polled[1])])
-                if tag := signed.get(snapshot.digest(timezone.now())):
+                with pace.answering():
+                    digest = snapshot.digest(timezone.now())
+                if tag := signed.get(digest):
                     return unchanged(tag)
                 request.snapshot = snapshot  # type: ignore[attr-defined]
         return self._get_response(request)

@@ -36,10 +36,11 @@ from monitor.api.requests import (
     RunQuery,
     idempotency_key,
 )
-from monitor.http.etag import answer, digest_of, not_modified
 from monitor.http.namespace import namespace_of, our_url
 from monitor.http.parsers import JSONParser
 from monitor.http.throttles import StartThrottle
+from monitor.polling.etag import answer, digest_of, not_modified
+from monitor.polling.pace import pace
 from monitor.runs.items import READ, item_row
 from monitor.runs.log import log_document
 from monitor.runs.results import result_answer
@@ -132,6 +133,7 @@ class TaskListView(ApiView):
     """The caller's runs; staff see all."""
 
     @openapi.list_tasks
+    @pace.answering()
     def get(self, request: Request) -> HttpResponse:
         query, now = RunQuery.of(request), timezone.now()
         ids, links = query.ids_to_poll, {"next": None, "previous": None}
@@ -156,6 +158,7 @@ class TaskView(ApiView):
     """One run, or one child of a run."""
 
     @openapi.read_task
+    @pace.answering()
     def get(self, request: Request, task_id: UUID) -> HttpResponse:
         snapshot, now = snapshot_of(request, task_id), timezone.now()
         status, digest = _status(request, snapshot, now), snapshot.digest(now)

@@ -6,7 +6,7 @@ from typing import Any
 from django.http import Http404, HttpRequest, HttpResponse
 
 from children.meta import Status
-from monitor.http.etag import digest_of, not_modified, tagged
+from monitor.polling.etag import digest_of, not_modified, tagged
 from monitor.runs.snapshot import Task
 from parent.models import Run
 from parent.store.large_results import json_beginning, result_json

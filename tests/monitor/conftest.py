@@ -18,11 +18,18 @@ from rest_framework.test import APIClient
 
 from examples.main_flow.tasks import func_1
 from mainproj.log import log_config
+from monitor.polling.pace import pace
 from parent.definition.workflow import Step as StepDefinition
 from parent.definition.workflow import Workflow, registry
 from parent.models import Run, Step
 
 MakeRun = Callable[..., Run]
+
+
+@pytest.fixture(autouse=True)
+def _own_pace(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The polls of other tests make no answer ask for a longer pause."""
+    monkeypatch.setattr(pace, "_asked", 0.0)
 
 
 @pytest.fixture

@@ -14,7 +14,7 @@ from django.utils import timezone
 from rest_framework.authtoken.models import Token
 from rest_framework.test import APIClient
 
-from monitor.http import etag
+from monitor.polling import etag
 from monitor.runs import snapshot
 from parent.models import Run, Step
 
@@ -293,7 +293,7 @@ def test_who_polls_on_and_on_is_looked_up_now_and_then(
     User.objects.filter(pk=owner.pk).update(is_active=False)
     statuses = []
     for minute in range(4):
-        monkeypatch.setattr("monitor.http.etag.time.time", lambda at=began + 50 * minute: at)
+        monkeypatch.setattr("monitor.polling.etag.time.time", lambda at=began + 50 * minute: at)
         answer = poll(client, run, answer["ETag"])
         statuses.append(answer.status_code)
         if answer.status_code == 401:
@@ -324,7 +324,7 @@ def test_a_signature_ends_and_its_tag_still_holds(
 ) -> None:
     client, run = api(owner), make_run(owner, state="SUCCESS")
     tag, now = poll(client, run)["ETag"], time.time()
-    monkeypatch.setattr("monitor.http.etag.time.time", lambda: now + 2 * etag.SIGNED_FOR)
+    monkeypatch.setattr("monitor.polling.etag.time.time", lambda: now + 2 * etag.SIGNED_FOR)
 
     with django_assert_num_queries(1 + LOGIN):
         answer = poll(client, run, tag)

@@ -20,6 +20,8 @@ from django.http import HttpRequest, HttpResponse
 from django.utils.crypto import constant_time_compare
 from django.utils.http import parse_etags
 
+from monitor.polling.pace import pace
+
 __all__ = ["answer", "digest_of", "not_modified", "signed_tags", "tagged", "unchanged"]
 
 JITTER = 0.1
@@ -45,8 +47,8 @@ def answer(
 ) -> HttpResponse:
     """The document as JSON, with its tag.
 
-    `poll_after_ms` is varied a little, so that callers do not all poll at once. Hence the tag is
-    weak.
+    `poll_after_ms` is varied a little, so that callers do not all poll at once, and is longer while
+    polls take much time. Hence the tag is weak.
 
     Args:
         digest: of all that the document depends on, including `poll_after_ms`: after a `304` a
@@ -55,7 +57,7 @@ def answer(
     """
     for status in statuses:
         if status["poll_after_ms"] is not None:
-            status["poll_after_ms"] = round(status["poll_after_ms"] * _jitter())
+            status["poll_after_ms"] = round(pace.longer(status["poll_after_ms"]) * _jitter())
     content = _as_json(document)
     return tagged(request, digest, HttpResponse(content, content_type="application/json"))
 
@@ -134,7 +136,7 @@ def _signature(request: HttpRequest, digest: str, span: int) -> str:
     if not who:
         return ""
     signed = json.dumps([*who, request.get_full_path(), digest, span])
-    return Signer(salt="monitor.http.etag").signature(signed)
+    return Signer(salt="monitor.polling.etag").signature(signed)
 
 
 def _credentials(request: HttpRequest) -> list[str]:

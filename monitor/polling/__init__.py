@@ -1,0 +1,1 @@
+"""When a caller asks again, and how it learns that nothing has changed."""
