@@ -3,6 +3,8 @@
 The engine's own thread runs the statements, over a connection that the body cannot reach.
 """
 
+import threading
+import time
 from collections.abc import Callable
 from concurrent.futures import Future, wait
 from contextvars import copy_context
@@ -45,6 +47,11 @@ logger = get_logger(__name__)
 
 REPORT_TIMEOUT = 1.0
 """Maximum seconds that a body waits until its report is stored."""
+
+EARLY = 0.1
+"""Seconds from its begin in which a child's reports are not stored yet. If it ends meanwhile, its
+end says all, and nobody could have read them; else the newest is stored when they are over.
+"""
 
 REPORT_COLUMNS = ("iteration", "total", "completion", "message")
 
@@ -95,12 +102,19 @@ class RunningAttempt:
         self._last_report = LastReport(started_at=timezone.now())
         self._report: Future[None] | None = None
         self._deferred_report: tuple[Meta, Any] | None = None
+        self._early_until = time.monotonic() + min(EARLY, self.report_interval)
+        self._newest: tuple[Meta, Any] | None = None
+        self._more_work = threading.Event()
         self._broken_outages = 0
         self._claim = claim or uuid4()
         look_at = header["look_at"] and datetime.fromisoformat(header["look_at"])
         self._first_look = first_look(look_at, (header["run_timeout"], header["stall_timeout"]))
 
     def _start(self, work: Callable[[], T]) -> "Future[T]":
+        self._more_work.set()  # an early report must not keep it waiting
+        return self._queue(work)
+
+    def _queue(self, work: Callable[[], T]) -> "Future[T]":
         return self._thread.start(partial(self._context.copy().run, work))
 
     def claim(self) -> bool:
@@ -225,12 +239,17 @@ class RunningAttempt:
         return answer
 
     def report(self, meta: Meta, checkpoint: Any = None) -> None:
-        """Store a report; see `children.host.Attempt`."""
+        """Store a report, or keep an early one for a moment; see `children.host.Attempt`."""
+        self._newest = meta, checkpoint
         if self._report is not None and not self._report.done():
-            return  # the database is slow; the next report replaces this one
+            return  # it waits, or the database is slow; a later report replaces this one
         self._end_report()
         if self._thread.separate and _holds_write_lock():
             self._defer_report(meta, checkpoint)
+            return
+        if self._thread.separate and time.monotonic() < self._early_until:
+            self._more_work.clear()
+            self._report = self._queue(self._store_unless_it_ends)
             return
         self._report = self._start(partial(self._store, meta, checkpoint))
         # The body does not wait longer for a lock on the row or on the whole database.
@@ -258,6 +277,12 @@ class RunningAttempt:
         report, self._deferred_report = self._deferred_report, None
         if report is not None:
             self.report(*report)
+
+    def _store_unless_it_ends(self) -> None:
+        """Wait while it is early or until there is more work; then store the newest report."""
+        self._more_work.wait(self._early_until - time.monotonic())
+        if self._newest is not None:
+            self._store(*self._newest)
 
     def _store(self, meta: Meta, checkpoint: Any) -> None:
         self._log.store()
@@ -300,6 +325,7 @@ class RunningAttempt:
         self, outcome: Meta, traceback: str | None = None, error: Exception | None = None
     ) -> bool:
         """Record the outcome and start what follows; see `children.host.Attempt`."""
+        self._newest = None
         finish = self._start(partial(self._finish, outcome, traceback, error))
         # A time limit raised now is too late: the body has ended.
         wait_ignoring_interruptions(finish)
