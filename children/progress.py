@@ -30,8 +30,8 @@ REPORT_INTERVAL = 0.5
 class Progress:
     """Reports a child's progress, at most once every `interval` seconds.
 
-    The first report is sent at once, and the last of a `track` always. Skipped reports lose
-    nothing, because each report has the whole state.
+    The first report goes to the host at once, and the last of a `track` always. Skipped reports
+    lose nothing, because each report has the whole state.
     """
 
     def __init__(

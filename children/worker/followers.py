@@ -8,19 +8,17 @@ Celery's time limits, rate limits and `worker_max_tasks_per_child` count message
 main process. So that process says with each message whether children may follow, and which not.
 """
 
-import threading
 import time
 from collections.abc import Callable, Mapping
 from contextvars import ContextVar
 from dataclasses import dataclass
 from typing import Any
 
-from celery import states
 from celery.utils.log import get_task_logger
-from celery.utils.saferepr import saferepr
 
 from children import host
 from children.meta import Meta
+from children.worker.events import Events
 from children.worker.stop_flag import is_stopping
 
 __all__ = [
@@ -41,9 +39,6 @@ and returns `(retval, info, runtime, retstr)`.
 
 TERMS = "workflow_terms"
 """The key, in a message's headers, of what the worker's main process says about followers."""
-
-EVENTS_DELAY = 0.2
-"""Seconds from an event until it is sent, if its message lasts so long."""
 
 _delivery: ContextVar[host.Delivery | None] = ContextVar("delivery", default=None)
 _running: ContextVar["Running | None"] = ContextVar("running", default=None)
@@ -107,13 +102,12 @@ def with_followers(task: Any, trace: Trace) -> Trace:
             follower = _take()
             if follower is None:
                 return outcome
-            events = Events(task.app, request, on=terms["events"])
+            events = Events(request, on=terms["events"])
             if outcome.info is None:  # of a failure the worker's main process sends the event
                 events.add_outcome(task, uuid, outcome)
             while follower is not None:
                 _run(follower, request, events)
                 follower = _take()
-            events.send()
         finally:
             _delivery.reset(token)
         if terms["events"] and outcome.info is None:
@@ -129,7 +123,7 @@ def _take() -> host.Follower | None:
     return follower
 
 
-def _run(follower: host.Follower, carrier: Mapping[str, Any], events: "Events") -> None:
+def _run(follower: host.Follower, carrier: Mapping[str, Any], events: Events) -> None:
     """Run a follower under a request like that of a message, and see that it ends.
 
     Not every pool of Celery notices an exception here, so none leaves but those that end a process.
@@ -149,7 +143,7 @@ def _run(follower: host.Follower, carrier: Mapping[str, Any], events: "Events") 
             set_follower(attempt.follower)
 
 
-def _trace(follower: host.Follower, carrier: Mapping[str, Any], events: "Events") -> None:
+def _trace(follower: host.Follower, carrier: Mapping[str, Any], events: Events) -> None:
     task = follower.task
     message = task.app.amqp.as_task_v2(
         follower.task_id, task.name, (), dict(follower.kwargs), ignore_result=True
@@ -171,66 +165,3 @@ def _trace(follower: host.Follower, carrier: Mapping[str, Any], events: "Events"
     events.add_start(task, request)
     outcome = task.trace_one(follower.task_id, [], kwargs, request)
     events.add_outcome(task, follower.task_id, outcome)
-
-
-class Events:
-    """The events of followers, such as the worker's main process sends of a message's own child.
-
-    They go to the broker together, at the end of the message, or a moment after the first of them.
-    Monitoring is not worth an error: what the broker does not take is lost.
-    """
-
-    def __init__(self, app: Any, request: Mapping[str, Any], *, on: bool) -> None:
-        self._app = app
-        self._hostname = request.get("hostname")
-        self._on = on
-        self._lock = threading.Lock()
-        self._waiting: list[tuple[str, dict[str, Any]]] = []
-        self._timer: threading.Timer | None = None
-
-    def add_start(self, task: Any, request: Mapping[str, Any]) -> None:
-        """The child was received, and has started."""
-        copied = ("root_id", "parent_id", "retries", "eta", "expires")
-        about = {"name": task.name, "args": request["argsrepr"], "kwargs": request["kwargsrepr"]}
-        about |= {name: request[name] for name in copied}
-        self._add(task, "task-received", request["id"], about)
-        self._add(task, "task-started", request["id"], {})
-
-    def add_outcome(self, task: Any, task_id: str, outcome: Any) -> None:
-        """The child has ended; `outcome` is what Celery's tracer returned."""
-        if outcome.info is None:
-            fields = {"result": outcome.retstr, "runtime": outcome.runtime}
-            self._add(task, "task-succeeded", task_id, fields)
-        elif outcome.info.state == states.FAILURE:
-            fields = {"exception": saferepr(outcome.info.retval)}
-            self._add(
-                task, "task-failed", task_id, fields | {"traceback": outcome.retval.traceback}
-            )
-
-    def _add(self, task: Any, kind: str, task_id: str, fields: dict[str, Any]) -> None:
-        if not self._on or not task.send_events:
-            return
-        with self._lock:
-            self._waiting.append((kind, {"uuid": task_id, "timestamp": time.time(), **fields}))
-            if self._timer is None:
-                self._timer = threading.Timer(EVENTS_DELAY, self.send)
-                self._timer.daemon = True
-                self._timer.start()
-
-    def send(self) -> None:
-        """Send what was added."""
-        with self._lock:
-            waiting, self._waiting = self._waiting, []
-            timer, self._timer = self._timer, None
-        if timer is not None:
-            timer.cancel()
-        if not waiting:
-            return
-        try:
-            with self._app.events.default_dispatcher(hostname=self._hostname) as dispatcher:
-                dispatcher.buffer_group = frozenset({"task"})
-                for kind, fields in waiting:
-                    dispatcher.send(kind, **fields)
-                dispatcher.flush()
-        except Exception as exc:  # each transport raises errors of its own
-            logger.info("broker: %s; %d events were not sent", exc, len(waiting))

@@ -12,6 +12,7 @@ from celery.exceptions import Ignore
 
 from children import Progress, child_task, host
 from children.worker import followers
+from children.worker.events import outbox
 from tests.children.conftest import Attempt, MemoryHost
 
 pytestmark = pytest.mark.django_db(
@@ -264,6 +265,7 @@ def test_the_events_of_a_follower_are_those_of_a_message(
     request = request_of(echo, first, events=True)
 
     outcome = echo.__trace__(request["id"], [], {}, request)
+    outbox.send()
 
     assert sent == [
         ("task-succeeded", request["id"]),

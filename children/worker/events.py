@@ -1,0 +1,100 @@
+"""The events of followers, such as a worker's main process sends of a message's own child.
+
+Those of one process go to the broker together: to send them is not cheaper for one than for many.
+Monitoring is not worth an error: what the broker does not take is lost.
+"""
+
+import threading
+import time
+from collections.abc import Mapping
+from typing import Any
+
+from celery import signals, states
+from celery.utils.log import get_task_logger
+from celery.utils.saferepr import saferepr
+
+__all__ = ["Events", "Outbox", "outbox"]
+
+logger = get_task_logger(__name__)
+
+DELAY = 0.2
+"""Seconds until an event is sent, at most."""
+
+
+class Events:
+    """The events of those who follow in one message.
+
+    Args:
+        request: the message's, as the worker's main process sent it.
+        on: whether the worker sends events.
+    """
+
+    def __init__(self, request: Mapping[str, Any], *, on: bool) -> None:
+        self._hostname = request.get("hostname")
+        self._on = on
+
+    def add_start(self, task: Any, request: Mapping[str, Any]) -> None:
+        """The child was received, and has started."""
+        copied = ("root_id", "parent_id", "retries", "eta", "expires")
+        about = {"name": task.name, "args": request["argsrepr"], "kwargs": request["kwargsrepr"]}
+        about |= {name: request[name] for name in copied}
+        self._add(task, "task-received", request["id"], about)
+        self._add(task, "task-started", request["id"], {})
+
+    def add_outcome(self, task: Any, task_id: str, outcome: Any) -> None:
+        """The child has ended; `outcome` is what Celery's tracer returned."""
+        if outcome.info is None:
+            fields = {"result": outcome.retstr, "runtime": outcome.runtime}
+            self._add(task, "task-succeeded", task_id, fields)
+        elif outcome.info.state == states.FAILURE:
+            fields = {"exception": saferepr(outcome.info.retval)}
+            self._add(
+                task, "task-failed", task_id, fields | {"traceback": outcome.retval.traceback}
+            )
+
+    def _add(self, task: Any, kind: str, task_id: str, fields: dict[str, Any]) -> None:
+        if self._on and task.send_events:
+            event = {"uuid": task_id, "timestamp": time.time(), **fields}
+            outbox.add(task.app, self._hostname, kind, event)
+
+
+class Outbox:
+    """What this process has not sent yet. Its threads share it."""
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._waiting: list[tuple[Any, str | None, str, dict[str, Any]]] = []
+
+    def add(self, app: Any, hostname: str | None, kind: str, event: dict[str, Any]) -> None:
+        """Send the event of this worker, a moment later."""
+        with self._lock:
+            self._waiting.append((app, hostname, kind, event))
+            is_first = len(self._waiting) == 1
+        if is_first:
+            timer = threading.Timer(DELAY, self.send)
+            timer.daemon = True
+            timer.start()
+
+    def send(self, **_: Any) -> None:
+        """Send what waits, now."""
+        with self._lock:
+            waiting, self._waiting = self._waiting, []
+        if not waiting:
+            return
+        app, hostname, *_rest = waiting[0]  # a process belongs to one worker
+        try:
+            with app.events.default_dispatcher(hostname=hostname) as dispatcher:
+                dispatcher.buffer_group = frozenset({"task"})
+                for _app, _hostname, kind, event in waiting:
+                    dispatcher.send(kind, **event)
+                dispatcher.flush()
+        except Exception as exc:  # each transport raises errors of its own
+            logger.info("broker: %s; %d events were not sent", exc, len(waiting))
+
+
+outbox = Outbox()
+"""Of this process."""
+
+# A pool's process exits without Python's exit handlers.
+signals.worker_process_shutdown.connect(outbox.send, dispatch_uid="children.worker.events.pool")
+signals.worker_shutdown.connect(outbox.send, dispatch_uid="children.worker.events.worker")
