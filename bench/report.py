@@ -1,4 +1,4 @@
-"""What one report of a child costs, beside `update_state` of a plain Celery task."""
+"""What one written report of a child costs, beside `update_state` of a plain Celery task."""
 
 import time
 from collections.abc import Callable, Iterator
@@ -15,7 +15,7 @@ from children import Meta
 from parent.messages.publish import attempt_header, publishing_off
 from parent.models import Step
 from parent.worker.engine_thread import EngineThread
-from parent.worker.running_attempt import RunningAttempt
+from parent.worker.running_attempt import EARLY, RunningAttempt
 
 __all__ = ["figures"]
 
@@ -31,6 +31,7 @@ def figures(*, quick: bool) -> Iterator[Figure]:
     thread = EngineThread()
     attempt = RunningAttempt(str(step.task_id), attempt_header(step), thread)
     attempt.claim()
+    time.sleep(EARLY)  # a report before that is not written
     task_id = uuid()
 
     def ours(number: int) -> None:

@@ -44,7 +44,7 @@ def a_delivery() -> host.Delivery:
 
 
 def of_the_second_child(delivery: host.Delivery | None) -> list[str]:
-    """The statements of the second of three children, which reports once."""
+    """The statements of the second of three children. It reports once, after its first moment."""
     run = three_that_report.start()
     steps = Step.objects.filter(run=run).select_related("run")
     first = attempt_of(steps.get(index=0), delivery)
