@@ -13,6 +13,8 @@ from celery import signals, states
 from celery.utils.log import get_task_logger
 from celery.utils.saferepr import saferepr
 
+from children.worker.later import call_later
+
 __all__ = ["Events", "Outbox", "outbox"]
 
 logger = get_task_logger(__name__)
@@ -71,9 +73,7 @@ class Outbox:
             self._waiting.append((app, hostname, kind, event))
             is_first = len(self._waiting) == 1
         if is_first:
-            timer = threading.Timer(DELAY, self.send)
-            timer.daemon = True
-            timer.start()
+            call_later(DELAY, self.send)
 
     def send(self, **_: Any) -> None:
         """Send what waits, now."""

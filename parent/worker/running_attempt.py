@@ -3,7 +3,6 @@
 The engine's own thread runs the statements, over a connection that the body cannot reach.
 """
 
-import threading
 import time
 from collections.abc import Callable
 from concurrent.futures import Future, wait
@@ -24,6 +23,7 @@ from children.errors import AttemptLost
 from children.isolation.connections import in_transaction
 from children.isolation.run_isolated import end_process
 from children.meta import ALMOST, Meta, error_text
+from children.worker.later import call_later, cancel
 from parent.decisions.first_look import first_look
 from parent.decisions.step_pace import LastReport
 from parent.deletion import orphan_results
@@ -103,18 +103,14 @@ class RunningAttempt:
         self._report: Future[None] | None = None
         self._deferred_report: tuple[Meta, Any] | None = None
         self._early_until = time.monotonic() + min(EARLY, self.report_interval)
-        self._newest: tuple[Meta, Any] | None = None
-        self._more_work = threading.Event()
+        self._newest: Meta | None = None
+        self._early_report: int | None = None
         self._broken_outages = 0
         self._claim = claim or uuid4()
         look_at = header["look_at"] and datetime.fromisoformat(header["look_at"])
         self._first_look = first_look(look_at, (header["run_timeout"], header["stall_timeout"]))
 
     def _start(self, work: Callable[[], T]) -> "Future[T]":
-        self._more_work.set()  # an early report must not keep it waiting
-        return self._queue(work)
-
-    def _queue(self, work: Callable[[], T]) -> "Future[T]":
         return self._thread.start(partial(self._context.copy().run, work))
 
     def claim(self) -> bool:
@@ -175,6 +171,8 @@ class RunningAttempt:
 
     def begin_claimed(self) -> None:
         """Begin an attempt that the end of the child before it has claimed."""
+        if not self._has_earlier:
+            return
         begin = self._start(self._read_earlier)
         wait_ignoring_interruptions(begin)
         begin.result()
@@ -240,17 +238,19 @@ class RunningAttempt:
 
     def report(self, meta: Meta, checkpoint: Any = None) -> None:
         """Store a report, or keep an early one for a moment; see `children.host.Attempt`."""
-        self._newest = meta, checkpoint
         if self._report is not None and not self._report.done():
-            return  # it waits, or the database is slow; a later report replaces this one
+            return  # the database is slow; the next report replaces this one
         self._end_report()
         if self._thread.separate and _holds_write_lock():
             self._defer_report(meta, checkpoint)
             return
-        if self._thread.separate and time.monotonic() < self._early_until:
-            self._more_work.clear()
-            self._report = self._queue(self._store_unless_it_ends)
+        early = self._early_until - time.monotonic()
+        if self._thread.separate and early > 0 and checkpoint is None:
+            self._newest = meta
+            if self._early_report is None:
+                self._early_report = call_later(early, self._begin_early_report)
             return
+        self._drop_early_report()
         self._report = self._start(partial(self._store, meta, checkpoint))
         # The body does not wait longer for a lock on the row or on the whole database.
         wait([self._report], REPORT_TIMEOUT)
@@ -278,11 +278,18 @@ class RunningAttempt:
         if report is not None:
             self.report(*report)
 
-    def _store_unless_it_ends(self) -> None:
-        """Wait while it is early or until there is more work; then store the newest report."""
-        self._more_work.wait(self._early_until - time.monotonic())
-        if self._newest is not None:
-            self._store(*self._newest)
+    def _begin_early_report(self) -> None:
+        """The first moment is over: store what was reported in it."""
+        self._report = self._start(self._store_newest)
+
+    def _store_newest(self) -> None:
+        if self._newest is not None:  # no later one is stored, and the child has not ended
+            self._store(self._newest, None)
+
+    def _drop_early_report(self) -> None:
+        self._newest = None
+        if self._early_report is not None:
+            cancel(self._early_report)
 
     def _store(self, meta: Meta, checkpoint: Any) -> None:
         self._log.store()
@@ -325,7 +332,7 @@ class RunningAttempt:
         self, outcome: Meta, traceback: str | None = None, error: Exception | None = None
     ) -> bool:
         """Record the outcome and start what follows; see `children.host.Attempt`."""
-        self._newest = None
+        self._drop_early_report()
         finish = self._start(partial(self._finish, outcome, traceback, error))
         # A time limit raised now is too late: the body has ended.
         wait_ignoring_interruptions(finish)
@@ -414,6 +421,7 @@ class RunningAttempt:
             self._log.store()
             end_now(self.task_id)
 
+        self._drop_early_report()
         work = partial(retry_while_database_is_down, f"abandon {self.task_id}", end)
         abandoned = self._start(work)
         wait_ignoring_interruptions(abandoned)

@@ -1,5 +1,6 @@
 """Reports of a child's first moment: its end says all, or they are stored a moment later."""
 
+import threading
 from collections.abc import Iterator
 from typing import Any
 
@@ -71,15 +72,30 @@ def test_a_child_that_ends_meanwhile_stores_no_report(
 
 
 @pytest.mark.usefixtures("long_moment")
-def test_whatever_else_is_asked_of_the_database_stores_it_first(
+def test_a_checkpoint_is_stored_at_once(
     started: Any, executor: Executor, thread: EngineThread
 ) -> None:
     attempt = attempt_on(thread, run := started())
+
     attempt.report(HALF)
+    attempt.report(HALF, checkpoint={"row": 7})
 
-    seen = attempt._ask("look", lambda: one(run).iteration)
+    assert (one(run).checkpoint, one(run).iteration) == ({"row": 7}, 1)
 
-    assert seen == 1
+
+def test_an_early_report_does_not_replace_a_later_one(
+    started: Any, executor: Executor, thread: EngineThread
+) -> None:
+    attempt = attempt_on(thread, run := started())
+    until_stored = threading.Event()
+    thread.start(until_stored.wait)
+    attempt.report(Meta.at(0, 2))
+    attempt.report(HALF, checkpoint=1)  # waits behind that thread's work, for a second
+    attempt._begin_early_report()
+    until_stored.set()
+    thread.start(int).result()
+
+    assert one(run).iteration == 1
 
 
 @pytest.mark.usefixtures("long_moment")
