@@ -2,6 +2,8 @@
 
 import argparse
 import json
+from collections.abc import Callable
+from functools import partial
 from typing import Any
 from uuid import UUID
 
@@ -14,10 +16,6 @@ from parent.management.schedules import SCHEDULE_ACTIONS
 __all__ = ["DECISIONS", "add_actions"]
 
 DECISIONS = ("approve", "reject")
-ACTIONS = (
-    "list | start | watch | log | signal | approve | reject | cancel | retry | prune | schedules | "
-    "doctor"
-)
 MAX_NAME = 150  # characters, as of a Django user's name
 
 
@@ -35,76 +33,40 @@ class MixingParser(CommandParser):
 def add_actions(parser: CommandParser) -> None:
     """Add a parser for each action. The chosen one is in `action`."""
     actions = parser.add_subparsers(
-        dest="action", required=True, metavar=ACTIONS, parser_class=MixingParser
+        dest="action", required=True, metavar=" | ".join(_ACTIONS), parser_class=MixingParser
     )
-    actions.add_parser("list", help="show the workflows with their parameters and steps")
-    starting = actions.add_parser(
-        "start",
-        help="start a run and print its id",
-        description="Start a run and print its id; with --watch, its result instead.",
-    )
+    for name, (text, add_arguments) in _ACTIONS.items():
+        add_arguments(actions.add_parser(name, help=text))
+
+
+def _add_nothing(parser: argparse.ArgumentParser) -> None:
+    """It has no arguments."""
+
+
+def _add_start(starting: argparse.ArgumentParser) -> None:
+    starting.description = "Start a run and print its id; with --watch, its result instead."
     starting.add_argument("name", metavar="NAME", help="the workflow")
     starting.add_argument("params", metavar="key=value", nargs="*", help=HELP)
     starting.add_argument(
         "--owner", metavar="NAME", help="whose run it is, by what they log in with (nobody's)"
     )
     starting.add_argument("--watch", action="store_true", help="watch it, as `watch` does")
-    watching = actions.add_parser(
-        "watch",
-        help="watch a run to its end",
-        description="Watch a run to its end. Its progress goes to stderr, and its result to "
-        "stdout as JSON. The exit code is 0, or 1 if it failed.",
+
+
+def _add_watch(watching: argparse.ArgumentParser) -> None:
+    watching.description = (
+        "Watch a run to its end. Its progress goes to stderr, and its result to stdout as JSON. "
+        "The exit code is 0, or 1 if it failed."
     )
     _add_run(watching)
-    logs = actions.add_parser(
-        "log",
-        help="show what the children of a run have logged",
-        description="Show what the children of a run have logged, one line after another.",
-    )
+
+
+def _add_log(logs: argparse.ArgumentParser) -> None:
+    logs.description = "Show what the children of a run have logged, one line after another."
     _add_run(logs)
     logs.add_argument("--follow", action="store_true", help="go on until the run has ended")
     logs.add_argument("--step", metavar="NAME", help="only lines of this step")
     logs.add_argument("--level", choices=LEVELS, help="only lines of this level and above")
-    _add_signal(actions.add_parser("signal", help="give a run a signal, or decide an approval"))
-    for verb in DECISIONS:
-        deciding = actions.add_parser(verb, help=f"{verb} what a run asks for")
-        _add_decision(deciding, verb)
-    cancelling = actions.add_parser(
-        "cancel",
-        help="cancel a run",
-        description="Cancel a run. What waits ends at once; a running child ends at its next "
-        "report, and is ended where it makes none.",
-    )
-    _add_run(cancelling)
-    _add_who(cancelling)
-    _add_retry(actions.add_parser("retry", help="try a failed or cancelled run again"))
-    pruning = actions.add_parser("prune", help="delete runs that ended long ago")
-    pruning.add_argument(
-        "--older-than",
-        metavar="DAYS",
-        type=_days,
-        help="how long ago they must have ended (what WORKFLOW_RETENTION says)",
-    )
-    scheduling = actions.add_parser(
-        "schedules",
-        help="show the schedules; pause, resume, run or reset one",
-        description="Show the schedules with their next times, or change one. `run` starts it now, "
-        "also while it is paused, and prints the run's id; `reset` drops what staff edited.",
-    )
-    scheduling.add_argument(
-        "schedule_action", choices=SCHEDULE_ACTIONS, nargs="?", default="list", help="(list)"
-    )
-    scheduling.add_argument(
-        "name", metavar="WORKFLOW[/NAME]", nargs="?", help="the schedule (its default one)"
-    )
-    _add_who(scheduling)
-    looking = actions.add_parser(
-        "doctor",
-        help="look at the whole installation, and say what to do",
-        description="Look at settings, database, broker, workers, queues, clocks and runs. Prints "
-        "what is wrong and what to do; the exit code is 1 where there is anything.",
-    )
-    looking.add_argument("--json", dest="as_json", action="store_true", help="for programs")
 
 
 def _add_signal(giving: argparse.ArgumentParser) -> None:
@@ -142,6 +104,15 @@ def _add_decision(deciding: argparse.ArgumentParser, verb: str) -> None:
     _add_who(deciding)
 
 
+def _add_cancel(cancelling: argparse.ArgumentParser) -> None:
+    cancelling.description = (
+        "Cancel a run. What waits ends at once; a running child ends at its next report, and is "
+        "ended where it makes none."
+    )
+    _add_run(cancelling)
+    _add_who(cancelling)
+
+
 def _add_retry(retrying: argparse.ArgumentParser) -> None:
     retrying.description = (
         "Try a failed or cancelled run again, under the same id, and print it; with --watch, its "
@@ -170,6 +141,37 @@ def _add_retry(retrying: argparse.ArgumentParser) -> None:
     )
     _add_who(retrying)
     retrying.add_argument("--watch", action="store_true", help="watch it, as `watch` does")
+
+
+def _add_prune(pruning: argparse.ArgumentParser) -> None:
+    pruning.add_argument(
+        "--older-than",
+        metavar="DAYS",
+        type=_days,
+        help="how long ago they must have ended (what WORKFLOW_RETENTION says)",
+    )
+
+
+def _add_schedules(scheduling: argparse.ArgumentParser) -> None:
+    scheduling.description = (
+        "Show the schedules with their next times, or change one. `run` starts it now, also while "
+        "it is paused, and prints the run's id; `reset` drops what staff edited."
+    )
+    scheduling.add_argument(
+        "schedule_action", choices=SCHEDULE_ACTIONS, nargs="?", default="list", help="(list)"
+    )
+    scheduling.add_argument(
+        "name", metavar="WORKFLOW[/NAME]", nargs="?", help="the schedule (its default one)"
+    )
+    _add_who(scheduling)
+
+
+def _add_doctor(looking: argparse.ArgumentParser) -> None:
+    looking.description = (
+        "Look at settings, database, broker, workers, queues, clocks and runs. Prints what is "
+        "wrong and what to do; the exit code is 1 where there is anything."
+    )
+    looking.add_argument("--json", dest="as_json", action="store_true", help="for programs")
 
 
 def _add_run(parser: argparse.ArgumentParser) -> None:
@@ -228,3 +230,22 @@ def _object(text: str) -> dict[str, Any]:
             f"{text!r} is not a JSON object: name each input, such as '{{\"limit\": 5}}'."
         )
     return value
+
+
+_ACTIONS: dict[str, tuple[str, Callable[[argparse.ArgumentParser], None]]] = {
+    "list": ("show the workflows with their parameters and steps", _add_nothing),
+    "start": ("start a run and print its id", _add_start),
+    "watch": ("watch a run to its end", _add_watch),
+    "log": ("show what the children of a run have logged", _add_log),
+    "signal": ("give a run a signal, or decide an approval", _add_signal),
+    **{
+        verb: (f"{verb} what a run asks for", partial(_add_decision, verb=verb))
+        for verb in DECISIONS
+    },
+    "cancel": ("cancel a run", _add_cancel),
+    "retry": ("try a failed or cancelled run again", _add_retry),
+    "prune": ("delete runs that ended long ago", _add_prune),
+    "schedules": ("show the schedules; pause, resume, run or reset one", _add_schedules),
+    "doctor": ("look at the whole installation, and say what to do", _add_doctor),
+}
+"""By name: what `--help` says of an action, and what adds its arguments."""
