@@ -16,6 +16,7 @@ from rest_framework.request import Request
 from monitor.polling.etag import signed_tags, unchanged
 from monitor.polling.pace import pace
 from monitor.runs.snapshot import Snapshot
+from monitor.texts.sayings import asked_language
 from parent.store.outage import OUTAGE
 
 __all__ = ["Unchanged", "snapshot_of"]
@@ -40,7 +41,7 @@ class Unchanged:
             if polled and (signed := signed_tags(request)):
                 snapshot = Snapshot([UUID(polled[1])])
                 with pace.answering():
-                    digest = snapshot.digest(timezone.now())
+                    digest = snapshot.digest(timezone.now(), asked_language(request))
                 if tag := signed.get(digest):
                     return unchanged(tag)
                 request.snapshot = snapshot  # type: ignore[attr-defined]

@@ -9,6 +9,7 @@ from monitor.api.documents import StartSchema, describe
 from monitor.api.requests import (
     IDEMPOTENCY_KEY,
     INSTEAD,
+    LANG,
     LONGEST_KEY,
     ItemQuery,
     LogQuery,
@@ -120,6 +121,7 @@ ITEM_KEY = _header(
     type={"type": "string", "pattern": "^[!-~]{1,200}$"},
 )
 
+IN_LANGUAGE = OpenApiParameter("lang", str, description=LANG)
 NOT_MODIFIED = {304: OpenApiResponse(description=REASONS[304])}
 SENT = (403, 411, 413)
 """The statuses of every operation that may have a body."""
@@ -199,7 +201,7 @@ read_task = describe(
         "than the service's limit is not in it: it is at `result_url`."
     ),
     tags=TASKS,
-    parameters=[IF_NONE_MATCH, ETAG, RETRY_AFTER],
+    parameters=[IN_LANGUAGE, IF_NONE_MATCH, ETAG, RETRY_AFTER],
     responses={
         200: OpenApiResponse(TaskStatus, description="As it is now."),
         **NOT_MODIFIED,
@@ -240,7 +242,7 @@ cancel_task = describe(
     summary="Cancel a run",
     description="What waits ends at once, what runs at its next report. 409 when it has ended.",
     tags=TASKS,
-    parameters=[RETRY_AFTER],
+    parameters=[IN_LANGUAGE, RETRY_AFTER],
     request=None,
     responses={
         202: OpenApiResponse(TaskStatus, description="It is being cancelled, or is already."),
@@ -255,7 +257,7 @@ retry_task = describe(
         "409 unless the run has failed or was cancelled."
     ),
     tags=TASKS,
-    parameters=[RETRY_AFTER],
+    parameters=[IN_LANGUAGE, RETRY_AFTER],
     request={"application/json": RetryRequest},
     responses={
         202: OpenApiResponse(TaskStatus, description="It goes on."),

@@ -24,6 +24,7 @@ from parent.models import Item, Run, RunState
 
 __all__ = [
     "INSTEAD",
+    "LANG",
     "ByIndex",
     "ItemQuery",
     "LogQuery",
@@ -38,6 +39,11 @@ LARGEST_INDEX = 2**31 - 1
 IDEMPOTENCY_KEY = "Idempotency-Key"
 INSTEAD = "Workflow-Start"
 """The header of an answer to a start that wrote nothing: `skipped` or `existing`."""
+LANG = (
+    "`de` or `fr`: the answer has `texts` too, translations of what it says to people in English. "
+    "All else stays as it is."
+)
+"""The parameter `lang` of `monitor.texts.sayings`."""
 LONGEST_KEY = 255
 LONGEST_ITEM_KEY = 200
 KEY = re.compile(rf"[\x21-\x7e]{{1,{LONGEST_KEY}}}")
@@ -140,6 +146,7 @@ class RunQuery(Query):
     cursor = serializers.CharField(
         required=False, help_text="The page, as `next` and `previous` have it."
     )
+    lang = serializers.CharField(required=False, help_text=LANG)
 
     def validate_ids(self, text: str) -> list[UUID]:
         """The ids in a list separated by commas."""
@@ -153,10 +160,11 @@ class RunQuery(Query):
 
     def validate(self, attrs: dict[str, Any]) -> dict[str, Any]:
         """Check which fields may be combined."""
-        if "ids" in attrs and len(attrs) > 1:
-            others = {name: ["Not beside ids, which name the tasks."] for name in attrs}
-            del others["ids"]
-            raise serializers.ValidationError(others)
+        beside = attrs.keys() - {"ids", "lang"} if "ids" in attrs else ()
+        if beside:
+            raise serializers.ValidationError(
+                {name: ["Not beside ids, which name the tasks."] for name in beside}
+            )
         return attrs
 
     @property

@@ -50,6 +50,16 @@ class Meta(Shape):
     )
 
 
+class Texts(Shape):
+    """What an answer has beside its English, for a request with `lang`."""
+
+    texts = serializers.DictField(
+        child=serializers.CharField(),
+        required=False,
+        help_text="With `lang`: the translations of English texts in this answer, by these.",
+    )
+
+
 class ItemCounts(Shape):
     """How many items of a mapped step are in which state."""
 
@@ -184,7 +194,7 @@ class Standing(Shape):
     )
 
 
-class TaskStatus(Meta):
+class TaskStatus(Meta, Texts):
     """The status of a run, or of one child: the same shape."""
 
     task_id = serializers.CharField(help_text="Of the run, or of the child.")
@@ -225,7 +235,7 @@ class TaskStatus(Meta):
     version = serializers.IntegerField(help_text="Grows with the run's changes.")
 
 
-class TaskPage(Shape):
+class TaskPage(Texts):
     """A page of runs, the newest first; or the tasks requested by `ids`."""
 
     next = serializers.URLField(allow_null=True, help_text="The page of older runs.")
@@ -331,7 +341,7 @@ class SchedulePage(Shape):
     results = ScheduleEntry(many=True)
 
 
-class Problem(Shape):
+class Problem(Texts):
     """What went wrong, as RFC 9457 has it."""
 
     type = serializers.CharField()

@@ -1,5 +1,6 @@
 """The views of the HTTP API."""
 
+from collections.abc import Sequence
 from datetime import datetime
 from typing import Any, cast
 from uuid import UUID
@@ -46,6 +47,7 @@ from monitor.runs.log import log_document
 from monitor.runs.results import result_answer
 from monitor.runs.snapshot import Snapshot, task_status
 from monitor.runs.starting import start_for
+from monitor.texts.sayings import asked_language, texts_of
 from parent.definition.mapping import Map
 from parent.definition.signals import awaited_steps
 from parent.deletion.delete import delete_run
@@ -142,7 +144,7 @@ class TaskListView(ApiView):
         tasks = Snapshot(ids, results=False).tasks(request.user)
         where = namespace_of(request)
         results = [task_status(task, now=now, namespace=where) for task in tasks]
-        document: dict[str, Any] = {**links, "results": results}
+        document: dict[str, Any] = {**links, "results": results, **_texts(request, results)}
         digest = digest_of(document)
         return not_modified(request, digest) or answer(request, digest, document, results)
 
@@ -161,7 +163,8 @@ class TaskView(ApiView):
     @pace.answering()
     def get(self, request: Request, task_id: UUID) -> HttpResponse:
         snapshot, now = snapshot_of(request, task_id), timezone.now()
-        status, digest = _status(request, snapshot, now), snapshot.digest(now)
+        status = _status(request, snapshot, now)
+        digest = snapshot.digest(now, asked_language(request))
         return not_modified(request, digest) or answer(request, digest, status, [status])
 
     @openapi.delete_task
@@ -241,4 +244,11 @@ class ItemListView(ApiView):
 def _status(request: Request, snapshot: Snapshot, now: datetime) -> dict[str, Any]:
     """The status of the one task in the snapshot. Raises Http404 as `Snapshot.task` does."""
     task = snapshot.task(request.user)
-    return task_status(task, now=now, namespace=namespace_of(request))
+    status = task_status(task, now=now, namespace=namespace_of(request))
+    return status | _texts(request, [status])
+
+
+def _texts(request: Request, statuses: Sequence[dict[str, Any]]) -> dict[str, Any]:
+    """The field `texts` of an answer, if the request asks for it by `lang`."""
+    language = asked_language(request)
+    return {"texts": texts_of(statuses, language)} if language else {}

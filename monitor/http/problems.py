@@ -15,11 +15,14 @@ from django.core.exceptions import (
 from django.db import InterfaceError, OperationalError
 from django.http import UnreadablePostError
 from django.utils.translation import gettext_lazy as _
+from django.utils.translation import override
 from rest_framework.exceptions import APIException, NotFound, ParseError, ValidationError
 from rest_framework.response import Response
 from rest_framework.settings import api_settings
 from rest_framework.views import exception_handler as drf_exception_handler
 
+from monitor.texts.sayings import asked_language
+from monitor.texts.sentences import in_readers_language
 from parent.errors import (
     AlreadyRunning,
     CannotRetry,
@@ -107,8 +110,13 @@ def exception_handler(exc: Exception, context: dict[str, Any]) -> Response | Non
     """
     response = drf_exception_handler(as_api_exception(exc), context)
     if response is not None:
-        request_id = getattr(context.get("request"), "request_id", None)
+        request = context.get("request")
+        request_id = getattr(request, "request_id", None)
         response.data = problem(response.status_code, response.data, request_id)
+        if request is not None and (language := asked_language(request)):
+            with override(language):
+                detail = response.data["detail"]
+                response.data["texts"] = {detail: in_readers_language(detail)}
         response.content_type = PROBLEM_JSON
     return response
 

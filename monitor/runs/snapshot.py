@@ -125,8 +125,10 @@ class Snapshot:
         large = ("step__run__params", "step__run__files", "step__run__result", "step__result")
         return read_rows(found.defer(*large, "kwargs", "checkpoint", "traceback"))
 
-    def digest(self, now: datetime) -> str:
+    def digest(self, now: datetime, language: str = "") -> str:
         """A digest of all that the tasks' statuses depend on: the rows, and the quiet seconds.
+
+        And the language of the texts beside them, so that no tag stands for those of another one.
 
         It covers all rows, so only a caller who may see all of them may get it.
         """
@@ -135,6 +137,7 @@ class Snapshot:
         items = [[getattr(item, name) for name in SHOWN_OF_ITEM] for item in self.items]
         depends_on = [self.rows, items, quiet, sorted(self.consumed or ())]
         depends_on += [str(self.in_line)] if self.in_line else []
+        depends_on += [language] if language else []
         return blake2b(repr(depends_on).encode(), digest_size=16).hexdigest()
 
     @property

@@ -1,6 +1,5 @@
 """The status of a run or child in the API: a pure function of its rows and the time."""
 
-import re
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from copy import copy
 from datetime import datetime, timedelta
@@ -8,12 +7,14 @@ from typing import Any
 
 from celery import states
 from django.urls import reverse
+from django.utils.formats import number_format
 from django.utils.translation import gettext, gettext_noop
 
 from children.meta import Status
 from monitor.http.namespace import APP_NAME
 from monitor.runs.titles import step_titles, titled_reason, with_title, workflow_title
 from monitor.runs.waiting import Waiting, waiting_of
+from monitor.texts.sayings import say, say_message
 from parent.conf import interval
 from parent.decisions.eta import run_eta, step_eta
 from parent.decisions.plan import run_meta, run_state, summarize
@@ -38,9 +39,6 @@ __all__ = [
 LONGEST_MS, LONGEST_QUEUED_MS, LONGEST_AWAITING_MS = 2_000, 5_000, 30_000
 MS_PER_STEP = 5
 """A status of many steps is long, so it is read less often: of 400 steps every 2 s."""
-
-OF_QUEUE = re.compile("a worker of the queue “(.*)”: none is running", re.DOTALL)
-"""What `monitor.runs.waiting` says of it."""
 
 STEP_STATES = {
     StepState.WAITING: states.PENDING,
@@ -241,7 +239,9 @@ def count(status: dict[str, Any]) -> str:
     In the reader's language.
     """
     text, done, all_ = _counted(status)
-    return gettext(text).format(done=f"{done:,}", all=f"{all_:,}") if text else ""
+    figures = {"done": done, "all": all_}
+    written = {name: number_format(n, force_grouping=True) for name, n in figures.items()}
+    return gettext(text).format(**written) if text else ""
 
 
 def own_message(status: dict[str, Any]) -> str:
@@ -277,9 +277,10 @@ def waiting_text(status: dict[str, Any], now: datetime) -> str:
     """
     if not status["waits_for"]:
         return ""
-    waited = _translated(status["waits_for"])
+    waited = say(status["waits_for"])
     if status.get("steps"):
-        text = gettext("{what} waits for {waited}").format(what=status["message"], waited=waited)
+        what = say_message(status["message"])
+        text = gettext("{what} waits for {waited}").format(what=what, waited=waited)
     else:
         text = gettext("waits for {waited}").format(waited=waited)
     if (until := status["waits_until"]) is None:
@@ -288,12 +289,6 @@ def waiting_text(status: dict[str, Any], now: datetime) -> str:
     if status.get("awaits"):
         return gettext("{text}, for another {time}").format(text=text, time=left)
     return gettext("{text}, in {time}").format(text=text, time=left)
-
-
-def _translated(waits_for: str) -> str:
-    found = OF_QUEUE.fullmatch(waits_for)
-    text = "a worker of the queue “{queue}”: none is running"
-    return gettext(text).format(queue=found[1]) if found else gettext(waits_for)
 
 
 def state_word(status: dict[str, Any]) -> str:

@@ -5,53 +5,18 @@ from django.utils.html import json_script
 from django.utils.safestring import SafeString
 from django.utils.translation import get_language, gettext, gettext_noop
 
-from monitor.texts.sentences import in_readers_language
+from monitor.texts.sayings import LANGUAGES, WORDS, say, say_message
 from parent.operations.health import how_to_start, is_our_service
 
 __all__ = [
-    "LANGUAGES",
     "SCRIPT_TEXTS",
-    "WORDS",
     "has_workflow_apps",
     "page_language",
-    "say",
     "script_texts",
     "start_worker",
 ]
 
 register = template.Library()
-
-LANGUAGES = ("en", "de", "fr")
-"""The languages of our texts; the first one is that of the texts themselves."""
-
-WORDS = (
-    *(gettext_noop("queued"), gettext_noop("waiting"), gettext_noop("done")),
-    *(gettext_noop("failed"), gettext_noop("failed, optional"), gettext_noop("cancelled")),
-    *(gettext_noop("skipped"), gettext_noop("cancelling"), gettext_noop("running")),
-    *(
-        gettext_noop("ok"),
-        gettext_noop("not begun"),
-        gettext_noop("optional"),
-        gettext_noop("delivered"),
-        gettext_noop("dropped"),
-        gettext_noop("recovered"),
-        gettext_noop("approval requested"),
-        gettext_noop("schedule missed"),
-        gettext_noop("close"),
-        gettext_noop("schedule"),
-        gettext_noop("signal"),
-    ),
-    *(gettext_noop("started"), gettext_noop("cancel"), gettext_noop("retry")),
-    *(gettext_noop("skip"), gettext_noop("succeeded"), gettext_noop("sent")),
-    *(gettext_noop("overlap"), gettext_noop("queue_full"), gettext_noop("replaced")),
-    *(gettext_noop("missed"), gettext_noop("paused"), gettext_noop("edited")),
-    *(gettext_noop("removed"), gettext_noop("Started"), gettext_noop("Waiting")),
-    *(gettext_noop("Skipped"), gettext_noop("Refused"), gettext_noop("its start")),
-    *(gettext_noop("the next try"), gettext_noop("a free worker"), gettext_noop("an approval")),
-    *(gettext_noop("a signal"), gettext_noop("after a failure"), gettext_noop("in any case")),
-    gettext_noop("a worker of the queue “{queue}”: none is running"),
-)
-"""Words of rows and statuses, which are English over HTTP, and translated where they are shown."""
 
 SCRIPT_TEXTS = (
     *WORDS,
@@ -91,11 +56,8 @@ SCRIPT_TEXTS = (
 """What scripts write: they look it up by the English text."""
 
 
-@register.filter
-def say(word: object) -> str:
-    """A word or a sentence of a row in the reader's language; as it is if it is none of ours."""
-    text = str(word)
-    return (gettext(text) if text in WORDS else in_readers_language(text)) if text else ""
+register.filter("say", say)
+register.filter("say_message", say_message)
 
 
 @register.simple_tag
@@ -107,10 +69,15 @@ def page_language() -> str:
 
 @register.simple_tag
 def script_texts() -> SafeString:
-    """The translations for the page's scripts, as a block of JSON; empty in English."""
-    if page_language() == LANGUAGES[0]:
+    """The translations for the page's scripts, as a block of JSON; empty in English.
+
+    Its `lang` is the language: scripts write figures in it, and ask the API for sentences in it.
+    """
+    language = page_language()
+    if language == LANGUAGES[0]:
         return SafeString()
-    return json_script({text: gettext(text) for text in SCRIPT_TEXTS}, "task-texts")
+    texts = {text: gettext(text) for text in SCRIPT_TEXTS}
+    return json_script({"lang": language, **texts}, "task-texts")
 
 
 @register.simple_tag

@@ -1,1 +1,1 @@
-"""The engine's English sentences in the reader's language."""
+"""The engine's English words and sentences in the reader's language."""

@@ -6,8 +6,9 @@ sentence below that a text is made of, and says it in the reader's language with
 
 import re
 from collections.abc import Iterator
-from functools import cache
+from functools import cache, lru_cache
 
+from django.utils.formats import number_format
 from django.utils.translation import get_language, gettext, gettext_noop
 
 __all__ = ["SENTENCES", "in_readers_language"]
@@ -51,6 +52,32 @@ SENTENCES = (
     *(gettext_noop("approved"), gettext_noop("Error in {name}: it ended without an outcome")),
     gettext_noop("Error in the {what} of {name}: {inner}"),
     gettext_noop("Error in {name}: {inner}"),
+    gettext_noop("{done} of {all} items have not run. Retry the step to run them"),
+    gettext_noop("{done} of {all} items failed. {inner}"),
+    gettext_noop("{done} of {all} items failed, and {allowed} may. {inner}"),
+    gettext_noop("{done} of {all} items failed; {skipped} were skipped. {inner}"),
+    gettext_noop(
+        "{done} of {all} items failed, and {allowed} may; {skipped} were skipped. {inner}"
+    ),
+    # How far it is, and what it waits for.
+    *(gettext_noop("{done} of {all}"), gettext_noop("{done} done")),
+    gettext_noop("{done} of {all}, {failures} failed"),
+    gettext_noop("{done} of {all} so far; waits for {waited}"),
+    gettext_noop("{done} of {all} so far, {failures} failed; waits for {waited}"),
+    gettext_noop("retry {done} of {all} after: {inner}"),
+    gettext_noop("waits until its cancelled run has ended"),
+    *(gettext_noop("waits for this signal"), gettext_noop("waits for an approval")),
+    *(gettext_noop("waits for its turn"), gettext_noop("waits for its turn: {key}")),
+    gettext_noop("waits for {waited}"),
+    gettext_noop("a worker of the queue “{queue}”: none is running"),
+    gettext_noop("{names} and {done} more steps"),
+    gettext_noop("a place of {names}"),
+    *(gettext_noop("{done} in use"), gettext_noop("{done} of {all} in use")),
+    *(gettext_noop("{name} ({done} in use)"), gettext_noop("{name} ({done} of {all} in use)")),
+    gettext_noop("{done} of {all} begun in this {what}"),
+    gettext_noop("{name} ({done} of {all} begun in this {what})"),
+    gettext_noop("{name} (it has no size in WORKFLOW_LIMITS)"),
+    gettext_noop("it has no size in WORKFLOW_LIMITS"),
     # Why a retry is refused.
     gettext_noop("Only a failed or cancelled run can be retried: it is {state}."),
     gettext_noop("This run is a step of another one: retry that, {run}."),
@@ -162,18 +189,33 @@ A value is of one line, but for the last place of a sentence.
 LONGEST = 2_000  # characters: the text of a longer error is a child's
 DEEPEST = 4
 PLACE = re.compile(r"\{(\w+)\}")
+FIGURES = ("done", "all", "failures", "allowed", "skipped")
+"""Places of whole numbers: what a child says with other words in them is not ours."""
+UNITS = (gettext_noop("second"), gettext_noop("minute"), gettext_noop("hour"), gettext_noop("day"))
+REMEMBERED = 1_000
+"""So many texts: a page that polls asks for the same ones again and again."""
 
 
 def in_readers_language(text: str, depth: int = 0) -> str:
     """The text in the reader's language; as it is where it is none of the engine's sentences."""
-    if not text or len(text) > LONGEST or depth > DEEPEST or _is_english(get_language()):
+    language = get_language()
+    if not text or len(text) > LONGEST or depth > DEEPEST or _is_english(language):
         return text
+    return _translated(text, depth, language)
+
+
+@lru_cache(maxsize=REMEMBERED)
+def _translated(text: str, depth: int, _language: str | None) -> str:
+    """The same in the active language, by which it is remembered."""
     for sentence, beginning, pattern in _patterns():
         if beginning in text and (found := pattern.fullmatch(text)):
             values = found.groupdict()
             for name in ("inner", "what"):
                 if name in values:
                     values[name] = in_readers_language(values[name], depth + 1)
+            for name in values.keys() & FIGURES:
+                figure = int(values[name].replace(",", ""))
+                values[name] = number_format(figure, use_l10n=True, force_grouping=True)
             return gettext(sentence).format(**values)
     return gettext(text) if depth else text
 
@@ -197,6 +239,8 @@ def _parts(sentence: str) -> Iterator[str]:
     for number, part in enumerate(fixed):
         if number % 2 == 0:
             yield re.escape(part)
+        elif part in FIGURES:
+            yield f"(?P<{part}>[0-9,]{{1,20}})"
         elif part == "inner" or number == len(fixed) - 2:
             yield f"(?P<{part}>[\\s\\S]+)"
         else:

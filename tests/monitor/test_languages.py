@@ -17,7 +17,8 @@ from django.utils import timezone, translation
 
 from monitor.runs.status import count, waiting_text
 from monitor.templatetags.monitor_format import in_active_zone, word
-from monitor.templatetags.monitor_texts import LANGUAGES, SCRIPT_TEXTS, WORDS, start_worker
+from monitor.templatetags.monitor_texts import SCRIPT_TEXTS, start_worker
+from monitor.texts.sayings import LANGUAGES, WORDS
 from tests.conftest import missing
 from tests.deploy.conftest import ROOT
 from tests.monitor.conftest import MakeRun
@@ -180,7 +181,7 @@ def test_words_and_figures_are_translated() -> None:
     waits = {"waits_for": "a worker of the queue “gpu”: none is running", "waits_until": None}
     with translation.override("de"):
         assert word(status) == "fertig"
-        assert count(counted) == "4,000 von 10,000"
+        assert count(counted) == "4.000 von 10.000"
         assert waiting_text(waits, timezone.now()) == (
             "wartet auf: einen Worker der Warteschlange „gpu“: keiner läuft"
         )

@@ -332,3 +332,35 @@ def test_a_signature_ends_and_its_tag_still_holds(
     assert answer.status_code == 304
     with django_assert_num_queries(1):
         assert poll(client, run, answer["ETag"]).status_code == 304
+
+
+def test_translations_come_beside_the_english_and_each_language_has_its_tags(
+    owner: User, api: Api, make_run: MakeRun, django_assert_num_queries: Any
+) -> None:
+    client, run = api(owner), make_run(owner)
+    path, error = f"/tasks/{run.pk}/", "func_1 failed"
+    run.steps.filter(name="func_1").update(state="ERROR", error=error, message="")
+    plain = client.get(path)
+
+    german, french = (client.get(path, {"lang": language}) for language in ("de", "fr"))
+
+    told = german.json()
+    assert told["texts"][error] == "func_1 ist fehlgeschlagen"
+    assert told["texts"]["func_1: 4 of 10"] == "func_1: 4 von 10"
+    assert french.json()["texts"][error] == "func_1 a échoué"
+    assert {**plain.json(), "poll_after_ms": 0, "texts": told["texts"]} == {
+        **told,
+        "poll_after_ms": 0,
+    }
+    for language, expected in (("de", 304), ("fr", 200), ("", 200)):
+        tags = {"If-None-Match": german["ETag"]}
+        assert client.get(path, {"lang": language}, headers=tags).status_code == expected
+    with django_assert_num_queries(1):
+        client.get(path, {"lang": "de"}, headers={"If-None-Match": german["ETag"]})
+
+    of_many = client.get("/tasks/", {"ids": str(run.pk), "lang": "de"})
+    assert of_many.json()["texts"] == told["texts"]
+    Run.objects.update(state="SUCCESS", finished_at=timezone.now())
+    refused = client.post(f"{path}cancel/?lang=de").json()
+    assert refused["texts"] == {refused["detail"]: "Der Lauf ist schon beendet: Er ist SUCCESS."}
+    assert "texts" not in client.get(path, {"lang": "es"}).json()

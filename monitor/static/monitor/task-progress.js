@@ -1,7 +1,7 @@
 /**
  * The custom element `<task-progress>`: the progress of one task, with Cancel and Retry.
  *
- * One file without imports: people copy it to their servers, where names in `import` may not be right.
+ * Without imports: people copy it to servers where names in `import` may not be right.
  */
 
 /**
@@ -9,8 +9,12 @@
  * @typedef {object} Status
  */
 
-/** Translations, where the page has them. */
+/** Translations, where the page has them; `lang` is their language. */
 const TEXTS = JSON.parse(document.getElementById("task-texts")?.textContent ?? "{}");
+/** The `texts` of answers. */
+const SAID = { __proto__: null };
+
+const said = (english) => SAID[english] ?? english;
 
 function text(english, values) {
 	return fill(TEXTS[english] ?? english, values);
@@ -48,7 +52,7 @@ const LONGEST_UNCHANGED_WAIT_MS = 5_000;
 /** The pollers that have subscribers. */
 const pollers = new Set();
 
-/** Polls for all elements with the same API and token: one timer, and at most one request at a time. */
+/** Polls for all elements with the same API and token: one request at a time. */
 class Poller {
 	subscribers = new Set();
 	#timer;
@@ -141,7 +145,7 @@ class Poller {
 		}
 	}
 
-	/** Milliseconds until the next request: what the server says at least, and longer while nothing changes. */
+	/** Milliseconds until the next request; longer while nothing changes. */
 	#wait(headers) {
 		// Random, so that many browsers do not ask in step.
 		const random = 0.8 + 0.4 * Math.random();
@@ -158,12 +162,12 @@ class Poller {
 	}
 }
 
-/** The status of a task in an answer, which is a list of statuses or one status. */
+/** The status of a task in an answer. */
 function statusOf(taskId, body) {
 	return body?.results ? body.results.find((status) => status.task_id === taskId) : body;
 }
 
-/** What each element on the page does when somebody comes back to it. */
+/** What elements do when somebody comes back to the page. */
 const lookers = new Set();
 
 function pollNow() {
@@ -176,14 +180,16 @@ for (const event of ["visibilitychange", "focus", "online"]) addEventListener(ev
 // ---- Requests ----
 
 const TIMEOUT_MS = 10_000;
-/** The address of the list, and the id. */
+/** Address of the list, and id. */
 const TASK_URL = /^(.*\/)([0-9a-f-]{36})\/$/;
 const CSRF_COOKIE = /\bcsrftoken=([^;]+)/;
 
 /** The response; undefined when there is no answer. */
 function request(url, { token, method, headers }) {
 	const authorization = token ? { Authorization: `Token ${token}` } : {};
-	return fetch(url, {
+	const asked = new URL(url);
+	if (TEXTS.lang) asked.searchParams.set("lang", TEXTS.lang);
+	return fetch(asked, {
 		method,
 		headers: { ...headers, ...authorization },
 		cache: "no-store",
@@ -192,8 +198,10 @@ function request(url, { token, method, headers }) {
 }
 
 /** The body of a response; undefined when it is not JSON. */
-function json(response) {
-	return response.json().catch(() => undefined);
+async function json(response) {
+	const body = await response.json().catch(() => undefined);
+	Object.assign(SAID, body?.texts);
+	return body;
 }
 
 // ---- Appearance ----
@@ -293,12 +301,12 @@ const CONTENT = `
 
 // ---- Steps ----
 
-/** So many steps are shown in order; more are grouped by state. */
+/** More steps are grouped by state. */
 const FEW_STEPS = 10;
-/** How many steps of a group are shown at first, and with each click. */
+/** How many of a group are shown at first, and with each click. */
 const FIRST_STEPS = 9;
 const MORE_STEPS = 100;
-/** What needs attention comes first, and is unfolded. */
+/** What needs attention comes first. */
 const GROUPS = ["failed", "running", "cancelling", "queued", "waiting", "done", "cancelled", "skipped"];
 const UNFOLDED = GROUPS.slice(0, 3);
 
@@ -421,7 +429,7 @@ class TaskProgress extends HTMLElement {
 	/** The server's clock is ahead by so many milliseconds. */
 	#ahead = 0;
 	#ticking;
-	/** Whether this status may be behind the last one: it is the first, or of a new attempt. */
+	/** Whether this status may be behind the last one. */
 	#restarted = false;
 
 	constructor() {
@@ -515,11 +523,11 @@ class TaskProgress extends HTMLElement {
 			this.#receive(answer, response.headers);
 			this.#note("");
 		} else {
-			this.#note(answer?.detail ?? text("No answer; try again."), response?.status === 401);
+			this.#note(said(answer?.detail) ?? text("No answer; try again."), response?.status === 401);
 		}
 	}
 
-	/** Show a status, and tell the page about it unless it is the last one again, after a 304. */
+	/** Show a status, and tell the page about it unless it is the last one again. */
 	#receive(status, headers) {
 		const last = this.status;
 		const isNewAttempt = (step, index) => step.attempt > (last?.steps[index]?.attempt || step.attempt);
@@ -556,7 +564,7 @@ class TaskProgress extends HTMLElement {
 		return Date.now() + this.#ahead;
 	}
 
-	/** The state in one English word. */
+	/** In one English word. */
 	get state() {
 		return stateWord(this.status);
 	}
@@ -624,9 +632,9 @@ class TaskProgress extends HTMLElement {
 			state: text(state),
 			count: unknown ? "" : count,
 			percent: unknown ? countOf({ ...status, steps: [] }) : `${percent} %`,
-			message: waitingText(status, this.now) || (isSaid ? "" : status.message),
+			message: waitingText(status, this.now) || (isSaid ? "" : said(status.message)),
 			// The run says it already.
-			error: status !== this.status && this.status.error?.endsWith(status.error) ? "" : status.error,
+			error: status !== this.status && this.status.error?.endsWith(status.error) ? "" : said(status.error),
 			times: timing(status, this.now),
 		};
 		for (const [part, words] of Object.entries(texts)) {
@@ -652,7 +660,7 @@ class TaskProgress extends HTMLElement {
 const ALWAYS = ["error", "note"];
 const OF_RUNS = ["steps", "cancel", "retry"];
 
-/** 0 to 100, rounded down: 100 only for what ended OK. */
+/** 100 only for what ended OK. */
 function wholePercent({ status, completion }) {
 	return status === "OK" ? 100 : Math.min(99, Math.floor(completion ?? 0));
 }
@@ -675,8 +683,8 @@ function isDone({ status }) {
 	return status === "OK";
 }
 
-function number(value) {
-	return value.toLocaleString("en");
+function number(value, digits = 0) {
+	return value.toLocaleString(TEXTS.lang ?? "en", { minimumFractionDigits: digits, maximumFractionDigits: digits });
 }
 
 /** A status in one word. */
@@ -698,12 +706,11 @@ function stateWord({ state, status, task_id, message, optional, awaits }) {
 /** `func_1 waits for the next try, in 8 s` */
 function waitingText({ waits_for, waits_until, steps, message, awaits }, now) {
 	if (!waits_for) return "";
+	const what = steps?.length ? said(message) : "";
+	const whole = text("{what} waits for {waited}", { what, waited: said(waits_for) }).trim();
+	if (!waits_until) return whole;
 	const left = duration((Date.parse(waits_until) - now) / 1000);
-	const queue = /“(.*)”/.exec(waits_for)?.[1];
-	const waited = text(waits_for.replace(queue, "{queue}"), { queue });
-	const said = text("{what} waits for {waited}", { what: steps?.length ? message : "", waited }).trim();
-	if (!waits_until) return said;
-	return text(awaits ? "{text}, for another {time}" : "{text}, in {time}", { text: said, time: left });
+	return text(awaits ? "{text}, for another {time}" : "{text}, in {time}", { text: whole, time: left });
 }
 
 /** `5 s · about 20 s left`; how long it waits, before the start. `now` is in milliseconds. */
@@ -728,7 +735,7 @@ function duration(seconds) {
 /** With tenths below 10 s. */
 function precise(seconds) {
 	if (seconds >= 9.95) return duration(seconds);
-	return seconds >= 0.05 ? `${seconds.toFixed(1)} s` : "< 0.1 s";
+	return `${seconds < 0.05 ? "< " : ""}${number(Math.max(0.1, seconds), 1)} s`;
 }
 
 // A page may load the module from two addresses, and a name can be defined once only.
