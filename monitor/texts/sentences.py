@@ -16,6 +16,25 @@ __all__ = ["SENTENCES", "in_readers_language"]
 SENTENCES = (
     # Around others: the place `inner` has one of these sentences again, or any other text.
     *(gettext_noop("skipped: {inner}"), gettext_noop("{inner} (after {number} attempts)")),
+    # How far it is, and what it waits for.
+    *(gettext_noop("{done} of {all}"), gettext_noop("{done} done")),
+    gettext_noop("{done} of {all}, {failures} failed"),
+    gettext_noop("{done} of {all} so far; waits for {waited}"),
+    gettext_noop("{done} of {all} so far, {failures} failed; waits for {waited}"),
+    gettext_noop("retry {done} of {all} after: {inner}"),
+    gettext_noop("waits until its cancelled run has ended"),
+    *(gettext_noop("waits for this signal"), gettext_noop("waits for an approval")),
+    *(gettext_noop("waits for its turn"), gettext_noop("waits for its turn: {key}")),
+    gettext_noop("waits for {waited}"),
+    gettext_noop("a worker of the queue “{queue}”: none is running"),
+    gettext_noop("{names} and {done} more steps"),
+    gettext_noop("a place of {names}"),
+    *(gettext_noop("{done} in use"), gettext_noop("{done} of {all} in use")),
+    *(gettext_noop("{name} ({done} in use)"), gettext_noop("{name} ({done} of {all} in use)")),
+    gettext_noop("{done} of {all} begun in this {what}"),
+    gettext_noop("{name} ({done} of {all} begun in this {what})"),
+    gettext_noop("{name} (it has no size in WORKFLOW_LIMITS)"),
+    gettext_noop("it has no size in WORKFLOW_LIMITS"),
     # Why a step was skipped.
     *(gettext_noop("{name} failed, which is allowed"), gettext_noop("{name} failed")),
     *(gettext_noop("{name} was cancelled"), gettext_noop("{name} was skipped")),
@@ -59,25 +78,6 @@ SENTENCES = (
     gettext_noop(
         "{done} of {all} items failed, and {allowed} may; {skipped} were skipped. {inner}"
     ),
-    # How far it is, and what it waits for.
-    *(gettext_noop("{done} of {all}"), gettext_noop("{done} done")),
-    gettext_noop("{done} of {all}, {failures} failed"),
-    gettext_noop("{done} of {all} so far; waits for {waited}"),
-    gettext_noop("{done} of {all} so far, {failures} failed; waits for {waited}"),
-    gettext_noop("retry {done} of {all} after: {inner}"),
-    gettext_noop("waits until its cancelled run has ended"),
-    *(gettext_noop("waits for this signal"), gettext_noop("waits for an approval")),
-    *(gettext_noop("waits for its turn"), gettext_noop("waits for its turn: {key}")),
-    gettext_noop("waits for {waited}"),
-    gettext_noop("a worker of the queue “{queue}”: none is running"),
-    gettext_noop("{names} and {done} more steps"),
-    gettext_noop("a place of {names}"),
-    *(gettext_noop("{done} in use"), gettext_noop("{done} of {all} in use")),
-    *(gettext_noop("{name} ({done} in use)"), gettext_noop("{name} ({done} of {all} in use)")),
-    gettext_noop("{done} of {all} begun in this {what}"),
-    gettext_noop("{name} ({done} of {all} begun in this {what})"),
-    gettext_noop("{name} (it has no size in WORKFLOW_LIMITS)"),
-    gettext_noop("it has no size in WORKFLOW_LIMITS"),
     # Why a retry is refused.
     gettext_noop("Only a failed or cancelled run can be retried: it is {state}."),
     gettext_noop("This run is a step of another one: retry that, {run}."),
@@ -127,6 +127,23 @@ SENTENCES = (
     gettext_noop("There is no schedule {number}: it was deleted."),
     gettext_noop("{name} was made by hand, so no code has values for it."),
     gettext_noop("The code of {workflow} has no schedule {name} any more."),
+    # What became of the times of a schedule.
+    *(gettext_noop("run {run} had not ended."), gettext_noop("a start that waits had not ended.")),
+    gettext_noop("It waits for the end of run {run}."),
+    gettext_noop("It waits for the end of a start that waits."),
+    gettext_noop("{done} starts waited already."),
+    gettext_noop("A later start took its place."),
+    gettext_noop("The schedule was paused by {by}, until {who} resumed it."),
+    gettext_noop("No worker watched in time, and catch_up is {what}."),
+    gettext_noop("The code did not have it meanwhile."),
+    gettext_noop("The code changed when the schedule comes."),
+    gettext_noop("The code does not have the schedule any more."),
+    gettext_noop("The schedule was paused by {who}."),
+    gettext_noop("{who} changed when the schedule comes."),
+    gettext_noop("{who} reset the schedule to the code's values."),
+    gettext_noop("AlreadyRunning: The run {run} goes on already."),
+    gettext_noop("The run {run} goes on already."),
+    gettext_noop("{inner} Edit the schedule's params."),
     # What is wrong in a form.
     gettext_noop("Give a cron line or seconds, not both."),
     gettext_noop(
@@ -139,7 +156,11 @@ SENTENCES = (
         "{inner}: {cron} cannot be read. Write five fields: minute hour day month weekday, such as "
         "'0 12 * * *'."
     ),
+    gettext_noop("Write five fields: minute hour day month weekday, such as '0 12 * * *'."),
     gettext_noop("It has a part that means nothing"),
+    # What cronsim says.
+    *(gettext_noop("Bad minute"), gettext_noop("Bad hour"), gettext_noop("Bad day-of-month")),
+    *(gettext_noop("Bad month"), gettext_noop("Bad day-of-week")),
     gettext_noop(
         "There is no time zone {zone}. Give an IANA name, such as 'Europe/Rome' or 'UTC'."
     ),

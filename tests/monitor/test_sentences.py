@@ -24,7 +24,6 @@ ERRORS = {
 SHOWN_BY = ["parent/runs", "parent/deletion", "parent/schedules", "parent/definition/registry.py"]
 SHOWN_BY += ["monitor/access.py", "monitor/pages", "monitor/ops/workers_page.py", "monitor/runs"]
 KNOWN_TO_STAY = {
-    "The run X goes on already.",  # of a schedule: in the list of what became of its times
     "X has no signal or approval X; X.",  # the last value is a part of the sentence
 }
 

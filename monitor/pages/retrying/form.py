@@ -129,6 +129,9 @@ class RetryForm(forms.Form):
             return json.loads(text, parse_constant=_refuse)
         except RecursionError:
             self.add_error(name, gettext("It is nested too deep."))
+        except json.JSONDecodeError as exc:
+            message = gettext("This is not JSON: look at line {line}, column {column}.")
+            self.add_error(name, message.format(line=exc.lineno, column=exc.colno))
         except ValueError as exc:
             message = gettext("This is not JSON: {why}").format(why=exc)
             self.add_error(name, message)
