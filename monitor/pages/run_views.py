@@ -28,7 +28,7 @@ from monitor.access import (
 )
 from monitor.http.namespace import namespace_of, our_url
 from monitor.http.our_view import OurPage
-from monitor.pages.drawing.graph import Graph, Node, draw
+from monitor.pages.drawing.graph import Graph, Node, draw, with_feed
 from monitor.pages.drawing.timeline import Timeline, timeline_of
 from monitor.pages.history import history_of
 from monitor.pages.listing.counts import counts_by_state
@@ -40,7 +40,7 @@ from monitor.pages.typical_duration import typical_seconds
 from monitor.policy import policy
 from monitor.runs.decisions import asked_of, closable_of
 from monitor.runs.input_files import file_answer, inputs_of
-from monitor.runs.mapped import mapped_steps
+from monitor.runs.mapped import has_runs, mapped_steps
 from monitor.runs.results import beginning, is_large, pretty_beginning, result_answer
 from monitor.runs.snapshot import Snapshot, task_status
 from monitor.runs.status import share, state_word
@@ -136,7 +136,7 @@ class RunPage(OurPage, View):
             "groups": step_groups(status["steps"], most=most),
             "steps_done": sum(step["status"] == Status.OK for step in status["steps"]),
             "now": now,
-            "graph": run_graph(steps, status, timeline),
+            "graph": run_graph(request, steps, status, timeline),
             "timeline": timeline,
             # Only for the whole page: no part that is kept up to date shows it.
             "usual": None if HEADER in request.headers else typical_seconds().get(run.workflow),
@@ -164,9 +164,21 @@ def tab_title(status: dict[str, Any]) -> str:
     return f"{said} {status['title']}".strip()
 
 
-def run_graph(steps: Sequence[Step], status: dict[str, Any], timeline: Timeline) -> Graph | None:
-    """The graph of a run; each step leads to its row in the timeline."""
+def run_graph(
+    request: HttpRequest, steps: Sequence[Step], status: dict[str, Any], timeline: Timeline
+) -> Graph | None:
+    """The graph of a run; each step leads to its run, its runs, or its row in the timeline."""
     drawn = {row.index for row in timeline.rows}
+
+    def leads(step: Step) -> tuple[str, str]:
+        """The address, and what is there if that is another page."""
+        if step.child_run_id is not None:
+            return our_url(request, "run", step.child_run_id), gettext("Page of this run")
+        if has_runs(step) and (step.items or {}).get("total"):
+            words = gettext("All items, with the pages of their runs")
+            return our_url(request, "run-all-items", step.run_id, step.name), words
+        return f"{'' if step.index in drawn else '?steps=all'}#step-{step.index}", ""
+
     nodes = [
         Node(
             name=row["name"],
@@ -175,15 +187,14 @@ def run_graph(steps: Sequence[Step], status: dict[str, Any], timeline: Timeline)
             optional=row["optional"],
             state=row["state"],
             word=state_word(row),
-            why=in_readers_language(row["message"]) if step.state == StepState.SKIPPED else "",
-            href=f"{'' if step.index in drawn else '?steps=all'}#step-{step.index}",
+            awaits=row["awaits"],
+            why=in_readers_language(row["message"]) if step.state == StepState.SKIPPED else there,
+            href=href,
         )
         for step, row in zip(steps, status["steps"], strict=True)
+        for href, there in [leads(step)]
     ]
-    # A signal that feeds a step does not stand in its `after`.
-    feeds = {step.name: [step.fed_by] if step.fed_by else [] for step in steps}
-    after = {step.name: [*dict.fromkeys((*step.after, *feeds[step.name]))] for step in steps}
-    return draw(nodes, after)
+    return draw(nodes, {step.name: with_feed(step.after, step.fed_by) for step in steps})
 
 
 def _query(request: HttpRequest, **place: UUID | None) -> str:

@@ -17,6 +17,7 @@ __all__ = [
     "Segment",
     "all_items",
     "failed_items",
+    "has_runs",
     "mapped_steps",
     "place_of",
     "segments",
@@ -92,6 +93,11 @@ class MappedStep:
         return len(self.failed) == self.failed_count
 
 
+def has_runs(step: Step) -> bool:
+    """Whether the items of this mapped step are child runs."""
+    return step.task.startswith(NAME_PREFIX)
+
+
 def mapped_steps(steps: Sequence[Step], titles: Mapping[str, str]) -> list[MappedStep]:
     """The mapped steps of a run that have opened, in order.
 
@@ -110,7 +116,7 @@ def mapped_steps(steps: Sequence[Step], titles: Mapping[str, str]) -> list[Mappe
             failed=failed_items(step, most=FIRST) if step in with_failed else (),
             # A retry of a step that is OK asks for its items again.
             left=counts["total"] - counts["ok"] if step.state != StepState.OK else 0,
-            has_runs=step.task.startswith(NAME_PREFIX),
+            has_runs=has_runs(step),
         )
         for step, counts in opened
     ]

@@ -12,6 +12,8 @@ from django.test import Client
 from django.utils import timezone, translation
 
 from monitor.pages.drawing.graph import FOLDED_FROM, MOST_STEPS, Graph, Node, draw, sketch_of
+from parent.decisions.mapping import Counts
+from parent.definition.workflow import registry
 from parent.models import Run, Step
 
 MakeRun = Callable[..., Run]
@@ -108,6 +110,51 @@ def test_each_box_leads_to_the_row_of_its_step(signed_in: Client, failed_run: Ru
     assert links == [f"#step-{index}" for index in range(5)]
     for link in links:
         assert page.count(f'id="{link[1:]}"') == 1
+
+
+COUNTS = Counts(total=2, ok=1, running=1).as_dict()
+
+
+def test_a_box_of_a_child_run_leads_to_it_and_one_of_many_to_their_list(
+    signed_in: Client, owner: User, make_run: MakeRun
+) -> None:
+    run, inner = make_run(owner), make_run(owner)
+    active = {"state": "RUNNING", "attempt": 1}
+    add_steps(
+        run,
+        child={**active, "task_id": "1"},
+        nested={**active, "task_id": "2", "task": "parent.inner", "child_run_id": inner.pk},
+        each={**active, "task_id": "3", "task": "parent.inner", "items": COUNTS, "chunk": 1},
+        mapped={**active, "task_id": "4", "items": COUNTS, "chunk": 1},
+        not_yet={"task": "parent.inner"},
+    )
+
+    svg = svg_of(text(signed_in.get(f"/runs/{run.pk}/")))
+
+    links = [(each.attrib["href"], each.attrib.get("title")) for each in svg.iter(f"{SVG}a")]
+    assert links == [
+        ("#step-0", None),
+        (f"/runs/{inner.pk}/", "Page of this run"),
+        (f"/runs/{run.pk}/steps/each/items/", "All items, with the pages of their runs"),
+        ("#step-3", None),
+        ("#step-4", None),
+    ]
+    for address, title in links:
+        assert title is None or signed_in.get(address).status_code == 200
+
+
+def test_signals_are_drawn_before_a_run_as_in_one(signed_in: Client, owner: User) -> None:
+    """Those that steps wait for, and those that feed a map."""
+    before = text(signed_in.get("/start/questionnaire/"))
+    run = registry.get("questionnaire").start(owner=owner, study="s1")
+    during = text(signed_in.get(f"/runs/{run.pk}/"))
+
+    assert nodes_of(before)["A page of answers"] == ["a signal"]
+    assert {title: words[1:] for title, words in nodes_of(during).items()} == nodes_of(before)
+    assert edges_of(before) == [each.removesuffix(" taken") for each in edges_of(during)]
+    words = [svg_of(page).findtext(f"{SVG}desc") for page in (before, during)]
+    assert words[0] == words[1]
+    assert "comes after A page of answers" in str(words[0])
 
 
 def test_a_row_that_is_not_drawn_is_a_page_away(

@@ -66,7 +66,9 @@ def add_steps(run: Run, *steps: dict[str, Any]) -> None:
     run.steps.all().delete()
     now = timezone.now()
     for index, columns in enumerate(steps):
-        moved = {} if columns["state"] in ("WAITING", "SKIPPED") else {"task_id": str(uuid4())}
+        moved: dict[str, Any] = (
+            {} if columns["state"] in ("WAITING", "SKIPPED") else {"task_id": str(uuid4())}
+        )
         if columns["state"] in ("OK", "ERROR", "SKIPPED", "CANCELLED"):
             moved |= {"started_at": now, "finished_at": now}
         Step.objects.create(

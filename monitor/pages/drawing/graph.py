@@ -8,9 +8,19 @@ from django.utils.translation import gettext, gettext_noop
 from monitor.pages.drawing.layout import Bundle, Layout, Point, Sizes, layout
 from parent.definition.name_lists import join_names
 from parent.definition.workflow import Workflow
-from parent.models import When
+from parent.models import Awaits, When
 
-__all__ = ["FOLDED_FROM", "Graph", "Node", "Place", "Sketch", "draw", "sketch_of", "workflow_graph"]
+__all__ = [
+    "FOLDED_FROM",
+    "Graph",
+    "Node",
+    "Place",
+    "Sketch",
+    "draw",
+    "sketch_of",
+    "with_feed",
+    "workflow_graph",
+]
 
 FOLDED_FROM = 61
 """A graph of so many steps is folded."""
@@ -39,13 +49,15 @@ class Node:
     """A step, as it is drawn.
 
     `state` is Celery's state and `word` the same for people, both empty for a step of no run.
-    `why` says why it was skipped. `href` leads to the step's row on the page.
+    `why` says why it was skipped, or where `href` leads: to the step's row on the page, or to its
+    run or runs. `awaits` says what from outside it waits for.
     """
 
     name: str
     title: str
     when: str = When.OK
     optional: bool = False
+    awaits: str = ""
     state: str = ""
     word: str = ""
     why: str = ""
@@ -57,8 +69,11 @@ class Node:
 
     @property
     def note(self) -> str:
-        """Under which condition it opens, and whether it is optional, in words."""
-        parts = [CONDITIONS.get(When(self.when), ""), "optional" if self.optional else ""]
+        """What it waits for, under which condition it opens, whether it is optional; in words."""
+        awaited = Awaits(self.awaits).label if self.awaits else ""
+        is_signal = self.awaits == Awaits.SIGNAL
+        condition = "" if is_signal else CONDITIONS.get(When(self.when), "")
+        parts = [awaited, condition, "optional" if self.optional else ""]
         return ", ".join(gettext(part) for part in parts if part)
 
 
@@ -105,7 +120,7 @@ class Graph:
     @property
     def conditional(self) -> bool:
         """Whether some lines are dashed or dotted."""
-        return any(place.node.when != When.OK for place in self.places)
+        return any(edge.when != When.OK for edge in self.edges)
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -160,12 +175,25 @@ def draw(nodes: Sequence[Node], after: Mapping[str, Sequence[str]]) -> Graph | N
 
 def workflow_graph(workflow: Workflow) -> Graph | None:
     """The graph of a workflow that does not run."""
-    nodes = {
-        label: Node(name=label, title=step.shown_title, when=step.when, optional=step.optional)
-        for label, step in workflow.by_label.items()
+    nodes = [
+        Node(
+            name=step.label,
+            title=step.shown_title,
+            when=When.ALWAYS if step.awaits == Awaits.SIGNAL else step.when,  # as in a run
+            optional=step.optional,
+            awaits=step.awaits,
+        )
+        for step in workflow.all_steps
+    ]
+    after = {
+        step.label: with_feed(workflow.after(step), step.fed_by) for step in workflow.all_steps
     }
-    after = _after(workflow)
-    return draw([nodes[name] for name in after], after)
+    return draw(nodes, after)
+
+
+def with_feed(after: Sequence[str], fed_by: str) -> list[str]:
+    """The names before a step, with the signal that its items come from: `after` has it not."""
+    return list(dict.fromkeys((*after, *([fed_by] if fed_by else []))))
 
 
 def sketch_of(workflow: Workflow) -> Sketch:
