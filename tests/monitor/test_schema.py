@@ -119,9 +119,9 @@ def test_an_answer_has_the_fields_that_the_document_says(
     Step.objects.filter(pk=child.pk).update(task_id=child_id)
     me = api(owner)
     answers = {
-        "Problem": me.get(f"/tasks/{uuid4()}/").json() | {"errors": {}},
-        "TaskPage": me.get("/tasks/").json(),
-        "TaskStatus": me.get(f"/tasks/{run.pk}/").json(),
+        "Problem": me.get(f"/tasks/{uuid4()}/?lang=de").json() | {"errors": {}},
+        "TaskPage": me.get("/tasks/?lang=de").json(),
+        "TaskStatus": me.get(f"/tasks/{run.pk}/?lang=de").json(),
         "WorkflowEntry": me.get("/workflows/").json()[0],
     }
     answers["TaskStep"] = answers["TaskStatus"]["steps"][0]
@@ -131,7 +131,7 @@ def test_an_answer_has_the_fields_that_the_document_says(
     assert {name: answer.keys() for name, answer in answers.items()} == {
         name: schemas[name]["properties"].keys() for name in answers
     }
-    assert me.get(f"/tasks/{child_id}/").json().keys() == answers["TaskStatus"].keys()
+    assert me.get(f"/tasks/{child_id}/?lang=de").json().keys() == answers["TaskStatus"].keys()
 
 
 def test_headers_are_described(document: dict[str, Any]) -> None:
