@@ -5,7 +5,7 @@ import threading
 from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
-from typing import Generic, NamedTuple, TypeVar
+from typing import Generic, NamedTuple, TypeAlias, TypeVar
 
 from children.sanitize import clean_lines
 
@@ -17,6 +17,9 @@ LONGEST_LINE = 8_000
 """Characters; of a longer line the rest is cut off, and it says so."""
 PARTS = 10
 """The last lines are stored, and deleted, in at least so many parts: at least 90 % are kept."""
+
+AT_ONCE = 50
+"""So many lines are counted, and dropped, together: that costs less than one by one."""
 
 
 class Line(NamedTuple):
@@ -33,6 +36,10 @@ class Line(NamedTuple):
         """Bytes of what was written, without the rest of the row."""
         text = self.text
         return len(self.logger) + len(text if text.isascii() else text.encode(errors="replace"))
+
+
+_Raw: TypeAlias = tuple[float, int, str, str]
+"""A line without its number. Most of a flood never become more than that."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -67,6 +74,39 @@ class _Newest(Generic[T]):
             self._bytes -= size
 
 
+class _Flood:
+    """Lines of which only the newest are wanted, in chunks."""
+
+    def __init__(self, most_lines: int, most_bytes: int) -> None:
+        self._most = most_lines, most_bytes
+        self._lines = self._characters = 0
+        self._chunks: deque[tuple[int, Sequence[_Raw], int]] = deque()
+
+    def push(self, number: int, chunk: Sequence[_Raw]) -> None:
+        """Add these lines, the first of which has this number, and drop what is too old."""
+        characters = sum(len(text) for *_, text in chunk)
+        self._chunks.append((number, chunk, characters))
+        self._lines += len(chunk)
+        self._characters += characters
+        while self._is_enough_without(*self._chunks[0][1:]):
+            _, oldest, characters = self._chunks.popleft()
+            self._lines -= len(oldest)
+            self._characters -= characters
+
+    def _is_enough_without(self, chunk: Sequence[_Raw], characters: int) -> bool:
+        lines, size = self._lines - len(chunk), self._characters - characters
+        return lines >= self._most[0] or size >= self._most[1]
+
+    def newest(self) -> list[Line]:
+        """Those that fit."""
+        newest = _Newest[Line](*self._most)
+        for begin, chunk, _ in self._chunks:
+            for number, raw in enumerate(chunk, begin):
+                line = Line(number, *raw)
+                newest.push(line, 1, line.size)
+        return [line for line, _, _ in newest.entries]
+
+
 class LogBuffer:
     """Takes the lines of one attempt, and gives them in batches to be stored.
 
@@ -94,9 +134,11 @@ class LogBuffer:
         self._most_last = most_lines - self._places, most_bytes - self._room
         self._wake = wake
         self._lock = threading.Lock()
+        self._new: deque[_Raw] = deque()
+        self._is_empty = True
         self._count = 0
         self._first: list[Line] = []
-        self._last = _Newest[Line](*self._most_last)
+        self._last = _Flood(*self._most_last)
         self._last_begin: int | None = None
         self._stored = _Newest[int](*self._most_last)  # parts, by the number of their first line
 
@@ -104,29 +146,41 @@ class LogBuffer:
         """Take a line. A flood of them costs little, because most are dropped as they are."""
         if len(text) > LONGEST_LINE:
             text = f"{text[:LONGEST_LINE]}… ({len(text) - LONGEST_LINE:,} more characters)"
-        with self._lock:
-            was_empty = not (self._first or self._last.entries)
-            self._count += 1
-            line = Line(self._count, at, level, logger, text)
-            self._put(line, line.size)
-        if was_empty and self._wake is not None:
-            self._wake()
+        self._new.append((at, level, logger, text))
+        if len(self._new) >= AT_ONCE:
+            with self._lock:
+                self._sort_in()
+        if self._is_empty:
+            self._is_empty = False
+            if self._wake is not None:
+                self._wake()
 
-    def _put(self, line: Line, size: int) -> None:
+    def _sort_in(self) -> None:
+        """Count the new lines. Other threads may add some meanwhile, for the next time."""
+        new = deque(self._new.popleft() for _ in range(len(self._new)))
+        while new and self._is_among_first(new[0]):
+            self._count += 1
+            self._first.append(Line(self._count, *new.popleft()))
+        if new:
+            self._last_begin = self._last_begin or self._count + 1
+            self._last.push(self._count + 1, new)
+            self._count += len(new)
+
+    def _is_among_first(self, raw: _Raw) -> bool:
+        """Whether there is still room for this line among the first ones; takes it."""
         if self._last_begin is None:
-            self._places, self._room = self._places - 1, self._room - size
-            if self._places >= 0 and self._room >= 0:
-                self._first.append(line)
-                return
-            self._last_begin = line.number
-        self._last.push(line, 1, size)
+            self._places -= 1
+            self._room -= Line(0, *raw).size
+        return self._last_begin is None and self._places >= 0 and self._room >= 0
 
     def take(self) -> Batch | None:
         """The lines since the last batch; None if there are none."""
         with self._lock:
+            self._is_empty = True  # before the new lines are taken: a later one wakes again
+            self._sort_in()
             first = [_cleaned(line) for line in self._first]
-            last = [_cleaned(line) for line, _, _ in self._last.entries]
-            self._first, self._last = [], _Newest(*self._most_last)
+            last = [_cleaned(line) for line in self._last.newest()]
+            self._first, self._last = [], _Flood(*self._most_last)
             parts = list(_split(last, max(1, self._most_last[0] // PARTS)))
             stale = self._stale(parts)
         if first:

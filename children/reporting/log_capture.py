@@ -21,14 +21,10 @@ class _Handler(logging.Handler):
     """Gives each record to the buffer of the body in whose context it was logged."""
 
     def handle(self, record: logging.LogRecord) -> bool:
-        """Without the handler's lock: a buffer has its own, and a flood of lines pays for each."""
-        self.emit(record)
-        return True
-
-    def emit(self, record: logging.LogRecord) -> None:
+        """In place of `emit`, for this is without the handler's lock: a buffer has its own."""
         buffer = _buffer.get()
         if buffer is None or record.levelno < buffer.level:
-            return
+            return True
         try:
             text = record.getMessage()
             if record.exc_info:
@@ -37,6 +33,7 @@ class _Handler(logging.Handler):
             buffer.add(record.created, record.levelno, name, text)
         except Exception:
             self.handleError(record)
+        return True
 
 
 _formatter = logging.Formatter()

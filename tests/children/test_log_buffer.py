@@ -1,6 +1,7 @@
 """What is kept of a log: the first lines and the last ones, whatever is written and when stored."""
 
 from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
 
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -103,9 +104,28 @@ def test_it_wakes_when_there_is_something_to_store() -> None:
     assert len(woken) == 2
 
 
+def test_each_line_of_many_threads_is_kept_once() -> None:
+    store = Store(LogBuffer(most_lines=20_000, most_bytes=10_000_000))
+
+    def flood(thread: int) -> None:
+        for number in range(1_000):
+            write(store.buffer, f"{thread} {number}")
+
+    with ThreadPoolExecutor() as pool:
+        floods = [pool.submit(flood, thread) for thread in range(4)]
+        while not all(each.done() for each in floods):
+            store.store()
+    store.store()
+
+    assert [line.number for line in store.lines] == list(range(1, 4_001))
+    for thread in range(4):
+        own = [text for text in texts(store) if text.startswith(f"{thread} ")]
+        assert own == [f"{thread} {number}" for number in range(1_000)]
+
+
 @settings(deadline=None)
 @given(
-    writes=st.lists(st.tuples(st.integers(0, 40), st.booleans()), max_size=60),
+    writes=st.lists(st.tuples(st.integers(0, 40), st.booleans()), max_size=130),
     most_lines=st.integers(2, 12),
     most_bytes=st.integers(40, 200),
 )
