@@ -20,7 +20,7 @@ from django_celery_results.managers import TaskResultManager
 from django_celery_results.models import TaskResult
 
 from parent.models import Run, RunState, Step
-from parent.store.writes import prepare_insert
+from parent.store.writes import prepare_insert, update_rows
 
 __all__ = [
     "backend_problem",
@@ -118,7 +118,7 @@ def update(run: Run, now: datetime) -> bool:
         # Only at the end: the column is indexed, and PostgreSQL writes to no index of the row as
         # long as no indexed column changes.
         values["date_done"] = now
-    return bool(TaskResult.objects.filter(task_id=str(run.pk)).update(**values))
+    return bool(update_rows(TaskResult, [{"task_id": str(run.pk)} | values], key="task_id"))
 
 
 def mirror_children(steps: Iterable[Step], now: datetime) -> None:

@@ -49,7 +49,8 @@ def flow() -> Any:
 
 def read(queries: CaptureQueriesContext) -> list[str]:
     """The statements that read one deferred result."""
-    return [each["sql"] for each in queries if '"result" FROM' in each["sql"]]
+    found = [each["sql"] for each in queries if '"result" FROM' in each["sql"]]
+    return [sql for sql in found if not sql.startswith("UPDATE")]
 
 
 def nothing(_: RunData) -> dict[str, Any]:

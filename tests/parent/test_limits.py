@@ -5,13 +5,15 @@ from collections import Counter
 from collections.abc import Callable, Iterator
 from datetime import timedelta
 from typing import Any
+from uuid import uuid4
 
 import pytest
 from celery import current_app
 from django.conf import LazySettings
-from django.db import OperationalError, connections
+from django.db import OperationalError, connection, connections
 from django.db.models import F
 from django.test.utils import CaptureQueriesContext
+from django.utils import timezone
 
 from children import Meta
 from parent import Map, Signal, Step, Workflow
@@ -25,7 +27,7 @@ from parent.project_checks import check_project
 from parent.runs.attempts import RetryDecision
 from parent.runs.cancel import cancel
 from parent.runs.endings import end_attempt, end_run
-from parent.runs.following import limits
+from parent.runs.following import limits, lines
 from parent.runs.items.finish import end_item
 from parent.runs.retry import retry
 from parent.watch.tick import Ticker
@@ -487,3 +489,33 @@ def test_sizes_that_can_be(settings: LazySettings, given: Any) -> None:
     settings.WORKFLOW_LIMITS = {"a.b-c_D": given}
 
     assert check_project() == []
+
+
+@pytest.mark.parametrize(
+    ("sql", "params", "index"),
+    [(lines.FIRST, ["gpu", 1], "place_line"), (lines.COUNT, ["gpu"], "place_taken")],
+)
+def test_who_is_in_line_is_found_by_an_index(sql: str, params: list[Any], index: str) -> None:
+    """The time of an end does not grow with the number in line, nor with that of other lines."""
+    now = timezone.now()
+    Place.objects.bulk_create(
+        Place(
+            name=f"limit {number % 20}" if number % 20 else "gpu",
+            task_id=str(number),
+            run_id=uuid4(),
+            step="only",
+            since=now,
+            taken_at=now if number % 40 < 20 else None,
+        )
+        for number in range(2_000)
+    )
+    with connection.cursor() as cursor:
+        if connection.vendor == "postgresql":
+            cursor.execute("ANALYZE parent_place")
+        explain = "EXPLAIN QUERY PLAN " if connection.vendor == "sqlite" else "EXPLAIN "
+        cursor.execute(explain + sql, params)
+        plan = str(cursor.fetchall())
+
+    assert index in plan
+    assert "SCAN p" not in plan
+    assert "Seq Scan on parent_place" not in plan

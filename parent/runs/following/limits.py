@@ -6,7 +6,7 @@ opened it, after the commit that ended another one, or in a tick. Only that tran
 lock of the lines, and it waits for no row, so nobody who ends or opens a step waits for it.
 """
 
-from collections.abc import Collection, Iterable, Mapping, Sequence, Sized
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from datetime import datetime, timedelta
 from functools import partial
 from typing import Any
@@ -19,8 +19,8 @@ from django.db.models.functions import Now
 from parent.conf import limit_sizes
 from parent.decisions.limits import Size, first_to_begin, parse_size
 from parent.messages.publish import AT_ONCE, publish_steps, republish_after
-from parent.models import Item, LimitSize, Place, Run, Step, StepState
-from parent.runs.following import places
+from parent.models import Item, Place, Run, Step, StepState
+from parent.runs.following import lines, places
 from parent.store import clock
 from parent.store.kept_sql import select
 from parent.store.outage import OUTAGE
@@ -117,7 +117,9 @@ def fill_all() -> None:
     with transaction.atomic():
         _lock()
         Place.objects.filter(~_active(), taken_at=None).delete()
-        _delete_over(names, current_sizes(names), clock.now())
+        sizes, now = current_sizes(names), clock.now()
+        for name in names:
+            lines.delete_over(name, sizes.get(name), now)
     fill(names)
 
 
@@ -128,15 +130,15 @@ def fill(names: Iterable[str]) -> int:
     over: it is being cancelled.
     """
     names = sorted({*names})
-    if not Place.objects.filter(name__in=names, taken_at=None).exists():
+    if not lines.anyone_waits(names):
         return 0
     with transaction.atomic():
         _lock()
         now = clock.now()
-        lines = _Lines(now)
-        first = lines.first(names)
+        waiting_lines = _Lines(now)
+        first = waiting_lines.first(names)
         begun = _begin(first[:AT_ONCE], now)
-        lines.wake(names, more=len(first) > AT_ONCE)
+        waiting_lines.wake(names, more=len(first) > AT_ONCE)
         transaction.on_commit(partial(publish_steps, begun))
     return len(begun)
 
@@ -155,36 +157,30 @@ class _Lines:
     def __init__(self, now: datetime) -> None:
         self._now = now
         self._sizes: dict[str, Size] = {}
-        self._lines: dict[str, list[str]] = {}
+        self._lines: dict[str, Mapping[str, Collection[str]]] = {}
 
     def first(self, names: Collection[str]) -> list[str]:
         """Those that begin now, in order."""
         self._read(names)
-        candidates = dict.fromkeys(each for name in names for each in self._lines[name])
-        names_of: dict[str, list[str]] = {each: [] for each in candidates}
-        rows = Place.objects.filter(task_id__in=list(candidates))
-        for task_id, name in rows.values_list("task_id", "name"):
-            names_of[task_id].append(name)
+        names_of = {each: own for name in names for each, own in self._lines[name].items()}
         others = {each for found in names_of.values() for each in found} - self._lines.keys()
         if others:
             self._read(others)
-        return first_to_begin(candidates, names_of, self._lines)
+        first = {name: list(line) for name, line in self._lines.items()}
+        return first_to_begin(names_of, names_of, first)
 
     def _read(self, names: Collection[str]) -> None:
         self._sizes |= current_sizes(names)
-        _delete_over(names, self._sizes, self._now)
         for name in names:
-            free = self._free(name)
-            rows = _in_line(name).values_list("task_id", flat=True)
-            self._lines[name] = list(rows[:free]) if free else []
+            lines.delete_over(name, self._sizes.get(name), self._now)
+            self._lines[name] = lines.first_in_line(name, self._free(name))
 
     def _free(self, name: str) -> int:
         """How many may begin. Of a limit without a size here none: another process may have it."""
         size = self._sizes.get(name)
         if size is None:
             return 0
-        taken = Place.objects.filter(name=name, taken_at__isnull=False).count()
-        return min(AT_ONCE + 1, max(0, size.count - taken))
+        return min(AT_ONCE + 1, max(0, size.count - lines.count_taken(name)))
 
     def wake(self, names: Collection[str], *, more: bool) -> None:
         """Have a tick look at the first in line when another may begin although none ends.
@@ -227,8 +223,7 @@ def _begin(task_ids: Sequence[str], now: datetime) -> list[Step | Item]:
         row.due_at = now + min(republish_after(0), patience)
     for model in (Step, Item):
         write([row for row in found.values() if isinstance(row, model)], BEGIN_COLUMNS)
-    if found:
-        Place.objects.filter(task_id__in=list(found)).update(taken_at=now)
+    lines.take(found, now)
     return [found[each] for each in task_ids if each in found]
 
 
@@ -239,20 +234,16 @@ def _steps(task_ids: Sequence[str]) -> list[Step]:
     """
     if not task_ids:
         return []
-    where = f"task_id IN ({_marks(task_ids)}) AND state = 'QUEUED' AND publishes = 0"
+    where = f"task_id IN ({lines.marks(task_ids)}) AND state = 'QUEUED' AND publishes = 0"
     large = ("result", "checkpoint", "traceback")
     steps: list[Step] = select(Step, where, task_ids, without=large, lock=True, skip_locked=True)
     keys = {step.run_id: Run._meta.pk.get_db_prep_value(step.run_id, connection) for step in steps}
     if keys:
-        where = f"id IN ({_marks(keys)})"
+        where = f"id IN ({lines.marks(keys)})"
         runs = {run.pk: run for run in select(Run, where, [*keys.values()], without=LARGE_OF_RUN)}
         for step in steps:
             step.run = runs[step.run_id]
     return steps
-
-
-def _marks(values: Sized) -> str:
-    return ", ".join(["%s"] * len(values))
 
 
 def current_sizes(names: Collection[str] | None = None) -> dict[str, Size]:
@@ -260,8 +251,8 @@ def current_sizes(names: Collection[str] | None = None) -> dict[str, Size]:
     given: dict[str, Any] = dict(limit_sizes())
     if not given:
         return {}
-    given |= dict(LimitSize.objects.filter(name__in=given).values_list("name", "size"))
-    wanted = given if names is None else {*names} & given.keys()
+    wanted = given.keys() if names is None else {*names} & given.keys()
+    given |= lines.sizes_by_staff(wanted)
     return {name: parse_size(given[name]) for name in wanted}
 
 
@@ -302,11 +293,3 @@ def _active(*states: str) -> Q:
     """The condition that the attempt of a place has not ended, or has one of these states."""
     mine = {"task_id": OuterRef("task_id"), "state__in": states or Step.ACTIVE}
     return Q(Exists(Step.objects.filter(**mine))) | Q(Exists(Item.objects.filter(**mine)))
-
-
-def _delete_over(names: Iterable[str], sizes: Mapping[str, Size], now: datetime) -> None:
-    """Delete the rows of places that count no more."""
-    for name in names:
-        taken = Place.objects.filter(name=name, taken_at__isnull=False)
-        size = sizes.get(name)
-        taken.exclude(pk__in=in_use(name, size, now).order_by().values("pk")).delete()
