@@ -172,12 +172,13 @@ def _read_runs(given: Mapping[tuple[str, str], Collection[str]]) -> list[RunSeen
     seen: dict[UUID, RunSeen] = {}
     # Child runs first: the deepest are inside of all others.
     for run in Run.objects.order_by("-depth").prefetch_related("steps"):
+        feeding = {step.fed_by for step in run.steps.all()}
         steps = [
             replace(
                 _seen(step, step.items, [_item_seen(item, seen) for item in items[step.pk]]),
                 nested=step.nested,
                 child=seen.get(step.child_run_id) if step.child_run_id else None,
-                given=given.get((str(run.pk), step.name), ()),
+                given=_given(step, feeding, given),
             )
             for step in run.steps.all()
         ]
@@ -194,9 +195,16 @@ def _read_runs(given: Mapping[tuple[str, str], Collection[str]]) -> list[RunSeen
     return list(seen.values())
 
 
+def _given(
+    step: Step, feeding: Collection[str], given: Mapping[tuple[str, str], Collection[str]]
+) -> Collection[str]:
+    found = given.get((str(step.run_id), step.fed_by or step.name), ())
+    return {str(len(found))} if step.name in feeding else found
+
+
 def _item_seen(item: Item, seen: Mapping[UUID, RunSeen]) -> StepSeen:
     child = seen.get(item.child_run_id) if item.child_run_id else None
-    return replace(_seen(item), nested=item.nested, child=child)
+    return replace(_seen(item), nested=item.nested, child=child, key=item.key)
 
 
 def _seen(
@@ -219,4 +227,5 @@ def _seen(
         counters=counters,
         items=items,
         awaits=row.awaits,
+        fed_by=step.fed_by,
     )

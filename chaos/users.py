@@ -13,14 +13,23 @@ from uuid import UUID
 from django.db import connections
 from django.db.models import F, QuerySet
 
-from chaos.flows.workflows import TOLERATED, chaos, chaos_map, chaos_nested, chaos_runs, said
+from chaos.flows.workflows import (
+    PAGES,
+    TOLERATED,
+    chaos,
+    chaos_fed,
+    chaos_map,
+    chaos_nested,
+    chaos_runs,
+    said,
+)
 from chaos.schedule import Fault, Kind
 from parent.errors import CannotRetry, RunEnded, SignalClosed, SignalGiven
 from parent.messages.publish import publish_run, publish_steps
 from parent.models import Item, Run, RunState, Step, StepState
 from parent.runs.cancel import cancel
 from parent.runs.retry import retry
-from parent.runs.signals.give import give
+from parent.runs.signals.give import close, give
 from parent.runs.start import start
 from parent.store.outage import retry_while_database_is_down
 
@@ -37,6 +46,8 @@ NESTED_EVERY, NESTED_AT = 10, 5
 """One run in so many has a child run, a signal and an approval: the fifth, the fifteenth, ..."""
 RUNS_EVERY, RUNS_AT = 10, 2
 """One run in so many has a child run for each of some items: the second, the twelfth, ..."""
+FED_EVERY, FED_AT = 10, 7
+"""One run in so many has a mapped step that a signal feeds: the seventh, the seventeenth, ..."""
 VISIT_GAP = 2.0
 """The longest seconds between two looks of a user at a run that takes signals."""
 ANSWERS = 2
@@ -52,7 +63,10 @@ class Users(threading.Thread):
         self._runs, self._gap = runs, seconds / runs
         self._requests: SimpleQueue[Fault | None] = SimpleQueue()
         self.given: dict[tuple[str, str], set[str]] = defaultdict(set)
-        """The answers that a run has taken, by its id and the signal's name."""
+        """The answers that a run has taken, or the keys of the items, by its id and the signal's
+        name."""
+        self._pages: dict[UUID, list[int]] = {}
+        """The items that users will still give to a run."""
         self._cancelled: set[UUID] = set()
         self._visits: list[tuple[float, UUID]] = []
         self._dice = random.Random(runs)
@@ -113,11 +127,15 @@ class Users(threading.Thread):
             workflow = chaos_nested
         elif self.started % RUNS_EVERY == RUNS_AT:
             workflow = chaos_runs
+        elif self.started % FED_EVERY == FED_AT:
+            workflow = chaos_fed
         run = retry_while_database_is_down(
             "start a run", lambda: start(workflow, params, idempotency_key=key)
         )
         self.started += 1
-        if workflow is chaos_nested:
+        if workflow is chaos_fed:
+            self._pages[run.pk] = self._dice.sample(range(PAGES), PAGES)
+        if workflow in (chaos_nested, chaos_fed):
             self._visits.append((time.monotonic() + self._gap_of_visit(), run.pk))
 
     def _gap_of_visit(self) -> float:
@@ -130,20 +148,41 @@ class Users(threading.Thread):
         self._visits = [(at, run_id) for at, run_id in self._visits if at > now]
         for run_id in due:
             # Chosen once: a second call, after the first one's answer was lost, gives the same.
-            answer = f"answer {self._dice.randrange(ANSWERS)} to {run_id}"
-            choices: list[tuple[str, dict[str, str]]] = [
-                ("word", {"text": answer}),
-                ("release", {"decision": "approve", "comment": answer}),
-            ]
-            work = partial(self._visit, run_id, *self._dice.choice(choices))
-            if retry_while_database_is_down("give a signal", work):
+            work = self._page_of(run_id) if run_id in self._pages else self._answer_to(run_id)
+            if retry_while_database_is_down("give a signal", partial(self._visit, run_id, work)):
                 self._visits.append((time.monotonic() + self._gap_of_visit(), run_id))
 
-    def _visit(self, run_id: UUID, name: str, values: Mapping[str, str]) -> bool:
+    def _answer_to(self, run_id: UUID) -> Callable[[], object]:
+        answer = f"answer {self._dice.randrange(ANSWERS)} to {run_id}"
+        choices: list[tuple[str, dict[str, str]]] = [
+            ("word", {"text": answer}),
+            ("release", {"decision": "approve", "comment": answer}),
+        ]
+        return partial(self._give, run_id, *self._dice.choice(choices))
+
+    def _give(self, run_id: UUID, name: str, values: Mapping[str, str]) -> None:
+        taken = give(run_id, name, values, who="somebody")
+        self.given[str(run_id), name].add(said(taken.values))
+
+    def _page_of(self, run_id: UUID) -> Callable[[], object]:
+        """Gives the next item, or one that was given before; closes the signal after the last."""
+        left = self._pages[run_id]
+        if not left:
+            return partial(close, run_id, "page", who="somebody")
+        again = self._dice.randrange(PAGES)
+        return partial(self._give_pages, run_id, {left[-1], again} - {*left[:-1]})
+
+    def _give_pages(self, run_id: UUID, pages: Iterable[int]) -> None:
+        for page in pages:
+            taken = give(run_id, "page", {"number": page}, who="somebody")
+            self.given[str(run_id), "page"].add(taken.key)
+            if page in self._pages[run_id]:
+                self._pages[run_id].remove(page)
+
+    def _visit(self, run_id: UUID, work: Callable[[], object]) -> bool:
         """Give the run a signal or its approval; False if it has ended for good."""
         with suppress(SignalClosed, SignalGiven):
-            taken = give(run_id, name, values, who="somebody")
-            self.given[str(run_id), name].add(said(taken.values))
+            work()
         ended = Run.objects.filter(pk=run_id, state__in=Run.ENDED).exists()
         return run_id in self._cancelled or not ended
 

@@ -32,7 +32,8 @@ class StepSeen:
     retries. A mapped step has `items`, in order, and `counters`; its result are those of its items.
     A nested step has its `child` run; if it is mapped too, each item has one. Of a signal or an
     approval (`awaits`) the result is what it said, and `given` are the answers that users were told
-    it had taken.
+    it had taken. Of a mapped step that a signal feeds (`fed_by`) they are the keys of the items,
+    and of that signal how many.
     """
 
     name: str
@@ -48,6 +49,8 @@ class StepSeen:
     child: "RunSeen | None" = None
     awaits: str = ""
     given: Collection[str] = ()
+    fed_by: str = ""
+    key: str = ""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -183,6 +186,8 @@ def _lost_of(run: RunSeen, bodies: Bodies) -> Iterator[str]:
 
 def _lost_inside(step: StepSeen, bodies: Bodies, *, cancelled: bool) -> Iterator[str]:
     """What is wrong with a step that is not one child."""
+    if step.fed_by and step.state == "OK" and (missing := {*step.given} - {*_keys(step)}):
+        yield f"{step.name} was given {sorted(missing)}, and has no such items"
     if step.counters is not None:
         yield from _lost_items(step, bodies, cancelled=cancelled)
     if step.nested:
@@ -190,6 +195,10 @@ def _lost_inside(step: StepSeen, bodies: Bodies, *, cancelled: bool) -> Iterator
             yield from _lost_child_run(each)
     if step.awaits:
         yield from _lost_answers(step, cancelled=cancelled)
+
+
+def _keys(step: StepSeen) -> list[str]:
+    return [item.key for item in step.items]
 
 
 def _lost_items(step: StepSeen, bodies: Bodies, *, cancelled: bool) -> Iterator[str]:
@@ -200,7 +209,7 @@ def _lost_items(step: StepSeen, bodies: Bodies, *, cancelled: bool) -> Iterator[
     if counters != found or total != len(step.items):
         yield f"{step.name} counts {counters} of {total}, and its items are {dict(found)}"
     names = [f"{step.name}[{index}]" for index in range(len(step.items))]
-    if [item.name for item in step.items] != names:
+    if not step.fed_by and [item.name for item in step.items] != names:
         yield f"{step.name} has the items {[item.name for item in step.items]}"
     for item in step.items:
         body = bodies.by_attempt.get(item.attempt or "")
@@ -264,13 +273,20 @@ def doubled(
             f"{run.id}: {step.name} has taken {sorted(step.given)}"
             for step in run.steps
             # Where a retry asked for an approval anew, there may be another answer.
-            if len(step.given) > 1 and not (run.cancelled and step.awaits == "approval")
+            if len(step.given) > 1
+            and not (step.fed_by or (run.cancelled and step.awaits == "approval"))
+        ]
+        lines += [
+            f"{run.id}: {step.name} was given {sorted(step.given)}, and has {sorted(_keys(step))}"
+            for step in run.steps
+            if step.fed_by and Counter(_keys(step)) - Counter([*step.given])
         ]
         for step in run.bodied:
             if step.state == "OK" and step.result != step.attempt:
                 lines.append(f"{run.id}: {step.name} {step.attempt} has the result {step.result}")
             for body in bodies.by_step.get((run.id, step.name), ()):
-                before = [run.step(name) for name in step.after]
+                # What came by a signal is given no results.
+                before = [run.step(name) for name in step.after if not step.fed_by]
                 results = {each.name: each.result for each in before if each.state == "OK"}
                 # What comes after a mapped step that failed reads its items all the same.
                 results |= {

@@ -1,5 +1,6 @@
 """The workflows of the chaos test: five steps, two of them side by side; one with a mapped step;
-one whose items are child runs; and one with a child run, a signal and an approval.
+one whose items are child runs; one with a child run, a signal and an approval; and one whose items
+come by a signal.
 """
 
 import os
@@ -16,9 +17,11 @@ from parent import Approval, Map, RunData, Signal, Step, Webhook, Workflow
 __all__ = [
     "ITEMS",
     "NOTIFIES",
+    "PAGES",
     "RETRIES",
     "TOLERATED",
     "chaos",
+    "chaos_fed",
     "chaos_inner",
     "chaos_map",
     "chaos_nested",
@@ -32,6 +35,8 @@ SECRET = "whsec_" + b64encode(b"for a receiver that reads nothing").decode()
 RETRIES = 100  # more than there are faults
 ITEMS, TOLERATED = 24, 2
 CHILD_RUNS = 6
+PAGES = 6
+"""How many items users give by a signal, before they close it."""
 
 
 class ChaosParams(serializers.Serializer[None]):
@@ -52,9 +57,16 @@ class Word(serializers.Serializer[None]):
     text = serializers.CharField()
 
 
+class Page(serializers.Serializer[None]):
+    """An item that comes by a signal: what `Work` takes."""
+
+    number = serializers.IntegerField()
+    results = serializers.DictField(default=dict)
+
+
 def said(result: Mapping[str, Any]) -> str:
-    """The text of a signal, or the comment of an approval."""
-    return str(result.get("text") or result.get("comment"))
+    """The text of a signal, the comment of an approval, or how many items came by a signal."""
+    return str(result.get("text") or result.get("comment") or result.get("count"))
 
 
 def _results(run: RunData, after: tuple[str, ...]) -> Inputs:
@@ -107,8 +119,6 @@ chaos = Workflow(
     ],
     notify=[Webhook(RECEIVER, secret=SECRET)],
 )
-NOTIFIES = (chaos.name,)
-"""The workflows of which each end is told to the receiver."""
 chaos_map = Workflow(
     "chaos_map",
     params=MapParams,
@@ -163,3 +173,24 @@ chaos_nested = Workflow(
     ],
     signals=[Signal("word", params=Word)],
 )
+chaos_fed = Workflow(
+    "chaos_fed",
+    params=ChaosParams,
+    steps=[
+        _step("first"),
+        Map(
+            Work,
+            name="each",
+            after=("first",),
+            over=Signal("page", params=Page),
+            key="number",
+            max_active=3,
+            poll_interval=0.05,
+            retries=RETRIES,
+        ),
+        _step("merge", "each"),
+    ],
+    notify=[Webhook(RECEIVER, secret=SECRET)],
+)
+NOTIFIES = (chaos.name, chaos_fed.name)
+"""The workflows of which each end is told to the receiver."""

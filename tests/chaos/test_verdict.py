@@ -349,6 +349,40 @@ def test_what_is_wrong_with_a_child_run_or_a_signal_is_found(
     assert nested_findings(runs) == expected
 
 
+def fed(told: Sequence[str], *keys: str, count: str = "2") -> list[RunSeen]:
+    """A run with an item for each of these keys, whose users were told that it has taken others."""
+    items = tuple(
+        StepSeen(name=f"each[{key}]", state="OK", attempt=key, result=key, after=(), key=key)
+        for key in keys
+    )
+    counters = {"total": len(items), "ok": len(items)}
+    page = replace(WORD, name="page", result=count, given={str(len(told))})
+    each = replace(EACH, after=(), result=list(keys), items=items, counters=counters)
+    each = replace(each, fed_by="page", given=told)
+    return [RunSeen(id="run", state="SUCCESS", stored="SUCCESS", steps=(page, each))]
+
+
+@pytest.mark.parametrize(
+    ("runs", "expected"),
+    [
+        (fed(["7", "8"], "8", "7"), (0, 0, 0)),
+        (fed(["7", "8"], "7"), (1, 0, 0)),
+        (fed(["7", "8"], "7", "8", "8"), (0, 1, 0)),
+        (fed(["7", "8"], "7", "8", "9"), (0, 1, 0)),
+        (fed(["7", "8"], "7", "8", count="3"), (1, 0, 0)),
+    ],
+)
+def test_each_item_that_was_given_by_a_signal_is_there_once(
+    runs: Sequence[RunSeen], expected: tuple[int, int, int]
+) -> None:
+    events = [
+        event(f"each[{key}]", key, kind, at)
+        for key in "789"
+        for kind, at in ((EventKind.STARTED, 1.0), (EventKind.FINISHED, 2.0))
+    ]
+    assert nested_findings(runs, events) == expected
+
+
 def test_a_step_that_begins_before_the_end_of_a_child_run_is_out_of_order() -> None:
     early = replace(NESTED_EVENTS[1], at=3.5)
     events = [NESTED_EVENTS[0], early, *NESTED_EVENTS[2:]]
