@@ -103,7 +103,9 @@ class _ProgressLine:
 def _wait_for_ends(users: Users, workers: Workers) -> float:
     """Wait until all runs have ended; returns the seconds that it took."""
     begun = print_at = time.monotonic()
-    users.finish(USERS_FINISH)
+    # They wait for ends of runs, for which a worker may have to be there again.
+    while not users.finish(LOOK_EVERY) and time.monotonic() < begun + USERS_FINISH:
+        workers.restart_ended()
     connection.close()  # it may be from before an outage of the database
     last, give_up_at = 0, time.monotonic() + STANDSTILL
     while time.monotonic() < give_up_at:
