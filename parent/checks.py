@@ -1,7 +1,7 @@
 """System checks: they report a workflow that cannot run at start-up, before any user starts it."""
 
 import re
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Any
 
 from celery import Task, current_app
@@ -53,6 +53,10 @@ def check_workflows(**_: Any) -> list[CheckMessage]:
 
 def check_workflow(workflow: Workflow) -> Iterator[CheckMessage]:
     """The problems of one workflow."""
+    wrong = list(_type_problems(workflow))
+    if wrong:  # the other checks count and compare what they are given
+        yield from wrong
+        return
     if not NAME.fullmatch(workflow.name):
         yield _error(
             workflow,
@@ -137,6 +141,60 @@ def _notify_problems(workflow: Workflow) -> Iterator[CheckMessage]:
     to = [each for rule in workflow.notify if isinstance(rule, Email) for each in as_words(rule.to)]
     for problem, hint in rule_problems.email_settings_problems(to):
         yield Warning(f"Workflow {workflow.name!r}: {problem}.", hint=hint, id="workflows.W001")
+
+
+def _type_problems(workflow: Workflow) -> Iterator[CheckMessage]:
+    """Options of another type than the one they are declared with."""
+    for option in ("steps", "signals"):
+        given = getattr(workflow, option)
+        if not isinstance(given, list | tuple) or not all(isinstance(s, Step) for s in given):
+            hint = f"Write {option}=[...] with what Step(...) and the like return."
+            yield _error(workflow, f"its {option} are no list of steps", hint, "E003")
+            return
+    yield from _wrong_options(workflow, workflow, "it has")
+    for step in workflow.all_steps:
+        if not _is_text(step.name):
+            hint = 'Give it one of 1 to 100 characters: Step(..., name="...").'
+            yield _error(workflow, "a step has a name that is no text", hint, "E003")
+        else:
+            label = step.name or getattr(step.task, "name", str(step.task))
+            yield from _wrong_options(workflow, step, f"step {label!r} has")
+
+
+def _wrong_options(workflow: Workflow, of: Any, who: str) -> Iterator[CheckMessage]:
+    for options, fits, hint in OPTIONS:
+        for option in options:
+            given = vars(of).get(option)  # `Workflow.after` is a method
+            if given is not None and not fits(given):
+                kind = type(given).__name__
+                problem = f"{who} {option} of the wrong type or value ({kind})"
+                yield _error(workflow, problem, hint, "E003")
+
+
+def _is_text(value: Any) -> bool:
+    return isinstance(value, str) and clean_text(value) == value
+
+
+def _is_number(value: Any) -> bool:
+    try:
+        return isinstance(value, int | float) and float(value) is not None
+    except OverflowError:
+        return False
+
+
+def _are_texts(value: Any) -> bool:
+    # A text alone has a message of its own.
+    return isinstance(value, str) or (
+        isinstance(value, list | tuple | set | frozenset) and all(map(_is_text, value))
+    )
+
+
+OPTIONS: tuple[tuple[tuple[str, ...], Callable[[Any], bool], str], ...] = (
+    (("after", "unless"), _are_texts, "Give a list of the names of steps."),
+    (("inputs", "result"), callable, "Give a function of the run, not what it returns."),
+    (("queue",), _is_text, "Give the name of a queue."),
+    ((*validation.TIMES, "timeout", "weight", "backoff", "retries"), _is_number, "Give a number."),
+)
 
 
 def _step_problems(workflow: Workflow) -> Iterator[CheckMessage]:

@@ -18,7 +18,7 @@ from parent.definition.parent_task import NAME_PREFIX, ParentTask, parent_task_n
 from parent.definition.registry import Registry
 from parent.definition.runtime import runtime
 from parent.definition.schedule import Schedule
-from parent.errors import UnknownStep
+from parent.errors import InvalidWorkflow, UnknownStep
 
 if TYPE_CHECKING:
     from django.contrib.auth.models import User
@@ -220,6 +220,9 @@ class Workflow:
     task: "Task[..., Any]" = field(init=False, repr=False, compare=False)
 
     def __post_init__(self) -> None:
+        if not isinstance(self.name, str):  # no check could sort or name it
+            kind = type(self.name).__name__
+            raise InvalidWorkflow(f'The name of a workflow is a text, not {kind}: Workflow("...").')
         object.__setattr__(self, "task", _parent_task(self))
         registry.register(self)
 

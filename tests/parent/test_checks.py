@@ -309,3 +309,32 @@ def test_steps_follow_each_other_unless_declared_otherwise() -> None:
     assert [step.label for step in shop.steps] == ["func_1", "total", "func_2", "last"]
     assert current_app.tasks["parent.shop"].name == shop.task_name
     assert messages() == []
+
+
+@pytest.mark.parametrize("option", ["after", "unless", "weight", "retries", "run_timeout", "name"])
+@pytest.mark.parametrize("value", [object(), b"x", [[]], 10**400], ids=repr)
+def test_an_option_of_another_type_is_an_error_not_a_crash(option: str, value: Any) -> None:
+    Workflow("odd", steps=[Step(func_1, **{option: value})])
+    assert {found for found, *_ in messages()} == {"workflows.E003"}
+
+
+@pytest.mark.parametrize(
+    "option",
+    [{"inputs": {"a": 1}}, {"queue": -1}, {"name": "a\0b"}, {"name": "\ud800"}],
+    ids=repr,
+)
+def test_an_option_that_fails_later_is_an_error_at_start_up(option: dict[str, Any]) -> None:
+    Workflow("odd", steps=[Step(func_1, **option)])
+    assert [found for found, *_ in messages()] == ["workflows.E003"]
+
+
+@pytest.mark.parametrize("steps", [7, None, "ab", [None], [[]]], ids=repr)
+def test_steps_that_are_none_are_an_error(steps: Any) -> None:
+    Workflow("odd", steps=steps)
+    assert [found for found, *_ in messages()] == ["workflows.E003"]
+
+
+@pytest.mark.parametrize("name", [7, None, b"x", ["x"]], ids=repr)
+def test_a_workflow_name_that_is_no_text_is_refused_where_it_is_given(name: Any) -> None:
+    with pytest.raises(InvalidWorkflow, match="is a text, not"):
+        Workflow(name, steps=[Step(func_1)])
