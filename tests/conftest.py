@@ -10,6 +10,8 @@ from typing import Any, NoReturn
 import pytest
 from celery import current_app
 from django.conf import LazySettings, settings
+from django.db import connections, transaction
+from django.test import TransactionTestCase
 from django.utils import translation
 from kombu import pools
 
@@ -72,6 +74,39 @@ def django_db_modify_db_settings(
     if "sqlite3" in database["ENGINE"]:
         folder = tmp_path_factory.mktemp("database")
         database["TEST"]["NAME"] = str(folder / "test.sqlite3")
+
+
+KEPT = {"django_migrations", "django_content_type", "auth_permission"}
+"""Tables that hold the same rows in every test."""
+
+
+@pytest.fixture(scope="session")
+def django_db_setup(django_db_setup: None) -> Iterator[None]:
+    """After a transactional test, delete the rows there are.
+
+    Django's `flush` truncates each table, empty or not, and then creates all content types and
+    permissions anew: 15 ms for each test on SQLite, 235 ms on PostgreSQL.
+    """
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(TransactionTestCase, "_fixture_teardown", delete_rows)
+        yield
+
+
+def delete_rows(case: TransactionTestCase) -> None:
+    connection = connections["default"]
+    names = connection.introspection.django_table_names(only_existing=True, include_views=False)
+    tables = [connection.ops.quote_name(name) for name in sorted({*names} - KEPT)]
+    filled = " UNION ALL ".join(
+        f"SELECT {number} WHERE EXISTS (SELECT 1 FROM {table})"
+        for number, table in enumerate(tables)
+    )
+    # In one transaction, at the end of which foreign keys are checked: any order will do.
+    with transaction.atomic(), connection.cursor() as cursor:
+        if connection.vendor == "postgresql":  # what still writes ends first, as before a TRUNCATE
+            cursor.execute(f"LOCK TABLE {', '.join(tables)}")
+        cursor.execute(filled)
+        for (number,) in cursor.fetchall():
+            cursor.execute(f"DELETE FROM {tables[number]}")
 
 
 @pytest.fixture(autouse=True)
