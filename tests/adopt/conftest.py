@@ -1,5 +1,6 @@
 """The team's project, with our wheel in a clean environment."""
 
+import fcntl
 import os
 import shutil
 import subprocess
@@ -30,11 +31,15 @@ PYTEST = ["-q", "-p", "no:cacheprovider", "--rootdir=."]
 class Installed:
     """A virtual environment with our wheel and its dependencies, and nothing else of ours."""
 
-    def __init__(self, folder: Path, wheel: Path) -> None:
-        venv.create(folder, symlinks=True)
+    def __init__(self, folder: Path) -> None:
+        self._folder = folder
         self.python = folder / "bin" / "python"
         version = f"python{sys.version_info.major}.{sys.version_info.minor}"
         self.packages = folder / "lib" / version / "site-packages"
+
+    def make(self, wheel: Path) -> None:
+        """Create it, with this wheel."""
+        venv.create(self._folder, symlinks=True)
         # The dependencies are those that the tests run with. Installing them takes a minute.
         (self.packages / "dependencies.pth").write_text(sysconfig.get_path("purelib") + "\n")
         options = ["--quiet", "--no-deps", "--no-index", "--target", str(self.packages)]
@@ -167,8 +172,19 @@ class Running:
 
 @pytest.fixture(scope="session")
 def installed(tmp_path_factory: pytest.TempPathFactory) -> Installed:
-    folder = tmp_path_factory.mktemp("installed")
-    return Installed(folder / "venv", build_wheel(folder))
+    """One for all processes of the tests; the first that needs it makes it."""
+    folder = tmp_path_factory.getbasetemp()
+    if "PYTEST_XDIST_WORKER" in os.environ:
+        folder = folder.parent  # where each process has a folder
+    folder /= "installed"
+    folder.mkdir(exist_ok=True)
+    made, made_before = Installed(folder / "venv"), folder / "made"
+    with (folder / "lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        if not made_before.exists():
+            made.make(build_wheel(folder))
+            made_before.touch()
+    return made
 
 
 MakeTeam = Callable[..., Team]
