@@ -6,6 +6,7 @@ import threading
 from collections import defaultdict
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
+from functools import partial
 from typing import Any
 
 import pytest
@@ -162,7 +163,8 @@ def test_limits_that_remote_control_sets_count_from_the_next_message(
     start_worker: StartWorker,
 ) -> None:
     start_worker("prefork")
-    current_app.control.rate_limit("flows.noop", "100/s", reply=True, timeout=2)
+    limit = partial(current_app.control.rate_limit, "flows.noop", "100/s", reply=True, timeout=1)
+    until("the limit", limit)  # a worker that has just begun may not listen yet
 
     run = ended(workflows.noops.start())
 

@@ -50,7 +50,7 @@ BAD: dict[str, tuple[Steps, Steps, str, str]] = {
     "timeout 0": ([AFTER_S], [Signal("s", timeout=0)], "E021", "has timeout=0"),
     "timeout below 0": ([AFTER_S], [Signal("s", timeout=-1)], "E021", "has timeout=-1"),
     "timeout nan": ([AFTER_S], [Signal("s", timeout=float("nan"))], "E021", "has timeout=nan"),
-    "timeout text": ([AFTER_S], [Signal("s", timeout="9")], "E021", "has timeout='9'"),  # type: ignore[arg-type]
+    "timeout text": ([AFTER_S], [Signal("s", timeout="9")], "E003", "has timeout of"),  # type: ignore[arg-type]
     "timeout for nobody": ([A], [Signal("s", timeout=9)], "E021", "no step comes after it"),
     "on_timeout": ([AFTER_S], [Signal("s", timeout=9, on_timeout="stop")], "E021", "on_timeout"),  # type: ignore[arg-type]
     "skip without timeout": ([AFTER_S], [Signal("s", on_timeout="skip")], "E021", "no timeout"),
