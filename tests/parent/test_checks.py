@@ -312,7 +312,9 @@ def test_steps_follow_each_other_unless_declared_otherwise() -> None:
 
 
 @pytest.mark.parametrize("option", ["after", "unless", "weight", "retries", "run_timeout", "name"])
-@pytest.mark.parametrize("value", [object(), b"x", [[]], 10**400], ids=repr)
+@pytest.mark.parametrize(
+    "value", [object(), b"x", [[]], 10**400], ids=["object", "bytes", "list", "huge"]
+)
 def test_an_option_of_another_type_is_an_error_not_a_crash(option: str, value: Any) -> None:
     Workflow("odd", steps=[Step(func_1, **{option: value})])
     assert {found for found, *_ in messages()} == {"workflows.E003"}
