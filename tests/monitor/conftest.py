@@ -11,13 +11,17 @@ from typing import Any
 from uuid import uuid4
 
 import pytest
+from django.conf import LazySettings
 from django.contrib.auth.models import User
+from django.core.cache import caches
 from django.utils import timezone
 from rest_framework import serializers
 from rest_framework.test import APIClient
 
 from examples.main_flow.tasks import func_1
+from mainproj.cache import cache_at
 from mainproj.log import log_config
+from monitor.http import throttles
 from monitor.polling.pace import pace
 from parent.definition.workflow import Step as StepDefinition
 from parent.definition.workflow import Workflow, registry
@@ -30,6 +34,18 @@ MakeRun = Callable[..., Run]
 def _own_pace(monkeypatch: pytest.MonkeyPatch) -> None:
     """The polls of other tests make no answer ask for a longer pause."""
     monkeypatch.setattr(pace, "_asked", 0.0)
+
+
+@pytest.fixture
+def counted(settings: LazySettings, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """Starts are counted in this process's memory, without those of other tests, and in a minute
+    that does not end meanwhile.
+    """
+    monkeypatch.setattr(throttles, "time", type("Clock", (), {"time": lambda: 1_200_000_030.0}))
+    settings.CACHES = {"default": cache_at("memory://")}
+    caches["default"].clear()
+    yield
+    caches["default"].clear()
 
 
 @pytest.fixture

@@ -13,8 +13,6 @@ from django.test import Client
 from django.test.utils import CaptureQueriesContext
 from django.utils import timezone
 
-from mainproj.cache import cache_at
-from monitor.http import throttles
 from monitor.pages.listing import bulk, counts
 from monitor.pages.run_list import PAGE_SIZE
 from parent.models import Event, Run
@@ -178,12 +176,11 @@ def test_a_run_that_changes_in_between_is_refused_and_the_others_are_done(
     assert set(Run.objects.all()) == {active, failed}
 
 
+@pytest.mark.usefixtures("counted")
 def test_retries_are_counted_and_those_over_the_limit_are_told(
-    page: Client, owner: User, settings: Any, monkeypatch: pytest.MonkeyPatch
+    page: Client, owner: User, settings: Any
 ) -> None:
-    monkeypatch.setattr(throttles, "time", type("Clock", (), {"time": lambda: 1_200_000_030.0}))
     settings.WORKFLOW_START_RATE = "2/min"
-    settings.CACHES = {"default": cache_at("memory://")}
     runs = [workflows.noops.start(owner=owner) for _ in range(3)]
     for run in runs:
         fail(run, "first")

@@ -10,8 +10,6 @@ from django.contrib.auth.models import User
 from django.test import Client
 from rest_framework import serializers
 
-from mainproj.cache import cache_at
-from monitor.http import throttles
 from parent import Approval, Step, Workflow
 from parent.definition.parameters.secrets import HIDDEN
 from parent.models import Event, Run
@@ -236,12 +234,9 @@ def test_a_button_of_before_does_as_before(page: Client, failed: Run) -> None:
     assert Event.objects.get(run=failed).detail == {"from": ["two"]}
 
 
-def test_retries_on_the_page_are_counted(
-    page: Client, failed: Run, settings: Any, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(throttles, "time", type("Clock", (), {"time": lambda: 1_200_000_030.0}))
+@pytest.mark.usefixtures("counted")
+def test_retries_on_the_page_are_counted(page: Client, failed: Run, settings: Any) -> None:
     settings.WORKFLOW_START_RATE = "1/min"
-    settings.CACHES = {"default": cache_at("memory://")}
     form = {"step": "two", "how": "again"}
     assert page.post(address(failed), form).status_code == 302
     fail(failed, "two")

@@ -8,7 +8,6 @@ from typing import Any
 
 import pytest
 from django.contrib.auth.models import User
-from django.core.cache import cache
 from django.test import Client, RequestFactory
 from rest_framework.exceptions import Throttled
 
@@ -22,17 +21,8 @@ RATE = 3
 
 
 @pytest.fixture
-def middle_of_a_minute(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Keep a throttle window from ending during a test."""
-    monkeypatch.setattr(throttles, "time", type("Clock", (), {"time": lambda: 1_200_000_030.0}))
-
-
-@pytest.fixture
-def rate(settings: Any, middle_of_a_minute: None) -> Iterator[None]:
+def rate(settings: Any, counted: None) -> None:
     settings.WORKFLOW_START_RATE = f"{RATE}/min"
-    settings.CACHES = {"default": cache_at("memory://")}
-    yield
-    cache.clear()
 
 
 @pytest.fixture
