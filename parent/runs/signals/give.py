@@ -103,31 +103,49 @@ def give(
         if still_counts is not None and not still_counts():
             raise AttemptLost(f"The attempt no longer counts, so {name} was not given.")
         fed = fed_step(run, name)
-        item = None if fed is None else item_of(fed, run, checked, key)
         if fed is None and key is not None:
             raise InvalidParams({NON_FIELD: [f"{name} takes no key: the first one counts."]})
-        of_item = item.key if item is not None else ""
+        item = None if fed is None else item_of(fed, run, checked, key)
         came = ReceivedSignal(
-            run=run, name=name, key=of_item, values=checked, who=who[:WHO_LENGTH], at=locked.now
+            run=run,
+            name=name,
+            key="" if item is None else item.key,
+            values=checked,
+            who=who[:WHO_LENGTH],
+            at=locked.now,
         )
-        earlier = None if insert_if_new(came) else _earlier(run, name, of_item)
-        if earlier is not None:
-            if task_id not in (None, step.task_id) or not _same(earlier.values, checked):
-                raise _given_before(step, earlier)
-            return earlier
+        if not insert_if_new(came):
+            return _given_again(step, came, task_id)
         _require_open(locked.run, step, task_id)
-        if item is None:
-            detail = {"signal": name, "given": shown_values(definition, checked)}
-            what = checked["decision"] if step.awaits == Awaits.APPROVAL else "signal"
-            columns = {"at": locked.now, "who": shortened(who), "what": what, "detail": detail}
-            prepare_insert([Event(run=locked.run, **columns)])()
-        # Of items there may be thousands: their own rows say who gave them, and when.
-        if fed is not None and item is not None:
-            if fed.state == StepState.RUNNING:
-                add_item(fed, item, locked.now)
-        elif step.state == StepState.RUNNING:
-            _end(locked, step, came)
+        if fed is None:
+            _note(locked, step, definition, came, who)
+            if step.state == StepState.RUNNING:
+                _end(locked, step, came)
+        elif item is not None and fed.state == StepState.RUNNING:
+            add_item(fed, item, locked.now)
     return came
+
+
+def _given_again(step: Step, again: ReceivedSignal, task_id: str | None) -> ReceivedSignal:
+    """The signal that came before this one, if it says the same.
+
+    Raises:
+        SignalGiven: it does not.
+    """
+    [earlier] = _earlier(again.run, again.name, again.key)
+    if task_id not in (None, step.task_id) or not _same(earlier.values, again.values):
+        raise _given_before(step, earlier)
+    return earlier
+
+
+def _note(locked: Locked, step: Step, definition: Awaited, came: ReceivedSignal, who: str) -> None:
+    """Write it into the run's history. Of items there may be thousands: their own rows say who gave
+    them, and when.
+    """
+    what = came.values["decision"] if step.awaits == Awaits.APPROVAL else "signal"
+    detail = {"signal": came.name, "given": shown_values(definition, came.values)}
+    columns = {"at": locked.now, "who": shortened(who), "what": what, "detail": detail}
+    prepare_insert([Event(run=locked.run, **columns)])()
 
 
 def _end(locked: Locked, step: Step, came: ReceivedSignal) -> None:
@@ -173,9 +191,8 @@ def close(
         if still_counts is not None and _is_closed(run, name):
             return locked.run
         fed = fed_step(run, name)
-        earlier = _earlier(run, name)
-        if earlier is not None and fed is None:
-            raise _given_before(step, earlier)
+        if fed is None and (earlier := _earlier(run, name)):
+            raise _given_before(step, earlier[0])
         _require_open(locked.run, step, None)
         said = f"closed by {who}" if who else "closed"
         if fed is not None:
@@ -230,10 +247,9 @@ def _lock(run: Run, name: str) -> tuple[Locked, Step]:
     return locked, step
 
 
-def _earlier(run: Run, name: str, key: str = "") -> ReceivedSignal | None:
-    """What the signal was given before, with this key."""
-    rows = select(ReceivedSignal, f"{WITH_NAME} AND key = %s", [*_keys(run, name), key])
-    return next(iter(rows), None)
+def _earlier(run: Run, name: str, key: str = "") -> list[ReceivedSignal]:
+    """What the signal was given before, with this key: one row, or none."""
+    return select(ReceivedSignal, f"{WITH_NAME} AND key = %s", [*_keys(run, name), key])
 
 
 def _keys(run: Run, name: str) -> list[Any]:
