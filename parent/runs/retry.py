@@ -67,20 +67,10 @@ def retry(
     except ResultNotJSON as exc:
         raise InvalidRetry(str(exc)) from exc
     with transaction.atomic():
-        lock_of(UUID(str(run_id)))
-        locked = lock_run(UUID(str(run_id)))
-        if locked is None:
-            raise UnknownRun(f"There is no run {run_id}.")
-        run, steps, now, _ = locked
-        if run.state not in Run.RETRIED_FROM:
-            raise CannotRetry(f"Only a failed or cancelled run can be retried: it is {run.state}.")
-        if run.is_child:
-            raise CannotRetry(f"This run is a step of another one: retry that, {outermost(run)}.")
+        run, steps, now, _ = _lock(UUID(str(run_id)))
         chosen = _steps_to_retry(steps, step, alone=inputs is not None or skip)
-        if inputs is not None and chosen[0].is_mapped:
-            raise InvalidRetry(f"{chosen[0].name} takes its items from `over`: leave inputs out.")
-        if inputs is not None and chosen[0].awaits:
-            raise InvalidRetry(f"{chosen[0].name} has no inputs: it waits for {_what(chosen[0])}.")
+        if inputs is not None:
+            _check_takes_inputs(chosen[0])
         changed = chosen if inputs is not None or skip else ()
         kept = _reset_from(
             steps, chosen, now, changed=changed, skipped=chosen if skip else (), item=item
@@ -100,6 +90,27 @@ def retry(
         _run_again(kept, who, now)
         advance(run, steps, now)
     return run
+
+
+def _lock(run_id: UUID) -> Locked:
+    """The run, with all its steps, if it can be retried."""
+    lock_of(run_id)
+    locked = lock_run(run_id)
+    if locked is None:
+        raise UnknownRun(f"There is no run {run_id}.")
+    run = locked.run
+    if run.state not in Run.RETRIED_FROM:
+        raise CannotRetry(f"Only a failed or cancelled run can be retried: it is {run.state}.")
+    if run.is_child:
+        raise CannotRetry(f"This run is a step of another one: retry that, {outermost(run)}.")
+    return locked
+
+
+def _check_takes_inputs(step: Step) -> None:
+    if step.is_mapped:
+        raise InvalidRetry(f"{step.name} takes its items from `over`: leave inputs out.")
+    if step.awaits:
+        raise InvalidRetry(f"{step.name} has no inputs: it waits for {_what(step)}.")
 
 
 def _check_options(step: str | None, inputs: Mapping[str, Any] | None, *, skip: bool) -> None:
