@@ -99,7 +99,7 @@ SENTENCES = (
     gettext_noop("Say which step is meant: {names}."),
     gettext_noop("Send an object with the step's inputs as fields."),
     # Why something else is refused.
-    gettext_noop("There is no run {run}."),
+    *(gettext_noop("There is no run {run}."), gettext_noop("Not accepted: {names}.")),
     gettext_noop("The run has ended already: it is {state}."),
     gettext_noop("The run is a step of another one, with which it is deleted: delete {run}."),
     gettext_noop("The run is {state}: wait for its end."),
