@@ -23,7 +23,14 @@ SMOKE_ON_SQLITE = [
     *("tests/faults/test_locked.py", "tests/faults/test_retries.py"),
 ]
 # Pure functions, checks and texts: no row is read, or none that a database could change.
-WITHOUT_ROWS = ["checks", "console", "eta", "params", "plan", "watch", "watch_plain"]
+WITHOUT_ROWS = [
+    *("parent/test_checks.py", "parent/test_console.py", "parent/test_eta.py"),
+    *("parent/test_inputs_check.py", "parent/test_mapping.py", "parent/test_openings.py"),
+    *("parent/test_params.py", "parent/test_plan.py", "parent/test_project_checks.py"),
+    *("parent/test_signals_declared.py", "parent/test_watch.py", "parent/test_watch_plain.py"),
+    *("notifications/test_problems.py", "notifications/test_pure.py"),
+    *("schedules/test_calendar.py", "schedules/test_checks.py"),
+]
 
 ON_BOTH = [
     *("tests/parent/test_state_machine.py", "tests/parent", "tests/notifications"),
@@ -38,8 +45,7 @@ ON_BOTH = [
 ON_POSTGRES = [
     *ON_POSTGRES_ALONE,
     *ON_BOTH,
-    *(f"--ignore=tests/parent/test_{name}.py" for name in WITHOUT_ROWS),
-    *("--ignore=tests/schedules/test_calendar.py", "--ignore=tests/schedules/test_checks.py"),
+    *(f"--ignore=tests/{file}" for file in WITHOUT_ROWS),
 ]
 
 
