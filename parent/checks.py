@@ -10,6 +10,7 @@ from django.utils.functional import Promise
 from django.utils.module_loading import autodiscover_modules
 from rest_framework.serializers import BaseSerializer
 
+from children.meta import error_text
 from children.sanitize import clean_text
 from parent.definition import validation
 from parent.definition.mapping import Map
@@ -47,8 +48,18 @@ def check_workflows(**_: Any) -> list[CheckMessage]:
         # loader is not used: its Django fixup would run these checks again.
         autodiscover_modules("tasks")
     for workflow in registry.workflows():
-        messages += check_workflow(workflow)
+        messages += _all_problems(workflow)
     return messages
+
+
+def _all_problems(workflow: Workflow) -> list[CheckMessage]:
+    found: list[CheckMessage] = []
+    try:
+        found.extend(check_workflow(workflow))
+    except Exception as exc:  # from the author's code: a serializer, a text that is made when read
+        hint = "Look for what its params, forms, texts or functions do when they are read."
+        found.append(_error(workflow, f"its check failed: {error_text(exc)}", hint, "E024"))
+    return found
 
 
 def check_workflow(workflow: Workflow) -> Iterator[CheckMessage]:
@@ -157,11 +168,24 @@ def _type_problems(workflow: Workflow) -> Iterator[CheckMessage]:
             hint = 'Give it one of 1 to 100 characters: Step(..., name="...").'
             yield _error(workflow, "a step has a name that is no text", hint, "E003")
         else:
-            label = step.name or getattr(step.task, "name", str(step.task))
-            yield from _wrong_options(workflow, step, f"step {label!r} has")
+            yield from _wrong_options(workflow, step, f"step {_label(step)!r} has")
+
+
+def _label(step: Step) -> str:
+    try:
+        return step.name or str(getattr(step.task, "name", step.task))
+    except Exception:  # from the author's object; `_wrong_options` says so
+        return "?"
 
 
 def _wrong_options(workflow: Workflow, of: Any, who: str) -> Iterator[CheckMessage]:
+    for option, given in vars(of).items():
+        if option in ("steps", "signals"):
+            continue  # each of them is looked at by itself
+        if failure := _failure_of(given):
+            problem = f"{who} {option} that cannot be shown or compared ({failure})"
+            yield _error(workflow, problem, "Give a plain value, as the docs show it.", "E003")
+            return
     for options, fits, hint in OPTIONS:
         for option in options:
             given = vars(of).get(option)  # `Workflow.after` is a method
@@ -169,6 +193,15 @@ def _wrong_options(workflow: Workflow, of: Any, who: str) -> Iterator[CheckMessa
                 kind = type(given).__name__
                 problem = f"{who} {option} of the wrong type or value ({kind})"
                 yield _error(workflow, problem, hint, "E003")
+
+
+def _failure_of(value: Any) -> str:
+    """The error with which a value is shown, compared or asked for its truth, if one comes."""
+    try:
+        _ = repr(value), value == value, bool(value)  # noqa: PLR0124 - what `==` raises is asked
+    except Exception as exc:
+        return error_text(exc)
+    return ""
 
 
 def _is_text(value: Any) -> bool:
@@ -189,10 +222,32 @@ def _are_texts(value: Any) -> bool:
     )
 
 
+def _are_exceptions(value: Any) -> bool:
+    return isinstance(value, list | tuple) and all(
+        isinstance(each, type) and issubclass(each, Exception) for each in value
+    )
+
+
+def _is_serializer(value: Any) -> bool:
+    return isinstance(value, type) and issubclass(value, BaseSerializer)
+
+
 OPTIONS: tuple[tuple[tuple[str, ...], Callable[[Any], bool], str], ...] = (
     (("after", "unless"), _are_texts, "Give a list of the names of steps."),
     (("inputs", "result"), callable, "Give a function of the run, not what it returns."),
     (("queue",), _is_text, "Give the name of a queue."),
+    (("retry_on",), _are_exceptions, "Give classes of exceptions: retry_on=(OSError,)."),
+    (("params",), _is_serializer, "Give a class that derives from DRF's Serializer."),
+    (
+        ("description",),
+        lambda value: isinstance(value, str | Promise) and clean_text(str(value)) == str(value),
+        "Write one line of text.",
+    ),
+    (
+        ("key",),
+        lambda value: not isinstance(value, str) or clean_text(value) == value,
+        "Give the name of an input, or a function of an item.",
+    ),
     ((*validation.TIMES, "timeout", "weight", "backoff", "retries"), _is_number, "Give a number."),
 )
 

@@ -7,12 +7,14 @@ import pytest
 from celery import current_app
 from django.core.checks import run_checks
 from django.utils.functional import lazystr
+from rest_framework.serializers import ModelSerializer
 
 from children import ChildTask, Progress, child_task
-from parent import Step, Workflow
+from parent import Map, Step, Workflow
 from parent.checks import check_workflows
 from parent.definition.workflow import registry
 from parent.errors import InvalidWorkflow, UnknownStep, UnknownWorkflow
+from parent.models import Run
 
 pytestmark = pytest.mark.usefixtures("own_registry")
 
@@ -340,3 +342,56 @@ def test_steps_that_are_none_are_an_error(steps: Any) -> None:
 def test_a_workflow_name_that_is_no_text_is_refused_where_it_is_given(name: Any) -> None:
     with pytest.raises(InvalidWorkflow, match="is a text, not"):
         Workflow(name, steps=[Step(func_1)])
+
+
+class Raising:
+    """Raises in the method of that name."""
+
+    def __new__(cls, method: str) -> "Raising":
+        def fail(*_: Any) -> Any:
+            raise ValueError(f"bad {method}")
+
+        return object.__new__(type("Raising", (cls,), {method: fail}))
+
+
+class WithoutMeta(ModelSerializer[Run]): ...
+
+
+@pytest.mark.parametrize(
+    ("workflow", "step", "tells"),
+    [
+        ({"params": 7}, {}, "it has params of the wrong type"),
+        ({"params": func_1}, {}, "it has params of the wrong type"),
+        ({"params": WithoutMeta}, {}, "its check failed: Class WithoutMeta"),
+        ({"description": 7}, {}, "it has description of the wrong type"),
+        ({"description": "a\0b"}, {}, "it has description of the wrong type"),
+        ({"title": lazystr(Raising("__str__"))}, {}, "bad __str__"),
+        ({}, {"retry_on": 7}, "step 'a' has retry_on of the wrong type"),
+        ({}, {"retry_on": ValueError}, "step 'a' has retry_on of the wrong type"),
+        ({}, {"retry_on": ["ValueError"]}, "step 'a' has retry_on of the wrong type"),
+        ({}, {"retry_on": (KeyboardInterrupt,)}, "step 'a' has retry_on of the wrong type"),
+        *(
+            ({}, {option: Raising(method)}, f"step 'a' has {option} that cannot be shown")
+            for option in ("when", "title", "task", "max_depth", "limits", "weight")
+            for method in ("__repr__", "__eq__", "__bool__")
+        ),
+        ({"concurrency": Raising("__repr__")}, {}, "it has concurrency that cannot be shown"),
+        ({"permission": Raising("__bool__")}, {}, "it has permission that cannot be shown"),
+    ],
+)
+def test_a_check_says_what_is_wrong_and_never_ends_with_a_traceback(
+    workflow: dict[str, Any], step: dict[str, Any], tells: str
+) -> None:
+    Workflow("odd", steps=[Step(**{"task": func_1, "name": "a", **step})], **workflow)
+    [(found, problem, hint)] = messages()
+    assert found in {"workflows.E003", "workflows.E024"}
+    assert tells in problem
+    assert "'odd'" in problem
+    assert hint
+
+
+@pytest.mark.parametrize("key", ["a\0b", "\ud800"], ids=repr)
+def test_a_key_that_no_database_stores_is_an_error(key: str) -> None:
+    Workflow("odd", steps=[Map(func_1, name="a", over=lambda _run: [], key=key)])
+    [(found, problem, _)] = messages()
+    assert (found, "step 'a' has key" in problem) == ("workflows.E003", True)
