@@ -66,19 +66,21 @@ class Outbox:
     def __init__(self) -> None:
         self._lock = threading.Lock()
         self._waiting: list[tuple[Any, str | None, str, dict[str, Any]]] = []
+        self._will_send = False
 
     def add(self, app: Any, hostname: str | None, kind: str, event: dict[str, Any]) -> None:
         """Send the event of this worker, a moment later."""
         with self._lock:
             self._waiting.append((app, hostname, kind, event))
-            is_first = len(self._waiting) == 1
-        if is_first:
-            call_later(DELAY, self.send)
+            if not self._will_send:
+                call_later(DELAY, self.send)
+                self._will_send = True  # only now: a time limit may be raised in the call
 
     def send(self, **_: Any) -> None:
         """Send what waits, now."""
         with self._lock:
             waiting, self._waiting = self._waiting, []
+            self._will_send = False
         if not waiting:
             return
         app, hostname, *_rest = waiting[0]  # a process belongs to one worker

@@ -100,7 +100,7 @@ class RunningAttempt:
         self._context = copy_context()
         self._has_result = has_result
         self._last_report = LastReport(started_at=timezone.now())
-        self._report: Future[None] | None = None
+        self._report: Future[Any] | None = None
         self._deferred_report: tuple[Meta, Any] | None = None
         self._early_until = time.monotonic() + min(EARLY, self.report_interval)
         self._newest: Meta | None = None
@@ -246,9 +246,9 @@ class RunningAttempt:
             return
         early = self._early_until - time.monotonic()
         if self._thread.separate and early > 0 and checkpoint is None:
+            self._drop_early_report()  # or it was dropped, or belongs to the process that forked
             self._newest = meta
-            if self._early_report is None:
-                self._early_report = call_later(early, self._begin_early_report)
+            self._early_report = call_later(early, self._begin_early_report)
             return
         self._drop_early_report()
         self._report = self._start(partial(self._store, meta, checkpoint))
@@ -280,18 +280,25 @@ class RunningAttempt:
 
     def _begin_early_report(self) -> None:
         """The first moment is over: store what was reported in it."""
-        self._report = self._start(self._store_newest)
+        if self._newest is not None:
+            self._report = self._start(self._store_newest)
 
     def _store_newest(self) -> None:
-        if self._newest is not None:  # no later one is stored, and the child has not ended
-            self._store(self._newest, None)
+        newest = self._newest
+        if newest is None:  # a later one is stored, or the child has ended
+            return
+        if self._store(newest, None):
+            self._newest = None
+        else:  # the body may be in a transaction of SQLite, and report nothing more
+            self._early_report = call_later(REPORT_TIMEOUT, self._begin_early_report)
 
     def _drop_early_report(self) -> None:
         self._newest = None
         if self._early_report is not None:
             cancel(self._early_report)
 
-    def _store(self, meta: Meta, checkpoint: Any) -> None:
+    def _store(self, meta: Meta, checkpoint: Any) -> bool:
+        """Store a report; return False if the database is down or locked."""
         self._log.store()
         try:
             stored = self._update_step(meta, checkpoint)
@@ -300,12 +307,13 @@ class RunningAttempt:
                 raise
             logger.warning("%s: report not stored: %s", self.task_id, exc)
             connection.close()
-            return
+            return False
         if not stored:
             raise AttemptLost(
                 f"Attempt {self.task_id} no longer counts: it was cancelled, or its lease "
                 "lapsed. Let this exception end the body."
             )
+        return True
 
     def _update_step(self, meta: Meta, checkpoint: Any) -> bool:
         """Write the report to the step's row, in one statement, if the attempt still counts."""

@@ -1,11 +1,14 @@
 """Functions that are called a moment later."""
 
+import os
 import threading
 import time
 
 import pytest
+from celery.exceptions import SoftTimeLimitExceeded
 
 from children.worker import later
+from children.worker.events import Outbox
 from children.worker.later import call_later, cancel
 from tests.waiting import PATIENCE
 
@@ -54,3 +57,82 @@ def test_an_error_in_one_does_not_keep_the_next_from_its_call(
 
     assert done.wait(PATIENCE)
     assert "bad" in caplog.text
+
+
+class NeverStarts(threading.Thread):
+    def start(self) -> None:
+        raise RuntimeError("can't start new thread")
+
+
+def test_a_body_that_replaces_the_timer_keeps_nothing_from_its_call(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    done = threading.Event()
+    monkeypatch.setattr(threading, "Timer", NeverStarts)
+    call_later(0.01, done.set)
+
+    assert done.wait(PATIENCE)
+
+
+def test_without_room_for_a_thread_it_is_called_with_the_next(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    first, second = threading.Event(), threading.Event()
+    with monkeypatch.context() as full:
+        full.setattr(threading.Thread, "start", NeverStarts.start)
+        call_later(0.01, first.set)
+    call_later(0.01, second.set)
+
+    assert second.wait(PATIENCE)
+    assert first.wait(PATIENCE)
+
+
+def test_a_time_limit_in_the_start_of_a_timer_does_not_keep_the_next_from_its_call(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    def limit(_self: threading.Thread) -> None:
+        raise SoftTimeLimitExceeded
+
+    done = threading.Event()
+    with monkeypatch.context() as limited:
+        limited.setattr(threading.Thread, "start", limit)
+        with pytest.raises(SoftTimeLimitExceeded):
+            call_later(0.01, print)
+    call_later(0.01, done.set)
+
+    assert done.wait(PATIENCE)
+
+
+def test_a_time_limit_while_an_event_is_added_does_not_keep_later_ones(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    def limit(_self: threading.Thread) -> None:
+        raise SoftTimeLimitExceeded
+
+    sent = threading.Event()
+
+    class Told(Outbox):
+        def send(self, **_: object) -> None:
+            sent.set()
+
+    outbox = Told()
+    with monkeypatch.context() as limited:
+        limited.setattr(threading.Thread, "start", limit)
+        with pytest.raises(SoftTimeLimitExceeded):
+            outbox.add(None, None, "task-started", {})
+    later._waiting.clear()
+    outbox.add(None, None, "task-succeeded", {})
+
+    assert sent.wait(PATIENCE)
+
+
+def test_a_forked_process_calls_what_is_its_own_and_nothing_of_the_other() -> None:
+    others = call_later(0.05, lambda: os._exit(1))
+    pid = os.fork()
+    if pid == 0:
+        call_later(0.1, lambda: os._exit(7))
+        time.sleep(PATIENCE)
+        os._exit(2)
+    cancel(others)
+
+    assert os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]) == 7

@@ -2,10 +2,11 @@
 
 import threading
 from collections.abc import Iterator
+from functools import partial
 from typing import Any
 
 import pytest
-from django.db import connections
+from django.db import connection, connections
 
 from children.errors import AttemptLost
 from children.meta import Meta
@@ -81,6 +82,39 @@ def test_a_checkpoint_is_stored_at_once(
     attempt.report(HALF, checkpoint={"row": 7})
 
     assert (one(run).checkpoint, one(run).iteration) == ({"row": 7}, 1)
+
+
+def test_a_report_after_a_checkpoint_is_stored_when_the_moment_is_over(
+    started: Any, executor: Executor, thread: EngineThread, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(running_attempt, "EARLY", 1.0)
+    attempt = attempt_on(thread, run := started(), interval=10)
+
+    attempt.report(Meta.at(0, 3))
+    attempt.report(Meta.at(1, 3), checkpoint=1)
+    attempt.report(Meta.at(2, 3))
+
+    until("the report", lambda: one(run).iteration == 2)
+
+
+@pytest.mark.skipif(connection.vendor != "sqlite", reason="elsewhere no body locks the row so")
+def test_a_report_that_meets_the_bodys_transaction_is_stored_after_it(
+    started: Any, executor: Executor, thread: EngineThread, caplog: pytest.LogCaptureFixture
+) -> None:
+    attempt = attempt_on(thread, run := started())
+    thread.start(partial(execute, "PRAGMA busy_timeout = 1")).result()
+
+    attempt.report(HALF)
+    execute("BEGIN IMMEDIATE")
+    until("the locked database", lambda: "report not stored" in caplog.text)
+    execute("COMMIT")
+
+    until("the report", lambda: one(run).iteration == 1)
+
+
+def execute(sql: str) -> None:
+    with connection.cursor() as cursor:
+        cursor.execute(sql)
 
 
 def test_an_early_report_does_not_replace_a_later_one(
