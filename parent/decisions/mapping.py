@@ -125,7 +125,10 @@ def _key_of(item: Any, index: int, key: str | Callable[[Any], Any] | None) -> st
         what = "raised" if callable(key) else "is not there"
         raise InvalidItems(f"the key of item {index} {what}: {exc!r}") from exc
     if isinstance(value, bool) or not isinstance(value, str | int):
-        raise InvalidItems(f"the key of item {index} is {value!r}: keys are texts or whole numbers")
+        kind = type(value).__name__  # its text may be long, or raise
+        raise InvalidItems(
+            f"the key of item {index} is of type {kind}: keys are texts or whole numbers"
+        )
     text = str(value)
     if not 0 < len(text) <= LONGEST_KEY or text != clean_text(text):
         raise InvalidItems(

@@ -58,7 +58,7 @@ def open_step(run: Run, step: Step, data: Callable[[], RunData], now: datetime) 
             inputs = step.input_override
         elif definition.inputs is not None:
             with _savepoint():
-                inputs = definition.inputs(data())
+                inputs = _named(definition.inputs(data()))
         if step.nested:
             check_json(inputs, "the inputs are")
             with _savepoint():
@@ -76,6 +76,18 @@ def open_step(run: Run, step: Step, data: Callable[[], RunData], now: datetime) 
         return False
     queue_attempt(step, now)
     return True
+
+
+def _named(given: Any) -> Mapping[str, Any]:
+    """What the author's `inputs` returned, if they are keyword arguments."""
+    if not isinstance(given, Mapping):
+        raise TypeError(
+            f"`inputs` gave a value of type {type(given).__name__}, not a dict: return the child's "
+            "keyword arguments"
+        )
+    if not all(isinstance(name, str) for name in given):
+        raise TypeError("`inputs` gave a key that is no text: keyword arguments have names")
+    return given
 
 
 def _check_inputs(step: Step, kwargs: dict[str, Any]) -> dict[str, Any]:

@@ -194,3 +194,28 @@ def test_what_a_failing_child_wrote_stays_as_in_a_worker(kind: Any) -> None:
 
     assert run.error == "Error in body: shop is busy"
     assert User.objects.filter(username="ann").exists()
+
+
+@child_task(name="inline.takes_anything")
+def takes_anything(progress: Progress, **inputs: Any) -> None: ...
+
+
+@pytest.mark.django_db
+@pytest.mark.parametrize(
+    ("given", "tells"),
+    [
+        (None, "`inputs` gave a value of type NoneType, not a dict"),
+        ("ab", "`inputs` gave a value of type str, not a dict"),
+        ([1], "`inputs` gave a value of type list, not a dict"),
+        ({1: 2}, "`inputs` gave a key that is no text"),
+    ],
+    ids=repr,
+)
+def test_inputs_that_are_no_keyword_arguments_fail_their_step_and_say_so(
+    given: Any, tells: str
+) -> None:
+    step = Step(takes_anything, name="a", inputs=lambda _run: given)
+    run = run_inline(Workflow("odd", steps=[step]))
+
+    assert (run.error or "").startswith(f"Error in the inputs of a: {tells}")
+    assert [each.state for each in run.steps.all()] == [StepState.ERROR]

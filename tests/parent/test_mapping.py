@@ -26,6 +26,11 @@ def numbers() -> Iterator[int]:
     yield from range(3)
 
 
+class Unshown:
+    def __repr__(self) -> str:
+        raise ValueError("bad repr")
+
+
 @pytest.mark.parametrize(
     ("given", "key", "frozen"),
     [
@@ -59,6 +64,7 @@ def test_items_are_frozen_with_keys(given: Any, key: Any, frozen: list[Any]) -> 
         ([{"size": 1}], {"key": "path"}, "the key of item 0 is not there"),
         (["a"], {"key": lambda _: 1 / 0}, "the key of item 0 raised"),
         (["a"], {"key": lambda _: None}, "keys are texts or whole numbers"),
+        (["a"], {"key": lambda _: Unshown()}, "keys are texts or whole numbers"),
         (["a"], {"key": lambda _: ""}, "1 to 200 characters"),
         (["a"], {"key": lambda _: "x" * 201}, "1 to 200 characters"),
         (["a"], {"key": lambda _: "a\nb"}, "one line"),
