@@ -16,7 +16,7 @@ __all__ = ["call_later", "cancel"]
 
 logger = get_task_logger(__name__)
 
-_lock = threading.Lock()
+_lock = threading.RLock()  # a signal handler may report in the middle of it
 _numbers = count()
 _waiting: dict[int, tuple[float, Callable[[], object]]] = {}
 """By number: when to call, by the monotonic clock, and what."""
@@ -76,7 +76,7 @@ def _call_due() -> None:
 def _forget() -> None:
     """A process that a body forks has no timer; what waits is called in the one that forked it."""
     global _lock, _next_at
-    _lock, _next_at = threading.Lock(), float("inf")
+    _lock, _next_at = threading.RLock(), float("inf")
     _waiting.clear()
 
 
