@@ -237,7 +237,7 @@ OPTIONS: tuple[tuple[tuple[str, ...], Callable[[Any], bool], str], ...] = (
     (("inputs", "result"), callable, "Give a function of the run, not what it returns."),
     (("queue",), _is_text, "Give the name of a queue."),
     (("retry_on",), _are_exceptions, "Give classes of exceptions: retry_on=(OSError,)."),
-    (("params",), _is_serializer, "Give a class that derives from DRF's Serializer."),
+    (("params", "form"), _is_serializer, "Give a class that derives from DRF's Serializer."),
     (
         ("description",),
         lambda value: isinstance(value, str | Promise) and clean_text(str(value)) == str(value),
@@ -284,14 +284,6 @@ def _awaited_problems(workflow: Workflow, step: Awaited) -> Iterator[CheckMessag
             "E022",
         )
     kind = serializer_of(step)
-    if kind is not None and not (isinstance(kind, type) and issubclass(kind, BaseSerializer)):
-        yield _error(
-            workflow,
-            f"{what} takes {kind!r}, which is no serializer class",
-            "Give a class that derives from rest_framework.serializers.Serializer.",
-            "E023",
-        )
-        return
     for name, field in getattr(kind and kind(), "fields", {}).items():
         if takes_files(field) or has_files_inside(field):
             yield _error(

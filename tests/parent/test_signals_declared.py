@@ -61,9 +61,9 @@ BAD: dict[str, tuple[Steps, Steps, str, str]] = {
     "run_timeout": ([A, Approval("s", run_timeout=9)], [], "E021", "has run_timeout=9"),
     "permission": ([AFTER_S], [Signal("s", permission="prices")], "E022", "name of a permission"),
     "permission of an approval": ([Approval("s", permission="a.b.c")], [], "E022", "permission"),
-    "no serializer": ([AFTER_S], [Signal("s", params=dict)], "E023", "no serializer class"),  # type: ignore[arg-type]
-    "an instance": ([AFTER_S], [Signal("s", params=Prices())], "E023", "no serializer class"),  # type: ignore[arg-type]
-    "no form": ([Approval("s", form=str)], [], "E023", "no serializer class"),  # type: ignore[arg-type]
+    "no serializer": ([AFTER_S], [Signal("s", params=dict)], "E003", "has params of"),  # type: ignore[arg-type]
+    "an instance": ([AFTER_S], [Signal("s", params=Prices())], "E003", "has params of"),  # type: ignore[arg-type]
+    "no form": ([Approval("s", form=str)], [], "E003", "has form of"),  # type: ignore[arg-type]
     "a file": ([AFTER_S], [Signal("s", params=WithFile)], "E023", "takes the file 'upload'"),
     "files": ([Approval("s", form=WithFiles)], [], "E023", "takes the file 'uploads'"),
     "form with decision": ([Approval("s", form=Deciding)], [], "E023", "the field 'decision'"),
