@@ -1,5 +1,6 @@
 """Functions that are called a moment later."""
 
+import logging
 import os
 import threading
 import time
@@ -45,9 +46,11 @@ def test_what_is_cancelled_is_not_called_and_leaves_nothing() -> None:
 
 
 def test_an_error_in_one_does_not_keep_the_next_from_its_call(
-    caplog: pytest.LogCaptureFixture,
+    caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     done = threading.Event()
+    # That of Celery's tasks tells nobody else, once another test has set up Celery's logs.
+    monkeypatch.setattr(later, "logger", logging.getLogger(__name__))
 
     def fail() -> None:
         raise ValueError("bad")
