@@ -11,7 +11,8 @@ import pytest
 from django.contrib.auth.models import User
 from rest_framework.authtoken.models import Token
 
-from parent.models import Run
+from parent.models import Run, WatchLease
+from tests.waiting import until
 from tests.workers import Worker, database_url
 
 PAGE = (Path(__file__).resolve().parent.parent.parent / "docs/clients.md").read_text()
@@ -64,7 +65,8 @@ def test_a_client_that_has_celery_and_nothing_of_ours(
     worker: Worker, broker: str, tmp_path: Path
 ) -> None:
     code = code_below("A client that has Celery, and nothing of ours")
-    code = code.replace('"limit": 20', '"limit": 60')  # long enough to be seen on its way
+    code = code.replace('"limit": 20', '"limit": 120')  # long enough to be seen on its way
+    until("the watch", WatchLease.objects.filter(holder__isnull=False).exists)
 
     printed = run_elsewhere(code, tmp_path, DATABASE_URL=database_url(), REDIS_URL=broker)
 
