@@ -6,6 +6,7 @@ from fractions import Fraction
 from typing import Any, NamedTuple, Self
 
 from children.errors import ResultNotJSON
+from children.isolation.contained import contained
 from children.meta import ALMOST, Meta
 from children.sanitize import check_json, clean_text
 
@@ -120,7 +121,8 @@ def _key_of(item: Any, index: int, key: str | Callable[[Any], Any] | None) -> st
     if key is None:
         return str(index)
     try:
-        value = key(item) if callable(key) else item[key]
+        with contained():
+            value = key(item) if callable(key) else item[key]
     except Exception as exc:
         what = "raised" if callable(key) else "is not there"
         raise InvalidItems(f"the key of item {index} {what}: {exc!r}") from exc

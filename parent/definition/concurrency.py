@@ -7,6 +7,7 @@ from typing import Any, Literal, get_args
 
 from rest_framework.serializers import BaseSerializer
 
+from children.isolation.contained import contained
 from children.sanitize import clean_text
 from parent.errors import InvalidParams
 
@@ -52,7 +53,8 @@ class Concurrency:
         else:
             field = NO_FIELD
             try:
-                text = _as_text(self.key(params))
+                with contained():
+                    text = _as_text(self.key(params))
             except Exception as exc:
                 raise InvalidParams(
                     {field: [f"The key of the workflow's limit could not be made: {exc!r}"]}

@@ -2,14 +2,15 @@
 
 import json
 import traceback
-from collections.abc import Callable, Mapping, Sequence
-from contextlib import AbstractContextManager, nullcontext
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager, nullcontext
 from datetime import datetime
 from typing import Any
 
 from celery import current_app
 from django.db import connection, transaction
 
+from children.isolation.contained import contained
 from children.meta import Meta, error_text
 from children.sanitize import check_json, clean_traceback
 from parent.definition.mapping import Map
@@ -50,18 +51,18 @@ def open_step(run: Run, step: Step, data: Callable[[], RunData], now: datetime) 
     definition = registry.get(run.workflow).step(step.name)
     try:
         if step.is_mapped or isinstance(definition, Map):
-            with _savepoint():
+            with _authors_code():
                 freeze_items(step, definition, data, now)
             return True
         inputs: Mapping[str, Any] = run.params
         if step.input_override is not None:
             inputs = step.input_override
         elif definition.inputs is not None:
-            with _savepoint():
+            with _authors_code():
                 inputs = _named(definition.inputs(data()))
         if step.nested:
             check_json(inputs, "the inputs are")
-            with _savepoint():
+            with _authors_code():
                 begin_child(run, step, inputs, now)
             return True
         kwargs = _check_inputs(step, dict(inputs))
@@ -112,13 +113,16 @@ def run_result(run: Run, steps: Sequence[Step]) -> Meta:
         ordinary = [step for step in steps if step.when == When.OK] or good
         # An optional step that failed has no result.
         return run.meta.ok(ordinary[-1].result if ordinary[-1:] and ordinary[-1] in good else None)
-    with _savepoint():
+    with _authors_code():
         return run.meta.ok(make_result(run_data(run, steps)))
 
 
-def _savepoint() -> AbstractContextManager[Any]:
-    """Keeps a database error of an author's function from ending the engine's transaction.
+@contextmanager
+def _authors_code() -> Iterator[None]:
+    """Keeps what an author's function does from ending the engine's transaction or its process.
 
-    At a start there is none, and none is begun: on SQLite it would lock out all other writers.
+    At a start there is no transaction, and none is begun: on SQLite it would lock out all other
+    writers.
     """
-    return transaction.atomic() if connection.in_atomic_block else nullcontext()
+    with transaction.atomic() if connection.in_atomic_block else nullcontext(), contained():
+        yield

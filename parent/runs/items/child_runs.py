@@ -13,6 +13,7 @@ from uuid import UUID
 from celery.utils.log import get_logger
 from django.db import transaction
 
+from children.isolation.contained import contained
 from children.meta import Meta, error_text
 from children.sanitize import clean_traceback
 from parent.decisions.mapping import FIRST_PLACES
@@ -145,7 +146,7 @@ def _begin(new: NewRuns, item: Item, now: datetime) -> bool:
     """Let the item begin as a new run; False if its values are no parameters of that workflow."""
     run = item.step.run
     try:
-        with transaction.atomic():  # the author's serializer may ask the database
+        with transaction.atomic(), contained():  # the author's serializer may ask the database
             begin_child(run, item, item.kwargs, now)
     except Exception as exc:
         item.state, item.finished_at = StepState.ERROR, now

@@ -1,0 +1,80 @@
+"""Functions of an author that raise what would end a process: the run fails, and nothing else."""
+
+import asyncio
+from collections.abc import Iterator
+from typing import Any, NoReturn
+
+import pytest
+
+from parent import Concurrency, Map, Step, Workflow
+from parent.definition.workflow import registry
+from parent.errors import InvalidParams
+from parent.inline import run_inline
+from parent.models import Item, Run, RunState, StepState
+from parent.runs.start import start
+from tests.flows import tasks
+
+pytestmark = pytest.mark.django_db(transaction=True)
+
+RAISED = {
+    "exit": (SystemExit(3), "sys.exit(3)"),
+    "generator": (GeneratorExit("closed"), "closed"),
+    "cancelled": (asyncio.CancelledError("away"), "away"),
+}
+
+
+@pytest.fixture(params=RAISED)
+def raised(request: pytest.FixtureRequest) -> Iterator[tuple[BaseException, str]]:
+    yield RAISED[request.param]
+    registry._workflows.pop("ends", None)
+
+
+def failing(error: BaseException) -> Any:
+    def fail(*_: Any) -> NoReturn:
+        raise error
+
+    return fail
+
+
+def steps_of(where: str, fail: Any) -> list[Step]:
+    each: dict[str, Any] = {"over": lambda _: [{"a": 1}], "key": lambda item: item["a"]}
+    match where:
+        case "inputs":
+            return [Step(tasks.noop, name="first", inputs=fail)]
+        case "over" | "key":
+            return [Map(tasks.divide, name="first", **(each | {where: fail}))]
+    return [Step(tasks.noop, name="first")]
+
+
+@pytest.mark.parametrize("where", ["inputs", "over", "key", "result"])
+def test_the_run_fails(raised: tuple[BaseException, str], where: str) -> None:
+    error, text = raised
+    result = failing(error) if where == "result" else None
+    workflow = Workflow("ends", steps=steps_of(where, failing(error)), result=result)
+
+    run = run_inline(workflow)
+
+    assert run.state == RunState.FAILURE
+    assert text in str(run.error)
+    ended = StepState.OK if where == "result" else StepState.ERROR
+    assert run.steps.get().state == ended
+    assert not Item.objects.exists()
+
+
+def test_a_start_is_refused(raised: tuple[BaseException, str]) -> None:
+    error, text = raised
+    limit = Concurrency(key=failing(error), limit=1)
+    workflow = Workflow("ends", steps=[Step(tasks.noop)], concurrency=limit)
+
+    with pytest.raises(InvalidParams) as refused:
+        start(workflow, {})
+
+    assert text in str(refused.value)
+    assert not Run.objects.exists()
+
+
+def test_ctrl_c_reaches_the_caller(raised: tuple[BaseException, str]) -> None:
+    workflow = Workflow("ends", steps=steps_of("inputs", failing(KeyboardInterrupt())))
+
+    with pytest.raises(KeyboardInterrupt):
+        run_inline(workflow)
