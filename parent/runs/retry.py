@@ -24,7 +24,7 @@ from parent.runs.new_run import deadline, timeout_of
 from parent.store.run_rows import Locked, lock_run
 from parent.store.writes import write
 
-__all__ = ["go_on", "retry", "with_dependents"]
+__all__ = ["go_on", "retry"]
 
 RESUMED_COLUMNS = (*ATTEMPT_COLUMNS, "attempt", "publish_count")
 """What is written to a nested step whose run goes on."""
@@ -46,8 +46,8 @@ def retry(
     others run, or run again. A nested step that failed goes on with its run, in the same way.
 
     Args:
-        step: run this step and all that depend on it again. None takes the steps that failed the
-            run or were cancelled.
+        step: run this step and all that depend on it again, with the steps that failed the run or
+            were cancelled and what depends on them. None takes these alone.
         item: the key of an item of that step, which is mapped. It runs again with the inputs that
             it had; the step's other items stay as they are.
         inputs: keyword arguments for that step's child, in place of its own inputs.
@@ -151,7 +151,8 @@ def _reset_from(
     skipped: Sequence[Step] = (),
     item: str | None = None,
 ) -> list[Step]:
-    """Let the chosen steps, all that depend on them, and all that are not OK wait again.
+    """Let the chosen steps, those that failed, all that depend on these, and whatever else is not
+    OK wait again.
 
     Args:
         changed: those that get other inputs, or a result without running.
@@ -161,7 +162,7 @@ def _reset_from(
     Returns:
         The nested steps whose runs go on.
     """
-    from_here = with_dependents(steps, chosen)
+    from_here = _with_dependents(steps, [*chosen, *_failed(steps)])
     again = [row for row in steps if row.name in from_here or not _is_kept(row)]
     only = None if item is None else _item_to_retry(chosen[0], item, again)
     _forget_decisions(again)
@@ -250,11 +251,16 @@ def _steps_to_retry(steps: Sequence[Step], name: str | None, *, alone: bool) -> 
                 "its failed items run again."
             )
         return chosen
-    chosen = [row for row in steps if fails_run(row) or row.state == StepState.CANCELLED]
+    chosen = _failed(steps)
     if alone and len(chosen) != 1:
         names = join_names([row.name for row in chosen or steps])
         raise InvalidRetry(f"Say which step is meant: {names}.")
     return chosen
+
+
+def _failed(steps: Sequence[Step]) -> list[Step]:
+    """The steps that failed the run or were cancelled: these run again in any case."""
+    return [row for row in steps if fails_run(row) or row.state == StepState.CANCELLED]
 
 
 def _is_kept(row: Step) -> bool:
@@ -262,7 +268,7 @@ def _is_kept(row: Step) -> bool:
     return row.state == StepState.OK or (row.state == StepState.ERROR and row.optional)
 
 
-def with_dependents(steps: Sequence[Step], roots: Iterable[Step]) -> set[str]:
+def _with_dependents(steps: Sequence[Step], roots: Iterable[Step]) -> set[str]:
     """The names of `roots` and of all steps that depend on them."""
     after = dependents(steps)
     names = {row.name for row in roots}

@@ -98,7 +98,7 @@ class ModelRun:
         """A user retries the run; returns the names of the steps that are reset."""
         kept = [n for n, s in self.steps.items() if s.state == "ERROR" and s.optional]
         failed = [n for n, step in self.steps.items() if step.state in ("ERROR", "CANCELLED")]
-        chosen = [n for n in failed if n not in kept] if name is None else [name]
+        chosen = [n for n in failed if n not in kept] + ([] if name is None else [name])
         names = self._with_dependents(chosen)
         names |= {n for n, step in self.steps.items() if step.state != "OK" and n not in kept}
         for n in names:

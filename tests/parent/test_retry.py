@@ -10,6 +10,8 @@ from django.db.models.functions import Now
 from django_celery_results.models import TaskResult
 
 from children.meta import Meta
+from parent import Step as StepDefinition
+from parent import Workflow
 from parent.errors import CannotRetry, InvalidRetry, UnknownRun
 from parent.models import Attempt, Event, Executor, Run, Step
 from parent.runs.cancel import cancel
@@ -17,7 +19,7 @@ from parent.runs.endings import end_attempt, end_run
 from parent.runs.retry import retry
 from parent.runs.start import start
 from parent.watch.tick import Ticker
-from tests.flows import workflows
+from tests.flows import tasks, workflows
 
 pytestmark = pytest.mark.django_db
 
@@ -62,6 +64,30 @@ def test_the_failed_step_runs_again_and_what_is_finished_is_kept(failed: Run) ->
     failed.refresh_from_db()
     assert (failed.state, failed.result) == ("SUCCESS", 32)
     assert set(states(failed).values()) == {"OK"}
+
+
+def test_what_came_after_a_failure_runs_again_with_it_whichever_step_is_chosen(
+    own_registry: None,
+) -> None:
+    def child(name: str, *after: str, **options: Any) -> StepDefinition:
+        return StepDefinition(tasks.noop, name=name, after=after, **options)
+
+    steps = [child("a"), child("clean_up", "a", when="always"), child("beside"), child("c", "a")]
+    run = start(Workflow("chosen", steps=steps), {})
+    finish(run, "beside", 1)
+    end_attempt(task_id(run, "a"), Meta().failed("bad"), "where")
+    finish(run, "clean_up", 2)
+    run.refresh_from_db()
+    assert run.state == "FAILURE"
+
+    retry(run.pk, step="beside")
+
+    assert states(run) == {
+        "a": "QUEUED",
+        "clean_up": "WAITING",
+        "beside": "QUEUED",
+        "c": "WAITING",
+    }
 
 
 def test_the_failure_stays_in_the_history(failed: Run) -> None:
