@@ -15,7 +15,7 @@ from children import Meta
 from parent.messages.publish import attempt_header, publishing_off
 from parent.models import Step
 from parent.worker.engine_thread import EngineThread
-from parent.worker.running_attempt import EARLY, RunningAttempt
+from parent.worker.running_attempt import RunningAttempt
 
 __all__ = ["figures"]
 
@@ -29,9 +29,10 @@ def figures(*, quick: bool) -> Iterator[Figure]:
     step = Step.objects.select_related("run").get(run=run, index=0)
     # As in a worker: the engine has a thread and a connection of its own.
     thread = EngineThread()
-    attempt = RunningAttempt(str(step.task_id), attempt_header(step), thread)
+    # With an interval of 0 reports are written from the beginning.
+    header = attempt_header(step) | {"interval": 0}
+    attempt = RunningAttempt(str(step.task_id), header, thread)
     attempt.claim()
-    time.sleep(EARLY)  # a report before that is not written
     task_id = uuid()
 
     def ours(number: int) -> None:

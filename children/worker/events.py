@@ -65,13 +65,16 @@ class Outbox:
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
-        self._waiting: list[tuple[Any, str | None, str, dict[str, Any]]] = []
+        self._waiting: list[tuple[str, dict[str, Any]]] = []
+        self._worker: tuple[Any, str | None] = None, None
+        """The app and the host name: a process belongs to one worker."""
         self._will_send = False
 
     def add(self, app: Any, hostname: str | None, kind: str, event: dict[str, Any]) -> None:
         """Send the event of this worker, a moment later."""
         with self._lock:
-            self._waiting.append((app, hostname, kind, event))
+            self._worker = app, hostname
+            self._waiting.append((kind, event))
             if not self._will_send:
                 call_later(DELAY, self.send)
                 self._will_send = True  # only now: a time limit may be raised in the call
@@ -80,14 +83,14 @@ class Outbox:
         """Send what waits, now."""
         with self._lock:
             waiting, self._waiting = self._waiting, []
+            app, hostname = self._worker
             self._will_send = False
         if not waiting:
             return
-        app, hostname, *_rest = waiting[0]  # a process belongs to one worker
         try:
             with app.events.default_dispatcher(hostname=hostname) as dispatcher:
                 dispatcher.buffer_group = frozenset({"task"})
-                for _app, _hostname, kind, event in waiting:
+                for kind, event in waiting:
                     dispatcher.send(kind, **event)
                 dispatcher.flush()
         except Exception as exc:  # each transport raises errors of its own

@@ -27,6 +27,7 @@ from monitor.runs.waiting import consumed_queues, needs_queues
 from parent.models import Item, Run, Step
 from parent.models.fields import META_COLUMNS
 from parent.runs.following.standing import Standing, standings
+from parent.store.kept_sql import fetch
 from parent.store.large_results import inline_limit, read_rows
 
 if TYPE_CHECKING:
@@ -111,7 +112,7 @@ class Snapshot:
             results: whether to read the results, except for large ones.
         """
         self.ids = ids
-        self.rows = _fetch(*statement(ids, results=results)) if ids else []
+        self.rows: list[Sequence[Any]] = [*fetch(*statement(ids, results=results))] if ids else []
         self.items = self._read_items()
 
     def _read_items(self) -> list[Item]:
@@ -206,12 +207,6 @@ def _may_wait(row: Sequence[Any]) -> bool:
     if row[PLACE_KEY] is not None and not row[HAS_PLACE] and row[FINISHED_AT] is None:
         return True
     return row[LIMITS] is not None and row[STEP_STATE] in Step.ACTIVE and not row[PUBLISH_COUNT]
-
-
-def _fetch(sql: str, params: Sequence[Any]) -> list[Sequence[Any]]:
-    with connection.cursor() as cursor:
-        cursor.execute(sql, params)
-        return list(cursor.fetchall())
 
 
 def _latest(row: Sequence[Any], now: datetime) -> datetime:

@@ -18,7 +18,7 @@ from django.db.models import Field, Model
 from parent.models import Item, Step, StepState
 from parent.store import clock
 
-__all__ = ["Converter", "converters_of", "select", "update_attempt", "update_first"]
+__all__ = ["Converter", "converters_of", "fetch", "select", "update_attempt", "update_first"]
 
 M = TypeVar("M", bound=Model)
 Converter = tuple[int, Any, Callable[..., Any]]
@@ -54,6 +54,13 @@ def select(
     if lock and connection.features.has_select_for_update:
         sql += LOCK + " SKIP LOCKED" * skip_locked
     return _rows(model, sql, params, without)
+
+
+def fetch(sql: str, params: Sequence[Any]) -> list[tuple[Any, ...]]:
+    """What a statement returns, as the database's types; `params` as for `select`."""
+    with connection.cursor() as cursor:
+        cursor.execute(sql, params)
+        return list(cursor.fetchall())
 
 
 def _rows(

@@ -288,7 +288,8 @@ class RunningAttempt:
         if newest is None:  # a later one is stored, or the child has ended
             return
         if self._store(newest, None):
-            self._newest = None
+            if self._newest is newest:  # the body may have reported meanwhile
+                self._newest = None
         else:  # the body may be in a transaction of SQLite, and report nothing more
             self._early_report = call_later(REPORT_TIMEOUT, self._begin_early_report)
 

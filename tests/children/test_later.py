@@ -134,7 +134,7 @@ def test_a_forked_process_calls_what_is_its_own_and_nothing_of_the_other() -> No
     pid = os.fork()
     if pid == 0:
         call_later(0.1, lambda: os._exit(7))
-        time.sleep(PATIENCE)
+        threading.Event().wait(PATIENCE)
         os._exit(2)
     cancel(others)
 

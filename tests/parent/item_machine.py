@@ -2,16 +2,12 @@
 
 import time
 from collections import Counter
-from contextlib import ExitStack
 from datetime import timedelta
 from typing import Any
 
-import pytest
-from django.db import transaction
 from django.db.models.functions import Now
 from hypothesis import strategies as st
 from hypothesis.stateful import (
-    RuleBasedStateMachine,
     initialize,
     invariant,
     precondition,
@@ -22,8 +18,6 @@ from children import Meta, host
 from children.errors import AttemptLost, RetryAsked
 from parent import Map, Workflow
 from parent import Step as StepDefinition
-from parent.definition.workflow import registry
-from parent.messages import publish
 from parent.messages.publish import attempt_header
 from parent.models import Executor, Item, Run, Step, StepState
 from parent.runs.attempts import RetryDecision
@@ -34,11 +28,11 @@ from parent.runs.items.finish import end_of
 from parent.runs.retry import retry
 from parent.runs.start import start
 from parent.store import executors
-from parent.watch.tick import Ticker
 from parent.worker.running_attempt import RunningAttempt
 from parent.worker.shutdown import hand_back
 from tests.flows import tasks
 from tests.parent.items import check_items
+from tests.parent.rolled_back_machine import RolledBackMachine
 
 __all__ = ["ItemMachine"]
 
@@ -49,7 +43,7 @@ ENDS = ("OK", "ERROR", "SKIPPED", "CANCELLED")
 picks = st.integers(min_value=0, max_value=30)
 
 
-class ItemMachine(RuleBasedStateMachine):
+class ItemMachine(RolledBackMachine):
     """One run: a mapped step, a step after it, and one that always follows."""
 
     @initialize(
@@ -61,21 +55,8 @@ class ItemMachine(RuleBasedStateMachine):
         delay=st.sampled_from([0.0, 30.0]),
     )
     def start(self, count: int, delay: float, **options: Any) -> None:
-        self.undo = ExitStack()
-        patched = self.undo.enter_context(pytest.MonkeyPatch.context())
-        self.undo.enter_context(transaction.atomic())
-        self.undo.callback(transaction.set_rollback, True)
-        # In this transaction nothing commits, so what follows a commit is done at once.
-        patched.setattr("django.db.transaction.on_commit", lambda call, **_: call())
-        patched.setattr(publish, "_send", lambda *_, **__: True)
+        patched = self.begin()
         patched.setattr(hand_over, "_look", hand_over._Look(until=time.monotonic() + 3600))
-        self.undo.callback(registry._workflows.pop, "machine", None)
-        self.undo.callback(setattr, executors, "_this", None)
-        self.executor = executors.assign_executor_id()
-        executors.renew_heartbeat(self.executor)
-        self.ticker = Ticker(self.executor)
-        while not self.ticker.tick():
-            pass
         items = [{"a": number, "b": 1} for number in range(count)]
         each = Map(
             tasks.divide,
@@ -92,18 +73,6 @@ class ItemMachine(RuleBasedStateMachine):
         ]
         self.options = options
         self.run_id = start(Workflow("machine", steps=[each, *after]), {}).pk
-        self.headers: dict[str, Any] = {}
-        self.claimed: list[RunningAttempt] = []
-        self.outcomes: dict[int, tuple[Any, ...]] = {}
-
-    def teardown(self) -> None:
-        if not hasattr(self, "undo"):
-            return
-        try:
-            if hasattr(self, "headers"):
-                self.to_the_end()
-        finally:
-            self.undo.close()
 
     def to_the_end(self) -> None:
         """Whatever has happened: with a worker that works, the run ends."""

@@ -2,25 +2,21 @@
 
 import time
 from collections.abc import Mapping
-from contextlib import ExitStack
 from datetime import timedelta
 from typing import Any
 
 import pytest
-from django.db import transaction
 from django.db.models import Q
 from django.db.models.functions import Now
 from hypothesis import strategies as st
-from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
+from hypothesis.stateful import initialize, invariant, precondition, rule
 from rest_framework import serializers
 
 from children import Meta
 from children.errors import AttemptLost
 from parent import Approval, Signal, Workflow
 from parent import Step as StepDefinition
-from parent.definition.workflow import registry
 from parent.errors import SignalClosed, SignalGiven
-from parent.messages import publish
 from parent.messages.publish import attempt_header
 from parent.models import Executor, ReceivedSignal, Run, Step
 from parent.runs.attempts import RetryDecision
@@ -30,10 +26,10 @@ from parent.runs.retry import retry
 from parent.runs.signals.give import give
 from parent.runs.start import start
 from parent.store import executors
-from parent.watch.tick import Ticker
 from parent.worker.running_attempt import RunningAttempt
 from parent.worker.shutdown import hand_back
 from tests.flows import tasks
+from tests.parent.rolled_back_machine import RolledBackMachine
 
 __all__ = ["NestedMachine"]
 
@@ -49,7 +45,7 @@ class Word(serializers.Serializer[None]):
     text = serializers.CharField()
 
 
-class NestedMachine(RuleBasedStateMachine):
+class NestedMachine(RolledBackMachine):
     """`first`, then a child run, then an approval; `beside` waits for a signal."""
 
     @initialize(
@@ -77,35 +73,9 @@ class NestedMachine(RuleBasedStateMachine):
         )
         self.run_id = start(workflow, {}).pk
 
-    def begin(self) -> None:
-        """One executor that ticks, in a transaction that is rolled back at the end."""
-        self.undo = ExitStack()
-        patched = self.undo.enter_context(pytest.MonkeyPatch.context())
-        self.undo.enter_context(transaction.atomic())
-        self.undo.callback(transaction.set_rollback, True)
-        # In this transaction nothing commits, so what follows a commit is done at once.
-        patched.setattr("django.db.transaction.on_commit", lambda call, **_: call())
-        patched.setattr(publish, "_send", lambda *_, **__: True)
-        patched.setattr(registry, "_workflows", dict(registry._workflows))
-        self.undo.callback(setattr, executors, "_this", None)
-        self.executor = executors.assign_executor_id()
-        executors.renew_heartbeat(self.executor)
-        self.ticker = Ticker(self.executor)
-        while not self.ticker.tick():
-            pass
-        self.headers: dict[str, Any] = {}
-        self.claimed: list[RunningAttempt] = []
+    def begin(self) -> pytest.MonkeyPatch:
         self.given: dict[str, Mapping[str, Any]] = {}
-        self.outcomes: dict[Any, tuple[Any, ...]] = {}
-
-    def teardown(self) -> None:
-        if not hasattr(self, "undo"):
-            return
-        try:
-            if hasattr(self, "outcomes"):
-                self.to_the_end()
-        finally:
-            self.undo.close()
+        return super().begin()
 
     def to_the_end(self) -> None:
         """Whatever has happened: with a worker that works, and with answers, the run ends."""

@@ -133,6 +133,27 @@ def test_an_early_report_does_not_replace_a_later_one(
 
 
 @pytest.mark.usefixtures("long_moment")
+def test_a_report_that_comes_while_an_earlier_one_is_stored_waits_for_its_turn(
+    started: Any, executor: Executor, thread: EngineThread, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    attempt, later = attempt_on(thread, run := started(), interval=10), Meta.at(2, 2)
+    attempt.report(HALF)
+    store = attempt._store
+
+    def store_meanwhile(meta: Meta, checkpoint: Any) -> bool:
+        attempt._newest = later
+        return store(meta, checkpoint)
+
+    monkeypatch.setattr(attempt, "_store", store_meanwhile)
+    attempt._begin_early_report()
+    thread.start(int).result()
+
+    assert one(run).iteration == 1
+    assert attempt._newest is later
+    attempt.finish(later.ok(None))  # or it would be stored after the test
+
+
+@pytest.mark.usefixtures("long_moment")
 def test_who_asks_for_a_report_each_time_gets_it(
     started: Any, executor: Executor, thread: EngineThread
 ) -> None:

@@ -11,6 +11,7 @@ from django.db import connection
 
 from parent.decisions.limits import Size
 from parent.models import Item, LimitSize, Place, Step, StepState
+from parent.store.kept_sql import fetch
 
 __all__ = [
     "anyone_waits",
@@ -47,14 +48,14 @@ JOIN {PLACES} own ON own.task_id = line.task_id ORDER BY line.since, line.id
 def anyone_waits(names: Sequence[str]) -> bool:
     """Whether there is a row in one of these lines."""
     among = f"name IN ({marks(names)}) AND taken_at IS NULL"
-    return bool(names and _rows(f"SELECT 1 FROM {PLACES} WHERE {among} LIMIT 1", names))  # noqa: S608
+    return bool(names and fetch(f"SELECT 1 FROM {PLACES} WHERE {among} LIMIT 1", names))  # noqa: S608
 
 
 def sizes_by_staff(names: Collection[str]) -> dict[str, str]:
     """The sizes that staff have set for these limits."""
     table = LimitSize._meta.db_table
     sql = f"SELECT name, size FROM {table} WHERE name IN ({marks(names)})"  # noqa: S608
-    return dict(_rows(sql, [*names])) if names else {}
+    return dict(fetch(sql, [*names])) if names else {}
 
 
 def delete_over(name: str, size: Size | None, now: datetime) -> None:
@@ -68,7 +69,7 @@ def delete_over(name: str, size: Size | None, now: datetime) -> None:
 
 def count_taken(name: str) -> int:
     """How many have a place of this limit; of those that are over, too."""
-    [[count]] = _rows(COUNT, [name])
+    [[count]] = fetch(COUNT, [name])
     return int(count)
 
 
@@ -77,7 +78,7 @@ def first_in_line(name: str, most: int) -> Mapping[str, Collection[str]]:
     each.
     """
     found: dict[str, list[str]] = {}
-    for task_id, own in _rows(FIRST, [name, most]) if most else ():
+    for task_id, own in fetch(FIRST, [name, most]) if most else ():
         found.setdefault(task_id, []).append(own)
     return found
 
@@ -101,9 +102,3 @@ def _time(at: datetime) -> Any:
 def _execute(sql: str, params: Sequence[Any]) -> None:
     with connection.cursor() as cursor:
         cursor.execute(sql, params)
-
-
-def _rows(sql: str, params: Sequence[Any]) -> list[tuple[Any, ...]]:
-    with connection.cursor() as cursor:
-        cursor.execute(sql, params)
-        return list(cursor.fetchall())

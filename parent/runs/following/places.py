@@ -9,13 +9,13 @@ from collections.abc import Callable, Iterator
 from datetime import datetime
 from uuid import UUID
 
-from django.db import connection, transaction
+from django.db import transaction
 from django.db.models import Count, Q, QuerySet
 
 from parent.definition.workflow import registry
 from parent.errors import UnknownWorkflow
 from parent.models import Run
-from parent.store.kept_sql import select
+from parent.store.kept_sql import fetch, select
 from parent.store.locks import lock_names, try_lock_name
 from parent.store.run_rows import LARGE_OF_RUN
 
@@ -99,9 +99,7 @@ def free_places(workflow: str, key: str) -> int | None:
     concurrency = registry.get(workflow).concurrency
     if concurrency is None:
         return None
-    with connection.cursor() as cursor:  # kept SQL: every end of such a run asks
-        cursor.execute(COUNT_HOLDING, [workflow, key])
-        [used] = cursor.fetchone()
+    [[used]] = fetch(COUNT_HOLDING, [workflow, key])  # every end of such a run asks
     return max(0, concurrency.limit - int(used))
 
 
