@@ -42,7 +42,7 @@ def of_every_state(owner: User, make_run: MakeRun) -> Run:
     run.steps.all().delete()
     now = timezone.now()
     for index, state in enumerate(STEPS):
-        active = {"attempt": 1, "task_id": str(run.pk)[:-2] + f"{index:02}", "queued_at": now}
+        active = {"attempt": 1, "task_id": str(uuid4()), "queued_at": now}
         columns: dict[str, Any] = {} if state in ("WAITING", "SKIPPED") else {**active, "total": 9}
         Step.objects.create(run=run, index=index, name=state, task="x", state=state, **columns)
     return run
