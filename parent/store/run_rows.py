@@ -31,6 +31,7 @@ __all__ = [
     "lock_run",
     "lock_run_of",
     "lock_run_row",
+    "lock_running",
     "read_run",
     "steps_of",
 ]
@@ -124,6 +125,16 @@ def lock_run_row(run_id: UUID | str) -> Locked | None:
 def lock_run_of(task_id: str) -> Locked | None:
     """Lock the run of this attempt, and read none of its steps; None if no step has it."""
     return _lock("id = (SELECT run_id FROM parent_step WHERE task_id = %s)", task_id)
+
+
+def lock_running(step: Step) -> Locked | None:
+    """Lock the run of a step that was read without a lock, and read none of its steps.
+
+    None if that attempt does not run any more: what is done for it would be done to the next one.
+    """
+    locked = lock_run_row(step.run_id)
+    same = Step.objects.filter(pk=step.pk, task_id=step.task_id, state=StepState.RUNNING)
+    return locked if same.exists() else None
 
 
 def lock_for_end(task_id: str, *, ok: bool) -> Locked | None:

@@ -22,9 +22,8 @@ from parent.runs.items.finish import end_cancelled_item
 from parent.runs.items.sealing import CHECK_INTERVAL
 from parent.runs.items.sweeps import skip_items, too_many_failed
 from parent.runs.items.windows import fill_places, give_message, wants_places
-from parent.store import clock
 from parent.store.locks import LockedRuns
-from parent.store.run_rows import lock_run_row
+from parent.store.run_rows import lock_running
 from parent.store.writes import update_rows
 from parent.telemetry.metrics import metrics
 from parent.watch.decide import End, Keep, Mirror, Republish, watch_once
@@ -113,10 +112,12 @@ def _tend(step: Step) -> None:
     A finish that was interrupted, or found rows locked, leaves places free, or a chunk without a
     message.
     """
-    if step.run.cancel_requested_at is None:
-        with transaction.atomic():
-            items = _fill(step, clock.now())
-        publish_steps(items)
+    with transaction.atomic():
+        # So that a signal that comes does not fill the same places either.
+        locked = lock_running(step)
+        goes_on = locked is not None and locked.run.cancel_requested_at is None
+        items = _fill(step, locked.now) if locked is not None and goes_on else []
+    publish_steps(items)
     if close_if_done(step.pk):
         return
     late = Step.objects.filter(pk=step.pk, state=StepState.RUNNING, due_at__lte=Now())
@@ -126,8 +127,6 @@ def _tend(step: Step) -> None:
 
 
 def _fill(step: Step, now: datetime) -> list[Item]:
-    if step.fed_by:
-        lock_run_row(step.run_id)  # so that a signal that comes does not fill the same places
     if too_many_failed(step):
         if skipped := skip_items(step, now):
             counts.add(step.pk, now, slot=counts.FAILURES, skipped=skipped)

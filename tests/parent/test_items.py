@@ -16,11 +16,14 @@ from parent.errors import InvalidRetry, InvalidWorkflow
 from parent.inline import continue_inline, run_inline
 from parent.messages import publish
 from parent.models import Attempt, Item, Run, RunState, StepState
+from parent.models import Step as StepRow
 from parent.runs.cancel import cancel
-from parent.runs.items import counts
+from parent.runs.items import close, counts
+from parent.runs.items.close import close_if_done
+from parent.runs.items.finish import end_cancelled_item
 from parent.runs.retry import retry
 from parent.runs.start import start
-from parent.store.run_rows import FULL_READ_LIMIT
+from parent.store.run_rows import FULL_READ_LIMIT, Locked, lock_running
 from tests.flows import tasks
 from tests.parent.items import check_items, mapped, states
 
@@ -444,6 +447,31 @@ def test_a_cancelled_run_can_be_retried(workflow: Callable[..., Workflow]) -> No
         retry(run.pk)
     finish_inline(run)
 
+    assert (run.state, seen) == (RunState.SUCCESS, [0, 1, 2])
+
+
+def test_who_comes_late_to_end_a_cancelled_step_leaves_its_next_attempt_alone(
+    workflow: Callable[..., Workflow], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It has read the step; then another process ends the run, which is retried."""
+    with publish.publishing_off():
+        run = start(workflow(each(over=over(0, 1, 2), max_active=1)), {})
+    begun = Item.objects.filter(step=mapped(run), state=StepState.QUEUED)
+    begun.update(state=StepState.RUNNING)
+    cancel(run.pk)
+
+    def after_the_retry(step: StepRow) -> Locked | None:
+        monkeypatch.setattr(close, "lock_running", lock_running)
+        end_cancelled_item(str(Item.objects.get(state=StepState.RUNNING).task_id))
+        with publish.publishing_off():
+            retry(run.pk)
+        return lock_running(step)
+
+    monkeypatch.setattr(close, "lock_running", after_the_retry)
+
+    assert not close_if_done(mapped(run).pk)
+    assert check_items(mapped(run)) == {"queued": 1, "waiting": 2}
+    finish_inline(run)
     assert (run.state, seen) == (RunState.SUCCESS, [0, 1, 2])
 
 

@@ -13,7 +13,7 @@ from parent.runs.following.hand_over import HandOver
 from parent.runs.items import counts
 from parent.runs.items.feeding import still_fed
 from parent.runs.items.sweeps import cancel_items, too_many_failed
-from parent.store.run_rows import lock_run_row
+from parent.store.run_rows import lock_running
 
 __all__ = ["close_if_done"]
 
@@ -62,8 +62,8 @@ def _close_cancelled(step: Step) -> bool:
     A finish may have opened an item while the cancel was written: such items are cancelled here.
     """
     with transaction.atomic():
-        locked = lock_run_row(step.run_id)
-        if locked is None:
+        locked = lock_running(step)
+        if locked is None or locked.run.cancel_requested_at is None:
             return False
         cancel_items(step, locked.now)
     if Item.objects.filter(step=step, state=StepState.RUNNING).exists():
