@@ -8,10 +8,10 @@ import json
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from datetime import date
 from functools import cache
-from typing import Any, cast
+from typing import Any, NamedTuple, cast
 from uuid import UUID
 
-from django.db import connection
+from django.db import DEFAULT_DB_ALIAS, connection, connections
 from django.db.models import AutoField, Field, JSONField, Model
 
 from parent.models import Item, Run, Step, StepState
@@ -29,6 +29,15 @@ __all__ = [
 ]
 
 
+PLAIN: Mapping[str, type] = {
+    **dict.fromkeys(("CharField", "TextField"), str),
+    **dict.fromkeys(("SmallIntegerField", "IntegerField", "BigIntegerField"), int),
+    **dict.fromkeys(("PositiveSmallIntegerField", "PositiveIntegerField"), int),
+    "FloatField": float,
+    "BooleanField": bool,
+}
+"""Values that need no conversion, by the kind of the field. They are nine of ten, and converting
+them takes a fifth of the time of a start."""
 BATCH_SIZE = 32_000_000
 """Characters of JSON in one statement, if it has more than one row."""
 
@@ -134,16 +143,43 @@ def _insert(
     rows: Sequence[Model], key: str = "", update: Sequence[str] = ()
 ) -> tuple[str, list[list[Any]]]:
     """The INSERT of one row, and the values of each row."""
-    meta = rows[0]._meta
+    sql, fields = _insert_sql(type(rows[0]), key, tuple(update))
+    own = connections[DEFAULT_DB_ALIAS]  # `connection` looks it up at each use
+    return sql, [[_prepared(*field, row, own) for field in fields] for row in rows]
+
+
+class _Inserted(NamedTuple):
+    """A field, the name of its attribute, and the type whose values the database takes as such."""
+
+    field: "Field[Any, Any]"
+    attribute: str
+    plain: type | None
+
+
+@cache
+def _insert_sql(
+    model: type[Model], key: str, update: tuple[str, ...]
+) -> tuple[str, Sequence[_Inserted]]:
+    meta = model._meta
     fields = [field for field in meta.concrete_fields if not isinstance(field, AutoField)]
-    values = [[_prepared(field, row) for field in fields] for row in rows]
     columns, marks = ", ".join(map(_column, fields)), ", ".join(["%s"] * len(fields))
     sql = f"INSERT INTO {meta.db_table} ({columns}) VALUES ({marks})"  # noqa: S608 - our names
     if key:
         columns_of = {field.name: _column(field) for field in meta.concrete_fields}
         sets = ", ".join(f"{columns_of[name]} = EXCLUDED.{columns_of[name]}" for name in update)
         sql += f" ON CONFLICT ({columns_of[key]}) DO UPDATE SET {sets}"
-    return sql, values
+    return sql, [
+        _Inserted(field, field.attname, PLAIN.get(field.get_internal_type())) for field in fields
+    ]
+
+
+def _prepared(
+    field: "Field[Any, Any]", attribute: str, plain: type | None, row: Model, own: Any
+) -> Any:
+    value = getattr(row, attribute)
+    if value is None or type(value) is plain:
+        return value
+    return field.get_db_prep_save(value, own)
 
 
 def insert_rows(
@@ -177,11 +213,6 @@ def insert_rows(
     with connection.cursor() as cursor:
         for _, payload in _batches(rows, next(iter(fields)), fields):
             cursor.execute(sql, [*constants.values(), payload])
-
-
-def _prepared(field: "Field[Any, Any]", row: Model) -> Any:
-    value = getattr(row, field.attname)
-    return value if value is None else field.get_db_prep_save(value, connection)
 
 
 def update_rows(
