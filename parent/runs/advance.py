@@ -1,6 +1,6 @@
 """Advancing a run from one step to the next. The caller holds a lock on the run's row."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from datetime import datetime
 from functools import partial
 from typing import Any
@@ -98,7 +98,8 @@ def advance(
             opens: the claim of that step makes the run due within a second.
         unread: the run's other steps, if `steps` are not all; see `lock_for_end`.
         hand_over: may claim one of the steps that open for this process, where `ended` has ended.
-            If the run ends, the place that it held is passed on in this transaction.
+            If the run ends, the place that it held is passed on in this transaction, and that of
+            the run that begins may be claimed.
         also: further columns of the run to write.
     """
     was_due_at = run.due_at
@@ -132,8 +133,11 @@ def advance(
         pass_places_on_after_commit(children.in_line)
     mirror = mirror or any(map(is_asked, changes.awaited))
     if mirror or not changes.opened or changes.final is not None or run.due_at != was_due_at:
-        options: dict[str, Any] = {"also": also, "pass_on_at_once": hand_over is not None}
-        write_run(run, steps, changes.final, now, unread=unread, **options)
+        pass_on = None
+        # A run that ends as it begins passes its place on later: there may be a thousand of them.
+        if hand_over is not None and ended is not None and ended in steps:
+            pass_on = partial(_pass_place_on_now, hand_over, ended)
+        write_run(run, steps, changes.final, now, unread=unread, also=also, pass_on=pass_on)
     announce_requests(run, changes.awaited, now)
     if first:
         transaction.on_commit(lambda: publish_steps(first))
@@ -165,7 +169,7 @@ def write_run(
     *,
     unread: UnreadSteps | None = None,
     also: Sequence[str] = (),
-    pass_on_at_once: bool = False,
+    pass_on: Callable[[str, str], None] | None = None,
 ) -> None:
     """Write the run's row and its `TaskResult`. The rows of its steps are already written.
 
@@ -174,7 +178,7 @@ def write_run(
         error: replaces the error of its first failed step.
         unread: the run's other steps, if `steps` are not all.
         also: further columns of the run to write.
-        pass_on_at_once: whether the place of a run that ends is passed on in this transaction.
+        pass_on: passes the place of a run that ends on; None does it after the commit.
     """
     summary = read_summaries([run.pk])[run.pk] if unread is not None else None
     update_from_steps(run, steps, final, now, error, summary)
@@ -190,23 +194,28 @@ def write_run(
     report_up([run], now)
     log_end(run)
     if run.ended and run.place_key is not None:
-        pass_on = _pass_place_on_now if pass_on_at_once else _pass_place_on_after_commit
+        pass_on = pass_on or _pass_place_on_after_commit
         pass_on(run.workflow, run.place_key)
 
 
-def _pass_place_on_now(workflow: str, key: str) -> None:
-    """Let the next run in line begin in this transaction, or after it where that could go wrong."""
+def _pass_place_on_now(hand_over: HandOver, ended: Step, workflow: str, key: str) -> None:
+    """Let the next run in line begin in this transaction, or after it where that could go wrong.
+
+    Args:
+        hand_over: may claim its first step for this process.
+    """
     if not places.try_lock(workflow, key):
         # Whoever has it may wait for the run that ends here.
         _pass_place_on_after_commit(workflow, key)
         return
     try:
         with transaction.atomic():
-            places.fill_locked(workflow, key, begin_turn)
+            places.fill_locked(workflow, key, partial(begin_turn, hand_over=hand_over, ended=ended))
     except OUTAGE:
         raise
     except Exception:
         # It must not keep this run from ending.
+        hand_over.taken = None
         logger.exception("%s %s: the next run could not be opened", workflow, key)
         _pass_place_on_after_commit(workflow, key)
 
@@ -229,8 +238,14 @@ def pass_place_on(workflow: str, key: str) -> None:
         logger.warning("%s %s: %s; a tick opens the next run", workflow, key, exc)
 
 
-def begin_turn(run: Run, now: datetime) -> None:
-    """Give a locked run its place and open its first steps, in the caller's transaction."""
+def begin_turn(
+    run: Run, now: datetime, *, hand_over: HandOver | None = None, ended: Step | None = None
+) -> None:
+    """Give a locked run its place and open its first steps, in the caller's transaction.
+
+    Args:
+        hand_over: may claim one of them for this process, where `ended` has ended.
+    """
     if not run.waits_for_turn:
         return
     run.has_place = True
@@ -238,4 +253,7 @@ def begin_turn(run: Run, now: datetime) -> None:
     mine = Q(child_run_id=run.pk) | Q(rows__child_run_id=run.pk)
     of_step = Step.objects.filter(mine, run=run.parent_run_id).values_list("run_timeout", flat=True)
     run.due_at = run.deadline_at = deadline(now, limit, *(of_step if run.is_child else ()))
-    advance(run, steps_of(run), now, also=("has_place", "deadline_at"))
+    if hand_over is not None and hand_over.taken is not None:
+        hand_over = None  # for a run that has begun before
+    columns = ("has_place", "deadline_at")
+    advance(run, steps_of(run), now, hand_over=hand_over, ended=ended, also=columns)

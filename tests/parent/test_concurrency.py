@@ -14,7 +14,7 @@ from django.test.utils import CaptureQueriesContext
 from rest_framework import serializers
 
 from children import Meta
-from parent import Concurrency, Step, Workflow
+from parent import Concurrency, RunData, Step, Workflow
 from parent.checks import check_workflows
 from parent.definition.concurrency import WhenFull
 from parent.definition.workflow import registry
@@ -26,6 +26,7 @@ from parent.models import Step as StepRow
 from parent.runs import advance
 from parent.runs.cancel import cancel
 from parent.runs.endings import end_attempt, end_run
+from parent.runs.following import hand_over as following_hand_over
 from parent.runs.following import places
 from parent.runs.following.hand_over import HandOver
 from parent.runs.retry import retry
@@ -50,8 +51,13 @@ class ShopParams(serializers.Serializer[None]):
     file = serializers.FileField(required=False)
 
 
+class DayParams(serializers.Serializer[None]):
+    day = serializers.CharField()
+
+
 @pytest.fixture
-def _nothing_is_sent() -> Iterator[None]:
+def _nothing_is_sent(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    monkeypatch.setattr(following_hand_over, "_look", following_hand_over._Look())
     with publish.publishing_off():
         yield
 
@@ -250,10 +256,12 @@ def test_a_tick_opens_the_next_run_where_its_opener_died(monkeypatch: pytest.Mon
     assert states(second) == ["goes on"]
 
 
-def end_in_worker(run: Run) -> None:
+def end_in_worker(run: Run, **delivery: Any) -> HandOver:
     """End its one child, as the process does that has run it."""
+    hand_over = HandOver(a_delivery(**delivery))
     task_id = str(run.steps.get().task_id)
-    assert end_attempt(task_id, Meta().ok(1), hand_over=HandOver(a_delivery()))
+    assert end_attempt(task_id, Meta().ok(1), hand_over=hand_over)
+    return hand_over
 
 
 def one_step(**options: Any) -> Workflow:
@@ -267,14 +275,67 @@ def test_the_end_of_a_run_lets_the_next_begin_in_the_same_transaction() -> None:
 
     with transaction.atomic():
         end_in_worker(first)
-        assert second.steps.get().state == "QUEUED"
+        assert second.steps.get().state == "RUNNING"
         transaction.set_rollback(True)
     assert [run.steps.get().state for run in (first, second)] == ["QUEUED", "WAITING"]
 
     end_in_worker(first)
-    assert [run.steps.get().state for run in (second, third)] == ["QUEUED", "WAITING"]
+    assert [run.steps.get().state for run in (second, third)] == ["RUNNING", "WAITING"]
     second.refresh_from_db()
-    assert (second.has_place, second.message) == (True, "noop")
+    assert (second.state, second.has_place, second.message) == ("STARTED", True, "noop")
+
+
+def test_the_process_that_ends_a_run_goes_on_with_the_next() -> None:
+    """Without a message, as from one step of a run to the next."""
+    flow = one_step()
+    first, second = flow.start(), flow.start()
+    taken = end_in_worker(first).taken
+
+    step = second.steps.get()
+    assert taken == step
+    assert (step.state, step.message_id, step.publish_count) == ("RUNNING", "the-message", 0)
+    assert end_attempt(str(step.task_id), Meta().ok(2))
+    assert Run.objects.get(pk=second.pk).result == 2
+
+
+@pytest.mark.parametrize(
+    "delivery",
+    [
+        pytest.param({"taken_at": -10.0}, id="its slice is used up"),
+        pytest.param({"is_stopping": lambda: True}, id="its worker stops"),
+        pytest.param({"excluded": frozenset({"flows.noop"})}, id="Celery limits the task"),
+    ],
+)
+def test_otherwise_the_next_begins_by_a_message(delivery: dict[str, Any]) -> None:
+    flow = one_step()
+    first, second = flow.start(), flow.start()
+
+    assert end_in_worker(first, **delivery).taken is None
+
+    assert (second.steps.get().state, second.steps.get().publish_count) == ("QUEUED", 1)
+
+
+def test_of_several_that_begin_at_once_it_goes_on_with_the_first() -> None:
+    runs = one_step().start_many([{}] * 4)
+    registry._workflows.clear()
+    one_step(limit=3)
+
+    assert end_in_worker(runs[0]).taken == runs[1].steps.get()
+
+    assert [run.steps.get().state for run in runs] == ["OK", "RUNNING", "QUEUED", "QUEUED"]
+
+
+def test_a_next_run_that_ends_as_it_begins_lets_the_one_behind_it_begin() -> None:
+    def fail(run: RunData) -> dict[str, Any]:
+        return {"good": {}}[run.params["day"]]
+
+    steps = [Step(tasks.noop, inputs=fail)]
+    flow = Workflow("limited", params=DayParams, steps=steps, concurrency=Concurrency())
+    runs = [flow.start(day=day) for day in ("good", "bad", "bad", "good")]
+
+    assert end_in_worker(runs[0]).taken is None
+
+    assert [run.steps.get().state for run in runs] == ["OK", "ERROR", "ERROR", "QUEUED"]
 
 
 def statements_of_an_end(in_line: int) -> list[str]:
@@ -282,7 +343,7 @@ def statements_of_an_end(in_line: int) -> list[str]:
     runs = flow.start_many([{}] * (in_line + 1))
     with CaptureQueriesContext(connection) as captured:
         end_in_worker(runs[0])
-    assert [run.steps.get().state for run in runs[1:3]] == ["QUEUED", "WAITING"]
+    assert [run.steps.get().state for run in runs[1:3]] == ["RUNNING", "WAITING"]
     return [query["sql"].split()[0] for query in captured.captured_queries]
 
 
@@ -356,13 +417,16 @@ def test_a_next_run_that_cannot_be_opened_keeps_no_run_from_ending(
     flow = one_step()
     first, second = flow.start(), flow.start()
 
-    def fail(*_: Any) -> int:
+    fill = places.fill_locked
+
+    def fail(*args: Any) -> int:
+        assert fill(*args) == 1
         raise LookupError("a fault")
 
     with monkeypatch.context() as failing:
         failing.setattr(places, "fill_locked", fail)
         failing.setattr(places, "fill", lambda *_: 0)
-        end_in_worker(first)
+        assert end_in_worker(first).taken is None
 
     assert "could not be opened" in caplog.text
     assert Run.objects.get(pk=first.pk).state == "SUCCESS"
