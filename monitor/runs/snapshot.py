@@ -144,7 +144,8 @@ class Snapshot:
     @property
     def run_count(self) -> int:
         """How many runs there are with these ids, or with a child of them, whoever may see them."""
-        return len({row[RUN_ID] for row in self.rows})
+        runs = {UUID(str(row[RUN_ID])) for row in self.rows}
+        return len(runs | {item.run.pk for item in self.items})
 
     @cached_property
     def consumed(self) -> frozenset[str] | None:

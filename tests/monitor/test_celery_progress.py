@@ -17,7 +17,7 @@ from django_celery_results.models import TaskResult
 from rest_framework.test import APIClient
 
 from monitor.celery_progress.answers import of_group, of_stored
-from parent.models import Step
+from parent.models import Item, Run, Step
 from tests.monitor.conftest import MakeRun
 
 DONE = {"pending": False, "current": 100, "total": 100, "percent": 100}
@@ -231,10 +231,29 @@ def test_a_group_of_nothing_known_has_no_share_to_divide() -> None:
     assert of_group([nothing])["progress"]["percent"] == 0.0
 
 
-def test_a_group_with_a_run_of_somebody_else_is_not_found(
-    ask: Any, make_run: MakeRun, other: User
+def mapped_item(run: Run) -> str:
+    """The task id of a new item of the run's second step."""
+    step = run.steps.get(name="func_2")
+    Step.objects.filter(pk=step.pk).update(chunk=1, items={"total": 1})
+    item = Item.objects.create(step=step, index=0, key="0", state="RUNNING", task_id=str(uuid4()))
+    return str(item.task_id)
+
+
+@pytest.mark.parametrize(
+    "task_of",
+    [lambda run: run.pk, lambda run: run.steps.get(name="func_1").task_id, mapped_item],
+    ids=["a run", "a child", "an item"],
+)
+@pytest.mark.parametrize("beside", ["nothing", "an own run"])
+def test_a_group_with_a_task_of_somebody_else_is_not_found(
+    ask: Any, make_run: MakeRun, owner: User, other: User, task_of: Any, beside: str
 ) -> None:
-    group: GroupResult = GroupResult(str(uuid4()), [AsyncResult(str(make_run(other).pk))])
+    theirs = str(task_of(make_run(other)))
+    current_app.backend.store_result(theirs, "secret", states.SUCCESS)  # as a foreign task does
+    ids = [theirs] if beside == "nothing" else [str(make_run(owner).pk), theirs]
+    group: GroupResult = GroupResult(str(uuid4()), [AsyncResult(id) for id in ids])
     group.save()
 
     assert ask(group.id, name="group_status").status_code == 404
+    assert ask(theirs).status_code == 404
+    assert ask(theirs, other).status_code == 200
