@@ -24,7 +24,7 @@ from examples.main_flow.tasks import func_1
 from monitor.access import may_see, visible_runs
 from monitor.policy import OwnerOrStaff
 from parent.definition.workflow import Step, Workflow, registry
-from parent.models import Run
+from parent.models import Item, Run
 
 MakeRun = Callable[..., Run]
 
@@ -152,11 +152,17 @@ PROBES = [
     *("post /runs/{id}/retry/", "post /runs/{id}/delete/"),
     *("get /tasks/{id}/", "get /tasks/?ids={id}", "get /tasks/?ids={own},{id}"),
     *("get /tasks/?workflow={id}", "get /tasks/?cursor={id}", "post /tasks/{id}/cancel/"),
-    *("post /tasks/{id}/retry/", "delete /tasks/{id}/"),
+    *("post /tasks/{id}/retry/", "delete /tasks/{id}/", "get /tasks/{id}/result/"),
+    *("get /tasks/{id}/log/", "get /tasks/{id}/steps/func_2/items/"),
+    *("post /tasks/{id}/signals/func_2/", "post /tasks/{id}/signals/func_2/close/"),
+    *("get /runs/{id}/log/", "get /runs/{id}/log.txt", "get /runs/{id}/retry/"),
+    *("get /runs/{id}/steps/func_2/items/", "get /runs/{id}/steps/func_2/failed/"),
+    *("get /runs/{id}/decide/func_2/", "post /runs/{id}/decide/func_2/"),
+    *("post /runs/{id}/signals/func_2/close/", "get /runs/?after={id}"),
 ]
 
 
-@pytest.mark.parametrize("asked", ["run", "child"])
+@pytest.mark.parametrize("asked", ["run", "child", "item"])
 @pytest.mark.parametrize("state", ["PROGRESS", "SUCCESS", "FAILURE"])
 @pytest.mark.parametrize("probe", PROBES)
 def test_nothing_tells_anothers_run_from_one_that_never_was(
@@ -166,7 +172,11 @@ def test_nothing_tells_anothers_run_from_one_that_never_was(
     own = make_run(other, created_at=now - timedelta(hours=1), message="func: older")
     theirs = make_run(owner, state=state, created_at=now - timedelta(minutes=30), result=1)
     make_run(other, created_at=now, message="func: newer")
-    anothers = theirs.pk if asked == "run" else theirs.steps.get(name="func_1").task_id
+    item = {"task_id": str(uuid4()), "state": "OK", "result": 1, "index": 0, "key": "0"}
+    theirs.steps.filter(name="func_2").update(chunk=1, items={})
+    Item.objects.create(step=theirs.steps.get(name="func_2"), **item)
+    ids = {"run": theirs.pk, "child": theirs.steps.get(name="func_1").task_id}
+    anothers = {**ids, "item": item["task_id"]}[asked]
     client = APIClient()
     client.force_login(other)
     method, path = probe.split(" ")
