@@ -8,6 +8,7 @@ from rest_framework.metadata import SimpleMetadata
 from rest_framework.negotiation import BaseContentNegotiation, DefaultContentNegotiation
 from rest_framework.parsers import FormParser, MultiPartParser
 from rest_framework.permissions import IsAuthenticated
+from rest_framework.response import Response
 from rest_framework.settings import DEFAULTS, IMPORT_STRINGS, APISettings
 from rest_framework.views import APIView
 
@@ -48,6 +49,12 @@ class ApiView(OurView, APIView):
     parser_classes: Classes = (JSONParser, FormParser, MultiPartParser)
     renderer_classes: Classes = (JSONRenderer,)
     content_negotiation_class: type[BaseContentNegotiation] = Negotiation
-    metadata_class = SimpleMetadata
+    metadata_class: type[SimpleMetadata] | None = SimpleMetadata
     versioning_class = None
     schema: Any = ApiSchema()
+
+    def handle_exception(self, exc: Exception) -> Response:
+        """The problem document for an error: JSON, whatever this view answers otherwise."""
+        self.request.accepted_renderer = JSONRenderer()
+        self.request.accepted_media_type = JSONRenderer.media_type
+        return super().handle_exception(exc)

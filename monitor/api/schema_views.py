@@ -50,6 +50,7 @@ class DocsPage(LoginRequiredMixin, ApiView, SpectacularSwaggerSplitView):
 
     schema = None
     renderer_classes: Any = (TemplateHTMLRenderer,)
+    metadata_class = None  # a template says nothing of it
     template_name = "monitor/docs.html"
     title = TITLE
 

@@ -27,6 +27,8 @@ GetResponse = Callable[[HttpRequest], HttpResponse]
 
 REQUEST_ID = "X-Request-ID"
 DIGITS = re.compile(r"[0-9]{1,18}")
+FORMS = ("application/x-www-form-urlencoded", "multipart/form-data")
+UTF_8 = ("utf-8", "utf8")
 SANE = re.compile(r"[A-Za-z0-9._-]{1,64}")
 
 
@@ -110,13 +112,15 @@ class ClosedByDefault(LoginRequiredMiddleware):
 
 
 class ErrorResponses:
-    """Rejects a body that is too large before it is read, and gives each error a body."""
+    """Rejects what nothing behind it could read, such as a body that is too large, and gives each
+    error a body.
+    """
 
     def __init__(self, get_response: GetResponse) -> None:
         self._get_response = get_response
 
     def __call__(self, request: HttpRequest) -> HttpResponse:
-        response = body_error(request) or self._get_response(request)
+        response = unreadable(request) or self._get_response(request)
         if response.status_code >= HTTPStatus.BAD_REQUEST and not (
             response.streaming or response.content
         ):
@@ -128,6 +132,31 @@ class ErrorResponses:
 
     def process_exception(self, request: HttpRequest, exception: Exception) -> HttpResponse | None:
         return of_exception(request, exception)
+
+
+def unreadable(request: HttpRequest) -> HttpResponse | None:
+    """The error response to a request that nothing behind can read; None for any other."""
+    return cookie_error(request) or charset_error(request) or body_error(request)
+
+
+def cookie_error(request: HttpRequest) -> HttpResponse | None:
+    """The error response to cookies with a NUL; None to any others.
+
+    PostgreSQL, which is asked for the session of that name, knows no such text.
+    """
+    if not any("\0" in value for value in request.COOKIES.values()):
+        return None
+    detail = "A cookie has a NUL in it. Delete the cookies of this site, and sign in again."
+    return error_response(request, HTTPStatus.BAD_REQUEST, detail)
+
+
+def charset_error(request: HttpRequest) -> HttpResponse | None:
+    """The error response to a form that says it is not in UTF-8; None for any other request."""
+    charset = str((request.content_params or {}).get("charset", UTF_8[0]))
+    if request.content_type not in FORMS or charset.lower() in UTF_8:
+        return None
+    detail = f"Send the form in UTF-8: it says that it is in {charset}."
+    return error_response(request, HTTPStatus.BAD_REQUEST, detail)
 
 
 def body_error(request: HttpRequest) -> HttpResponse | None:

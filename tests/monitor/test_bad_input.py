@@ -83,6 +83,28 @@ def test_an_unknown_charset_is_refused(refused: Any, kind: str, charset: str) ->
     refused(EVERY_KIND, b'{"limit": 1', f"{kind}; charset={charset}")
 
 
+CODECS = ["zlib", "rot13", "undefined", "unicode_escape", "raw-unicode-escape", "utf-7", "utf-16"]
+"""Python's own, by whose names Django would read a form."""
+
+
+@pytest.mark.parametrize("charset", [*CODECS, "latin-1", "no-such"])
+@pytest.mark.parametrize("path", [EVERY_KIND, "/start/every_kind/", "/runs/bulk/", "/login/"])
+@pytest.mark.parametrize("kind", [FORM, BOUNDARY])
+def test_a_form_in_another_charset_is_refused(
+    owner: User, api: Api, form_flow: Workflow, kind: str, path: str, charset: str
+) -> None:
+    client: Any = api(None if path == "/login/" else owner)
+    client.raise_request_exception = False
+    body = b"--edge\r\nContent-Disposition: form-data; name=title\r\n\r\n\\ud800\r\n--edge--\r\n"
+    body = b"title=\\ud800" if kind == FORM else body
+
+    answer = client.generic("POST", path, body, f"{kind}; charset={charset}")
+
+    assert answer.status_code == 400
+    assert charset in answer.json()["detail"]
+    assert client.generic("POST", path, body, f"{kind}; charset=UTF-8").status_code != 400
+
+
 @pytest.mark.parametrize(
     ("params", "field"),
     [

@@ -47,9 +47,25 @@ ERRORS: list[tuple[dict[str, Any], int, str]] = [
         {"method": "post", "path": "/workflows/main_flow/", "content_type": "text/yaml"},
         *(415, "text/yaml"),
     ),
+    ({"method": "post", "path": "/schema/"}, 405, "POST"),
+    ({"method": "get", "path": "/schema/", "headers": {"Accept": "text/csv"}}, 406, "Accept"),
+    (
+        {"method": "get", "path": "/schema/", "headers": {"Authorization": "Token no"}},
+        *(401, "token"),
+    ),
+    ({"method": "post", "path": "/docs/"}, 405, "POST"),
+    ({"method": "options", "path": "/docs/"}, 405, "OPTIONS"),
     (
         {"method": "get", "path": "/", "headers": {"Host": "evil.example"}},
         *(400, "cannot be read"),
+    ),
+    (
+        {"method": "get", "path": "/healthz", "headers": {"Cookie": r'sessionid="a\000b"'}},
+        *(400, "cookies"),
+    ),
+    (
+        {"method": "post", "path": "/login/", "headers": {"Cookie": "other=a\x00b"}},
+        *(400, "cookies"),
     ),
 ]
 

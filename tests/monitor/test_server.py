@@ -199,3 +199,16 @@ def test_a_request_has_one_line_and_no_secret_in_it(connection: HTTPConnection) 
     assert (said[0]["request_id"], said[0]["message"]) == ("first", "GET /healthz 200")
     assert [line["request_id"] for line in said] == ["first", "second"]
     assert "secret-first" not in "".join(lines)
+
+
+@pytest.mark.parametrize(
+    "charset", ["zlib", "hex", "undefined", "idna", "utf-16", "unicode_escape"]
+)
+def test_an_address_is_read_in_utf_8_whatever_the_charset(
+    connection: HTTPConnection, charset: str
+) -> None:
+    """Django fails at some of them while it makes the request, where nothing else can answer."""
+    headers = {"Content-Type": f"text/plain; charset={charset}"}
+    connection.request("GET", "/healthz?q=gr%C3%B6%C3%9Fe", headers=headers)
+
+    assert connection.getresponse().status == 200
