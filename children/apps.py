@@ -6,6 +6,8 @@ from django.apps import AppConfig
 
 class ChildrenConfig(AppConfig):
     name = "children"
+    # What the migrations have, whatever the project's own is.
+    default_auto_field = "django.db.models.BigAutoField"
 
     def import_models(self) -> None:
         from children.shadows import refuse_shadows  # noqa: PLC0415 - when all apps are known

@@ -7,6 +7,8 @@ NEEDED = ["parent", "rest_framework", "django.contrib.sessions", "django.contrib
 
 class MonitorConfig(AppConfig):
     name = "monitor"
+    # What the migrations have, whatever the project's own is.
+    default_auto_field = "django.db.models.BigAutoField"
 
     def ready(self) -> None:
         from parent.project_checks import require_apps  # noqa: PLC0415 - when all apps are known

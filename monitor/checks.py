@@ -6,6 +6,7 @@ from typing import Any
 
 from django.conf import settings
 from django.core.cache import caches
+from django.core.cache.backends.dummy import DummyCache
 from django.core.cache.backends.locmem import LocMemCache
 from django.core.checks import CheckMessage, Error, Warning, register
 from django.core.exceptions import ImproperlyConfigured
@@ -14,6 +15,7 @@ from django.template.loader import get_template
 
 from monitor.conf import START_RATE, metrics_token, start_rate
 from monitor.policy import DEFAULT, Policy, policy
+from parent.setting_names import in_project
 
 __all__ = ["check_policy", "check_settings", "check_throttles"]
 
@@ -78,12 +80,18 @@ def check_throttles(**_: Any) -> list[CheckMessage]:
     """All web processes count starts together."""
     if start_rate() is None:
         return []
-    if not isinstance(caches["default"], LocMemCache):
-        return []
+    match caches["default"]:
+        case DummyCache():
+            problem = "The cache stores nothing, so starts are not counted: they have no limit."
+        case LocMemCache():
+            problem = "Each web process counts starts by itself: the limit holds for each of them."
+        case _:
+            return []
     return [
         Warning(
-            "Each web process counts starts by itself: START_RATE holds for each of them.",
-            hint="Set CACHE_URL to a server that they share, such as redis://host:6379/1.",
+            problem,
+            hint=f"Let {in_project('CACHE_URL', 'CACHES')} name a server that they share, such as "
+            "redis://host:6379/1.",
             id="monitor.W001",
         )
     ]

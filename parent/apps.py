@@ -7,6 +7,8 @@ from django.utils.module_loading import autodiscover_modules
 
 class ParentConfig(AppConfig):
     name = "parent"
+    # What the migrations have, whatever the project's own is.
+    default_auto_field = "django.db.models.BigAutoField"
 
     def ready(self) -> None:
         # Models can be imported only from here on.

@@ -14,14 +14,17 @@ from django.apps import apps
 from django.conf import settings
 from django.core.checks import CheckMessage, Error, Warning, register
 from django.core.exceptions import ImproperlyConfigured
-from django.db import connection
+from django.db import DEFAULT_DB_ALIAS, connection, router
 
 from parent.conf import DEFAULTS, INTERVALS, limit_sizes, log_level, setting
 from parent.decisions.limits import sizes_of
+from parent.setting_names import in_celery
 
 __all__ = ["NEEDED", "celery_problems", "check_project", "require_apps"]
 
 NEEDED = ["django.contrib.auth", "django.contrib.contenttypes", "django_celery_results", "children"]
+OF_RUNS = ["parent", "monitor", "django_celery_results"]
+"""The apps whose rows a run has."""
 LONGEST_SOCKET_TIMEOUT = 10  # seconds
 
 
@@ -132,23 +135,50 @@ def _django() -> Iterator[CheckMessage]:
             hint="Let DATABASES['default'] name one of them.",
             id="parent.E004",
         )
+    yield from _routers()
+
+
+def _routers() -> Iterator[CheckMessage]:
+    """The engine's own statements go to the default database, so that all others have to."""
+    models = [model for model in apps.get_models() if model._meta.app_label in OF_RUNS]
+    for what, database_of in (("reads", router.db_for_read), ("writes", router.db_for_write)):
+        wrong = {
+            alias: model._meta.label
+            for model in models
+            if (alias := database_of(model)) != DEFAULT_DB_ALIAS
+        }
+        for alias, label in wrong.items():
+            yield _elsewhere(f"{what} of {label} go to the database {alias!r}")
+    for model in models:
+        if not router.allow_migrate_model(DEFAULT_DB_ALIAS, model):
+            yield _elsewhere(f"{model._meta.label} gets no table in the default database")
+            return
+
+
+def _elsewhere(problem: str) -> CheckMessage:
+    return Error(
+        f"By DATABASE_ROUTERS {problem}, and a run needs all its rows in the default one.",
+        hint=f"Let them answer 'default' for the apps {', '.join(OF_RUNS)}, also where a replica "
+        "is read: what a run decides by must not be late.",
+        id="parent.E010",
+    )
 
 
 def celery_problems(conf: Any) -> Iterator[CheckMessage]:
     """What an app's configuration has that runs cannot do with, or only badly."""
     # Not at the top: the models cannot be imported when this module is.
-    from parent.store.results import BACKEND_HINT, backend_problem  # noqa: PLC0415
+    from parent.store.results import backend_hint, backend_problem  # noqa: PLC0415
 
     if problem := backend_problem(conf.result_backend):
-        yield Error(problem, hint=BACKEND_HINT, id="parent.E005")
+        yield Error(problem, hint=backend_hint(), id="parent.E005")
     if _is_redis(str(conf.broker_write_url or conf.broker_url or "")):
         yield from _timeouts(conf.broker_transport_options or {})
     if conf.worker_prefetch_multiplier != 1 and not conf.worker_disable_prefetch:
         yield Warning(
             "Workers take messages before they can run them: a step waits behind a long one, "
             "while another worker is idle.",
-            hint="Write CELERY_WORKER_DISABLE_PREFETCH = True, or with a broker other than Redis "
-            "CELERY_WORKER_PREFETCH_MULTIPLIER = 1.",
+            hint=f"Write {in_celery('worker_disable_prefetch')} = True, or with a broker other "
+            f"than Redis {in_celery('worker_prefetch_multiplier')} = 1.",
             id="parent.W003",
         )
 
@@ -167,7 +197,7 @@ def _timeouts(options: Mapping[str, Any]) -> Iterator[CheckMessage]:
     yield Warning(
         "A Redis that hangs holds whoever starts a run: it has no socket timeouts of at most "
         f"{LONGEST_SOCKET_TIMEOUT} s.",
-        hint="Write CELERY_BROKER_TRANSPORT_OPTIONS = "
+        hint=f"Write {in_celery('broker_transport_options')} = "
         '{"socket_timeout": 2, "socket_connect_timeout": 2}. No run is lost by a timeout.',
         id="parent.W001",
     )

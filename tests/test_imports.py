@@ -18,7 +18,8 @@ APPS = ["children", "parent", "monitor"]
 
 LAYERS = {
     "parent": [
-        *("errors", "conf", "signals", "models", "decisions", "store", "definition"),
+        *("errors", "conf", "setting_names", "signals", "models", "decisions", "store"),
+        "definition",
         *("telemetry", "messages", "notifications", "runs", "logs", "deletion", "schedules"),
         *("watch", "worker", "operations"),
         *("inline", "engine", "checks", "project_checks", "management"),

@@ -6,7 +6,8 @@ from django.utils.safestring import SafeString
 from django.utils.translation import get_language, gettext, gettext_noop
 
 from monitor.texts.sayings import LANGUAGES, WORDS, say, say_message
-from parent.operations.health import how_to_start, is_our_service
+from parent.operations.health import how_to_start
+from parent.setting_names import is_our_service
 
 __all__ = [
     "SCRIPT_TEXTS",

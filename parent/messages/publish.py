@@ -184,6 +184,10 @@ def _send(name: str, task_id: str, kwargs: Mapping[str, Any], **options: Any) ->
         task = current_app.tasks.get(name)
         send = task.apply_async if task else lambda **kw: current_app.send_task(name, **kw)
         options |= {"kwargs": dict(kwargs), "task_id": task_id, "retry_policy": RETRY}
+        if task and current_app.conf.task_always_eager:
+            # An error of the step is its outcome. `task_eager_propagates` would raise it here, and
+            # the steps beside it would never be sent.
+            options["throw"] = False
         timeout = _send_timeout.get()
         if timeout is None:
             send(**options)

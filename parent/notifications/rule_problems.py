@@ -13,6 +13,7 @@ from parent.conf import private_webhooks, run_url
 from parent.definition.notify import ADMINS, OCCASIONS, OWNER, Email, Webhook, as_words
 from parent.notifications.addresses import is_public
 from parent.notifications.signing import is_secret
+from parent.setting_names import in_project
 
 __all__ = [
     "admin_addresses",
@@ -135,7 +136,7 @@ def email_settings_problems(to: Iterable[str]) -> Problems:
     if settings.EMAIL_BACKEND == SMTP and settings.EMAIL_HOST in ("", "localhost"):
         yield (
             "e-mails go to a mail server on this machine, for EMAIL_HOST is not set",
-            "Set EMAIL_URL, or Django's EMAIL_HOST, to your mail server.",
+            f"Set {in_project('EMAIL_URL', 'EMAIL_HOST')} to your mail server.",
         )
     if settings.DEFAULT_FROM_EMAIL == "webmaster@localhost":
         yield (

@@ -4,15 +4,15 @@ from dataclasses import dataclass
 from typing import Any, cast
 
 from celery import current_app
-from django.apps import apps
 from django.conf import settings
 from django.db import DatabaseError, connection
 
 from parent.messages.deadline import call_with_timeout
 from parent.messages.publish import RETRY
+from parent.setting_names import in_celery, in_project, is_our_service
 from parent.store import executors
 
-__all__ = ["Problem", "broker", "database", "how_to_start", "is_our_service", "workers"]
+__all__ = ["Problem", "broker", "database", "how_to_start", "workers"]
 
 PATIENCE = 1.0  # seconds for the broker; the probe that asks has a short timeout itself
 
@@ -36,8 +36,7 @@ def database() -> Problem | None:
     except DatabaseError as exc:
         return Problem(
             f"the database does not answer ({_first_line(exc)})",
-            "Is its server up, and is "
-            f"{'DATABASE_URL' if is_our_service() else 'DATABASES'} right?",
+            f"Is its server up, and is {in_project('DATABASE_URL', 'DATABASES')} right?",
         )
     return None
 
@@ -49,8 +48,8 @@ def broker() -> Problem | None:
     except Exception as exc:  # each transport raises errors of its own
         return Problem(
             f"the broker does not answer ({_first_line(exc)})",
-            f"Is its server up, and is {'REDIS_URL' if is_our_service() else 'CELERY_BROKER_URL'} "
-            "right? Runs wait in the database meanwhile.",
+            f"Is its server up, and is {in_project('REDIS_URL', in_celery('broker_url'))} right? "
+            "Runs wait in the database meanwhile.",
         )
     return None
 
@@ -60,11 +59,6 @@ def _ask_broker() -> None:
         kept.ensure_connection(**RETRY)
         if kept.transport.driver_type == "redis":
             kept.default_channel.client.ping()
-
-
-def is_our_service() -> bool:
-    """Whether this is the service, with its commands and variables, and no other project."""
-    return apps.is_installed("roles")
 
 
 def how_to_start(queue: str = "") -> str:

@@ -201,7 +201,7 @@ def _check(workflow: Workflow) -> None:
     if not (current_app.conf.task_always_eager or is_publishing_off()):
         problem = results.backend_problem(current_app.conf.result_backend)
         if problem:
-            raise ImproperlyConfigured(f"{problem} {results.BACKEND_HINT}")
+            raise ImproperlyConfigured(f"{problem} {results.backend_hint()}")
     for problem, hint in (*validation.problems(workflow), *signal_problems(workflow)):
         raise InvalidWorkflow(f"Workflow {workflow.name!r}: {problem}. {hint}")
 

@@ -20,9 +20,11 @@ from django_celery_results.managers import TaskResultManager
 from django_celery_results.models import TaskResult
 
 from parent.models import Run, RunState, Step
+from parent.setting_names import in_celery
 from parent.store.writes import prepare_insert, update_rows
 
 __all__ = [
+    "backend_hint",
     "backend_problem",
     "create",
     "delete",
@@ -33,8 +35,6 @@ __all__ = [
     "update",
 ]
 
-BACKEND_HINT = 'Write CELERY_RESULT_BACKEND = "django-db".'
-
 ALL_EXPIRED: Any = TaskResultManager.get_all_expired
 """The library's own, before `keep_from_cleanup`."""
 
@@ -44,6 +44,11 @@ DELETE_BATCH = 10_000
 NO_CHILDREN = '{"children": []}'
 WRITTEN_AGAIN = ("task_name", "status", "result", "date_done", "traceback")
 """What is written also where a row exists."""
+
+
+def backend_hint() -> str:
+    """What to write in place of such a setting."""
+    return f'Write {in_celery("result_backend")} = "django-db".'
 
 
 def backend_problem(backend: str | None) -> str | None:

@@ -50,20 +50,25 @@ def test_a_policy_that_cannot_be_asked_is_found(
 
 
 @pytest.mark.parametrize(
-    ("broker", "rate", "found"),
+    ("cache", "rate", "found"),
     [
-        ("amqp://host//", "60/min", ["monitor.W001"]),
-        ("amqp://host//", None, []),
-        ("redis://host/0", "60/min", []),
+        (cache_at("amqp://host//"), "60/min", "by itself"),
+        (cache_at("amqp://host//"), None, ""),
+        (cache_at("redis://host/0"), "60/min", ""),
+        ({"BACKEND": "django.core.cache.backends.dummy.DummyCache"}, "60/min", "not counted"),
+        ({"BACKEND": "django.core.cache.backends.dummy.DummyCache"}, None, ""),
     ],
 )
-def test_processes_that_count_alone_are_found(
-    settings: Any, broker: str, rate: str | None, found: list[str]
+def test_processes_that_count_alone_or_not_at_all_are_found(
+    settings: Any, cache: dict[str, Any], rate: str | None, found: str
 ) -> None:
     settings.WORKFLOW_START_RATE = rate
-    settings.CACHES = {"default": cache_at(broker)}
+    settings.CACHES = {"default": cache}
 
-    assert [number for number, _ in told(check_throttles())] == found
+    messages = told(check_throttles())
+
+    assert [number for number, _ in messages] == ["monitor.W001"] * bool(found)
+    assert all(found in problem for _, problem in messages)
 
 
 VALUES = [

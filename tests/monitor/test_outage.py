@@ -7,7 +7,7 @@ from uuid import UUID
 
 import pytest
 from django.contrib.auth.models import User
-from django.db import InterfaceError, OperationalError, connection
+from django.db import InterfaceError, OperationalError, connection, connections
 from django.test import Client
 
 PROGRAM, PERSON = "application/json", "text/html,*/*;q=0.8"
@@ -101,6 +101,26 @@ def test_other_errors_are_no_outage(caller: Client, monkeypatch: pytest.MonkeyPa
 def test_the_process_says_that_it_is_up(caller: Client) -> None:
     with database_away():
         assert caller.get("/healthz").status_code == 200
+
+
+@pytest.mark.parametrize(
+    ("path", "status"), [("/healthz", 200), ("/readyz", 503), ("/tasks/", 503), ("/", 503)]
+)
+def test_where_each_request_is_a_transaction_ours_are_none(
+    caller: Client, settings: Any, monkeypatch: pytest.MonkeyPatch, path: str, status: int
+) -> None:
+    """It would begin before our view, which could not answer then."""
+    monkeypatch.setitem(connections.settings["default"], "ATOMIC_REQUESTS", True)
+    settings.METRICS_TOKEN = "a-token-of-16-letters"
+    headers = {"Accept": PROGRAM}
+    if path == "/readyz":
+        headers["Authorization"] = f"Bearer {settings.METRICS_TOKEN}"
+
+    with database_away():
+        response = caller.get(path, headers=headers)
+
+    assert response.status_code == status
+    assert response["Content-Type"].startswith(("application/json", "application/problem+json"))
 
 
 def test_answers_come_again_when_the_database_does(caller: Client) -> None:

@@ -18,11 +18,12 @@ from tests.parent.bodies import as_child, as_foreign
 pytestmark = pytest.mark.usefixtures("own_registry")
 
 
-@pytest.fixture
-def _eager() -> Iterator[None]:
+@pytest.fixture(params=[False, True], ids=["", "propagates"])
+def _eager(request: pytest.FixtureRequest) -> Iterator[None]:
     current_app.conf.task_always_eager = True
+    current_app.conf.task_eager_propagates = request.param
     yield
-    current_app.conf.task_always_eager = False
+    current_app.conf.task_always_eager = current_app.conf.task_eager_propagates = False
 
 
 class Busy(Exception):
@@ -126,6 +127,20 @@ def test_all_of_many_eager_steps_run() -> None:
     run.refresh_from_db()
     assert run.state == "SUCCESS"
     assert run.steps.filter(state=StepState.OK).count() == many
+
+
+@pytest.mark.django_db(transaction=True)
+@pytest.mark.usefixtures("_eager")
+def test_an_eager_step_that_fails_leaves_the_others_to_run() -> None:
+    """It is an error of the run. Celery's option would raise it where the run was started."""
+    steps = [Step(failing(9), after=()), Step(failing(0, name="shop.beside"), after=())]
+    clean_up = Step(failing(0, name="shop.clean_up"), after=["beside", "busy"], when="always")
+
+    run = Workflow("busy_shop", steps=[*steps, clean_up]).start()
+
+    run.refresh_from_db()
+    assert run.error == "Error in busy: shop is busy"
+    assert list(run.steps.values_list("state", flat=True)) == ["ERROR", "OK", "OK"]
 
 
 def add_twice() -> None:

@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 from celery import current_app
+from django.apps import apps
 from django.core.exceptions import ImproperlyConfigured
 
 from parent.conf import DEFAULTS
@@ -105,6 +106,79 @@ def test_another_database(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(type(connection), "vendor", "mysql", raising=False)
 
     assert set(found()) == {"parent.E004"}
+
+
+class Router:
+    """Answers as another one does for the apps that it names, and else has no opinion."""
+
+    def __init__(self, apps: set[str], read: str, write: str, *, tables: bool = True) -> None:
+        self._apps, self._read, self._write, self._tables = apps, read, write, tables
+
+    def db_for_read(self, model: Any, **_: Any) -> str | None:
+        return self._read if model._meta.app_label in self._apps else None
+
+    def db_for_write(self, model: Any, **_: Any) -> str | None:
+        return self._write if model._meta.app_label in self._apps else None
+
+    def allow_migrate(self, _db: str, app_label: str, **_: Any) -> bool | None:
+        return self._tables if app_label in self._apps else None
+
+
+OURS = {"parent", "monitor", "django_celery_results"}
+ROUTERS = {
+    "theirs": (Router({"shop"}, "replica", "shop"), []),
+    "as it has to be": (Router(OURS, "default", "default"), []),
+    "a replica": (Router(OURS | {"shop"}, "replica", "default"), ["reads of "]),
+    "another database": (Router(OURS, "flows", "flows"), ["reads of ", "writes of "]),
+    "results elsewhere": (
+        Router({"django_celery_results"}, "default", "results"),
+        ["writes of django_celery_results."],
+    ),
+    "no table": (
+        Router({"monitor"}, "default", "default", tables=False),
+        ["monitor.ApiToken gets no table"],
+    ),
+}
+
+
+@pytest.mark.parametrize("kind", ROUTERS)
+def test_rows_that_a_router_sends_elsewhere(settings: Any, kind: str) -> None:
+    router, problems = ROUTERS[kind]
+    settings.DATABASE_ROUTERS = [router]
+
+    messages = [message for message in check_project() if message.id == "parent.E010"]
+
+    assert len(messages) == len(problems)
+    for message, problem in zip(messages, problems, strict=True):
+        assert str(message.msg).startswith(f"By DATABASE_ROUTERS {problem}")
+        assert "parent, monitor, django_celery_results" in str(message.hint)
+
+
+@pytest.mark.parametrize(
+    ("namespace", "name"),
+    [
+        ("CELERY", "CELERY_RESULT_BACKEND"),
+        ("SHOP", "SHOP_RESULT_BACKEND"),
+        (None, "result_backend"),
+    ],
+)
+def test_a_hint_has_the_name_that_the_app_reads(
+    monkeypatch: pytest.MonkeyPatch, namespace: str | None, name: str
+) -> None:
+    app: Any = current_app
+    monkeypatch.setattr(app, "namespace", namespace)
+    ours = {name: getattr(current_app.conf, name) for name in READ}
+
+    [message] = celery_problems(SimpleNamespace(**ours | {"result_backend": "rpc://"}))
+
+    assert message.hint == f'Write {name} = "django-db".'
+
+
+@pytest.mark.parametrize("name", ["children", "parent", "monitor"])
+def test_keys_are_those_of_our_migrations_in_any_project(settings: Any, name: str) -> None:
+    settings.DEFAULT_AUTO_FIELD = "django.db.models.AutoField"
+
+    assert apps.get_app_config(name).default_auto_field == "django.db.models.BigAutoField"
 
 
 def test_an_app_that_is_missing_is_named() -> None:

@@ -50,6 +50,7 @@ from parent.runs.retry import retry
 from parent.runs.signals.give import close as close_signal
 from parent.runs.signals.give import definition_of, give
 from parent.runs.start import start
+from parent.setting_names import in_project
 from parent.store.outage import OUTAGE
 
 INTERRUPTED = 130
@@ -75,8 +76,9 @@ class Command(BaseCommand):
             raise CommandError(clean_text(str(exc))) from exc
         except (*OUTAGE, ProgrammingError) as exc:
             raise CommandError(
-                f"The database refuses: {clean_text(str(exc))}. Is DATABASE_URL right, does its "
-                "server run, and has `manage.py migrate` been run?"
+                f"The database refuses: {clean_text(str(exc))}. Is "
+                f"{in_project('DATABASE_URL', 'DATABASES')} right, does its server run, and has "
+                "`manage.py migrate` been run?"
             ) from exc
 
     def _act(self, options: dict[str, Any]) -> None:

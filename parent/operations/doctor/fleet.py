@@ -13,6 +13,7 @@ from parent.messages.publish import queue_of
 from parent.models import Executor, Item, Step, StepState, WatchLease
 from parent.operations import health
 from parent.operations.doctor.finding import EXAMPLES, OVERDUE, Finding
+from parent.setting_names import in_celery, in_project
 from parent.store import clock, executors
 from parent.worker.remote_workers import Remote, remote_workers
 
@@ -45,7 +46,7 @@ def workers() -> Iterator[Finding]:
         yield Finding(
             part="workers",
             what=f"workers on several machines ({', '.join(hosts)}) share an SQLite file",
-            do="Use PostgreSQL: set DATABASE_URL.",
+            do=f"Use PostgreSQL: set {in_project('DATABASE_URL', 'DATABASES')}.",
         )
 
 
@@ -95,7 +96,8 @@ def answers() -> Iterator[Finding]:
             yield Finding(
                 part="workers",
                 what=f"{executor} is alive in the database and does not answer over this broker",
-                do="Check that it has the same REDIS_URL and that its log shows a connection.",
+                do=f"Check that it has the same {in_project('REDIS_URL', in_celery('broker_url'))} "
+                "and that its log shows a connection.",
             )
         else:
             yield from _unknown_tasks(executor, remote)
