@@ -2,6 +2,7 @@
 
 import json
 from datetime import UTC, datetime
+from decimal import ROUND_HALF_UP, Decimal
 from typing import Any
 from zoneinfo import ZoneInfo
 
@@ -127,7 +128,9 @@ def precise(seconds: float | None) -> str:
     """
     if seconds is None or seconds >= 9.95:
         return duration(seconds)
-    tenths = number_format(max(0.1, seconds), 1)
+    # `number_format` would cut off what `task-progress.js` rounds.
+    rounded = Decimal(max(0.1, seconds)).quantize(Decimal("0.1"), ROUND_HALF_UP)
+    tenths = number_format(rounded, 1)
     return f"{tenths} s" if seconds >= 0.05 else f"< {tenths} s"
 
 

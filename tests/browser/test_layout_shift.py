@@ -3,6 +3,7 @@
 Cumulative layout shift (CLS): below 0.05 is half of what counts as good (https://web.dev/cls).
 """
 
+from datetime import timedelta
 from typing import Any
 from uuid import uuid4
 
@@ -26,6 +27,7 @@ new PerformanceObserver((list) => {
   }
 }).observe({ type: "layout-shift", buffered: true });
 """
+SHORT = timedelta(seconds=2, milliseconds=370)
 LONG = "reads the 12th of 30 files, which has a name of many words, and says so at length " * 2
 
 
@@ -102,6 +104,50 @@ def test_nothing_jumps_on_the_page_of_a_run(
     expect(page.get_by_text("There is none: the run failed.")).to_be_visible()
     expect(part(page, "error")).to_be_visible()
     assert_still(page, "a failure")
+
+
+# Of a run and its steps: each text with its place and size. Spaces do not count.
+LOOK = """(root) => [...root.querySelectorAll('*')]
+  .filter((it) => !it.children.length && it.textContent.trim() && it.checkVisibility())
+  .filter((it) => !it.closest('.actions, button'))
+  .map((it) => {
+    const text = it.ownerDocument.createRange();
+    text.selectNodeContents(it);
+    const { right, bottom, height } = text.getBoundingClientRect();
+    return [it.textContent.trim(), ...[right, bottom, height].map(Math.round)];
+  })"""
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {},
+        {"state": "FAILURE", "error": "Error in func_1: it is broken"},
+        {"state": "SUCCESS", "completion": 100.0},
+    ],
+    ids=lambda changes: str(changes.get("state", "running")),
+)
+def test_what_is_shown_first_looks_like_the_element(
+    narrow_or_wide: Page, owner: User, make_run: MakeRun, changes: dict[str, Any]
+) -> None:
+    """Also without JavaScript, where nothing comes in its place."""
+    page, run = narrow_or_wide, make_run(owner, **changes)
+    if changes:
+        now = timezone.now()
+        is_good = run.state == "SUCCESS"
+        run.steps.update(state="OK" if is_good else "ERROR", finished_at=now)
+        run.steps.update(completion=100.0 if is_good else 40.0, started_at=now - SHORT)
+    page.route("**/*.js", lambda route: route.abort())
+    page.goto(f"/runs/{run.pk}/")
+    first = page.locator(".overall").evaluate(LOOK)
+    page.unroute("**/*.js")
+    page.goto(f"/runs/{run.pk}/")
+    expect(part(page, "state")).not_to_be_empty()
+    then = page.locator("task-progress").evaluate(f"(it) => ({LOOK})(it.shadowRoot)")
+
+    assert [text for text, *_ in first] == [text for text, *_ in then]
+    for (text, *before), (_, *after) in zip(first, then, strict=True):
+        assert before == pytest.approx(after, abs=4), text
 
 
 def test_nothing_jumps_in_the_list_of_runs(

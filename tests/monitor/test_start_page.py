@@ -63,7 +63,13 @@ def test_an_error_is_said_once(signed_in: Client, owner: User, make_run: MakeRun
 
 @pytest.mark.parametrize(
     ("seconds", "ended", "shown"),
-    [(9.8, True, "9.8 s"), (0.01, True, "< 0.1 s"), (9.96, True, "9 s"), (9.8, False, "9 s")],
+    [
+        (9.8, True, "9.8 s"),
+        (0.01, True, "< 0.1 s"),
+        (9.96, True, "9 s"),
+        (9.8, False, "9 s"),
+        (2.37, True, "2.4 s"),
+    ],
 )
 def test_the_time_of_an_ended_task_is_written_in_one_way(
     seconds: float, ended: bool, shown: str
