@@ -14,7 +14,7 @@ from children.meta import Status
 from monitor.http.namespace import APP_NAME
 from monitor.runs.titles import step_titles, titled_reason, with_title, workflow_title
 from monitor.runs.waiting import Waiting, waiting_of
-from monitor.texts.sayings import say, say_message
+from monitor.texts.sayings import say
 from parent.conf import interval
 from parent.decisions.eta import run_eta, step_eta
 from parent.decisions.plan import run_meta, run_state, summarize
@@ -279,7 +279,8 @@ def waiting_text(status: dict[str, Any], now: datetime) -> str:
         return ""
     waited = say(status["waits_for"])
     if status.get("steps"):
-        what = say_message(status["message"])
+        queued = (step for step in status["steps"] if state_word(step) == "queued")
+        what = next((step["title"] for step in queued), "")
         text = gettext("{what} waits for {waited}").format(what=what, waited=waited)
     else:
         text = gettext("waits for {waited}").format(waited=waited)

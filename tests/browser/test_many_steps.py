@@ -22,6 +22,20 @@ LONGEST_TASK = 0.05 * CHANGES  # seconds of the main thread in long tasks
 TASKS = "performance.getEntriesByType('longtask').map((task) => task.duration)"
 
 
+def test_numbers_are_grouped(tab: Page, sign_in: SignIn, owner: User, make_run: MakeRun) -> None:
+    run = make_run(owner, iteration=1_200, total=34_000)
+    Step.objects.bulk_create(
+        Step(run=run, index=index, name=f"step_{index}", task="x") for index in range(2, 1_300)
+    )
+    sign_in(tab.context)
+    tab.goto(f"/runs/{run.pk}/")
+
+    groups = tab.locator("task-progress [part=group]:visible")
+    expect(groups).to_have_text(["1 running", "1,299 waiting"])
+    expect(part(tab, "count")).to_have_text("0 of 1,300 steps")
+    expect(part(tab, "summary")).to_have_text("0 of 1,300 steps done")
+
+
 @pytest.fixture
 def wide_run(owner: User, make_run: MakeRun) -> Run:
     """A run of 200 steps side by side: two failed, five running, the others queued."""

@@ -155,6 +155,21 @@ def test_a_page_says_what_it_waits_for_and_its_clocks_run(
     assert after < box
 
 
+def test_a_run_that_waits_says_so_in_one_sentence(
+    tab: Page, sign_in: SignIn, owner: User, make_run: MakeRun
+) -> None:
+    said = "func_1: retry 1 of 3 after: Error in func_1: no paper"
+    run = make_run(owner, state="PENDING", started_at=None, message=said, completion=0.0)
+    soon = timezone.now() + timedelta(seconds=60)
+    queued = {"state": "QUEUED", "attempt": 2, "queued_at": soon, "message": said[8:]}
+    run.steps.filter(name="func_1").update(started_at=None, reported_at=None, **queued)
+    sign_in(tab.context)
+    tab.goto(f"/runs/{run.pk}/")
+
+    message = tab.locator("task-progress [part=run] > p [part=message]")
+    expect(message).to_have_text(re.compile(r"^func_1 waits for the next try, in 5\d s$"))
+
+
 def test_the_tab_tells_the_state(
     tab: Page, sign_in: SignIn, owner: User, make_run: MakeRun
 ) -> None:

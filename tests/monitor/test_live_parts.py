@@ -173,13 +173,15 @@ def test_without_javascript_all_steps_are_one_link_away(
     run.steps.all().delete()
     Step.objects.bulk_create(
         Step(run=run, index=index, name=f"s{index}.", task="x", state="WAITING")
-        for index in range(300)
+        for index in range(1_300)
     )
 
     page = text(signed_in.get(f"/runs/{run.pk}/"))
     whole = text(signed_in.get(f"/runs/{run.pk}/?steps=all"))
 
-    assert 'href="?steps=all">Show 250 more' in page
-    assert "250 more steps are not drawn" in page
-    assert all(f"s{index}." in whole for index in range(300))
+    assert "0 of 1,300 steps done" in page
+    assert "1,300 waiting" in page
+    assert 'href="?steps=all">Show 1,250 more' in page
+    assert "1,250 more steps are not drawn" in page
+    assert all(f"s{index}." in whole for index in range(1_300))
     assert len(page) < 100_000

@@ -100,6 +100,29 @@ def test_a_run_waits_for_what_its_first_queued_step_waits_for(
     assert {step["waits_for"] for step in status(queued_run, owner)["steps"]} == {""}
 
 
+@pytest.mark.parametrize(
+    "message",
+    [
+        "func_1",
+        "func_1: 4 of 10",
+        "func_1: retry 1 of 3 after: Error in func_1: no paper",
+        "func_2",
+    ],
+)
+def test_a_run_that_waits_says_so_in_one_sentence(
+    queued_run: Run, owner: User, message: str
+) -> None:
+    """Whatever the run's row said last, and of whichever step."""
+    Run.objects.update(message=message)
+    queued_run.steps.filter(name="func_1").update(
+        queued_at=timezone.now() + timedelta(minutes=1), attempt=2
+    )
+
+    shown = waiting_text(status(queued_run, owner), NOW)
+
+    assert shown.startswith("func_1 waits for the next try, in ")
+
+
 def test_a_page_says_it_without_javascript(queued_run: Run, owner: User, client: Client) -> None:
     client.force_login(owner)
     Executor.objects.all().delete()

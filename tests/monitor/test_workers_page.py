@@ -4,6 +4,7 @@ from datetime import timedelta
 from html import unescape
 from re import sub
 from typing import Any
+from uuid import uuid4
 
 import pytest
 from django.contrib.auth.models import Permission, User
@@ -121,6 +122,18 @@ def test_of_many_children_the_first_are_named(staff: Client, executor: Executor)
 
     assert text.count("noops: first") == 20
     assert "and 2 more" in text
+
+
+def test_many_that_wait_are_counted_as_everywhere(staff: Client, executor: Executor) -> None:
+    run = start(workflows.noops, {})
+    waiting = {"state": StepState.QUEUED, "publish_count": 1, "queued_at": timezone.now()}
+    waiting |= {"run": run, "task": "x", "queue": "slow", "attempt": 1}
+    StepRow.objects.bulk_create(
+        StepRow(index=index, name=f"s{index}", task_id=str(uuid4()), **waiting)
+        for index in range(10, 1_244)
+    )
+
+    assert "slow 1,234 wait, the first came" in text_of(staff)
 
 
 @pytest.mark.django_db(transaction=True)

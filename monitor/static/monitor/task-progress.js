@@ -21,7 +21,7 @@ function text(english, values) {
 }
 
 function fill(words, values) {
-	return words.replace(/{(\w+)}/g, (place, name) => values?.[name] ?? place);
+	return words.replace(/{(\w+)}/g, (place, name) => number(values?.[name] ?? place));
 }
 
 const SIGNED_OUT = text("You are signed out, or may not do this.");
@@ -346,7 +346,7 @@ class StepList {
 		const [summary, list, more] = element.children;
 		group.found = found;
 		element.hidden = !found.length;
-		summary.textContent = `${found.length} ${text(word)}`;
+		summary.textContent = `${number(found.length)} ${text(word)}`;
 		summary.hidden = !word;
 		more.hidden = !word || found.length <= limit;
 		if (!element.open) return;
@@ -533,9 +533,8 @@ class TaskProgress extends HTMLElement {
 		const isNewAttempt = (step, index) => step.attempt > (last?.steps[index]?.attempt || step.attempt);
 		this.#restarted = !last?.poll_after_ms || status.steps.some(isNewAttempt);
 		this.status = status;
-		// The server's clock: the times in a status are from it too.
+		// The times in a status are from this clock too: whole seconds, rounded down.
 		const serverTime = Date.parse(headers.get("Date"));
-		// That is in whole seconds, rounded down.
 		if (serverTime && Math.abs(serverTime + 500 - this.now) > 1_000) this.#ahead = serverTime + 500 - Date.now();
 		this.#render();
 		if (this.#refused) this.#note("");
@@ -594,8 +593,7 @@ class TaskProgress extends HTMLElement {
 		this.#part("run").classList.remove("blank");
 		this.#renderGauge(this.#part("run"), this.status, this.getAttribute("label") ?? title);
 		this.#steps.show(steps);
-		const done = steps.filter(isDone).length;
-		this.#part("summary").textContent = text("{done} of {all} steps done", { done, all: steps.length });
+		this.#part("summary").textContent = text("{done} of {all} steps done", doneOf(steps));
 		this.#hideParts();
 	}
 
@@ -672,15 +670,13 @@ function isUnknown({ state, total, completion }) {
 
 /** `4 of 10`, `54 done`, or `1 of 3 steps`; empty where nothing was counted. */
 function countOf({ iteration, total, steps }, say = text) {
-	if (steps?.length > 1) {
-		return say("{done} of {all} steps", { done: steps.filter(isDone).length, all: steps.length });
-	}
-	if (total !== null) return say("{done} of {all}", { done: number(iteration), all: number(total) });
-	return iteration ? say("{done} done", { done: number(iteration) }) : "";
+	if (steps?.length > 1) return say("{done} of {all} steps", doneOf(steps));
+	if (total !== null) return say("{done} of {all}", { done: iteration, all: total });
+	return iteration ? say("{done} done", { done: iteration }) : "";
 }
 
-function isDone({ status }) {
-	return status === "OK";
+function doneOf(steps) {
+	return { done: steps.filter(({ status }) => status === "OK").length, all: steps.length };
 }
 
 function number(value, digits = 0) {
@@ -704,9 +700,9 @@ function stateWord({ state, status, task_id, message, optional, awaits }) {
 }
 
 /** `func_1 waits for the next try, in 8 s` */
-function waitingText({ waits_for, waits_until, steps, message, awaits }, now) {
+function waitingText({ waits_for, waits_until, steps, awaits }, now) {
 	if (!waits_for) return "";
-	const what = steps?.length ? said(message) : "";
+	const what = steps?.find((step) => stateWord(step) === "queued")?.title ?? "";
 	const whole = text("{what} waits for {waited}", { what, waited: said(waits_for) }).trim();
 	if (!waits_until) return whole;
 	const left = duration((Date.parse(waits_until) - now) / 1000);
