@@ -9,7 +9,7 @@ from django.http import HttpRequest, HttpResponse
 from monitor.http.error_pages import of_exception
 from parent.messages.publish import publish_timeout
 
-__all__ = ["NOT_STORED", "PATIENCE", "OurPage", "OurView"]
+__all__ = ["NOT_STORED", "PATIENCE", "OpenPage", "OurPage", "OurView"]
 
 PATIENCE = 0.4  # seconds for a message to the broker, while a client waits for its answer
 NOT_STORED = "private, no-store"
@@ -36,7 +36,7 @@ class OurView:
         return response
 
 
-class OurPage(OurView, LoginRequiredMixin):
+class OpenPage(OurView):
     """A page. What DRF or the engine raises in it is an error page, not a server error."""
 
     def dispatch(self, request: HttpRequest, *args: Any, **kwargs: Any) -> HttpResponse:
@@ -48,3 +48,7 @@ class OurPage(OurView, LoginRequiredMixin):
                 raise
             return answer
         return response
+
+
+class OurPage(OpenPage, LoginRequiredMixin):
+    """A page for those who are logged in."""

@@ -19,11 +19,12 @@ from monitor.access import find_to_signal, may_see
 from monitor.api.form_data import values_by
 from monitor.http.error_pages import error_response
 from monitor.http.namespace import our_url
-from monitor.http.our_view import OurPage, OurView
+from monitor.http.our_view import OpenPage, OurPage
 from monitor.pages.forms import blank_form, filled_form, posted
 from monitor.pages.live import LivePart, render_live
 from monitor.runs.decisions import NoLink, linked_to, seconds_left, waiting_for
 from monitor.runs.titles import step_titles, workflow_title
+from monitor.texts.sayings import say
 from monitor.texts.sentences import in_readers_language
 from parent.definition.signals import Approval
 from parent.errors import InvalidParams, SignalClosed, SignalGiven, UnknownSignal
@@ -32,6 +33,9 @@ from parent.runs.signals.give import close, definition_of, give
 from parent.runs.signals.payload import serializer_of
 
 __all__ = ["CloseSignalPage", "DecideByLink", "DecidePage", "WaitingPage"]
+
+SHOWN = ("state", "message", "error", "queued_at", "due_at")
+"""What the page of an approval reads of its step."""
 
 
 class WaitingPage(OurPage, View):
@@ -76,7 +80,7 @@ class CloseSignalPage(OurPage, View):
 
 
 @method_decorator(login_not_required, name="dispatch")
-class DecideByLink(OurView, View):
+class DecideByLink(OpenPage, View):
     """One approval, by a signed link, without a login. GET decides nothing."""
 
     def get(self, request: HttpRequest, token: str) -> HttpResponse:
@@ -150,7 +154,7 @@ def _page(
 ) -> HttpResponse:
     """The page of an approval: its form, or how it was decided."""
     name = approval.label
-    step = Step.objects.filter(run=run, name=name).only("state", "queued_at", "due_at").first()
+    step = Step.objects.filter(run=run, name=name).only(*SHOWN).first()
     came = ReceivedSignal.objects.filter(run=run, name=name).first()
     is_open = came is None and step is not None and step.state == StepState.RUNNING
     context = {
@@ -160,6 +164,7 @@ def _page(
         "workflow_title": workflow_title(run.workflow),
         "came": came,
         "is_open": is_open,
+        "why_over": "" if is_open or step is None else _why_over(step),
         "left": seconds_left(step, timezone.now()) if step is not None else None,
         "sees_run": request.user.is_authenticated and may_see(request.user, run),
         "decides_as": user.get_username(),
@@ -167,3 +172,9 @@ def _page(
         **context,
     }
     return render(request, "monitor/decide.html", context, status=status)
+
+
+def _why_over(step: Step) -> str:
+    """Why nobody can decide it any more; empty if it has not been asked yet."""
+    last = "cancelled" if step.state == StepState.CANCELLED else step.message
+    return say(step.error or last)

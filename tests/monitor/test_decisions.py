@@ -8,13 +8,18 @@ import pytest
 from django.contrib.auth.models import Permission, User
 from django.core import signing
 from django.test import Client
+from django.utils import timezone
 from rest_framework import serializers
 
 from monitor.runs.decisions import decision_path, waiting_for
 from parent import Approval, Step, Workflow
+from parent.definition.workflow import registry
+from parent.deletion.delete import delete_run
 from parent.models import ReceivedSignal, Run
 from parent.models import Step as StepRow
+from parent.runs.cancel import cancel
 from parent.runs.retry import retry
+from parent.runs.signals.expire import expire
 from parent.runs.signals.give import give
 from parent.runs.start import start
 from tests.flows import tasks
@@ -222,14 +227,97 @@ def made_up(run: Run, user: User) -> str:
     return f"/decide/{with_another_salt}/"
 
 
+def ended(run: Run, user: User) -> str:
+    path = decision_path(release(run), user)
+    cancel(run.pk)
+    return path
+
+
+def given_a_result(run: Run, user: User) -> str:
+    path = ended(run, user)
+    retry(run.pk, step="release", skip=True, result={})
+    return path
+
+
+def deleted(run: Run, user: User) -> str:
+    path = ended(run, user)
+    run.refresh_from_db()
+    delete_run(run)
+    return path
+
+
 NO_LINK = [
     (old, "too old"),
     (asked_anew, "of an earlier time"),
+    (given_a_result, "of an earlier time"),
+    (deleted, "of an earlier time"),
     (inactive, "may not decide this any more"),
     (not_permitted, "may not decide this any more"),
     (cut_off, "not complete"),
     (made_up, "not complete"),
 ]
+
+
+@pytest.mark.parametrize("ours", ["our middleware", "none of ours"])
+@pytest.mark.parametrize("kept", [[], ["fl"]], ids=["no workflow", "no approval"])
+def test_a_link_to_what_the_code_has_no_more(
+    approver: User, run: Run, settings: Any, kept: list[str], ours: str
+) -> None:
+    path = decision_path(release(run), approver)
+    if ours == "none of ours":  # as in a project of somebody else
+        settings.MIDDLEWARE = [each for each in settings.MIDDLEWARE if "monitor" not in each]
+        settings.ROOT_URLCONF = "tests.monitor.only_ours"
+    registry._workflows.clear()
+    if kept:
+        Workflow("priced", steps=[Step(tasks.noop, inputs=lambda _: {})])
+    client = Client(raise_request_exception=False)
+
+    for answer in (client.get(path), client.post(path, {"decision": "approve", "price": "1"})):
+        assert answer.status_code == 404
+        assert "priced" in answer.json()["detail"]
+    assert not ReceivedSignal.objects.exists()
+
+
+def too_late(run: Run, user: User) -> str:
+    path = decision_path(release(run), user)
+    run.steps.filter(name="release").update(due_at=timezone.now(), run_timeout=1)
+    assert expire(release(run))
+    return path
+
+
+OVER = [(ended, "cancelled"), (too_late, "did not come within")]
+
+
+@pytest.mark.parametrize(("link", "why"), OVER, ids=[link.__name__ for link, _ in OVER])
+@pytest.mark.parametrize("decision", ["approve", "reject"])
+def test_a_link_to_what_is_over_decides_nothing(
+    approver: User, run: Run, link: Callable[[Run, User], str], why: str, decision: str
+) -> None:
+    path, client = link(run, approver), Client()
+    before = release(run).state
+
+    html = page(client, path)
+    answer = client.post(path, {"decision": decision, "price": "1"})
+
+    assert answer.status_code == 409
+    for said in (html, answer.content.decode()):
+        assert 'name="decision"' not in said
+        assert why in said
+    assert not ReceivedSignal.objects.exists()
+    assert release(run).state == before
+
+
+@pytest.mark.parametrize("method", ["HEAD", "OPTIONS", "PUT", "PATCH", "DELETE", "TRACE", "get"])
+def test_nothing_but_a_post_decides(approver: User, run: Run, method: str) -> None:
+    """Scanners of mail ask for each link in it, in their own ways."""
+    path, body = decision_path(release(run), approver), b"decision=approve&price=1"
+    form = "application/x-www-form-urlencoded"
+
+    answer = Client().generic(method, f"{path}?{body.decode()}", body, content_type=form)
+
+    assert answer.status_code in (200, 405)
+    assert not ReceivedSignal.objects.exists()
+    assert release(run).state == "RUNNING"
 
 
 @pytest.mark.parametrize(("link", "why"), NO_LINK, ids=[link.__name__ for link, _ in NO_LINK])
