@@ -49,6 +49,20 @@ def test_other_inputs_for_a_step(
     assert Event.objects.get(run=failed).detail == detail
 
 
+def test_the_words_stand_beside_their_marker_on_a_telephone(opened: Page) -> None:
+    """Two lines, where all do not fit into one."""
+    opened.set_viewport_size({"width": 360, "height": 800})
+    summary = opened.locator("summary", has_text=FOLD)
+    first, last = summary.evaluate("""(it) => {
+      const text = document.createRange();
+      text.selectNodeContents(it.firstElementChild);
+      const lines = text.getBoundingClientRect(), box = it.getBoundingClientRect();
+      return [lines.top - box.top, box.bottom - lines.bottom];
+    }""")
+
+    assert (first, last) == pytest.approx((0, 0), abs=4)
+
+
 def test_a_mistake_is_shown_at_its_field_with_what_was_written(
     opened: Page, failed: Run, find_violations: FindViolations
 ) -> None:
