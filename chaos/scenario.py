@@ -193,6 +193,7 @@ def _read_runs(given: Mapping[tuple[str, str], Collection[str]]) -> list[RunSeen
             ends=1 + retries[run.pk],
             notifications=told[run.pk] if run.workflow in NOTIFIES else None,
             parent=str(run.parent_run_id) if run.is_child else None,
+            key=run.place_key,
         )
     return list(seen.values())
 

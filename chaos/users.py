@@ -21,6 +21,7 @@ from chaos.flows.workflows import (
     chaos_map,
     chaos_nested,
     chaos_runs,
+    chaos_turns,
     said,
 )
 from chaos.schedule import Fault, Kind
@@ -48,6 +49,8 @@ RUNS_EVERY, RUNS_AT = 10, 2
 """One run in so many has a child run for each of some items: the second, the twelfth, ..."""
 FED_EVERY, FED_AT = 10, 7
 """One run in so many has a mapped step that a signal feeds: the seventh, the seventeenth, ..."""
+TURNS_EVERY, TURNS_AT, KEYS = 10, 8, 2
+"""One run in so many waits for its turn, by one of so many keys: the eighth, the eighteenth, ..."""
 VISIT_GAP = 2.0
 """The longest seconds between two looks of a user at a run that takes signals."""
 ANSWERS = 2
@@ -129,6 +132,9 @@ class Users(threading.Thread):
             workflow = chaos_runs
         elif self.started % FED_EVERY == FED_AT:
             workflow = chaos_fed
+        elif self.started % TURNS_EVERY == TURNS_AT:
+            workflow = chaos_turns
+            params["key"] = self.started // TURNS_EVERY % KEYS
         run = retry_while_database_is_down(
             "start a run", lambda: start(workflow, params, idempotency_key=key)
         )

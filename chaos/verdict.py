@@ -59,7 +59,7 @@ class RunSeen:
 
     A child run has the id of its `parent`, and is cancelled if that is. `ends`: how often it has
     ended, with its retries. `notifications`: how many of its ends the outbox has; None if nobody
-    wants them.
+    wants them. Of the runs with one `key` only one goes on at a time.
     """
 
     id: str
@@ -70,6 +70,7 @@ class RunSeen:
     parent: str | None = None
     ends: int = 1
     notifications: int | None = None
+    key: str | None = None
 
     def step(self, name: str) -> StepSeen:
         return next(step for step in self.steps if step.name == name)
@@ -296,10 +297,26 @@ def doubled(
                 }
                 if body.inputs != results:
                     lines.append(f"{body} got {body.inputs}, and the results are {results}")
+    lines += _together(runs, bodies)
     for one, other in _overlaps(bodies):
         if not _outlived(one, other, silences, lease):
             lines.append(f"{one} was still running {one.last - other.begun:.3f} s after {other}")
     return lines
+
+
+def _together(runs: Iterable[RunSeen], bodies: Bodies) -> Iterator[str]:
+    """Bodies that counted, of two runs with the same key at the same time."""
+    by_key: dict[str, list[Body]] = defaultdict(list)
+    for run in runs:
+        for step in run.bodied:
+            body = bodies.by_attempt.get(step.attempt or "")
+            if run.key is not None and step.state == "OK" and body is not None:
+                by_key[run.key].append(body)
+    for key, of_key in by_key.items():
+        of_key.sort(key=lambda body: body.begun)
+        for before, after in pairwise(of_key):
+            if after.begun < before.last and after.run != before.run:
+                yield f"{after} went on beside {before}, and both have the key {key}"
 
 
 def _overlaps(bodies: Bodies) -> Iterator[tuple[Body, Body]]:

@@ -1,6 +1,6 @@
 """The workflows of the chaos test: five steps, two of them side by side; one with a mapped step;
-one whose items are child runs; one with a child run, a signal and an approval; and one whose items
-come by a signal.
+one whose items are child runs; one with a child run, a signal and an approval; one whose items come
+by a signal; and one of whose runs, with the same key, only one goes on at a time.
 """
 
 import os
@@ -12,7 +12,7 @@ from rest_framework import serializers
 
 from chaos.event_log import Inputs
 from chaos.flows.tasks import RandomFailure, Work
-from parent import Approval, Map, RunData, Signal, Step, Webhook, Workflow
+from parent import Approval, Concurrency, Map, RunData, Signal, Step, Webhook, Workflow
 
 __all__ = [
     "ITEMS",
@@ -26,6 +26,7 @@ __all__ = [
     "chaos_map",
     "chaos_nested",
     "chaos_runs",
+    "chaos_turns",
     "said",
 ]
 
@@ -43,6 +44,12 @@ class ChaosParams(serializers.Serializer[None]):
     """Which run it is."""
 
     number = serializers.IntegerField()
+
+
+class TurnParams(ChaosParams):
+    """And which other runs wait for it."""
+
+    key = serializers.IntegerField()
 
 
 class MapParams(ChaosParams):
@@ -191,6 +198,12 @@ chaos_fed = Workflow(
         _step("merge", "each"),
     ],
     notify=[Webhook(RECEIVER, secret=SECRET)],
+)
+chaos_turns = Workflow(
+    "chaos_turns",
+    params=TurnParams,
+    steps=[_step("begin"), _step("end", "begin")],
+    concurrency=Concurrency(key="key"),
 )
 NOTIFIES = (chaos.name, chaos_fed.name)
 """The workflows of which each end is told to the receiver."""

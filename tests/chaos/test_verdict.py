@@ -118,6 +118,33 @@ def test_an_attempt_that_begins_twice_is_doubled() -> None:
     assert findings(GOOD, [*EVENTS, again]) == (0, 1, 0)
 
 
+@pytest.mark.parametrize(
+    ("keys", "shift", "problems"),
+    [
+        pytest.param(("a", "a"), 0.5, 1, id="beside each other"),
+        pytest.param(("a", "a"), 5.0, 0, id="one after the other"),
+        pytest.param(("a", "b"), 0.5, 0, id="with other keys"),
+        pytest.param((None, None), 0.5, 0, id="without a key"),
+    ],
+)
+def test_runs_with_one_key_that_go_on_at_once_are_doubled(
+    keys: tuple[str | None, str | None], shift: float, problems: int
+) -> None:
+    one, other = (
+        replace(
+            GOOD, id=f"run-{n}", key=key, steps=(replace(FIRST, attempt=f"a{n}", result=f"a{n}"),)
+        )
+        for n, key in enumerate(keys)
+    )
+    events = [
+        replace(each, run=f"run-{n}", attempt=f"a{n}", at=each.at + n * shift)
+        for n in range(2)
+        for each in EVENTS[:2]
+    ]
+
+    assert len(doubled([one, other], bodies_of(events), [], LEASE)) == problems
+
+
 def test_a_result_of_another_attempt_is_doubled() -> None:
     run = replace(GOOD, steps=(FIRST, replace(LAST, result="b0")))
 

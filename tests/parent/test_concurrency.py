@@ -581,18 +581,25 @@ def test_a_hundred_starts_at_once(
     assert Counter(states(*Run.objects.order_by("created_at"))) == rows
 
 
-def test_a_line_is_worked_off_in_order_although_ends_meet() -> None:
+@pytest.mark.parametrize("goes_on", [False, True], ids=["by messages", "in the process"])
+def test_a_line_is_worked_off_in_order_although_ends_meet(goes_on: bool) -> None:
     """Several processes end runs at the same time."""
     flow = limited(limit=4)
     runs = [flow.start() for _ in range(40)]
     errors: list[BaseException] = []
+
+    def end_all(task_id: str) -> None:
+        hand_over = HandOver(a_delivery()) if goes_on else None
+        ended = end_attempt(task_id, Meta().ok(None), hand_over=hand_over)
+        if ended and hand_over is not None and hand_over.taken is not None:
+            end_all(str(hand_over.taken.task_id))
 
     def work() -> None:
         try:
             with publish.publishing_off():
                 while Run.objects.filter(finished_at=None).exists():
                     for step in StepRow.objects.filter(state=StepState.QUEUED)[:2]:
-                        end_attempt(str(step.task_id), Meta().ok(None))
+                        end_all(str(step.task_id))
                     assert Run.objects.filter(has_place=True, finished_at=None).count() <= 4
         except BaseException as exc:
             errors.append(exc)
