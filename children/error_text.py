@@ -38,7 +38,7 @@ def error_text(error: object) -> str:
             return UNKNOWN_ERROR
         case BaseExceptionGroup():
             return _group_text(error, MAX_GROUP_DEPTH)
-        case BaseException() if limit := _limit_text(type(error).__name__, error.args):
+        case BaseException() if limit := _limit_text(type(error).__name__, error):
             return limit
         case BaseException():
             # These two carry a value, not a message.
@@ -52,10 +52,13 @@ def error_text(error: object) -> str:
             return f"it failed with {line}" if bare else line
 
 
-def _limit_text(kind: str, args: Sequence[Any]) -> str:
+def _limit_text(kind: str, stored: BaseException | Sequence[Any]) -> str:
     """The text of Celery's exceptions for time limits, whose own is `TimeLimitExceeded(60,)`."""
     limit = {"TimeLimitExceeded": "hard", "SoftTimeLimitExceeded": "soft"}.get(kind)
-    if limit is None or len(args) > 1 or not all(isinstance(arg, int | float) for arg in args):
+    if limit is None:
+        return ""
+    args = stored.args if isinstance(stored, BaseException) else stored
+    if len(args) > 1 or not all(isinstance(arg, int | float) for arg in args):
         return ""
     seconds = "".join(f" of {arg:g} s" for arg in args)
     return f"it did not finish within its {limit} time limit{seconds} ({kind})"

@@ -19,6 +19,7 @@ from children.declaration.retrying import Retrying
 from children.declaration.signature import Problem
 from children.errors import AttemptLost, ChildError, ChildExit, RetryAsked
 from children.isolation.connections import kept_transaction
+from children.isolation.contained import presentable
 from children.isolation.run_isolated import run_isolated
 from children.meta import Meta, error_text
 from children.progress import REPORT_INTERVAL, Progress
@@ -101,7 +102,8 @@ class ChildTask(Task):  # type: ignore[type-arg]
         except (Ignore, Reject, Retry) as exc:
             self._reject_control_flow(exc, attempt, progress)
         except Exception as exc:
-            error = f"Error in {attempt.name}: {error_text(exc)}"
+            told = presentable(exc)
+            error = f"Error in {attempt.name}: {error_text(told)}"
             final = attempt.finish(
                 progress.meta.failed(error), storable(traceback.format_exc()), exc
             )
@@ -109,6 +111,8 @@ class ChildTask(Task):  # type: ignore[type-arg]
             if final:
                 if isinstance(exc, MISTAKEN_FOR_WORKER_FAILURES):
                     raise ChildError(error_text(exc)) from exc
+                if told is not exc:
+                    raise told from None
                 raise
             # Not a failure yet: Celery's signals, and so Sentry, must see only the last attempt's.
             logger.warning("%s[%s] will be retried", self.name, request.id, exc_info=True)
@@ -128,6 +132,7 @@ class ChildTask(Task):  # type: ignore[type-arg]
                     result = body()
             else:
                 result = run_isolated(body)
+            return progress.meta.ok(result)
         except SystemExit as exc:
             # Exactly SystemExit: Celery's shutdown requests are subclasses of it. A pool process
             # that gets SIGTERM at a time limit also raises it; the worker then ends the attempt.
@@ -149,7 +154,6 @@ class ChildTask(Task):  # type: ignore[type-arg]
                 raise
             _keep_checkpoint(progress)
             raise ChildError(error_text(exc)) from exc
-        return progress.meta.ok(result)
 
     def _resolve(self, result: Any, progress: Progress | None = None) -> Any:
         """Return `result`; if it is a coroutine, run it and return its result."""

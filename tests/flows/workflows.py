@@ -10,6 +10,7 @@ from tests.flows import (
     foreign_tasks,  # noqa: F401
     hostile,  # noqa: F401
     maps,
+    odd_ends,  # noqa: F401
     outages,  # noqa: F401
     tasks,
 )
