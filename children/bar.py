@@ -6,6 +6,7 @@ A child does not announce its loops, so more work may follow each of them. A loo
 
 from collections.abc import Iterator
 from contextlib import contextmanager
+from itertools import pairwise
 
 from children.meta import ALMOST, LOOP, Number
 
@@ -80,25 +81,30 @@ class Bar:
     @property
     def completion(self) -> float:
         """0 to `ALMOST`. Only an outcome has 100."""
-        last = self.last()
+        last = self._in_use()[-1]
         self._shown = max(self._shown, min(last.at(last.iteration), ALMOST))
         return self._shown
 
     @property
     def counters(self) -> tuple[Number, Number | None]:
         """Iteration and total of the outermost loop."""
-        self.last()
-        outermost = next((each for each in self._stretches if each.counts), self._stretches[0])
+        stretches = self._in_use()
+        outermost = next((each for each in stretches if each.counts), stretches[0])
         return outermost.iteration, outermost.total
 
     def last(self) -> Stretch:
-        """The innermost stretch that is still in use."""
-        pairs = enumerate(zip(self._stretches, self._stretches[1:], strict=False), start=1)
-        for place, (outer, inner) in pairs:
-            if inner.item is not None and not (outer.looping and inner.item == outer.iteration):
-                del self._stretches[place:]  # the outer loop is at another item, or has ended
-                break
+        """The innermost stretch that is still in use. The others are forgotten."""
+        if len(self._stretches) > 1:
+            self._stretches = self._in_use()
         return self._stretches[-1]
+
+    def _in_use(self) -> list[Stretch]:
+        """A copy, as another thread than the body's may read how far it is."""
+        stretches = self._stretches.copy()
+        for place, (outer, inner) in enumerate(pairwise(stretches), start=1):
+            if inner.item is not None and not (outer.looping and inner.item == outer.iteration):
+                return stretches[:place]  # the outer loop is at another item, or has ended
+        return stretches
 
     def inner(self) -> Stretch:
         """The stretch for work that begins now: in a `track`, that of its current item."""

@@ -169,6 +169,12 @@ class Attempt(Protocol):
             AttemptLost: the attempt no longer counts; the body must end.
         """
 
+    def report_later(self, seconds: float, read: Callable[[], tuple[Meta, Any]]) -> None:
+        """Store the meta and the checkpoint that `read` returns, in about so many seconds.
+
+        Unless a report or the end comes before. `read` is called in another thread.
+        """
+
     def finish(
         self, outcome: Meta, traceback: str | None = None, error: Exception | None = None
     ) -> bool:

@@ -17,6 +17,7 @@ from children.sanitize import clean_text
 __all__ = ["Progress"]
 
 T = TypeVar("T")
+SendLater = Callable[[float, Callable[[], tuple[Meta, Any]]], None]
 Sender = Callable[[Callable[[Meta], None], Meta], None]
 
 # `track` reads the clock at least once in this many items. A body that becomes slow still reports
@@ -31,19 +32,22 @@ class Progress:
     """Reports a child's progress, at most once every `interval` seconds.
 
     The first report goes to the host at once, and the last of a `track` always. Skipped reports
-    lose nothing, because each report has the whole state.
+    lose nothing, because each report has the whole state, and if the body then is silent the host
+    reads it by itself.
     """
 
     def __init__(
         self,
         send: Callable[..., None],
         *,
+        send_later: SendLater | None = None,
         interval: float = REPORT_INTERVAL,
         clock: Callable[[], float] = time.monotonic,
         checkpoint: Any = None,
         context: Callable[[Call], RunContext | None] | None = None,
     ) -> None:
-        self._send = send
+        self._send, self._send_later = send, send_later
+        self._will_send = send_later is None
         self._open_context = context
         self._run: RunContext | None = None
         self._call: Call = _call
@@ -233,10 +237,27 @@ class Progress:
         self._sender, self._call = sender, call
 
     def _report_if_due(self) -> bool:
-        if self._clock() < self._next_at:
+        left = self._next_at - self._clock()
+        if left > 0:
+            if not self._will_send and self._send_later is not None:
+                self._let_host_read(left, self._send_later)
             return False
         self._report()
         return True
+
+    def _let_host_read(self, left: float, send_later: SendLater) -> None:
+        self._will_send = True  # before the call: another thread may read at once
+        try:
+            # Later than the next report of a body that goes on to report.
+            send_later(left + self._interval, self._read)
+        except BaseException:  # a time limit
+            self._will_send = False
+            raise
+
+    def _read(self) -> tuple[Meta, Any]:
+        """What the host stores of a silent body. Called in a thread beside the body's."""
+        self._will_send = False
+        return self.meta, self._checkpoint.as_json()
 
     def _report(self) -> None:
         send: Callable[[Meta], None] = self._send

@@ -3,6 +3,7 @@
 import inspect
 import signal
 import traceback
+from collections.abc import Callable
 from datetime import UTC, datetime
 from functools import partial
 from typing import Any, ClassVar, NoReturn
@@ -88,6 +89,7 @@ class ChildTask(Task):  # type: ignore[type-arg]
         attempt = self._claim()
         progress = Progress(
             attempt.report,
+            send_later=attempt.report_later,
             interval=attempt.report_interval,
             checkpoint=attempt.checkpoint,
             context=attempt.context,
@@ -235,6 +237,9 @@ class PlainAttempt:
     ) -> None:
         if not self._task.request.is_eager:
             self._task.update_state(state="PROGRESS", meta=meta.as_dict())
+
+    def report_later(self, seconds: float, read: Callable[[], tuple[Meta, Any]]) -> None:
+        """Do nothing: Celery's backend is the task's own, in its thread."""
 
     def finish(
         self,

@@ -21,6 +21,7 @@ ON_POSTGRES_ALONE = ["tests/faults", "tests/ops", "tests/system"]
 SMOKE_ON_SQLITE = [
     *("tests/faults/test_hostile_bodies.py", "tests/faults/test_kills.py"),
     *("tests/faults/test_locked.py", "tests/faults/test_retries.py"),
+    "tests/faults/test_quiet_bodies.py",
 ]
 # Pure functions, checks and texts: no row is read, or none that a database could change.
 WITHOUT_ROWS = [

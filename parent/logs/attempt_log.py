@@ -3,7 +3,7 @@
 import logging
 from collections import deque
 from collections.abc import Callable, Collection
-from threading import Timer
+from functools import partial
 from typing import Any
 
 from celery.utils.log import get_logger
@@ -31,8 +31,8 @@ class AttemptLog:
     """What the body of an attempt logs.
 
     Args:
-        start: runs work on the thread that makes the attempt's statements.
-        separate: whether that is another thread than the body's.
+        store_later: asks for a call of `store` in so many seconds; None if nobody will see the
+            log before its end.
     """
 
     def __init__(
@@ -40,12 +40,9 @@ class AttemptLog:
         task_id: str,
         model: type[Step | Item],
         workflow: str,
-        start: Callable[[Callable[[], None]], Any],
-        *,
-        separate: bool,
+        store_later: Callable[[float], None] | None,
     ) -> None:
         self._task_id, self._model, self._workflow = task_id, model, workflow
-        self._start = start
         self._batches: deque[Batch] = deque(maxlen=MOST_KEPT)
         self._secrets: Collection[str] | None = None
         lines, size = setting("LOG_LINES"), setting("LOG_BYTES")
@@ -55,14 +52,9 @@ class AttemptLog:
                 most_lines=max(2, int(lines)),
                 most_bytes=int(size or 2**62),
                 level=logging.getLevelNamesMapping().get(log_level(), logging.INFO),
-                wake=self._store_later if separate else None,
+                # A body may log and then be quiet for an hour: nothing else would store the line.
+                wake=store_later and partial(store_later, STORE_INTERVAL),
             )
-
-    def _store_later(self) -> None:
-        # A body may log and then be quiet for an hour: nothing else would store the line.
-        timer = Timer(STORE_INTERVAL, self._start, (self.store,))
-        timer.daemon = True
-        timer.start()
 
     def store(self) -> None:
         """Store what was logged. Call it on the thread that makes the attempt's statements.

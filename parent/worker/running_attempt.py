@@ -3,57 +3,42 @@
 The engine's own thread runs the statements, over a connection that the body cannot reach.
 """
 
-import time
 from collections.abc import Callable
-from concurrent.futures import Future, wait
+from concurrent.futures import Future
 from contextvars import copy_context
-from datetime import datetime, timedelta
+from datetime import datetime
 from functools import partial
 from typing import Any, TypeVar
 from uuid import UUID, uuid4
 
 from celery import current_app
 from celery.utils.log import get_logger
-from django.db import DEFAULT_DB_ALIAS, connection, connections, transaction
-from django.db.models import QuerySet
-from django.utils import timezone
+from django.db import connection
 
 from children import host
 from children.errors import AttemptLost
-from children.isolation.connections import in_transaction
 from children.isolation.run_isolated import end_process
-from children.meta import ALMOST, Meta, error_text
-from children.worker.later import call_later, cancel
+from children.meta import Meta, error_text
 from parent.decisions.first_look import first_look
-from parent.decisions.step_pace import LastReport
 from parent.deletion import orphan_results
 from parent.logs.attempt_log import AttemptLog
-from parent.messages.publish import attempt_header, republish_after
-from parent.models import Item, Step, StepState
+from parent.messages.publish import attempt_header
+from parent.models import Item, Step
 from parent.runs.attempts import retry_decision
 from parent.runs.context import RunContext
 from parent.runs.endings import Ending, end_attempt, end_cancelled, record
 from parent.runs.following.hand_over import HandOver
 from parent.runs.items.finish import end_cancelled_item, end_item
-from parent.store import executors
-from parent.store.kept_sql import update_attempt
-from parent.store.outage import OUTAGE, retry_while_database_is_down, sqlite_files_closed
+from parent.store.outage import retry_while_database_is_down, sqlite_files_closed
 from parent.telemetry import tracing
+from parent.worker.attempt.claim import Claim
+from parent.worker.attempt.reported_row import ReportedRow
+from parent.worker.attempt.reporter import Reporter
 from parent.worker.engine_thread import EngineThread, SameThread, wait_ignoring_interruptions
 
 __all__ = ["RunningAttempt"]
 
 logger = get_logger(__name__)
-
-REPORT_TIMEOUT = 1.0
-"""Maximum seconds that a body waits until its report is stored."""
-
-EARLY = 0.1
-"""Seconds from its begin in which a child's reports are not stored yet. If it ends meanwhile, its
-end says all, and nobody could have read them; else the newest is stored when they are over.
-"""
-
-REPORT_COLUMNS = ("iteration", "total", "completion", "message")
 
 T = TypeVar("T")
 
@@ -92,23 +77,18 @@ class RunningAttempt:
         self._step = str(header.get("mapped", self.name))
         self.report_interval = float(header["interval"])
         self._thread = thread or SameThread()
-        self._log = AttemptLog(
-            task_id, self._model, self._workflow, self._start, separate=self._thread.separate
-        )
-        self.log = self._log.buffer
         # Copied before the body runs, so that its changes do not reach the engine's statements.
         self._context = copy_context()
         self._has_result = has_result
-        self._last_report = LastReport(started_at=timezone.now())
-        self._report: Future[Any] | None = None
-        self._deferred_report: tuple[Meta, Any] | None = None
-        self._early_until = time.monotonic() + min(EARLY, self.report_interval)
-        self._newest: Meta | None = None
-        self._early_report: int | None = None
         self._broken_outages = 0
-        self._claim = claim or uuid4()
-        look_at = header["look_at"] and datetime.fromisoformat(header["look_at"])
-        self._first_look = first_look(look_at, (header["run_timeout"], header["stall_timeout"]))
+        claim = claim or uuid4()
+        self._claim = Claim(task_id, self._model, claim)
+        self._row = ReportedRow(task_id, self._model, claim)
+        separate = self._thread.separate
+        self._reporter = Reporter(self._start, self._store, self.report_interval, separate=separate)
+        wake = self._reporter.store_later if separate else None
+        self._log = AttemptLog(task_id, self._model, self._workflow, wake)
+        self.log = self._log.buffer
 
     def _start(self, work: Callable[[], T]) -> "Future[T]":
         return self._thread.start(partial(self._context.copy().run, work))
@@ -119,7 +99,7 @@ class RunningAttempt:
         Raises:
             SoftTimeLimitExceeded: it was raised during the claim. It is recorded as the outcome.
         """
-        claim = self._start(self._claim_step_and_read)
+        claim = self._start(self._take)
         interruption = wait_ignoring_interruptions(claim)
         claimed = claim.result()
         if claimed and interruption is not None:
@@ -129,10 +109,18 @@ class RunningAttempt:
             raise interruption
         return claimed
 
+    def _take(self) -> bool:
+        header = self._header
+        look_at = header["look_at"] and datetime.fromisoformat(header["look_at"])
+        look = first_look(look_at, (header["run_timeout"], header["stall_timeout"]))
+        claimed = self._claim.take(look)
+        if claimed:
+            self._read_earlier()
+        return claimed
+
     def go_on_from(self, earlier: UUID) -> bool:
         """Claim an attempt that runs already, if it has this earlier claim: Celery retries it."""
-        values = {"claim": self._claim, "executor": executors.this_executor()}
-        claim = self._start(partial(self._claim_step, values, StepState.RUNNING, earlier))
+        claim = self._start(partial(self._claim.take_over, earlier))
         wait_ignoring_interruptions(claim)
         return claim.result()
 
@@ -142,32 +130,7 @@ class RunningAttempt:
         Args:
             earlier: the claim that it had before this one; None makes the step QUEUED.
         """
-        values: dict[str, Any] = {"claim": earlier}
-        if earlier is None:
-            values |= {"state": StepState.QUEUED, "executor": None, "started_at": None}
-            values["due_at"] = republish_after(0)
-        undo = partial(
-            update_attempt,
-            self.task_id,
-            values,
-            expected_state=StepState.RUNNING,
-            claim=self._claim,
-        )
-        work = partial(retry_while_database_is_down, f"requeue {self.task_id}", undo)
-        wait_ignoring_interruptions(self._start(work))
-
-    def _claim_step_and_read(self) -> bool:
-        values = {
-            "state": StepState.RUNNING,
-            "claim": self._claim,
-            "executor": executors.this_executor(),
-            "started_at": timedelta(),
-            "due_at": self._first_look,
-        }
-        claimed = self._claim_step(values, StepState.QUEUED)
-        if claimed:
-            self._read_earlier()
-        return claimed
+        wait_ignoring_interruptions(self._start(partial(self._claim.give_back, earlier)))
 
     def begin_claimed(self) -> None:
         """Begin an attempt that the end of the child before it has claimed."""
@@ -179,39 +142,7 @@ class RunningAttempt:
 
     def _read_earlier(self) -> None:
         if self._has_earlier:
-            reading = f"read the checkpoint of {self.task_id}"
-            self.checkpoint = retry_while_database_is_down(reading, self._read_checkpoint)
-
-    def _read_checkpoint(self) -> Any:
-        return self._rows(task_id=self.task_id).values_list("checkpoint", flat=True).first()
-
-    def _rows(self, **which: Any) -> "QuerySet[Any]":
-        rows: QuerySet[Any] = self._model._default_manager.all()
-        return rows.filter(**which)
-
-    def _claim_step(
-        self, values: dict[str, Any], expected_state: StepState, earlier: UUID | None = None
-    ) -> bool:
-        tries = 0
-
-        def claim_once() -> bool:
-            nonlocal tries
-            tries += 1
-            claimed = update_attempt(
-                self.task_id,
-                values,
-                expected_state=expected_state,
-                claim=earlier,
-                model=self._model,
-            )
-            # After an error the first UPDATE may have been committed nevertheless.
-            return claimed or (tries > 1 and self._has_claim())
-
-        return retry_while_database_is_down(f"claim {self.task_id}", claim_once)
-
-    def _has_claim(self) -> bool:
-        mine = {"task_id": self.task_id, "state": StepState.RUNNING, "claim": self._claim}
-        return self._rows(**mine).exists()
+            self.checkpoint = self._claim.read_checkpoint()
 
     def context(self, call: host.Call) -> RunContext:
         """The run, for the body; see `children.host.Attempt`."""
@@ -219,7 +150,7 @@ class RunningAttempt:
             self._header,
             call=call,
             ask=self._ask,
-            still_counts=self._has_claim,
+            still_counts=self._claim.is_held,
             shares_transaction=not self._thread.separate,
         )
 
@@ -237,111 +168,28 @@ class RunningAttempt:
         return answer
 
     def report(self, meta: Meta, checkpoint: Any = None) -> None:
-        """Store a report, or keep an early one for a moment; see `children.host.Attempt`."""
-        if self._report is not None and not self._report.done():
-            return  # the database is slow; the next report replaces this one
-        self._end_report()
-        if self._thread.separate and _holds_write_lock():
-            self._defer_report(meta, checkpoint)
-            return
-        early = self._early_until - time.monotonic()
-        if self._thread.separate and early > 0 and checkpoint is None:
-            self._drop_early_report()  # or it was dropped, or belongs to the process that forked
-            self._newest = meta
-            self._early_report = call_later(early, self._begin_early_report)
-            return
-        self._drop_early_report()
-        self._report = self._start(partial(self._store, meta, checkpoint))
-        # The body does not wait longer for a lock on the row or on the whole database.
-        wait([self._report], REPORT_TIMEOUT)
-        self._end_report()
+        """See `children.host.Attempt`."""
+        self._reporter.report(meta, checkpoint)
 
-    def _end_report(self) -> None:
-        """If the last report is done, raise its error, once."""
-        if self._report is None or not self._report.done():
-            return
-        report, self._report = self._report, None
+    def report_later(self, seconds: float, read: Callable[[], tuple[Meta, Any]]) -> None:
+        """See `children.host.Attempt`."""
+        self._reporter.report_later(seconds, read)
+
+    def _store(self, report: tuple[Meta, Any] | None) -> bool:
+        self._log.store()
+        if report is None:
+            return True
         try:
-            report.result()
+            return self._row.write(*report)
         except AttemptLost:
             self.lost = True
             raise
-
-    def _defer_report(self, meta: Meta, checkpoint: Any) -> None:
-        """Report after the body's transaction: on SQLite it blocks all other writers."""
-        self._deferred_report = meta, checkpoint
-        if connection.in_atomic_block:
-            transaction.on_commit(self._send_deferred_report)
-
-    def _send_deferred_report(self) -> None:
-        report, self._deferred_report = self._deferred_report, None
-        if report is not None:
-            self.report(*report)
-
-    def _begin_early_report(self) -> None:
-        """The first moment is over: store what was reported in it."""
-        if self._newest is not None:
-            self._report = self._start(self._store_newest)
-
-    def _store_newest(self) -> None:
-        newest = self._newest
-        if newest is None:  # a later one is stored, or the child has ended
-            return
-        if self._store(newest, None):
-            if self._newest is newest:  # the body may have reported meanwhile
-                self._newest = None
-        else:  # the body may be in a transaction of SQLite, and report nothing more
-            self._early_report = call_later(REPORT_TIMEOUT, self._begin_early_report)
-
-    def _drop_early_report(self) -> None:
-        self._newest = None
-        if self._early_report is not None:
-            cancel(self._early_report)
-
-    def _store(self, meta: Meta, checkpoint: Any) -> bool:
-        """Store a report; return False if the database is down or locked."""
-        self._log.store()
-        try:
-            stored = self._update_step(meta, checkpoint)
-        except OUTAGE as exc:
-            if connection.in_atomic_block:
-                raise
-            logger.warning("%s: report not stored: %s", self.task_id, exc)
-            connection.close()
-            return False
-        if not stored:
-            raise AttemptLost(
-                f"Attempt {self.task_id} no longer counts: it was cancelled, or its lease "
-                "lapsed. Let this exception end the body."
-            )
-        return True
-
-    def _update_step(self, meta: Meta, checkpoint: Any) -> bool:
-        """Write the report to the step's row, in one statement, if the attempt still counts."""
-        pace, measured_for = self._last_report.replace(meta, timezone.now())
-        values = {name: getattr(meta, name) for name in REPORT_COLUMNS}
-        values["completion"] = min(meta.completion, ALMOST)  # only an outcome has 100
-        values |= {"reported_at": timedelta(), "unmirrored_since": timedelta()}
-        if self._model is Step:  # the pace of items is that of their step
-            values["paced_since"] = -measured_for
-            if pace is not None:  # until then the row keeps the pace of an earlier attempt
-                values["pace"] = pace
-        if checkpoint is not None:
-            values["checkpoint"] = checkpoint
-        return update_attempt(
-            self.task_id,
-            values,
-            expected_state=StepState.RUNNING,
-            claim=self._claim,
-            if_null="unmirrored_since",
-            model=self._model,
-        )
 
     def finish(
         self, outcome: Meta, traceback: str | None = None, error: Exception | None = None
     ) -> bool:
         """Record the outcome and start what follows; see `children.host.Attempt`."""
-        self._drop_early_report()
+        self._reporter.end()
         finish = self._start(partial(self._finish, outcome, traceback, error))
         # A time limit raised now is too late: the body has ended.
         wait_ignoring_interruptions(finish)
@@ -430,15 +278,9 @@ class RunningAttempt:
             self._log.store()
             end_now(self.task_id)
 
-        self._drop_early_report()
+        self._reporter.end()
         work = partial(retry_while_database_is_down, f"abandon {self.task_id}", end)
         abandoned = self._start(work)
         wait_ignoring_interruptions(abandoned)
         abandoned.result()
         self.ended = True
-
-
-def _holds_write_lock() -> bool:
-    """Whether the body is in a transaction that blocks all other writers (SQLite)."""
-    mine = connections[DEFAULT_DB_ALIAS]
-    return mine.vendor == "sqlite" and in_transaction(mine)

@@ -1,6 +1,6 @@
 """A host in memory that records what children report."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Any
 from uuid import uuid4
 
@@ -37,6 +37,9 @@ class Attempt:
             raise AttemptLost
         self.reports.append(meta)
         self.checkpoints.append(checkpoint)
+
+    def report_later(self, seconds: float, read: Callable[[], tuple[Meta, Any]]) -> None:
+        pass
 
     def finish(
         self,

@@ -5,6 +5,7 @@ from fractions import Fraction
 from typing import Any
 
 import pytest
+from celery.exceptions import SoftTimeLimitExceeded
 
 from children import Meta, Progress
 
@@ -204,3 +205,89 @@ def test_an_error_in_the_iterable_is_raised_in_the_body(progress: Progress) -> N
 def test_a_negative_total_is_refused(progress: Progress) -> None:
     with pytest.raises(ValueError, match="count from 0 up"):
         next(iter(progress.track(range(3), total=-3)))
+
+
+class Host:
+    """Reads a report later, when the test says so."""
+
+    def __init__(self) -> None:
+        self.asked: list[float] = []
+        self.read: Any = None
+
+    def send_later(self, seconds: float, read: Any) -> None:
+        self.asked.append(seconds)
+        self.read = read
+
+
+@pytest.fixture
+def reading() -> Host:
+    return Host()
+
+
+@pytest.fixture
+def quiet(sent: list[Meta], clock: Clock, reading: Host) -> Progress:
+    """Of a host that reads what a silent body has skipped."""
+
+    def send(meta: Meta, checkpoint: Any = None) -> None:
+        sent.append(meta)
+
+    return Progress(send, send_later=reading.send_later, interval=0.5, clock=clock)
+
+
+def test_the_host_reads_what_was_skipped_and_is_asked_once(
+    quiet: Progress, sent: list[Meta], clock: Clock, reading: Host
+) -> None:
+    quiet.update(1, 10)
+    assert reading.asked == []
+    clock.now += 0.1
+    quiet.update(2)
+    quiet.checkpoint("here")
+    quiet.message("and waits")
+
+    # Not before a body that goes on has reported by itself.
+    assert reading.asked == [pytest.approx(0.4 + 0.5)]
+    meta, checkpoint = reading.read()
+    assert (meta, checkpoint["value"]) == (Meta.at(2, 10, "and waits"), "here")
+    assert counts(sent) == [(1, 10)]
+
+
+def test_once_it_was_read_the_next_skipped_report_asks_again(
+    quiet: Progress, clock: Clock, reading: Host
+) -> None:
+    quiet.update(1, 10)
+    for _ in range(3):
+        quiet.update(2)
+        reading.read()
+
+    assert len(reading.asked) == 3
+
+
+def test_a_time_limit_while_the_host_is_asked_does_not_keep_it_from_being_asked_again(
+    quiet: Progress, reading: Host, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def limit(*_: object) -> None:
+        raise SoftTimeLimitExceeded
+
+    quiet.update(1, 10)
+    monkeypatch.setattr(quiet, "_send_later", limit)
+    with pytest.raises(SoftTimeLimitExceeded):
+        quiet.update(2)
+    monkeypatch.setattr(quiet, "_send_later", reading.send_later)
+    quiet.update(3)
+
+    assert reading.read()[0] == Meta.at(3, 10)
+
+
+def test_a_reader_in_another_thread_changes_nothing(quiet: Progress, clock: Clock) -> None:
+    plain = Progress(lambda _: None, interval=0.5, clock=clock)
+    for progress, reads in ((plain, 0), (quiet, 3)):
+        for _ in progress.track(range(4)):
+            for _ in range(reads):
+                assert progress._read()
+            list(progress.track(range(3)))
+            with progress.part(0.5):
+                for _ in range(reads):
+                    assert progress._read()
+                progress.update(1, 2)
+
+    assert quiet.meta == plain.meta

@@ -12,6 +12,7 @@ from tests.flows import (
     maps,
     odd_ends,  # noqa: F401
     outages,  # noqa: F401
+    quiet,  # noqa: F401
     tasks,
 )
 

@@ -1,19 +1,22 @@
 """Reports of a child's first moment: its end says all, or they are stored a moment later."""
 
+import sqlite3
 import threading
-from collections.abc import Iterator
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
 from functools import partial
 from typing import Any
 
 import pytest
-from django.db import connection, connections
+from django.db import connection, connections, transaction
 
 from children.errors import AttemptLost
 from children.meta import Meta
 from parent.messages.publish import attempt_header
 from parent.models import Executor, Run, StepState
 from parent.runs.cancel import cancel
-from parent.worker import running_attempt
+from parent.worker.attempt import waiting
 from parent.worker.engine_thread import EngineThread
 from parent.worker.running_attempt import RunningAttempt
 from tests.parent.conftest import one
@@ -34,7 +37,7 @@ def thread() -> Iterator[EngineThread]:
 @pytest.fixture
 def long_moment(monkeypatch: pytest.MonkeyPatch) -> None:
     """So long that nothing is stored because it is over."""
-    monkeypatch.setattr(running_attempt, "EARLY", 1000.0)
+    monkeypatch.setattr(waiting, "EARLY", 1000.0)
 
 
 def attempt_on(thread: EngineThread, run: Run, **changed: Any) -> RunningAttempt:
@@ -87,7 +90,7 @@ def test_a_checkpoint_is_stored_at_once(
 def test_a_report_after_a_checkpoint_is_stored_when_the_moment_is_over(
     started: Any, executor: Executor, thread: EngineThread, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(running_attempt, "EARLY", 1.0)
+    monkeypatch.setattr(waiting, "EARLY", 1.0)
     attempt = attempt_on(thread, run := started(), interval=10)
 
     attempt.report(Meta.at(0, 3))
@@ -97,19 +100,61 @@ def test_a_report_after_a_checkpoint_is_stored_when_the_moment_is_over(
     until("the report", lambda: one(run).iteration == 2)
 
 
-@pytest.mark.skipif(connection.vendor != "sqlite", reason="elsewhere no body locks the row so")
-def test_a_report_that_meets_the_bodys_transaction_is_stored_after_it(
+on_sqlite = pytest.mark.skipif(connection.vendor != "sqlite", reason="others lock rows only")
+
+
+@on_sqlite
+def test_a_report_that_meets_a_locked_database_is_stored_after_it(
     started: Any, executor: Executor, thread: EngineThread, caplog: pytest.LogCaptureFixture
 ) -> None:
     attempt = attempt_on(thread, run := started())
     thread.start(partial(execute, "PRAGMA busy_timeout = 1")).result()
+    other = sqlite3.connect(connection.settings_dict["NAME"], isolation_level=None)
 
     attempt.report(HALF)
-    execute("BEGIN IMMEDIATE")
+    other.execute("BEGIN IMMEDIATE")
     until("the locked database", lambda: "report not stored" in caplog.text)
-    execute("COMMIT")
+    other.close()
 
     until("the report", lambda: one(run).iteration == 1)
+
+
+@on_sqlite
+@pytest.mark.parametrize("end", ["COMMIT", "ROLLBACK"])
+@pytest.mark.parametrize("when", ["before it", "in it"])
+def test_a_report_waits_for_the_end_of_the_bodys_transaction_and_nothing_else_does(
+    started: Any, executor: Executor, thread: EngineThread, end: str, when: str
+) -> None:
+    attempt = attempt_on(thread, run := started())
+
+    if when == "before it":
+        attempt.report(HALF)
+    execute("BEGIN IMMEDIATE")
+    if when == "in it":
+        attempt.report(HALF)
+    looks = attempt._reporter._look
+    until("a look at it", lambda: attempt._reporter._look != looks)
+    began = time.monotonic()
+    assert attempt.context(lambda work: work()).params is not None
+    assert time.monotonic() - began < 5
+    execute(end)
+
+    until("the report", lambda: one(run).iteration == 1)
+
+
+@on_sqlite
+def test_the_newest_report_of_a_transaction_that_is_rolled_back_is_stored(
+    started: Any, executor: Executor, thread: EngineThread
+) -> None:
+    attempt = attempt_on(thread, run := started(), interval=0)
+
+    with suppress(ValueError), transaction.atomic():
+        for iteration in (1, 2):
+            Executor.objects.update(pid=iteration)
+            attempt.report(Meta.at(iteration, 4))
+        raise ValueError
+
+    until("the report", lambda: one(run).iteration == 2)
 
 
 def execute(sql: str) -> None:
@@ -125,32 +170,39 @@ def test_an_early_report_does_not_replace_a_later_one(
     thread.start(until_stored.wait)
     attempt.report(Meta.at(0, 2))
     attempt.report(HALF, checkpoint=1)  # waits behind that thread's work, for a second
-    attempt._begin_early_report()
     until_stored.set()
     thread.start(int).result()
 
     assert one(run).iteration == 1
 
 
-@pytest.mark.usefixtures("long_moment")
+@pytest.mark.parametrize("reports", [2, 3])
 def test_a_report_that_comes_while_an_earlier_one_is_stored_waits_for_its_turn(
-    started: Any, executor: Executor, thread: EngineThread, monkeypatch: pytest.MonkeyPatch
+    started: Any, executor: Executor, thread: EngineThread, reports: int
 ) -> None:
-    attempt, later = attempt_on(thread, run := started(), interval=10), Meta.at(2, 2)
-    attempt.report(HALF)
-    store = attempt._store
+    attempt = attempt_on(thread, run := started(), interval=0)
+    is_slow, goes_on = threading.Event(), threading.Event()
 
-    def store_meanwhile(meta: Meta, checkpoint: Any) -> bool:
-        attempt._newest = later
-        return store(meta, checkpoint)
+    def slow(execute: Any, *args: Any) -> Any:
+        is_slow.set()
+        goes_on.wait()
+        return execute(*args)
 
-    monkeypatch.setattr(attempt, "_store", store_meanwhile)
-    attempt._begin_early_report()
-    thread.start(int).result()
+    with in_thread(thread, slow):
+        for number in range(reports):
+            attempt.report(Meta.at(number, 4))  # the first one waits for a second
+        assert is_slow.is_set()
+        goes_on.set()
+        until("the last", lambda: one(run).iteration == reports - 1)
 
-    assert one(run).iteration == 1
-    assert attempt._newest is later
-    attempt.finish(later.ok(None))  # or it would be stored after the test
+
+@contextmanager
+def in_thread(thread: EngineThread, wrapper: Callable[..., Any]) -> Iterator[None]:
+    """The wrapper around each statement of this thread."""
+    wrappers: Any = thread.start(lambda: connection.execute_wrappers).result()
+    wrappers.append(wrapper)
+    yield
+    wrappers.remove(wrapper)
 
 
 @pytest.mark.usefixtures("long_moment")
@@ -171,7 +223,7 @@ def test_that_an_attempt_no_longer_counts_is_learnt_by_the_next_report(
     cancel(run.pk)
 
     attempt.report(HALF)
-    until("it is stored, or not", lambda: attempt._report is not None and attempt._report.done())
+    until("it is refused", lambda: attempt.lost)
     with pytest.raises(AttemptLost, match="no longer counts"):
         attempt.report(HALF)
 

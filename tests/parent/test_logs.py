@@ -314,7 +314,7 @@ def test_lines_wait_while_the_database_is_away(
 ) -> None:
     run = started()
     task_id = str(run.steps.get(index=0).task_id)
-    log = AttemptLog(task_id, Step, run.workflow, lambda work: work(), separate=False)
+    log = AttemptLog(task_id, Step, run.workflow, None)
     assert log.buffer is not None
     log.buffer.add(1.0, 20, "a", "before")
 
