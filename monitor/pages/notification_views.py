@@ -127,7 +127,7 @@ def _rules_in_code() -> Any:
     for workflow in registry.workflows():
         for rule in workflow.notify:
             target = rule.url if isinstance(rule, Webhook) else ", ".join(as_words(rule.to))
-            yield {"workflow": workflow, "on": ", ".join(as_words(rule.on)), "target": target}
+            yield {"workflow": workflow, "on": as_words(rule.on), "target": target}
 
 
 def _show_once(request: HttpRequest, rule: NotificationRule, secret: str) -> None:

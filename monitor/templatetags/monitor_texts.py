@@ -1,5 +1,7 @@
 """The texts of the pages in the reader's language, and those that the pages' scripts write."""
 
+from collections.abc import Iterable
+
 from django import template
 from django.utils.html import json_script
 from django.utils.safestring import SafeString
@@ -13,6 +15,7 @@ __all__ = [
     "SCRIPT_TEXTS",
     "has_workflow_apps",
     "page_language",
+    "say_all",
     "script_texts",
     "start_worker",
 ]
@@ -59,6 +62,12 @@ SCRIPT_TEXTS = (
 
 register.filter("say", say)
 register.filter("say_message", say_message)
+
+
+@register.filter
+def say_all(names: Iterable[str]) -> str:
+    """The occasions of a rule of notifications, in the reader's language."""
+    return ", ".join(say(name.replace("_", " ")) for name in names)
 
 
 @register.simple_tag

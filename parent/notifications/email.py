@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Sequence
+from datetime import datetime
 from smtplib import SMTPException
 from typing import TYPE_CHECKING, Any, Protocol
 
@@ -10,6 +11,8 @@ from django.contrib.auth import get_user_model
 from django.core.mail import EmailMultiAlternatives, get_connection
 from django.template.loader import render_to_string
 from django.utils import translation
+from django.utils.formats import date_format
+from django.utils.timezone import localtime
 from django.utils.translation import gettext_lazy as _
 
 from children.sanitize import clean_text
@@ -58,6 +61,10 @@ SAYS = {
     "schedule_missed": _("{name} was not started"),
 }
 
+TIMES = ("started_at", "finished_at", "nominal_at", "until")
+"""Names of times in the JSON of a notification."""
+TIME = "j M Y, H:i:s T"
+
 
 def recipients_of(delivery: Delivery) -> list[str]:
     """The addresses, each once. A recipient without an address is left out."""
@@ -95,7 +102,7 @@ def _message(
     if delivery.schedule is not None and _pages is not None:
         page = _pages.schedule(delivery.schedule)
     context = {
-        "run": data,
+        "run": _with_times(data),
         "says": says,
         "page_url": page,
         "decide_url": decide,
@@ -116,6 +123,17 @@ def _message(
     )
     message.attach_alternative(render_to_string("parent/notification.html", context), "text/html")
     return message
+
+
+def _with_times(data: dict[str, Any]) -> dict[str, Any]:
+    """The same with its times as people write them, in the project's time zone."""
+    shown = dict(data)
+    for name, value in data.items():
+        if isinstance(value, dict):
+            shown[name] = _with_times(value)
+        elif name in TIMES and value:
+            shown[name] = date_format(localtime(datetime.fromisoformat(value)), TIME)
+    return shown
 
 
 def _name(data: dict[str, Any]) -> str:

@@ -88,6 +88,17 @@ def texts_of(compiled: Path) -> dict[Any, str]:
     return texts
 
 
+@pytest.mark.parametrize("language", LANGUAGES[1:])
+def test_a_text_of_several_apps_is_said_in_one_way(language: str) -> None:
+    """Django takes the one of the first app for all of them."""
+    one, other = (
+        texts_of(ROOT / Path(catalogue(app, language)).with_suffix(".mo")) for app in APPS
+    )
+    both = (one.keys() & other.keys()) - {""}
+
+    assert {each: one[each] for each in both} == {each: other[each] for each in both}
+
+
 def placeholders(text: str) -> set[str]:
     return set(re.findall(r"\{\w+\}|%\(\w+\)s|<[^>]+>", text))
 

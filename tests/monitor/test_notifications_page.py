@@ -75,6 +75,28 @@ def test_rules_in_code_and_rows_are_listed_without_their_secrets(staff: Client, 
     assert PAGE in text_of(staff, reverse("monitor:runs"))
 
 
+@pytest.mark.parametrize(
+    ("language", "words"),
+    [
+        ("en", "started, approval requested, schedule missed"),
+        ("de", "begonnen, Entscheidung erbeten, Start verpasst"),
+    ],
+)
+@pytest.mark.parametrize("is_row", [True, False])
+def test_occasions_are_words(
+    staff: Client, told: Told, language: str, words: str, is_row: bool
+) -> None:
+    on = ["started", "approval_requested", "schedule_missed"]
+    if is_row:
+        NotificationRule.objects.create(kind="email", on=on, to=["a@example.com"])
+    else:
+        told(Email(on=on, to="a@example.com"))
+
+    page = staff.get(PAGE, headers={"accept-language": language}).content.decode()
+
+    assert f"{words} → a@example.com" in page
+
+
 def test_a_rule_is_added_edited_rotated_and_removed(staff: Client) -> None:
     answer = staff.post(NEW, WEBHOOK, follow=True)
     rule = NotificationRule.objects.get()

@@ -1,6 +1,8 @@
 """E-mails, taken by a real SMTP server."""
 
+import re
 from collections.abc import Callable
+from datetime import UTC, datetime
 from typing import Any
 
 import pytest
@@ -8,7 +10,7 @@ from django.conf import LazySettings
 from django.contrib.auth.models import User
 
 from parent import Email, Workflow
-from parent.models import Delivery
+from parent.models import Delivery, Run
 from parent.notifications import outbox
 from tests.notifications.conftest import Mails, deliver, end, make_due
 
@@ -125,6 +127,26 @@ def test_a_backend_that_raises_anything_is_tried_again(told: Told, settings: Laz
     deliver()
 
     assert "no such backend key" in Delivery.objects.get().error
+
+
+@pytest.mark.parametrize("kind", [0, 1], ids=["text", "html"])
+def test_its_times_are_those_of_people(
+    told: Told, mails: Mails, settings: LazySettings, kind: int
+) -> None:
+    settings.TIME_ZONE = "Asia/Tokyo"
+    run = told(Email(on=["started", "succeeded"], to="a@example.com")).start()
+    Run.objects.filter(pk=run.pk).update(started_at=datetime(2026, 3, 1, 22, 30, 5, tzinfo=UTC))
+    end(run)
+
+    deliver()
+
+    by_subject = {each["Subject"]: bodies(each)[kind] for each in mails.all()}
+    assert "2 Mar 2026, 07:30:05 JST" in by_subject["Tell them is done"]
+    assert "Ended" in by_subject["Tell them is done"]
+    # It has begun to exist: "not yet" and the name of a step would contradict that.
+    begun = by_subject["Tell them has started"].partition("<h1>")[-1 if kind else 0]
+    assert not re.search(r"not yet|Ended|Message|noop", begun)
+    assert not re.search(r"\d\dT\d\d:", "".join(by_subject.values()))
 
 
 def test_it_is_in_the_language_of_the_project(

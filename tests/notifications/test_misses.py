@@ -1,6 +1,7 @@
 """Times of a schedule that start no run: who is told, and why."""
 
 import json
+import re
 from collections.abc import Callable
 from typing import Any
 
@@ -144,6 +145,8 @@ def test_a_mail_says_why_and_leads_to_the_schedule(mails: Mails) -> None:
         assert "No worker watched in time" in text
         assert f"https://flows.example.com/timetable/{row.pk}/" in text
         assert "3 times" in text
+        assert re.search(r"\d+ \w{3} \d{4}, \d\d:\d\d:\d\d UTC", text)
+        assert not re.search(r"\d\dT\d\d:", text)
 
 
 def test_mails_about_one_schedule_are_one_thread(mails: Mails) -> None:

@@ -132,6 +132,7 @@ def test_each_recipient_who_may_decide_gets_a_link_of_their_own(
     with_link = {address for address, paths in found.items() if paths}
     assert with_link == {"ann@example.com", "lead@example.com"}
     assert all("Release it waits for a decision" in each["Subject"] for each in by_address.values())
+    assert not any(re.search(r"\d\dT\d\d:", str(each)) for each in by_address.values())
     assert all(f"/runs/{run.pk}/" in str(each) for each in by_address.values())
     assert client.post(found["lead@example.com"][0], {"decision": "approve"}).status_code == 200
     assert run.signals.get().who == lead.username
