@@ -285,8 +285,7 @@ class ItemMachine(RolledBackMachine):
         return self.claimed[-1 - pick % len(self.claimed)]
 
     def _counts(self, attempt: RunningAttempt) -> bool:
-        mine = self.rows(attempt._model).filter(task_id=attempt.task_id, claim=attempt._claim)
-        return bool(mine.filter(state="RUNNING").exists())
+        return attempt._claim.is_held()
 
     def rows(self, model: Any) -> Any:
         if model is Step:

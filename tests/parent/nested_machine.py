@@ -304,5 +304,4 @@ class NestedMachine(RolledBackMachine):
         return self.claimed.pop(-1 - pick % len(self.claimed))
 
     def _counts(self, attempt: RunningAttempt) -> bool:
-        mine = self.steps("RUNNING").filter(task_id=attempt.task_id, claim=attempt._claim)
-        return bool(mine.exists())
+        return attempt._claim.is_held()
