@@ -101,6 +101,7 @@ AXES_COOLOFF_TIME = timedelta(
 )
 # Not by the name alone: anybody could lock its owner out.
 AXES_LOCKOUT_PARAMETERS = [["username", "ip_address"]]
+AXES_USERNAME_CALLABLE = "mainproj.login.counted_name"
 AXES_CLIENT_IP_CALLABLE = "monitor.http.client_address.client_address"
 PROXIES = env.number(
     "PROXIES", 0, "proxies in front, each of which adds an address to X-Forwarded-For"

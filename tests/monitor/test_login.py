@@ -99,5 +99,30 @@ def test_a_login_that_succeeds_forgets_those_that_failed(
         client.logout()
 
 
+ODD = [
+    *("x" * 151, "x" * 256, "x" * 100_000, "é" * 300, "\U0001f600" * 300, "a\x00b", " ", "\u202e"),
+    *("ann\r\nbob", "' OR 1=1 --", "%00", "<b>"),
+]
+
+
+@pytest.mark.parametrize("path", ["/login/", "/admin/login/"])
+@pytest.mark.parametrize("name", ODD, ids=lambda name: repr(name)[:20])
+def test_any_name_that_fails_is_counted_or_refused(
+    client: Client, db: None, settings: Any, path: str, name: str
+) -> None:
+    client.raise_request_exception = False
+    form = {"username": name, "password": "wrong", "next": "\x00", "\x00": "x" * 2_000}
+    headers = {"User-Agent": "x" * 2_000, "Accept": "text/html, " + "x" * 2_000}
+
+    answers = [
+        client.post(f"{path}?next=%00{'x' * 2_000}", form, headers=headers).status_code
+        for _ in range(settings.AXES_FAILURE_LIMIT)
+    ]
+
+    counted = AccessAttempt.objects.exists()
+    assert answers == [*[200] * (settings.AXES_FAILURE_LIMIT - 1), 429 if counted else 200]
+    assert counted or not name.strip() or "\x00" in name
+
+
 def test_no_password_is_kept(locked_out: Client) -> None:
     assert "wrong" not in str(list(AccessAttempt.objects.values()))
