@@ -180,6 +180,7 @@ SENTENCES = (
         "The webhook's URL {url} is inside the network. Use an address outside, or set "
         "WORKFLOW_WEBHOOK_ALLOW_PRIVATE."
     ),
+    gettext_noop("the key {key} is there twice: send it once"),
     # What a page says in place of what was asked for.
     gettext_noop("There is no such task: its id is wrong, it was deleted, or it is not yours."),
     gettext_noop("The run has no step {name}."),

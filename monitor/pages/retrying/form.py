@@ -133,7 +133,7 @@ class RetryForm(forms.Form):
             message = gettext("This is not JSON: look at line {line}, column {column}.")
             self.add_error(name, message.format(line=exc.lineno, column=exc.colno))
         except ValueError as exc:
-            message = gettext("This is not JSON: {why}").format(why=exc)
+            message = gettext("This is not JSON: {why}").format(why=in_readers_language(str(exc)))
             self.add_error(name, message)
         return None
 
