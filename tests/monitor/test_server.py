@@ -201,14 +201,22 @@ def test_a_request_has_one_line_and_no_secret_in_it(connection: HTTPConnection) 
     assert "secret-first" not in "".join(lines)
 
 
+CHARSETS = ["zlib", "hex", "undefined", "idna", "utf-16", "unicode_escape", "no-such", ""]
+
+
 @pytest.mark.parametrize(
-    "charset", ["zlib", "hex", "undefined", "idna", "utf-16", "unicode_escape"]
+    "params",
+    [
+        *(f"charset={charset}" for charset in CHARSETS),
+        *(f"charset*={charset}''%41" for charset in CHARSETS),
+        *("charset*=no-such", "charset*='", "x*0*=no-such''%41; x*1=y", ";=;x=;charset"),
+    ],
 )
-def test_an_address_is_read_in_utf_8_whatever_the_charset(
-    connection: HTTPConnection, charset: str
+def test_an_address_is_read_in_utf_8_whatever_the_type_says(
+    connection: HTTPConnection, params: str
 ) -> None:
     """Django fails at some of them while it makes the request, where nothing else can answer."""
-    headers = {"Content-Type": f"text/plain; charset={charset}"}
+    headers = {"Content-Type": f"text/plain; {params}"}
     connection.request("GET", "/healthz?q=gr%C3%B6%C3%9Fe", headers=headers)
 
     assert connection.getresponse().status == 200
