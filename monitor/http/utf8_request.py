@@ -3,12 +3,17 @@
 from typing import Any
 
 from django.core.handlers.wsgi import WSGIRequest
+from django.utils.http import parse_header_parameters
 
 __all__ = ["UTF8Request"]
 
+INSTEAD = {"CONTENT_TYPE": "", "HTTP_ACCEPT": "*/*"}
+"""What takes the place of a header that cannot be read: that of a request without it."""
+
 
 class UTF8Request(WSGIRequest):
-    """Django's, but with any `Content-Type`, and without an `encoding`: its charset does not count.
+    """Django's, but with headers that can be read, and without an `encoding`: the charset of the
+    `Content-Type` does not count.
 
     Django reads the address and the form by it. It may name any codec of Python's: one that makes
     no text, at which Django fails before any middleware is asked, or one that makes text which no
@@ -16,10 +21,7 @@ class UTF8Request(WSGIRequest):
     """
 
     def __init__(self, environ: dict[str, Any]) -> None:
-        try:
-            super().__init__(environ)
-        except ValueError:  # a parameter of the type is in a charset that there is not
-            super().__init__(environ | {"CONTENT_TYPE": ""})
+        super().__init__(environ | {n: v for n, v in INSTEAD.items() if not _is_read(environ, n)})
 
     @property
     def encoding(self) -> None:
@@ -28,3 +30,14 @@ class UTF8Request(WSGIRequest):
     @encoding.setter
     def encoding(self, charset: str | None) -> None:
         pass
+
+
+def _is_read(environ: dict[str, Any], name: str) -> bool:
+    """Whether Django can read this header: its parameters may be in charsets that there are not."""
+    value = environ.get(name, "")
+    try:
+        if "'" in value:  # as in each of those (RFC 2231)
+            [parse_header_parameters(part) for part in (value, *value.split(","))]
+    except (ValueError, LookupError):
+        return False
+    return True

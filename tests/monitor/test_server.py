@@ -220,3 +220,16 @@ def test_an_address_is_read_in_utf_8_whatever_the_type_says(
     connection.request("GET", "/healthz?q=gr%C3%B6%C3%9Fe", headers=headers)
 
     assert connection.getresponse().status == 200
+
+
+@pytest.mark.parametrize("params", ["q*=no-such''1", "x*=undefined''%41", "x*0*=no''%41; x*1=y"])
+@pytest.mark.parametrize("path", ["/healthz", "/nothing/"])
+def test_whoever_accepts_what_nobody_can_read_is_answered(
+    connection: HTTPConnection, path: str, params: str
+) -> None:
+    connection.request("GET", path, headers={"Accept": f"text/html, a/b; {params}"})
+
+    answer = connection.getresponse()
+
+    assert answer.status == (200 if path == "/healthz" else 404)
+    assert json.load(answer)
