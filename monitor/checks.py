@@ -12,6 +12,7 @@ from django.core.checks import CheckMessage, Error, Warning, register
 from django.core.exceptions import ImproperlyConfigured
 from django.template import TemplateDoesNotExist
 from django.template.loader import get_template
+from django.utils.module_loading import import_string
 
 from monitor.conf import START_RATE, metrics_token, start_rate
 from monitor.policy import DEFAULT, Policy, policy
@@ -21,6 +22,18 @@ __all__ = ["check_policy", "check_settings", "check_throttles"]
 
 VISIBLE = re.compile(r"[!-~]+")
 RATE = re.compile(r"[1-9][0-9]*/(s|sec|second|m|min|minute|h|hour|d|day)")
+
+TEMPLATES = "django.template.backends.django.DjangoTemplates"
+PROCESSORS = [
+    "django.template.context_processors.request",
+    "django.contrib.auth.context_processors.auth",
+    "django.contrib.messages.context_processors.messages",
+]
+MIDDLEWARE = {
+    "django.contrib.auth.middleware.AuthenticationMiddleware": "our pages know no user",
+    "django.contrib.messages.middleware.MessageMiddleware": "a page of ours that refuses "
+    "something fails",
+}
 
 QUESTIONS = [name for name in vars(Policy) if not name.startswith("_")]
 
@@ -43,8 +56,8 @@ def check_policy(**_: Any) -> list[CheckMessage]:
 
 @register("monitor")
 def check_settings(**_: Any) -> list[CheckMessage]:
-    """The values of our settings can be used, and our templates are found."""
-    return [*_settings(), *_templates()]
+    """The values of our settings can be used, our templates are found, and what they need."""
+    return [*_settings(), *_templates(), *_parts_of_django()]
 
 
 def _settings() -> Iterator[CheckMessage]:
@@ -62,6 +75,36 @@ def _settings() -> Iterator[CheckMessage]:
             hint=f'Write, for example, WORKFLOW_START_RATE = "{START_RATE}"; None is no limit.',
             id="monitor.E004",
         )
+
+
+def _parts_of_django() -> Iterator[CheckMessage]:
+    """What our pages take from Django's own parts, which a project may have left out."""
+    given = [_imported(name) for name in settings.MIDDLEWARE]
+    for name, why in MIDDLEWARE.items():
+        needed = import_string(name)
+        if not any(isinstance(each, type) and issubclass(each, needed) for each in given):
+            yield Warning(
+                f"MIDDLEWARE has no {name.rpartition('.')[2]}, so {why}.",
+                hint=f"Add {name!r}, unless another middleware of yours does the same.",
+                id="monitor.W002",
+            )
+    engines: list[Any] = [each for each in settings.TEMPLATES if each["BACKEND"] == TEMPLATES]
+    processors = [each.get("OPTIONS", {}).get("context_processors", ()) for each in engines]
+    absent = [name for name in PROCESSORS if not any(name in each for each in processors)]
+    if engines and absent:
+        yield Warning(
+            "Templates do not get all that our pages show: who is signed in, where one is, and why "
+            "something was refused.",
+            hint=f"Add to the context_processors in TEMPLATES: {', '.join(map(repr, absent))}.",
+            id="monitor.W003",
+        )
+
+
+def _imported(name: str) -> Any:
+    try:
+        return import_string(name)
+    except ImportError:  # Django says so
+        return None
 
 
 def _templates() -> Iterator[CheckMessage]:

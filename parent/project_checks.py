@@ -158,8 +158,8 @@ def _routers() -> Iterator[CheckMessage]:
 def _elsewhere(problem: str) -> CheckMessage:
     return Error(
         f"By DATABASE_ROUTERS {problem}, and a run needs all its rows in the default one.",
-        hint=f"Let them answer 'default' for the apps {', '.join(OF_RUNS)}, also where a replica "
-        "is read: what a run decides by must not be late.",
+        hint=f"Let them answer 'default' for the apps {', '.join(OF_RUNS)}, and allow their tables "
+        "there; no replica either, for what a run decides by must not be late.",
         id="parent.E010",
     )
 
@@ -171,6 +171,21 @@ def celery_problems(conf: Any) -> Iterator[CheckMessage]:
 
     if problem := backend_problem(conf.result_backend):
         yield Error(problem, hint=backend_hint(), id="parent.E005")
+    accepted = conf.result_accept_content or conf.accept_content
+    if accepted and not {"json", "application/json"} & {*accepted}:
+        yield Error(
+            "Celery refuses JSON, so that it cannot read the results of runs.",
+            hint=f'Write {in_celery("result_accept_content")} = ["json"].',
+            id="parent.E011",
+        )
+    if conf.result_serializer != "json":
+        yield Error(
+            f"Results are stored as {conf.result_serializer}, and those of runs as JSON, which "
+            "Celery could not read then.",
+            hint=f'Write {in_celery("result_serializer")} = "json". What comes in messages may '
+            "stay as it is.",
+            id="parent.E011",
+        )
     if _is_redis(str(conf.broker_write_url or conf.broker_url or "")):
         yield from _timeouts(conf.broker_transport_options or {})
     if conf.worker_prefetch_multiplier != 1 and not conf.worker_disable_prefetch:

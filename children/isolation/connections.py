@@ -7,7 +7,7 @@ from typing import Any
 from celery.utils.log import get_task_logger
 from django.db import Error, connections, transaction
 
-__all__ = ["close_connections", "in_transaction", "kept_transaction"]
+__all__ = ["close_connections", "in_transaction", "kept_transaction", "leave_pools"]
 
 logger = get_task_logger(__name__)
 
@@ -88,3 +88,19 @@ def _cancel(connection: Any) -> None:
 
 def _status(connection: Any) -> int:
     return int(connection.connection.info.transaction_status)
+
+
+def leave_pools() -> None:
+    """From now on each thread of this process, and of those that it forks, has connections of its
+    own, where the project's settings have a pool of them (`"OPTIONS": {"pool": ...}`).
+
+    Its connections are for short requests. Here each thread keeps its own: the others would wait
+    for ever. And a body would get the settings and the locks that another has left in a session.
+    """
+    every: Any = connections.all()
+    for connection in every:
+        options = connection.settings_dict["OPTIONS"]
+        if options.get("pool"):
+            connection.close()
+            connection.close_pool()
+            options["pool"] = False

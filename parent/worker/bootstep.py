@@ -18,6 +18,7 @@ from django.core.management import call_command
 from django.db import connections
 from django.db.models import QuerySet
 
+from children.isolation.connections import leave_pools
 from parent.conf import setting
 from parent.models import Item, Step, StepState
 from parent.notifications.courier import CourierThread
@@ -54,7 +55,8 @@ class WatchStep(bootsteps.StartStopStep):
     def __init__(self, worker: Any, **kwargs: Any) -> None:
         super().__init__(worker, **kwargs)
         self._thread: WatchThread | None = None
-        # Before the pool forks, so that its processes inherit the executor's id.
+        # Before the pool forks, so that its processes inherit this and the executor's id.
+        leave_pools()
         self._executor_id = executors.assign_executor_id()
         register_id_command(self._executor_id)
         hold_locks_while_forking()

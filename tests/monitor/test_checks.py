@@ -3,6 +3,7 @@
 from typing import Any
 
 import pytest
+from django.contrib.auth.middleware import AuthenticationMiddleware
 
 from mainproj.cache import cache_at
 from monitor.checks import check_policy, check_settings, check_throttles
@@ -69,6 +70,36 @@ def test_processes_that_count_alone_or_not_at_all_are_found(
 
     assert [number for number, _ in messages] == ["monitor.W001"] * bool(found)
     assert all(found in problem for _, problem in messages)
+
+
+class Derived(AuthenticationMiddleware):
+    """A team's own."""
+
+
+DJANGOS = "django.contrib.auth.middleware.AuthenticationMiddleware"
+PARTS = [
+    ({}, []),
+    ({"without": DJANGOS}, ["monitor.W002"]),
+    ({"without": DJANGOS, "with": f"{__name__}.Derived"}, []),
+    ({"without": "django.contrib.messages.middleware.MessageMiddleware"}, ["monitor.W002"]),
+    ({"without": DJANGOS, "with": f"{__name__}.no_such"}, ["monitor.W002"]),
+    ({"processors": []}, ["monitor.W003"]),
+    ({"processors": None}, ["monitor.W003"]),
+]
+
+
+@pytest.mark.parametrize(("change", "found"), PARTS, ids=str)
+def test_what_pages_take_of_django_is_there(
+    settings: Any, change: dict[str, Any], found: list[str]
+) -> None:
+    settings.MIDDLEWARE = [name for name in settings.MIDDLEWARE if "Auth" not in name]
+    settings.MIDDLEWARE += [name for name in (DJANGOS, change.get("with")) if name]
+    settings.MIDDLEWARE = [name for name in settings.MIDDLEWARE if name != change.get("without")]
+    if "processors" in change:
+        options = {"context_processors": change["processors"] or ()}
+        settings.TEMPLATES = [dict(settings.TEMPLATES[0], OPTIONS=options)]
+
+    assert [number for number, _ in told(check_settings())] == found
 
 
 VALUES = [

@@ -10,6 +10,7 @@ from typing import Any
 from uuid import uuid4
 
 import pytest
+from django.conf import LazySettings
 from django.contrib.auth.models import User
 from django.test import Client
 from django.utils import timezone
@@ -184,3 +185,17 @@ def test_no_page_says_anything_in_english(reader: Client, pages: list[str]) -> N
         left[f"{address} {data}"] = left_in(said_on(answer.content.decode()))
 
     assert {address: texts for address, texts in left.items() if texts} == {}
+
+
+def test_no_page_shows_what_is_not_there(
+    reader: Client, pages: list[str], settings: LazySettings
+) -> None:
+    """Some teams let templates say it, and then Django applies no filter to such a value."""
+    [engine] = settings.TEMPLATES
+    options: Any = engine["OPTIONS"]
+    options = options | {"string_if_invalid": "NOT-THERE"}
+    settings.TEMPLATES = [engine | {"OPTIONS": options}]
+
+    said = {address: reader.get(address).content.decode() for address in pages}
+
+    assert [address for address, page in said.items() if "NOT-THERE" in page] == []

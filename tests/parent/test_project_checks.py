@@ -61,6 +61,11 @@ CELERY = [
     ({"result_backend": "rpc://"}, {"parent.E005"}),
     ({"result_backend": None}, {"parent.E005"}),
     ({"result_backend": "django-db"}, set()),
+    ({"result_serializer": "pickle"}, {"parent.E011"}),
+    ({"result_serializer": "yaml"}, {"parent.E011"}),
+    ({"accept_content": ["pickle"]}, {"parent.E011"}),
+    ({"accept_content": ["pickle"], "result_accept_content": ["json"]}, set()),
+    ({"accept_content": ["application/json"]}, set()),
     (REDIS | {"broker_transport_options": {}}, {"parent.W001"}),
     (REDIS | {"broker_transport_options": {"socket_timeout": 2}}, {"parent.W001"}),
     (
@@ -78,7 +83,15 @@ CELERY = [
 
 
 READ = [
-    *("result_backend", "broker_write_url", "broker_url", "broker_transport_options"),
+    *(
+        "result_serializer",
+        "accept_content",
+        "result_accept_content",
+        "result_backend",
+        "broker_write_url",
+        "broker_url",
+        "broker_transport_options",
+    ),
     *("worker_prefetch_multiplier", "worker_disable_prefetch"),
 ]
 
