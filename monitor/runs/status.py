@@ -7,13 +7,13 @@ from typing import Any
 
 from celery import states
 from django.urls import reverse
-from django.utils.formats import number_format
 from django.utils.translation import gettext, gettext_noop
 
 from children.meta import Status
 from monitor.http.namespace import APP_NAME
 from monitor.runs.titles import step_titles, titled_reason, with_title, workflow_title
 from monitor.runs.waiting import Waiting, waiting_of
+from monitor.texts.language import figure
 from monitor.texts.sayings import say
 from parent.conf import interval
 from parent.decisions.eta import run_eta, step_eta
@@ -240,7 +240,7 @@ def count(status: dict[str, Any]) -> str:
     """
     text, done, all_ = _counted(status)
     figures = {"done": done, "all": all_}
-    written = {name: number_format(n, force_grouping=True) for name, n in figures.items()}
+    written = {name: figure(n) for name, n in figures.items()}
     return gettext(text).format(**written) if text else ""
 
 

@@ -2,13 +2,11 @@
 
 import json
 from datetime import UTC, datetime
-from decimal import ROUND_HALF_UP, Decimal
 from typing import Any
 from zoneinfo import ZoneInfo
 
 from django import template
 from django.utils import dateformat, timezone
-from django.utils.formats import number_format
 from django.utils.translation import gettext
 
 from monitor.runs.status import (
@@ -22,6 +20,7 @@ from monitor.runs.status import (
 )
 from monitor.runs.status import percent as whole_percent
 from monitor.runs.titles import with_title, workflow_title
+from monitor.texts.language import figure
 from parent.models import Run
 
 __all__ = [
@@ -99,13 +98,13 @@ def run_word(run: Run) -> str:
 @register.filter
 def thousands(number: int) -> str:
     """`12,345`, as the reader's language writes it."""
-    return number_format(number, use_l10n=True, force_grouping=True)
+    return figure(number)
 
 
 @register.filter
 def rate(percent: float) -> str:
     """Percent with tenths below 10: `0 %`, `0.4 %`, `38 %`."""
-    return f"{number_format(percent, 1 if 0 < percent < 9.95 else 0)} %"
+    return f"{figure(percent, 1 if 0 < percent < 9.95 else 0)} %"
 
 
 @register.filter
@@ -128,9 +127,7 @@ def precise(seconds: float | None) -> str:
     """
     if seconds is None or seconds >= 9.95:
         return duration(seconds)
-    # `number_format` would cut off what `task-progress.js` rounds.
-    rounded = Decimal(max(0.1, seconds)).quantize(Decimal("0.1"), ROUND_HALF_UP)
-    tenths = number_format(rounded, 1)
+    tenths = figure(max(0.1, seconds), 1)
     return f"{tenths} s" if seconds >= 0.05 else f"< {tenths} s"
 
 

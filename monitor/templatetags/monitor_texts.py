@@ -5,16 +5,16 @@ from collections.abc import Iterable
 from django import template
 from django.utils.html import json_script
 from django.utils.safestring import SafeString
-from django.utils.translation import get_language, gettext, gettext_noop
+from django.utils.translation import gettext, gettext_noop
 
-from monitor.texts.sayings import LANGUAGES, WORDS, say, say_message
+from monitor.texts.language import LANGUAGES, page_language
+from monitor.texts.sayings import WORDS, say, say_message
 from parent.operations.health import how_to_start
 from parent.setting_names import is_our_service
 
 __all__ = [
     "SCRIPT_TEXTS",
     "has_workflow_apps",
-    "page_language",
     "say_all",
     "script_texts",
     "start_worker",
@@ -60,6 +60,7 @@ SCRIPT_TEXTS = (
 """What scripts write: they look it up by the English text."""
 
 
+register.simple_tag(page_language)
 register.filter("say", say)
 register.filter("say_message", say_message)
 
@@ -68,13 +69,6 @@ register.filter("say_message", say_message)
 def say_all(names: Iterable[str]) -> str:
     """The occasions of a rule of notifications, in the reader's language."""
     return ", ".join(say(name.replace("_", " ")) for name in names)
-
-
-@register.simple_tag
-def page_language() -> str:
-    """The language of our texts on this page: the reader's, if we have it, else English."""
-    language = (get_language() or LANGUAGES[0]).partition("-")[0]
-    return language if language in LANGUAGES else LANGUAGES[0]
 
 
 @register.simple_tag

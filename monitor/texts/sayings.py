@@ -6,12 +6,10 @@ from typing import Any
 from django.http import HttpRequest
 from django.utils.translation import gettext, gettext_noop, override
 
+from monitor.texts.language import LANGUAGES
 from monitor.texts.sentences import in_readers_language
 
-__all__ = ["LANGUAGES", "WORDS", "asked_language", "say", "say_message", "texts_of"]
-
-LANGUAGES = ("en", "de", "fr")
-"""The languages of our texts; the first one is that of the texts themselves."""
+__all__ = ["WORDS", "asked_language", "say", "say_message", "texts_of"]
 
 WORDS = (
     *(gettext_noop("queued"), gettext_noop("waiting"), gettext_noop("done")),

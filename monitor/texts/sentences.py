@@ -8,8 +8,9 @@ import re
 from collections.abc import Iterator
 from functools import cache, lru_cache
 
-from django.utils.formats import number_format
 from django.utils.translation import get_language, gettext, gettext_noop
+
+from monitor.texts.language import figure
 
 __all__ = ["SENTENCES", "in_readers_language"]
 
@@ -214,6 +215,9 @@ PLACE = re.compile(r"\{(\w+)\}")
 FIGURES = ("done", "all", "failures", "allowed", "skipped")
 """Places of whole numbers: what a child says with other words in them is not ours."""
 UNITS = (gettext_noop("second"), gettext_noop("minute"), gettext_noop("hour"), gettext_noop("day"))
+BETWEEN_LIMITS = re.compile(r"(?<=\)), ")
+OF_A_LIMIT = re.compile(r" in use\)$| begun in this \w+\)$|no size in WORKFLOW_LIMITS\)$")
+"""A step may wait for several limits, each with its figures in brackets."""
 REMEMBERED = 1_000
 """So many texts: a page that polls asks for the same ones again and again."""
 
@@ -229,6 +233,9 @@ def in_readers_language(text: str, depth: int = 0) -> str:
 @lru_cache(maxsize=REMEMBERED)
 def _translated(text: str, depth: int, _language: str | None) -> str:
     """The same in the active language, by which it is remembered."""
+    parts = BETWEEN_LIMITS.split(text)
+    if len(parts) > 1 and all(map(OF_A_LIMIT.search, parts)):
+        return ", ".join(in_readers_language(part, depth + 1) for part in parts)
     for sentence, beginning, pattern in _patterns():
         if beginning in text and (found := pattern.fullmatch(text)):
             values = found.groupdict()
@@ -236,8 +243,7 @@ def _translated(text: str, depth: int, _language: str | None) -> str:
                 if name in values:
                     values[name] = in_readers_language(values[name], depth + 1)
             for name in values.keys() & FIGURES:
-                figure = int(values[name].replace(",", ""))
-                values[name] = number_format(figure, use_l10n=True, force_grouping=True)
+                values[name] = figure(int(values[name].replace(",", "")))
             return gettext(sentence).format(**values)
     return gettext(text) if depth else text
 

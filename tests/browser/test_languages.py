@@ -5,10 +5,12 @@ from datetime import timedelta
 from typing import Any
 from uuid import uuid4
 
+import pytest
 from django.contrib.auth.models import User
-from django.utils import timezone
+from django.utils import timezone, translation
 from playwright.sync_api import Browser, expect
 
+from monitor.texts.language import LANGUAGES, figure
 from parent.models import Run, Step
 from tests.browser.conftest import SignIn, Watched
 from tests.monitor.conftest import MakeRun
@@ -78,3 +80,29 @@ def test_the_element_says_what_the_engine_says_in_german(
         page.get_by_role("button", name="Abbrechen").click()
         note = page.locator("task-progress [part=note]")
         expect(note).to_have_text("Der Lauf ist schon beendet: Er ist FAILURE.")
+
+
+@pytest.mark.parametrize("language", [*LANGUAGES, "tr"])
+def test_a_figure_is_the_same_from_the_server_and_from_a_script(
+    chromium: Browser,
+    live_server: Any,
+    sign_in: SignIn,
+    owner: User,
+    make_run: MakeRun,
+    language: str,
+) -> None:
+    """Else it would change when the first answer comes."""
+    run = make_run(owner)
+    run.steps.filter(name="func_1").update(iteration=4_000, total=1_234_567)
+    with Watched(chromium, live_server.url, locale=language) as window:
+        sign_in(window)
+        page = window.new_page()
+        page.goto(f"/runs/{run.pk}/")
+
+        count = page.locator("task-progress section li [part=count]").first
+        expect(count).to_be_visible()
+        with translation.override(language):
+            shown = [figure(4_000), figure(1_234_567)]
+        # Playwright takes all kinds of spaces for the same.
+        said = count.text_content() or ""
+        assert [each for each in shown if each not in said] == []

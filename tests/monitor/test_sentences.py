@@ -92,6 +92,11 @@ def test_each_refusal_is_said_in_every_language() -> None:
             "release has no inputs: it waits for an approval.",
             "release hat keine Eingaben: Es wartet auf eine Genehmigung.",
         ),
+        (
+            "gpu (1 of 1 in use), mail (1 of 4,000 begun in this minute), x (2 in use)",
+            "gpu (1 von 1 belegt), mail (1 von 4.000 begonnen, gezählt je Minute), x (2 belegt)",
+        ),
+        ("a (1 in use), what a child says (b)", "a (1 in use), what a child says (b)"),
         ("what a child says", "what a child says"),
         ("Retry", "Retry"),  # a text of ours, and no sentence of the engine
         ("", ""),
@@ -168,11 +173,15 @@ def test_forms_and_their_errors_are_in_german_too(client: Client, staff: User) -
 
 def test_numbers_are_written_as_the_language_writes_them() -> None:
     shown = {}
-    for language in ("en", "de"):
+    for language in ("en", "de", "fr", "tr", "ar"):
         with translation.override(language):
             shown[language] = [thousands(12345), precise(0.42), precise(0.01), rate(4.25), rate(38)]
 
     assert shown == {
         "en": ["12,345", "0.4 s", "< 0.1 s", "4.2 %", "38 %"],
         "de": ["12.345", "0,4 s", "< 0,1 s", "4,2 %", "38 %"],
+        "fr": ["12\u202f345", "0,4 s", "< 0,1 s", "4,2 %", "38 %"],
+        # Where the texts are English.
+        "tr": ["12,345", "0.4 s", "< 0.1 s", "4.2 %", "38 %"],
+        "ar": ["12,345", "0.4 s", "< 0.1 s", "4.2 %", "38 %"],
     }

@@ -6,10 +6,10 @@ from typing import Any
 from django.contrib.auth import get_user_model
 from django.contrib.auth.models import User
 from django.db.models import IntegerField, QuerySet, Subquery
-from django.utils.formats import number_format
 from django.utils.translation import gettext_lazy as _
 
 from monitor.pages.run_list import STATES, in_state
+from monitor.texts.language import figure
 from parent.models import Run
 
 __all__ = ["MOST", "StateCount", "counts_by_state"]
@@ -38,7 +38,7 @@ class StateCount:
         """`12`, or `1,000+`; empty without a number."""
         if self.number is None:
             return ""
-        shown = number_format(min(self.number, MOST), force_grouping=True)
+        shown = figure(min(self.number, MOST))
         return f"{shown}+" if self.number > MOST else shown
 
 
