@@ -1,7 +1,10 @@
 """What all our API views have in common, whatever a project's own `REST_FRAMEWORK` says."""
 
+from contextlib import nullcontext
 from typing import Any
 
+from django.http import HttpRequest
+from django.utils.translation import override
 from rest_framework import renderers
 from rest_framework.authentication import SessionAuthentication
 from rest_framework.metadata import SimpleMetadata
@@ -15,6 +18,7 @@ from rest_framework.views import APIView
 from monitor.api.documents import ApiSchema
 from monitor.http.our_view import OurView
 from monitor.http.parsers import JSONParser
+from monitor.texts.sayings import asked_language
 from monitor.tokens import TokenAuthentication
 
 __all__ = ["ApiView"]
@@ -52,6 +56,12 @@ class ApiView(OurView, APIView):
     metadata_class: type[SimpleMetadata] | None = SimpleMetadata
     versioning_class = None
     schema: Any = ApiSchema()
+
+    def dispatch(self, request: HttpRequest, *args: Any, **kwargs: Any) -> Any:
+        """In the language that is asked for, in which serializers say what is wrong in a field."""
+        language = asked_language(request)
+        with override(language) if language else nullcontext():
+            return super().dispatch(request, *args, **kwargs)
 
     def handle_exception(self, exc: Exception) -> Response:
         """The problem document for an error: JSON, whatever this view answers otherwise."""

@@ -187,6 +187,28 @@ def test_the_api_says_the_same_in_every_language(
     assert answers[0] == answers[1] == answers[2]
 
 
+@pytest.mark.django_db
+@pytest.mark.parametrize(
+    ("asked", "accepted", "said"),
+    [
+        ("", "en", "A valid integer is required."),
+        ("", "de", "Eine gültige Ganzzahl ist erforderlich."),
+        ("?lang=de", "en", "Eine gültige Ganzzahl ist erforderlich."),
+        ("?lang=de", "fr", "Eine gültige Ganzzahl ist erforderlich."),
+        ("?lang=fr", "de", "Un nombre entier valide est requis."),
+        ("?lang=xx", "en", "A valid integer is required."),
+    ],
+)
+def test_what_is_wrong_in_a_field_is_said_in_the_language_that_is_asked_for(
+    reader: Client, asked: str, accepted: str, said: str
+) -> None:
+    path = f"/workflows/main_flow/{asked}"
+    answer = reader.post(path, {"limit": "x"}, headers={"accept-language": accepted})
+
+    assert answer.json()["errors"] == {"limit": [said]}
+    assert answer.json()["detail"] == "Not accepted: limit."
+
+
 def test_words_and_figures_are_translated() -> None:
     status = {"state": "SUCCESS", "status": "OK", "task_id": "x", "message": ""}
     counted = {"iteration": 4_000, "total": 10_000}
