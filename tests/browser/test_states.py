@@ -7,8 +7,9 @@ from uuid import uuid4
 
 import pytest
 from django.contrib.auth.models import User
+from django.db.models import F
 from django.utils import timezone
-from playwright.sync_api import Page, expect
+from playwright.sync_api import Browser, Page, expect
 
 from parent.models import Run, Step
 from tests.browser.conftest import (
@@ -16,6 +17,7 @@ from tests.browser.conftest import (
     MakeRun,
     OpenPage,
     SignIn,
+    Watched,
     bar_at,
     colour,
     element,
@@ -105,6 +107,37 @@ def test_a_bar_of_an_unknown_whole_has_no_value(
     bar_at(tab, 60)
     expect(tab.locator("[part=count]")).to_have_text(["60,000 of 100,000"] * 2)
     expect(tab.locator("[part=percent]")).to_have_text(["60 %"] * 2)
+
+
+@pytest.mark.parametrize("language", ["en", "de", "fr"])
+@pytest.mark.parametrize("has_script", [True, False])
+def test_a_long_count_stays_in_its_frame_on_a_telephone(
+    chromium: Browser,
+    live_server: Any,
+    sign_in: SignIn,
+    owner: User,
+    make_run: MakeRun,
+    language: str,
+    has_script: bool,
+) -> None:
+    unknown = {"completion": 0.0, "iteration": 54_000_000, "total": None}
+    run = make_run(owner, **unknown)
+    run.steps.update(**unknown, state="RUNNING", attempt=1, task_id=F("name"))
+    options: dict[str, Any] = {"java_script_enabled": has_script, "locale": language}
+    size = {"width": 360, "height": 800}
+    with Watched(chromium, live_server.url, viewport=size, **options) as window:
+        sign_in(window)
+        page = window.new_page()
+        page.goto(f"/runs/{run.pk}/")
+        of_run = ".overall .percent" if not has_script else "[part=run] > p [part=percent]"
+        expect(page.locator(of_run).first).to_contain_text("54")
+        frame = page.locator(".panel").first.bounding_box()
+        assert frame is not None
+        for shown in page.locator(".percent, [part=percent]").locator("visible=true").all():
+            box = shown.bounding_box()
+            assert box is not None
+            assert box["x"] >= frame["x"]
+            assert box["x"] + box["width"] <= frame["x"] + frame["width"]
 
 
 def test_a_count_stands_beside_every_bar(

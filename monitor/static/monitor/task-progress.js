@@ -230,6 +230,7 @@ span:has(> button) { display: grid; }
 button { grid-area: 1 / 1; }
 button.senseless { visibility: hidden; }
 @media (width < 30em) {
+	section > p { flex-wrap: wrap; }
 	section > p:has([part=times]:not([hidden])) { flex-direction: column; align-items: stretch; min-height: 3lh; }
 	section > p > [part=message] { flex: none; height: 2lh; white-space: normal; }
 	section > p > [part=count] { display: none; }
@@ -240,7 +241,7 @@ button.senseless { visibility: hidden; }
 :is([part=name], [part=message], [part=error], [part=note], summary) { unicode-bidi: plaintext; }
 [part=state], [part=times], [part=count] { color: var(--muted-color); }
 [part=error] { color: var(--bad-color); }
-/* A step has a colour of its own: without this it would have that of the run. monitor.css uses it for the dot. */
+/* Without this a step would have the colour of the run. monitor.css uses it for the dot. */
 [data-state] { --state-color: var(--accent-color); }
 [data-state=FAILURE] { --state-color: var(--bad-color); }
 [data-state=REVOKED], [data-state=PENDING] { --state-color: var(--muted-color); }
