@@ -53,9 +53,10 @@ as Python allows. No line of a log is kept, or lines of any size together.
 HIDE_IN_LOGS = [
     # Nothing that may repeat stands before a name, and what stands after it is short: a long line
     # of any text takes no longer than its length.
-    r"(?i)(?:password|passwd|secret|token|api[_-]?key|authorization|cookie)[\w-]{0,40}"
-    r"[\"']?\s{0,5}[:=]\s{0,5}"
-    r"(?P<secret>\"[^\"]*\"|'[^']*'|(?:(?:bearer|basic|token)\s{1,5})?[^\s,;&}]+)",
+    r"(?i)(?:passw(?:or)?d|passphrase|secret|token|(?:api|private)[_-]?key|authorization|cookie)"
+    r"[\w-]{0,40}\\{0,3}[\"']?\s{0,5}[:=]\s{0,5}"
+    # In JSON inside of JSON a quote has a backslash before it.
+    r"(?P<secret>\\{0,3}(?:\"[^\"]*\"|'[^']*')|(?:(?:bearer|basic|token)\s{1,5})?[^\s,;&}]+)",
     r"://[^\s/:@]*:(?P<secret>[^\s/@]+)@",
 ]
 """What `WORKFLOW_LOG_HIDE` is by default: the values after names of secrets, and the passwords in

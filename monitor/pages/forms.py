@@ -277,7 +277,7 @@ def _serializer(
     for name, field in getattr(serializer, "fields", {}).items():
         if is_file_list(field):
             field.style = MANY_FILES | field.style
-        elif is_structured(field):
+        elif is_structured(field) or isinstance(field, JSONField):
             field.style = JSON_TEXT | {"example": _example_text(field)} | field.style
             value = None if params is None else params.get(name)
             if type(value) is dict:  # DRF would make texts of the values inside

@@ -58,6 +58,18 @@ def test_it_follows_until_the_run_has_ended(
     expect(lines).to_have_count(4)
 
 
+def test_a_step_leads_to_its_own_lines(page: Page, run: Run) -> None:
+    run.steps.filter(index=0).update(state="RUNNING", started_at=Now())
+    other = run.steps.get(index=1)
+    line = [1, 1.0, 20, "shop", "of another step"]
+    LogChunk.objects.create(step=other, attempt=1, task_id="u", first=1, lines=[line])
+
+    page.goto(f"/runs/{run.pk}/")
+    page.locator("#timeline").get_by_role("link", name="Log first").click()
+
+    expect(page.locator(".log .text")).to_have_text(["begun", "a bad row"])
+
+
 def at_the_end(page: Page) -> bool:
     place = "(it) => it.scrollHeight - it.clientHeight - it.scrollTop"
     return bool(page.locator("#log").evaluate(place) < 2)

@@ -1,6 +1,7 @@
 """The timeline's scale, and the typical times."""
 
 from datetime import UTC, datetime, timedelta
+from typing import Any
 
 import pytest
 
@@ -13,6 +14,9 @@ BEGAN = datetime(2025, 3, 1, 12, 0, tzinfo=UTC)
 
 def at(seconds: float) -> datetime:
     return BEGAN + timedelta(seconds=seconds)
+
+
+BEGUN = {"state": "RUNNING", "attempt": 1, "queued_at": at(1), "started_at": at(2)}
 
 
 def spans(run: Run, step: Step, *earlier: Attempt, now: datetime) -> list[Span]:
@@ -75,6 +79,25 @@ def test_what_is_yet_to_come_or_never_was(
     step: Step, expected: list[tuple[int, str, float, float]]
 ) -> None:
     assert places(spans(Run(created_at=at(0), state="PROGRESS"), step, now=at(10))) == expected
+
+
+@pytest.mark.parametrize(
+    ("columns", "has_log"),
+    [
+        ({"state": "WAITING"}, False),
+        ({"state": "QUEUED", "attempt": 1, "queued_at": at(1)}, False),
+        (BEGUN, True),
+        (BEGUN | {"state": "OK", "finished_at": at(3)}, True),
+        (BEGUN | {"awaits": "approval"}, False),
+        (BEGUN | {"task": "parent.shop"}, False),
+    ],
+    ids=lambda value: str(value)[:50],
+)
+def test_a_child_that_has_begun_leads_to_its_log(columns: dict[str, Any], has_log: bool) -> None:
+    run = Run(created_at=at(0), state="PROGRESS")
+    step = Step(**{"name": "one", "task": "shop.one", **columns})
+
+    assert draw(run, [step], {}, now=at(9)).rows[0].has_log == has_log
 
 
 def test_a_run_of_no_length_can_be_drawn() -> None:

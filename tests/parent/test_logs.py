@@ -210,6 +210,11 @@ def test_the_runs_secret_parameters_are_not_in_its_log() -> None:
         ("password=hunter2 user=ann", "password=•••••• user=ann"),
         ("DB_PASSWORD: 'hunter 2', x", "DB_PASSWORD: ••••••, x"),
         ('{"api_key": "abc", "n": 1}', '{"api_key": ••••••, "n": 1}'),
+        (r"{\"token\": \"a b\", \"n\": 1}", r"{\"token\": ••••••, \"n\": 1}"),
+        (r"'{\\\"secret\\\":\\\"a b\\\"}'", r"'{\\\"secret\\\":••••••}'"),
+        ("passphrase='correct horse'", "passphrase=••••••"),
+        ("private_key: abc", "private_key: ••••••"),
+        ("passwd=abc PGPASSWORD=def", "passwd=•••••• PGPASSWORD=••••••"),
         ("Authorization: Bearer abc.def", "Authorization: ••••••"),
         ("?token=abc&page=2", "?token=••••••&page=2"),
         ("postgres://ann:hunter2@db/shop", "postgres://ann:••••••@db/shop"),
@@ -223,7 +228,21 @@ def test_what_looks_like_a_secret_is_hidden(written: str, kept: str) -> None:
 
 @pytest.mark.parametrize(
     "part",
-    ["a", "token", "token=", 'password="', "password ", "://", "://a:", "a:", "-", "bearer "],
+    [
+        "a",
+        "token",
+        "token=",
+        "token\\",
+        "token=\\",
+        "\\",
+        'password="',
+        "password ",
+        "://",
+        "://a:",
+        "a:",
+        "-",
+        "bearer ",
+    ],
 )
 def test_a_long_line_is_looked_through_at_once(part: str) -> None:
     """With a pattern that goes back and forth it takes seconds; the work of the body waits."""

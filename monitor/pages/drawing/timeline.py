@@ -1,10 +1,11 @@
 """The timeline of a run: when each attempt of each step was queued, and when it ran."""
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
 
 from monitor.runs.titles import step_titles, titled_reason
+from parent.definition.parent_task import NAME_PREFIX
 from parent.models import Attempt, Run, Step, StepState
 
 __all__ = ["LENGTH", "Row", "Span", "Timeline", "draw", "timeline_of"]
@@ -35,7 +36,8 @@ class Span:
 class Row:
     """A step's spans by time; none before its first attempt.
 
-    `index` is that of the step in its run. `idle` says why there are no spans.
+    `index` is that of the step in its run. `idle` says why there are no spans. `has_log`: a child
+    has begun, which may have logged.
     """
 
     index: int
@@ -43,6 +45,7 @@ class Row:
     title: str
     spans: Sequence[Span]
     idle: str
+    has_log: bool
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -86,16 +89,21 @@ def draw(
     names = {name for step in steps for name in (step.name, *step.after)}
     titles = step_titles(run.workflow, names)
     rows = [
-        Row(
-            index=step.index,
-            name=step.name,
-            idle=titled_reason(step, titles) or "not begun",
-            title=titles[step.name],
-            spans=list(_spans(step, earlier.get(step.pk, []), scale)),
-        )
-        for step in steps
+        _row(step, titles, list(_spans(step, earlier.get(step.pk, []), scale))) for step in steps
     ]
     return Timeline(seconds=scale.seconds, rows=rows)
+
+
+def _row(step: Step, titles: Mapping[str, str], spans: Sequence[Span]) -> Row:
+    is_child = not step.awaits and not step.task.startswith(NAME_PREFIX)
+    return Row(
+        index=step.index,
+        name=step.name,
+        title=titles[step.name],
+        spans=spans,
+        idle=titled_reason(step, titles) or "not begun",
+        has_log=is_child and any(span.look != "queued" for span in spans),
+    )
 
 
 @dataclass(frozen=True, slots=True)
