@@ -127,6 +127,39 @@ def test_ctrl_c_leaves_the_run_alone_and_says_how_to_watch_it_again(
     assert end(type_command(*again.split()[3:]))[:2] == (0, "null\n")
 
 
+def test_a_log_is_followed_until_the_run_has_ended(
+    worker: Worker, gate: Gate, type_command: Type
+) -> None:
+    run = workflows.logging_flow.start(gate=gate.name)
+    process = type_command("log", str(run.pk), "--follow")
+    gate.reached()
+    assert process.stdout is not None
+    before = [process.stdout.readline() for _ in range(2)]
+    gate.open()
+    code, after, errors = end(process)
+
+    assert [line.rpartition(": ")[2] for line in before] == ["begun\n", "printed\n"]
+    assert (code, errors) == (0, [])
+    assert after.endswith(": the gate is open\n")
+    assert after.count("\n") == 1  # no line comes twice
+
+
+@pytest.mark.parametrize("words", [("--follow",), ()])
+def test_who_has_read_enough_of_a_log_sees_no_traceback(
+    worker: Worker, type_command: Type, words: tuple[str, ...]
+) -> None:
+    """`| head -1`, of more than a pipe holds."""
+    run = ended(workflows.flooding.start(a=2_000))
+    process = type_command("log", str(run.pk), *words)
+    assert process.stdout is not None
+    process.stdout.readline()
+    process.stdout.close()
+    assert process.stderr is not None
+    said = process.stderr.read()
+
+    assert (process.wait(timeout=60), said) == (141, "")
+
+
 def test_a_terminal_has_bars_that_are_redrawn(
     worker: Worker, gate: Gate, type_command: Type
 ) -> None:

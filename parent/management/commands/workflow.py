@@ -53,7 +53,8 @@ from parent.runs.start import start
 from parent.setting_names import in_project
 from parent.store.outage import OUTAGE
 
-INTERRUPTED = 130
+INTERRUPTED, NOBODY_READS = 130, 141
+"""Exit codes of a program that SIGINT or SIGPIPE has ended."""
 REFUSED = (
     *(UnknownRun, RunEnded, CannotRetry, InvalidRetry),
     *(UnknownWorkflow, UnknownSignal, SignalGiven, SignalClosed),
@@ -74,6 +75,10 @@ class Command(BaseCommand):
             self._act(options)
         except REFUSED as exc:
             raise CommandError(clean_text(str(exc))) from exc
+        except BrokenPipeError:
+            # As with `| head`. Python writes what is left at its end, and must not fail again.
+            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+            sys.exit(NOBODY_READS)
         except (*OUTAGE, ProgrammingError) as exc:
             raise CommandError(
                 f"The database refuses: {clean_text(str(exc))}. Is "
