@@ -28,7 +28,7 @@ from rest_framework.serializers import ListSerializer, Serializer
 from rest_framework.settings import api_settings
 from rest_framework.templatetags.rest_framework import render_form
 
-from children.sanitize import clean_text
+from children.sanitize import clean_text, storable
 from monitor.api.form_data import is_structured
 from monitor.http.problems import NO_FIELD, errors_by_field
 from parent.definition.parameters.secrets import has_secrets
@@ -119,7 +119,8 @@ def filled_form(
         for path, texts in errors_by_field(errors).items()
         for text in texts
     ]
-    return SafeString(render_form(serializer, TEMPLATE_PACK)), found_errors
+    # JSON in a field may stand for letters that no page can have.
+    return SafeString(storable(render_form(serializer, TEMPLATE_PACK))), found_errors
 
 
 def form_like(workflow: TakesParams, params: Mapping[str, Any]) -> tuple[SafeString, list[LeftOut]]:

@@ -1,11 +1,14 @@
 """The form in which staff edit a schedule, in the admin and on its page."""
 
+import json
 from collections.abc import Mapping
 from typing import Any, ClassVar
 
 from django import forms
 from django.utils.translation import gettext_lazy as _
 
+from children.errors import ResultNotJSON
+from children.sanitize import GIVEN_DEPTH, check_json
 from parent.definition.parameters.secrets import HIDDEN, shown_params
 from parent.definition.workflow import registry
 from parent.models import CatchUp, Overlap, Schedule
@@ -27,6 +30,20 @@ CHOICES: dict[str, dict[Any, Any]] = {
         CatchUp.ALL: _("all: those within the window"),
     },
 }
+
+
+class StorableJSON(json.JSONDecoder):
+    """Reads JSON that can be stored. Of any other text it raises the one error that Django's field
+    expects, which shows the text again as it was written.
+    """
+
+    def decode(self, s: str, *place: Any) -> Any:
+        try:
+            value = super().decode(s, *place)
+            check_json(value, "it is", GIVEN_DEPTH)
+        except (ValueError, RecursionError, ResultNotJSON) as exc:
+            raise json.JSONDecodeError(str(exc), s, 0) from exc
+        return value
 
 
 class ScheduleForm(forms.ModelForm):  # type: ignore[type-arg]
@@ -58,6 +75,8 @@ class ScheduleForm(forms.ModelForm):  # type: ignore[type-arg]
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
+        params: Any = self.fields["params"]
+        params.decoder = StorableJSON
         for name, texts in CHOICES.items():
             if name in self.fields:
                 field: Any = self.fields[name]

@@ -83,6 +83,27 @@ def test_an_unknown_charset_is_refused(refused: Any, kind: str, charset: str) ->
     refused(EVERY_KIND, b'{"limit": 1', f"{kind}; charset={charset}")
 
 
+@pytest.mark.parametrize(
+    ("body", "key"),
+    [
+        (b'{"title": "T", "title": "T"}', "title"),
+        (b'{"title": "T", "limit": 1, "\\u006cimit": 2}', "limit"),
+        (b'{"title": "T", "extra": [{"a": {"b": 1, "c": 2, "b": 1}}]}', "b"),
+        (b'{"title": "T", "": 1, "": 1}', ""),
+        (b'{"title": "T", "\\ud800": 1, "\\ud800": 1}', "\ud800"),
+        (b'{"title": "T", "%s": 1, "%s": 1}' % (b"k" * 5_000, b"k" * 5_000), "k" * 100),
+        (b"{" + b"".join(b'"k%d":1,' % n for n in range(100_000)) + b'"k9":1}', "k9"),
+    ],
+    ids=lambda value: repr(value)[:40],
+)
+def test_a_key_that_is_there_twice_is_named(refused: Any, body: bytes, key: str) -> None:
+    """As a field of a form that is sent twice: which of the two is meant?"""
+    problem = refused(EVERY_KIND, body, JSON)
+
+    assert f"the key {key!r} is there twice" in problem["detail"]
+    assert len(problem["detail"]) < 200
+
+
 CODECS = ["zlib", "rot13", "undefined", "unicode_escape", "raw-unicode-escape", "utf-7", "utf-16"]
 """Python's own, by whose names Django would read a form."""
 
@@ -328,6 +349,21 @@ def test_a_page_does_not_show_again_what_is_too_much(
     assert "It holds more than 2,900 values" in page.content.decode()
     assert 'value="kept"' in page.content.decode()
     assert len(page.content) < 20_000
+
+
+@pytest.mark.parametrize("json", [r'"\ud800"', r'{"\ud800": 1}', r'["\ud800"]', r'{"a": "\u0000"}'])
+@pytest.mark.parametrize("field", ["labels", "size", "extra", "names"])
+def test_a_page_shows_again_what_nothing_can_store(
+    owner: User, api: Api, form_flow: Workflow, field: str, json: str
+) -> None:
+    client = api(owner)
+    client.raise_request_exception = False
+
+    page = client.post("/start/every_kind/", {field: json}, format="multipart")
+
+    assert page.status_code == 400
+    assert 'href="#field-title"' in page.content.decode()
+    assert not Run.objects.exists()
 
 
 @pytest.mark.parametrize("wish", ["unknown", "inputs"])

@@ -111,6 +111,7 @@ def test_each_way_does_what_the_api_does(
         ({"step": "two", "how": "skip", "result": '"\\u0000"'}, "result", "has a NUL"),
         ({"step": "two", "how": "skip", "result": "[" * 99_999}, "result", "nested too deep"),
         ({"step": "two", "how": "skip", "result": "NaN"}, "result", "This is not JSON: NaN"),
+        ({"step": "two", "how": "skip", "result": '{"a":1,"a":2}'}, "result", "is there twice"),
         ({"step": "two", "how": "inputs", "inputs": ""}, "inputs", "This is not JSON: "),
         ({"step": "two", "how": "inputs", "inputs": "[1]"}, "inputs", "Send an object"),
         ({"step": "two", "how": "inputs", "inputs": "null"}, "inputs", "may not be null"),

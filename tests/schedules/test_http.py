@@ -202,6 +202,35 @@ def test_an_edit_on_the_page_is_checked_and_wins(
     assert row.edited == ["cron", "overlap", "timezone", "window"]
 
 
+@pytest.mark.parametrize(
+    "params",
+    [
+        *(r'"\ud800"', r'{"limit": "\ud800"}', r'{"\ud800": 1}', r'{"limit": "\u0000"}'),
+        *("{", "NaN", '{"limit": Infinity}', '{"limit": 1e999}', '{"limit": %s}' % ("9" * 5_000)),
+        *("[" * 100_000, "[" * 500 + "]" * 500, "[1]", "1", '"text"'),
+    ],
+    ids=lambda text: text[:20],
+)
+def test_params_that_nothing_can_store_are_refused_on_the_page(
+    may: Callable[..., Client], hourly: Hourly, params: str
+) -> None:
+    row = hourly()
+    client = may("change_schedule")
+    client.raise_request_exception = False
+    given = {
+        **{"cron": "30 6 * * *", "every": "", "timezone": "Europe/Rome", "params": params},
+        **{"overlap": "queue", "catch_up": "none", "window": "60", "jitter": "0"},
+    }
+
+    refused = client.post(f"/timetable/{row.pk}/", given)
+
+    assert refused.status_code == 400
+    assert 'role="alert"' in refused.text
+    assert client.get(f"/timetable/{row.pk}/").status_code == 200
+    row.refresh_from_db()
+    assert row.cron == "0 * * * *"
+
+
 def test_the_run_page_tells_which_schedule_started_it(
     may: Callable[..., Client], hourly: Hourly
 ) -> None:

@@ -11,6 +11,7 @@ from django.utils.translation import gettext, gettext_lazy
 from django.utils.translation import gettext_lazy as _
 
 from monitor.api.requests import RetryRequest
+from monitor.http.parsers import with_each_key
 from monitor.http.problems import NO_FIELD, errors_by_field
 from monitor.runs.status import state_word
 from monitor.texts.sentences import in_readers_language
@@ -126,7 +127,7 @@ class RetryForm(forms.Form):
 
     def _read(self, name: str, text: str) -> Any:
         try:
-            return json.loads(text, parse_constant=_refuse)
+            return json.loads(text, parse_constant=_refuse, object_pairs_hook=with_each_key)
         except RecursionError:
             self.add_error(name, gettext("It is nested too deep."))
         except json.JSONDecodeError as exc:
