@@ -88,7 +88,7 @@ MIDDLEWARE = [
     "monitor.http.middleware.ErrorResponses",
     "django.contrib.sessions.middleware.SessionMiddleware",
     "django.middleware.locale.LocaleMiddleware",
-    "django.middleware.common.CommonMiddleware",
+    "monitor.http.middleware.AddSlash",
     "django.middleware.csrf.CsrfViewMiddleware",
     "django.contrib.auth.middleware.AuthenticationMiddleware",
     "monitor.http.middleware.ClosedByDefault",

@@ -9,7 +9,8 @@ from typing import Any
 from uuid import uuid4
 
 from django.contrib.auth.middleware import LoginRequiredMiddleware
-from django.http import HttpRequest, HttpResponse
+from django.http import HttpRequest, HttpResponse, HttpResponsePermanentRedirect
+from django.middleware.common import CommonMiddleware
 from django.utils.functional import LazyObject, empty
 from structlog.contextvars import bound_contextvars
 
@@ -19,7 +20,7 @@ from monitor.http.error_pages import error_response, of_exception
 from monitor.http.our_view import NOT_STORED, PATIENCE
 from parent.messages.publish import publish_timeout
 
-__all__ = ["ClosedByDefault", "ErrorResponses", "NotStored", "RequestLog"]
+__all__ = ["AddSlash", "ClosedByDefault", "ErrorResponses", "NotStored", "RequestLog"]
 
 logger = logging.getLogger(__name__)
 
@@ -96,6 +97,18 @@ class UserId:
 
     def __repr__(self) -> str:
         return repr(self.__structlog__())
+
+
+class SameMethod(HttpResponsePermanentRedirect):
+    """After a 301, clients repeat a POST as a GET; after a 308 they send the same again."""
+
+    status_code = HTTPStatus.PERMANENT_REDIRECT
+
+
+class AddSlash(CommonMiddleware):
+    """Django's, which redirects to the address with the slash that it lacks; a POST stays one."""
+
+    response_redirect_class = SameMethod
 
 
 class ClosedByDefault(LoginRequiredMiddleware):

@@ -113,6 +113,25 @@ def test_a_refused_method_names_those_that_go(caller: Client) -> None:
     assert "POST" in caller.put("/start/main_flow/")["Allow"]
 
 
+@pytest.mark.parametrize("method", ["GET", "POST", "DELETE"])
+@pytest.mark.parametrize("query", ["", "?lang=de"])
+def test_an_address_without_its_slash_leads_to_the_one_with_it(
+    caller: Client, method: str, query: str
+) -> None:
+    path = f"/tasks/{RUN}"
+
+    response = caller.generic(method, path + query)
+
+    assert (response.status_code, response["Location"]) == (308, f"{path}/{query}")
+
+
+def test_a_start_without_the_slash_is_one_all_the_same(caller: Client) -> None:
+    response: Any = caller.post("/workflows/noops?lang=de", follow=True)
+
+    assert response.status_code == 202
+    assert Run.objects.get().workflow == "noops"
+
+
 @pytest.mark.parametrize("accept", ["application/json", PAGE["Accept"]])
 @pytest.mark.parametrize("path", ["/tasks/", "/"])
 def test_an_unexpected_error_is_only_in_the_log(
