@@ -7,6 +7,7 @@ from django.core.exceptions import PermissionDenied
 from django.db.models import QuerySet
 from django.http import Http404
 
+from children.sanitize import storable
 from monitor.policy import policy
 from parent.definition.signals import Awaited
 from parent.definition.workflow import Workflow, registry
@@ -75,7 +76,8 @@ def find_mapped_step(run: Run, name: str) -> Step:
     Raises:
         Http404: the run has no such step, or it is not mapped.
     """
-    step = Step.objects.filter(run=run, name=name).only("run_id", "name", "chunk", "items").first()
+    steps = Step.objects.filter(run=run, name=storable(name))
+    step = steps.only("run_id", "name", "chunk", "items").first()
     if step is None:
         raise Http404(f"The run has no step {name!r}.")
     if not step.is_mapped:

@@ -10,6 +10,7 @@ from django.http import Http404, HttpRequest, HttpResponse
 from django.shortcuts import redirect, render
 from django.views.generic import View
 
+from children.sanitize import storable
 from monitor.access import may_see_schedules, visible_runs, visible_schedules
 from monitor.http.namespace import our_url
 from monitor.http.our_view import OurPage
@@ -79,7 +80,7 @@ def _act(request: HttpRequest, what: str, key: str) -> None:
     elif what == "remove":
         NotificationRule.objects.filter(pk=int(key)).delete()
     elif what == "switch-on":
-        StoppedWebhook.objects.filter(pk=key).delete()
+        StoppedWebhook.objects.filter(pk=storable(key)).delete()
     elif rule := NotificationRule.objects.filter(pk=int(key)).first():
         _show_once(request, rule, rotate(rule))
 

@@ -366,6 +366,50 @@ def test_a_page_shows_again_what_nothing_can_store(
     assert not Run.objects.exists()
 
 
+NUL_IN_FORMS = [
+    *(("/notifications/", {"do": do, "key": "a\0b"}) for do in ("switch-on", "rotate", "remove")),
+    ("/notifications/", {"do": "replay", "key": f"{uuid4()}\0"}),
+    ("/notifications/", {"do": "a\0b"}),
+    ("/notifications/?state=a%00b&from=%00", {}),
+    ("/runs/bulk/", {"do": "cancel", "run": "a\0b"}),
+    ("/runs/bulk/", {"do": "cancel", "all": "1", "query": "q=%00&owner=%00&workflow=%00&day=%00"}),
+    ("/runs/{run}/retry/", {"step": "a\0b"}),
+    ("/runs/{run}/retry/", {"step": "func_1", "item": "a\0b"}),
+    ("/runs/{run}/retry/", {"step": "a\0b", "how": "again"}),
+    ("/runs/{run}/decide/a%00b/", {"decision": "approve"}),
+    ("/runs/{run}/steps/a%00b/items/", {}),
+    ("/runs/{run}/log/?step=a%00b&item=a%00b", {}),
+    ("/runs/{run}/log.txt?step=a%00b&item=a%00b", {}),
+    ("/tasks/{run}/steps/a%00b/items/", {}),
+    ("/tasks/{run}/log/?step=a%00b", {}),
+    ("/tasks/{run}/signals/a%00b/", {"a": "a\0b"}),
+    ("/tasks/?workflow=a%00b", {}),
+    ("/runs/?q=a%00b&owner=a%00b&workflow=a%00b&before=a%00b&day=a%00b", {}),
+    ("/start/a%00b/", {}),
+    ("/start/every_kind/?again=a%00b", {"title": "a\0b"}),
+    ("/timetable/?page=a%00b", {}),
+    ("/celery-progress/a%00b/", {}),
+]
+
+
+@pytest.mark.parametrize(("path", "form"), NUL_IN_FORMS)
+def test_a_nul_is_no_server_error(
+    staff: User, api: Api, make_run: MakeRun, form_flow: Workflow, path: str, form: dict[str, str]
+) -> None:
+    """PostgreSQL takes none in a text, not even to look for it."""
+    staff.is_superuser = True
+    staff.save()
+    client, run = api(staff), make_run(staff, state="FAILURE")
+    client.raise_request_exception = False
+    address = path.format(run=run.pk)
+
+    answers = [client.post(address, form), client.get(address)]
+
+    assert all(answer.status_code < 500 for answer in answers)
+    run.refresh_from_db()
+    assert run.state == "FAILURE"
+
+
 @pytest.mark.parametrize("wish", ["unknown", "inputs"])
 def test_a_retry_names_the_first_of_what_it_does_not_know(
     owner: User, api: Api, make_run: MakeRun, wish: str
