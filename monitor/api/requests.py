@@ -196,12 +196,12 @@ class NewestFirst(CursorPagination):
         try:
             cursor: Any = super().decode_cursor(request)
             position = None if cursor is None else cursor.position
-            # The database needs a time with a zone, which must be valid in UTC too.
             if position is not None:
                 moment = datetime.fromisoformat(position)
                 if moment.tzinfo is None:
                     raise NotFound
-                moment.astimezone(UTC)
+                # PostgreSQL does not know all the zones that Python knows.
+                cursor = cursor._replace(position=str(moment.astimezone(UTC)))
         except (NotFound, ValueError, OverflowError):
             message = "Take it from `next` or `previous` of another page."
             raise serializers.ValidationError({"cursor": [message]}) from None

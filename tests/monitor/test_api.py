@@ -1,8 +1,9 @@
 """The HTTP API: the responses to each request."""
 
+from base64 import b64encode
 from collections.abc import Callable
 from typing import Any
-from urllib.parse import quote
+from urllib.parse import quote, urlencode
 from uuid import UUID, uuid4
 
 import pytest
@@ -298,6 +299,31 @@ def test_a_bad_filter_is_named(owner: User, api: Api, query: str, field: str) ->
 
     assert response.status_code == 400
     assert list(response.json()["errors"]) == [field]
+
+
+@pytest.mark.parametrize(
+    ("place", "count"),
+    [
+        ("9999-12-30T00:00:00-23:59:59.999999", 1),
+        ("0001-01-01T00:00:00-23:59", 0),
+        ("2024-W01-1T00:00:00+15:59:59", 0),
+        ("99991230T000000Z", 1),
+        ("9999-12-30 00:00:00,5+00:00", 1),
+    ],
+)
+def test_a_cursor_of_any_zone_that_there_is(
+    owner: User, api: Api, make_run: MakeRun, place: str, count: int
+) -> None:
+    """PostgreSQL reads fewer zones than Python, and a client may write a cursor by itself."""
+    make_run(owner)
+    client = api(owner)
+    client.raise_request_exception = False
+    cursor = b64encode(urlencode({"p": place}).encode()).decode()
+
+    response = client.get("/tasks/", {"cursor": cursor})
+
+    assert response.status_code == 200
+    assert len(response.json()["results"]) == count
 
 
 def test_deleting_a_run_leaves_nothing_of_it(
