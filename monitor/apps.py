@@ -10,10 +10,13 @@ class MonitorConfig(AppConfig):
     # What the migrations have, whatever the project's own is.
     default_auto_field = "django.db.models.BigAutoField"
 
-    def ready(self) -> None:
+    def import_models(self) -> None:
         from parent.project_checks import require_apps  # noqa: PLC0415 - when all apps are known
 
-        require_apps(self.name, NEEDED)
+        require_apps(self.name, NEEDED)  # before the `ready` of any app, as `parent` does
+        super().import_models()
+
+    def ready(self) -> None:
         from monitor import checks, probe_paths  # noqa: F401, PLC0415 - checks register themselves
         from monitor.http import uploads  # noqa: PLC0415 - after the settings
         from monitor.runs.decisions import MailPages  # noqa: PLC0415 - after the models

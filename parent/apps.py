@@ -10,11 +10,15 @@ class ParentConfig(AppConfig):
     # What the migrations have, whatever the project's own is.
     default_auto_field = "django.db.models.BigAutoField"
 
+    def import_models(self) -> None:
+        from parent.project_checks import NEEDED, require_apps  # noqa: PLC0415 - when all apps are known
+
+        # Before the `ready` of any app: that of Django's admin imports our modules.
+        require_apps(self.name, NEEDED)
+        super().import_models()
+
     def ready(self) -> None:
         # Models can be imported only from here on.
-        from parent.project_checks import NEEDED, require_apps  # noqa: PLC0415
-
-        require_apps(self.name, NEEDED)
         from children import host  # noqa: PLC0415
         from parent import checks  # noqa: F401, PLC0415 - checks register themselves
         from parent.definition import runtime  # noqa: PLC0415

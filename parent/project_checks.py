@@ -135,6 +135,15 @@ def _django() -> Iterator[CheckMessage]:
             hint="Let DATABASES['default'] name one of them.",
             id="parent.E004",
         )
+    mode = str(connection.settings_dict["OPTIONS"].get("transaction_mode", "")).upper()
+    if connection.vendor == "sqlite" and mode not in ("IMMEDIATE", "EXCLUSIVE"):
+        yield Warning(
+            "On SQLite a transaction that reads before it writes fails at once while another one "
+            "writes.",
+            hint="Write DATABASES['default']['OPTIONS'] = "
+            '{"transaction_mode": "IMMEDIATE", "timeout": 20}.',
+            id="parent.W004",
+        )
     yield from _routers()
 
 

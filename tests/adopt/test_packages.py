@@ -57,6 +57,28 @@ def test_a_namesake_of_theirs_is_found_and_said(hidden: Team, file: str, named: 
     assert told.endswith("rename yours.")
 
 
+MISSING = [
+    ("django_celery_results", "parent"),
+    ("children", "parent"),
+    ("parent", "monitor"),
+    ("rest_framework", "monitor"),
+    ("django.contrib.messages", "monitor"),
+    ("django.contrib.sessions", "monitor"),
+]
+
+
+@pytest.mark.parametrize(("name", "needed_by"), MISSING)
+def test_an_app_that_is_missing_is_said(make_team: MakeTeam, name: str, needed_by: str) -> None:
+    """Also where the admin, which imports our modules, comes before our apps."""
+    team = make_team(DJANGO_SETTINGS_MODULE="team.variant")
+    lines = ["from team.settings import *", f"INSTALLED_APPS.remove({name!r})"]
+    (team.folder / "team" / "variant.py").write_text("\n".join(lines))
+
+    told = team.manage("check", code=1).splitlines()[-1]
+
+    assert told.endswith(f"{needed_by!r} needs {name!r}: add it to INSTALLED_APPS.")
+
+
 def test_what_the_apps_import_is_what_the_package_requires() -> None:
     """Beside that, the extras."""
     import tomllib

@@ -9,6 +9,7 @@ import pytest
 from celery import current_app
 from django.apps import apps
 from django.core.exceptions import ImproperlyConfigured
+from django.db import connection
 
 from parent.conf import DEFAULTS
 from parent.operations.doctor import surroundings
@@ -113,9 +114,29 @@ def test_moments_without_a_time_zone(settings: Any) -> None:
     assert set(found()) == {"parent.E003"}
 
 
-def test_another_database(monkeypatch: pytest.MonkeyPatch) -> None:
-    from django.db import connection
+IMMEDIATE = {"transaction_mode": "IMMEDIATE"}
 
+
+@pytest.mark.skipif(connection.vendor != "sqlite", reason="It is an option of SQLite's.")
+@pytest.mark.parametrize(
+    ("options", "ids"),
+    [
+        ({}, {"parent.W004"}),
+        ({"transaction_mode": None}, {"parent.W004"}),
+        ({"transaction_mode": "DEFERRED"}, {"parent.W004"}),
+        (IMMEDIATE, set()),
+        ({"transaction_mode": "exclusive"}, set()),
+    ],
+)
+def test_transactions_of_sqlite(
+    monkeypatch: pytest.MonkeyPatch, options: dict[str, Any], ids: set[str]
+) -> None:
+    monkeypatch.setitem(connection.settings_dict, "OPTIONS", options)
+
+    assert set(found()) == ids
+
+
+def test_another_database(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(type(connection), "vendor", "mysql", raising=False)
 
     assert set(found()) == {"parent.E004"}
