@@ -173,6 +173,18 @@ def small(settings: Any) -> None:
     settings.MAX_UPLOAD_BYTES = 5000
 
 
+@pytest.mark.parametrize(("size", "status"), [(4_000, 400), (5_001, 413)])
+def test_without_a_limit_of_djangos_a_body_may_be_as_large_as_one_with_files(
+    caller: Client, small: None, settings: Any, size: int, status: int
+) -> None:
+    settings.DATA_UPLOAD_MAX_MEMORY_SIZE = None
+    path = "/workflows/csv_profile/"
+
+    response = caller.post(path, data="x" * size, content_type="application/json")
+
+    assert response.status_code == status
+
+
 @pytest.mark.parametrize("path", ["/workflows/csv_profile/", "/start/csv_profile/"])
 @pytest.mark.parametrize(
     "sent",
