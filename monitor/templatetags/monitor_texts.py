@@ -44,6 +44,8 @@ SCRIPT_TEXTS = (
     gettext_noop("Your browser blocks notifications of this site: its settings can allow them."),
     gettext_noop("Your browser remembers nothing for this site, so it cannot notify you."),
     gettext_noop("This browser lets no page notify you."),
+    # run.js
+    gettext_noop("Cancel this run? What is done is kept, and a retry goes on from there."),
     # log.js
     *(gettext_noop("1 line left out"), gettext_noop("{number} lines left out")),
     gettext_noop("Copied the lines"),

@@ -66,6 +66,7 @@ def scenes(page: Page) -> Iterator[tuple[str, str, Callable[[Page], None]]]:
     compute(page, limit=20)
     ended(page)
     compute(page, limit=LIMIT)
+    page.once("dialog", lambda dialog: dialog.accept())
     page.get_by_role("button", name="Cancel").click()
     ended(page)
     yield "start", "/", heading

@@ -9,7 +9,7 @@ import pytest
 from django.contrib.auth.models import User
 from django.contrib.sessions.models import Session
 from django.utils import timezone
-from playwright.sync_api import Browser, BrowserContext, Page, expect
+from playwright.sync_api import Browser, BrowserContext, Dialog, Page, expect
 
 from parent.models import NotificationRule, Run, Step, StoppedWebhook
 from parent.runs.retry import retry
@@ -146,6 +146,35 @@ def test_the_timeline_and_the_history_are_live(run_page: Page, run: Run) -> None
     button(run_page, "Retry").click()
     expect(timeline).to_contain_text("attempt 2: queued")
     expect(run_page.locator("#history")).to_contain_text("retry by ann")
+
+
+def test_cancel_asks_once(run_page: Page, run: Run) -> None:
+    write(run, params={"limit": 1})
+    asked: list[str] = []
+
+    def answer(dialog: Dialog) -> None:
+        asked.append(dialog.message)
+        if len(asked) == 1:
+            dialog.dismiss()
+        else:
+            dialog.accept()
+
+    run_page.on("dialog", answer)
+    button(run_page, "Cancel").click()
+    assert not run.events.exists()
+    expect(part(run_page, "state")).to_have_text("running")
+
+    button(run_page, "Cancel").click()
+    expect(part(run_page, "state")).to_have_text("cancelling")
+    write(run, state="REVOKED")
+    Step.objects.filter(run=run).update(state="CANCELLED")
+    expect(part(run_page, "state")).to_have_text("cancelled")
+    button(run_page, "Retry").click()
+    expect(part(run_page, "state")).to_have_text("running")
+
+    assert list(run.events.values_list("what", flat=True)) == ["cancel", "retry"]
+    assert len(asked) == 2
+    assert asked[0].startswith("Cancel this run?")
 
 
 def test_a_run_is_deleted_after_a_second_click(run_page: Page, run: Run) -> None:
@@ -290,6 +319,9 @@ def test_without_javascript_a_link_refreshes_the_state(
         tab.get_by_role("link", name="Refresh").click()
 
         expect(tab.get_by_text("further on")).to_be_visible()
+        expect(button(tab, "Cancel")).to_be_hidden()
+        tab.locator("summary", has_text="Cancel").click()
+        expect(tab.locator(".asks p")).to_be_visible()
         button(tab, "Cancel").click()
         expect(tab.get_by_text("cancelling")).to_be_visible()
         write(run, state="REVOKED")

@@ -30,6 +30,8 @@ let retryAfter = FIRST_RETRY_MS;
 document.addEventListener("progress", ({ target, detail }) => target === element && follow(detail));
 // `toggle` does not bubble.
 document.addEventListener("toggle", ({ target }) => target.open && "lazy" in target.dataset && unfolded(), true);
+// The element itself cancels at one click: in other pages that is for their authors to decide.
+element.addEventListener("click", askBeforeCancel, true);
 // The element may have had its status, even the last one, before this module was loaded.
 if (element.status) follow(element.status);
 document.addEventListener("visibilitychange", lookAgain);
@@ -38,6 +40,12 @@ lookAgain();
 /** What makes the page refresh when it changes: the state of the run, and each step's state, attempt and items. */
 function outline({ state, steps }) {
 	return JSON.stringify([state, steps.map((step) => [step.state, step.attempt, step.items])]);
+}
+
+function askBeforeCancel(event) {
+	const isCancel = event.composedPath()[0].part?.contains("cancel");
+	const question = element.constructor.text("Cancel this run? What is done is kept, and a retry goes on from there.");
+	if (isCancel && !confirm(question)) event.stopPropagation();
 }
 
 function follow(status) {
