@@ -52,11 +52,14 @@ def file_answer(inputs: Sequence[Input], number: int) -> FileResponse:
         Http404: the inputs have no such file, or it is no longer stored.
     """
     files = {file.number: file for each in inputs for file in each.files}
-    if number not in files or not default_storage.exists(files[number].stored_as):
-        raise Http404("There is no such file: it was deleted, or is not among the run's inputs.")
-    file = files[number]
+    try:
+        file = files[number]
+        content = default_storage.open(file.stored_as)
+    except (KeyError, FileNotFoundError):
+        text = "There is no such file: it was deleted, or is not among the run's inputs."
+        raise Http404(text) from None
     answer = FileResponse(
-        default_storage.open(file.stored_as),
+        content,
         as_attachment=True,
         filename=file.name,
         content_type="application/octet-stream",

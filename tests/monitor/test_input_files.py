@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 from django.contrib.auth.models import User
-from django.core.files.storage import default_storage
+from django.core.files.storage import FileSystemStorage, default_storage
 from django.core.files.uploadedfile import SimpleUploadedFile
 from django.test import Client
 from rest_framework import serializers
@@ -101,6 +101,24 @@ def test_a_file_that_was_deleted_is_said_to_be(client: Client, run: Run) -> None
 
     assert answer.status_code == 404
     assert "it was deleted" in answer.content.decode()
+
+
+class Late(FileSystemStorage):
+    """A storage that hears of a deletion only after a while."""
+
+    def exists(self, name: str) -> bool:  # noqa: ARG002 - Django's
+        return True
+
+
+def test_a_file_that_is_deleted_at_this_moment_is_said_to_be(
+    client: Client, run: Run, settings: Any
+) -> None:
+    address = links(client, run)["0.csv"]
+    default_storage.delete(next(name for name in run.files if name.endswith("/0.csv")))
+    settings.STORAGES = settings.STORAGES | {"default": {"BACKEND": f"{__name__}.Late"}}
+    client.raise_request_exception = False
+
+    assert client.get(address).status_code == 404
 
 
 @pytest.mark.parametrize(
