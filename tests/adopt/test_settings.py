@@ -2,8 +2,10 @@
 
 import re
 from typing import Any
+from urllib.parse import urlsplit
 
 import httpx
+import psycopg
 import pytest
 
 from tests.adopt.conftest import PASSWORD, MakeTeam, Team
@@ -93,7 +95,10 @@ def of_django(make_team: MakeTeam, request: pytest.FixtureRequest) -> tuple[Team
 
 def of_celery(make_team: MakeTeam, request: pytest.FixtureRequest) -> tuple[Team, list[str]]:
     places = {"TEAM_BROKER": request.getfixturevalue("broker_url")}
-    places["TEAM_POSTGRES"] = request.getfixturevalue("postgres")
+    server: str = request.getfixturevalue("postgres")
+    with psycopg.connect(server, autocommit=True) as connection:
+        connection.execute("CREATE DATABASE mixed")  # the server's own is that of other tests
+    places["TEAM_POSTGRES"] = urlsplit(server)._replace(path="/mixed").geturl()
     team = varied(make_team, OF_CELERY, **places, C_FORCE_ROOT="1")
     change(team, "team/celery.py", 'namespace="CELERY"', 'namespace="SHOP"')
     return team, ["-Q", "shop,steps,flows"]
