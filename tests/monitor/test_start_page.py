@@ -1,5 +1,6 @@
 """The start page, and small things that all pages have."""
 
+import re
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from typing import Any
@@ -33,6 +34,30 @@ def test_every_page_has_a_link_past_the_navigation(signed_in: Client, path: str)
 
     assert page.index('href="#main"') < page.index("<nav")
     assert '<main id="main"' in page
+
+
+@pytest.mark.parametrize(
+    ("path", "place"),
+    [
+        ("/", "Workflows"),
+        ("/start/main_flow/", "Workflows"),
+        ("/start/main_flow/trends/", "Workflows"),
+        ("/runs/", "Runs"),
+        ("/runs/RUN/", "Runs"),
+        ("/runs/RUN/log/", "Runs"),
+        ("/waiting/", "Waiting for you"),
+        ("/nothing/", ""),
+    ],
+)
+def test_the_navigation_says_where_one_is(
+    signed_in: Client, owner: User, make_run: MakeRun, path: str, place: str
+) -> None:
+    path = path.replace("RUN", str(make_run(owner).pk))
+
+    page = text(signed_in.get(path, headers={"Accept": "text/html"}))
+
+    nav = page.partition("<nav")[2].partition("</nav>")[0]
+    assert re.findall(r'aria-current="\w+">([^<]+)<', nav) == ([place] if place else [])
 
 
 @pytest.mark.parametrize(
