@@ -15,6 +15,8 @@ T = TypeVar("T")
 
 LONGEST_LINE = 8_000
 """Characters; of a longer line the rest is cut off, and it says so."""
+LONGEST_WORD = 500
+"""Characters; a longer one may be cut off in its middle."""
 PARTS = 10
 """The last lines are stored, and deleted, in at least so many parts: at least 90 % are kept."""
 
@@ -145,7 +147,7 @@ class LogBuffer:
     def add(self, at: float, level: int, logger: str, text: str) -> None:
         """Take a line. A flood of them costs little, because most are dropped as they are."""
         if len(text) > LONGEST_LINE:
-            text = f"{text[:LONGEST_LINE]}… ({len(text) - LONGEST_LINE:,} more characters)"
+            text = _cut(text)
         self._new.append((at, level, logger, text))
         if len(self._new) >= AT_ONCE:
             with self._lock:
@@ -195,6 +197,16 @@ class LogBuffer:
             self._stored.push(part[0].number, len(part), sum(line.size for line in part))
         oldest = self._stored.entries[0][0]
         return (self._last_begin, oldest) if oldest > self._last_begin else None
+
+
+def _cut(text: str) -> str:
+    """The beginning of a long line."""
+    kept = text[:LONGEST_LINE]
+    # No part of a word: what hides secrets would not know the half of one.
+    before, _, word = kept.rpartition(" ")
+    if len(word) <= LONGEST_WORD:
+        kept = before
+    return f"{kept}… ({len(text) - len(kept):,} more characters)"
 
 
 def _cleaned(line: Line) -> Line:

@@ -254,6 +254,18 @@ def test_a_long_line_is_looked_through_at_once(part: str) -> None:
     assert time.process_time() - began < 0.5
 
 
+@pytest.mark.parametrize("seen", range(0, 12, 3))
+def test_no_part_of_a_secret_is_left_where_a_line_is_cut(settings: Any, seen: int) -> None:
+    settings.WORKFLOW_LOG_HIDE = [r"\bkey-\d{8}\b"]
+
+    def body(progress: Progress) -> None:
+        own.info("%s key-12345678 and more", "." * (LONGEST_LINE - seen - 1))
+
+    [text] = texts(runs_of(body))
+    assert "key-" not in text
+    assert "more characters)" in text
+
+
 def test_a_project_says_what_is_hidden(settings: Any) -> None:
     settings.WORKFLOW_LOG_HIDE = [r"\b\d{4}-\d{4}\b", r"pin (?P<secret>\d+)"]
 
