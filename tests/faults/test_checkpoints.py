@@ -46,7 +46,10 @@ def test_a_child_killed_five_times_counts_to_the_end_and_repeats_nothing_it_repo
     assert len(done) == 6
     assert [items[-1] for items in done] == [*deaths, ITEMS - 1]
     begins = [items[0] for items in done]
-    assert begins == [0, *(numbers[0] for numbers in reported[:-1])]
+    assert begins[0] == 0
+    # Its last report may have been stored between its look at the row and its death.
+    for death, (seen,), begin in zip(deaths, reported[:-1], begins[1:], strict=True):
+        assert seen <= begin <= death
     assert sum(begins) > 0
     assert {item for items in done for item in items} == set(range(ITEMS))
     assert_sound(run)

@@ -179,8 +179,8 @@ def reports_in_a_transaction(progress: Progress) -> None:
 def saves_what_it_iterates(progress: Progress) -> None:
     for _ in range(3):
         write()
-    rows = Group.objects.all()
-    for row in progress.track(rows.iterator(chunk_size=1), total=rows.count()):
+    rows = Group.objects.order_by("-pk")[:3]  # other bodies have written too
+    for row in progress.track(rows.iterator(chunk_size=1), total=3):
         time.sleep(0.4)
         row.save()
 
