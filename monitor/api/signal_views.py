@@ -11,7 +11,7 @@ from monitor.access import find_to_signal
 from monitor.api import openapi
 from monitor.api.base import ApiView
 from monitor.api.form_data import values_by
-from monitor.api.requests import IDEMPOTENCY_KEY
+from monitor.api.requests import idempotency_key
 from parent.definition.workflow import registry
 from parent.models import ReceivedSignal
 from parent.runs.signals.give import close, definition_of, give
@@ -29,7 +29,7 @@ class SignalView(ApiView):
         values = values_by(serializer_of(definition_of(run, name)), request.data)
         # The first one of any other signal counts, whatever its key.
         is_item = registry.get(run.workflow).fed_step(name) is not None
-        key = request.headers.get(IDEMPOTENCY_KEY) if is_item else None
+        key = idempotency_key(request) if is_item else None
         came = give(run, name, values, who=request.user.get_username(), key=key)
         return Response(received(came))
 

@@ -114,8 +114,9 @@ def test_what_matches_later_is_not_taken(page: Client, owner: User, make_run: Ma
     assert not Run.objects.filter(pk=first.pk).exists()
 
 
+@pytest.mark.parametrize("ticked", [False, True], ids=["all that match", "ticked"])
 def test_no_more_than_a_bounded_number_is_taken_and_it_says_so(
-    page: Client, owner: User, make_run: MakeRun, monkeypatch: pytest.MonkeyPatch
+    page: Client, owner: User, make_run: MakeRun, monkeypatch: pytest.MonkeyPatch, ticked: bool
 ) -> None:
     monkeypatch.setattr("monitor.pages.listing.bulk_views.MOST", 2)
     at = timezone.now()
@@ -123,7 +124,9 @@ def test_no_more_than_a_bounded_number_is_taken_and_it_says_so(
         make_run(owner, state="FAILURE", created_at=at - timedelta(hours=age)) for age in range(3)
     ]
 
-    answer = page.post(BULK, {"do": "delete", "all": "on", "query": ""})
+    given: dict[str, Any] = {"run": [run.pk for run in runs]} if ticked else {"all": "on", "query": ""}
+
+    answer = page.post(BULK, {"do": "delete", **given})
 
     assert "Delete 2 runs?" in text_of(answer)
     assert "These are the newest 2 runs; come back for the others." in text_of(answer)

@@ -205,6 +205,16 @@ def test_each_one_is_an_item_and_the_header_is_its_key(owner: User, api: Api, fe
     assert (long.status_code, list(long.json()["errors"])) == (400, ["non_field_errors"])
 
 
+@pytest.mark.parametrize("key", ["", "two words", "k\xe4se", "a" * 256])
+def test_a_key_that_a_start_would_refuse_is_refused(
+    owner: User, api: Api, fed: Run, key: str
+) -> None:
+    answer = api(owner).post(address(fed, "price"), {}, headers={"Idempotency-Key": key})
+
+    assert (answer.status_code, list(answer.json()["errors"])) == (400, ["Idempotency-Key"])
+    assert not ReceivedSignal.objects.exists()
+
+
 def test_a_closed_one_takes_no_more(owner: User, other: User, api: Api, fed: Run) -> None:
     client = api(owner)
     client.post(address(fed, "price"), {}, headers={"Idempotency-Key": "a"})

@@ -37,17 +37,16 @@ class BulkPage(OurPage, View):
             raise Http404("There is no such action.")
         query = request.POST.get("query", "")
         back = f"{our_url(request, 'runs')}{'?' if query else ''}{query}"
-        left = False
         if "all" in request.POST and "sure" not in request.POST:
             runs = _matching(user, QueryDict(query))
-            left = len(runs) > MOST
         else:
             runs = runs_with(user, _ids(request))
         if not runs:
             messages.warning(request, gettext("Nothing was done: tick at least one run."))
             return redirect(back)
         plan = plan_for(action, user, runs[:MOST])
-        context = {"back": back, "query": query, "do": request.POST["do"], "left": left}
+        context = {"back": back, "query": query, "do": request.POST["do"]}
+        context["left"] = len(runs) > MOST
         if "sure" in request.POST:
             plan = carry_out(plan, request)
             gone = not plan.ready
@@ -70,9 +69,9 @@ def _matching(user: User, query: QueryDict) -> list[Run]:
 
 
 def _ids(request: HttpRequest) -> list[UUID]:
-    """The ids of the ticked runs; what is no id is left out."""
+    """The ids of the ticked runs, one more than are taken; what is no id is left out."""
     found = []
-    for text in request.POST.getlist("run")[:MOST]:
+    for text in request.POST.getlist("run")[: MOST + 1]:
         try:
             found.append(UUID(text))
         except ValueError:
