@@ -77,7 +77,10 @@ def test_the_element_says_what_the_engine_says_in_german(
         assert ENGLISH.findall(shown) == []
 
         Run.objects.filter(pk=run.pk).update(state="FAILURE", finished_at=now)
-        page.get_by_role("button", name="Abbrechen").click()
+        with page.expect_event("dialog") as asked:
+            page.once("dialog", lambda dialog: dialog.accept())
+            page.get_by_role("button", name="Abbrechen").click()
+        assert asked.value.message.startswith("Diesen Lauf abbrechen?")
         note = page.locator("task-progress [part=note]")
         expect(note).to_have_text("Der Lauf ist schon beendet: Er ist FAILURE.")
 
