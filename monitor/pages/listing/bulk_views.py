@@ -1,6 +1,6 @@
 """The page that says what will be done to how many runs, and then what came of each."""
 
-from typing import cast
+from typing import Any, cast
 from uuid import UUID
 
 from django.contrib import messages
@@ -45,7 +45,7 @@ class BulkPage(OurPage, View):
             messages.warning(request, gettext("Nothing was done: tick at least one run."))
             return redirect(back)
         plan = plan_for(action, user, runs[:MOST])
-        context = {"back": back, "query": query, "do": request.POST["do"]}
+        context: dict[str, Any] = {"back": back, "query": query, "do": request.POST["do"]}
         context["left"] = len(runs) > MOST
         if "sure" in request.POST:
             plan = carry_out(plan, request)
