@@ -123,8 +123,9 @@ def test_no_more_than_a_bounded_number_is_taken_and_it_says_so(
     runs = [
         make_run(owner, state="FAILURE", created_at=at - timedelta(hours=age)) for age in range(3)
     ]
-
-    given: dict[str, Any] = {"run": [run.pk for run in runs]} if ticked else {"all": "on", "query": ""}
+    given: dict[str, Any] = (
+        {"run": [run.pk for run in runs]} if ticked else {"all": "on", "query": ""}
+    )
 
     answer = page.post(BULK, {"do": "delete", **given})
 
