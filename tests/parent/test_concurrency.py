@@ -57,7 +57,8 @@ class DayParams(serializers.Serializer[None]):
 
 @pytest.fixture
 def _nothing_is_sent(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
-    monkeypatch.setattr(following_hand_over, "_look", following_hand_over._Look())
+    # Else a look at who waits would be needed only if the last one was long ago.
+    monkeypatch.setattr(following_hand_over, "_others_wait", lambda *_: False)
     with publish.publishing_off():
         yield
 
