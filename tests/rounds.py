@@ -3,9 +3,14 @@
 import os
 from pathlib import Path
 
-__all__ = ["ON_POSTGRES", "in_processes", "on_sqlite"]
+__all__ = ["ON_POSTGRES", "PROCESSES", "on_sqlite"]
 
 TESTS = Path(__file__).parent
+
+# Two processes more than there are cores, because some always wait for a lease or a worker.
+# A file's tests stay in one process, with the fixtures that they share.
+PROCESSES = ["--numprocesses", str((os.cpu_count() or 1) + 2), "--dist", "loadfile"]
+PROCESSES += ["--no-loadscope-reorder"]  # keep the given order: slow tests come first
 
 LONGEST = ["tests/quickstart/test_up.py", "tests/deploy/test_compose.py", "tests/browser"]
 LONGEST += ["tests/monitor/test_contract.py", "tests/parent/test_state_machine.py"]
@@ -43,16 +48,6 @@ ON_POSTGRES = [
     *ON_BOTH,
     *(f"--ignore=tests/{file}" for file in WITHOUT_ROWS),
 ]
-
-
-def in_processes(rounds: int) -> list[str]:
-    """Options of pytest, where so many rounds run at a time: more processes than there are cores,
-    because some always wait for a lease or a worker.
-    """
-    processes = (os.cpu_count() or 1) + 3 - rounds
-    # A file's tests stay in one process, with the fixtures that they share; and in the given
-    # order, in which slow ones come first.
-    return ["--numprocesses", str(processes), "--dist", "loadfile", "--no-loadscope-reorder"]
 
 
 def on_sqlite() -> list[str]:
