@@ -18,6 +18,7 @@ from kombu import pools
 from parent.definition.workflow import registry
 from quickstart import redis as redis_programs
 from quickstart.errors import NoRedisServer
+from tests import rounds
 from tests.children.celery_app import restored_tasks
 from tests.services import RabbitMQ, postgres_server, postgres_tools, redis_server
 from tests.workers import fork_servers
@@ -36,6 +37,12 @@ def pytest_configure() -> None:
     ):
         if signal.getsignal(number) == signal.SIG_IGN:
             signal.signal(number, default)
+
+
+@pytest.hookimpl(trylast=True)
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Slow files first. pytest-django has put those last that use no database."""
+    items.sort(key=lambda item: rounds.place(item.path))
 
 
 @pytest.hookimpl(wrapper=True)

@@ -3,18 +3,20 @@
 import os
 from pathlib import Path
 
-__all__ = ["ON_POSTGRES", "PROCESSES", "on_sqlite"]
+__all__ = ["ON_POSTGRES", "PROCESSES", "on_sqlite", "place"]
 
 TESTS = Path(__file__).parent
 
 # Two processes more than there are cores, because some always wait for a lease or a worker.
 # A file's tests stay in one process, with the fixtures that they share.
 PROCESSES = ["--numprocesses", str((os.cpu_count() or 1) + 2), "--dist", "loadfile"]
-PROCESSES += ["--no-loadscope-reorder"]  # keep the given order: slow tests come first
+PROCESSES += ["--no-loadscope-reorder"]  # keep the order of `place`
 
-LONGEST = ["tests/quickstart/test_up.py", "tests/deploy/test_compose.py", "tests/browser"]
-LONGEST += ["tests/monitor/test_contract.py", "tests/parent/test_state_machine.py"]
-"""Begun early, so that no process has one of these left when the others have ended."""
+LONGEST = [
+    *("quickstart/test_up.py", "monitor/test_contract.py", "deploy/test_compose.py", "faults"),
+    *("ops", "system", "browser", "adopt", "parent/test_state_machine.py"),
+]
+"""Begun first, so that no process has one of these left when the others have ended."""
 
 # The behaviour of real workers depends on the database only where it locks rows or the file.
 ON_POSTGRES_ALONE = ["tests/faults", "tests/ops", "tests/system"]
@@ -55,4 +57,11 @@ def on_sqlite() -> list[str]:
     folders = {file.parent for file in TESTS.glob("*/test_*.py")}
     paths = [*folders, *TESTS.glob("test_*.py")]
     found = {str(path.relative_to(TESTS.parent)) for path in paths}
-    return [*SMOKE_ON_SQLITE, *LONGEST, *sorted(found - {*ON_POSTGRES_ALONE})]
+    return [*SMOKE_ON_SQLITE, *sorted(found - {*ON_POSTGRES_ALONE})]
+
+
+def place(file: Path) -> int:
+    """Where a file of tests has its turn: files with the same number stay in order."""
+    longest = [TESTS / name for name in LONGEST]
+    among = (turn for turn, path in enumerate(longest) if file.is_relative_to(path))
+    return next(among, len(longest))
