@@ -29,9 +29,12 @@ def figures(*, quick: bool) -> Iterator[Figure]:
         by_message = hand_overs(rounds)
     with worker("prefork", 1):
         in_process = hand_overs(rounds)
-        for name, flow in (("turns of a key", alone), ("places of a limit", limited)):
+        for name, flow, bound in (
+            ("turns of a key", alone, 1.0),
+            ("places of a limit", limited, 2.0),
+        ):
             gaps = gaps_of(flow, runs)
-            yield from figures_of(f"{name}, {runs} in line", gaps, by_message, in_process)
+            yield from figures_of(f"{name}, {runs} in line", gaps, by_message, in_process, bound)
 
 
 def hand_overs(rounds: int) -> Seconds:
@@ -40,10 +43,15 @@ def hand_overs(rounds: int) -> Seconds:
 
 
 def figures_of(
-    name: str, gaps: Seconds, by_message: Seconds, in_process: Seconds
+    name: str, gaps: Seconds, by_message: Seconds, in_process: Seconds, most: float
 ) -> Iterator[Figure]:
+    """Beside hand-overs.
+
+    Args:
+        most: the bound. The next for a place of a limit begins in a transaction of its own.
+    """
     cases: list[tuple[str, Callable[[Seconds], float], str, Seconds, float | None]] = [
-        (name, median, "by a message", by_message, 1.0),
+        (name, median, "by a message", by_message, most),
         ("  the slowest of a hundred", partial(percentile, percent=99), "by one", by_message, None),
         ("  beside one without a message", median, "in a process", in_process, None),
     ]

@@ -16,6 +16,7 @@ from django.db import connection
 from django.db.models import QuerySet
 
 from parent.definition.workflow import registry
+from parent.models import StepState
 from parent.schedules import rows as schedules
 from parent.store import clock, executors
 from parent.watch import queries
@@ -92,8 +93,24 @@ def _kept(vendor: str, lease: timedelta, workflows: Sequence[str]) -> tuple[str,
             text, values = part.order_by().query.sql_with_params()
         except EmptyResultSet:  # this process knows no workflow
             text, values = "SELECT 1 WHERE 1 = 0", ()
+        text, others = _with_states(text, values)
         texts.append(f"EXISTS ({text})")
-        params += values
+        params += others
     if vendor != "sqlite":
         texts.append(clock.NOW_SQL)
     return f"SELECT {', '.join(texts)}", tuple(params)
+
+
+def _with_states(text: str, values: Sequence[Any]) -> tuple[str, list[Any]]:
+    """The statement with the states of steps in its text, and the other parameters.
+
+    SQLite uses a partial index only where the text has the condition of the index, and else reads
+    all steps that there ever were (https://sqlite.org/partialindex.html).
+    """
+    first, *others = text.split("%s")
+    left = []
+    for value, following in zip(values, others, strict=True):
+        is_state = isinstance(value, str) and value in StepState.values
+        first += (f"'{value}'" if is_state else "%s") + following
+        left += [] if is_state else [value]
+    return first, left
