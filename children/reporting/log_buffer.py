@@ -86,7 +86,7 @@ class _Flood:
 
     def push(self, number: int, chunk: Sequence[_Raw]) -> None:
         """Add these lines, the first of which has this number, and drop what is too old."""
-        characters = sum(len(text) for *_, text in chunk)
+        characters = sum(len(raw[-1]) for raw in chunk)
         self._chunks.append((number, chunk, characters))
         self._lines += len(chunk)
         self._characters += characters
@@ -148,8 +148,9 @@ class LogBuffer:
         """Take a line. A flood of them costs little, because most are dropped as they are."""
         if len(text) > LONGEST_LINE:
             text = _cut(text)
-        self._new.append((at, level, logger, text))
-        if len(self._new) >= AT_ONCE:
+        new = self._new
+        new.append((at, level, logger, text))
+        if len(new) >= AT_ONCE:
             with self._lock:
                 self._sort_in()
         if self._is_empty:
@@ -159,7 +160,8 @@ class LogBuffer:
 
     def _sort_in(self) -> None:
         """Count the new lines. Other threads may add some meanwhile, for the next time."""
-        new = deque(self._new.popleft() for _ in range(len(self._new)))
+        take = self._new.popleft
+        new = deque([take() for _ in range(len(self._new))])
         while new and self._is_among_first(new[0]):
             self._count += 1
             self._first.append(Line(self._count, *new.popleft()))
