@@ -13,6 +13,7 @@ from tests.faults.conftest import Gate, StartWorker
 from tests.faults.invariants import assert_sound
 from tests.faults.test_kills import KILLS
 from tests.flows import faults
+from tests.system.conftest import step
 from tests.waiting import ended, until
 from tests.workers import Worker
 
@@ -43,6 +44,33 @@ def test_a_killed_holder_frees_its_place(
     gate.open()
     assert ended(second).state == RunState.SUCCESS
     assert_sound(first, second)
+
+
+@pytest.mark.parametrize(("pool", "kill"), KILLS)
+def test_a_kill_ends_the_run_that_the_process_has_gone_on_with(
+    watcher: Worker,
+    start_worker: StartWorker,
+    gate: Gate,
+    pool: str,
+    kill: Callable[[Worker], None],
+) -> None:
+    """In the message of the run before it in line, which is done; the next has its turn."""
+    doomed = start_worker(pool, WORKFLOW_TIME_SLICE="60")
+    first, second, third = (faults.held_in_turn.start(gate=gate.name) for _ in range(3))
+    gate.reached()
+    gate.open()
+    assert ended(first).state == RunState.SUCCESS
+    gate.reached()
+    assert step(second, "hold").carrier_id == step(first, "hold").task_id
+
+    kill(doomed)
+
+    assert ended(second).state == RunState.FAILURE
+    start_worker()
+    gate.reached()
+    gate.open()
+    assert ended(third).state == RunState.SUCCESS
+    assert_sound(first, second, third)
 
 
 def test_a_holder_whose_process_is_stopped_loses_its_place(

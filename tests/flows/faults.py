@@ -13,7 +13,7 @@ from rest_framework import serializers
 from children import Progress, child_task
 from children.host import HEADER
 from examples.main_flow import tasks as shipped
-from parent import Map, RunData, Step, Workflow
+from parent import Concurrency, Map, RunData, Step, Workflow
 from parent.models import Item
 from parent.models import Step as StepRow
 from tests.flows.tasks import Trouble, gates
@@ -156,6 +156,9 @@ held_items = Workflow(
     "held_items",
     params=HoldParams,
     steps=[Map(hold, name="each", over=lambda run: [dict(run.params)], limits=["alone"])],
+)
+held_in_turn = Workflow(
+    "held_in_turn", params=HoldParams, steps=[Step(hold)], concurrency=Concurrency()
 )
 foreign_held = Workflow("foreign_held", params=HoldParams, steps=[Step(foreign_hold), after])
 held_last = Workflow(
