@@ -37,7 +37,8 @@ def _is_read(environ: dict[str, Any], name: str) -> bool:
     value = environ.get(name, "")
     try:
         if "'" in value:  # as in each of those (RFC 2231)
-            [parse_header_parameters(part) for part in (value, *value.split(","))]
+            for part in (value, *value.split(",")):
+                parse_header_parameters(part)
     except (ValueError, LookupError):
         return False
     return True

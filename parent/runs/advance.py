@@ -121,16 +121,7 @@ def advance(
     taken = hand_over.take(ended, free, now) if hand_over and ended else None
     first = first_batch([step for step in free if step is not taken], now)
     _write_changes(changes, taken)
-    limits.enter(changes.opened)
-    for step in changes.mapped:
-        first_items = open_items(step, now)
-        transaction.on_commit(partial(publish_steps, first_items))
-    if changes.nested:
-        children = NewRuns()
-        for step in changes.nested:
-            children.add_child(run, step, now)
-        children.write()
-        pass_places_on_after_commit(children.in_line)
+    _open_inside(run, changes, now)
     mirror = mirror or any(map(is_asked, changes.awaited))
     if mirror or not changes.opened or changes.final is not None or run.due_at != was_due_at:
         pass_on = None
@@ -158,6 +149,19 @@ def _write_changes(changes: Changes, taken: Step | None) -> None:
     write(changes.awaited, AWAITED_COLUMNS)
     write(changes.failed, FAILED_COLUMNS)
     announce_failed_steps(changes.failed)
+
+
+def _open_inside(run: Run, changes: Changes, now: datetime) -> None:
+    """Open what is inside of the opened steps, and let those with limits stand in line."""
+    limits.enter(changes.opened)
+    for step in changes.mapped:
+        transaction.on_commit(partial(publish_steps, open_items(step, now)))
+    if changes.nested:
+        children = NewRuns()
+        for step in changes.nested:
+            children.add_child(run, step, now)
+        children.write()
+        pass_places_on_after_commit(children.in_line)
 
 
 def write_run(

@@ -115,8 +115,9 @@ def _tend(step: Step) -> None:
     with transaction.atomic():
         # So that a signal that comes does not fill the same places either.
         locked = lock_running(step)
-        goes_on = locked is not None and locked.run.cancel_requested_at is None
-        items = _fill(step, locked.now) if locked is not None and goes_on else []
+        items: list[Item] = []
+        if locked is not None and locked.run.cancel_requested_at is None:
+            items = _fill(step, locked.now)
     publish_steps(items)
     if close_if_done(step.pk):
         return

@@ -14,7 +14,7 @@ from tests.waiting import until
 
 pytestmark = pytest.mark.timeout(600)
 
-ENDS_WITHIN = 60.0
+ENDS_WITHIN = 25.0
 """Seconds, on a busy machine. SQLite tries for 10 s to use files that were closed under it, and the
 pool looks every 5 s whether one of its processes has died.
 """
