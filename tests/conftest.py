@@ -18,6 +18,7 @@ from kombu import pools
 from parent.definition.workflow import registry
 from quickstart import redis as redis_programs
 from quickstart.errors import NoRedisServer
+from quickstart.redis import RedisServer
 from tests import rounds
 from tests.children.celery_app import restored_tasks
 from tests.services import RabbitMQ, postgres_server, postgres_tools, redis_server
@@ -154,12 +155,16 @@ def _fork_servers() -> Iterator[None]:
 @pytest.fixture(scope="session")
 def broker_url() -> Iterator[str]:
     """A real Redis server for the session."""
+    with redis_server(find_redis()) as url:
+        yield url
+
+
+def find_redis() -> RedisServer:
+    """The server program of this machine."""
     try:
-        server = redis_programs.find()
+        return redis_programs.find()
     except NoRedisServer as exc:
         missing(str(exc))
-    with redis_server(server) as url:
-        yield url
 
 
 @pytest.fixture(scope="session")

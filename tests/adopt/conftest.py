@@ -17,7 +17,9 @@ from typing import Any
 import httpx
 import pytest
 
+from tests.conftest import find_redis
 from tests.deploy.test_wheel import build_wheel
+from tests.services import redis_server
 
 __all__ = ["Client", "Installed", "Team"]
 
@@ -204,12 +206,16 @@ def make_team(tmp_path_factory: pytest.TempPathFactory, installed: Installed) ->
 
 
 @pytest.fixture(scope="session")
-def team(make_team: MakeTeam, broker_url: str) -> Iterator[Team]:
-    """The project with its database, people, web server and worker."""
-    made = make_team(TEAM_BROKER=broker_url)
-    made.make_people()
-    with made.serve(), made.work():
-        yield made
+def team(make_team: MakeTeam) -> Iterator[Team]:
+    """The project with its database, people, web server and worker.
+
+    The broker is its own: this worker still runs in the tests after, and would take their messages.
+    """
+    with redis_server(find_redis()) as broker:
+        made = make_team(TEAM_BROKER=broker)
+        made.make_people()
+        with made.serve(), made.work():
+            yield made
 
 
 @pytest.fixture(scope="session")

@@ -11,8 +11,7 @@ import pytest
 from django.db.models.functions import Now
 
 from parent.models import Run, RunState, Step, StepState
-from quickstart import redis as redis_programs
-from tests.conftest import use_broker
+from tests.conftest import find_redis, use_broker
 from tests.faults.conftest import Gate, StartWorker
 from tests.faults.invariants import assert_sound, bodies
 from tests.faults.servers import OwnBroker
@@ -28,7 +27,7 @@ ANSWERS_WITHIN = 8.0  # seconds, for a start while the broker is away
 def own_broker() -> Iterator[OwnBroker]:
     """A Redis server of the test's own."""
     with tempfile.TemporaryDirectory(prefix="redis-") as folder:
-        server = OwnBroker(redis_programs.find(), Path(folder))
+        server = OwnBroker(find_redis(), Path(folder))
         yield server
         server.client.close()
         server.kill()

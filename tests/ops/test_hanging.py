@@ -18,8 +18,7 @@ import pytest
 from django.db import connection
 
 from parent.models import Run
-from quickstart import redis as redis_programs
-from tests.conftest import missing
+from tests.conftest import find_redis, missing
 from tests.faults.servers import OwnBroker, OwnPostgres
 from tests.ops.web_process import WebProcess
 from tests.services import postgres_tools
@@ -35,7 +34,7 @@ THREADS = 4
 @pytest.fixture(scope="module")
 def own_broker() -> Iterator[OwnBroker]:
     with tempfile.TemporaryDirectory(prefix="redis-") as folder:
-        server = OwnBroker(redis_programs.find(), Path(folder))
+        server = OwnBroker(find_redis(), Path(folder))
         yield server
         server.client.close()
         server.kill()
