@@ -120,13 +120,10 @@ DATABASES = {
             f"sqlite:///{quote(str(DATA_DIR))}/db.sqlite3",
             "the database: PostgreSQL 15 or newer, or SQLite",
             unset="SQLite in `DATA_DIR`",
-        )
+        ),
+        env.number("CONN_MAX_AGE", 60, "seconds that a connection to the database is kept"),
     )
 }
-DATABASES["default"]["CONN_MAX_AGE"] = env.number(
-    "CONN_MAX_AGE", 60, "seconds that a connection to the database is kept"
-)
-DATABASES["default"]["CONN_HEALTH_CHECKS"] = True
 DEFAULT_AUTO_FIELD = "django.db.models.BigAutoField"
 
 MEDIA_ROOT = env.text(

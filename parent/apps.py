@@ -28,14 +28,14 @@ class ParentConfig(AppConfig):
         from parent.runs.items.child_runs import ChildRunsOfItems  # noqa: PLC0415
         from parent.runs.nested import of_items  # noqa: PLC0415
         from parent.runs.signals.give import give  # noqa: PLC0415
-        from parent.store import results, sqlite  # noqa: PLC0415
+        from parent.store import connections, results  # noqa: PLC0415
         from parent.telemetry import log_context, tracing  # noqa: PLC0415
         from parent.worker import foreign_tasks, unknown_tasks  # noqa: PLC0415
         from parent.worker.bootstep import WatchStep  # noqa: PLC0415
         from parent.worker.host import ParentHost  # noqa: PLC0415
 
         tracing.set_up()
-        sqlite.connect()
+        connections.connect()
         results.keep_from_cleanup()
         runtime.install(Engine())
         Run.give = staticmethod(give)

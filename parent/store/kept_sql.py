@@ -17,6 +17,7 @@ from django.db.models import Field, Model
 
 from parent.models import Item, Step, StepState
 from parent.store import clock
+from parent.store.connections import prepared_cursor
 
 __all__ = ["Converter", "converters_of", "fetch", "select", "update_attempt", "update_first"]
 
@@ -53,25 +54,29 @@ def select(
     sql = _sql(model, where, without, also)
     if lock and connection.features.has_select_for_update:
         sql += LOCK + " SKIP LOCKED" * skip_locked
-    return _rows(model, sql, params, without)
+    return _rows(model, sql, params, without, also)
 
 
 def fetch(sql: str, params: Sequence[Any]) -> list[tuple[Any, ...]]:
     """What a statement returns, as the database's types; `params` as for `select`."""
-    with connection.cursor() as cursor:
+    with prepared_cursor() as cursor:
         cursor.execute(sql, params)
         return list(cursor.fetchall())
 
 
 def _rows(
-    model: type[Model], sql: str, params: Sequence[Any], without: tuple[str, ...]
+    model: type[Model],
+    sql: str,
+    params: Sequence[Any],
+    without: tuple[str, ...],
+    also: tuple[str, ...] = (),
 ) -> list[Any]:
     # `Manager.raw` would compare the columns with the fields anew for each query.
     names, converters = _reading(model, without)
-    with connection.cursor() as cursor:
+    others = _names_of_others(connection.vendor, also)
+    with prepared_cursor() as cursor:
         cursor.execute(sql, params)
         found = cursor.fetchall()
-        others = [each[0] for each in cursor.description[len(names) :]]
     rows: list[Any] = []
     for found_values in found:
         values = list(found_values[: len(names)])
@@ -83,6 +88,12 @@ def _rows(
         row.db_now = getattr(row, "db_now", None) or clock.now()
         rows.append(row)
     return rows
+
+
+@cache
+def _names_of_others(vendor: str, also: tuple[str, ...]) -> list[str]:
+    """The names of the columns after the model's own. (Drivers take long to tell them.)"""
+    return [*(["db_now"] if vendor != "sqlite" else []), *(each.split(" AS ")[-1] for each in also)]
 
 
 @cache
@@ -192,7 +203,7 @@ def update_attempt(
     params += [task_id, expected_state.value]
     if claim is not None:
         params.append(_param(model, "claim", claim))
-    with connection.cursor() as cursor:
+    with prepared_cursor() as cursor:
         cursor.execute(_update_sql(model, is_delta, claim is not None, if_null), params)
         return bool(cursor.rowcount)
 

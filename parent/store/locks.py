@@ -13,6 +13,7 @@ from uuid import UUID
 from celery.utils.log import get_logger
 from django.db import connection
 
+from parent.store.connections import prepared_cursor
 from parent.store.outage import OUTAGE
 
 __all__ = ["LockedRuns", "ShortLockTimeout", "is_locked", "lock_names", "try_lock_name"]
@@ -79,7 +80,7 @@ def lock_names(names: Iterable[str]) -> None:
     """
     numbers = sorted(map(_number_of, names))
     if numbers and connection.vendor == "postgresql":
-        with connection.cursor() as cursor:
+        with prepared_cursor() as cursor:
             # https://www.postgresql.org/docs/current/explicit-locking.html#ADVISORY-LOCKS
             cursor.execute(
                 "SELECT pg_advisory_xact_lock(number) FROM unnest(%s::bigint[]) AS number",
@@ -91,7 +92,7 @@ def try_lock_name(name: str) -> bool:
     """`lock_names`, if no other transaction has locked it; else False, at once."""
     if connection.vendor != "postgresql":
         return True
-    with connection.cursor() as cursor:
+    with prepared_cursor() as cursor:
         cursor.execute("SELECT pg_try_advisory_xact_lock(%s)", [_number_of(name)])
         return bool(cursor.fetchone()[0])
 

@@ -12,9 +12,10 @@ from typing import Any, NamedTuple, cast
 from uuid import UUID
 
 from django.db import DEFAULT_DB_ALIAS, connection, connections
-from django.db.models import AutoField, Field, JSONField, Model
+from django.db.models import NOT_PROVIDED, AutoField, Field, JSONField, Model
 
 from parent.models import Item, Run, Step, StepState
+from parent.store.connections import prepared_cursor
 
 __all__ = [
     "RowChanged",
@@ -79,7 +80,7 @@ def write_and_ask(
     sql = _update_sql(type(row), tuple(fields), "id", "FALSE", False)
     [(keys, payload)] = _batches([values], "id", fields)
     own: list[Any] = [payload, *([keys] * (sql.count("%s") - 1))]
-    with connection.cursor() as cursor:
+    with prepared_cursor() as cursor:
         cursor.execute(f"{sql} RETURNING {question}", [*own, *params])
         # All rows: SQLite ends the statement only then.
         return any(answer for (answer,) in cursor.fetchall())
@@ -102,7 +103,7 @@ def prepare_insert(
     sql, values = _insert(rows, key, update)
 
     def insert() -> None:
-        with connection.cursor() as cursor:
+        with prepared_cursor() as cursor:
             cursor.executemany(sql, values)
 
     return insert
@@ -116,7 +117,7 @@ def prepare_insert_and_ask(
     first, *others = values
 
     def insert() -> bool:
-        with connection.cursor() as cursor:
+        with prepared_cursor() as cursor:
             cursor.execute(f"{sql} RETURNING {question}", [*first, *params])
             [(answer,)] = cursor.fetchall()
             if others:
@@ -130,7 +131,7 @@ def insert_if_new(row: Model) -> bool:
     """Insert the row, and set its primary key; False if one with the same unique key is there."""
     sql, [values] = _insert([row])
     key = _column(row._meta.pk)
-    with connection.cursor() as cursor:
+    with prepared_cursor() as cursor:
         cursor.execute(f"{sql} ON CONFLICT DO NOTHING RETURNING {key}", values)
         found = cursor.fetchall()
     if found:
@@ -141,45 +142,66 @@ def insert_if_new(row: Model) -> bool:
 
 def _insert(
     rows: Sequence[Model], key: str = "", update: Sequence[str] = ()
-) -> tuple[str, list[list[Any]]]:
-    """The INSERT of one row, and the values of each row."""
-    sql, fields = _insert_sql(type(rows[0]), key, tuple(update))
+) -> tuple[str, list[tuple[Any, ...]]]:
+    """The INSERT of one row, and the values of each row.
+
+    Columns that are NULL in all rows are left out. Most of a step's are, and each takes its time.
+    """
+    model = type(rows[0])
     own = connections[DEFAULT_DB_ALIAS]  # `connection` looks it up at each use
-    return sql, [[_prepared(*field, row, own) for field in fields] for row in rows]
+    columns: dict[str, list[Any]] = {}
+    for field in _inserted(model):
+        values = [_value(field, row, own) for row in rows]
+        if not (field.is_null_unless_given and values.count(None) == len(values)):
+            columns[field.name] = values
+    sql = _insert_sql(model, tuple(columns), key, tuple(update))
+    return sql, list(zip(*columns.values(), strict=True))
 
 
 class _Inserted(NamedTuple):
-    """A field, the name of its attribute, and the type whose values the database takes as such."""
+    """A field, and what to know of it for each row."""
 
     field: "Field[Any, Any]"
+    name: str
     attribute: str
     plain: type | None
+    """The type whose values the database takes as such."""
+    is_null_unless_given: bool
+
+
+@cache
+def _inserted(model: type[Model]) -> Sequence[_Inserted]:
+    return [
+        _Inserted(
+            field,
+            field.name,
+            field.attname,
+            PLAIN.get(field.get_internal_type()),
+            field.null and field.db_default is NOT_PROVIDED,
+        )
+        for field in model._meta.concrete_fields
+        if not isinstance(field, AutoField)
+    ]
 
 
 @cache
 def _insert_sql(
-    model: type[Model], key: str, update: tuple[str, ...]
-) -> tuple[str, Sequence[_Inserted]]:
-    meta = model._meta
-    fields = [field for field in meta.concrete_fields if not isinstance(field, AutoField)]
-    columns, marks = ", ".join(map(_column, fields)), ", ".join(["%s"] * len(fields))
-    sql = f"INSERT INTO {meta.db_table} ({columns}) VALUES ({marks})"  # noqa: S608 - our names
+    model: type[Model], names: tuple[str, ...], key: str, update: tuple[str, ...]
+) -> str:
+    column_of = {field.name: _column(field) for field in model._meta.concrete_fields}
+    columns, marks = ", ".join(column_of[name] for name in names), ", ".join(["%s"] * len(names))
+    sql = f"INSERT INTO {model._meta.db_table} ({columns}) VALUES ({marks})"  # noqa: S608 - our names
     if key:
-        columns_of = {field.name: _column(field) for field in meta.concrete_fields}
-        sets = ", ".join(f"{columns_of[name]} = EXCLUDED.{columns_of[name]}" for name in update)
-        sql += f" ON CONFLICT ({columns_of[key]}) DO UPDATE SET {sets}"
-    return sql, [
-        _Inserted(field, field.attname, PLAIN.get(field.get_internal_type())) for field in fields
-    ]
+        sets = ", ".join(f"{column_of[name]} = EXCLUDED.{column_of[name]}" for name in update)
+        sql += f" ON CONFLICT ({column_of[key]}) DO UPDATE SET {sets}"
+    return sql
 
 
-def _prepared(
-    field: "Field[Any, Any]", attribute: str, plain: type | None, row: Model, own: Any
-) -> Any:
-    value = getattr(row, attribute)
-    if value is None or type(value) is plain:
+def _value(field: _Inserted, row: Model, own: Any) -> Any:
+    value = getattr(row, field.attribute)
+    if value is None or type(value) is field.plain:
         return value
-    return field.get_db_prep_save(value, own)
+    return field.field.get_db_prep_save(value, own)
 
 
 def insert_rows(
@@ -210,7 +232,7 @@ def insert_rows(
         f"INSERT INTO {model._meta.db_table} ({columns}) "  # noqa: S608 - our names
         f"SELECT {', '.join(values)} FROM {_source(fields)}"
     )
-    with connection.cursor() as cursor:
+    with prepared_cursor() as cursor:
         for _, payload in _batches(rows, next(iter(fields)), fields):
             cursor.execute(sql, [*constants.values(), payload])
 
@@ -239,7 +261,7 @@ def update_rows(
     fields = _fields(model, tuple(rows[0]))
     sql = _update_sql(model, tuple(fields), key, unless, skip_locked)
     updated = 0
-    with connection.cursor() as cursor:
+    with prepared_cursor() as cursor:
         for keys, payload in _batches(rows, key, fields):
             cursor.execute(sql, [payload, *([keys] * (sql.count("%s") - 1))])
             updated += int(cursor.rowcount)

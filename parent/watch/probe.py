@@ -19,6 +19,7 @@ from parent.definition.workflow import registry
 from parent.models import StepState
 from parent.schedules import rows as schedules
 from parent.store import clock, executors
+from parent.store.connections import prepared_cursor
 from parent.watch import queries
 
 __all__ = ["Work", "probe"]
@@ -60,7 +61,7 @@ def probe(since: datetime | None) -> Work:
     adapt = connection.ops.adapt_datetimefield_value
     marker = adapt(SINCE)
     params = [adapt(since or NOT_YET) if param == marker else param for param in kept]
-    with connection.cursor() as cursor:
+    with prepared_cursor() as cursor:
         cursor.execute(sql, params)
         found = cursor.fetchone()
     reports, results, steps, runs, due, lost = map(bool, found[:6])

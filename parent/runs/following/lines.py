@@ -11,6 +11,7 @@ from django.db import connection
 
 from parent.decisions.limits import Size
 from parent.models import Item, LimitSize, Place, Step, StepState
+from parent.store.connections import prepared_cursor
 from parent.store.kept_sql import fetch
 
 __all__ = [
@@ -100,5 +101,5 @@ def _time(at: datetime) -> Any:
 
 
 def _execute(sql: str, params: Sequence[Any]) -> None:
-    with connection.cursor() as cursor:
+    with prepared_cursor() as cursor:
         cursor.execute(sql, params)

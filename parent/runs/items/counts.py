@@ -15,6 +15,7 @@ from django.db.models import Count, Sum
 from parent.decisions.mapping import Counts
 from parent.models import Item, ItemCount, Step, StepState
 from parent.models.item import SLOTS
+from parent.store.connections import prepared_cursor
 
 __all__ = ["FAILURES", "add", "clear", "read", "read_one", "reset"]
 
@@ -34,7 +35,7 @@ def add(step_id: int, now: datetime, *, slot: int | None = None, **changes: int)
         slot = random.randrange(1, SLOTS)  # noqa: S311 - not a secret
     since = ItemCount._meta.get_field("unmirrored_since").get_db_prep_save(now, connection)
     values = [changes.get(name, 0) for name in COLUMNS]
-    with connection.cursor() as cursor:
+    with prepared_cursor() as cursor:
         cursor.execute(_upsert_sql(), [step_id, slot, *values, since])
         return int(cursor.fetchone()[0])
 
