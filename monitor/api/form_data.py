@@ -1,8 +1,7 @@
 """Reads a workflow's parameters from the data of a request."""
 
-import json
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from django.core.files import File
@@ -19,7 +18,8 @@ from rest_framework.relations import ManyRelatedField
 from rest_framework.serializers import BaseSerializer, ListSerializer, Serializer
 from rest_framework.settings import api_settings
 
-from parent.definition.parameters.params import RepeatedValue
+from parent.definition.parameters.json_text import RepeatedKey, read_json
+from parent.definition.parameters.params import Unusable
 from parent.definition.workflow import Workflow
 from parent.store.files import is_file_list
 
@@ -78,10 +78,9 @@ def _from_form(serializer: "Serializer[Any]", data: QueryDict) -> dict[str, Any]
             if key != CSRF_FIELD:
                 params[key] = data[key]
             continue
-        sent = data.getlist(key)
-        if len(sent) > 1 and sent != TICKED and not _takes_several(serializer, key):
-            params[name] = RepeatedValue(sent)
-        if name not in read:
+        if why := _why_unusable(_field_at(serializer, key), data.getlist(key)):
+            params[name] = Unusable(why)
+        elif name not in read:
             read.add(name)
             value = _value_of(serializer.fields[name], name, data)
             if value is not empty:
@@ -126,11 +125,27 @@ def _in_parts(data: QueryDict, name: str) -> bool:
     return len(data.getlist(name)) > 1
 
 
-def _takes_several(field: Any, key: str) -> bool:
-    """Whether the key's field, possibly nested, is a list. DRF takes the last value of others."""
+def _field_at(serializer: "Serializer[Any]", key: str) -> Any:
+    """The field of a form's key, which may be inside others."""
+    field: Any = serializer
     for name in filter(None, re.split(r"[.\[\]]+", key)):
         field = getattr(field, "child", field) if name.isdecimal() else _field_of(field, name)
-    return isinstance(field, ListField | MultipleChoiceField | ManyRelatedField)
+    return field
+
+
+def _why_unusable(field: Any, sent: Sequence[Any]) -> str:
+    """Why DRF would drop a part of this; empty if it would not."""
+    # DRF takes the last value of others.
+    takes_several = isinstance(field, ListField | MultipleChoiceField | ManyRelatedField)
+    if len(sent) > 1 and sent != TICKED and not takes_several:
+        return "Send it once, not several times."
+    if isinstance(field, JSONField | BaseSerializer) or is_structured(field):
+        for text in sent:
+            try:
+                _json(text)
+            except RepeatedKey as exc:
+                return f"{exc}."
+    return ""
 
 
 def _field_of(field: Any, name: str) -> Any:
@@ -140,6 +155,8 @@ def _field_of(field: Any, name: str) -> Any:
 def _json(text: Any) -> Any:
     """The value of a nested field's text: forms of the OpenAPI page send it as JSON."""
     try:
-        return json.loads(text)
+        return read_json(text)
+    except RepeatedKey:
+        raise
     except (TypeError, ValueError, RecursionError):
         return text

@@ -1,16 +1,14 @@
 """Reads JSON bodies. What Python's parser cannot parse is a client's error too."""
 
-import json
 from collections.abc import Mapping
 from typing import IO, Any
 
 from rest_framework import parsers
 from rest_framework.exceptions import ParseError
-from rest_framework.utils.json import strict_constant
 
-__all__ = ["JSONParser", "with_each_key"]
+from parent.definition.parameters.json_text import read_json
 
-LONGEST_SHOWN = 100  # characters of a key
+__all__ = ["JSONParser"]
 
 
 class JSONParser(parsers.JSONParser):
@@ -30,23 +28,8 @@ class JSONParser(parsers.JSONParser):
             ParseError: it is not JSON, nested too deep, or has a key twice.
         """
         try:
-            text = stream.read().decode()
-            return json.loads(text, parse_constant=strict_constant, object_pairs_hook=with_each_key)
+            return read_json(stream.read().decode())
         except RecursionError:
             raise ParseError("JSON parse error - it is nested too deep") from None
         except ValueError as exc:
             raise ParseError(f"JSON parse error - {exc}") from None
-
-
-def with_each_key(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-    """An object of JSON. Of two values under one key Python would drop the first, and say nothing.
-
-    Raises:
-        ValueError: a key is there twice.
-    """
-    found: dict[str, Any] = {}
-    for key, value in pairs:
-        if key in found:
-            raise ValueError(f"the key {key[:LONGEST_SHOWN]!r} is there twice: send it once")
-        found[key] = value
-    return found

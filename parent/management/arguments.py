@@ -1,6 +1,5 @@
 """Parse a run's parameters on the command line: `limit=10 name=x file=@data.csv`."""
 
-import json
 from collections.abc import Iterable
 from contextlib import ExitStack
 from pathlib import Path
@@ -8,6 +7,8 @@ from typing import Any
 
 from django.core.files import File
 from django.core.management.base import CommandError
+
+from parent.definition.parameters.json_text import RepeatedKey, read_json
 
 __all__ = ["HELP", "VALUE_HELP", "params_of"]
 
@@ -50,8 +51,9 @@ def params_of(words: Iterable[str], files: ExitStack) -> dict[str, Any]:
 
 def _value(text: str) -> Any:
     try:
-        # Python's json accepts NaN and Infinity, which are not JSON: keep them as text.
-        return json.loads(text, parse_constant=str)
+        return read_json(text)
+    except RepeatedKey as exc:
+        raise CommandError(f"{text!r} cannot be used: {exc}.") from None
     except (ValueError, RecursionError):
         return text
 

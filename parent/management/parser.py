@@ -1,7 +1,6 @@
 """The arguments of `manage.py workflow`."""
 
 import argparse
-import json
 from collections.abc import Callable
 from functools import partial
 from typing import Any
@@ -9,6 +8,7 @@ from uuid import UUID
 
 from django.core.management.base import CommandParser
 
+from parent.definition.parameters.json_text import read_json
 from parent.logs.read import LEVELS
 from parent.management.arguments import HELP, VALUE_HELP
 from parent.management.schedules import SCHEDULE_ACTIONS
@@ -216,7 +216,7 @@ def _days(text: str) -> float:
 
 def _json(text: str) -> Any:
     try:
-        return json.loads(text)
+        return read_json(text)
     except (ValueError, RecursionError) as exc:
         raise argparse.ArgumentTypeError(
             f"{text!r} is not JSON ({exc}): quote it, such as '{{\"limit\": 5}}' or '\"text\"'."

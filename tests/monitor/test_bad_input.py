@@ -1,5 +1,6 @@
 """Bad input gets a 4xx problem document that names the field, never a 500 or a partial run."""
 
+import html
 import json
 from collections.abc import Callable
 from pathlib import Path
@@ -529,6 +530,28 @@ def test_a_field_that_is_sent_twice(refused: Any, kind: str, field: str, values:
     problem = refused(EVERY_KIND, body, FORM)
 
     assert problem["errors"] == {field.partition(".")[0]: ["Send it once, not several times."]}
+
+
+@pytest.mark.parametrize(
+    ("field", "text", "key"),
+    [
+        ("extra", '{"a": 1, "a": 2}', "a"),
+        ("extra", '[{"b": {"c": 1, "c": 1}}]', "c"),
+        ("size", '{"width": 1, "width": 2}', "width"),
+        ("labels", '{"a": "1", "\\u0061": "2"}', "a"),
+    ],
+)
+@pytest.mark.parametrize("path", [EVERY_KIND, "/start/every_kind/"])
+def test_a_key_that_is_there_twice_in_the_json_of_a_form(
+    owner: User, api: Api, form_flow: Workflow, path: str, field: str, text: str, key: str
+) -> None:
+    body = urlencode({"title": "T", field: text})
+
+    answer = api(owner).post(path, body, content_type=FORM)
+
+    assert answer.status_code == 400
+    assert f"the key {key!r} is there twice" in html.unescape(answer.content.decode())
+    assert not Run.objects.exists()
 
 
 def test_a_nested_field_that_is_sent_twice_after_another_one(refused: Any) -> None:

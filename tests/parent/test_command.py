@@ -168,6 +168,7 @@ def test_a_file_is_stored_with_its_run(tmp_path: Path) -> None:
         (["sums", "a"], "'a' is not a parameter: write key=value, such as limit=10."),
         (["sums", "=5"], "'=5' is not a parameter: write key=value"),
         (["sums", "a=1", "a=2"], "'a' is given twice: leave one of them out."),
+        (["sums", 'a={"b": 1, "b": 2}'], "the key 'b' is there twice: send it once"),
         (["sums"], "\n  a: This field is required.\n"),
         (["sums", "a=x"], "\n  a: A valid integer is required.\n"),
         (["sums", "a=1", "b=2"], "\n  b: This workflow has no such parameter.\n"),

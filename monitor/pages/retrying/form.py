@@ -11,11 +11,11 @@ from django.utils.translation import gettext, gettext_lazy
 from django.utils.translation import gettext_lazy as _
 
 from monitor.api.requests import RetryRequest
-from monitor.http.parsers import with_each_key
 from monitor.http.problems import NO_FIELD, errors_by_field
 from monitor.runs.status import state_word
 from monitor.texts.sentences import in_readers_language
 from parent.decisions.plan import fails_run
+from parent.definition.parameters.json_text import read_json
 from parent.definition.parameters.secrets import HIDDEN, masked, secrets_of
 from parent.definition.parameters.size_limits import size_problem
 from parent.models import Run, Step, StepState
@@ -127,7 +127,7 @@ class RetryForm(forms.Form):
 
     def _read(self, name: str, text: str) -> Any:
         try:
-            return json.loads(text, parse_constant=_refuse, object_pairs_hook=with_each_key)
+            return read_json(text)
         except RecursionError:
             self.add_error(name, gettext("It is nested too deep."))
         except json.JSONDecodeError as exc:
@@ -137,10 +137,6 @@ class RetryForm(forms.Form):
             message = gettext("This is not JSON: {why}").format(why=in_readers_language(str(exc)))
             self.add_error(name, message)
         return None
-
-
-def _refuse(constant: str) -> Any:
-    raise ValueError(constant)
 
 
 def _is_to_retry(step: Step) -> bool:

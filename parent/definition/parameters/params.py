@@ -4,7 +4,7 @@ import json
 from collections.abc import Iterator, Mapping
 from datetime import datetime, time
 from types import NoneType
-from typing import Any
+from typing import Any, NamedTuple
 
 from django.core.files import File
 from django.core.serializers.json import DjangoJSONEncoder
@@ -16,6 +16,7 @@ from rest_framework.settings import api_settings
 
 from children.errors import ResultNotJSON
 from children.sanitize import GIVEN_DEPTH, check_json, check_keys, clean_text
+from parent.definition.parameters.json_text import RepeatedKey, read_json
 from parent.definition.parameters.size_limits import shorten_errors, size_problem
 from parent.definition.workflow import Workflow
 from parent.errors import InvalidParams
@@ -23,7 +24,7 @@ from parent.store.files import is_file_list
 
 __all__ = [
     "IGNORED",
-    "RepeatedValue",
+    "Unusable",
     "as_json",
     "has_file",
     "how_to_freeze_params",
@@ -37,8 +38,10 @@ READERS = ("to_internal_value", "run_validation")
 """A serializer with one of these of its own may need other values than its fields."""
 
 
-class RepeatedValue(list[Any]):
-    """Several values that a form has sent for a field that takes one value."""
+class Unusable(NamedTuple):
+    """What a form has sent for a field where nothing can be read."""
+
+    why: str
 
 
 class Encoder(DjangoJSONEncoder):
@@ -145,8 +148,8 @@ def _unusable(fields: Mapping[str, Any], params: Mapping[str, Any]) -> Iterator[
     for name, value in params.items():
         if isinstance(value, File) and isinstance(fields.get(name), FileField | NoneType):
             continue
-        if isinstance(value, RepeatedValue):
-            yield name, ["Send it once, not several times."]
+        if isinstance(value, Unusable):
+            yield name, [value.why]
             continue
         try:
             if has_file(value):
@@ -156,11 +159,13 @@ def _unusable(fields: Mapping[str, Any], params: Mapping[str, Any]) -> Iterator[
                 yield name, ["Send one file." if one else "Send a value, not a file."]
                 continue
             if isinstance(fields.get(name), JSONField) and getattr(value, "is_json_string", False):
-                value = json.loads(value)  # from a form  # noqa: PLW2901
+                value = read_json(value)  # from a form  # noqa: PLW2901
             check_keys(value, "It is")
             check_json(value, "It is", GIVEN_DEPTH)
         except RecursionError:
             yield name, ["It is nested too deep."]
+        except RepeatedKey as exc:
+            yield name, [_sentence(exc)]
         except ValueError:
             continue  # the field itself reports that, with a better text
         except ResultNotJSON as exc:
