@@ -19,7 +19,15 @@ from parent.models import Item, Step, StepState
 from parent.store import clock
 from parent.store.connections import prepared_cursor
 
-__all__ = ["Converter", "converters_of", "fetch", "select", "update_attempt", "update_first"]
+__all__ = [
+    "Converter",
+    "converters_of",
+    "fetch",
+    "select",
+    "update_attempt",
+    "update_first",
+    "update_row",
+]
 
 M = TypeVar("M", bound=Model)
 Converter = tuple[int, Any, Callable[..., Any]]
@@ -139,6 +147,32 @@ def _sql(
     return f"SELECT {columns} FROM {table} WHERE {where}"  # noqa: S608 - our names
 
 
+def update_row(
+    model: type[M],
+    values: Mapping[str, Any],
+    where: str,
+    params: Sequence[Any],
+    *,
+    without: tuple[str, ...] = (),
+    also: tuple[str, ...] = (),
+    count: str = "",
+    if_null: str = "",
+) -> M | None:
+    """Write these columns of the row that matches `where`; returns it as it is then, or None.
+
+    It waits for a row that another transaction has locked, and asks `where` again after that.
+
+    Args:
+        values: by the fields' names. A `timedelta` is the database's time, plus that.
+        where, params, without, also: as for `select`.
+        count: the name of a field to which 1 is added.
+        if_null: the name of a field that keeps its value if it has one.
+    """
+    new = [_param(model, name, value) for name, value in values.items()]
+    sql = _update_row_sql(model, _is_delta(values), where, without, also, count, if_null)
+    return next(iter(_rows(model, sql, [*new, *params], without, also)), None)
+
+
 def update_first(
     model: type[M],
     values: Mapping[str, Any],
@@ -148,33 +182,37 @@ def update_first(
     without: tuple[str, ...] = (),
     count: str = "",
 ) -> M | None:
-    """Write these columns of the first row that matches `where`; returns it as it is then.
+    """As `update_row`, for the first of the rows that match `where`.
 
     Rows that another transaction has locked are left out. None if there is no other.
-
-    Args:
-        values: by the fields' names.
-        where, params, without: as for `select`.
-        count: the name of a field to which 1 is added.
     """
-    new = [_param(model, name, value) for name, value in values.items()]
-    sql = _update_first_sql(model, tuple(values), where, without, count)
-    return next(iter(_rows(model, sql, [*new, *params], without)), None)
+    return update_row(model, values, _is_first(model, where), params, without=without, count=count)
 
 
 @cache
-def _update_first_sql(
-    model: type[Model], names: tuple[str, ...], where: str, without: tuple[str, ...], count: str
+def _is_first(model: type[Model], where: str) -> str:
+    table = connection.ops.quote_name(model._meta.db_table)
+    lock = f"{LOCK} SKIP LOCKED" * connection.features.has_select_for_update
+    return f"id = (SELECT id FROM {table} WHERE {where} LIMIT 1{lock})"  # noqa: S608 - our names
+
+
+@cache
+def _update_row_sql(
+    model: type[Model],
+    columns: tuple[tuple[str, bool], ...],
+    where: str,
+    without: tuple[str, ...],
+    also: tuple[str, ...],
+    count: str,
+    if_null: str,
 ) -> str:
     table = connection.ops.quote_name(model._meta.db_table)
-    sets = ", ".join(f"{_column(model, name)} = %s" for name in names)
+    sets = _sets(model, columns, if_null)
     if count:
         sets += ", {0} = {0} + 1".format(_column(model, count))
-    lock = f"{LOCK} SKIP LOCKED" * connection.features.has_select_for_update
     return (
-        f"UPDATE {table} SET {sets} "  # noqa: S608 - our names
-        f"WHERE id = (SELECT id FROM {table} WHERE {where} LIMIT 1{lock}) "
-        f"RETURNING {_columns(model, without)}"
+        f"UPDATE {table} SET {sets} WHERE {where} "  # noqa: S608 - our names
+        f"RETURNING {_columns(model, without, also)}"
     )
 
 
@@ -198,14 +236,17 @@ def update_attempt(
         if_null: the name of a field that keeps its value if it has one.
         model: Item for the attempt of an item.
     """
-    is_delta = tuple((name, isinstance(value, timedelta)) for name, value in values.items())
     params = [_param(model, name, value) for name, value in values.items()]
     params += [task_id, expected_state.value]
     if claim is not None:
         params.append(_param(model, "claim", claim))
     with prepared_cursor() as cursor:
-        cursor.execute(_update_sql(model, is_delta, claim is not None, if_null), params)
+        cursor.execute(_update_sql(model, _is_delta(values), claim is not None, if_null), params)
         return bool(cursor.rowcount)
+
+
+def _is_delta(values: Mapping[str, Any]) -> tuple[tuple[str, bool], ...]:
+    return tuple((name, isinstance(value, timedelta)) for name, value in values.items())
 
 
 def _param(model: type[Model], name: str, value: Any) -> Any:
@@ -225,16 +266,20 @@ def _column(model: type[Model], name: str) -> str:
     return connection.ops.quote_name(str(_field(model, name).column))
 
 
-@cache
-def _update_sql(
-    model: type[Model], columns: tuple[tuple[str, bool], ...], claimed: bool, if_null: str
-) -> str:
+def _sets(model: type[Model], columns: tuple[tuple[str, bool], ...], if_null: str) -> str:
     now = "" if connection.vendor == "sqlite" else f"{clock.NOW_SQL} + "
     new = {_column(model, name): now * is_delta + "%s" for name, is_delta in columns}
     if if_null:
         kept = _column(model, if_null)
         new[kept] = f"COALESCE({kept}, {new[kept]})"
-    sets = ", ".join(f"{column} = {value}" for column, value in new.items())
+    return ", ".join(f"{column} = {value}" for column, value in new.items())
+
+
+@cache
+def _update_sql(
+    model: type[Model], columns: tuple[tuple[str, bool], ...], claimed: bool, if_null: str
+) -> str:
+    sets = _sets(model, columns, if_null)
     # The state is an expression, which no index has. With statistics from a time when few rows had
     # that state, PostgreSQL would rather read all that have it now than use the index of task ids.
     where = "task_id = %s AND state || '' = %s"

@@ -1,6 +1,7 @@
 """Items in workers: claims, chunks, hand-overs, places, and what a tick does for the lost ones."""
 
 import math
+import re
 import time
 from collections.abc import Callable, Iterator
 from datetime import timedelta
@@ -124,6 +125,13 @@ def worked_through(attempt: Any) -> list[str]:
 
 def failed(attempt: RunningAttempt) -> bool:
     return attempt.finish(Meta().failed("bad"), "where", ValueError("bad"))
+
+
+def plan_of(sql: str, params: Any) -> str:
+    explain = "EXPLAIN QUERY PLAN" if connection.vendor == "sqlite" else "EXPLAIN"
+    with connection.cursor() as cursor:
+        cursor.execute(f"{explain} {sql}", params)
+        return "\n".join(str(line) for line in cursor.fetchall())
 
 
 def died_before_its_count(run: Run, *indexes: int) -> StepRow:
@@ -340,11 +348,52 @@ def test_an_item_that_follows_takes_few_statements(run_of: Callable[..., Run]) -
 
     kinds = [query["sql"].lstrip("( ").split()[0] for query in statements]
     assert [kind for kind in kinds if kind not in {"SAVEPOINT", "RELEASE"}] == [
-        "SELECT",  # the item
         "UPDATE",  # its outcome
         "UPDATE",  # the claim of the next
         "INSERT",  # the counts
     ]
+
+
+@pytest.mark.parametrize("ends", ["with the next", "without one here", "with a failure"])
+@pytest.mark.parametrize("chunk", [1, 10])
+def test_the_end_of_an_item_reads_none_that_ended_before(
+    run_of: Callable[..., Run], chunk: int, ends: str
+) -> None:
+    """Else each takes longer than the one before: thousands take minutes."""
+    run = run_of(300, max_active=1, chunk=chunk, tolerate=1)
+    delivery = a_delivery()
+    attempt = begun(run, 0, delivery)
+    attempt.finish(Meta().ok(None))
+    assert attempt.follower is not None
+    following = attempt.follower.begin()
+    stopping = ends == "without one here"
+    object.__setattr__(delivery, "is_stopping", lambda: stopping)
+    asked: list[tuple[str, Any]] = []
+
+    def note(execute: Any, sql: str, params: Any, many: bool, context: Any) -> Any:
+        asked.append((sql, params))
+        return execute(sql, params, many, context)
+
+    with connection.cursor() as cursor:
+        cursor.execute("ANALYZE")
+    with connection.execute_wrapper(note):
+        if ends == "with a failure":
+            following.finish(Meta().failed("bad"), "where", ValueError("bad"))
+        else:
+            following.finish(Meta().ok(None))
+
+    about_items = [
+        (sql, params) for sql, params in asked if "parent_item" in sql and "parent_itemc" not in sql
+    ]
+    assert len(about_items) > 1
+    for sql, params in about_items:
+        plan = plan_of(sql, params)
+        if connection.vendor == "sqlite":
+            assert not re.search(r"SCAN (parent_item|t)\b", plan), (sql, plan)
+            assert "sqlite_autoindex_parent_item_1 (step_id=?)" not in plan, (sql, plan)
+        else:
+            assert "Seq Scan on parent_item" not in plan, (sql, plan)
+            assert "item_index_unique" not in plan, (sql, plan)
 
 
 def test_a_tick_ends_a_step_whose_last_finish_died(

@@ -10,12 +10,12 @@ from datetime import datetime
 from functools import partial
 
 from celery.utils.log import get_logger
-from django.db import connection, transaction
+from django.db import transaction
 
 from children.meta import Meta
 from children.sanitize import clean_text, clean_traceback
 from parent.messages.publish import is_publishing_off, publish_steps
-from parent.models import Item, Run, Step, StepState
+from parent.models import Item, Step, StepState
 from parent.runs.attempts import (
     ITEM_ATTEMPT_COLUMNS,
     RetryDecision,
@@ -31,9 +31,9 @@ from parent.runs.following.hand_over import HandOver
 from parent.runs.items import counts
 from parent.runs.items.arrivals import fill_free_places
 from parent.runs.items.close import close_if_done
+from parent.runs.items.rows import lock_item, write_ok
 from parent.runs.items.sweeps import may_fail, skip_items, too_many_failed
 from parent.runs.items.windows import (
-    LARGE_OF_ITEM,
     claim_next,
     claim_next_of_chunk,
     give_message,
@@ -41,27 +41,12 @@ from parent.runs.items.windows import (
     open_chunks,
 )
 from parent.store import results
-from parent.store.kept_sql import select
 from parent.store.outage import OUTAGE, retry_while_database_is_down
-from parent.store.run_rows import LARGE_OF_RUN, LARGE_OF_STEP
 from parent.store.writes import RowChanged, write_if
 
 __all__ = ["end_cancelled_item", "end_item", "end_of"]
 
 logger = get_logger(__name__)
-
-STEP_AND_RUN = (
-    "(SELECT s.task_id FROM parent_step AS s WHERE s.id = parent_item.step_id "
-    "AND s.state = 'RUNNING') AS mapping_id",
-    "(SELECT r.cancel_requested_at FROM parent_step AS s JOIN parent_run AS r ON r.id = s.run_id "
-    "WHERE s.id = parent_item.step_id) AS cancel_requested_at",
-)
-"""What may have changed of an item's step and run: whether the step still runs, and the cancel."""
-
-_step: Step | None = None
-"""The step whose item has ended last in this process. While it is RUNNING with the same task id,
-what the end of an item needs of it and of its run stays as it is.
-"""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -132,35 +117,6 @@ def end_of(row: Step | Item) -> Callable[..., Ending]:
     return end_item if isinstance(row, Item) else end_attempt
 
 
-def _locked(task_id: str) -> Item | None:
-    """The item with this attempt, if its step runs: locked, and with its step, which is not."""
-    global _step  # noqa: PLW0603 - one per process
-    rows = select(
-        Item, "task_id = %s", [task_id], without=LARGE_OF_ITEM, lock=True, also=STEP_AND_RUN
-    )
-    for item in rows:
-        if item.mapping_id is None:
-            return None
-        step = _step
-        if step is None or (step.pk, step.task_id) != (item.step_id, item.mapping_id):
-            step = _step = _read_step(item.step_id)
-        if step is not None and step.task_id == item.mapping_id:
-            item.step = step
-            found: Item = item
-            return found
-    return None
-
-
-def _read_step(step_id: int) -> Step | None:
-    for step in select(Step, "id = %s", [step_id], without=LARGE_OF_STEP):
-        key = Run._meta.pk.get_db_prep_value(step.run_id, connection)
-        for run in select(Run, "id = %s", [key], without=LARGE_OF_RUN):
-            step.run = run
-            found: Step = step
-            return found
-    return None
-
-
 def _end_item(
     task_id: str,
     outcome: Meta,
@@ -169,19 +125,20 @@ def _end_item(
     expected_state: str | None,
     hand_over: HandOver | None,
 ) -> Ended:
-    item = _locked(task_id)
+    is_ok = outcome.error is None
+    states = Item.ACTIVE if expected_state is None else (expected_state,)
+    item = write_ok(task_id, outcome, states) if is_ok else lock_item(task_id, states)
     if item is None:
         return DROPPED
-    step, now = item.step, item.db_now  # type: ignore[attr-defined]  # from `select`
-    if item.state not in (Item.ACTIVE if expected_state is None else (expected_state,)):
-        return DROPPED
+    step, now = item.step, item.db_now  # type: ignore[attr-defined]  # as `cancel_requested_at`
     if hand_over is not None:
         # Not before: after an error of the database an earlier try may have been committed.
         hand_over.taken = None
     cancelled = item.cancel_requested_at is not None  # type: ignore[attr-defined]
-    message_id, waited = item.message_id, item.state == StepState.QUEUED
+    # What has ended OK has begun.
+    message_id, waited = item.message_id, not is_ok and item.state == StepState.QUEUED
     at = None
-    if outcome.error is not None and not (cancelled or too_many_failed(step)):
+    if not (is_ok or cancelled or too_many_failed(step)):
         at = retry_at(item, retry, now)
     changes: dict[str, int] = {}
     slot, exceeded = None, False
@@ -189,8 +146,7 @@ def _end_item(
         item.retries_used += retry.counts if retry is not None else 0
         _retry(item, outcome, traceback, at, now)
         changes["opened"] = -1
-    elif outcome.error is None:
-        end_step(item, outcome, traceback, now)
+    elif is_ok:
         changes["ok"] = 1
     else:
         end_step(item, with_attempt_count(item, retry, outcome), traceback, now)
@@ -281,10 +237,10 @@ def end_cancelled_item(task_id: str) -> bool:
     """End a running item of a cancelled run as CANCELLED; False if it is not running any more."""
     try:
         with transaction.atomic():
-            item = _locked(task_id)
+            item = lock_item(task_id)
             if item is None or item.cancel_requested_at is None:  # type: ignore[attr-defined]
                 return False
-            now = item.db_now  # type: ignore[attr-defined]  # from `select`
+            now = item.db_now  # type: ignore[attr-defined]  # as `cancel_requested_at`
             outcome = item.meta.failed(f"{item.name} was cancelled")
             end_step(item, outcome, "", now, StepState.CANCELLED)
             counts.add(item.step.pk, now, slot=counts.FAILURES, cancelled=1)

@@ -53,7 +53,14 @@ CLAIM_COLUMNS = (
 """What the claim of an item writes."""
 
 WAITING = "step_id = %s AND state = 'WAITING' AND due_at IS NULL ORDER BY \"index\""
-REST = "message_id = %s AND state = 'QUEUED' AND step_id = %s ORDER BY \"index\""
+REST = (
+    "message_id = %s AND state = 'QUEUED' AND state IN ('QUEUED', 'RUNNING') "
+    'AND step_id + 0 = %s ORDER BY "index"'
+)
+"""The step is an expression, which no index has: to find one item, the database would rather read
+all those before it in the order of the step's items. The states are those of the index of messages,
+which SQLite takes only for a condition that says the same.
+"""
 
 
 def places_left(step: Step) -> int:
