@@ -18,6 +18,7 @@ from django.db.models import Field, Model
 from parent.models import Item, Step, StepState
 from parent.store import clock
 from parent.store.connections import prepared_cursor
+from parent.store.writes import PLAIN
 
 __all__ = [
     "Converter",
@@ -250,11 +251,20 @@ def _is_delta(values: Mapping[str, Any]) -> tuple[tuple[str, bool], ...]:
 
 
 def _param(model: type[Model], name: str, value: Any) -> Any:
+    field, plain = _field_and_plain(model, name)
+    if value is None or type(value) is plain:
+        return value
     if isinstance(value, timedelta):
         if connection.vendor != "sqlite":
             return value
         value = clock.now() + value
-    return _field(model, name).get_db_prep_save(value, connection)
+    return field.get_db_prep_save(value, connection)
+
+
+@cache
+def _field_and_plain(model: type[Model], name: str) -> "tuple[Field[Any, Any], type | None]":
+    field = _field(model, name)
+    return field, PLAIN.get(field.get_internal_type())
 
 
 @cache

@@ -18,6 +18,7 @@ from parent.models import Item, Run, Step, StepState
 from parent.store.connections import prepared_cursor
 
 __all__ = [
+    "PLAIN",
     "RowChanged",
     "insert_if_new",
     "insert_rows",
