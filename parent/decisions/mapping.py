@@ -73,6 +73,8 @@ def freeze(
             )
         kwargs = _inputs_of(item, index, argument)
         _check_json(kwargs, index)
+        if isinstance(given, Iterator):  # it may give the same object again, changed
+            kwargs = _copied(kwargs)
         name = _key_of(item, index, key)
         if name in places:
             raise InvalidItems(
@@ -115,6 +117,15 @@ def _check_json(kwargs: Mapping[str, Any], index: int) -> None:
         raise InvalidItems(str(exc)) from exc
     if not all(isinstance(name, str) for name in kwargs):
         raise InvalidItems(f"item {index} has a key that is no text: keyword arguments have names")
+
+
+def _copied(value: Any) -> Any:
+    """The same JSON, with nothing in it that somebody else may change."""
+    if isinstance(value, dict):
+        return {name: _copied(inner) for name, inner in value.items()}
+    if isinstance(value, list | tuple):
+        return [_copied(inner) for inner in value]
+    return value
 
 
 def _key_of(item: Any, index: int, key: str | Callable[[Any], Any] | None) -> str:

@@ -49,6 +49,32 @@ def test_items_are_frozen_with_keys(given: Any, key: Any, frozen: list[Any]) -> 
 
 
 @pytest.mark.parametrize(
+    ("change", "row", "kinds"),
+    [
+        (list.append, [], ["[0]", "[0, 1]", "[0, 1, 2]"]),
+        (lambda row, n: row["in"].append(n), {"in": []}, ["[0]", "[0, 1]", "[0, 1, 2]"]),
+        (lambda row, n: row["in"]["of"].update(n=n), {"in": {"of": {}}}, ["0", "1", "2"]),
+        (lambda row, n: row.update(n=n), {}, ["0", "1", "2"]),
+        (lambda row, n: row[0].append(n), ([],), ["[0]", "[0, 1]", "[0, 1, 2]"]),
+    ],
+)
+def test_an_iterator_may_give_the_same_object_changed(
+    change: Callable[[Any, int], object], row: Any, kinds: list[str]
+) -> None:
+    def reusing() -> Iterator[Any]:
+        for n in range(3):
+            change(row, n)
+            yield row
+
+    frozen = freeze(reusing(), argument="path")
+
+    assert [kind in str(item.kwargs) for item, kind in zip(frozen, kinds, strict=True)] == [
+        True
+    ] * 3
+    assert len({str(item.kwargs) for item in frozen}) == 3
+
+
+@pytest.mark.parametrize(
     ("given", "options", "says"),
     [
         (None, {}, "gave a value of type NoneType, not a list"),
