@@ -14,6 +14,7 @@ from django.db import connections, transaction
 from django.test import TransactionTestCase
 from django.utils import translation
 from kombu import pools
+from whitenoise.middleware import WhiteNoiseMiddleware
 
 from parent.definition.workflow import registry
 from quickstart import redis as redis_programs
@@ -115,6 +116,22 @@ def delete_rows(case: TransactionTestCase) -> None:
         cursor.execute(filled)
         for (number,) in cursor.fetchall():
             cursor.execute(f"DELETE FROM {tables[number]}")
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _static_files_are_found_once() -> Iterator[None]:
+    """Each test client makes all middleware anew, and WhiteNoise's looks for all static files."""
+    find, found = WhiteNoiseMiddleware.add_files_from_finders, dict[str, Any]()
+
+    def find_once(middleware: WhiteNoiseMiddleware) -> None:
+        if not found:
+            find(middleware)
+            found.update(middleware.files)
+        middleware.files.update(found)
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(WhiteNoiseMiddleware, "add_files_from_finders", find_once)
+        yield
 
 
 @pytest.fixture(autouse=True)

@@ -1,6 +1,7 @@
 """Which tests run on which database, and in how many processes."""
 
 import os
+from functools import cache
 from pathlib import Path
 
 __all__ = ["ON_POSTGRES", "PROCESSES", "on_sqlite", "place"]
@@ -60,6 +61,7 @@ def on_sqlite() -> list[str]:
     return [*SMOKE_ON_SQLITE, *sorted(found - {*ON_POSTGRES_ALONE})]
 
 
+@cache  # it is asked for each test
 def place(file: Path) -> int:
     """Where a file of tests has its turn: files with the same number stay in order."""
     longest = [TESTS / name for name in LONGEST]
