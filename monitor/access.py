@@ -77,7 +77,7 @@ def find_mapped_step(run: Run, name: str) -> Step:
         Http404: the run has no such step, or it is not mapped.
     """
     steps = Step.objects.filter(run=run, name=storable(name))
-    step = steps.only("run_id", "name", "chunk", "items").first()
+    step = steps.only("run_id", "index", "name", "chunk", "items").first()
     if step is None:
         raise Http404(f"The run has no step {name!r}.")
     if not step.is_mapped:

@@ -19,6 +19,7 @@ GIVEN = {
     "inputs": gettext_noop("inputs {value}"),
     "given": gettext_noop("given {value}"),
 }
+TIMES = ("queued_at", "started_at", "finished_at")
 MOST_ARRIVALS = 50
 """Signals that became items, of which there may be thousands."""
 
@@ -40,7 +41,9 @@ def history_of(run: Run, *, secrets: set[str]) -> list[Entry]:
         secrets: texts that are not shown.
     """
     attempts = (
-        Attempt.objects.filter(step__run=run, item=None).select_related("step").defer("traceback")
+        Attempt.objects.filter(step__run=run, item=None)
+        .select_related("step")
+        .only("number", "worker", "error", *TIMES, "step__name")
     )
     lines = [*entries(run.events.all(), attempts), *_arrivals(run)]
     return [

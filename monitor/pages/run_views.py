@@ -35,7 +35,8 @@ from monitor.pages.listing.counts import counts_by_state
 from monitor.pages.live import HEADER, LivePart, render_live
 from monitor.pages.retrying.form import RetryForm
 from monitor.pages.run_list import RunFilter, page_of
-from monitor.pages.step_groups import MOST, step_groups
+from monitor.pages.steps.details import Opened, may_see_details
+from monitor.pages.steps.groups import MOST, step_groups
 from monitor.pages.typical_duration import typical_seconds
 from monitor.policy import policy
 from monitor.runs.decisions import asked_of, closable_of
@@ -127,7 +128,9 @@ class RunPage(OurPage, View):
         can_retry = may_retry and run.state in Run.RETRIED_FROM
         status = task_status(task, now=now, namespace=namespace_of(request))
         most = None if request.GET.get("steps") == "all" else MOST
-        timeline = timeline_of(run, steps, now=now, most=most)
+        opened = Opened.of(request, run) if may_see_details(request.user) else None
+        open_steps = opened.steps if opened else ()
+        timeline = timeline_of(run, steps, now=now, most=most, first=open_steps)
         context = {
             "title": tab_title(status),
             "icon": f"monitor/icon-{ICONS.get(state_word(status), 'running')}.svg",
@@ -138,6 +141,7 @@ class RunPage(OurPage, View):
             "now": now,
             "graph": run_graph(request, steps, status, timeline),
             "timeline": timeline,
+            "opened": opened,
             # Only for the whole page: no part that is kept up to date shows it.
             "usual": None if HEADER in request.headers else typical_seconds().get(run.workflow),
             "mapped": mapped_steps(steps, {row["name"]: row["title"] for row in status["steps"]}),
@@ -216,17 +220,18 @@ def _query_of(given: QueryDict, **changed: Any) -> str:
 def _live_parts(run: Run, steps: Sequence[Step], context: dict[str, Any]) -> list[LivePart]:
     moves = [(step.attempt, step.state, step.queued_at, step.finished_at) for step in steps]
     ended = (run.state, run.finished_at)
+    found = opened.found if (opened := context["opened"]) else None
     depends_on = {
         "notices": context["no_worker"],
         "graph": context["graph"],
         "in_line": context["status"]["in_line"],
-        "items": (context["mapped"], context["can_retry"]),
+        "items": (context["mapped"], context["can_retry"], found),
         "child_runs": [(step["run_id"], step["state"]) for step in context["child_runs"]],
         "asked": (
             [(each.name, each.since) for each in context["asked"]],
             [each.name for each in context["closable"]],
         ),
-        "timeline": (moves, run.finished_at),
+        "timeline": (moves, run.finished_at, found),
         "result": ended,
         "retry": (context["can_retry"], moves if context["can_retry"] else ()),
         "facts": ended,

@@ -26,6 +26,7 @@ from monitor.http.throttles import count_start
 from monitor.pages.drawing.graph import sketch_of, workflow_graph
 from monitor.pages.forms import blank_form, filled_form, form_like, posted
 from monitor.pages.live import LivePart, render_live
+from monitor.pages.steps.details import Opened, may_see_details
 from monitor.pages.typical_duration import typical_seconds
 from monitor.policy import policy
 from monitor.runs.mapped import PAGE_SIZE, all_items, failed_items, place_of, segments
@@ -111,6 +112,7 @@ class FailedItemsPage(OurPage, View):
             "step": step,
             "segments": segments(step.items or {}),
             "items": items[:PAGE_SIZE],
+            "opened": Opened.of(request, run) if may_see_details(request.user) else None,
             "is_later": after >= 0,
             "next": items[PAGE_SIZE - 1].index if len(items) > PAGE_SIZE else None,
             "can_retry": run.state in Run.RETRIED_FROM

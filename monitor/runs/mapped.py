@@ -74,11 +74,13 @@ class MappedStep:
     """A mapped step of a run, once it has opened.
 
     Args:
+        index: that of the step in its run.
         failed: the first of its failed items; empty where they are not listed.
         left: how many items a retry of the step runs; 0 if it cannot be retried by itself.
         has_runs: each item is a child run.
     """
 
+    index: int
     name: str
     title: str
     total: int
@@ -108,6 +110,7 @@ def mapped_steps(steps: Sequence[Step], titles: Mapping[str, str]) -> list[Mappe
     with_failed = [step for step, counts in opened if counts["failed"]][:MOST_LISTS]
     return [
         MappedStep(
+            index=step.index,
             name=step.name,
             title=titles[step.name],
             total=counts["total"],

@@ -15,7 +15,12 @@ from django.utils.html import format_html
 from django.utils.safestring import SafeString
 
 from parent.admin.read_only import ReadOnly
-from parent.definition.parameters.secrets import masked, secrets_of
+from parent.definition.parameters.secrets import (
+    masked,
+    secrets_inside,
+    secrets_of,
+    shown_beginning,
+)
 from parent.deletion.delete import delete_ended, delete_run
 from parent.errors import UnknownSignal, UnknownWorkflow
 from parent.models import Attempt, Event, Executor, ReceivedSignal, Run, Step
@@ -67,16 +72,15 @@ class Beginnings:
 
     @admin.display(description="params")
     def beginning_of_params(self, run: Run) -> str:
-        return masked(json_beginning(run, self.LENGTH, "params"), secrets_of(run))
+        return shown_beginning(run, self.LENGTH, "params", secrets_of(run))
 
     @admin.display(description="kwargs")
     def beginning_of_kwargs(self, step: Step) -> str:
-        return masked(json_beginning(step, self.LENGTH, "kwargs"), secrets_of(step.run))
+        return shown_beginning(step, self.LENGTH, "kwargs", secrets_inside(step))
 
     @admin.display(description="inputs of a retry")
     def beginning_of_input_override(self, step: Step) -> str:
-        text = json_beginning(step, self.LENGTH, "input_override")
-        return masked(text, secrets_of(step.run))
+        return shown_beginning(step, self.LENGTH, "input_override", secrets_inside(step))
 
     @admin.display(description="checkpoint")
     def beginning_of_checkpoint(self, step: Step) -> str:

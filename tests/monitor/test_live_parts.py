@@ -8,7 +8,7 @@ from django.contrib.auth.models import User
 from django.test import Client
 from django.utils import timezone
 
-from monitor.pages.step_groups import FEW, step_groups
+from monitor.pages.steps.groups import FEW, step_groups
 from monitor.runs.results import BEGINNING
 from parent.models import Run, Step
 

@@ -1,6 +1,6 @@
 """The timeline of a run: when each attempt of each step was queued, and when it ran."""
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
 
@@ -59,14 +59,24 @@ class Timeline:
 
 
 def timeline_of(
-    run: Run, steps: Sequence[Step], *, now: datetime, most: int | None = None
+    run: Run,
+    steps: Sequence[Step],
+    *,
+    now: datetime,
+    most: int | None = None,
+    first: Collection[int] = (),
 ) -> Timeline:
     """The timeline of a run. It takes one statement, for the earlier attempts.
 
     Args:
         most: the most steps to draw; None for all. Failed ones go first, then running ones.
+        first: the indexes of steps that go before these.
     """
-    chosen = sorted(steps, key=lambda step: IMPORTANCE.get(StepState(step.state), len(IMPORTANCE)))
+
+    def importance(step: Step) -> tuple[bool, int]:
+        return step.index not in first, IMPORTANCE.get(StepState(step.state), len(IMPORTANCE))
+
+    chosen = sorted(steps, key=importance)
     chosen = sorted(chosen[:most], key=lambda step: step.index)
     earlier: dict[int, list[Attempt]] = {}
     for attempt in Attempt.objects.filter(step__run=run).defer("traceback"):

@@ -16,7 +16,7 @@ from monitor.runs.status import state_word
 from monitor.texts.sentences import in_readers_language
 from parent.decisions.plan import fails_run
 from parent.definition.parameters.json_text import read_json
-from parent.definition.parameters.secrets import HIDDEN, masked, secrets_of
+from parent.definition.parameters.secrets import HIDDEN, masked, secrets_inside
 from parent.definition.parameters.size_limits import size_problem
 from parent.models import Run, Step, StepState
 
@@ -83,7 +83,8 @@ class RetryForm(forms.Form):
         ]
         first = named.get(chosen) or next(filter(_is_to_retry, steps), steps[0])
         self.initial["step"] = first.name
-        self.initial["inputs"], self.inputs_note = _inputs(run, first)
+        first.run = run
+        self.initial["inputs"], self.inputs_note = _inputs(first)
         self.options: dict[str, Any] = {}
 
     def for_step(self) -> "RetryForm":
@@ -151,7 +152,7 @@ OF_ITEMS = gettext_lazy("The items of this step have inputs of their own, which 
 OF_SIGNAL = gettext_lazy("This step waits for something from outside, and has no inputs.")
 
 
-def _inputs(run: Run, step: Step) -> tuple[str, Any]:
+def _inputs(step: Step) -> tuple[str, Any]:
     """The inputs that a step had, as JSON, and what to say about them."""
     if step.awaits:
         return "", OF_SIGNAL
@@ -165,7 +166,7 @@ def _inputs(run: Run, step: Step) -> tuple[str, Any]:
     if size_problem([given]):
         return "{}", TOO_LARGE
     text = json.dumps(given, indent=2, ensure_ascii=False)
-    shown = masked(text, secrets_of(run))
+    shown = masked(text, secrets_inside(step))
     if shown == text:
         return text, ""
     try:

@@ -30,6 +30,8 @@ let retryAfter = FIRST_RETRY_MS;
 document.addEventListener("progress", ({ target, detail }) => target === element && follow(detail));
 // `toggle` does not bubble.
 document.addEventListener("toggle", ({ target }) => target.open && "lazy" in target.dataset && unfolded(), true);
+// What is open stands in the page's address, and so in what is asked for.
+document.addEventListener("click", openDetails);
 // The element itself cancels at one click: in other pages that is for their authors to decide.
 element.addEventListener("click", askBeforeCancel, true);
 // The element may have had its status, even the last one, before this module was loaded.
@@ -64,6 +66,15 @@ function refreshSoon({ poll_after_ms }) {
 	const wait = poll_after_ms === null ? 0 : refreshedAt + REFRESH_EVERY_MS - Date.now();
 	clearTimeout(timer);
 	timer = setTimeout(refresh, wait);
+}
+
+function openDetails(event) {
+	const link = event.target.closest("a[data-opens]");
+	const elsewhere = event.ctrlKey || event.metaKey || event.shiftKey || event.altKey;
+	if (!link || elsewhere || !element.status) return;
+	event.preventDefault();
+	history.replaceState(null, "", link.href);
+	unfolded();
 }
 
 function unfolded() {

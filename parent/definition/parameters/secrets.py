@@ -6,24 +6,34 @@ with `write_only=True`.
 
 import json
 from collections.abc import Iterator, Mapping
+from collections.abc import Set as AbstractSet
 from typing import Any, Protocol
 
 from rest_framework.serializers import Serializer
 
+from parent.definition.parent_task import NAME_PREFIX
 from parent.definition.workflow import registry
 from parent.errors import UnknownWorkflow
+from parent.models import Item, Run, Step
+from parent.store.large_results import json_beginning
 
 __all__ = [
     "HIDDEN",
     "has_secrets",
     "hide_secrets",
     "masked",
+    "secrets_inside",
     "secrets_of",
+    "shown_beginning",
     "shown_params",
     "workflow_has_secrets",
 ]
 
 HIDDEN = "••••••"
+
+
+MOST_WRITTEN = 12
+"""The characters of a secret's character in JSON, at most: two escapes of six."""
 
 
 class WithParams(Protocol):
@@ -78,7 +88,29 @@ def secrets_of(run: WithParams) -> set[str]:
     return set(_secret_texts(serializer, run.params)) if has_secrets(serializer) else set()
 
 
-def masked(text: str, secrets: set[str]) -> str:
+def secrets_inside(child: Step | Item) -> set[str]:
+    """The secrets of the child's run; of a child that is a run itself, those of its inputs too."""
+    found = secrets_of(child.run)
+    if child.task.startswith(NAME_PREFIX):
+        serializer = _serializer_of(child.task.removeprefix(NAME_PREFIX))
+        if has_secrets(serializer):
+            found |= set(_secret_texts(serializer, child.kwargs))
+    return found
+
+
+def shown_beginning(
+    row: Run | Step | Item, length: int, column: str, secrets: AbstractSet[str] = frozenset()
+) -> str:
+    """The first `length` characters of a JSON column, without these secrets; see `json_beginning`.
+
+    A secret at the cut is hidden too: as much is read as it could be long.
+    """
+    longest = max((MOST_WRITTEN * len(secret) for secret in secrets), default=0)
+    shown = masked(json_beginning(row, length + longest, column), secrets)
+    return shown if len(shown) <= length else f"{shown[:length].removesuffix('…')}…"
+
+
+def masked(text: str, secrets: AbstractSet[str]) -> str:
     """The text, which may be JSON, without these secrets."""
     for secret in sorted(secrets, key=len, reverse=True):
         for written in (
