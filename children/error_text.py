@@ -1,8 +1,10 @@
-"""One line of text for people from an exception."""
+"""Text for people from an exception."""
 
 import re
 from collections.abc import Mapping, Sequence
 from typing import Any
+
+from children.sanitize import one_line
 
 __all__ = ["UNKNOWN_ERROR", "error_text", "text_of"]
 
@@ -23,7 +25,9 @@ WORD = re.compile(r"(?<!\S)(?!(?:None|True|False|nan|inf)(?!\S))[^\W\d_][^\s\d_]
 
 
 def error_text(error: object) -> str:
-    """One line for people: an exception's message, after its type's name if that is needed.
+    """Text for people: an exception's message, after its type's name if that is needed.
+
+    It has the lines of the message, but empty ones.
 
     The name is needed if the message is only a value, without a word outside quotes, as in
     `KeyError: 'size'` or `ValueError: 42`. Without a message the text is the name. The text of an
@@ -43,13 +47,14 @@ def error_text(error: object) -> str:
         case BaseException():
             # These two carry a value, not a message.
             value = isinstance(error, StopIteration | StopAsyncIteration)
-            return _line(type(error).__name__, text_of(error), may_stand_alone=not value)
+            return _lines(type(error).__name__, text_of(error), may_stand_alone=not value)
         case {"exc_type": kind, **rest}:
             return _stored_text("" if kind is None else text_of(kind), rest)
         case _:
-            line = _line("", text_of(error))
+            text = _lines("", text_of(error))
+            line = one_line(text)
             bare = BARE_TEXT.fullmatch(line) if isinstance(error, str) else not _has_words(line)
-            return f"it failed with {line}" if bare else line
+            return f"it failed with {text}" if bare else text
 
 
 def _limit_text(kind: str, stored: BaseException | Sequence[Any]) -> str:
@@ -72,7 +77,7 @@ def _stored_text(kind: str, stored: Mapping[Any, Any]) -> str:
         return limit
     if kind.endswith("KeyError") and len(values) == 1:
         values = [repr(values[0])]  # like `str` of a KeyError
-    return _line(kind, ", ".join(map(text_of, values)))
+    return _lines(kind, ", ".join(map(text_of, values)))
 
 
 def _group_text(group: BaseExceptionGroup[Any], depth: int) -> str:
@@ -80,21 +85,21 @@ def _group_text(group: BaseExceptionGroup[Any], depth: int) -> str:
     members = [
         _group_text(member, depth - 1)
         if isinstance(member, BaseExceptionGroup) and depth > 1
-        else _line(type(member).__name__, text_of(member), may_stand_alone=False)
+        else one_line(_lines(type(member).__name__, text_of(member), may_stand_alone=False))
         for member in group.exceptions[:MAX_MEMBERS]
     ]
     more = len(group.exceptions) - MAX_MEMBERS
     listed = "; ".join([*members, *([f"and {more} more"] if more > 0 else [])])
-    return f"{_line(type(group).__name__, text_of(group))}: {listed}"
+    return f"{_lines(type(group).__name__, text_of(group))}: {listed}"
 
 
-def _line(kind: str, text: str, *, may_stand_alone: bool = True) -> str:
-    """The text in one line, after the type's name `kind` if it does not stand alone."""
-    line = " ".join(filter(None, map(str.strip, text.splitlines())))
-    if not line:
+def _lines(kind: str, text: str, *, may_stand_alone: bool = True) -> str:
+    """The lines of the text, after the type's name `kind` if they do not stand alone."""
+    text = "\n".join(filter(None, map(str.strip, text.splitlines())))
+    if not text:
         return kind or UNKNOWN_ERROR
-    stands_alone = (may_stand_alone and _has_words(line)) or line.startswith(kind)
-    return line if stands_alone else f"{kind}: {line}"
+    stands_alone = (may_stand_alone and _has_words(one_line(text))) or text.startswith(kind)
+    return text if stands_alone else f"{kind}: {text}"
 
 
 def _has_words(line: str) -> bool:

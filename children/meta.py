@@ -14,7 +14,7 @@ from celery import states
 
 from children.error_text import UNKNOWN_ERROR, error_text, text_of
 from children.errors import ResultNotJSON
-from children.sanitize import clean_text, plain_json
+from children.sanitize import clean_error, clean_text, one_line, plain_json
 
 __all__ = ["ALMOST", "LOOP", "Meta", "Number", "Status", "error_text", "parse", "whole"]
 
@@ -96,15 +96,16 @@ class Meta:
             self,
             status=Status.ERROR,
             completion=min(self.completion, ALMOST),
-            error=clean_text(error) or UNKNOWN_ERROR,
+            error=clean_error(error) or UNKNOWN_ERROR,
             result=None,
             result_size=None,
         )
 
     def as_dict(self) -> dict[str, Any]:
-        """The dict on the wire. Only an outcome has `result`."""
+        """The dict on the wire, with the error in one line. Only an outcome has `result`."""
         wire: dict[str, Any] = {key: getattr(self, key) for key in KEYS}
         wire["status"] = self.status.value
+        wire["error"] = None if self.error is None else one_line(self.error)
         return wire | {"result": self.result} if self.final else wire
 
 

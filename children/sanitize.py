@@ -14,9 +14,11 @@ __all__ = [
     "GIVEN_DEPTH",
     "check_json",
     "check_keys",
+    "clean_error",
     "clean_lines",
     "clean_text",
     "clean_traceback",
+    "one_line",
     "plain_form",
     "plain_json",
     "storable",
@@ -51,6 +53,19 @@ def clean_text(text: str) -> str:
     text = _INVISIBLE.sub("", _TERMINAL_CODES.sub("", text))
     text = storable(_SPACES.sub(_as_spaces, text).strip())
     return text if len(text) <= MAX_TEXT else text[: MAX_TEXT - 1] + "…"
+
+
+def clean_error(text: str) -> str:
+    """An error to store and to show: as `clean_text`, and it keeps its lines, but empty ones."""
+    text = _INVISIBLE.sub("", _TERMINAL_CODES.sub("", text))
+    lines = (_SPACES.sub(_as_spaces, line).strip() for line in text.splitlines())
+    text = storable("\n".join(filter(None, lines)))
+    return text if len(text) <= MAX_TEXT else text[: MAX_TEXT - 1] + "…"
+
+
+def one_line(error: str) -> str:
+    """A stored error where one line is wanted: in the API, logs, Celery's results and commands."""
+    return error.replace("\n", " ")
 
 
 def clean_lines(text: str) -> str:

@@ -11,7 +11,7 @@ from django.utils.module_loading import autodiscover_modules
 from rest_framework.serializers import BaseSerializer
 
 from children.meta import error_text
-from children.sanitize import clean_text
+from children.sanitize import clean_text, one_line
 from parent.definition import validation
 from parent.definition.mapping import Map
 from parent.definition.nesting import circle_of
@@ -58,7 +58,9 @@ def _all_problems(workflow: Workflow) -> list[CheckMessage]:
         found.extend(check_workflow(workflow))
     except Exception as exc:  # from the author's code: a serializer, a text that is made when read
         hint = "Look for what its params, forms, texts or functions do when they are read."
-        found.append(_error(workflow, f"its check failed: {error_text(exc)}", hint, "E024"))
+        found.append(
+            _error(workflow, f"its check failed: {one_line(error_text(exc))}", hint, "E024")
+        )
     return found
 
 
@@ -200,7 +202,7 @@ def _failure_of(value: Any) -> str:
     try:
         _ = repr(value), value == value, bool(value)  # noqa: PLR0124 - what `==` raises is asked
     except Exception as exc:
-        return error_text(exc)
+        return one_line(error_text(exc))
     return ""
 
 

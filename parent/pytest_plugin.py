@@ -36,14 +36,15 @@ class RunWorkflow(Protocol):
 @pytest.fixture
 def run_workflow(db: None) -> RunWorkflow:  # noqa: ARG001 - pytest-django's: a transaction
     """Runs a workflow to its end in the test's transaction; raises `RunFailed` if it fails."""
-    from parent.errors import RunFailed  # noqa: PLC0415 - Django is set up after this module
+    from children.sanitize import one_line  # noqa: PLC0415 - Django is set up after this module
+    from parent.errors import RunFailed  # noqa: PLC0415
     from parent.inline import run_inline  # noqa: PLC0415
 
     def run(workflow: "Workflow", /, *, owner: "User | None" = None, **params: Any) -> "Run":
         ended = run_inline(workflow, owner=owner, **params)
         if ended.error is None:
             return ended
-        error = RunFailed(ended.error)
+        error = RunFailed(one_line(ended.error))
         for step in ended.steps.exclude(traceback=None).exclude(traceback=""):
             error.add_note(f"Step {step.name!r}:\n{step.traceback}")
         raise error

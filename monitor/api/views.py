@@ -1,6 +1,6 @@
 """The views of the HTTP API."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from datetime import datetime
 from typing import Any, cast
 from uuid import UUID
@@ -45,7 +45,7 @@ from monitor.polling.pace import pace
 from monitor.runs.items import READ, item_row
 from monitor.runs.log import log_document
 from monitor.runs.results import result_answer
-from monitor.runs.snapshot import Snapshot, task_status
+from monitor.runs.snapshot import Snapshot, Task, task_status
 from monitor.runs.starting import start_for
 from monitor.texts.sayings import asked_language, texts_of
 from parent.definition.mapping import Map
@@ -144,7 +144,7 @@ class TaskListView(ApiView):
         tasks = Snapshot(ids, results=False).tasks(request.user)
         where = namespace_of(request)
         results = [task_status(task, now=now, namespace=where) for task in tasks]
-        document: dict[str, Any] = {**links, "results": results, **_texts(request, results)}
+        document: dict[str, Any] = {**links, "results": results, **_texts(request, tasks, results)}
         digest = digest_of(document)
         return not_modified(request, digest) or answer(request, digest, document, results)
 
@@ -245,10 +245,15 @@ def _status(request: Request, snapshot: Snapshot, now: datetime) -> dict[str, An
     """The status of the one task in the snapshot. Raises Http404 as `Snapshot.task` does."""
     task = snapshot.task(request.user)
     status = task_status(task, now=now, namespace=namespace_of(request))
-    return status | _texts(request, [status])
+    return status | _texts(request, [task], [status])
 
 
-def _texts(request: Request, statuses: Sequence[dict[str, Any]]) -> dict[str, Any]:
+def _texts(
+    request: Request, tasks: Iterable[Task], statuses: Sequence[dict[str, Any]]
+) -> dict[str, Any]:
     """The field `texts` of an answer, if the request asks for it by `lang`."""
     language = asked_language(request)
-    return {"texts": texts_of(statuses, language)} if language else {}
+    if not language:
+        return {}
+    errors = {line: shown for task in tasks for line, shown in task.errors.items()}
+    return {"texts": texts_of(statuses, language, errors)}

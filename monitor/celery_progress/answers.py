@@ -7,6 +7,7 @@ from typing import Any
 from celery import states
 
 from children.meta import Status, parse
+from children.sanitize import one_line
 
 __all__ = ["of_group", "of_status", "of_stored"]
 
@@ -56,7 +57,8 @@ def of_stored(state: str, stored: Any, traceback: str | None) -> Answer:
         return _completed(states.SUCCESS, True, meta.result)
     if meta.status is Status.ERROR:
         # Some tasks return that they have failed.
-        return _completed(states.FAILURE if state == states.SUCCESS else state, False, meta.error)
+        ended = states.FAILURE if state == states.SUCCESS else state
+        return _completed(ended, False, one_line(str(meta.error)))
     total = meta.total
     current = int(meta.completion) if total is None else meta.iteration
     return _running(state, current, total or 100, meta.completion, meta.message)

@@ -1,5 +1,6 @@
 """The pages where people decide: what waits for them, one decision, and one by a signed link."""
 
+from collections.abc import Mapping
 from http import HTTPStatus
 from types import SimpleNamespace
 from typing import Any
@@ -23,7 +24,7 @@ from monitor.http.our_view import OpenPage, OurPage
 from monitor.pages.forms import blank_form, filled_form, posted
 from monitor.pages.live import LivePart, render_live
 from monitor.runs.decisions import NoLink, linked_to, seconds_left, waiting_for
-from monitor.runs.titles import step_titles, workflow_title
+from monitor.runs.titles import step_titles, titled_error, workflow_title
 from monitor.texts.sayings import say
 from monitor.texts.sentences import in_readers_language
 from parent.definition.signals import Approval
@@ -156,15 +157,16 @@ def _page(
     name = approval.label
     step = Step.objects.filter(run=run, name=name).only(*SHOWN).first()
     came = ReceivedSignal.objects.filter(run=run, name=name).first()
+    titles = step_titles(run.workflow, [name])
     is_open = came is None and step is not None and step.state == StepState.RUNNING
     context = {
         "run": run,
         "step": step,
-        "step_title": step_titles(run.workflow, [name])[name],
+        "step_title": titles[name],
         "workflow_title": workflow_title(run.workflow),
         "came": came,
         "is_open": is_open,
-        "why_over": "" if is_open or step is None else _why_over(step),
+        "why_over": "" if is_open or step is None else _why_over(step, titles),
         "left": seconds_left(step, timezone.now()) if step is not None else None,
         "sees_run": request.user.is_authenticated and may_see(request.user, run),
         "decides_as": user.get_username(),
@@ -174,7 +176,7 @@ def _page(
     return render(request, "monitor/decide.html", context, status=status)
 
 
-def _why_over(step: Step) -> str:
+def _why_over(step: Step, titles: Mapping[str, str]) -> str:
     """Why nobody can decide it any more; empty if it has not been asked yet."""
     last = "cancelled" if step.state == StepState.CANCELLED else step.message
-    return say(step.error or last)
+    return say(titled_error(step.error or "", titles) or last)

@@ -1,13 +1,14 @@
 """The history of a run for its page: what users did, and its earlier attempts."""
 
 import json
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Any
 
 from django.utils.translation import gettext, gettext_noop
 
+from monitor.runs.titles import all_titles, titled_error
 from parent.definition.parameters.secrets import masked
 from parent.models import Attempt, Event, Run
 
@@ -45,7 +46,7 @@ def history_of(run: Run, *, secrets: set[str]) -> list[Entry]:
         .select_related("step")
         .only("number", "worker", "error", *TIMES, "step__name")
     )
-    lines = [*entries(run.events.all(), attempts), *_arrivals(run)]
+    lines = [*entries(run.events.all(), attempts, all_titles(run.workflow)), *_arrivals(run)]
     return [
         replace(entry, detail=masked(entry.detail, secrets))
         for entry in sorted(lines, key=lambda entry: entry.at)
@@ -63,22 +64,23 @@ def _arrivals(run: Run) -> Iterator[Entry]:
         yield Entry(at=first[-1].at, what="signal", detail=arrived)
 
 
-def entries(events: Iterable[Event], attempts: Iterable[Attempt]) -> list[Entry]:
-    """The lines of events and earlier attempts, by time."""
-    lines = [*map(_of_event, events), *_of_attempts(attempts)]
+def entries(
+    events: Iterable[Event], attempts: Iterable[Attempt], titles: Mapping[str, str]
+) -> list[Entry]:
+    """The lines of events and earlier attempts, by time; `titles` are those of steps by name."""
+    lines = [*(_of_event(event, titles) for event in events), *_of_attempts(attempts, titles)]
     return sorted(lines, key=lambda entry: entry.at)
 
 
-def _of_event(event: Event) -> Entry:
-    return Entry(
-        at=event.at, who=event.who, what=event.what, detail=", ".join(_parts(event.detail))
-    )
+def _of_event(event: Event, titles: Mapping[str, str]) -> Entry:
+    parts = _parts(event.detail, titles)
+    return Entry(at=event.at, who=event.who, what=event.what, detail=", ".join(parts))
 
 
-def _parts(detail: dict[str, Any]) -> Iterator[str]:
+def _parts(detail: dict[str, Any], titles: Mapping[str, str]) -> Iterator[str]:
     if detail.get("from"):
         text = gettext("skipping {names}") if detail.get("skip") else gettext("from {names}")
-        yield text.format(names=", ".join(detail["from"]))
+        yield text.format(names=", ".join(titles.get(name, name) for name in detail["from"]))
     if "item" in detail:
         yield gettext("only the item {key}").format(key=detail["item"])
     if "schedule" in detail:
@@ -97,11 +99,13 @@ def _short(value: object) -> str:
     return text if len(text) <= LONGEST_VALUE else f"{text[: LONGEST_VALUE - 1]}…"
 
 
-def _of_attempts(attempts: Iterable[Attempt]) -> Iterator[Entry]:
+def _of_attempts(attempts: Iterable[Attempt], titles: Mapping[str, str]) -> Iterator[Entry]:
     for attempt in attempts:
         at = attempt.finished_at or attempt.started_at or attempt.queued_at
         if at is not None:
             what = gettext("{name}, attempt {number}").format(
-                name=attempt.step.name, number=attempt.number
+                name=titles.get(attempt.step.name, attempt.step.name), number=attempt.number
             )
-            yield Entry(at=at, what=what, detail=attempt.error or gettext("ended"))
+            yield Entry(
+                at=at, what=what, detail=titled_error(attempt.error, titles) or gettext("ended")
+            )

@@ -127,6 +127,9 @@ class RunPage(OurPage, View):
         may_retry = may_change and may_start_it and not run.is_child
         can_retry = may_retry and run.state in Run.RETRIED_FROM
         status = task_status(task, now=now, namespace=namespace_of(request))
+        errors: dict[Any, str] = {**task.errors}
+        for each in (status, *status["steps"]):
+            each["error"] = errors.get(each["error"], each["error"])
         most = None if request.GET.get("steps") == "all" else MOST
         opened = Opened.of(request, run) if may_see_details(request.user) else None
         open_steps = opened.steps if opened else ()

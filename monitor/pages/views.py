@@ -102,11 +102,15 @@ class FailedItemsPage(OurPage, View):
         run = find_run(request.user, run_id)
         step = find_mapped_step(run, name)
         after = place_of(request.GET.get("after"))
-        items = (all_items if self.every else failed_items)(step, after=after, most=PAGE_SIZE + 1)
+        titles, listed = (
+            step_titles(run.workflow, [name]),
+            all_items if self.every else failed_items,
+        )
+        items = listed(step, titles, after=after, most=PAGE_SIZE + 1)
         title = gettext("Items of {name}") if self.every else gettext("Failed items of {name}")
         may_change = policy().may_change(cast(User, request.user), run)
         context = {
-            "title": title.format(name=step_titles(run.workflow, [name])[name]),
+            "title": title.format(name=titles[name]),
             "every": self.every,
             "run": run,
             "step": step,

@@ -2,6 +2,7 @@
 
 from typing import Any
 
+from children.sanitize import one_line
 from parent.models import Item, StepState
 
 __all__ = ["ITEM_STATES", "READ", "item_row", "state_named", "word_of"]
@@ -40,6 +41,7 @@ def item_row(item: Item) -> dict[str, Any]:
     """An item in a page. Times are datetimes."""
     return {
         **{name: getattr(item, name) for name in COLUMNS},
+        "error": None if item.error is None else one_line(item.error),
         "state": word_of(item),
         "run_id": None if item.child_run_id is None else str(item.child_run_id),
     }

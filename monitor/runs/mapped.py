@@ -7,6 +7,7 @@ from typing import Any
 from uuid import UUID
 
 from monitor.runs.items import state_named, word_of
+from monitor.runs.titles import titled_error
 from parent.definition.parent_task import NAME_PREFIX
 from parent.models import Item, Step, StepState
 
@@ -116,7 +117,7 @@ def mapped_steps(steps: Sequence[Step], titles: Mapping[str, str]) -> list[Mappe
             total=counts["total"],
             segments=segments(counts),
             failed_count=counts["failed"],
-            failed=failed_items(step, most=FIRST) if step in with_failed else (),
+            failed=failed_items(step, titles, most=FIRST) if step in with_failed else (),
             # A retry of a step that is OK asks for its items again.
             left=counts["total"] - counts["ok"] if step.state != StepState.OK else 0,
             has_runs=has_runs(step),
@@ -143,17 +144,28 @@ def place_of(text: str | None) -> int:
     return int(text) if text and re.fullmatch("[0-9]{1,9}", text) else -1
 
 
-def failed_items(step: Any, *, after: int = -1, most: int = PAGE_SIZE) -> list[ListedItem]:
-    """The failed items of a step after this index, in order."""
-    return _listed(step, Item.objects.filter(state=state_named("failed")), after, most)
+def failed_items(
+    step: Any, titles: Mapping[str, str], *, after: int = -1, most: int = PAGE_SIZE
+) -> list[ListedItem]:
+    """The failed items of a step after this index, in order; `titles` are those of steps."""
+    return _listed(step, Item.objects.filter(state=state_named("failed")), titles, after, most)
 
 
-def all_items(step: Any, *, after: int = -1, most: int = PAGE_SIZE) -> list[ListedItem]:
+def all_items(
+    step: Any, titles: Mapping[str, str], *, after: int = -1, most: int = PAGE_SIZE
+) -> list[ListedItem]:
     """The items of a step after this index, in order, whatever their state."""
-    return _listed(step, Item.objects.all(), after, most)
+    return _listed(step, Item.objects.all(), titles, after, most)
 
 
-def _listed(step: Any, items: Any, after: int, most: int) -> list[ListedItem]:
+def _error_of(item: Item, name: str, titles: Mapping[str, str]) -> str:
+    error, own = item.error or "", f"Error in {name}[{item.key}]: "
+    return error.removeprefix(own) if error.startswith(own) else titled_error(error, titles)
+
+
+def _listed(
+    step: Any, items: Any, titles: Mapping[str, str], after: int, most: int
+) -> list[ListedItem]:
     rows = items.filter(step=step.pk, index__gt=after).order_by("index")
     found = rows.only("step_id", *SHOWN)
     return [
@@ -161,7 +173,7 @@ def _listed(step: Any, items: Any, after: int, most: int) -> list[ListedItem]:
             index=item.index,
             key=item.key,
             word=WORDS[word_of(item)],
-            error=(item.error or "").removeprefix(f"Error in {step.name}[{item.key}]: "),
+            error=_error_of(item, step.name, titles),
             attempt=item.attempt,
             task_id=item.task_id or "",
             run_id=item.child_run_id,

@@ -23,6 +23,7 @@ from monitor.access import NOT_FOUND, may_see, visible_runs
 from monitor.http.namespace import APP_NAME
 from monitor.runs.status import child_status_of, last_change, quiet_seconds, status_of
 from monitor.runs.table import Table, result_sql, size_sql
+from monitor.runs.titles import shown_errors
 from monitor.runs.waiting import consumed_queues, needs_queues
 from parent.models import Item, Run, Step
 from parent.models.fields import META_COLUMNS
@@ -50,6 +51,13 @@ class Task(NamedTuple):
     @property
     def task_id(self) -> str:
         return str(self.run.pk if self.child is None else self.child.task_id)
+
+    @property
+    def errors(self) -> dict[str, str]:
+        """Its errors as pages show them; see `shown_errors`."""
+        if self.child is not None:
+            return shown_errors(self.run, [self.child])
+        return shown_errors(self.run, [self.run, *self.steps])
 
     @property
     def row(self) -> Run | Step | Item:

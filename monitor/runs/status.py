@@ -10,6 +10,7 @@ from django.urls import reverse
 from django.utils.translation import gettext, gettext_noop
 
 from children.meta import Status
+from children.sanitize import one_line
 from monitor.http.namespace import APP_NAME
 from monitor.runs.titles import step_titles, titled_reason, with_title, workflow_title
 from monitor.runs.waiting import Waiting, waiting_of
@@ -389,5 +390,5 @@ def _meta(row: Run | Step | Item) -> dict[str, Any]:
         "completion": row.completion,
         "status": row.status.value,
         "message": message,
-        "error": row.error,
+        "error": None if row.error is None else one_line(row.error),
     }

@@ -4,13 +4,29 @@ A title is in the workflow's code and in no row. So a workflow that this process
 a step that its workflow no longer has, are shown by their names.
 """
 
+import re
 from collections.abc import Iterable, Mapping
 
+from children.sanitize import one_line
 from parent.definition.workflow import Workflow, registry
 from parent.errors import UnknownWorkflow
-from parent.models import Step, StepState
+from parent.models import Item, Run, Step, StepState
 
-__all__ = ["step_titles", "titled_reason", "titles_with", "with_title", "workflow_title"]
+__all__ = [
+    "all_titles",
+    "shown_errors",
+    "step_titles",
+    "titled_error",
+    "titled_reason",
+    "titles_with",
+    "with_title",
+    "workflow_title",
+]
+
+NAMES = re.compile(
+    r"(?:(\A(?:Error in (?:the \w+ of )?)?)|(?<=[.;])( )(?=[^\s:\[]+\[))([^\s:\[]+)(?=[\s:\[])"
+)
+"""The name that an error of the engine's begins with, and those of items: `. load[7]: no file`."""
 
 
 def workflow_title(name: str) -> str:
@@ -24,6 +40,12 @@ def step_titles(workflow: str, names: Iterable[str]) -> dict[str, str]:
     known = _known(workflow)
     steps = {} if known is None else known.by_label
     return {name: steps[name].shown_title if name in steps else name for name in names}
+
+
+def all_titles(workflow: str) -> dict[str, str]:
+    """The titles of all steps that the workflow has in the code, by the steps' names."""
+    known = _known(workflow)
+    return {} if known is None else step_titles(workflow, known.by_label)
 
 
 def with_title(workflow: str, message: str) -> str:
@@ -45,6 +67,28 @@ def titled_reason(step: Step, titles: Mapping[str, str]) -> str:
             reason = titles.get(name, name) + reason.removeprefix(name)
             break
     return f"{said}{colon}{reason}" or "skipped"
+
+
+def titled_error(error: str, titles: Mapping[str, str]) -> str:
+    """The error of a run, a step or an item, with the title of the step that it begins with.
+
+    Of the items that an error names it has the titles too. What a child says stays as it is.
+    """
+
+    def titled(found: re.Match[str]) -> str:
+        return f"{found[1] or found[2] or ''}{titles.get(found[3], found[3])}"
+
+    return NAMES.sub(titled, error)
+
+
+def shown_errors(run: Run, rows: Iterable[Run | Step | Item]) -> dict[str, str]:
+    """The errors of these rows as pages show them, by the one line that the API has of each.
+
+    They have their line breaks, and titles in the place of the names of steps.
+    """
+    errors = {row.error for row in rows if row.error}
+    titles = all_titles(run.workflow) if errors else {}
+    return {one_line(error): titled_error(error, titles) for error in errors}
 
 
 def titles_with(text: str) -> list[str]:

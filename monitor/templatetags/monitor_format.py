@@ -19,7 +19,7 @@ from monitor.runs.status import (
     waiting_text,
 )
 from monitor.runs.status import percent as whole_percent
-from monitor.runs.titles import with_title, workflow_title
+from monitor.runs.titles import all_titles, titled_error, with_title, workflow_title
 from monitor.texts.language import figure
 from parent.models import Run
 
@@ -36,6 +36,7 @@ __all__ = [
     "precise",
     "pretty",
     "rate",
+    "run_error",
     "run_seconds",
     "run_status",
     "run_word",
@@ -86,6 +87,12 @@ def run_status(run: Run) -> dict[str, Any]:
 def word(status: dict[str, Any]) -> str:
     """A status in one word, in the reader's language."""
     return gettext(state_word(status))
+
+
+@register.filter
+def run_error(run: Run) -> str:
+    """The error of a run's row, with the title of the step that has failed."""
+    return titled_error(run.error or "", all_titles(run.workflow))
 
 
 @register.filter

@@ -75,14 +75,13 @@ def say_all(names: Iterable[str]) -> str:
 
 @register.simple_tag
 def script_texts() -> SafeString:
-    """The translations for the page's scripts, as a block of JSON; empty in English.
+    """The translations for the page's scripts, as a block of JSON; there are none in English.
 
     Its `lang` is the language: scripts write figures in it, and ask the API for sentences in it.
     """
     language = page_language()
-    if language == LANGUAGES[0]:
-        return SafeString()
-    texts = {text: gettext(text) for text in SCRIPT_TEXTS}
+    is_english = language == LANGUAGES[0]
+    texts = {} if is_english else {text: gettext(text) for text in SCRIPT_TEXTS}
     return json_script({"lang": language, **texts}, "task-texts")
 
 

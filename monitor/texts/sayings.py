@@ -54,17 +54,24 @@ def say_message(message: object) -> str:
 
 
 def asked_language(request: HttpRequest) -> str:
-    """The `lang` in a request's query, if we have other texts in it than English; else empty."""
+    """The `lang` in a request's query, if we have texts in it; else empty."""
     language = request.GET.get("lang", "")
-    return language if language in LANGUAGES[1:] else ""
+    return language if language in LANGUAGES else ""
 
 
-def texts_of(statuses: Iterable[Mapping[str, Any]], language: str) -> dict[str, str]:
-    """What the statuses and their steps say in English, with its translation where it has one."""
+def texts_of(
+    statuses: Iterable[Mapping[str, Any]], language: str, errors: Mapping[str, str]
+) -> dict[str, str]:
+    """What the statuses and their steps say, with what pages in this language show instead.
+
+    Args:
+        errors: what errors are in English on pages.
+    """
     texts: dict[str, str] = {}
     with override(language):
         for status in statuses:
             for each in (status, *status["steps"]):
                 texts[each["message"]] = say_message(each["message"])
-                texts |= {text: say(text) for text in (each["error"], each["waits_for"]) if text}
+                said = (each["error"], each["waits_for"])
+                texts |= {text: say(errors.get(text, text)) for text in said if text}
     return {english: text for english, text in texts.items() if text != english}

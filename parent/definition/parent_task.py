@@ -7,6 +7,7 @@ from celery import Task
 from celery.exceptions import Ignore
 from celery.utils.saferepr import saferepr
 
+from children.sanitize import one_line
 from parent.definition.runtime import runtime
 from parent.errors import RunFailed, WorkflowError
 
@@ -53,7 +54,7 @@ class ParentTask(Task):  # type: ignore[type-arg]
     def _run_inline(self, params: dict[str, Any]) -> Any:
         run = runtime().run_inline(self.workflow, params, self.request)
         if run.error is not None:
-            raise RunFailed(run.error)
+            raise RunFailed(one_line(run.error))
         return run.result
 
 

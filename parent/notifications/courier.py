@@ -15,6 +15,7 @@ from celery.utils.log import get_logger
 from django.db import connections
 
 from children.meta import error_text
+from children.sanitize import one_line
 from parent.conf import interval, private_webhooks
 from parent.errors import UnknownWorkflow
 from parent.models import Delivery, DeliveryState, NotificationKind
@@ -116,7 +117,7 @@ class Courier:
             outcome = work()
         except Exception as exc:  # a mail backend of the project may raise anything
             logger.exception("%s could not be tried", row.message_id)
-            outcome = Outcome(error=error_text(exc))
+            outcome = Outcome(error=one_line(error_text(exc)))
         self._results.put(Try(row=row, outcome=outcome, seconds=time.monotonic() - begun))
 
 
@@ -148,7 +149,7 @@ def _prepared(row: Delivery) -> Callable[[], Outcome] | Outcome | None:
         raise
     except Exception as exc:
         logger.exception("%s could not be prepared", row.message_id)
-        return Outcome(error=error_text(exc))
+        return Outcome(error=one_line(error_text(exc)))
 
 
 def _webhook(row: Delivery, timeout: float) -> Callable[[], Outcome] | Outcome:

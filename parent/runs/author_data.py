@@ -3,6 +3,7 @@
 from collections.abc import Callable, Sequence
 from typing import Any
 
+from children.sanitize import one_line
 from parent.definition.workflow import RunData
 from parent.models import Run, Step
 from parent.runs.items.results import MappedResults
@@ -17,12 +18,12 @@ def run_data(run: Run, steps: Sequence[Step], unread: UnreadSteps | None = None)
     finished = [step for step in steps if has_results(step)]
     if unread is not None:
         finished = unread.finished_steps(steps)
-    errors = {step.name: step.error or "" for step in steps if step.state in FAILED}
+    errors = {step.name: one_line(step.error or "") for step in steps if step.state in FAILED}
     if unread is not None:
         known = {step.name for step in steps}
         rows = Step.objects.filter(run=run, state__in=FAILED).order_by("index")
         others = rows.exclude(name__in=known).values_list("name", "error")
-        errors |= {name: error or "" for name, error in others}
+        errors |= {name: one_line(error or "") for name, error in others}
     return RunData(params=run.params, results=Results(finished), errors=errors)
 
 

@@ -11,7 +11,7 @@ from types import MappingProxyType
 from celery.utils.log import get_logger
 
 from children.meta import error_text
-from children.sanitize import clean_text
+from children.sanitize import clean_text, one_line
 from parent.decisions.plan import Summary, plan, run_meta, run_state, summarize
 from parent.messages.publish import republish_after
 from parent.models import Run, RunState, Step, StepState
@@ -164,4 +164,6 @@ def log_end(run: Run) -> None:
     """Log that the run has ended, if it has."""
     if run.ended:
         with about(run):
-            logger.info("%s[%s] ended: %s %s", run.workflow, run.pk, run.state, run.error or "")
+            logger.info(
+                "%s[%s] ended: %s %s", run.workflow, run.pk, run.state, one_line(run.error or "")
+            )

@@ -19,6 +19,7 @@ from django_celery_results.backends import DatabaseBackend
 from django_celery_results.managers import TaskResultManager
 from django_celery_results.models import TaskResult
 
+from children.sanitize import one_line
 from parent.models import Run, RunState, Step
 from parent.setting_names import in_celery
 from parent.store.writes import prepare_insert, update_rows
@@ -87,7 +88,8 @@ def stored_result(run: Run, items: Mapping[str, int] | None = None) -> str:
 
 
 def _exception(module: str, name: str, message: str | None) -> dict[str, Any]:
-    return {"exc_module": module, "exc_type": name, "exc_message": [message]}
+    told = None if message is None else one_line(message)
+    return {"exc_module": module, "exc_type": name, "exc_message": [told]}
 
 
 def create(run: Run, task_name: str) -> None:

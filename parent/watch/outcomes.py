@@ -9,6 +9,7 @@ from django.db.models import QuerySet
 from django.db.models.functions import Now
 
 from children.meta import Meta
+from children.sanitize import one_line
 from parent.models import Item, Run, Step
 from parent.runs.attempts import RetryDecision
 from parent.runs.endings import Ending, bring_up, record
@@ -61,7 +62,7 @@ def record_tick_outcome(
             late.update(due_at=Now() + RETRY_AFTER)
             return None
         if ending is Ending.ENDED and outcome.error is not None and state not in CELERY_FAILURES:
-            send_task_failure(step, outcome.error)
+            send_task_failure(step, one_line(outcome.error))
     return ending
 
 

@@ -39,7 +39,7 @@ def whole(*members: Exception) -> ExceptionGroup[Exception]:
     [
         (None, "unknown error"),
         (ValueError("bad"), "bad"),
-        (ValueError("first line\n  second  line\n"), "first line second  line"),
+        (ValueError("first line\n  second  line\n"), "first line\nsecond  line"),
         (OutOfPaper("tray 2"), "tray 2"),
         (OutOfPaper("文件不存在"), "文件不存在"),
         (OutOfPaper("can't read 'a' and 'b'"), "can't read 'a' and 'b'"),

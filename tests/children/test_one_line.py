@@ -1,10 +1,10 @@
-"""Messages and errors of a body are always one line."""
+"""Messages of a body are always one line; its errors keep their lines, and can be made one."""
 
 import pytest
 
 from children import Meta
 from children.meta import parse
-from children.sanitize import clean_text
+from children.sanitize import clean_text, one_line
 
 LINES = {
     "a line break": ("one\ntwo", "one two"),
@@ -35,12 +35,29 @@ LINES = {
 @pytest.mark.parametrize(("said", "line"), LINES.values(), ids=LINES)
 def test_messages_and_errors_become_one_line(said: str, line: str) -> None:
     assert Meta.at(1, 2, said).message == line
-    assert Meta().failed(said).error == line
+    assert one_line(str(Meta().failed(said).error)) == line
+    assert Meta().failed(said).as_dict()["error"] == line
     assert parse("PROGRESS", {"message": said}).message == line
-    assert str(parse("FAILURE", ValueError(said)).error).endswith(line)
-    assert parse("FAILURE", said).error == line
+    assert one_line(str(parse("FAILURE", ValueError(said)).error)).endswith(line)
+    assert one_line(str(parse("FAILURE", said).error)) == line
     assert parse("PROGRESS", said).message == line
     assert clean_text(line) == line
+
+
+@pytest.mark.parametrize(
+    ("said", "lines"),
+    [
+        ("Row 3: no weight\nRow 9: no name", ["Row 3: no weight", "Row 9: no name"]),
+        ("Rows:\r\n  3\t: no \x1b[31mweight\x1b[0m \n\n\n 9", ["Rows:", "3 : no weight", "9"]),
+        ("a\x0bb\u2028c\x00\nd\u202e\n\u200b\n", ["a", "b", "c\ufffd", "d"]),
+        ("x" * 1_998 + "\ny\nz", ["x" * 1_998, "…"]),
+    ],
+)
+def test_an_error_keeps_its_lines(said: str, lines: list[str]) -> None:
+    assert str(Meta().failed(said).error).split("\n") == lines
+    assert str(parse("FAILURE", said).error).split("\n") == lines
+    again = Meta().failed("\n".join(lines))
+    assert str(again.error).split("\n") == lines
 
 
 def test_an_error_without_text_is_shown_as_unknown_error() -> None:
@@ -50,3 +67,4 @@ def test_an_error_without_text_is_shown_as_unknown_error() -> None:
 @pytest.mark.parametrize("piece", [" ", "\n", "\x1b", "\x9d", "\x1b]", "\x1b[", "\u202e", " \x0b"])
 def test_a_long_text_is_cleaned_quickly(piece: str) -> None:
     assert len(clean_text(piece * 300_000)) <= 2_000
+    assert len(str(Meta().failed(piece * 300_000).error)) <= 2_000

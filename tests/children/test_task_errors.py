@@ -45,7 +45,7 @@ def test_an_exception_is_an_error_outcome_and_a_failure(memory_host: MemoryHost)
     ("error", "told"),
     [
         (OutOfPaper(), "Error in failing: OutOfPaper"),
-        (OutOfPaper("two\nlines"), "Error in failing: two lines"),
+        (OutOfPaper("two\nlines"), "Error in failing: two\nlines"),
         (OutOfPaper("a\x00b"), "Error in failing: a\ufffdb"),
         (OutOfPaper("name\udcff.csv"), "Error in failing: name?.csv"),
         (KeyError("größe"), "Error in failing: KeyError: 'größe'"),

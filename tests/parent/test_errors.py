@@ -36,7 +36,7 @@ OWN = {
 
 PASSED_ON = {
     "error",  # the outcome's own text
-    "run.error",
+    "one_line(run.error)",
     "str(exc)",
     "error_text(exc)",
     "shorten_errors(errors, serializer)",

@@ -21,6 +21,7 @@ from django.db.models.functions import Now
 from kombu.exceptions import OperationalError
 from kombu.utils.json import dumps, loads
 
+from children.sanitize import one_line
 from parent.definition.parent_task import parent_task_name
 from parent.errors import RunFailed, WorkflowError
 from parent.messages.publish import RETRY, republish_after
@@ -115,9 +116,10 @@ def _end_of(run: Run) -> tuple[str, Any]:
     """The state and the result or exception of the parent task."""
     if run.state == RunState.SUCCESS:
         return states.SUCCESS, run.result
+    error = one_line(run.error or "")
     if run.state == RunState.REVOKED:
-        return states.REVOKED, TaskRevokedError(run.error)
-    return states.FAILURE, RunFailed(run.error)
+        return states.REVOKED, TaskRevokedError(error)
+    return states.FAILURE, RunFailed(error)
 
 
 def _send(run: Run, request: Any) -> None:

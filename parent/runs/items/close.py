@@ -6,6 +6,7 @@ in between. Several may look at once: the state of the step lets one of them end
 
 from django.db import transaction
 
+from children.sanitize import one_line
 from parent.decisions.mapping import NAMED, outcome
 from parent.models import Item, Step, StepState
 from parent.runs.endings import end_cancelled, record
@@ -41,7 +42,7 @@ def close_if_done(step_id: int, *, hand_over: HandOver | None = None) -> bool:
     if Item.objects.filter(step=step, state__in=Item.LEFT).exists():
         return False
     failed = Item.objects.filter(step=step, state=StepState.ERROR).order_by("index")
-    first = [error or "" for error in failed.values_list("error", flat=True)[:NAMED]]
+    first = [one_line(error or "") for error in failed.values_list("error", flat=True)[:NAMED]]
     end = outcome(step.name, counts.read_one(step), step.tolerate, first)
     if late and end.error is None:
         end = end.failed(f"Error in {step.name}: {late.removeprefix('Error in ')}")

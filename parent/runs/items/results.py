@@ -4,6 +4,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
+from children.sanitize import one_line
 from parent.models import Item, Step, StepState
 from parent.store.large_results import read_rows
 
@@ -68,7 +69,8 @@ class MappedResults:
             batch = read_rows(rows.order_by("index").only(*COLUMNS)[:BATCH])
             for item in batch:
                 # A large result is read here, one at a time.
-                yield ItemResult(item.index, item.key, item.state, item.result, item.error)
+                error = None if item.error is None else one_line(item.error)
+                yield ItemResult(item.index, item.key, item.state, item.result, error)
                 del item.result
             if len(batch) < BATCH:
                 return
