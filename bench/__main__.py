@@ -34,6 +34,7 @@ ON_EACH_DATABASE = (
     "pages",
     "items",
     "item_rows",
+    "item_runs",
     "waiting",
     "places",
 )

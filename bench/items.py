@@ -18,7 +18,7 @@ from parent import Workflow
 from parent.models import Run, RunState
 from tests.waiting import until
 
-__all__ = ["figures"]
+__all__ = ["TIMEOUT", "by_turns", "chord", "ended", "figure", "figures", "in_runs"]
 
 ITEMS, SLOTS = 10_000, 2
 PROCESSES, RUNS = 8, 100
@@ -68,11 +68,13 @@ def in_runs(workflow: Workflow, items: int, runs: int = 1) -> float:
 
 
 def ended() -> int:
-    return Run.objects.filter(state__in=Run.ENDED).count()
+    """How many runs have ended, those inside of others apart."""
+    return Run.objects.filter(state__in=Run.ENDED, parent_run=None).count()
 
 
-def chord(items: int, module: str = "bench.chord") -> float:
-    command = [sys.executable, "-m", module, str(items)]
+def chord(items: int, module: str = "bench.chord", length: int = 1) -> float:
+    """The seconds of a chord of so many tasks, or of so many chains of `length` tasks."""
+    command = [sys.executable, "-m", module, str(items), *[str(length)] * (length > 1)]
     told = subprocess.run(command, stdout=subprocess.PIPE, text=True, check=True)
     return float(told.stdout)
 
@@ -93,6 +95,7 @@ def plain_worker() -> Iterator[None]:
 def figure(
     name: str, ours: float, what: str, other: float, at_least: float | None = None
 ) -> Figure:
+    """Both sides in items a second."""
     return Figure(
         name=name,
         ours=f"{ours:,.0f} items/s",

@@ -15,6 +15,7 @@ __all__ = [
     "mapped",
     "mapped_alone",
     "mapped_in_chunks",
+    "mapped_runs",
     "reporting",
     "signalled",
     "three",
@@ -71,6 +72,10 @@ def numbers(run: RunData) -> list[int]:
     return list(range(run.params["items"]))
 
 
+def nothing_each(run: RunData) -> list[dict[str, int]]:
+    return [{} for _ in range(run.params["items"])]
+
+
 def last_moment(run: RunData) -> dict[str, int]:
     return {"n": int(max(run.results["each"].ok()))}
 
@@ -78,3 +83,8 @@ def last_moment(run: RunData) -> dict[str, int]:
 mapped = _mapped("mapped")
 mapped_in_chunks = _mapped("mapped_in_chunks", chunk=100)
 mapped_alone = _mapped("mapped_alone", max_active=1)
+mapped_runs = Workflow(
+    "mapped_runs",
+    params=ItemParams,
+    steps=[Map(three_that_report, name="each", over=nothing_each)],
+)

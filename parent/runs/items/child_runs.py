@@ -11,7 +11,7 @@ from datetime import datetime, timedelta
 from uuid import UUID
 
 from celery.utils.log import get_logger
-from django.db import transaction
+from django.db import connection, transaction
 
 from children.isolation.contained import contained
 from children.meta import Meta, error_text
@@ -26,6 +26,7 @@ from parent.runs.endings import outcome_of, record
 from parent.runs.items import counts
 from parent.runs.items.close import close_if_done
 from parent.runs.items.finish import end_cancelled_item, end_item
+from parent.runs.items.rows import read_step
 from parent.runs.items.sweeps import may_fail, skip_items, too_many_failed
 from parent.runs.items.windows import LARGE_OF_ITEM, WAITING, places_left
 from parent.runs.nested.child import begin_child, run_again, workflow_of
@@ -33,7 +34,7 @@ from parent.runs.nested.of_items import try_lock_opening
 from parent.runs.new_run import NewRuns
 from parent.runs.retry import go_on
 from parent.store import clock
-from parent.store.kept_sql import select
+from parent.store.kept_sql import fetch, select
 from parent.store.outage import OUTAGE
 from parent.store.run_rows import lock_run
 from parent.store.writes import write
@@ -48,10 +49,7 @@ MOST_MISSES = 2
 LOOK_AGAIN_AFTER = timedelta(seconds=1)
 """Until a retry looks again whether the cancelled run of an item has ended."""
 
-LARGE_AROUND = (
-    *("step__result", "step__checkpoint", "step__run__params", "step__run__files"),
-    "step__run__result",
-)
+SOME_WAIT = f"SELECT 1 FROM parent_item WHERE {WAITING} LIMIT 1"  # noqa: S608 - no input in it
 OPENED_COLUMNS = (*ITEM_ATTEMPT_COLUMNS, "child_run_id")
 FAILED_COLUMNS = ("state", "finished_at", "traceback", *META_COLUMNS)
 
@@ -91,13 +89,12 @@ def open_child_runs(step_id: int) -> int:
 
 def _may_open(step_id: int) -> tuple[Step, int] | None:
     """The step, and how many of its items may open now; None if none may."""
-    rows = Step.objects.filter(pk=step_id, state=StepState.RUNNING, nested=True)
-    rows = rows.filter(run__cancel_requested_at=None).select_related("run")
-    step = rows.defer("result", "checkpoint", "run__files", "run__result").first()
-    if step is None:
+    step = read_step(step_id)
+    if step is None or step.state != StepState.RUNNING or not step.nested:
         return None
-    waiting = Item.objects.filter(step=step, state=StepState.WAITING, due_at__isnull=True)
-    if not waiting.exists() or too_many_failed(step):
+    if step.run.cancel_requested_at is not None or not fetch(SOME_WAIT, [step.pk]):
+        return None
+    if too_many_failed(step):
         return None
     if workflow_of(step) not in registry:
         logger.warning("%s: this worker does not know the workflow %s", step, workflow_of(step))
@@ -192,11 +189,14 @@ def end_item_run(run_id: UUID) -> bool:
     The outcome of the run is that of the item. The run stays due until all of it is done.
     """
     # The item first: if a retry opens the run again meanwhile, the item has another task id.
-    items = Item.objects.filter(child_run_id=run_id).select_related("step__run")
-    item = items.defer(*LARGE_OF_ITEM, "kwargs", *LARGE_AROUND).first()
-    run = Run.objects.defer("params", "files").filter(pk=run_id).first()
-    if item is None or run is None or not run.ended:
+    key = Run._meta.pk.get_db_prep_value(run_id, connection)
+    items = select(Item, "child_run_id = %s", [key], without=(*LARGE_OF_ITEM, "kwargs"))
+    item: Item | None = next(iter(items), None)
+    step = None if item is None else read_step(item.step_id)
+    run: Run | None = next(iter(select(Run, "id = %s", [key], without=("params", "files"))), None)
+    if item is None or step is None or run is None or not run.ended:
         return False
+    item.step = step
     ended = False
     if item.state == StepState.WAITING:  # after a retry it waits for this end
         Item.objects.filter(pk=item.pk, state=StepState.WAITING).update(due_at=None)
@@ -215,8 +215,8 @@ def end_item_run(run_id: UUID) -> bool:
                     end=end_item,
                 )
             )
-    open_child_runs(item.step_id)
-    close_if_done(item.step_id)
+    if not open_child_runs(item.step_id):
+        close_if_done(item.step_id)
     # If a retry has opened it meanwhile, it is due for itself.
     Run.objects.filter(pk=run_id, version=run.version).update(due_at=None)
     return ended

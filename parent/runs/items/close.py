@@ -13,10 +13,17 @@ from parent.runs.endings import end_cancelled, record
 from parent.runs.following.hand_over import HandOver
 from parent.runs.items import counts
 from parent.runs.items.feeding import still_fed
+from parent.runs.items.rows import read_step
 from parent.runs.items.sweeps import cancel_items, too_many_failed
+from parent.store.kept_sql import fetch
 from parent.store.run_rows import lock_running
 
 __all__ = ["close_if_done"]
+
+LEFT = (
+    "SELECT 1 FROM parent_item "
+    "WHERE step_id = %s AND state IN ('WAITING', 'QUEUED', 'RUNNING') LIMIT 1"
+)
 
 
 def close_if_done(step_id: int, *, hand_over: HandOver | None = None) -> bool:
@@ -25,9 +32,8 @@ def close_if_done(step_id: int, *, hand_over: HandOver | None = None) -> bool:
     Args:
         hand_over: may claim a step that opens for this process.
     """
-    rows = Step.objects.filter(pk=step_id, state=StepState.RUNNING).select_related("run")
-    step = rows.defer("result", "checkpoint", "run__params", "run__files", "run__result").first()
-    if step is None:
+    step = read_step(step_id)
+    if step is None or step.state != StepState.RUNNING:
         return False
     if step.run.cancel_requested_at is not None:
         return _close_cancelled(step)
@@ -39,7 +45,7 @@ def close_if_done(step_id: int, *, hand_over: HandOver | None = None) -> bool:
         signals = Step.objects.filter(run=step.run_id, name=step.fed_by)
         late = signals.values_list("error", flat=True).first()
         step.refresh_from_db(fields=["items"])
-    if Item.objects.filter(step=step, state__in=Item.LEFT).exists():
+    if fetch(LEFT, [step.pk]):
         return False
     failed = Item.objects.filter(step=step, state=StepState.ERROR).order_by("index")
     first = [one_line(error or "") for error in failed.values_list("error", flat=True)[:NAMED]]

@@ -15,7 +15,7 @@ from parent.store.kept_sql import select, update_row
 from parent.store.run_rows import LARGE_OF_RUN, LARGE_OF_STEP
 from parent.store.writes import RowChanged
 
-__all__ = ["lock_item", "write_ok"]
+__all__ = ["lock_item", "read_step", "write_ok"]
 
 STEP_AND_RUN = (
     "(SELECT s.task_id FROM parent_step AS s WHERE s.id = parent_item.step_id "
@@ -96,14 +96,15 @@ def _add_step(item: Any) -> bool:
         return False
     step = _step
     if step is None or (step.pk, step.task_id) != (item.step_id, item.mapping_id):
-        step = _step = _read_step(item.step_id)
+        step = _step = read_step(item.step_id)
     if step is None or step.task_id != item.mapping_id:
         return False
     item.step = step
     return True
 
 
-def _read_step(step_id: int) -> Step | None:
+def read_step(step_id: int) -> Step | None:
+    """The step, with its run, without what may be large of both; None if it was deleted."""
     for step in select(Step, "id = %s", [step_id], without=LARGE_OF_STEP):
         key = Run._meta.pk.get_db_prep_value(step.run_id, connection)
         for run in select(Run, "id = %s", [key], without=LARGE_OF_RUN):

@@ -11,11 +11,12 @@ from django.db.models import QuerySet
 from children.meta import Meta
 from parent.conf import setting
 from parent.decisions.mapping import Counts, allowed_failures
-from parent.models import Attempt, Item, ItemCount, Step, StepState
+from parent.models import Attempt, Item, Step, StepState
 from parent.runs.following.limits import begin_next_after_commit
 from parent.runs.items import counts
 from parent.runs.nested.cancelling import cancel_runs
 from parent.runs.nested.of_items import lock_opening
+from parent.store.kept_sql import fetch
 
 __all__ = [
     "cancel_items",
@@ -49,8 +50,11 @@ def skip_items(step: Step, now: datetime) -> int:
 
 def too_many_failed(step: Step) -> bool:
     """Whether more have failed than may: then nothing more opens, and no item is retried."""
-    failed = ItemCount.objects.filter(step=step, slot=counts.FAILURES).values_list("failed")
-    return sum(n for (n,) in failed) > may_fail(step)
+    failed = fetch(
+        "SELECT failed FROM parent_itemcount WHERE step_id = %s AND slot = %s",
+        [step.pk, counts.FAILURES],
+    )
+    return sum(int(number) for (number,) in failed) > may_fail(step)
 
 
 def may_fail(step: Step) -> int:

@@ -21,7 +21,7 @@ from parent.runs.following.hand_over import HandOver
 from parent.runs.items import counts
 from parent.runs.items.sealing import write_items
 from parent.runs.nested.of_items import item_runs
-from parent.store.kept_sql import select, update_first
+from parent.store.kept_sql import fetch, select, update_first
 from parent.store.writes import write
 
 __all__ = [
@@ -53,6 +53,11 @@ CLAIM_COLUMNS = (
 """What the claim of an item writes."""
 
 WAITING = "step_id = %s AND state = 'WAITING' AND due_at IS NULL ORDER BY \"index\""
+ACTIVE_RUNS = (
+    "SELECT COUNT(*), COUNT(reported_at) FROM parent_item "
+    "WHERE step_id = %s AND state IN ('QUEUED', 'RUNNING')"
+)
+"""How many child runs of items go on, and how many of these have begun: have said anything."""
 REST = (
     "message_id = %s AND state = 'QUEUED' AND state IN ('QUEUED', 'RUNNING') "
     'AND step_id + 0 = %s ORDER BY "index"'
@@ -65,14 +70,11 @@ which SQLite takes only for a condition that says the same.
 
 def places_left(step: Step) -> int:
     """How many more messages of the step there may be. Only a tick, and who opens it, may fill."""
-    active = Item.objects.filter(step=step, state__in=Item.ACTIVE)
     if step.nested:
-        # A child run that has said nothing has not begun.
-        begun = Count("pk", filter=Q(reported_at__isnull=False))
-        runs = active.aggregate(taken=Count("pk"), running=begun)
-        left: int = places(step.max_active, runs["running"]) - runs["taken"]
+        [(taken, running)] = fetch(ACTIVE_RUNS, [step.pk])
+        left: int = places(step.max_active, running) - taken
         return max(0, left)
-    active = active.filter(message_id__isnull=False)
+    active = Item.objects.filter(step=step, state__in=Item.ACTIVE, message_id__isnull=False)
     found = active.aggregate(
         taken=Count("message_id", distinct=True),
         running=Count("pk", filter=Q(state=StepState.RUNNING)),
