@@ -31,7 +31,7 @@ def figures(*, quick: bool) -> Iterator[Figure]:
     ]
     with worker("prefork", SLOTS):
         inside, alone, chains = by_turns(sides, items, rounds)
-    yield figure("items that are runs", inside, "runs by themselves", alone)
+    yield figure("items that are runs", inside, "runs by themselves", alone, 0.5)
     yield figure("  beside a chord of chains", inside, "chord", chains)
 
 

@@ -72,18 +72,18 @@ def open_child_runs(step_id: int) -> int:
 
     Who finds somebody else at it leaves it to that process, which looks again after its commit.
     """
-    opened, misses = 0, 0
+    opened, begun, misses = 0, 0, 0
     while misses < MOST_MISSES and _may_open(step_id) is not None:
         with transaction.atomic():
             if not try_lock_opening(step_id):
                 break
-            found = _open_some(step_id)
-        opened += found
+            found, going = _open_some(step_id)
+        opened, begun = opened + found, begun + going
         # Nothing opens if another transaction has the waiting items locked, for a short time, or
         # was faster. Then one more look is enough.
         misses = 0 if found else misses + 1
-    if opened:
-        close_if_done(step_id)  # if none of them could begin
+    if opened and not begun:
+        close_if_done(step_id)
     return opened
 
 
@@ -103,11 +103,13 @@ def _may_open(step_id: int) -> tuple[Step, int] | None:
     return (step, free) if free else None
 
 
-def _open_some(step_id: int) -> int:
-    """Open some items, in the caller's transaction; returns how many no longer wait."""
+def _open_some(step_id: int) -> tuple[int, int]:
+    """Open some items, in the caller's transaction; returns how many it took, and how many of their
+    runs have begun.
+    """
     found = _may_open(step_id)
     if found is None:
-        return 0
+        return 0, 0
     step, free = found
     now = clock.now()
     limit = min(free, MOST_AT_ONCE)
@@ -136,7 +138,7 @@ def _open_some(step_id: int) -> int:
         counts.add(step.pk, now, opened=len(going))
     if failed:
         _count_failed(step, failed, now)
-    return len(waiting)
+    return len(waiting), len(going)
 
 
 def _begin(new: NewRuns, item: Item, now: datetime) -> bool:
