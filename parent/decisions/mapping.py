@@ -142,7 +142,11 @@ def _key_of(item: Any, index: int, key: str | Callable[[Any], Any] | None) -> st
         raise InvalidItems(
             f"the key of item {index} is of type {kind}: keys are texts or whole numbers"
         )
-    text = str(value)
+    try:
+        with contained():
+            text = str(value)
+    except Exception as exc:  # a number with thousands of digits, or a class of its own
+        raise InvalidItems(f"the key of item {index} has no text: {exc!r}") from exc
     if not 0 < len(text) <= LONGEST_KEY or text != clean_text(text):
         raise InvalidItems(
             f"the key of item {index} is {clean_text(text)!r}: keys are one line of 1 to "

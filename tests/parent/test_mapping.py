@@ -31,6 +31,13 @@ class Unshown:
         raise ValueError("bad repr")
 
 
+class Unsaid(str):
+    __slots__ = ()
+
+    def __str__(self) -> str:
+        raise SystemExit("bad str")
+
+
 @pytest.mark.parametrize(
     ("given", "key", "frozen"),
     [
@@ -91,6 +98,8 @@ def test_an_iterator_may_give_the_same_object_changed(
         (["a"], {"key": lambda _: 1 / 0}, "the key of item 0 raised"),
         (["a"], {"key": lambda _: None}, "keys are texts or whole numbers"),
         (["a"], {"key": lambda _: Unshown()}, "keys are texts or whole numbers"),
+        (["a"], {"key": lambda _: 10**5000}, "the key of item 0 has no text"),
+        (["a"], {"key": lambda _: Unsaid("a")}, "the key of item 0 has no text"),
         (["a"], {"key": lambda _: ""}, "1 to 200 characters"),
         (["a"], {"key": lambda _: "x" * 201}, "1 to 200 characters"),
         (["a"], {"key": lambda _: "a\nb"}, "one line"),
