@@ -97,7 +97,7 @@ def test_a_run_that_ended_before_the_first_poll_shows_its_result(signed_in: Page
         write(run, state="SUCCESS", completion=100.0, result={"total": 7}, version=2)
         route.continue_()
 
-    signed_in.route(f"**/tasks/{run.pk}/", end_first, times=1)
+    signed_in.route(f"**/tasks/{run.pk}/?lang=en", end_first, times=1)
     signed_in.goto(f"/runs/{run.pk}/")
 
     expect(signed_in.get_by_text('"total": 7')).to_be_visible()
@@ -117,7 +117,7 @@ def test_a_run_that_ended_before_the_page_listens_shows_its_result(
         route.continue_()
 
     signed_in.route("**/run.js", hold)
-    signed_in.route(f"**/tasks/{run.pk}/", end_first, times=1)
+    signed_in.route(f"**/tasks/{run.pk}/?lang=en", end_first, times=1)
     signed_in.goto(f"/runs/{run.pk}/", wait_until="commit")
     expect(part(signed_in, "state")).to_have_text("done")
 
@@ -270,6 +270,19 @@ def test_older_runs_are_a_page_away(signed_in: Page, owner: User, make_run: Make
 
     expect(signed_in.locator("[data-run]")).to_have_count(1)
     expect(signed_in.get_by_label("State")).to_have_value("done")
+
+
+def test_a_notice_of_no_worker_does_not_say_that_one_runs_when_the_run_has_ended(
+    tab: Page, sign_in: SignIn, owner: User, make_run: MakeRun
+) -> None:
+    run = make_run(owner)
+    sign_in(tab.context)
+    tab.goto(f"/runs/{run.pk}/")
+    expect(tab.locator("#notices")).to_contain_text("No worker is running")
+
+    write(run, state="REVOKED", error="cancelled by ann", finished_at=run.created_at)
+
+    expect(tab.locator("#notices")).to_have_text("The run has ended.")
 
 
 @pytest.mark.parametrize("path", ["/", "/runs/", "run"])

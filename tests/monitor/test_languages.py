@@ -157,7 +157,7 @@ def test_other_languages_get_the_english_texts(reader: Client, language: str) ->
     text = reader.get("/", headers={"accept-language": language}).content.decode()
 
     assert '<html lang="en">' in text
-    assert "task-texts" not in text
+    assert '<script id="task-texts" type="application/json">{"lang": "en"}</script>' in text
     assert "Start a workflow" in text
 
 

@@ -106,7 +106,7 @@ function updateNotices(current, fresh) {
 	current.dataset.live = fresh.dataset.live;
 	if (next && !shown) next.classList.add("late");
 	if (next && shown?.classList.contains("late")) return;
-	if (!next && shown && !shown.classList.contains("late")) shown.textContent = shown.dataset.gone;
+	if (!next && shown && !shown.classList.contains("late")) shown.textContent = fresh.dataset.gone;
 	else update(current, fresh);
 }
 
