@@ -1,6 +1,5 @@
 """The pages where people decide: what waits for them, one decision, and one by a signed link."""
 
-from collections.abc import Mapping
 from http import HTTPStatus
 from types import SimpleNamespace
 from typing import Any
@@ -166,7 +165,7 @@ def _page(
         "workflow_title": workflow_title(run.workflow),
         "came": came,
         "is_open": is_open,
-        "why_over": "" if is_open or step is None else _why_over(step, titles),
+        "why_over": "" if is_open or step is None else _why_over(run, step),
         "left": seconds_left(step, timezone.now()) if step is not None else None,
         "sees_run": request.user.is_authenticated and may_see(request.user, run),
         "decides_as": user.get_username(),
@@ -176,7 +175,7 @@ def _page(
     return render(request, "monitor/decide.html", context, status=status)
 
 
-def _why_over(step: Step, titles: Mapping[str, str]) -> str:
+def _why_over(run: Run, step: Step) -> str:
     """Why nobody can decide it any more; empty if it has not been asked yet."""
     last = "cancelled" if step.state == StepState.CANCELLED else step.message
-    return say(titled_error(step.error or "", titles) or last)
+    return say(titled_error(step.error or "", run.workflow) or last)

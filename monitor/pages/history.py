@@ -46,7 +46,7 @@ def history_of(run: Run, *, secrets: set[str]) -> list[Entry]:
         .select_related("step")
         .only("number", "worker", "error", *TIMES, "step__name")
     )
-    lines = [*entries(run.events.all(), attempts, all_titles(run.workflow)), *_arrivals(run)]
+    lines = [*entries(run.events.all(), attempts, run.workflow), *_arrivals(run)]
     return [
         replace(entry, detail=masked(entry.detail, secrets))
         for entry in sorted(lines, key=lambda entry: entry.at)
@@ -64,11 +64,11 @@ def _arrivals(run: Run) -> Iterator[Entry]:
         yield Entry(at=first[-1].at, what="signal", detail=arrived)
 
 
-def entries(
-    events: Iterable[Event], attempts: Iterable[Attempt], titles: Mapping[str, str]
-) -> list[Entry]:
-    """The lines of events and earlier attempts, by time; `titles` are those of steps by name."""
-    lines = [*(_of_event(event, titles) for event in events), *_of_attempts(attempts, titles)]
+def entries(events: Iterable[Event], attempts: Iterable[Attempt], workflow: str) -> list[Entry]:
+    """The lines of events and earlier attempts of runs of this workflow, by time."""
+    titles = all_titles(workflow)
+    lines = [_of_event(event, titles) for event in events]
+    lines += _of_attempts(attempts, titles, workflow)
     return sorted(lines, key=lambda entry: entry.at)
 
 
@@ -99,13 +99,14 @@ def _short(value: object) -> str:
     return text if len(text) <= LONGEST_VALUE else f"{text[: LONGEST_VALUE - 1]}…"
 
 
-def _of_attempts(attempts: Iterable[Attempt], titles: Mapping[str, str]) -> Iterator[Entry]:
+def _of_attempts(
+    attempts: Iterable[Attempt], titles: Mapping[str, str], workflow: str
+) -> Iterator[Entry]:
     for attempt in attempts:
         at = attempt.finished_at or attempt.started_at or attempt.queued_at
         if at is not None:
+            name, error = attempt.step.name, titled_error(attempt.error, workflow)
             what = gettext("{name}, attempt {number}").format(
-                name=titles.get(attempt.step.name, attempt.step.name), number=attempt.number
+                name=titles.get(name, name), number=attempt.number
             )
-            yield Entry(
-                at=at, what=what, detail=titled_error(attempt.error, titles) or gettext("ended")
-            )
+            yield Entry(at=at, what=what, detail=error or gettext("ended"))

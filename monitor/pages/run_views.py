@@ -147,7 +147,9 @@ class RunPage(OurPage, View):
             "opened": opened,
             # Only for the whole page: no part that is kept up to date shows it.
             "usual": None if HEADER in request.headers else typical_seconds().get(run.workflow),
-            "mapped": mapped_steps(steps, {row["name"]: row["title"] for row in status["steps"]}),
+            "mapped": mapped_steps(
+                steps, {row["name"]: row["title"] for row in status["steps"]}, run.workflow
+            ),
             "result": result_html(run),
             "inputs": inputs_of(shown_params(run), run.files),
             "history": history_of(run, secrets=secrets_of(run)),

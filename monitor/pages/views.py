@@ -106,7 +106,7 @@ class FailedItemsPage(OurPage, View):
             step_titles(run.workflow, [name]),
             all_items if self.every else failed_items,
         )
-        items = listed(step, titles, after=after, most=PAGE_SIZE + 1)
+        items = listed(step, run.workflow, after=after, most=PAGE_SIZE + 1)
         title = gettext("Items of {name}") if self.every else gettext("Failed items of {name}")
         may_change = policy().may_change(cast(User, request.user), run)
         context = {

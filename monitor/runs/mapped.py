@@ -101,7 +101,9 @@ def has_runs(step: Step) -> bool:
     return step.task.startswith(NAME_PREFIX)
 
 
-def mapped_steps(steps: Sequence[Step], titles: Mapping[str, str]) -> list[MappedStep]:
+def mapped_steps(
+    steps: Sequence[Step], titles: Mapping[str, str], workflow: str
+) -> list[MappedStep]:
     """The mapped steps of a run that have opened, in order.
 
     It takes one statement for each that has failed items, and none for the others: the counters are
@@ -117,7 +119,7 @@ def mapped_steps(steps: Sequence[Step], titles: Mapping[str, str]) -> list[Mappe
             total=counts["total"],
             segments=segments(counts),
             failed_count=counts["failed"],
-            failed=failed_items(step, titles, most=FIRST) if step in with_failed else (),
+            failed=failed_items(step, workflow, most=FIRST) if step in with_failed else (),
             # A retry of a step that is OK asks for its items again.
             left=counts["total"] - counts["ok"] if step.state != StepState.OK else 0,
             has_runs=has_runs(step),
@@ -145,27 +147,25 @@ def place_of(text: str | None) -> int:
 
 
 def failed_items(
-    step: Any, titles: Mapping[str, str], *, after: int = -1, most: int = PAGE_SIZE
+    step: Any, workflow: str, *, after: int = -1, most: int = PAGE_SIZE
 ) -> list[ListedItem]:
-    """The failed items of a step after this index, in order; `titles` are those of steps."""
-    return _listed(step, Item.objects.filter(state=state_named("failed")), titles, after, most)
+    """The failed items of a step after this index, in order, with the step's title in their errors."""
+    return _listed(step, Item.objects.filter(state=state_named("failed")), workflow, after, most)
 
 
 def all_items(
-    step: Any, titles: Mapping[str, str], *, after: int = -1, most: int = PAGE_SIZE
+    step: Any, workflow: str, *, after: int = -1, most: int = PAGE_SIZE
 ) -> list[ListedItem]:
     """The items of a step after this index, in order, whatever their state."""
-    return _listed(step, Item.objects.all(), titles, after, most)
+    return _listed(step, Item.objects.all(), workflow, after, most)
 
 
-def _error_of(item: Item, name: str, titles: Mapping[str, str]) -> str:
-    error, own = item.error or "", f"Error in {name}[{item.key}]: "
-    return error.removeprefix(own) if error.startswith(own) else titled_error(error, titles)
+def _error_of(item: Item, step: str, workflow: str) -> str:
+    own = titled_error(f"Error in {step}[{item.key}]: ", workflow)
+    return titled_error(item.error or "", workflow).removeprefix(own)
 
 
-def _listed(
-    step: Any, items: Any, titles: Mapping[str, str], after: int, most: int
-) -> list[ListedItem]:
+def _listed(step: Any, items: Any, workflow: str, after: int, most: int) -> list[ListedItem]:
     rows = items.filter(step=step.pk, index__gt=after).order_by("index")
     found = rows.only("step_id", *SHOWN)
     return [
@@ -173,7 +173,7 @@ def _listed(
             index=item.index,
             key=item.key,
             word=WORDS[word_of(item)],
-            error=_error_of(item, step.name, titles),
+            error=_error_of(item, step.name, workflow),
             attempt=item.attempt,
             task_id=item.task_id or "",
             run_id=item.child_run_id,

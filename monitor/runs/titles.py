@@ -23,10 +23,12 @@ __all__ = [
     "workflow_title",
 ]
 
-NAMES = re.compile(
-    r"(?:(\A(?:Error in (?:the \w+ of )?)?)|(?<=[.;])( )(?=[^\s:\[]+\[))([^\s:\[]+)(?=[\s:\[])"
+BEGINNING = re.compile(
+    r"((?:Error in )?(?:the \w+ of )?)(?P<name>[^\s:\[]+)(?P<key>\[[^\n]*?\](?=:? ))?(?P<inside>: )?"
 )
-"""The name that an error of the engine's begins with, and those of items: `. load[7]: no file`."""
+"""How an error of the engine's begins: `Error in load: `, or `load did not start`."""
+ITEM = re.compile(r"(?<=[.;] )(?P<name>[^\s:\[]+)(?=\[)")
+"""An item that an error names: `load[7]` in `3 of 9 items failed. load[7]: no such file`."""
 
 
 def workflow_title(name: str) -> str:
@@ -69,16 +71,22 @@ def titled_reason(step: Step, titles: Mapping[str, str]) -> str:
     return f"{said}{colon}{reason}" or "skipped"
 
 
-def titled_error(error: str, titles: Mapping[str, str]) -> str:
-    """The error of a run, a step or an item, with the title of the step that it begins with.
+def titled_error(error: str, workflow: str) -> str:
+    """The error of a run, a step or an item, with the titles of the steps that it names.
 
-    Of the items that an error names it has the titles too. What a child says stays as it is.
+    Of a run inside of the run these are the steps of its own workflow. What a child says stays as it
+    is.
     """
-
-    def titled(found: re.Match[str]) -> str:
-        return f"{found[1] or found[2] or ''}{titles.get(found[3], found[3])}"
-
-    return NAMES.sub(titled, error)
+    known, found = _known(workflow), BEGINNING.match(error)
+    step = known and found and known.by_label.get(found["name"])
+    if not (known and found and step):
+        return error
+    rest = error[found.end() :]
+    if step.nested and found["inside"]:
+        rest = titled_error(rest, step.nested)
+    titles = step_titles(workflow, known.by_label)
+    rest = ITEM.sub(lambda item: titles.get(item["name"], item["name"]), rest)
+    return f"{found[1]}{step.shown_title}{found['key'] or ''}{found['inside'] or ''}{rest}"
 
 
 def shown_errors(run: Run, rows: Iterable[Run | Step | Item]) -> dict[str, str]:
@@ -87,8 +95,7 @@ def shown_errors(run: Run, rows: Iterable[Run | Step | Item]) -> dict[str, str]:
     They have their line breaks, and titles in the place of the names of steps.
     """
     errors = {row.error for row in rows if row.error}
-    titles = all_titles(run.workflow) if errors else {}
-    return {one_line(error): titled_error(error, titles) for error in errors}
+    return {one_line(error): titled_error(error, run.workflow) for error in errors}
 
 
 def titles_with(text: str) -> list[str]:

@@ -19,7 +19,7 @@ from monitor.runs.status import (
     waiting_text,
 )
 from monitor.runs.status import percent as whole_percent
-from monitor.runs.titles import all_titles, titled_error, with_title, workflow_title
+from monitor.runs.titles import titled_error, with_title, workflow_title
 from monitor.texts.language import figure
 from parent.models import Run
 
@@ -92,7 +92,7 @@ def word(status: dict[str, Any]) -> str:
 @register.filter
 def run_error(run: Run) -> str:
     """The error of a run's row, with the title of the step that has failed."""
-    return titled_error(run.error or "", all_titles(run.workflow))
+    return titled_error(run.error or "", run.workflow)
 
 
 @register.filter

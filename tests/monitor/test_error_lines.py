@@ -142,17 +142,28 @@ def test_authors_get_one_line(owner: User) -> None:
         ("Error in load: load: no", "Error in The load: load: no"),
         ("Error in the inputs of load: no", "Error in the inputs of The load: no"),
         ("Error in load[7]: no load", "Error in The load[7]: no load"),
+        ("Error in load[a]b: c]: no", "Error in The load[a]b: c]: no"),
         ("load did not finish within 3 s", "The load did not finish within 3 s"),
         (
             "Error in load: 2 of 3 items failed. load[0]: no; load[1]: load",
             "Error in The load: 2 of 3 items failed. The load[0]: no; The load[1]: load",
         ),
+        ("Error in pack: wrap: load: wrap", "Error in The pack: The wrap: load: wrap"),
+        ("Error in pack: the inputs of wrap: no", "Error in The pack: the inputs of The wrap: no"),
+        ("Error in pack: wrap did not start", "Error in The pack: The wrap did not start"),
+        ("Error in pack: wrap: a\nwrap: b", "Error in The pack: The wrap: a\nwrap: b"),
         ("Error in loads: load", "Error in loads: load"),
         ("Error in other: load. load; load.", "Error in other: load. load; load."),
         ("Error in other: a\nload: b", "Error in other: a\nload: b"),
         ("", ""),
-        ("load", "load"),
+        ("load", "The load"),
     ],
 )
-def test_an_error_calls_its_step_by_the_title(error: str, shown: str) -> None:
-    assert titled_error(error, {"load": "The load", "other": "other"}) == shown
+def test_an_error_calls_its_steps_by_their_titles(error: str, shown: str) -> None:
+    inner = Workflow("packing", steps=[Step(tasks.noop, name="wrap", title="The wrap")])
+    load = Step(tasks.noop, name="load", title="The load")
+    steps = [load, Step(inner, name="pack", title="The pack"), Step(tasks.noop, name="other")]
+    Workflow("outer", steps=steps)
+
+    assert titled_error(error, "outer") == shown
+    assert titled_error(error, "unknown") == error

@@ -138,7 +138,7 @@ def test_the_page_tells_what_was_tried_and_who_did_what(signed_in: Client, owner
 def test_an_event_reads_as_a_line(detail: Any, told: str) -> None:
     event = Event(at=NOW, who="ann", what="retry", detail=detail)
 
-    assert entries([event], [], {}) == [Entry(at=NOW, who="ann", what="retry", detail=told)]
+    assert entries([event], [], "") == [Entry(at=NOW, who="ann", what="retry", detail=told)]
 
 
 def test_the_history_is_in_order_of_time() -> None:
@@ -147,7 +147,7 @@ def test_the_history_is_in_order_of_time() -> None:
     first = Attempt(step=step, number=1, error="it is broken", finished_at=NOW)
     event = Event(at=NOW + timedelta(seconds=1), what="retry", who="ann", detail={})
 
-    assert [(entry.what, entry.detail) for entry in entries([event], [later, first], {})] == [
+    assert [(entry.what, entry.detail) for entry in entries([event], [later, first], "")] == [
         ("add, attempt 1", "it is broken"),
         ("retry", ""),
         ("add, attempt 2", "ended"),

@@ -14,7 +14,7 @@ from django.db.models import Q
 from django.http import HttpRequest
 
 from monitor.policy import is_staff
-from monitor.runs.titles import all_titles, titled_error
+from monitor.runs.titles import titled_error
 from parent.definition.parameters.secrets import masked, secrets_inside, shown_beginning
 from parent.definition.parent_task import NAME_PREFIX
 from parent.messages.publish import queue_of
@@ -117,7 +117,7 @@ def _item(step: Step, index: int) -> Item | None:
 
 
 def _details(step: Step, child: Step | Item) -> Details:
-    secrets, titles = secrets_inside(child), all_titles(step.run.workflow)
+    secrets = secrets_inside(child)
     own = Q(step=step, item=None) if child is step else Q(item=child.pk)
     past = Attempt.objects.filter(own).order_by("-number")[:MOST_PAST]
     columns = ["kwargs"] if isinstance(child, Item) else ["kwargs", "input_override"]
@@ -138,7 +138,7 @@ def _details(step: Step, child: Step | Item) -> Details:
                 number=each.number,
                 task_id=each.task_id,
                 worker=each.worker,
-                error=titled_error(masked(each.error, secrets), titles),
+                error=titled_error(masked(each.error, secrets), step.run.workflow),
                 traceback=masked(each.traceback, secrets),
             )
             for each in past
