@@ -149,7 +149,7 @@ def place_of(text: str | None) -> int:
 def failed_items(
     step: Any, workflow: str, *, after: int = -1, most: int = PAGE_SIZE
 ) -> list[ListedItem]:
-    """The failed items of a step after this index, in order, with the step's title in their errors."""
+    """The failed items of a step after this index, in order, with titles in their errors."""
     return _listed(step, Item.objects.filter(state=state_named("failed")), workflow, after, most)
 
 

@@ -19,6 +19,7 @@ from monitor.texts.sayings import say
 from parent.conf import interval
 from parent.decisions.eta import run_eta, step_eta
 from parent.decisions.plan import run_meta, run_state, summarize
+from parent.definition.parent_task import NAME_PREFIX
 from parent.models import Item, Run, RunState, Step, StepState
 from parent.runs.following.standing import Standing
 
@@ -384,6 +385,8 @@ def _meta(row: Run | Step | Item) -> dict[str, Any]:
         message = CANCELLING if cancelling else with_title(row.workflow, message)
     elif not message:
         message = STEP_MESSAGES.get(StepState(row.state), "")
+    elif row.task.startswith(NAME_PREFIX):
+        message = with_title(row.task.removeprefix(NAME_PREFIX), message)
     return {
         "iteration": row.iteration,
         "total": row.total,

@@ -24,7 +24,8 @@ __all__ = [
 ]
 
 BEGINNING = re.compile(
-    r"((?:Error in )?(?:the \w+ of )?)(?P<name>[^\s:\[]+)(?P<key>\[[^\n]*?\](?=:? ))?(?P<inside>: )?"
+    r"((?:Error in )?(?:the \w+ of )?)(?P<name>[^\s:\[]+)"
+    r"(?P<key>\[[^\n]*?\](?=:? ))?(?P<inside>: )?"
 )
 """How an error of the engine's begins: `Error in load: `, or `load did not start`."""
 ITEM = re.compile(r"(?<=[.;] )(?P<name>[^\s:\[]+)(?=\[)")
@@ -51,9 +52,16 @@ def all_titles(workflow: str) -> dict[str, str]:
 
 
 def with_title(workflow: str, message: str) -> str:
-    """A run's message, `<step>: <what its child says>`, with the step's title."""
+    """A run's message, `<step>: <what its child says>`, with the step's title.
+
+    If the child is a run, so is what it says.
+    """
     name, colon, rest = message.partition(": ")
-    return f"{step_titles(workflow, [name])[name]}{colon}{rest}"
+    known = _known(workflow)
+    step = None if known is None else known.by_label.get(name)
+    if step is None:
+        return message
+    return f"{step.shown_title}{colon}{with_title(step.nested, rest) if step.nested else rest}"
 
 
 def titled_reason(step: Step, titles: Mapping[str, str]) -> str:
@@ -74,8 +82,7 @@ def titled_reason(step: Step, titles: Mapping[str, str]) -> str:
 def titled_error(error: str, workflow: str) -> str:
     """The error of a run, a step or an item, with the titles of the steps that it names.
 
-    Of a run inside of the run these are the steps of its own workflow. What a child says stays as it
-    is.
+    Of a run inside of the run these are the steps of its own workflow. What a child says stays.
     """
     known, found = _known(workflow), BEGINNING.match(error)
     step = known and found and known.by_label.get(found["name"])

@@ -59,6 +59,30 @@ def test_the_status_leads_down_and_up(run: Run, owner: User, api: Api) -> None:
     assert child.owner == owner
 
 
+@pytest.mark.usefixtures("own_registry")
+@pytest.mark.parametrize(
+    ("said", "shown"),
+    [
+        ("wrap: 3 of 10", "Wrap it: 3 of 10"),
+        ("wrap", "Wrap it"),
+        ("wrap: wrap: 3", "Wrap it: wrap: 3"),
+        ("unknown: 3 of 10", "unknown: 3 of 10"),
+    ],
+)
+def test_messages_from_inside_have_titles(owner: User, api: Api, said: str, shown: str) -> None:
+    inner = Workflow("packing", steps=[Step(tasks.noop, name="wrap", title="Wrap it")])
+    run = start(
+        Workflow("shop", steps=[Step(inner, name="pack", title="Pack it")]), {}, owner=owner
+    )
+    run.steps.update(message=said)
+    Run.objects.filter(pk=run.pk).update(message=f"pack: {said}")
+
+    status = api(owner).get(f"/tasks/{run.pk}/").json()
+
+    assert status["steps"][0]["message"] == shown
+    assert status["message"] == f"Pack it: {shown}"
+
+
 def test_a_poll_takes_child_runs_and_children_together(run: Run, owner: User, api: Api) -> None:
     child = child_of(run)
     noop = StepRow.objects.get(run=child)
