@@ -44,8 +44,8 @@ from monitor.runs.input_files import file_answer, inputs_of
 from monitor.runs.mapped import has_runs, mapped_steps
 from monitor.runs.results import beginning, is_large, pretty_beginning, result_answer
 from monitor.runs.snapshot import Snapshot, task_status
-from monitor.runs.status import share, state_word
 from monitor.texts.sentences import in_readers_language
+from monitor.texts.status_words import share, state_word
 from parent.definition.parameters.secrets import secrets_of, shown_params
 from parent.deletion.delete import delete_run
 from parent.errors import CannotRetry, InsideRun, InvalidRetry, RunActive, RunEnded, UnknownRun

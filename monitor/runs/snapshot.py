@@ -21,7 +21,8 @@ from django.utils import timezone
 
 from monitor.access import NOT_FOUND, may_see, visible_runs
 from monitor.http.namespace import APP_NAME
-from monitor.runs.status import child_status_of, last_change, quiet_seconds, status_of
+from monitor.polling.poll_after import last_change, quiet_seconds
+from monitor.runs.status import child_status_of, status_of
 from monitor.runs.table import Table, result_sql, size_sql
 from monitor.runs.titles import shown_errors
 from monitor.runs.waiting import consumed_queues, needs_queues
@@ -219,7 +220,7 @@ def _may_wait(row: Sequence[Any]) -> bool:
 
 
 def _latest(row: Sequence[Any], now: datetime) -> datetime:
-    """The latest of a row's times, as in `status.last_change`."""
+    """The latest of a row's times, as in `last_change`."""
     queued_at = row[QUEUED_AT]
     later = queued_at is not None and _utc(queued_at) > now
     return _utc(max(row[p] for p in (MIRRORED_AT if later else QUEUED_AT, *TIMES) if row[p]))

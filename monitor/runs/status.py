@@ -2,45 +2,26 @@
 
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from copy import copy
-from datetime import datetime, timedelta
+from datetime import datetime
 from typing import Any
 
 from celery import states
 from django.urls import reverse
-from django.utils.translation import gettext, gettext_noop
 
 from children.meta import Status
 from children.sanitize import one_line
 from monitor.http.namespace import APP_NAME
+from monitor.polling.poll_after import last_change, poll_after_ms, step_of_time
 from monitor.runs.titles import step_titles, titled_reason, with_title, workflow_title
 from monitor.runs.waiting import Waiting, waiting_of
-from monitor.texts.language import figure
-from monitor.texts.sayings import say
-from parent.conf import interval
+from monitor.texts.status_words import CANCELLING
 from parent.decisions.eta import run_eta, step_eta
 from parent.decisions.plan import run_meta, run_state, summarize
 from parent.definition.parent_task import NAME_PREFIX
 from parent.models import Item, Run, RunState, Step, StepState
 from parent.runs.following.standing import Standing
 
-__all__ = [
-    "CANCELLING",
-    "child_status_of",
-    "count",
-    "is_unknown",
-    "last_change",
-    "own_message",
-    "percent",
-    "quiet_seconds",
-    "share",
-    "state_word",
-    "status_of",
-    "waiting_text",
-]
-
-LONGEST_MS, LONGEST_QUEUED_MS, LONGEST_AWAITING_MS = 2_000, 5_000, 30_000
-MS_PER_STEP = 5
-"""A status of many steps is long, so it is read less often: of 400 steps every 2 s."""
+__all__ = ["child_status_of", "status_of"]
 
 STEP_STATES = {
     StepState.WAITING: states.PENDING,
@@ -52,9 +33,6 @@ STEP_STATES = {
 }
 # These two have the same Celery state, so the message distinguishes them.
 STEP_MESSAGES = {StepState.SKIPPED: "skipped", StepState.CANCELLED: "cancelled"}
-
-
-CANCELLING = "cancelling"
 
 
 def status_of(
@@ -224,148 +202,11 @@ def step_row(step: Step, wait: Waiting, titles: Mapping[str, str]) -> dict[str, 
     }
 
 
-def percent(status: dict[str, Any]) -> int:
-    """0 to 100, rounded down. Only a task that ended OK has 100."""
-    return 100 if status["status"] == "OK" else min(99, int(status["completion"]))
-
-
-def is_unknown(status: dict[str, Any]) -> bool:
-    """Whether it runs and nobody knows how far it is: nothing has said how much there is."""
-    running = status["state"] in (states.STARTED, "PROGRESS")
-    return running and status["total"] is None and not status["completion"]
-
-
-def count(status: dict[str, Any]) -> str:
-    """How much is done: `4 of 10`, `54 done`, or `1 of 3 steps`; empty if nothing was counted.
-
-    In the reader's language.
-    """
-    text, done, all_ = _counted(status)
-    figures = {"done": done, "all": all_}
-    written = {name: figure(n) for name, n in figures.items()}
-    return gettext(text).format(**written) if text else ""
-
-
-def own_message(status: dict[str, Any]) -> str:
-    """Its message, if that says more than its state and its count."""
-    text, done, all_ = _counted(status)
-    counted = text.format(done=f"{done:,}", all=f"{all_:,}")
-    message: str = status["message"]
-    return "" if message in (state_word(status), counted) else message
-
-
-def _counted(status: dict[str, Any]) -> tuple[str, int, int]:
-    """A text with the places `done` and `all`, and these; the text is empty without a count."""
-    steps = status.get("steps") or []
-    if len(steps) > 1:
-        done = sum(step["status"] == Status.OK for step in steps)
-        return gettext_noop("{done} of {all} steps"), done, len(steps)
-    if status["total"] is not None:
-        return gettext_noop("{done} of {all}"), status["iteration"], status["total"]
-    return gettext_noop("{done} done") if status["iteration"] else "", status["iteration"], 0
-
-
-def share(status: dict[str, Any]) -> str:
-    """`20 %`; what was counted, if the whole is unknown."""
-    if not is_unknown(status):
-        return f"{percent(status)} %"
-    return count({**status, "steps": []})
-
-
-def waiting_text(status: dict[str, Any], now: datetime) -> str:
-    """What it waits for, as a sentence of the page; empty if it waits for nothing.
-
-    In the reader's language.
-    """
-    if not status["waits_for"]:
-        return ""
-    waited = say(status["waits_for"])
-    if status.get("steps"):
-        queued = (step for step in status["steps"] if state_word(step) == "queued")
-        what = next((step["title"] for step in queued), "")
-        text = gettext("{what} waits for {waited}").format(what=what, waited=waited)
-    else:
-        text = gettext("waits for {waited}").format(waited=waited)
-    if (until := status["waits_until"]) is None:
-        return text
-    left = f"{max(0, int((until - now).total_seconds()))} s"
-    if status.get("awaits"):
-        return gettext("{text}, for another {time}").format(text=text, time=left)
-    return gettext("{text}, in {time}").format(text=text, time=left)
-
-
-def state_word(status: dict[str, Any]) -> str:
-    """The state of a run or a step in one word, for people."""
-    match status["state"]:
-        case "PENDING":
-            return "queued" if status["task_id"] else "waiting"
-        case "SUCCESS":
-            return "done"
-        case "FAILURE":
-            return "failed, optional" if status.get("optional") else "failed"
-        case "REVOKED":
-            return "cancelled" if status["status"] == "ERROR" else "skipped"
-    if status["message"] == CANCELLING:
-        return CANCELLING
-    return "waiting" if status.get("awaits") else "running"
-
-
 def step_state(step: Step | Item) -> str:
     """The Celery state of a step: PROGRESS once its child has reported."""
     if step.state == StepState.RUNNING:
         return "PROGRESS" if step.reported_at else states.STARTED
     return STEP_STATES[StepState(step.state)]
-
-
-def last_change(run: Run, steps: Iterable[Step | Item], now: datetime) -> datetime:
-    """When anything in these rows last changed."""
-    moments = [run.created_at, run.started_at, run.cancel_requested_at]
-    for step in steps:
-        moments += [step.started_at, step.reported_at, step.finished_at]
-        # A retry is queued for the future. `mirrored_at` is when that was decided.
-        later = step.queued_at is not None and step.queued_at > now
-        moments.append(run.mirrored_at if later else step.queued_at)
-    return max(moment for moment in moments if moment is not None)
-
-
-def step_of_time(changed_at: datetime, now: datetime) -> datetime:
-    """The latest of 0, 1, 2, 4, 8 ... seconds after the last change."""
-    return changed_at + timedelta(seconds=quiet_seconds(changed_at, now))
-
-
-def quiet_seconds(changed_at: datetime, now: datetime) -> int:
-    """The time since the last change, rounded down to 0, 1, 2, 4, 8 ... seconds."""
-    quiet = (now - changed_at).total_seconds()
-    return 0 if quiet < 1 else 1 << (int(quiet).bit_length() - 1)
-
-
-def poll_after_ms(changed_at: datetime, now: datetime, steps: Collection[Step | Item]) -> int:
-    """When to poll next: after a tenth of the time since the last change, within limits.
-
-    So a client polls at the poll interval while reports come in (more slowly if there are more than
-    a hundred steps), every 2 s while a child reports
-    nothing, every 5 s while all steps wait in a queue, and every 30 s while the run only waits for
-    something from outside.
-    """
-    shortest = max(
-        round(1000 * interval("POLL_INTERVAL")), min(LONGEST_MS, MS_PER_STEP * len(steps))
-    )
-    running = any(step.state == StepState.RUNNING and not _only_waits(step) for step in steps)
-    awaiting = any(step.state == StepState.RUNNING and _only_waits(step) for step in steps)
-    queued = any(step.state == StepState.QUEUED for step in steps)
-    quiet = 100 * (now - changed_at).total_seconds()
-    longest = LONGEST_MS if running else LONGEST_QUEUED_MS
-    if awaiting and not (running or queued):
-        longest = LONGEST_AWAITING_MS
-    return max(shortest, min(longest, round(quiet)))
-
-
-def _only_waits(step: Step | Item) -> bool:
-    """Whether this running step waits for something from outside, and nothing of it runs."""
-    if isinstance(step, Step) and step.fed_by:
-        left = ("waiting", "queued", "running")
-        return not any((step.items or {}).get(name) for name in left)
-    return bool(step.awaits)
 
 
 def _result(row: Run | Step | Item, task_id: str | None, namespace: str) -> dict[str, Any]:

@@ -9,7 +9,9 @@ from django import template
 from django.utils import dateformat, timezone
 from django.utils.translation import gettext
 
-from monitor.runs.status import (
+from monitor.runs.titles import titled_error, with_title, workflow_title
+from monitor.texts.language import figure
+from monitor.texts.status_words import (
     CANCELLING,
     count,
     is_unknown,
@@ -18,9 +20,7 @@ from monitor.runs.status import (
     state_word,
     waiting_text,
 )
-from monitor.runs.status import percent as whole_percent
-from monitor.runs.titles import titled_error, with_title, workflow_title
-from monitor.texts.language import figure
+from monitor.texts.status_words import percent as whole_percent
 from parent.models import Run
 
 __all__ = [

@@ -4,7 +4,7 @@ from typing import Any
 
 import pytest
 
-from monitor.runs.status import count, is_unknown, share
+from monitor.texts.status_words import count, is_unknown, share
 
 BASE = {"state": "PROGRESS", "status": "PROGRESS", "iteration": 0, "total": None, "completion": 0.0}
 TWO_STEPS = {"steps": [{"status": "OK"}, {"status": "PENDING"}]}

@@ -15,11 +15,11 @@ from django.contrib.auth.models import User
 from django.test import Client
 from django.utils import timezone, translation
 
-from monitor.runs.status import count, waiting_text
 from monitor.templatetags.monitor_format import in_active_zone, word
 from monitor.templatetags.monitor_texts import SCRIPT_TEXTS, start_worker
 from monitor.texts.language import LANGUAGES
 from monitor.texts.sayings import WORDS
+from monitor.texts.status_words import count, waiting_text
 from tests.conftest import missing
 from tests.deploy.conftest import ROOT
 from tests.monitor.conftest import MakeRun

@@ -6,7 +6,8 @@ from uuid import UUID
 
 import pytest
 
-from monitor.runs.status import child_status_of, poll_after_ms, status_of, step_of_time, step_state
+from monitor.polling.poll_after import poll_after_ms, step_of_time
+from monitor.runs.status import child_status_of, status_of, step_state
 from parent.models import Run, Step
 
 NOW = datetime(2025, 3, 1, 12, 0, tzinfo=UTC)

@@ -11,8 +11,8 @@ from django.test import Client
 from django.utils import timezone
 
 from monitor.runs.snapshot import Snapshot, task_status
-from monitor.runs.status import waiting_text
 from monitor.runs.waiting import PATIENCE, waiting_of
+from monitor.texts.status_words import waiting_text
 from parent.models import Executor, Run, Step
 from parent.store.executors import renew_heartbeat
 

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from monitor.runs.status import state_word
+from monitor.texts.status_words import state_word
 
 __all__ = ["FEW", "MOST", "StepGroup", "step_groups"]
 
