@@ -7,9 +7,9 @@ from collections.abc import Callable, Iterator, Sequence
 from itertools import count
 from pathlib import Path
 
+from chaos.evidence import Silence
 from chaos.schedule import Fault, Kind
 from chaos.servers import Broker, Database
-from chaos.verdict import Silence
 from chaos.workers import Workers
 
 __all__ = ["FaultInjector"]

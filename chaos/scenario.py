@@ -12,12 +12,12 @@ from django.db import connection
 from django_celery_results.models import TaskResult
 
 from chaos import event_log, verdict
+from chaos.evidence import RunSeen, StepSeen, bodies_of
 from chaos.faults import FaultInjector
 from chaos.flows.workflows import NOTIFIES, said
 from chaos.schedule import Fault
 from chaos.servers import Broker, Database
 from chaos.users import Users
-from chaos.verdict import RunSeen, StepSeen
 from chaos.workers import Workers
 from parent.models import Delivery, Event, Item, Run, Step
 from parent.store import executors
@@ -133,7 +133,7 @@ def _report(
     given: Mapping[tuple[str, str], Collection[str]],
 ) -> Report:
     seen = _read_runs(given)
-    bodies = verdict.bodies_of(event_log.read(folder / "events"))
+    bodies = bodies_of(event_log.read(folder / "events"))
     never = [f"{missing} runs could not be started"] if missing else []
     children = TaskResult.objects.exclude(task_id__in=[run.id for run in seen])
     seconds, recovered = verdict.slowest_recovery(seen, bodies)

@@ -1,157 +1,18 @@
-"""What went wrong: a pure function of the final rows and the events of the bodies."""
+"""What went wrong: pure functions of the evidence."""
 
 from collections import Counter, defaultdict
-from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Iterable, Iterator, Sequence
 from itertools import combinations, pairwise
 
-from chaos.event_log import BodyEvent, EventKind, Inputs
+from chaos.event_log import EventKind
+from chaos.evidence import Bodies, Body, RunSeen, Silence, StepSeen
 
-__all__ = [
-    "Body",
-    "RunSeen",
-    "Silence",
-    "StepSeen",
-    "bodies_of",
-    "doubled",
-    "lost",
-    "out_of_order",
-    "slowest_recovery",
-    "unfinished",
-]
+__all__ = ["doubled", "lost", "out_of_order", "slowest_recovery", "unfinished"]
 
 RUN_ENDS = ("SUCCESS", "FAILURE", "REVOKED")
 STEP_ENDS = ("OK", "ERROR", "SKIPPED", "CANCELLED")
 COUNTED = {"OK": "ok", "ERROR": "failed", "SKIPPED": "skipped", "CANCELLED": "cancelled"}
 """How counters name the ends of items."""
-
-
-@dataclass(frozen=True, kw_only=True, slots=True)
-class StepSeen:
-    """A step's row, or an item's. `attempt` is the Celery id of the current one, `left` its unused
-    retries. A mapped step has `items`, in order, and `counters`; its result are those of its items.
-    A nested step has its `child` run; if it is mapped too, each item has one. Of a signal or an
-    approval (`awaits`) the result is what it said, and `given` are the answers that users were told
-    it had taken. Of a mapped step that a signal feeds (`fed_by`) they are the keys of the items,
-    and of that signal how many.
-    """
-
-    name: str
-    state: str
-    attempt: str | None
-    result: object
-    after: Sequence[str]
-    when: str = "ok"
-    left: int = 0
-    counters: Mapping[str, int] | None = None
-    items: Sequence["StepSeen"] = ()
-    nested: bool = False
-    child: "RunSeen | None" = None
-    awaits: str = ""
-    given: Collection[str] = ()
-    fed_by: str = ""
-    key: str = ""
-
-
-@dataclass(frozen=True, kw_only=True, slots=True)
-class RunSeen:
-    """A run's row and steps; `stored` is the state in its `TaskResult`.
-
-    A child run has the id of its `parent`, and is cancelled if that is. `ends`: how often it has
-    ended, with its retries. `notifications`: how many of its ends the outbox has; None if nobody
-    wants them. Of the runs with one `key` only one goes on at a time.
-    """
-
-    id: str
-    state: str
-    stored: str | None
-    steps: Sequence[StepSeen]
-    cancelled: bool = False
-    parent: str | None = None
-    ends: int = 1
-    notifications: int | None = None
-    key: str | None = None
-
-    def step(self, name: str) -> StepSeen:
-        return next(step for step in self.steps if step.name == name)
-
-    @property
-    def own_runs(self) -> int:
-        """How many child runs its steps and items are."""
-        nested = (step for step in self.steps if step.nested)
-        return sum(len(s.items) if s.counters is not None else 1 for s in nested)
-
-    @property
-    def bodied(self) -> Iterator[StepSeen]:
-        """What has bodies: items, and the steps of children."""
-        for step in self.steps:
-            if step.nested:
-                continue
-            own = step.counters is None and not step.awaits
-            yield from step.items or ([step] if own else ())
-
-
-@dataclass(frozen=True, kw_only=True, slots=True)
-class Silence:
-    """A time in which a worker, or all (None), could send no heartbeat."""
-
-    worker: int | None
-    begun: float
-    ended: float
-
-
-@dataclass(kw_only=True, slots=True)
-class Body:
-    """A body that was started: from its first event to its last."""
-
-    run: str
-    step: str
-    attempt: str
-    worker: int
-    begun: float
-    last: float
-    inputs: Inputs
-    last_kind: EventKind = EventKind.STARTED
-    starts: int = 1
-
-    def __str__(self) -> str:
-        return f"{self.run} {self.step} {self.attempt}"
-
-    @property
-    def unfinished(self) -> bool:
-        """Whether something ended it from outside."""
-        return self.last_kind in (EventKind.STARTED, EventKind.RUNNING)
-
-
-@dataclass(kw_only=True)
-class Bodies:
-    """All bodies, by attempt, and by run and step in the order of their starts."""
-
-    by_attempt: dict[str, Body] = field(default_factory=dict)
-    by_step: dict[tuple[str, str], list[Body]] = field(default_factory=lambda: defaultdict(list))
-
-
-def bodies_of(events: Iterable[BodyEvent]) -> Bodies:
-    """The bodies that these events are of."""
-    bodies = Bodies()
-    for event in sorted(events, key=lambda event: event.at):
-        body = bodies.by_attempt.get(event.attempt)
-        if body is None:
-            body = Body(
-                run=event.run,
-                step=event.step,
-                attempt=event.attempt,
-                worker=event.worker,
-                begun=event.at,
-                last=event.at,
-                inputs=event.inputs or {},
-            )
-            bodies.by_attempt[event.attempt] = body
-            bodies.by_step[event.run, event.step].append(body)
-        elif event.kind is EventKind.STARTED:
-            body.starts += 1
-        body.last, body.last_kind = event.at, event.kind
-    return bodies
 
 
 def lost(runs: Iterable[RunSeen], bodies: Bodies) -> list[str]:
@@ -269,39 +130,43 @@ def doubled(
         for run in runs
         if run.notifications is not None and run.notifications > run.ends
     ]
-    for run in runs:
-        lines += [
-            f"{run.id}: {step.name} has taken {sorted(step.given)}"
-            for step in run.steps
-            # Where a retry asked for an approval anew, there may be another answer.
-            if len(step.given) > 1
-            and not (step.fed_by or (run.cancelled and step.awaits == "approval"))
-        ]
-        lines += [
-            f"{run.id}: {step.name} was given {sorted(step.given)}, and has {sorted(_keys(step))}"
-            for step in run.steps
-            if step.fed_by and Counter(_keys(step)) - Counter([*step.given])
-        ]
-        for step in run.bodied:
-            if step.state == "OK" and step.result != step.attempt:
-                lines.append(f"{run.id}: {step.name} {step.attempt} has the result {step.result}")
-            for body in bodies.by_step.get((run.id, step.name), ()):
-                # What came by a signal is given no results.
-                before = [run.step(name) for name in step.after if not step.fed_by]
-                results = {each.name: each.result for each in before if each.state == "OK"}
-                # What comes after a mapped step that failed reads its items all the same.
-                results |= {
-                    each.name: [item.result for item in each.items if item.state == "OK"]
-                    for each in before
-                    if each.state == "ERROR" and each.items
-                }
-                if body.inputs != results:
-                    lines.append(f"{body} got {body.inputs}, and the results are {results}")
+    lines += [line for run in runs for line in _doubled_in(run, bodies)]
     lines += _together(runs, bodies)
     for one, other in _overlaps(bodies):
         if not _outlived(one, other, silences, lease):
             lines.append(f"{one} was still running {one.last - other.begun:.3f} s after {other}")
     return lines
+
+
+def _doubled_in(run: RunSeen, bodies: Bodies) -> Iterator[str]:
+    """What steps of a run took twice, or have from elsewhere than the attempt that counts."""
+    for step in run.steps:
+        # Where a retry asked for an approval anew, there may be another answer.
+        several = step.fed_by or (run.cancelled and step.awaits == "approval")
+        if len(step.given) > 1 and not several:
+            yield f"{run.id}: {step.name} has taken {sorted(step.given)}"
+        if step.fed_by and Counter(_keys(step)) - Counter([*step.given]):
+            given, has = sorted(step.given), sorted(_keys(step))
+            yield f"{run.id}: {step.name} was given {given}, and has {has}"
+    for step in run.bodied:
+        if step.state == "OK" and step.result != step.attempt:
+            yield f"{run.id}: {step.name} {step.attempt} has the result {step.result}"
+        for body in bodies.by_step.get((run.id, step.name), ()):
+            results = _results_before(run, step)
+            if body.inputs != results:
+                yield f"{body} got {body.inputs}, and the results are {results}"
+
+
+def _results_before(run: RunSeen, step: StepSeen) -> dict[str, object]:
+    """The results that the step is given: of the steps before it."""
+    # What came by a signal is given no results.
+    before = [run.step(name) for name in step.after if not step.fed_by]
+    # What comes after a mapped step that failed reads its items all the same.
+    return {each.name: each.result for each in before if each.state == "OK"} | {
+        each.name: [item.result for item in each.items if item.state == "OK"]
+        for each in before
+        if each.state == "ERROR" and each.items
+    }
 
 
 def _together(runs: Iterable[RunSeen], bodies: Bodies) -> Iterator[str]:

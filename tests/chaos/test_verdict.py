@@ -7,11 +7,8 @@ from typing import Any
 import pytest
 
 from chaos.event_log import BodyEvent, EventKind
+from chaos.evidence import RunSeen, Silence, StepSeen, bodies_of
 from chaos.verdict import (
-    RunSeen,
-    Silence,
-    StepSeen,
-    bodies_of,
     doubled,
     lost,
     out_of_order,
