@@ -4,11 +4,11 @@ import errno
 import socket
 import struct
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from contextlib import suppress
 from functools import partial
 from io import BytesIO
-from typing import TYPE_CHECKING, Any
+from typing import Any, Protocol
 
 from waitress.adjustments import Adjustments
 from waitress.channel import HTTPChannel
@@ -16,14 +16,21 @@ from waitress.parser import HTTPRequestParser, ParsingError
 from waitress.task import ErrorTask, Task, WSGITask
 
 from monitor.http.body_size import largest
-from roles.http.limits import Phase
-
-if TYPE_CHECKING:
-    from roles.http.server import Server
+from roles.http.limits import Limits, Phase
 
 __all__ = ["Connection", "Request"]
 
 ABORT = struct.pack("ii", 1, 0)  # SO_LINGER: on, for no time
+
+
+class Accepting(Protocol):
+    """What a connection asks of the server that has accepted it."""
+
+    limits: Limits
+    stopping: bool
+
+    def is_secure(self, peer: str, headers: Mapping[str, str]) -> bool:
+        """Whether the client used https, according to a trusted proxy."""
 
 
 class Request(HTTPRequestParser):
@@ -135,10 +142,10 @@ class Connection(HTTPChannel):
     task_class = Answer
     error_task_class = Refusal
 
-    server: "Server"
+    server: Accepting
     close_when_flushed: bool
 
-    def __init__(self, server: "Server", sock: socket.socket, *given: Any, **named: Any) -> None:
+    def __init__(self, server: Accepting, sock: socket.socket, *given: Any, **named: Any) -> None:
         # Otherwise poll reports urgent data again and again, and it is never read.
         with suppress(OSError):
             sock.setsockopt(socket.SOL_SOCKET, socket.SO_OOBINLINE, 1)
