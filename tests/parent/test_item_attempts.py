@@ -4,6 +4,7 @@ import math
 import re
 import time
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 from datetime import timedelta
 from typing import Any
 
@@ -394,6 +395,66 @@ def test_the_end_of_an_item_reads_none_that_ended_before(
         else:
             assert "Seq Scan on parent_item" not in plan, (sql, plan)
             assert "item_index_unique" not in plan, (sql, plan)
+
+
+class Killed(BaseException):
+    """Stands for the death of the process: nobody handles it."""
+
+
+@pytest.mark.parametrize("fails", [False, True])
+@pytest.mark.parametrize("chunk", [1, 3])
+@pytest.mark.parametrize("at", [0, 1, 2, 3, None])
+def test_a_death_anywhere_in_an_end_loses_nothing_and_doubles_nothing(
+    run_of: Callable[..., Run],
+    ticker: Ticker,
+    here: Executor,
+    monkeypatch: pytest.MonkeyPatch,
+    at: int | None,
+    chunk: int,
+    fails: bool,
+) -> None:
+    """At a statement of its transaction, or after all of it, before what it claimed begins."""
+    run = run_of(7, chunk=chunk, max_active=2, retries=2)
+    dead = Executor.objects.create(host="gone", pid=8)
+    monkeypatch.setattr(executors, "_this", dead.pk)
+    attempt = begun(run, 0, a_delivery())
+    made = 0
+
+    def dies(execute: Any, sql: str, params: Any, many: bool, context: Any) -> Any:
+        nonlocal made
+        if not sql.startswith(("SAVEPOINT", "RELEASE", "ROLLBACK")):
+            if made == at:
+                raise Killed
+            made += 1
+        return execute(sql, params, many, context)
+
+    with connection.execute_wrapper(dies), suppress(Killed):
+        if fails:
+            failed(attempt)
+        else:
+            attempt.finish(Meta().ok(None))
+
+    ended_before = set(Item.objects.filter(state=StepState.OK).values_list("index", flat=True))
+    assert ended_before == ({0} if at is None and not fails else set())
+    check_items(mapped(run))
+    monkeypatch.setattr(executors, "_this", here.pk)
+    Executor.objects.filter(pk=dead.pk).update(heartbeat_at=Now() - LONG_AGO)
+    StepRow.objects.filter(run=run, state=StepState.RUNNING).update(due_at=Now())
+    ticker.tick()
+    ended: list[str] = []
+    while waiting := Item.objects.filter(state=StepState.QUEUED).order_by("index").first():
+        ended += worked_through(begun(run, waiting.index, a_delivery()))
+        StepRow.objects.filter(run=run, state=StepState.RUNNING).update(due_at=Now())
+        executors.renew_heartbeat(here.pk)
+        ticker.tick()
+
+    assert check_items(mapped(run)) == {"ok": 7}
+    assert sorted(name for name in ended if name != "last") == [
+        f"each[{index}]" for index in range(7) if index not in ended_before
+    ]
+    assert mapped(run).state == StepState.OK
+    again = set(Item.objects.filter(attempt__gt=1).values_list("index", flat=True))
+    assert again <= {0, 2 if chunk == 1 else 1}  # it, and what it claimed
 
 
 def test_a_tick_ends_a_step_whose_last_finish_died(
