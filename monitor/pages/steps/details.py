@@ -66,8 +66,8 @@ class Details:
 class Opened:
     """What is open on a page, and the addresses that open and close more."""
 
-    query: Any
-    """The query of the page's address."""
+    rest: str
+    """The query of the page's address without what is open."""
     found: Mapping[str, Details]
     """By key: `3`, or `3.17` of an item."""
 
@@ -75,7 +75,9 @@ class Opened:
     def of(cls, request: HttpRequest, run: Run) -> Self:
         """What the address of the request opens of this run: a few statements for each."""
         keys = [key for key in request.GET.getlist("open") if KEY.fullmatch(key)][-MOST_OPEN:]
-        return cls(query=request.GET, found=dict(_read(run, keys)) if keys else {})
+        rest = request.GET.copy()
+        rest.pop("open", None)
+        return cls(rest=rest.urlencode(), found=dict(_read(run, keys)) if keys else {})
 
     @property
     def steps(self) -> set[int]:
@@ -84,10 +86,9 @@ class Opened:
 
     def toggled(self, key: str) -> str:
         """The query of the page with this key opened, or closed if it is open."""
-        query = self.query.copy()
         others = [each for each in self.found if each != key]
-        query.setlist("open", others if key in self.found else [*others[1 - MOST_OPEN :], key])
-        return f"?{query.urlencode()}"
+        keys = others if key in self.found else [*others[1 - MOST_OPEN :], key]
+        return "?" + "&".join([*filter(None, [self.rest]), *(f"open={each}" for each in keys)])
 
 
 def may_see_details(user: Any) -> bool:
