@@ -91,7 +91,7 @@ def test_the_page_of_a_run_says_what_it_waits_for_and_leads_there(
     signed_in.get_by_role("button", name="Reject").click()  # without the form's own fields
 
     signed_in.wait_for_url(f"**/runs/{asked.pk}/")
-    said = signed_in.get_by_text("release was rejected by ann: too dear")
+    said = signed_in.get_by_text("Release the orders was rejected by ann: too dear")
     expect(said.filter(visible=True).first).to_be_visible()
     shoot(signed_in, "rejected")
 
