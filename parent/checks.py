@@ -1,14 +1,13 @@
 """System checks: they report a workflow that cannot run at start-up, before any user starts it."""
 
 import re
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from typing import Any
 
 from celery import Task, current_app
 from django.core.checks import CheckMessage, Error, Warning, register
 from django.utils.functional import Promise
 from django.utils.module_loading import autodiscover_modules
-from rest_framework.serializers import BaseSerializer
 
 from children.meta import error_text
 from children.sanitize import clean_text, one_line
@@ -16,6 +15,7 @@ from parent.definition import validation
 from parent.definition.mapping import Map
 from parent.definition.nesting import circle_of
 from parent.definition.notify import Email, as_words
+from parent.definition.option_types import option_problems
 from parent.definition.parameters import inputs_check, stored_params
 from parent.definition.signals import Approval, Awaited, awaited_steps, signal_problems
 from parent.definition.workflow import Step, Workflow, registry
@@ -66,44 +66,12 @@ def _all_problems(workflow: Workflow) -> list[CheckMessage]:
 
 def check_workflow(workflow: Workflow) -> Iterator[CheckMessage]:
     """The problems of one workflow."""
-    wrong = list(_type_problems(workflow))
+    wrong = list(option_problems(workflow))
+    for problem, hint in wrong:
+        yield _error(workflow, problem, hint, "E003")
     if wrong:  # the other checks count and compare what they are given
-        yield from wrong
         return
-    if not NAME.fullmatch(workflow.name):
-        yield _error(
-            workflow,
-            "its name is not usable in a URL",
-            "Use letters, digits, - and _, up to 100, a letter first.",
-            "E002",
-        )
-    for name, field in getattr(workflow.params and workflow.params(), "fields", {}).items():
-        if has_files_inside(field):
-            yield _error(
-                workflow,
-                f"the parameter {name!r} has nested files, which would not be stored",
-                "Make each a parameter of its own: FileField() or ListField(child=FileField()).",
-                "E010",
-            )
-    for problem, hint in stored_params.problems(workflow.params and workflow.params()):
-        yield _error(workflow, problem, hint, "E015")
-    if workflow.permission is not None and not (
-        isinstance(workflow.permission, str) and PERMISSION.fullmatch(workflow.permission)
-    ):
-        yield _error(
-            workflow,
-            f"{workflow.permission!r} is not the name of a permission",
-            "Write it as Django does, app and codename: 'shop.start_report'.",
-            "E007",
-        )
-    for title in (workflow.title, *(step.title for step in workflow.all_steps)):
-        if not _is_title(title):
-            yield _error(
-                workflow,
-                f"{title!r} is not a title",
-                f"Write one line of text, up to {LONGEST_TITLE} characters.",
-                "E013",
-            )
+    yield from _own_problems(workflow)
     yield from _notify_problems(workflow)
     kinds = (Task, str, Workflow)
     no_tasks = [step.task for step in workflow.steps if not isinstance(step.task, kinds)]
@@ -122,6 +90,42 @@ def check_workflow(workflow: Workflow) -> Iterator[CheckMessage]:
     yield from _step_problems(workflow)
     for kind, problem, hint in declared_problems(workflow):
         yield _error(workflow, problem, hint, SCHEDULES[kind])
+
+
+def _own_problems(workflow: Workflow) -> Iterator[CheckMessage]:
+    """The problems of its name, its parameters, its permission and its titles."""
+    if not NAME.fullmatch(workflow.name):
+        yield _error(
+            workflow,
+            "its name is not usable in a URL",
+            "Use letters, digits, - and _, up to 100, a letter first.",
+            "E002",
+        )
+    for name, field in getattr(workflow.params and workflow.params(), "fields", {}).items():
+        if has_files_inside(field):
+            yield _error(
+                workflow,
+                f"the parameter {name!r} has nested files, which would not be stored",
+                "Make each a parameter of its own: FileField() or ListField(child=FileField()).",
+                "E010",
+            )
+    for problem, hint in stored_params.problems(workflow.params and workflow.params()):
+        yield _error(workflow, problem, hint, "E015")
+    if not _is_permission(workflow.permission):
+        yield _error(
+            workflow,
+            f"{workflow.permission!r} is not the name of a permission",
+            "Write it as Django does, app and codename: 'shop.start_report'.",
+            "E007",
+        )
+    for title in (workflow.title, *(step.title for step in workflow.all_steps)):
+        if not _is_title(title):
+            yield _error(
+                workflow,
+                f"{title!r} is not a title",
+                f"Write one line of text, up to {LONGEST_TITLE} characters.",
+                "E013",
+            )
 
 
 def _graph_problems(workflow: Workflow) -> Iterator[CheckMessage]:
@@ -156,104 +160,6 @@ def _notify_problems(workflow: Workflow) -> Iterator[CheckMessage]:
         yield Warning(f"Workflow {workflow.name!r}: {problem}.", hint=hint, id="workflows.W001")
 
 
-def _type_problems(workflow: Workflow) -> Iterator[CheckMessage]:
-    """Options of another type than the one they are declared with."""
-    for option in ("steps", "signals"):
-        given = getattr(workflow, option)
-        if not isinstance(given, list | tuple) or not all(isinstance(s, Step) for s in given):
-            hint = f"Write {option}=[...] with what Step(...) and the like return."
-            yield _error(workflow, f"its {option} are no list of steps", hint, "E003")
-            return
-    yield from _wrong_options(workflow, workflow, "it has")
-    for step in workflow.all_steps:
-        if not _is_text(step.name):
-            hint = 'Give it one of 1 to 100 characters: Step(..., name="...").'
-            yield _error(workflow, "a step has a name that is no text", hint, "E003")
-        else:
-            yield from _wrong_options(workflow, step, f"step {_label(step)!r} has")
-
-
-def _label(step: Step) -> str:
-    try:
-        return step.name or str(getattr(step.task, "name", step.task))
-    except Exception:  # from the author's object; `_wrong_options` says so
-        return "?"
-
-
-def _wrong_options(workflow: Workflow, of: Any, who: str) -> Iterator[CheckMessage]:
-    for option, given in vars(of).items():
-        if option in ("steps", "signals"):
-            continue  # each of them is looked at by itself
-        if failure := _failure_of(given):
-            problem = f"{who} {option} that cannot be shown or compared ({failure})"
-            yield _error(workflow, problem, "Give a plain value, as the docs show it.", "E003")
-            return
-    for options, fits, hint in OPTIONS:
-        for option in options:
-            given = vars(of).get(option)  # `Workflow.after` is a method
-            if given is not None and not fits(given):
-                kind = type(given).__name__
-                problem = f"{who} {option} of the wrong type or value ({kind})"
-                yield _error(workflow, problem, hint, "E003")
-
-
-def _failure_of(value: Any) -> str:
-    """The error with which a value is shown, compared or asked for its truth, if one comes."""
-    try:
-        _ = repr(value), value == value, bool(value)  # noqa: PLR0124 - what `==` raises is asked
-    except Exception as exc:
-        return one_line(error_text(exc))
-    return ""
-
-
-def _is_text(value: Any) -> bool:
-    return isinstance(value, str) and clean_text(value) == value
-
-
-def _is_number(value: Any) -> bool:
-    try:
-        return isinstance(value, int | float) and float(value) is not None
-    except OverflowError:
-        return False
-
-
-def _are_texts(value: Any) -> bool:
-    # A text alone has a message of its own.
-    return isinstance(value, str) or (
-        isinstance(value, list | tuple | set | frozenset) and all(map(_is_text, value))
-    )
-
-
-def _are_exceptions(value: Any) -> bool:
-    return isinstance(value, list | tuple) and all(
-        isinstance(each, type) and issubclass(each, Exception) for each in value
-    )
-
-
-def _is_serializer(value: Any) -> bool:
-    return isinstance(value, type) and issubclass(value, BaseSerializer)
-
-
-OPTIONS: tuple[tuple[tuple[str, ...], Callable[[Any], bool], str], ...] = (
-    (("after", "unless"), _are_texts, "Give a list of the names of steps."),
-    (("inputs", "result"), callable, "Give a function of the run, not what it returns."),
-    (("queue",), _is_text, "Give the name of a queue."),
-    (("retry_on",), _are_exceptions, "Give classes of exceptions: retry_on=(OSError,)."),
-    (("params", "form"), _is_serializer, "Give a class that derives from DRF's Serializer."),
-    (
-        ("description",),
-        lambda value: isinstance(value, str | Promise) and clean_text(str(value)) == str(value),
-        "Write one line of text.",
-    ),
-    (
-        ("key",),
-        lambda value: not isinstance(value, str) or clean_text(value) == value,
-        "Give the name of an input, or a function of an item.",
-    ),
-    ((*validation.TIMES, "timeout", "weight", "backoff", "retries"), _is_number, "Give a number."),
-)
-
-
 def _step_problems(workflow: Workflow) -> Iterator[CheckMessage]:
     """The problems of its steps, which are tasks."""
     for step in workflow.steps:
@@ -276,9 +182,7 @@ def _step_problems(workflow: Workflow) -> Iterator[CheckMessage]:
 def _awaited_problems(workflow: Workflow, step: Awaited) -> Iterator[CheckMessage]:
     """The problems of what a signal or an approval takes, and of who may give it."""
     what = f"the {step.awaits} {step.label!r}"
-    if step.permission is not None and not (
-        isinstance(step.permission, str) and PERMISSION.fullmatch(step.permission)
-    ):
+    if not _is_permission(step.permission):
         yield _error(
             workflow,
             f"{what} has {step.permission!r}, which is not the name of a permission",
@@ -303,6 +207,11 @@ def _awaited_problems(workflow: Workflow, step: Awaited) -> Iterator[CheckMessag
                 "Rename the field.",
                 "E023",
             )
+
+
+def _is_permission(name: object) -> bool:
+    """Whether it is `app.codename`, or None for no permission."""
+    return name is None or (isinstance(name, str) and bool(PERMISSION.fullmatch(name)))
 
 
 def _is_title(title: object) -> bool:
