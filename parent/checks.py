@@ -11,13 +11,13 @@ from django.utils.module_loading import autodiscover_modules
 
 from children.meta import error_text
 from children.sanitize import clean_text, one_line
-from parent.definition import validation
 from parent.definition.mapping import Map
-from parent.definition.nesting import circle_of
 from parent.definition.notify import Email, as_words
-from parent.definition.option_types import option_problems
 from parent.definition.parameters import inputs_check, stored_params
 from parent.definition.signals import Approval, Awaited, awaited_steps, signal_problems
+from parent.definition.validation.nesting import circle_of
+from parent.definition.validation.option_types import option_problems
+from parent.definition.validation.steps import steps_problems
 from parent.definition.workflow import Step, Workflow, registry
 from parent.notifications import rule_problems
 from parent.runs.signals.payload import OF_DECISION, serializer_of
@@ -84,7 +84,7 @@ def check_workflow(workflow: Workflow) -> Iterator[CheckMessage]:
         )
     if no_tasks:
         return  # without tasks the steps have no names, and the graph cannot be checked
-    for problem, hint in validation.problems(workflow):
+    for problem, hint in steps_problems(workflow):
         yield _error(workflow, problem, hint, "E003")
     yield from _graph_problems(workflow)
     yield from _step_problems(workflow)

@@ -10,10 +10,10 @@ from django.contrib.auth.models import User
 from django.core.exceptions import ImproperlyConfigured
 from django.db import DEFAULT_DB_ALIAS, IntegrityError, transaction
 
-from parent.definition import validation
 from parent.definition.concurrency import Concurrency
 from parent.definition.parameters.params import as_json, has_file, validate
 from parent.definition.signals import signal_problems
+from parent.definition.validation.steps import steps_problems
 from parent.definition.workflow import Workflow
 from parent.errors import AlreadyRunning, InvalidParams, InvalidWorkflow, RunEnded
 from parent.messages.publish import is_publishing_off
@@ -202,7 +202,7 @@ def _check(workflow: Workflow) -> None:
         problem = results.backend_problem(current_app.conf.result_backend)
         if problem:
             raise ImproperlyConfigured(f"{problem} {results.backend_hint()}")
-    for problem, hint in (*validation.problems(workflow), *signal_problems(workflow)):
+    for problem, hint in (*steps_problems(workflow), *signal_problems(workflow)):
         raise InvalidWorkflow(f"Workflow {workflow.name!r}: {problem}. {hint}")
 
 

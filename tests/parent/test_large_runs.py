@@ -16,7 +16,7 @@ from monitor.runs.snapshot import Snapshot, task_status
 from parent import Step as Definition
 from parent import Workflow
 from parent.decisions.plan import plan, summarize
-from parent.definition.validation import problems
+from parent.definition.validation.steps import steps_problems
 from parent.definition.workflow import registry
 from parent.messages import publish
 from parent.messages.publish import AT_ONCE
@@ -65,7 +65,7 @@ def states(run: Run) -> dict[str, str]:
 
 def checking(steps: list[Definition]) -> Callable[[], Any]:
     workflow = Workflow("large", steps=steps)
-    return lambda: list(problems(workflow))
+    return lambda: list(steps_problems(workflow))
 
 
 def starting(steps: list[Definition]) -> Callable[[], Any]:

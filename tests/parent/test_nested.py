@@ -10,7 +10,7 @@ from rest_framework import serializers
 from children import Progress, child_task
 from parent import Step, Workflow
 from parent.checks import check_workflow
-from parent.definition.nesting import circle_of
+from parent.definition.validation.nesting import circle_of
 from parent.definition.workflow import registry
 from parent.deletion.delete import delete_run
 from parent.deletion.prune import prune_all

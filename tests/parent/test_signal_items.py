@@ -11,7 +11,7 @@ from rest_framework import serializers
 from children import Progress, child_task
 from children.meta import Meta
 from parent import Map, Signal, Step, Workflow
-from parent.definition.validation import problems
+from parent.definition.validation.steps import steps_problems
 from parent.errors import InvalidParams, InvalidRetry, SignalClosed, SignalGiven
 from parent.inline import continue_inline, run_inline
 from parent.models import Event, Executor, Item, ReceivedSignal, Run, RunState
@@ -347,11 +347,11 @@ def test_what_cannot_work_is_found_by_the_checks() -> None:
     )
     other = Workflow(f"w_{uuid4().hex}", steps=[Map(read_page, name="a", over=Step(tasks.noop))])
 
-    assert "a share of a number" in str(list(problems(share)))
+    assert "a share of a number" in str(list(steps_problems(share)))
     assert "2 steps are a Map over the signal 'page'" in str(list(signal_problems(twice)))
-    assert "Give a function" in str(list(problems(other)))
+    assert "Give a function" in str(list(steps_problems(other)))
     for good in (paged(), paged(tolerate=3), paged(Signal("page", params=Page, timeout=5))):
-        assert [*problems(good), *signal_problems(good)] == []
+        assert [*steps_problems(good), *signal_problems(good)] == []
 
 
 def test_its_values_are_compared_with_what_the_child_takes() -> None:

@@ -11,7 +11,7 @@ from rest_framework.serializers import BaseSerializer
 
 from children.meta import error_text
 from children.sanitize import clean_text, one_line
-from parent.definition.validation import TIMES
+from parent.definition.validation.steps import TIMES
 from parent.definition.workflow import Step, Workflow
 
 __all__ = ["option_problems"]

@@ -11,12 +11,12 @@ from parent.conf import limit_sizes
 from parent.definition.concurrency import concurrency_problems
 from parent.definition.mapping import map_problems
 from parent.definition.name_lists import join_names
-from parent.definition.nesting import nested_problems
+from parent.definition.validation.nesting import nested_problems
 
 if TYPE_CHECKING:
     from parent.definition.workflow import Step, Workflow
 
-__all__ = ["problems"]
+__all__ = ["TIMES", "steps_problems"]
 
 LONGEST_NAME = 100  # characters, in the step's row
 LONGEST_TIME = 1e9  # seconds, some thirty years; `datetime` cannot hold times much later
@@ -26,7 +26,7 @@ MOST_BACKOFF = 10
 TIMES = ("queue_timeout", "run_timeout", "stall_timeout", "poll_interval", "retry_delay")
 
 
-def problems(workflow: "Workflow") -> Iterator[tuple[str, str]]:
+def steps_problems(workflow: "Workflow") -> Iterator[tuple[str, str]]:
     """The problems that keep the steps from ever running, each with a hint."""
     labels = Counter(step.label for step in workflow.all_steps)
     if not workflow.steps:
