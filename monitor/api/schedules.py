@@ -18,8 +18,8 @@ from monitor.access import (
     may_see_schedules,
     visible_schedules,
 )
-from monitor.api import openapi
 from monitor.api.base import ApiView
+from monitor.api.openapi import schedule_operations
 from monitor.api.requests import PAGE_SIZE
 from monitor.http.throttles import StartThrottle
 from parent.definition.parameters.secrets import shown_params
@@ -88,7 +88,7 @@ class ScheduleListView(ApiView):
 
     permission_classes = (IsAuthenticated, MaySee)
 
-    @openapi.list_schedules
+    @schedule_operations.list_schedules
     def get(self, request: Request) -> Response:
         pages = ByAge()
         rows = pages.paginate_queryset(visible_schedules(request.user), request, view=self) or []
@@ -106,7 +106,7 @@ class ScheduleView(ApiView):
 
     permission_classes = (IsAuthenticated, MaySee)
 
-    @openapi.read_schedule
+    @schedule_operations.read_schedule
     def get(self, request: Request, pk: int) -> Response:
         return _answer(find_schedule(request.user, pk))
 
@@ -127,7 +127,7 @@ class SchedulePauseView(_ChangeView):
 
     change = staticmethod(control.pause)
 
-    @openapi.pause_schedule
+    @schedule_operations.pause_schedule
     def post(self, request: Request, pk: int) -> Response:
         return self._change(request, pk)
 
@@ -137,7 +137,7 @@ class ScheduleResumeView(_ChangeView):
 
     change = staticmethod(control.resume)
 
-    @openapi.resume_schedule
+    @schedule_operations.resume_schedule
     def post(self, request: Request, pk: int) -> Response:
         return self._change(request, pk)
 
@@ -147,7 +147,7 @@ class ScheduleResetView(_ChangeView):
 
     change = staticmethod(control.reset)
 
-    @openapi.reset_schedule
+    @schedule_operations.reset_schedule
     def post(self, request: Request, pk: int) -> Response:
         return self._change(request, pk)
 
@@ -158,7 +158,7 @@ class ScheduleRunView(ApiView):
     permission_classes = (IsAuthenticated, MayChange)
     throttle_classes = (StartThrottle,)
 
-    @openapi.run_schedule
+    @schedule_operations.run_schedule
     def post(self, request: Request, pk: int) -> Response:
         row = find_schedule(request.user, pk, to_change=True)
         return Response(_firing(control.run_now(row.pk, who=request.user.get_username())))

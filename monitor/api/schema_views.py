@@ -16,9 +16,9 @@ from rest_framework.request import Request
 from rest_framework.response import Response
 
 from monitor.access import find_workflow
-from monitor.api import openapi
 from monitor.api.base import ApiView
 from monitor.api.documents import TITLE, Document, StartSchema, ours
+from monitor.api.openapi import workflow_operations
 from monitor.api.params_schema import bodies
 from monitor.api.views import WorkflowView
 from monitor.http.namespace import our_url
@@ -90,7 +90,7 @@ def start_view(workflow: Workflow) -> Any:
             super().check_permissions(request)
             find_workflow(request.user, workflow.name)
 
-        @openapi.start(workflow.name, workflow.description, bodies(workflow.params))
+        @workflow_operations.start(workflow.name, workflow.description, bodies(workflow.params))
         def post(self) -> None:
             """For description only."""
 

@@ -8,9 +8,9 @@ from rest_framework.request import Request
 from rest_framework.response import Response
 
 from monitor.access import find_to_signal
-from monitor.api import openapi
 from monitor.api.base import ApiView
 from monitor.api.form_data import values_by
+from monitor.api.openapi import task_operations
 from monitor.api.requests import idempotency_key
 from parent.definition.workflow import registry
 from parent.models import ReceivedSignal
@@ -23,7 +23,7 @@ __all__ = ["SignalCloseView", "SignalView"]
 class SignalView(ApiView):
     """POST gives a run a signal, or the decision of an approval."""
 
-    @openapi.give_signal
+    @task_operations.give_signal
     def post(self, request: Request, task_id: UUID, name: str) -> Response:
         run = find_to_signal(request.user, task_id, name)
         values = values_by(serializer_of(definition_of(run, name)), request.data)
@@ -37,7 +37,7 @@ class SignalView(ApiView):
 class SignalCloseView(ApiView):
     """POST closes a signal that has not come, or that feeds a `Map`."""
 
-    @openapi.close_signal
+    @task_operations.close_signal
     def post(self, request: Request, task_id: UUID, name: str) -> Response:
         run = find_to_signal(request.user, task_id, name)
         close(run.pk, name, who=request.user.get_username())

@@ -22,10 +22,10 @@ from monitor.access import (
     startable,
     visible_runs,
 )
-from monitor.api import openapi
 from monitor.api.base import ApiView
 from monitor.api.form_data import params_of
 from monitor.api.not_modified import snapshot_of
+from monitor.api.openapi import task_operations, workflow_operations
 from monitor.api.params_schema import params_schema
 from monitor.api.requests import (
     INSTEAD,
@@ -73,7 +73,7 @@ __all__ = [
 class WorkflowListView(ApiView):
     """The workflows that the caller can start."""
 
-    @openapi.list_workflows
+    @workflow_operations.list_workflows
     def get(self, request: Request) -> Response:
         return Response(
             [
@@ -134,7 +134,7 @@ class WorkflowView(ApiView):
 class TaskListView(ApiView):
     """The caller's runs; staff see all."""
 
-    @openapi.list_tasks
+    @task_operations.list_tasks
     @pace.answering()
     def get(self, request: Request) -> HttpResponse:
         query, now = RunQuery.of(request), timezone.now()
@@ -159,7 +159,7 @@ class TaskListView(ApiView):
 class TaskView(ApiView):
     """One run, or one child of a run."""
 
-    @openapi.read_task
+    @task_operations.read_task
     @pace.answering()
     def get(self, request: Request, task_id: UUID) -> HttpResponse:
         snapshot, now = snapshot_of(request, task_id), timezone.now()
@@ -167,7 +167,7 @@ class TaskView(ApiView):
         digest = snapshot.digest(now, asked_language(request))
         return not_modified(request, digest) or answer(request, digest, status, [status])
 
-    @openapi.delete_task
+    @task_operations.delete_task
     def delete(self, request: Request, task_id: UUID) -> Response:
         delete_run(find_to_change(request.user, task_id))
         return Response(status=status.HTTP_204_NO_CONTENT)
@@ -176,7 +176,7 @@ class TaskView(ApiView):
 class TaskResultView(ApiView):
     """The result of a run, or of one child, by itself."""
 
-    @openapi.read_result
+    @task_operations.read_result
     def get(self, request: Request, task_id: UUID) -> HttpResponse:
         return result_answer(request, Snapshot([task_id], results=False).task(request.user))
 
@@ -184,7 +184,7 @@ class TaskResultView(ApiView):
 class TaskCancelView(ApiView):
     """POST cancels a run."""
 
-    @openapi.cancel_task
+    @task_operations.cancel_task
     def post(self, request: Request, task_id: UUID) -> Response:
         run = find_to_change(request.user, task_id)
         cancel(run.pk, who=request.user.get_username())
@@ -199,7 +199,7 @@ class TaskRetryView(ApiView):
     parser_classes = (JSONParser,)
     throttle_classes = (StartThrottle,)
 
-    @openapi.retry_task
+    @task_operations.retry_task
     def post(self, request: Request, task_id: UUID) -> Response:
         run = find_to_retry(request.user, task_id)
         options = RetryRequest(data=request.data)
@@ -213,7 +213,7 @@ class TaskRetryView(ApiView):
 class TaskLogView(ApiView):
     """What the children of a run have logged."""
 
-    @openapi.read_log
+    @task_operations.read_log
     def get(self, request: Request, task_id: UUID) -> HttpResponse:
         query, run = LogQuery.of(request), find_run(request.user, task_id)
         document = log_document(run, read_log(run, **query.narrow()))
@@ -224,7 +224,7 @@ class TaskLogView(ApiView):
 class ItemListView(ApiView):
     """The items of a mapped step, in pages."""
 
-    @openapi.list_items
+    @task_operations.list_items
     def get(self, request: Request, task_id: UUID, name: str) -> HttpResponse:
         query, run = ItemQuery.of(request), find_run(request.user, task_id)
         step = find_mapped_step(run, name)

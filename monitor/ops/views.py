@@ -22,8 +22,8 @@ from rest_framework.permissions import AllowAny, BasePermission
 from rest_framework.request import Request
 from rest_framework.response import Response
 
-from monitor.api import openapi
 from monitor.api.base import ApiView
+from monitor.api.openapi import service_operations
 from monitor.conf import metrics_token
 from monitor.http.problems import PROBLEM_JSON, problem
 from monitor.ops.metrics import WorkflowCollector
@@ -101,7 +101,7 @@ class HealthView(ApiView):
     authentication_classes = ()
     permission_classes = (AllowAny,)
 
-    @openapi.health
+    @service_operations.health
     def get(self, _request: Request) -> Response:
         return Response({"status": "ok"})
 
@@ -169,7 +169,7 @@ class ReadyView(ApiView):
     authentication_classes = (OperatorToken, StaffSession)
     permission_classes = (IsStaff,)
 
-    @openapi.ready
+    @service_operations.ready
     def get(self, request: Request) -> Response:
         found = readiness.check()
         checks = {name: str(wrong or "ok") for name, wrong in found.items()}

@@ -1,30 +1,13 @@
-"""The shapes of answers, for the OpenAPI document only: nothing is serialized by them."""
-
-from typing import Any
+"""The shapes of answers about tasks, for the document only: nothing is serialized by them."""
 
 from rest_framework import serializers
 
 from children.meta import Status
+from monitor.api.openapi.answers import Shape, Texts
 from monitor.runs.items import ITEM_STATES
-from parent.models import Awaits, CatchUp, FiringState, Overlap, RunState, SkipReason, When
+from parent.models import Awaits, RunState, When
 
-__all__ = [
-    "FiringEntry",
-    "Health",
-    "ItemPage",
-    "NotReady",
-    "Problem",
-    "Readiness",
-    "ReceivedSignal",
-    "ScheduleEntry",
-    "SchedulePage",
-    "TaskLog",
-    "TaskPage",
-    "TaskStatus",
-    "WorkflowEntry",
-]
-
-Shape = serializers.Serializer[Any]
+__all__ = ["ItemPage", "ReceivedSignal", "TaskLog", "TaskPage", "TaskStatus"]
 
 
 class Meta(Shape):
@@ -47,16 +30,6 @@ class Meta(Shape):
     )
     waits_until = serializers.DateTimeField(
         allow_null=True, help_text="Until when it waits, if that is known."
-    )
-
-
-class Texts(Shape):
-    """What an answer has beside its English, for a request with `lang`."""
-
-    texts = serializers.DictField(
-        child=serializers.CharField(),
-        required=False,
-        help_text="With `lang`: the translations of English texts in this answer, by these.",
     )
 
 
@@ -241,141 +214,3 @@ class TaskPage(Texts):
     next = serializers.URLField(allow_null=True, help_text="The page of older runs.")
     previous = serializers.URLField(allow_null=True, help_text="The page of newer runs.")
     results = TaskStatus(many=True)
-
-
-class WorkflowStep(Shape):
-    """A step of a workflow."""
-
-    name = serializers.CharField()
-    title = serializers.CharField(help_text="For people; the name where there is no title.")
-    after = serializers.ListField(
-        child=serializers.CharField(), help_text="The steps that it waits for."
-    )
-    when = serializers.ChoiceField(
-        choices=When.choices, help_text="After which ends of these it runs."
-    )
-    optional = serializers.BooleanField(help_text="Whether its failure leaves the run as it is.")
-    mapped = serializers.BooleanField(help_text="Whether its child runs over many items.")
-    workflow = serializers.CharField(
-        allow_null=True, help_text="The workflow that it runs; null where it runs a task."
-    )
-
-
-class WorkflowSignal(Shape):
-    """A signal or an approval of a workflow."""
-
-    name = serializers.CharField(help_text="As in `POST /tasks/<id>/signals/<name>/`.")
-    title = serializers.CharField(help_text="For people; the name where there is no title.")
-    awaits = serializers.ChoiceField(choices=Awaits.choices)
-    permission = serializers.CharField(
-        allow_null=True, help_text="Of those who may give it; null: who may change the run."
-    )
-    feeds = serializers.CharField(
-        allow_null=True,
-        help_text="The mapped step that takes each one that comes as an item; null: one counts.",
-    )
-    params = serializers.DictField(help_text="A JSON Schema (2020-12) of what it takes.")
-
-
-class WorkflowEntry(Shape):
-    """A workflow that can be started."""
-
-    name = serializers.CharField(help_text="As in `POST /workflows/<name>/`.")
-    title = serializers.CharField(help_text="For people; the name where there is no title.")
-    description = serializers.CharField(allow_blank=True)
-    params = serializers.DictField(help_text="A JSON Schema (2020-12) of what a start takes.")
-    steps = WorkflowStep(many=True)
-    signals = WorkflowSignal(many=True)
-
-
-class FiringEntry(Shape):
-    """What became of one time of a schedule."""
-
-    nominal_at = serializers.DateTimeField(help_text="When it came, whatever moved its start.")
-    state = serializers.ChoiceField(choices=FiringState.choices)
-    reason = serializers.ChoiceField(
-        choices=SkipReason.choices, allow_blank=True, help_text="Why it was skipped."
-    )
-    detail = serializers.CharField(allow_blank=True, help_text="The same for people.")
-    run_id = serializers.CharField(allow_null=True, help_text="The run that it started.")
-    who = serializers.CharField(allow_blank=True, help_text="Who started it by hand.")
-
-
-class ScheduleEntry(Shape):
-    """When a workflow starts by itself."""
-
-    id = serializers.IntegerField()
-    workflow = serializers.CharField()
-    name = serializers.CharField(help_text="Unique in its workflow.")
-    cron = serializers.CharField(allow_blank=True, help_text="Blank where it has `every`.")
-    every = serializers.IntegerField(allow_null=True, help_text="Seconds between two times.")
-    timezone = serializers.CharField(help_text="In which `cron` is read.")
-    params = serializers.DictField(help_text="Of its runs; secrets are hidden.")
-    overlap = serializers.ChoiceField(choices=Overlap.choices)
-    catch_up = serializers.ChoiceField(choices=CatchUp.choices)
-    window = serializers.IntegerField(help_text="Seconds; for `catch_up` of all.")
-    jitter = serializers.IntegerField(help_text="Seconds by which a start may be later.")
-    in_code = serializers.BooleanField(help_text="False where staff made it.")
-    edited = serializers.ListField(
-        child=serializers.CharField(), help_text="Fields in which staff differ from the code."
-    )
-    edited_by = serializers.CharField(allow_blank=True)
-    paused_at = serializers.DateTimeField(allow_null=True)
-    paused_by = serializers.CharField(allow_blank=True)
-    removed_at = serializers.DateTimeField(
-        allow_null=True, help_text="When the code had it no more."
-    )
-    problem = serializers.CharField(allow_blank=True, help_text="Why it cannot come.")
-    next_times = serializers.ListField(
-        child=serializers.DateTimeField(), help_text="Up to five; none while it is paused."
-    )
-    last = FiringEntry(allow_null=True, help_text="The last time that started a run.")
-    left_out = FiringEntry(allow_null=True, help_text="A later one that did not.")
-
-
-class SchedulePage(Shape):
-    """A page of schedules."""
-
-    next = serializers.URLField(allow_null=True)
-    previous = serializers.URLField(allow_null=True)
-    results = ScheduleEntry(many=True)
-
-
-class Problem(Texts):
-    """What went wrong, as RFC 9457 has it."""
-
-    type = serializers.CharField()
-    title = serializers.CharField(help_text="The HTTP status in words.")
-    status = serializers.IntegerField(help_text="The HTTP status.")
-    detail = serializers.CharField(help_text="What is wrong, and what to do.")
-    errors = serializers.DictField(  # type: ignore[assignment] # DRF removes declared fields from the class
-        child=serializers.ListField(child=serializers.CharField()),
-        required=False,
-        help_text="Sentences by field, where fields are wrong.",
-    )
-    request_id = serializers.CharField(
-        required=False, help_text="Under which the server's log has it."
-    )
-
-
-class Health(Shape):
-    """The process answers."""
-
-    status = serializers.CharField(help_text="`ok`")
-
-
-class Readiness(Shape):
-    """Runs can go on."""
-
-    status = serializers.CharField(help_text="`ready`")
-    checks = serializers.DictField(
-        child=serializers.CharField(), help_text="`ok` for each of `database, broker, workers`."
-    )
-
-
-class NotReady(Problem):
-    """Runs cannot go on."""
-
-    checks = serializers.DictField(
-        child=serializers.CharField(), help_text="What is wrong with each part, or `ok`."
-    )
