@@ -16,7 +16,7 @@ from monitor.runs.titles import step_titles, titled_reason, with_title, workflow
 from monitor.runs.waiting import Waiting, waiting_of
 from monitor.texts.status_words import CANCELLING
 from parent.decisions.eta import run_eta, step_eta
-from parent.decisions.plan import run_meta, run_state, summarize
+from parent.decisions.summary import run_meta, run_state, summarize
 from parent.definition.parent_task import NAME_PREFIX
 from parent.models import Item, Run, RunState, Step, StepState
 from parent.runs.following.standing import Standing

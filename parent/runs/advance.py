@@ -9,7 +9,8 @@ from celery.utils.log import get_logger
 from django.db import transaction
 from django.db.models import Q
 
-from parent.decisions.plan import NOTHING, holds_run, plan
+from parent.decisions.plan import NOTHING, plan
+from parent.decisions.step_like import holds_run
 from parent.definition.parent_task import parent_task_name
 from parent.messages.publish import first_batch, publish_follow_up, publish_steps, republish_after
 from parent.models import Run, RunState, Step, StepState

@@ -10,7 +10,7 @@ from django.db import transaction
 from children.errors import ResultNotJSON
 from children.meta import Meta
 from children.sanitize import check_json, clean_text, plain_json
-from parent.decisions.plan import dependents, fails_run
+from parent.decisions.step_like import dependents, fails_run
 from parent.definition.name_lists import join_names
 from parent.errors import CannotRetry, InvalidRetry, UnknownRun
 from parent.models import Awaits, Event, Item, ReceivedSignal, Run, RunState, Step, StepState

@@ -12,7 +12,8 @@ from celery.utils.log import get_logger
 
 from children.meta import error_text
 from children.sanitize import clean_text, one_line
-from parent.decisions.plan import Summary, plan, run_meta, run_state, summarize
+from parent.decisions.plan import plan
+from parent.decisions.summary import Summary, run_meta, run_state, summarize
 from parent.messages.publish import republish_after
 from parent.models import Run, RunState, Step, StepState
 from parent.runs.author_data import run_data

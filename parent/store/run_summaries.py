@@ -18,7 +18,7 @@ from django.db.models import (
     When,
 )
 
-from parent.decisions.plan import Summary
+from parent.decisions.summary import Summary
 from parent.models import Run, Step, StepState
 
 __all__ = ["read_summaries"]
@@ -47,7 +47,7 @@ SHOWN_FIRST = Case(
     default=Value(5),
     output_field=IntegerField(),
 )
-"""Order of the states in choosing the step that a run shows; as `parent.decisions.plan` does."""
+"""Order of the states in choosing the step that a run shows; as `parent.decisions.summary` does."""
 
 PLACE = Case(
     When(state=StepState.OK, then=-F("index")),

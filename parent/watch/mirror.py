@@ -16,8 +16,8 @@ from django.db.models import F, Q
 from django_celery_results.models import TaskResult
 
 from children.meta import Meta
-from parent.decisions.plan import Summary, run_meta, run_state
 from parent.decisions.step_pace import pace_after
+from parent.decisions.summary import Summary, run_meta, run_state
 from parent.models import Run, RunState, Step, StepState
 from parent.runs.nested.reports import report_up
 from parent.store import clock, results

@@ -15,7 +15,8 @@ from children.meta import Meta
 from monitor.runs.snapshot import Snapshot, task_status
 from parent import Step as Definition
 from parent import Workflow
-from parent.decisions.plan import plan, summarize
+from parent.decisions.plan import plan
+from parent.decisions.summary import summarize
 from parent.definition.validation.steps import steps_problems
 from parent.definition.workflow import registry
 from parent.messages import publish

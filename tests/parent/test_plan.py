@@ -10,7 +10,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from children.meta import ALMOST, Meta, Status
-from parent.decisions.plan import Plan, plan, run_meta, summarize
+from parent.decisions.plan import Plan, plan
+from parent.decisions.summary import run_meta, summarize
 from parent.models import RunState, StepState
 
 FINAL = {StepState.OK, StepState.ERROR, StepState.SKIPPED, StepState.CANCELLED}

@@ -14,7 +14,7 @@ from monitor.api.requests import RetryRequest
 from monitor.http.problems import NO_FIELD, errors_by_field
 from monitor.texts.sentences import in_readers_language
 from monitor.texts.status_words import state_word
-from parent.decisions.plan import fails_run
+from parent.decisions.step_like import fails_run
 from parent.definition.parameters.json_text import read_json
 from parent.definition.parameters.secrets import HIDDEN, masked, secrets_inside
 from parent.definition.parameters.size_limits import size_problem
