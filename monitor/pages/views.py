@@ -24,7 +24,8 @@ from monitor.http.namespace import our_url
 from monitor.http.our_view import OurPage
 from monitor.http.throttles import count_start
 from monitor.pages.drawing.graph import sketch_of, workflow_graph
-from monitor.pages.forms import blank_form, filled_form, form_like, posted
+from monitor.pages.forms.earlier_run import form_like
+from monitor.pages.forms.form import blank_form, filled_form, posted
 from monitor.pages.live import LivePart, render_live
 from monitor.pages.steps.details import Opened, may_see_details
 from monitor.pages.typical_duration import typical_seconds

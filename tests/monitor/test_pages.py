@@ -15,7 +15,7 @@ from pytest_django.asserts import assertRedirects
 from rest_framework import serializers
 from sesame.utils import get_query_string
 
-from monitor.pages.forms import filled_form
+from monitor.pages.forms.form import filled_form
 from monitor.templatetags.monitor_format import duration, percent, word
 from parent.definition.workflow import Workflow
 from parent.models import Run

@@ -1,0 +1,1 @@
+"""HTML forms of a workflow's parameters, and of what a signal takes."""
