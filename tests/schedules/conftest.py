@@ -10,11 +10,18 @@ from rest_framework import serializers
 from parent import Schedule, Step, Workflow
 from parent.models import Run, RunState
 from parent.models import Schedule as Row
+from parent.schedules import ticks
 from parent.schedules.sync import sync
 from tests.flows import tasks
 
 NOON = datetime(2026, 6, 1, 12, tzinfo=UTC)
 HOUR = timedelta(hours=1)
+
+
+@pytest.fixture(autouse=True)
+def _time_enough(monkeypatch: pytest.MonkeyPatch) -> None:
+    """One tick has time for all schedules of a test, however busy the machine is."""
+    monkeypatch.setattr(ticks, "BUDGET", 60.0)
 
 
 class HourParams(serializers.Serializer[Any]):
