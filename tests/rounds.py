@@ -8,9 +8,9 @@ __all__ = ["ON_POSTGRES", "PROCESSES", "on_sqlite", "place"]
 
 TESTS = Path(__file__).parent
 
-# Two processes more than there are cores, because some always wait for a lease or a worker.
+# Four processes more than there are cores, because some always wait for a lease or a worker.
 # A file's tests stay in one process, with the fixtures that they share.
-PROCESSES = ["--numprocesses", str((os.cpu_count() or 1) + 2), "--dist", "loadfile"]
+PROCESSES = ["--numprocesses", str((os.cpu_count() or 1) + 4), "--dist", "loadfile"]
 PROCESSES += ["--no-loadscope-reorder"]  # keep the order of `place`
 
 LONGEST = ["quickstart/test_up.py", "deploy/test_compose.py", "monitor/test_contract.py"]

@@ -127,7 +127,8 @@ def _others_wait(queue: str, limit: float) -> bool:
     if began > _look.until:
         waiting = Step.objects.filter(
             state=StepState.QUEUED,
-            queued_at__lt=Now() - timedelta(seconds=limit),
+            # Until the next look, others may wait too long.
+            queued_at__lt=Now() - timedelta(seconds=max(0.0, limit - LOOK_INTERVAL)),
             publish_count__gt=0,
             attempt=1,
             after=[],
