@@ -10,6 +10,7 @@ from typing import Any
 from urllib.request import Request, urlopen
 
 from tests.services import free_port
+from tests.waiting import STOPS_WITHIN
 from tests.workers import database_url
 
 __all__ = ["Web", "web_server"]
@@ -66,5 +67,5 @@ def web_server(
         yield Web(port, token)
     finally:
         process.terminate()
-        process.wait(timeout=30)
+        process.wait(timeout=STOPS_WITHIN)
         process.stderr.close()
