@@ -69,6 +69,9 @@ def choose_encoding(head: bytes, wanted: str = "auto") -> str:
             raise UnusableFile(f"the file is {kind}, not text; export the table as CSV first")
     marked = next((name for mark, name in MARKS if head.startswith(mark)), None)
     encoding = (marked or "utf-8") if wanted == "auto" else wanted
+    if encoding in WIDE and marked != encoding:
+        # Without a mark Python cannot tell the order of the bytes. A header begins with ASCII.
+        return f"{encoding}-be" if head.startswith(b"\0") else f"{encoding}-le"
     if encoding not in WIDE and b"\0" in head:
         raise UnusableFile(
             f"the file is binary: byte {head.index(0):,} is NUL; export the table as CSV, or, if "

@@ -35,7 +35,7 @@ class Trickle(io.BytesIO):
         (b"\xfe\xff\0a\0,", "auto", "utf-16"),
         ("a,b\n".encode("utf-32"), "auto", "utf-32"),
         (b"a,\xe9\n", "cp1252", "cp1252"),
-        ("a,b\n".encode("utf-16-le"), "utf-16", "utf-16"),
+        ("a,b\n".encode("utf-16-le"), "utf-16", "utf-16-le"),
     ],
 )
 def test_the_encoding_is_the_named_one_or_that_of_the_mark_or_utf8(

@@ -48,6 +48,18 @@ BROKEN = {
 broken = pytest.mark.parametrize(("content", "reason"), BROKEN.values(), ids=BROKEN.keys())
 
 
+@pytest.mark.parametrize("codec", ["utf-16", "utf-16-le", "utf-16-be", "utf-32-le", "utf-32-be"])
+def test_wide_text_needs_no_mark(store: Store, codec: str) -> None:
+    result = profiled(store("a,b\n1,é\n".encode(codec), "wide.csv"), encoding=codec[:6])
+
+    assert (result["rows"], result["columns"][1]["name"]) == (1, "b")
+
+
+def test_wide_text_that_is_none(store: Store) -> None:
+    with pytest.raises(Exception, match=r"is not utf-16-le text: line 1 .* cannot be decoded"):
+        profiled(store(b"abc\n1", "odd.csv"), encoding="utf-16")
+
+
 def test_the_shipped_file_is_profiled_as_it_is(store: Store) -> None:
     result = profiled(store(TIME_ZONES.read_bytes(), "time_zones.csv"))
     with TIME_ZONES.open(encoding="utf-8", newline="") as file:
