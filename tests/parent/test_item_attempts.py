@@ -30,6 +30,7 @@ from parent.runs.items import counts
 from parent.runs.start import start
 from parent.store import executors
 from parent.watch import republish
+from parent.watch.items import ORPHANED
 from parent.watch.tick import Ticker
 from parent.worker import running_attempt
 from parent.worker.host import ParentHost
@@ -649,3 +650,12 @@ def test_an_item_with_a_limit_does_not_follow_without_a_place(
 
     assert attempt.follower is None
     assert [item_of(run, index).is_in_line for index in (1, 2)] == [False, True]
+
+
+@pytest.mark.django_db
+def test_messages_that_are_over_are_found_in_one_look_at_what_is_active() -> None:
+    """Not by one at all items of the step for each that waits: seconds of a tick for 10,000."""
+    plan = plan_of(ORPHANED, [1])
+
+    assert "item_active" in plan or "item_of_message" in plan
+    assert "CORRELATED" not in plan
