@@ -5,16 +5,13 @@ whose places, counts and progress it moves. And a Celery chord of chains of thre
 results in the same database: what people write who have no such `Map`.
 """
 
-import time
 from collections.abc import Callable, Iterator
 from functools import partial
 
-from bench.environment import clear, worker
-from bench.figure import Figure, NotMeasured
+from bench.environment import worker
+from bench.figure import Figure
 from bench.flows.workflows import mapped_runs, three_that_report
-from bench.items import TIMEOUT, by_turns, chord, ended, figure, in_runs
-from parent.models import Run, RunState
-from tests.waiting import until
+from bench.items import by_turns, chord, figure, in_runs, seconds_of
 
 __all__ = ["figures"]
 
@@ -37,11 +34,4 @@ def figures(*, quick: bool) -> Iterator[Figure]:
 
 def by_themselves(runs: int) -> float:
     """The seconds of so many runs, started together."""
-    began = time.monotonic()
-    three_that_report.start_many({} for _ in range(runs))
-    until("the end of all", lambda: ended() == runs, timeout=TIMEOUT)
-    seconds = time.monotonic() - began
-    if good := Run.objects.exclude(state=RunState.SUCCESS).first():
-        raise NotMeasured(f"a run has failed: {good.error}")
-    clear()
-    return seconds
+    return seconds_of(runs, lambda: three_that_report.start_many({} for _ in range(runs)))

@@ -18,7 +18,7 @@ from parent import Workflow
 from parent.models import Run, RunState
 from tests.waiting import until
 
-__all__ = ["TIMEOUT", "by_turns", "chord", "ended", "figure", "figures", "in_runs"]
+__all__ = ["TIMEOUT", "by_turns", "chord", "figure", "figures", "in_runs", "seconds_of"]
 
 ITEMS, SLOTS = 10_000, 2
 PROCESSES, RUNS = 8, 100
@@ -56,9 +56,13 @@ def by_turns(sides: list[Callable[[int], float]], items: int, rounds: int) -> li
 
 def in_runs(workflow: Workflow, items: int, runs: int = 1) -> float:
     """The seconds of so many items, spread over so many runs."""
+    return seconds_of(runs, lambda: [workflow.start(items=items // runs) for _ in range(runs)])
+
+
+def seconds_of(runs: int, start: Callable[[], object]) -> float:
+    """The seconds from the start of so many runs to the end of the last."""
     began = time.monotonic()
-    for _ in range(runs):
-        workflow.start(items=items // runs)
+    start()
     until("the end of all", lambda: ended() == runs, timeout=TIMEOUT)
     seconds = time.monotonic() - began
     if good := Run.objects.exclude(state=RunState.SUCCESS).first():

@@ -6,16 +6,12 @@ from typing import TypeVar
 
 from parent.models import Run
 
-__all__ = ["PATIENCE", "STOPS_WITHIN", "ended", "until"]
+__all__ = ["PATIENCE", "ended", "until"]
 
 T = TypeVar("T")
 
 # Seconds. Only a failing test waits as long, and a machine with much else to do is slow.
 PATIENCE = 120.0
-STOPS_WITHIN = 60.0
-"""Seconds for a web server. A process of gunicorn's that is told to stop while it begins does not
-hear it, and is killed 30 s later.
-"""
 
 FIRST, LONGEST = 0.02, 0.1
 """Seconds between two looks. They grow, because each takes time from what is awaited."""

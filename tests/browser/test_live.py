@@ -33,7 +33,7 @@ from tests.browser.conftest import (
 )
 from tests.flows import workflows
 from tests.services import free_port
-from tests.waiting import STOPS_WITHIN, until
+from tests.waiting import until
 from tests.workers import Worker, database_url
 
 DOWNTIME = 20  # seconds
@@ -251,7 +251,7 @@ class Server:
     def stop(self) -> None:
         if self.process is not None:
             self.process.send_signal(signal.SIGTERM)
-            self.process.wait(timeout=STOPS_WITHIN)
+            self.process.wait(timeout=30)
             self.process = None
 
 

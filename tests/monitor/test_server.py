@@ -15,7 +15,7 @@ from typing import Any
 import pytest
 
 from tests.services import free_port
-from tests.waiting import STOPS_WITHIN, until
+from tests.waiting import until
 
 LIMIT = 4_000_000
 
@@ -52,7 +52,7 @@ def port(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactor
     until("the server", lambda: "Booting worker" in "".join(lines))
     yield port
     process.terminate()
-    process.wait(timeout=STOPS_WITHIN)
+    process.wait(timeout=30)
     reader.join()
     process.stderr.close()
 

@@ -10,7 +10,6 @@ from typing import Any
 from urllib.request import Request, urlopen
 
 from tests.services import free_port
-from tests.waiting import STOPS_WITHIN
 from tests.workers import database_url
 
 __all__ = ["Web", "web_server"]
@@ -67,5 +66,6 @@ def web_server(
         yield Web(port, token)
     finally:
         process.terminate()
-        process.wait(timeout=STOPS_WITHIN)
+        # A process of it that just begins does not hear the signal, and is killed 30 s later.
+        process.wait(timeout=60)
         process.stderr.close()

@@ -10,7 +10,7 @@ from types import TracebackType
 from typing import Any
 
 from tests.services import free_port
-from tests.waiting import STOPS_WITHIN, until
+from tests.waiting import until
 from tests.workers import database_url
 
 __all__ = ["WebProcess"]
@@ -50,7 +50,7 @@ class WebProcess:
         traceback: TracebackType | None,
     ) -> None:
         self.process.terminate()
-        self.process.wait(timeout=STOPS_WITHIN)
+        self.process.wait(timeout=30)
 
     def get(self, path: str, timeout: float) -> int:
         """The status of an answer that has to come in time."""
