@@ -39,7 +39,7 @@ def prepared_cursor() -> CursorWrapper:
     """A cursor for statements whose text is the same each time: PostgreSQL keeps them prepared.
 
     Only where the project allows it by `OPTIONS["prepare_threshold"]`, as poolers may not keep a
-    prepared statement. Planning takes PostgreSQL two thirds of the time of a report.
+    prepared statement. Planning is more than half of what a report takes in PostgreSQL.
     """
     connection.ensure_connection()
     opened: Any = connection.connection
