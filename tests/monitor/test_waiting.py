@@ -1,5 +1,6 @@
 """A step says what it waits for."""
 
+import re
 from collections.abc import Callable
 from datetime import timedelta
 from typing import Any
@@ -131,4 +132,4 @@ def test_a_page_says_it_without_javascript(queued_run: Run, owner: User, client:
 
     assert "func_1 waits for a worker of the queue “gpu”: none is running" in page
     assert "waits for func_1" in page
-    assert ">11 s" in page or ">12 s" in page
+    assert re.search(r">1\d s<", page)
