@@ -95,6 +95,7 @@ def test_a_selection_in_the_timeline_survives_its_changes(
     tab.locator("#timeline .name").first.evaluate("(it) => getSelection().selectAllChildren(it)")
     now = timezone.now()
     Step.objects.filter(run=run, name="func_1").update(state="ERROR", error="no", finished_at=now)
+    write(run)
     expect(tab.locator("#timeline")).to_contain_text("failed after")
     assert tab.evaluate(selected) == "func_1"
 

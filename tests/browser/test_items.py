@@ -10,7 +10,7 @@ from playwright.sync_api import Browser, Page, expect
 from monitor.runs.mapped import FIRST, PAGE_SIZE
 from parent.inline import run_inline
 from parent.models import Item, Run, Step
-from tests.browser.conftest import SignIn, Watched
+from tests.browser.conftest import SignIn, Watched, write
 from tests.flows import workflows
 
 Violations = Callable[[Page], list[str]]
@@ -57,9 +57,7 @@ def fail(run: Run) -> None:
     error = "Error in double: 60 of 10000 items failed"
     run.steps.filter(name="double").update(state="ERROR", items=ended, error=error)
     run.steps.filter(name="count_values").update(state="SKIPPED")
-    Run.objects.filter(pk=run.pk).update(
-        state="FAILURE", finished_at=run.created_at, error=error, version=run.version + 1
-    )
+    write(run, state="FAILURE", error=error)
 
 
 def test_the_bar_says_in_words_how_many_items_are_in_which_state(
@@ -93,6 +91,7 @@ def test_the_counters_move_while_somebody_looks(tab: Page, sign_in: SignIn, owne
 
     moved = {**COUNTS, "ok": 7_976, "waiting": 1_900}
     run.steps.filter(name="double").update(items=moved)
+    write(run)
     expect(tab.locator("#items .counts .ok")).to_have_text("7,976 done")
     fail(run)
 

@@ -71,8 +71,8 @@ def test_nothing_jumps_on_the_page_of_a_run(
     assert_still(page, "the element in the place of its fallback")
 
     for number, message in enumerate(["short", LONG, "", LONG, "x"], 21):
-        write(run, completion=number, message=message, version=number)
         Step.objects.filter(run=run, name="func_1").update(message=message)
+        write(run, completion=number, message=message, version=number)
         bar_at(page, number)
     assert_still(page, "messages")
 
@@ -101,8 +101,8 @@ def test_nothing_jumps_on_the_page_of_a_run(
     page.reload()
     bar_at(page, 75)
     assert_still(page, "a load")
-    write(run, state="FAILURE", error="func_2: there was no paper in the printer", version=100)
     Step.objects.filter(run=run, name="func_2").update(state="ERROR", error="no paper")
+    write(run, state="FAILURE", error="func_2: there was no paper in the printer", version=100)
     expect(page.get_by_text("There is none: the run failed.")).to_be_visible()
     expect(part(page, "error")).to_be_visible()
     assert_still(page, "a failure")

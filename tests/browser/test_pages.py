@@ -138,9 +138,9 @@ def test_the_timeline_and_the_history_are_live(run_page: Page, run: Run) -> None
     expect(timeline).to_contain_text("running 1")
     expect(timeline.locator("svg").nth(1).locator("rect")).to_have_count(0)
 
-    write(run, state="FAILURE", error="Error in func_1: no", params={"limit": 1})
     now = timezone.now()
     Step.objects.filter(run=run, name="func_1").update(state="ERROR", error="no", finished_at=now)
+    write(run, state="FAILURE", error="Error in func_1: no", params={"limit": 1})
     expect(timeline).to_contain_text("failed after 1")
 
     button(run_page, "Retry").click()
@@ -166,8 +166,8 @@ def test_cancel_asks_once(run_page: Page, run: Run) -> None:
 
     button(run_page, "Cancel").click()
     expect(part(run_page, "state")).to_have_text("cancelling")
-    write(run, state="REVOKED")
     Step.objects.filter(run=run).update(state="CANCELLED")
+    write(run, state="REVOKED")
     expect(part(run_page, "state")).to_have_text("cancelled")
     button(run_page, "Retry").click()
     expect(part(run_page, "state")).to_have_text("running")

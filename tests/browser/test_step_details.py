@@ -9,7 +9,7 @@ from playwright.sync_api import Browser, Page, expect
 
 from parent.inline import run_inline
 from parent.models import Executor, Item, Run, Step
-from tests.browser.conftest import SignIn, Watched
+from tests.browser.conftest import SignIn, Watched, write
 from tests.browser.looks import look_at
 from tests.flows import workflows
 
@@ -81,6 +81,7 @@ def test_what_is_open_is_kept_up_to_date(tab: Page, sign_in: SignIn, boss: User,
 
     worker = Executor.objects.get()
     run.steps.filter(name="count_values").update(state="RUNNING", executor=worker)
+    write(run)
 
     expect(tab.locator(".inside")).to_contain_text("worker-3.example.org:4711")
 
