@@ -39,7 +39,11 @@ def figures(*, quick: bool) -> Iterator[Figure]:  # noqa: ARG001 - it takes a mo
 
 def a_delivery() -> host.Delivery:
     return host.Delivery(
-        id="message", taken_at=monotonic(), excluded=frozenset(), is_stopping=lambda: False
+        id="message",
+        taken_at=monotonic(),
+        excluded=frozenset(),
+        is_stopping=lambda: False,
+        follower_seconds=lambda: 0.0,
     )
 
 

@@ -44,6 +44,9 @@ class Delivery:
     is_stopping: Callable[[], bool]
     """Whether the worker is shutting down."""
 
+    follower_seconds: Callable[[], float]
+    """How long this process has worked on followers so far, of this message and of earlier ones."""
+
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Follower:

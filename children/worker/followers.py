@@ -19,6 +19,7 @@ from celery.utils.log import get_task_logger
 from children import host
 from children.meta import Meta
 from children.worker.events import Events
+from children.worker.follower_time import FollowerTime
 from children.worker.stop_flag import is_stopping
 
 __all__ = [
@@ -43,6 +44,7 @@ TERMS = "workflow_terms"
 _delivery: ContextVar[host.Delivery | None] = ContextVar("delivery", default=None)
 _running: ContextVar["Running | None"] = ContextVar("running", default=None)
 _next: ContextVar[host.Follower | None] = ContextVar("next", default=None)
+_time = FollowerTime()
 
 
 @dataclass(slots=True)
@@ -95,6 +97,7 @@ def with_followers(task: Any, trace: Trace) -> Trace:
             taken_at=time.monotonic(),
             excluded=frozenset(terms["excluded"]),
             is_stopping=is_stopping,
+            follower_seconds=_time.seconds,
         )
         token = _delivery.set(delivery)
         try:
@@ -105,9 +108,10 @@ def with_followers(task: Any, trace: Trace) -> Trace:
             events = Events(request, on=terms["events"])
             if outcome.info is None:  # of a failure the worker's main process sends the event
                 events.add_outcome(task, uuid, outcome)
-            while follower is not None:
-                _run(follower, request, events)
-                follower = _take()
+            with _time:
+                while follower is not None:
+                    _run(follower, request, events)
+                    follower = _take()
         finally:
             _delivery.reset(token)
         if terms["events"] and outcome.info is None:

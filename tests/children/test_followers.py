@@ -1,5 +1,6 @@
 """Children that follow one another in the process of one message."""
 
+import time
 from collections.abc import Callable, Iterator
 from itertools import pairwise
 from typing import Any
@@ -125,15 +126,23 @@ def test_a_follower_runs_under_a_request_of_its_own(echo: Any, sent: list[tuple[
     assert sent == [(name, id) for id in (request["id"], first.follower.task_id) for name in names]
 
 
-def test_very_many_follow_in_a_loop(echo: Any) -> None:
+def test_very_many_follow_in_a_loop(echo: Any, followed_host: FollowedHost) -> None:
     attempts = [Attempt() for _ in range(2_000)]
     for attempt, after in pairwise(attempts):
         attempt.follower = follower(echo, after)
 
     request = request_of(echo, attempts[0])
+    before, began = followers._time.seconds(), time.monotonic()
     echo.__trace__(request["id"], [], {}, request)
+    took = time.monotonic() - began
 
     assert all(attempt.ended for attempt in attempts)
+    [delivery] = followed_host.deliveries
+    assert delivery is not None
+    # The time of all but the first is counted, and none after the last.
+    counted = delivery.follower_seconds()
+    assert 0.5 * took < counted - before < took
+    assert delivery.follower_seconds() == counted
 
 
 def test_a_follower_that_fails_leaves_the_outcome_of_the_message(

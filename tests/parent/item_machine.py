@@ -23,7 +23,6 @@ from parent.models import Executor, Item, Run, Step, StepState
 from parent.runs.attempts import RetryDecision
 from parent.runs.cancel import cancel
 from parent.runs.endings import record
-from parent.runs.following import hand_over
 from parent.runs.items.finish import end_of
 from parent.runs.retry import retry
 from parent.runs.start import start
@@ -55,8 +54,7 @@ class ItemMachine(RolledBackMachine):
         delay=st.sampled_from([0.0, 30.0]),
     )
     def start(self, count: int, delay: float, **options: Any) -> None:
-        patched = self.begin()
-        patched.setattr(hand_over, "_look", hand_over._Look(until=time.monotonic() + 3600))
+        self.begin()
         items = [{"a": number, "b": 1} for number in range(count)]
         each = Map(
             tasks.divide,
@@ -110,6 +108,7 @@ class ItemMachine(RolledBackMachine):
                 taken_at=time.monotonic(),
                 excluded=frozenset(),
                 is_stopping=lambda: pick % 5 == 4,  # some workers stop
+                follower_seconds=lambda: 0.0,
             ),
         )
         claimed = attempt.claim()

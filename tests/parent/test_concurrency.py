@@ -26,7 +26,6 @@ from parent.models import Step as StepRow
 from parent.runs import advance
 from parent.runs.cancel import cancel
 from parent.runs.endings import end_attempt, end_run
-from parent.runs.following import hand_over as following_hand_over
 from parent.runs.following import places
 from parent.runs.following.hand_over import HandOver
 from parent.runs.retry import retry
@@ -56,9 +55,7 @@ class DayParams(serializers.Serializer[None]):
 
 
 @pytest.fixture
-def _nothing_is_sent(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
-    # Else a look at who waits would be needed only if the last one was long ago.
-    monkeypatch.setattr(following_hand_over, "_others_wait", lambda *_: False)
+def _nothing_is_sent() -> Iterator[None]:
     with publish.publishing_off():
         yield
 

@@ -13,6 +13,7 @@ from django.db.models.functions import Now
 from children import Meta, host
 from parent import Step as StepDefinition
 from parent import Workflow
+from parent.decisions.time_slices import LastSlice
 from parent.definition.workflow import registry
 from parent.messages import publish
 from parent.messages.publish import attempt_header
@@ -34,6 +35,7 @@ def a_delivery(**changed: Any) -> host.Delivery:
         "taken_at": time.monotonic(),
         "excluded": frozenset(),
         "is_stopping": lambda: False,
+        "follower_seconds": lambda: 0.0,
     }
     return host.Delivery(id="the-message", **(fields | changed))
 
@@ -54,6 +56,7 @@ def here(monkeypatch: pytest.MonkeyPatch) -> Executor:
     row = Executor.objects.create(host="here", pid=7)
     monkeypatch.setattr(executors, "_this", row.pk)
     monkeypatch.setattr(hand_over, "_look", hand_over._Look())
+    monkeypatch.setattr(hand_over, "_last_slice", LastSlice())
     return row
 
 
@@ -177,25 +180,38 @@ def test_of_several_that_open_one_follows_and_the_others_are_published(
 
 
 @pytest.mark.parametrize(
-    ("waited", "queue", "follows"),
-    [(0.1, None, True), (5.0, None, False), (5.0, "that-nobody-consumes", True)],
+    ("followers", "waited", "queue", "goes_on"),
+    [
+        pytest.param([(3, 0.0)], 60, None, True, id="followers took nothing"),
+        pytest.param([(3, 0.0), (1, 0.4)], 60, None, True, id="less than a slice"),
+        pytest.param([(3, 0.0), (1, 0.6)], 60, None, False, id="a slice since it came"),
+        pytest.param([(3, 0.0), (2.5, 0.6)], 1, None, True, id="a slice before it came"),
+        pytest.param([(9, 7.0), (3, 7.0), (1, 7.6)], 5, None, False, id="again a slice"),
+        pytest.param([(9, 0.0), (8, 7.0), (3, 7.1)], 5, None, True, id="a little since it came"),
+        pytest.param([(3, 0.0), (1, 0.6)], 60, "that-nobody-consumes", True, id="another queue"),
+        pytest.param([(3, 0.0), (1, 0.6)], -60, None, True, id="it waits for its time"),
+    ],
 )
 def test_runs_that_have_not_begun_go_first_after_one_slice(
     run_of: Callable[..., Run],
     published: list[str],
+    followers: list[tuple[float, float]],
     waited: float,
     queue: str | None,
-    follows: bool,
+    goes_on: bool,
 ) -> None:
+    """`followers`: so many seconds ago, what they had taken of this process in all."""
     run = run_of(head(), tail())
-    attempt = begun(run, a_delivery())
+    for ago, total in followers:
+        hand_over._last_slice.since(0.5, time.monotonic() - ago, total)
+    attempt = begun(run, a_delivery(follower_seconds=lambda: followers[-1][1]))
     Run.objects.filter(pk=run.pk).update(state=RunState.STARTED)
     other = run_of(head(queue=queue), tail())
     Step.objects.filter(run=other, index=0).update(queued_at=Now() - timedelta(seconds=waited))
 
     attempt.finish(Meta().ok(None))
 
-    assert (attempt.follower is not None) == follows
+    assert (attempt.follower is not None) == goes_on
 
 
 @pytest.mark.django_db(transaction=True)

@@ -25,7 +25,6 @@ from parent.models import Executor, Item, Run, RunState, StepState
 from parent.models import Step as StepRow
 from parent.runs.cancel import cancel
 from parent.runs.endings import Ending, end_run, record
-from parent.runs.following import hand_over
 from parent.runs.items import counts
 from parent.runs.start import start
 from parent.store import executors
@@ -50,6 +49,7 @@ def a_delivery(**changed: Any) -> host.Delivery:
         "taken_at": time.monotonic(),
         "excluded": frozenset(),
         "is_stopping": lambda: False,
+        "follower_seconds": lambda: 0.0,
     }
     return host.Delivery(**(fields | changed))
 
@@ -71,7 +71,6 @@ def run_of() -> Iterator[Callable[..., Run]]:
 def here(monkeypatch: pytest.MonkeyPatch) -> Executor:
     row = Executor.objects.create(host="here", pid=7)
     monkeypatch.setattr(executors, "_this", row.pk)
-    monkeypatch.setattr(hand_over, "_look", hand_over._Look())
     return row
 
 

@@ -73,6 +73,7 @@ class Fleet:
             taken_at=time.monotonic(),
             excluded=frozenset(),
             is_stopping=lambda: len(self.done) % 7 == 0,
+            follower_seconds=lambda: 0.0,
         )
         attempt: Any = ParentHost().claim(task_id, attempt_header(row), delivery=delivery)
         while attempt is not None:

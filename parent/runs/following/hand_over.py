@@ -4,19 +4,22 @@ A message is a nudge: what counts is the claim of the step's row. So the transac
 child may claim one of the steps that it opens, for the same process. All others are published.
 """
 
+import math
 import time
-from collections.abc import Collection, Sequence
+from collections.abc import Mapping, Sequence
 from datetime import datetime, timedelta
 from typing import NamedTuple, TypeVar
 from uuid import uuid4
 
 from celery import current_app
+from django.db.models import Min
 from django.db.models.functions import Now
 
 from children import host
 from children.task import ChildTask
 from parent.conf import setting
 from parent.decisions.first_look import first_look
+from parent.decisions.time_slices import LastSlice
 from parent.messages.publish import queue_of, run_row_due
 from parent.models import Item, Step, StepState
 from parent.store import executors
@@ -26,19 +29,20 @@ __all__ = ["HandOver"]
 S = TypeVar("S", Step, Item)
 
 LOOK_INTERVAL = 0.1
-"""Seconds for which a process knows whether others wait, at least."""
+"""Seconds for which a process knows who waits, at least."""
 LOOK_SHARE = 20
 """It knows that for so many times as long as the look took, which grows with what waits."""
 
 
 class _Look(NamedTuple):
-    """The queues in which this process found others waiting, and when to look again."""
+    """Since when others waited, in each queue where any did, and when to look again."""
 
-    until: float = float("-inf")
-    queues: Collection[str] = ()
+    until: float = -math.inf
+    queues: Mapping[str, float] = {}
 
 
 _look = _Look()
+_last_slice = LastSlice()
 
 
 class HandOver:
@@ -82,7 +86,11 @@ class HandOver:
         limit = setting("TIME_SLICE")
         if not limit or time.monotonic() - self._delivery.taken_at >= limit:
             return False
-        return not _others_wait(queue_of(ended), limit)
+        # Once followers have taken a whole slice since a run came, which waits for its first child,
+        # runs that have begun go on by messages, behind its own. So it begins at most a slice later
+        # than without followers.
+        since = _last_slice.since(limit, time.monotonic(), self._delivery.follower_seconds())
+        return since == -math.inf or _waiting_since(queue_of(ended)) >= since
 
     def _may_follow(self, step: Step | Item, ended: Step | Item) -> bool:
         task = current_app.tasks.get(step.task)
@@ -116,25 +124,23 @@ def _priority(step: Step | Item) -> int | None:
     return step.priority if step.priority is not None else getattr(task, "priority", None)
 
 
-def _others_wait(queue: str, limit: float) -> bool:
-    """Whether a run has waited in this queue longer than that for one of its first children.
+def _waiting_since(queue: str) -> float:
+    """When the run was queued that has waited longest in this queue for one of its first children.
 
-    Such a run goes first: one that has begun goes on by a message, behind theirs. So a run costs
-    others at most one message more than without hand-over, and the slice.
+    By `time.monotonic`; inf if none waits. As of the last look.
     """
     global _look  # noqa: PLW0603 - one answer per process
     began = time.monotonic()
     if began > _look.until:
         waiting = Step.objects.filter(
-            state=StepState.QUEUED,
-            # Until the next look, others may wait too long.
-            queued_at__lt=Now() - timedelta(seconds=max(0.0, limit - LOOK_INTERVAL)),
-            publish_count__gt=0,
-            attempt=1,
-            after=[],
+            state=StepState.QUEUED, queued_at__lt=Now(), publish_count__gt=0, attempt=1, after=[]
         )
-        kinds = waiting.order_by().values_list("queue", "task").distinct()
-        queues = {queue_of(Step(queue=queue, task=task)) for queue, task in kinds}
+        kinds = waiting.order_by().values_list("queue", "task", Now() - Min("queued_at"))
+        queues: dict[str, float] = {}
+        for name, task, waited in kinds:
+            queue_name = queue_of(Step(queue=name, task=task))
+            since = began - waited.total_seconds()
+            queues[queue_name] = min(since, queues.get(queue_name, math.inf))
         now = time.monotonic()
         _look = _Look(now + max(LOOK_INTERVAL, LOOK_SHARE * (now - began)), queues)
-    return queue in _look.queues
+    return _look.queues.get(queue, math.inf)

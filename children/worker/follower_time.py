@@ -1,0 +1,34 @@
+"""How long this process has worked on followers, while others perhaps wait."""
+
+import time
+from threading import Lock
+
+__all__ = ["FollowerTime"]
+
+
+class FollowerTime:
+    """Counts seconds while it is entered, by each thread that has entered it."""
+
+    def __init__(self) -> None:
+        self._lock = Lock()
+        self._threads = 0
+        self._seconds = 0.0
+        self._counted_until = 0.0
+
+    def __enter__(self) -> None:
+        self._count(1)
+
+    def __exit__(self, *error: object) -> None:
+        self._count(-1)
+
+    def seconds(self) -> float:
+        """The sum until now; it only grows."""
+        return self._count(0)
+
+    def _count(self, more_threads: int) -> float:
+        with self._lock:
+            now = time.monotonic()
+            self._seconds += self._threads * (now - self._counted_until)
+            self._counted_until = now
+            self._threads += more_threads
+            return self._seconds
