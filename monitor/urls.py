@@ -21,6 +21,7 @@ from monitor.pages import run_views as run_pages
 from monitor.pages import schedule_views as schedule_pages
 from monitor.pages import views as pages
 from monitor.pages.listing.bulk_views import BulkPage
+from monitor.pages.listing.views import RunsPage
 from monitor.pages.retrying.views import RunRetry
 from monitor.pages.trends.views import TrendsPage
 from monitor.probe_paths import HEALTH, METRICS, READY
@@ -34,7 +35,7 @@ urlpatterns = [
     path("", pages.StartPage.as_view(), name="start"),
     path("start/<str:name>/", pages.WorkflowPage.as_view(), name="start-workflow"),
     path("start/<str:name>/trends/", TrendsPage.as_view(), name="workflow-trends"),
-    path("runs/", run_pages.RunsPage.as_view(), name="runs"),
+    path("runs/", RunsPage.as_view(), name="runs"),
     path("runs/bulk/", BulkPage.as_view(), name="runs-bulk"),
     path("runs/<workflow_id:run_id>/", run_pages.RunPage.as_view(), name="run"),
     path("runs/<workflow_id:run_id>/result.json", run_pages.RunResult.as_view(), name="run-result"),

@@ -1,4 +1,4 @@
-"""The pages of runs: the list, one run, and the actions of its buttons without JavaScript."""
+"""The page of one run, and the actions of its buttons without JavaScript."""
 
 from collections.abc import Callable, Sequence
 from typing import Any, cast
@@ -6,8 +6,7 @@ from uuid import UUID
 
 from django.contrib import messages
 from django.contrib.auth.models import User
-from django.db.models import QuerySet
-from django.http import HttpRequest, HttpResponse, QueryDict
+from django.http import HttpRequest, HttpResponse
 from django.http.response import HttpResponseBase
 from django.shortcuts import redirect
 from django.template import TemplateDoesNotExist
@@ -23,18 +22,14 @@ from monitor.access import (
     find_run,
     find_to_change,
     may_start,
-    startable,
-    visible_runs,
 )
 from monitor.http.namespace import namespace_of, our_url
 from monitor.http.our_view import OurPage
 from monitor.pages.drawing.graph import Graph, Node, draw, with_feed
 from monitor.pages.drawing.timeline import Timeline, timeline_of
 from monitor.pages.history import history_of
-from monitor.pages.listing.counts import counts_by_state
 from monitor.pages.live import HEADER, LivePart, render_live
 from monitor.pages.retrying.form import RetryForm
-from monitor.pages.run_list import RunFilter, page_of
 from monitor.pages.steps.details import Opened, may_see_details
 from monitor.pages.steps.groups import MOST, step_groups
 from monitor.pages.typical_duration import typical_seconds
@@ -53,65 +48,10 @@ from parent.models import Run, RunState, Step, StepState
 from parent.runs.cancel import cancel
 from parent.store.executors import any_executor_alive
 
-__all__ = ["RunAction", "RunCancel", "RunDelete", "RunFile", "RunPage", "RunResult", "RunsPage"]
+__all__ = ["RunAction", "RunCancel", "RunDelete", "RunFile", "RunPage", "RunResult"]
 
 ICONS = {word: word for word in ("queued", "done", "failed", "cancelled")}
 """The icon of a run's page by its state; that of all others is `running`."""
-
-
-class RunsPage(OurPage, View):
-    """The runs that the caller may see, newest first."""
-
-    def get(self, request: HttpRequest) -> HttpResponse:
-        workflows = [workflow.name for workflow in startable(request.user)]
-        mine = visible_runs(request.user)
-        sees_others = mine.exclude(owner=cast(User, request.user)).exists()
-        wanted = RunFilter(request.GET, workflows=workflows, owners=sees_others)
-        found = wanted.narrow(mine.select_related("owner").defer("params", "files", "result"))
-        before, after, until = wanted.page_before, wanted.page_after, wanted.until
-        page = page_of(found, before, after=after, until=until, among=mine)
-        counts = [] if wanted.searches else self._counts(request, wanted, mine)
-        no_worker = not any_executor_alive()
-        context = {
-            "title": gettext("Runs"),
-            "filter": wanted,
-            "sees_others": sees_others,
-            "runs": page.runs,
-            "older": _query(request, before=page.older),
-            "newer": _query(request, after=page.newer),
-            "counts": counts,
-            "query": _query_of(request.GET),
-            "now": timezone.now(),
-            "no_worker": no_worker,
-        }
-        rows = [(run.pk, run.state, run.cancel_requested_at) for run in page.runs]
-        parts = [
-            LivePart(id="notices", template="monitor/live/notices.html", depends_on=no_worker),
-            LivePart(id="counts", template="monitor/live/counts.html", depends_on=counts),
-            LivePart(
-                id="list",
-                template="monitor/live/list.html",
-                depends_on=(rows, page.older, page.newer),
-            ),
-        ]
-        return render_live(request, "monitor/runs.html", context, parts)
-
-    @staticmethod
-    def _counts(
-        request: HttpRequest, wanted: RunFilter, mine: QuerySet[Run]
-    ) -> list[dict[str, Any]]:
-        """How many runs each choice of the filter by state has, with the query of its link."""
-        runs = wanted.narrow(mine, any_state=True)
-        chosen = wanted.cleaned_data.get("state", "")
-        return [
-            {
-                "label": str(each.label),
-                "shown": each.shown,
-                "is_current": each.key == chosen,
-                "query": _query_of(request.GET, state=each.key),
-            }
-            for each in counts_by_state(runs, cast(User, request.user))
-        ]
 
 
 class RunPage(OurPage, View):
@@ -204,22 +144,6 @@ def run_graph(
         for href, there in [leads(step)]
     ]
     return draw(nodes, {step.name: with_feed(step.after, step.fed_by) for step in steps})
-
-
-def _query(request: HttpRequest, **place: UUID | None) -> str:
-    """The query of another page of the list, with the same filters; empty if there is none."""
-    if not any(place.values()):
-        return ""
-    return _query_of(request.GET, day=None, **place)
-
-
-def _query_of(given: QueryDict, **changed: Any) -> str:
-    """The filters in the query of a URL, with these `changed`, from the first page on."""
-    query = given.copy()
-    for name in ("before", "after", *changed):
-        query.pop(name, None)
-    query.update({name: str(value) for name, value in changed.items() if value})
-    return query.urlencode()
 
 
 def _live_parts(run: Run, steps: Sequence[Step], context: dict[str, Any]) -> list[LivePart]:

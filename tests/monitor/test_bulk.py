@@ -14,7 +14,7 @@ from django.test.utils import CaptureQueriesContext
 from django.utils import timezone
 
 from monitor.pages.listing import bulk, counts
-from monitor.pages.run_list import PAGE_SIZE
+from monitor.pages.listing.filter import PAGE_SIZE
 from parent.models import Event, Run
 from tests.flows import workflows
 from tests.monitor.runs import fail, finish

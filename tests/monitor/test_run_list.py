@@ -13,7 +13,7 @@ from django.http import QueryDict
 from django.test import Client
 from django.utils import timezone
 
-from monitor.pages.run_list import PAGE_SIZE, PageOfRuns, RunFilter, page_of
+from monitor.pages.listing.filter import PAGE_SIZE, PageOfRuns, RunFilter, page_of
 from monitor.pages.typical_duration import typical_seconds
 from monitor.policy import OwnerOrStaff
 from parent.models import Attempt, Run

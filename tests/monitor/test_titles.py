@@ -13,7 +13,7 @@ from django.utils.functional import lazystr
 from rest_framework.test import APIClient
 
 from examples.main_flow.tasks import func_1
-from monitor.pages.run_list import RunFilter
+from monitor.pages.listing.filter import RunFilter
 from monitor.pages.run_views import tab_title
 from monitor.runs.titles import step_titles, titles_with, with_title, workflow_title
 from parent.definition.workflow import Step, Workflow, registry

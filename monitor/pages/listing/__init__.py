@@ -1,1 +1,1 @@
-"""The list of runs for who is on call: counts by state, and what is done to many at once."""
+"""The list of runs: what it shows, counts by state, and what is done to many at once."""

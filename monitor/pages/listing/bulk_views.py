@@ -14,7 +14,7 @@ from monitor.access import startable, visible_runs
 from monitor.http.namespace import our_url
 from monitor.http.our_view import OurPage
 from monitor.pages.listing.bulk import ACTIONS, MOST, carry_out, plan_for, runs_with
-from monitor.pages.run_list import RunFilter
+from monitor.pages.listing.filter import RunFilter
 from parent.models import Run
 
 __all__ = ["BulkPage"]

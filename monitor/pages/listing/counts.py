@@ -8,7 +8,7 @@ from django.contrib.auth.models import User
 from django.db.models import IntegerField, QuerySet, Subquery
 from django.utils.translation import gettext_lazy as _
 
-from monitor.pages.run_list import STATES, in_state
+from monitor.pages.listing.filter import STATES, in_state
 from monitor.texts.language import figure
 from parent.models import Run
 
