@@ -1,12 +1,14 @@
 """Cancelling a run: waiting steps end at once; running steps end at a report, or by force."""
 
 from datetime import datetime, timedelta
+from typing import Any
 from uuid import UUID
 
 from django.db import transaction
 from django.db.models import Q
 
 from parent.conf import setting
+from parent.decisions.plan import NOTHING, plan
 from parent.errors import RunEnded, UnknownRun
 from parent.models import Event, Item, Run, RunState, Step, StepState
 from parent.runs.advance import advance
@@ -16,10 +18,10 @@ from parent.runs.items.sweeps import cancel_items
 from parent.runs.nested.cancelling import cancel_runs
 from parent.runs.nested.of_items import lock_opening
 from parent.store import results
-from parent.store.run_rows import Locked, lock_run_row, steps_of
+from parent.store.run_rows import Locked, lock_run, lock_run_row, steps_of
 from parent.store.writes import write
 
-__all__ = ["cancel"]
+__all__ = ["cancel", "end_if_nothing_runs"]
 
 
 def _cancel_mapped(run: Run, now: datetime, end_at: datetime, who: str) -> None:
@@ -109,3 +111,21 @@ def _cancel_children(run: Run, now: datetime, who: str, grace: float | None) -> 
             continue  # its end is about to come up
         outcome = step.meta.failed(f"{step.name} was cancelled")
         end_step(step, outcome, "", now, StepState.CANCELLED)
+
+
+def end_if_nothing_runs(run_id: Any) -> None:
+    """End a run that was cancelled together with many others, if nothing in it runs any more.
+
+    Otherwise it ends with what runs, and is not due until its deadline.
+    """
+    with transaction.atomic():
+        locked = lock_run(run_id)
+        if locked is None or locked.run.ended or locked.run.cancel_requested_at is None:
+            return
+        run, steps, now, _ = locked
+        Run.objects.filter(pk=run.pk).update(due_at=run.deadline_at)
+        over = [step for step in steps if step.state == StepState.CANCELLED and step.task_id]
+        results.delete(str(step.task_id) for step in over)
+        if plan(steps, cancelled=True) != NOTHING:
+            advance(run, steps, now)
+        bring_up_after_commit(run)

@@ -18,7 +18,6 @@ from django.db import transaction
 
 from children.meta import Meta, error_text
 from children.sanitize import clean_text, clean_traceback
-from parent.decisions.plan import NOTHING, plan
 from parent.messages.publish import publish_steps
 from parent.models import Item, Run, RunState, Step, StepState
 from parent.models.fields import META_COLUMNS
@@ -41,7 +40,6 @@ __all__ = [
     "bring_up_after_commit",
     "end_attempt",
     "end_cancelled",
-    "end_if_nothing_runs",
     "end_run",
     "end_step",
     "outcome_of",
@@ -214,24 +212,6 @@ def end_cancelled(task_id: str) -> bool:
     except RowChanged:
         return False
     return True
-
-
-def end_if_nothing_runs(run_id: Any) -> None:
-    """End a run that was cancelled together with many others, if nothing in it runs any more.
-
-    Otherwise it ends with what runs, and is not due until its deadline.
-    """
-    with transaction.atomic():
-        locked = lock_run(run_id)
-        if locked is None or locked.run.ended or locked.run.cancel_requested_at is None:
-            return
-        run, steps, now, _ = locked
-        Run.objects.filter(pk=run.pk).update(due_at=run.deadline_at)
-        over = [step for step in steps if step.state == StepState.CANCELLED and step.task_id]
-        results.delete(str(step.task_id) for step in over)
-        if plan(steps, cancelled=True) != NOTHING:
-            advance(run, steps, now)
-        bring_up_after_commit(run)
 
 
 def end_run(run_id: Any, error: str, *, expected_version: int | None = None) -> bool:

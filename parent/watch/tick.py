@@ -20,7 +20,8 @@ from parent.messages.publish import is_run_row_stale
 from parent.messages.terminate import terminate
 from parent.models import Event, Item, Run, Step, StepState
 from parent.runs.advance import pass_place_on
-from parent.runs.endings import Ending, end_cancelled, end_if_nothing_runs, end_run
+from parent.runs.cancel import end_if_nothing_runs
+from parent.runs.endings import Ending, end_cancelled, end_run
 from parent.runs.following import limits, places
 from parent.runs.nested.tree import with_inner_runs
 from parent.runs.signals.expire import expire
