@@ -11,7 +11,7 @@ from django.db.models import Count, F, Min, QuerySet, Window
 from django.db.models.functions import RowNumber
 
 from parent.messages.publish import queue_of
-from parent.models import Executor, Item, Step, StepState, WatchLease
+from parent.models import IS_ACTIVE, Executor, Item, Step, StepState, WatchLease
 from parent.runs.following.standing import Line, lines
 from parent.store import executors
 
@@ -106,7 +106,8 @@ def _running(ids: Sequence[UUID]) -> dict[UUID, list[Any]]:
     found: dict[UUID, list[Any]] = {executor: [] for executor in ids}
     for rows in (steps, items):
         each = F("executor")
-        numbered: QuerySet[Any] = rows.filter(executor__in=ids, state=StepState.RUNNING).annotate(
+        running = rows.filter(IS_ACTIVE, executor__in=ids, state=StepState.RUNNING)
+        numbered: QuerySet[Any] = running.annotate(
             place=Window(RowNumber(), partition_by=[each], order_by=F("started_at").asc()),
             number=Window(Count("pk"), partition_by=[each]),
         )

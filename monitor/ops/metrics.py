@@ -20,7 +20,7 @@ from prometheus_client.core import (
 from prometheus_client.registry import Collector
 
 from parent.messages.publish import queue_of
-from parent.models import Item, Run, Step, StepState, Tally, WatchLease
+from parent.models import IS_ACTIVE, Item, Run, Step, StepState, Tally, WatchLease
 from parent.notifications.outbox import oldest_age
 from parent.runs.following.limits import all_in_use, all_waiting, current_sizes
 from parent.runs.following.places import all_in_line
@@ -78,10 +78,10 @@ def _queues() -> Iterator[Metric]:
     """Active steps and items, and how long the oldest in each queue has waited."""
     attempts = {"chunk": None, "nested": False, "awaits": ""}
     in_line = {"state": StepState.QUEUED, "publish_count": 0}  # for a limit; it has no message
-    active = Step.objects.filter(state__in=Step.ACTIVE, **attempts).order_by()
+    active = Step.objects.filter(IS_ACTIVE, **attempts).order_by()
     active = active.exclude(**in_line, limits__isnull=False)
     of_steps: QuerySet[Any, Any] = active.values_list("queue", "task", "state", Now())
-    items = Item.objects.filter(state__in=Item.ACTIVE, step__nested=False).order_by()
+    items = Item.objects.filter(IS_ACTIVE, step__nested=False).order_by()
     items = items.exclude(**in_line, step__limits__isnull=False)
     of_items: QuerySet[Any, Any] = items.values_list("step__queue", "step__task", "state", Now())
     rows = chain(*(found.annotate(Count("pk"), Min("queued_at")) for found in (of_steps, of_items)))

@@ -25,10 +25,11 @@ from parent.models.schedule import (
     SkipReason,
 )
 from parent.models.signal import ReceivedSignal
-from parent.models.step import Attempt, Awaits, Step, StepState, When
+from parent.models.step import IS_ACTIVE, Attempt, Awaits, Step, StepState, When
 from parent.models.tally import Tally
 
 __all__ = [
+    "IS_ACTIVE",
     "Attempt",
     "Awaits",
     "CatchUp",

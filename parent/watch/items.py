@@ -6,7 +6,7 @@ from functools import partial
 from typing import Any
 
 from django.db import transaction
-from django.db.models import Case, QuerySet, When
+from django.db.models import BigIntegerField, Case, ExpressionWrapper, F, QuerySet, When
 from django.db.models.functions import Now
 
 from parent.decisions.mapping import progress
@@ -16,7 +16,7 @@ from parent.messages.terminate import terminate
 from parent.models import Item, ItemCount, Step, StepState
 from parent.runs.following import limits
 from parent.runs.items import counts
-from parent.runs.items.close import close_if_done
+from parent.runs.items.close import any_left, close_if_done
 from parent.runs.items.feeding import still_fed
 from parent.runs.items.finish import end_cancelled_item
 from parent.runs.items.sealing import CHECK_INTERVAL
@@ -37,6 +37,10 @@ __all__ = ["add_up", "check_due", "end_lost"]
 BATCH = 1_000
 DUE_BATCH = 300
 """Due items per tick: each may take a transaction, or a message. The rest stays due."""
+OF_STEP = ExpressionWrapper(F("step_id") + 0, BigIntegerField())
+"""An item's step as an expression, which no index has: few rows are marked, or due, of those that a
+step has, and SQLite would rather read these.
+"""
 ORPHANED = (
     "SELECT message_id FROM parent_item WHERE step_id = %s AND state IN ('QUEUED', 'RUNNING') "
     "AND message_id IS NOT NULL GROUP BY message_id "
@@ -57,10 +61,11 @@ def add_up(steps: Sequence[Step], now: datetime) -> None:
     """Write to these locked mapped steps how many of their items are in which state."""
     if not steps:
         return
+    ids = [step.pk for step in steps]
     # First: what is added while the sums are read is added up again by the next tick.
     for model in (ItemCount, Item):
         rows: QuerySet[Any] = model._default_manager.all()
-        marked = rows.filter(step__in=steps, unmirrored_since__isnull=False)
+        marked = rows.alias(of=OF_STEP).filter(of__in=ids, unmirrored_since__isnull=False)
         free = marked.select_for_update(skip_locked=True, of=("self",)).order_by()
         rows.filter(pk__in=free.values("pk")).update(unmirrored_since=None)
     found, fed = counts.read(steps), still_fed(steps)
@@ -78,7 +83,8 @@ def add_up(steps: Sequence[Step], now: datetime) -> None:
 
 def check_due(steps: Sequence[Step], locked: LockedRuns, republisher: Republisher) -> None:
     """Handle the due items of these mapped steps, and what was left undone about the steps."""
-    due = active_items().filter(step__in=steps, due_at__lte=Now())
+    ids = [step.pk for step in steps]
+    due = active_items().alias(of=OF_STEP).filter(of__in=ids, due_at__lte=Now())
     to_republish: list[Step | Item] = []
     for item in due.order_by(UNPUBLISHED_LAST, "due_at", "pk")[:DUE_BATCH]:
         if item.run.cancel_requested_at is not None:
@@ -133,7 +139,7 @@ def _tend(step: Step) -> None:
         return
     late = Step.objects.filter(pk=step.pk, state=StepState.RUNNING, due_at__lte=Now())
     # What a signal feeds is due again when one comes.
-    idle = bool(step.fed_by) and not Item.objects.filter(step=step, state__in=Item.LEFT).exists()
+    idle = bool(step.fed_by) and not any_left(step.pk)
     late.update(due_at=None if idle else Now() + CHECK_INTERVAL)
 
 
@@ -142,8 +148,8 @@ def _fill(step: Step, now: datetime) -> list[Item]:
         if skipped := skip_items(step, now):
             counts.add(step.pk, now, slot=counts.FAILURES, skipped=skipped)
         return []
-    waiting = Item.objects.filter(step=step, state=StepState.WAITING, due_at__lte=Now())
-    waiting.update(due_at=None)
+    delayed = Item.objects.alias(of=OF_STEP).filter(of=step.pk, due_at__lte=Now())
+    delayed.filter(state=StepState.WAITING).update(due_at=None)
     publish: list[Item] = []
     # What waits in line has no message yet.
     for message_id in _orphaned(step) if not step.limits else ():
@@ -158,7 +164,8 @@ def _orphaned(step: Step) -> list[str]:
 
 def end_lost(step: Step, dead_since: Any, locked: LockedRuns) -> None:
     """End the attempts of this step's items whose executors have been silent since then."""
-    lost = active_items().filter(step=step, state=StepState.RUNNING)
+    # In no order: for that of the items SQLite would read all of them.
+    lost = active_items().filter(step=step, state=StepState.RUNNING).order_by()
     for item in lost.filter(executor__heartbeat_at__lt=dead_since)[:BATCH]:
         verdict = watch_once(watched(item, dead=True), None, item.db_now)
         if isinstance(verdict, End):

@@ -12,7 +12,7 @@ from django_celery_results.models import TaskResult
 from children.sanitize import plain_form
 from parent.conf import setting
 from parent.messages.publish import queue_of
-from parent.models import Executor, Item, ItemCount, Run, Step, StepState
+from parent.models import IS_ACTIVE, Executor, Item, ItemCount, Run, Step, StepState
 from parent.watch.decide import Stored, Watched
 
 __all__ = [
@@ -44,7 +44,7 @@ def active_steps() -> "QuerySet[Any]":
 
 def active_items() -> "QuerySet[Any]":
     """The queued and running items, each with the database's time as `db_now`."""
-    items = Item.objects.filter(state__in=Item.ACTIVE)
+    items = Item.objects.filter(IS_ACTIVE)
     items = items.select_related("executor", "step", "step__run")
     large = ("traceback", "result", "checkpoint", *(f"step__{name}" for name in LARGE_RUN_FIELDS))
     return items.defer(*large).annotate(db_now=Now())
@@ -70,10 +70,9 @@ def ids_of_due_steps() -> "QuerySet[Any, Any]":
 def ids_of_lost_steps(lease: timedelta) -> "QuerySet[Any, Any]":
     """Steps that an executor runs, or of which it runs items, whose last heartbeat is that old."""
     dead = Executor.objects.filter(heartbeat_at__lt=Now() - lease).values("pk")
-    # ACTIVE is the condition of a partial index: SQLite uses it only where the text is the same.
-    lost = {"executor__in": dead, "state": StepState.RUNNING, "state__in": Step.ACTIVE}
-    of_steps = Step.objects.filter(**lost).order_by().values("pk")
-    of_items = Item.objects.filter(**lost).order_by().values("step_id")
+    lost = {"executor__in": dead, "state": StepState.RUNNING}
+    of_steps = Step.objects.filter(IS_ACTIVE, **lost).order_by().values("pk")
+    of_items = Item.objects.filter(IS_ACTIVE, **lost).order_by().values("step_id")
     return of_steps.union(of_items, all=True)
 
 
@@ -89,7 +88,7 @@ def changed_results(since: datetime | None) -> "QuerySet[TaskResult]":
         since: only those that were stored after this; None: at any time.
     """
     newer = Q(mirrored_at=None) | Q(mirrored_at__lt=OuterRef("date_done"))
-    active = Step.objects.filter(state__in=Step.ACTIVE).order_by()
+    active = Step.objects.filter(IS_ACTIVE).order_by()
     results: QuerySet[TaskResult] = TaskResult.objects.filter(
         Exists(active.filter(newer, task_id=OuterRef("task_id")))
     )

@@ -29,7 +29,7 @@ from parent.messages.publish import (
     queue_of,
     republish_after,
 )
-from parent.models import Item, Run, Step, StepState
+from parent.models import IS_ACTIVE, Item, Run, Step, StepState
 from parent.store import clock, results
 from parent.store.executors import alive
 from parent.store.run_rows import lock_run_row
@@ -77,7 +77,7 @@ class Republisher:
         wait = timedelta(seconds=interval("HEARTBEAT") + CONFIRM_MARGIN if asked else 0)
         for model in (Step, Item):
             rows: QuerySet[Any] = model._default_manager.all()
-            published = rows.filter(state=StepState.QUEUED, publish_count__gt=0)
+            published = rows.filter(IS_ACTIVE, state=StepState.QUEUED, publish_count__gt=0)
             with transaction.atomic():
                 # Skip locked rows: whoever locks one is changing it, and may wait for another.
                 free = published.select_for_update(skip_locked=True, of=("self",)).order_by()
@@ -234,7 +234,7 @@ class _Queues:
 def _not_received(model: type[Step | Item], executors: Sequence[UUID]) -> "QuerySet[Any]":
     """The published QUEUED rows whose messages none of these executors has."""
     rows: QuerySet[Any] = model._default_manager.all()
-    published = rows.filter(state=StepState.QUEUED, publish_count__gt=0)
+    published = rows.filter(IS_ACTIVE, state=StepState.QUEUED, publish_count__gt=0)
     return published.filter(Q(received_by=None) | ~Q(received_by__in=executors))
 
 

@@ -15,7 +15,7 @@ from celery.worker import control
 from django.db import connections
 
 from parent.errors import RunEnded, UnknownRun
-from parent.models import Attempt, Item, Run, Step, StepState
+from parent.models import IS_ACTIVE, Attempt, Item, Run, Step, StepState
 from parent.runs.cancel import cancel
 from parent.store.outage import retry_while_database_is_down
 from parent.telemetry.log_context import about
@@ -98,12 +98,12 @@ def _runs_of(ids: set[str]) -> dict[str, UUID | None]:
     for step in Step.objects.filter(task_id__in=ids).only("task_id", "run_id", "state"):
         found[str(step.task_id)] = step.run_id if step.state in Step.ACTIVE else None
     # The message of a child that has ended may run one of those that followed.
-    running = Step.objects.filter(state=StepState.RUNNING, message_id__in=ids)
+    running = Step.objects.filter(IS_ACTIVE, state=StepState.RUNNING, message_id__in=ids)
     found |= {str(step.message_id): step.run_id for step in running.only("message_id", "run_id")}
     items = Item.objects.select_related("step")
     for item in items.filter(task_id__in=ids):
         found[str(item.task_id)] = item.run_id if item.state in Item.ACTIVE else None
-    carried = items.filter(state=StepState.RUNNING, message_id__in=ids)
+    carried = items.filter(IS_ACTIVE, state=StepState.RUNNING, message_id__in=ids)
     found |= {str(item.message_id): item.run_id for item in carried}
     by_uuid = {uuid: text for text in ids if (uuid := _uuid(text)) is not None}
     for run_id in Run.objects.filter(pk__in=by_uuid).values_list("pk", flat=True):

@@ -5,7 +5,7 @@ from uuid import UUID
 
 from celery.utils.log import get_logger
 
-from parent.models import Item, Step, StepState
+from parent.models import IS_ACTIVE, Item, Step, StepState
 from parent.runs.attempts import RetryDecision
 from parent.runs.endings import Ending
 from parent.runs.items.finish import end_of
@@ -31,11 +31,11 @@ def hand_back(executor_id: UUID) -> None:
     The retry does not count against the step's limit: a deploy is not the child's failure. It is
     published by another worker's tick, after this process, and the old body in it, has exited.
     """
-    running = Step.objects.filter(executor=executor_id, state=StepState.RUNNING)
+    running = Step.objects.filter(IS_ACTIVE, executor=executor_id, state=StepState.RUNNING)
     running = running.select_related("executor", "run").defer(
         "result", "input_override", *LARGE_RUN_FIELDS
     )
-    items = Item.objects.filter(executor=executor_id, state=StepState.RUNNING)
+    items = Item.objects.filter(IS_ACTIVE, executor=executor_id, state=StepState.RUNNING)
     items = items.select_related("executor", "step", "step__run").defer("result", "checkpoint")
     steps: list[Step | Item] = [*running, *items]
     give_up_at = time.monotonic() + LOCK_WAIT

@@ -8,7 +8,7 @@ from django.db import transaction
 
 from children.sanitize import one_line
 from parent.decisions.mapping import NAMED, outcome
-from parent.models import Item, Step, StepState
+from parent.models import IS_ACTIVE, Item, Step, StepState
 from parent.runs.endings import end_cancelled, record
 from parent.runs.following.hand_over import HandOver
 from parent.runs.items import counts
@@ -18,12 +18,17 @@ from parent.runs.items.sweeps import cancel_items, too_many_failed
 from parent.store.kept_sql import fetch
 from parent.store.run_rows import lock_running
 
-__all__ = ["close_if_done"]
+__all__ = ["any_left", "close_if_done"]
 
+OF_STEP = "SELECT 1 FROM parent_item WHERE step_id = %s AND"
 LEFT = (
-    "SELECT 1 FROM parent_item "
-    "WHERE step_id = %s AND state IN ('WAITING', 'QUEUED', 'RUNNING') LIMIT 1"
+    f"{OF_STEP} state IN ('QUEUED', 'RUNNING') UNION ALL "
+    f"{OF_STEP} state = 'WAITING' AND due_at IS NULL UNION ALL "
+    f"{OF_STEP} state = 'WAITING' AND due_at IS NOT NULL LIMIT 1"
 )
+"""The first two have an index each. The last is only asked if these find nothing: it is for what
+waits for the delay of a retry.
+"""
 
 
 def close_if_done(step_id: int, *, hand_over: HandOver | None = None) -> bool:
@@ -45,7 +50,7 @@ def close_if_done(step_id: int, *, hand_over: HandOver | None = None) -> bool:
         signals = Step.objects.filter(run=step.run_id, name=step.fed_by)
         late = signals.values_list("error", flat=True).first()
         step.refresh_from_db(fields=["items"])
-    if fetch(LEFT, [step.pk]):
+    if any_left(step.pk):
         return False
     failed = Item.objects.filter(step=step, state=StepState.ERROR).order_by("index")
     first = [one_line(error or "") for error in failed.values_list("error", flat=True)[:NAMED]]
@@ -63,6 +68,11 @@ def close_if_done(step_id: int, *, hand_over: HandOver | None = None) -> bool:
     return bool(ended)
 
 
+def any_left(step_id: int) -> bool:
+    """Whether an item of the step has not ended."""
+    return bool(fetch(LEFT, [step_id] * 3))
+
+
 def _close_cancelled(step: Step) -> bool:
     """End the step of a cancelled run if none of its items runs.
 
@@ -73,6 +83,6 @@ def _close_cancelled(step: Step) -> bool:
         if locked is None or locked.run.cancel_requested_at is None:
             return False
         cancel_items(step, locked.now)
-    if Item.objects.filter(step=step, state=StepState.RUNNING).exists():
+    if Item.objects.filter(IS_ACTIVE, step=step, state=StepState.RUNNING).exists():
         return False
     return end_cancelled(str(step.task_id))

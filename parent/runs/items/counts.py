@@ -13,7 +13,7 @@ from django.db import connection
 from django.db.models import Count, Sum
 
 from parent.decisions.mapping import Counts
-from parent.models import Item, ItemCount, Step, StepState
+from parent.models import IS_ACTIVE, Item, ItemCount, Step, StepState
 from parent.models.item import SLOTS
 from parent.store.connections import prepared_cursor
 
@@ -60,7 +60,7 @@ def read(steps: Sequence[Step]) -> dict[int, Counts]:
     ended: dict[int, dict[str, int]] = {
         row[0]: dict(zip(COLUMNS, row[1:], strict=True)) for row in slots.annotate(**sums)
     }
-    active = Item.objects.filter(step__in=ids, state=StepState.RUNNING).order_by()
+    active = Item.objects.filter(IS_ACTIVE, step__in=ids, state=StepState.RUNNING).order_by()
     running: dict[int, dict[str, Any]] = {
         step_id: {"running": count, "running_completion": done}
         for step_id, count, done in active.values_list("step_id").annotate(

@@ -14,7 +14,7 @@ from django.db.models import Count, Q
 
 from parent.decisions.mapping import FIRST_PLACES, places
 from parent.messages.publish import first_batch, republish_after
-from parent.models import Item, Step, StepState
+from parent.models import IS_ACTIVE, Item, Step, StepState
 from parent.runs.attempts import ITEM_ATTEMPT_COLUMNS, queue_attempt
 from parent.runs.following import limits
 from parent.runs.following.hand_over import HandOver
@@ -74,7 +74,7 @@ def places_left(step: Step) -> int:
         [(taken, running)] = fetch(ACTIVE_RUNS, [step.pk])
         left: int = places(step.max_active, running) - taken
         return max(0, left)
-    active = Item.objects.filter(step=step, state__in=Item.ACTIVE, message_id__isnull=False)
+    active = Item.objects.filter(IS_ACTIVE, step=step, message_id__isnull=False)
     found = active.aggregate(
         taken=Count("message_id", distinct=True),
         running=Count("pk", filter=Q(state=StepState.RUNNING)),
