@@ -6,7 +6,7 @@ from functools import partial
 from typing import Any
 
 from django.db import transaction
-from django.db.models import BigIntegerField, Case, ExpressionWrapper, F, QuerySet, When
+from django.db.models import BigIntegerField, ExpressionWrapper, F, QuerySet
 from django.db.models.functions import Now
 
 from parent.decisions.mapping import progress
@@ -29,14 +29,12 @@ from parent.store.writes import update_rows
 from parent.telemetry.metrics import metrics
 from parent.watch.decide import End, Keep, Mirror, Republish, watch_once
 from parent.watch.outcomes import record_tick_outcome
-from parent.watch.queries import active_items, watched
+from parent.watch.queries import DUE_BATCH, UNPUBLISHED_LAST, active_items, watched
 from parent.watch.republish import Republisher
 
 __all__ = ["add_up", "check_due", "end_lost"]
 
 BATCH = 1_000
-DUE_BATCH = 300
-"""Due items per tick: each may take a transaction, or a message. The rest stays due."""
 OF_STEP = ExpressionWrapper(F("step_id") + 0, BigIntegerField())
 """An item's step as an expression, which no index has: few rows are marked, or due, of those that a
 step has, and SQLite would rather read these.
@@ -50,7 +48,6 @@ ORPHANED = (
 
 The states are in the text, because SQLite takes no index of some rows for states as parameters.
 """
-UNPUBLISHED_LAST = Case(When(state=StepState.QUEUED, publish_count=0, then=1), default=0)
 ADDED_UP = (
     *("id", "items", "iteration", "total", "completion", "message", "pace", "paced_since"),
     *("reported_at", "mirrored_at"),

@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from datetime import datetime, timedelta
 from typing import Any
 
-from django.db.models import Exists, OuterRef, Q, QuerySet
+from django.db.models import Case, Exists, OuterRef, Q, QuerySet, When
 from django.db.models.functions import Now
 from django_celery_results.models import TaskResult
 
@@ -16,7 +16,9 @@ from parent.models import IS_ACTIVE, Executor, Item, ItemCount, Run, Step, StepS
 from parent.watch.decide import Stored, Watched
 
 __all__ = [
+    "DUE_BATCH",
     "LARGE_RUN_FIELDS",
+    "UNPUBLISHED_LAST",
     "active_items",
     "active_steps",
     "changed_results",
@@ -30,6 +32,9 @@ __all__ = [
     "watched",
 ]
 
+DUE_BATCH = 300
+"""Due rows per tick: each may take a transaction, or a message. The rest stays due."""
+UNPUBLISHED_LAST = Case(When(state=StepState.QUEUED, publish_count=0, then=1), default=0)
 LARGE_RUN_FIELDS = ("run__params", "run__files", "run__result")
 """Fields that may be large and that no tick needs."""
 

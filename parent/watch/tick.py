@@ -7,7 +7,7 @@ from typing import Any
 from uuid import UUID
 
 from celery import states
-from django.db.models import Case, OuterRef, QuerySet, Subquery, When
+from django.db.models import QuerySet
 from django.db.models.functions import Now
 from django_celery_results.models import TaskResult
 
@@ -18,56 +18,41 @@ from parent.deletion.stray_files import try_delete_strays
 from parent.messages.broker_memory import BrokerMemory
 from parent.messages.publish import is_run_row_stale
 from parent.messages.terminate import terminate
-from parent.models import Event, Item, Run, Step, StepState
+from parent.models import Item, Step, StepState
 from parent.runs.advance import pass_place_on
-from parent.runs.cancel import end_if_nothing_runs
-from parent.runs.endings import Ending, end_cancelled, end_run
+from parent.runs.endings import Ending, end_cancelled
 from parent.runs.following import limits, places
-from parent.runs.nested.tree import with_inner_runs
 from parent.runs.signals.expire import expire
 from parent.schedules.ticks import fire_due, prune_firings, try_sync
 from parent.store import executors
 from parent.store.locks import LockedRuns
 from parent.telemetry.metrics import metrics
-from parent.telemetry.task_failure import send_task_failure
 from parent.watch.decide import End, Keep, Mirror, Republish, Stored, watch_once
+from parent.watch.due_runs import check_due_runs
 from parent.watch.items import check_due, end_lost
 from parent.watch.mirror import Report, mirror
-from parent.watch.outcomes import bring_up_due, record_tick_outcome
+from parent.watch.outcomes import record_tick_outcome
 from parent.watch.probe import Work, probe
 from parent.watch.queries import (
-    active_items,
+    DUE_BATCH,
+    UNPUBLISHED_LAST,
     active_steps,
     changed_results,
-    due_runs,
     ids_of_due_steps,
     ids_of_lost_steps,
     ids_of_reported_steps,
-    overdue,
     stored,
     stored_of,
     watched,
 )
-from parent.watch.republish import Republisher, republish_runs
+from parent.watch.republish import Republisher
 
 __all__ = ["STANDBY_INTERVAL", "Ticker"]
 
 BATCH = 1_000
-DUE_BATCH = 300
-"""Due rows per tick: each may take a transaction of its own. The rest stays due."""
 PRUNE_BATCH = 100
 OVERLAP = timedelta(seconds=2)
 """A report is stamped before its commit. One that commits this much later is still found."""
-UNPUBLISHED_LAST = Case(When(state=StepState.QUEUED, publish_count=0, then=1), default=0)
-# Subqueries: over joins SQLite would read all runs, in the order by which it would group them.
-ENDED_AT = Subquery(
-    Step.objects.filter(run=OuterRef("pk"), finished_at__isnull=False)
-    .order_by("-finished_at")
-    .values("finished_at")[:1]
-)
-RETRIED_AT = Subquery(
-    Event.objects.filter(run=OuterRef("pk"), what="retry").order_by("-at").values("at")[:1]
-)
 CONNECT_TIMEOUT = 5.0
 """Seconds that a heartbeat thread may need to reconnect to the database."""
 OUTAGE_GRACE = 5.0
@@ -158,7 +143,7 @@ class Ticker:
         if (work.steps or work.results) and time.monotonic() >= self._check_steps_from:
             self._locked_runs.skip_if_locked(self._check_due_steps)
         if work.runs:
-            self._locked_runs.skip_if_locked(self._check_due_runs)
+            self._locked_runs.skip_if_locked(partial(check_due_runs, self._locked_runs))
         if work.schedules:
             self._locked_runs.skip_if_locked(fire_due)
         self._extend_leases_after_pause()
@@ -280,41 +265,6 @@ class Ticker:
         self, step: Any, verdict: End, state: str | None = None, traceback: str | None = None
     ) -> Ending | None:
         return record_tick_outcome(step, verdict.outcome, verdict.retry, state, traceback)
-
-    def _check_due_runs(self) -> None:
-        """Handle runs past their deadline, or waiting for a worker that knows their steps, and
-        child runs whose end has not come up.
-        """
-        due = due_runs().exclude(pk__in=self._locked_runs.runs())
-        due = due.defer("files", "result").annotate(
-            db_now=Now(), ended_at=ENDED_AT, retried_at=RETRIED_AT
-        )
-        to_republish: list[Run] = []
-        for run in due.order_by("due_at")[:DUE_BATCH]:
-            if run.ended and run.is_child:
-                self._locked_runs.skip_if_locked(partial(bring_up_due, run), run.parent_run_id)
-                continue
-            error = overdue(run, run.db_now, ended_at=run.ended_at, retried_at=run.retried_at)
-            if error is None and run.cancel_requested_at is not None:
-                self._locked_runs.skip_if_locked(partial(end_if_nothing_runs, run.pk), run.pk)
-                continue
-            if error is None:
-                to_republish.append(run)
-                continue
-            self._locked_runs.skip_if_locked(partial(self._end_run, run, error), run.pk)
-        if to_republish:
-            republish_runs(to_republish)
-
-    def _end_run(self, run: Run, error: str) -> None:
-        runs = with_inner_runs(run.pk)
-        running = [
-            *active_steps().filter(run__in=runs, state=StepState.RUNNING, nested=False),
-            *active_items().filter(step__run__in=runs, state=StepState.RUNNING, step__nested=False),
-        ]
-        if end_run(run.pk, error, expected_version=run.version):
-            send_task_failure(run, error)
-            for step in running:
-                terminate(step)
 
     def _end_attempts_of_dead_executors(self) -> None:
         """End the attempts of executors whose lease has expired."""

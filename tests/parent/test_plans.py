@@ -18,6 +18,7 @@ from parent.messages import publish
 from parent.messages.publish import attempt_header
 from parent.models import Executor, Item, Run, StepState
 from parent.models import Step as StepRow
+from parent.runs.following import hand_over
 from parent.runs.items.close import LEFT
 from parent.runs.items.windows import places_left
 from parent.runs.start import start
@@ -80,6 +81,7 @@ LOOKS: dict[str, Callable[[Executor, Run], object]] = {
     "messages were lost": lambda *_: republish.Republisher().mark_due(),
     "the places of a step": lambda _, run: places_left(mapped(run)),
     "a worker stops": lambda executor, _: hand_back(executor.pk),
+    "who waits for a first child": lambda *_: hand_over.look(0.0),
     "a revoke": lambda *_: _runs_of({"a-message"}),
     "the metrics": lambda *_: list(metrics._queues()),
     "the page of workers": lambda executor, _: fleet._running([executor.pk]),

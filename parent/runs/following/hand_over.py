@@ -21,10 +21,10 @@ from parent.conf import setting
 from parent.decisions.first_look import first_look
 from parent.decisions.time_slices import LastSlice
 from parent.messages.publish import queue_of, run_row_due
-from parent.models import Item, Step, StepState
+from parent.models import IS_ACTIVE, Item, Step, StepState
 from parent.store import executors
 
-__all__ = ["HandOver"]
+__all__ = ["HandOver", "look"]
 
 S = TypeVar("S", Step, Item)
 
@@ -32,6 +32,7 @@ LOOK_INTERVAL = 0.1
 """Seconds for which a process knows who waits, at least."""
 LOOK_SHARE = 20
 """It knows that for so many times as long as the look took, which grows with what waits."""
+LONGEST_WAIT = Now() - Min("queued_at")
 
 
 class _Look(NamedTuple):
@@ -132,15 +133,24 @@ def _waiting_since(queue: str) -> float:
     global _look  # noqa: PLW0603 - one answer per process
     began = time.monotonic()
     if began > _look.until:
-        waiting = Step.objects.filter(
-            state=StepState.QUEUED, queued_at__lt=Now(), publish_count__gt=0, attempt=1, after=[]
-        )
-        kinds = waiting.order_by().values_list("queue", "task", Now() - Min("queued_at"))
-        queues: dict[str, float] = {}
-        for name, task, waited in kinds:
-            queue_name = queue_of(Step(queue=name, task=task))
-            since = began - waited.total_seconds()
-            queues[queue_name] = min(since, queues.get(queue_name, math.inf))
+        queues = look(began)
         now = time.monotonic()
         _look = _Look(now + max(LOOK_INTERVAL, LOOK_SHARE * (now - began)), queues)
     return _look.queues.get(queue, math.inf)
+
+
+def look(now: float) -> dict[str, float]:
+    """Of each queue in which runs wait for a first child: since when, on the clock of `now`."""
+    waiting = Step.objects.filter(
+        IS_ACTIVE,
+        state=StepState.QUEUED,
+        queued_at__lt=Now(),
+        publish_count__gt=0,
+        attempt=1,
+        after=[],
+    )
+    queues: dict[str, float] = {}
+    for name, task, waited in waiting.order_by().values_list("queue", "task", LONGEST_WAIT):
+        queue = queue_of(Step(queue=name, task=task))
+        queues[queue] = min(now - waited.total_seconds(), queues.get(queue, math.inf))
+    return queues
