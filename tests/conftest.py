@@ -2,6 +2,7 @@
 
 import gc
 import os
+import shutil
 import signal
 import tempfile
 from collections.abc import Generator, Iterator
@@ -88,8 +89,10 @@ def django_db_modify_db_settings(
     """A database for each process. SQLite's is a file, so that workers can open it too."""
     database = settings.DATABASES["default"]
     if "sqlite3" in database["ENGINE"]:
-        folder = tmp_path_factory.mktemp("database")
-        database["TEST"]["NAME"] = str(folder / "test.sqlite3")
+        file = tmp_path_factory.mktemp("database") / "test.sqlite3"
+        database["TEST"]["NAME"] = str(file)
+        if migrated := os.environ.get(rounds.MIGRATED):
+            shutil.copy(migrated, file)
 
 
 KEPT = {"django_migrations", "django_content_type", "auth_permission"}

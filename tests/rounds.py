@@ -4,7 +4,7 @@ import os
 from functools import cache
 from pathlib import Path
 
-__all__ = ["ON_POSTGRES", "PROCESSES", "on_sqlite", "place"]
+__all__ = ["MIGRATED", "ON_POSTGRES", "PROCESSES", "on_sqlite", "place"]
 
 TESTS = Path(__file__).parent
 
@@ -12,6 +12,9 @@ TESTS = Path(__file__).parent
 # A file's tests stay in one process, with the fixtures that they share.
 PROCESSES = ["--numprocesses", str((os.cpu_count() or 1) + 4), "--dist", "loadfile"]
 PROCESSES += ["--no-loadscope-reorder"]  # keep the order of `place`
+
+MIGRATED = "MIGRATED_DATABASE"
+"""The variable with a migrated database of SQLite, which each process of a round copies."""
 
 LONGEST = ["quickstart/test_up.py", "deploy/test_compose.py", "monitor/test_contract.py"]
 LONGEST += ["parent/test_state_machine.py"]
