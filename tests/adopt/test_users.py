@@ -19,12 +19,27 @@ NOBODY = "6a1d1f5e-3b52-4e0c-9b0e-1f2f7d8c9a10"
 """The key of no user."""
 
 
-@pytest.mark.parametrize("name", ["zoe@example.com", NOBODY, "ann", ""])
-def test_an_unknown_owner_is_told_by_what_they_log_in_with(team: Team, name: str) -> None:
-    told = team.manage("workflow", "start", "weigh_all", "parcels=1", "--owner", name, code=1)
+UNKNOWN = ["zoe@example.com", NOBODY, "ann", ""]
+# In one program: to start another takes longer than what it does.
+START = """
+from django.core.management import execute_from_command_line
+for name in {names!r}:
+    try:
+        words = ["workflow", "start", "weigh_all", "parcels=1", "--owner", name]
+        execute_from_command_line(["manage.py", *words])
+    except SystemExit as exc:
+        print("exit code", exc.code, flush=True)
+"""
 
-    assert f"There is no user whose email is {name!r}" in told
-    assert "Traceback" not in told
+
+def test_an_unknown_owner_is_told_by_what_they_log_in_with(team: Team) -> None:
+    printed = team.manage("shell", "-v", "0", "-c", START.format(names=UNKNOWN))
+
+    told = printed.split("exit code 1\n")
+    assert told.pop() == ""
+    for name, words in zip(UNKNOWN, told, strict=True):
+        assert f"There is no user whose email is {name!r}" in words
+        assert "Traceback" not in words
 
 
 def test_runs_are_of_their_owners(team: Team, ann: Client, eve: Client) -> None:
