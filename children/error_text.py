@@ -10,6 +10,8 @@ __all__ = ["UNKNOWN_ERROR", "error_text", "text_of"]
 
 UNKNOWN_ERROR = "unknown error"
 
+_name_of_class = type.__dict__["__name__"].__get__  # a metaclass may have one of its own
+
 MAX_MEMBERS = 5
 """Members of an exception group that are named. The traceback has all of them."""
 BARE_TEXT = re.compile(r"""[-+.\d]+|\w*[_\d]\w*|'[^']*'|"[^"]*\"""")
@@ -31,12 +33,22 @@ def error_text(error: object) -> str:
 
     The name is needed if the message is only a value, without a word outside quotes, as in
     `KeyError: 'size'` or `ValueError: 42`. Without a message the text is the name. The text of an
-    exception group names its members. A value that is no exception is `it failed with 42`.
+    exception group names its members. A value that is no exception is `it failed with 42`. If an
+    author's methods raise anything but Ctrl-C, or exit, it is the type's name.
 
     Args:
         error: an exception, the dict that Celery stores for one
             (`celery.backends.base.Backend.prepare_exception`), or any other stored value.
     """
+    try:
+        return _text(error)
+    except KeyboardInterrupt:
+        raise
+    except BaseException:
+        return str(_name_of_class(type(error)))
+
+
+def _text(error: object) -> str:
     match error:
         case None:
             return UNKNOWN_ERROR
@@ -109,8 +121,10 @@ def _has_words(line: str) -> bool:
 
 
 def text_of(value: object) -> str:
-    """`str(value)`, or its type's name if `__str__` raises."""
+    """`str(value)`, or its type's name if `__str__` raises or exits."""
     try:
         return str(value)
-    except Exception:
-        return type(value).__name__
+    except KeyboardInterrupt:
+        raise
+    except BaseException:
+        return str(_name_of_class(type(value)))

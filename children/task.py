@@ -1,7 +1,6 @@
 """`ChildTask`: how a child runs, as a step or on its own."""
 
 import inspect
-import signal
 import traceback
 from collections.abc import Callable
 from datetime import UTC, datetime
@@ -20,7 +19,7 @@ from children.declaration.retrying import Retrying
 from children.declaration.signature import Problem
 from children.errors import AttemptLost, ChildError, ChildExit, RetryAsked
 from children.isolation.connections import kept_transaction
-from children.isolation.contained import presentable
+from children.isolation.contained import ends_process, exit_text, presentable
 from children.isolation.run_isolated import run_isolated
 from children.meta import Meta, error_text
 from children.progress import REPORT_INTERVAL, Progress
@@ -37,9 +36,6 @@ MISTAKEN_FOR_WORKER_FAILURES = (MemoryError, Terminated, TimeLimitExceeded, Work
 """If a body raises one of these, Celery takes it for a failure of the worker. A MemoryError even
 stops the worker (celery 5.7, `Request.on_failure`). So they are replaced with `ChildError`.
 """
-
-EXIT_BY_SIGTERM = -(256 - signal.SIGTERM)
-"""Exit code of billiard's processes after SIGTERM (billiard 4.3, `common._shutdown_cleanup`)."""
 
 
 class ChildTask(Task):  # type: ignore[type-arg]
@@ -106,18 +102,17 @@ class ChildTask(Task):  # type: ignore[type-arg]
         except Exception as exc:
             told = presentable(exc)
             error = f"Error in {attempt.name}: {error_text(told)}"
-            final = attempt.finish(
-                progress.meta.failed(error), storable(traceback.format_exc()), exc
-            )
+            trace = storable("".join(traceback.format_exception(told)))
+            final = attempt.finish(progress.meta.failed(error), trace, told)
             _follow(attempt)
             if final:
-                if isinstance(exc, MISTAKEN_FOR_WORKER_FAILURES):
+                if isinstance(told, MISTAKEN_FOR_WORKER_FAILURES):
                     raise ChildError(error_text(exc)) from exc
                 if told is not exc:
                     raise told from None
                 raise
             # Not a failure yet: Celery's signals, and so Sentry, must see only the last attempt's.
-            logger.warning("%s[%s] will be retried", self.name, request.id, exc_info=True)
+            logger.warning("%s[%s] will be retried", self.name, request.id, exc_info=told)
             raise Ignore from None
         attempt.finish(outcome)
         _follow(attempt)
@@ -136,12 +131,10 @@ class ChildTask(Task):  # type: ignore[type-arg]
                 result = run_isolated(body)
             return progress.meta.ok(result)
         except SystemExit as exc:
-            # Exactly SystemExit: Celery's shutdown requests are subclasses of it. A pool process
-            # that gets SIGTERM at a time limit also raises it; the worker then ends the attempt.
-            if type(exc) is not SystemExit or exc.code == EXIT_BY_SIGTERM:
+            if ends_process(exc):
                 raise
             _keep_checkpoint(progress)
-            raise ChildExit(f"the body called sys.exit({exc.code!r})") from exc
+            raise ChildExit(f"the body {exit_text(exc)}") from exc
         except AttemptLost as exc:
             if attempt.lost:
                 raise

@@ -52,7 +52,8 @@ class CoroutineBody(Executor):
         self._thread = threading.get_ident()
         self._calls: SimpleQueue[Callable[[], object] | None] = SimpleQueue()
         self._reports: deque[tuple[Send, Meta]] = deque(maxlen=1)
-        self._end: Future[Any] = Future()
+        self._result: Any = None
+        self._raised: BaseException | None = None
         self._loop: asyncio.AbstractEventLoop | None = None
         self._thrown: BaseException | None = None
         self._lost: AttemptLost | None = None
@@ -72,7 +73,9 @@ class CoroutineBody(Executor):
                 self._throw(exc)
         if late := self._lost or self._thrown:
             raise late
-        return self._end.result()
+        if self._raised is not None:
+            raise self._raised
+        return self._result
 
     def submit(self, fn: Callable[..., T], /, *args: Any, **kwargs: Any) -> "Future[T]":
         """Call `fn` in the task's thread. This makes it the executor of `sync_to_async`."""
@@ -114,18 +117,20 @@ class CoroutineBody(Executor):
     def _run_loop(self) -> None:
         try:
             self._begin()
-            result = asyncio.run(self._main())
+            asyncio.run(self._main())
         except BaseException as exc:
-            self._end.set_exception(exc)
-        else:
-            self._end.set_result(result)
+            self._raised = exc
         finally:
             self._calls.put(None)
 
-    async def _main(self) -> Any:
+    async def _main(self) -> None:
         self._loop, self._task = asyncio.get_running_loop(), asyncio.current_task()
         async with ThreadSensitiveContext(executor=self):
-            return await self
+            try:
+                self._result = await self
+            except BaseException as exc:
+                # Past the loop: it would ask the exception what it is, which may raise itself.
+                self._raised = exc
 
     def _throw(self, exc: BaseException) -> None:
         self._thrown = exc

@@ -1,13 +1,46 @@
 """What an author's code raises, as an error that others can handle."""
 
+import threading
+import traceback
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
+from signal import SIGTERM
 from typing import Any
+
+from celery.exceptions import WorkerShutdown, WorkerTerminate
+from celery.utils.serialization import get_pickleable_exception
 
 from children.errors import ChildError, ChildExit
 from children.meta import error_text
 
-__all__ = ["contained", "presentable"]
+__all__ = ["contained", "ends_process", "exit_text", "presentable"]
+
+EXIT_BY_SIGTERM = -(256 - SIGTERM)
+"""Exit code of billiard's processes after SIGTERM (billiard 4.3, `common._shutdown_cleanup`)."""
+
+ASKED: tuple[Callable[[Any], object], ...] = (str, repr, get_pickleable_exception)
+"""What Celery asks of an exception. It is prepared for an `Exception`."""
+
+
+def ends_process(exc: SystemExit) -> bool:
+    """Whether a signal's handler has raised it, and not the author's code: it ends the process.
+
+    Celery raises requests of its own at a shutdown, and a pool's process an exit when it gets
+    SIGTERM, at a time limit too; the worker then ends the attempt. Python calls these handlers in
+    the main thread, so in another one an exit is the author's, and would end that thread alone.
+    """
+    if threading.current_thread() is not threading.main_thread():
+        return False
+    return isinstance(exc, WorkerShutdown | WorkerTerminate) or exc.code == EXIT_BY_SIGTERM
+
+
+def exit_text(exc: SystemExit) -> str:
+    """How the author's code has exited: `called sys.exit(3)`."""
+    try:
+        code = repr(exc.code)
+    except BaseException:
+        code = error_text(exc)
+    return f"called sys.exit({code})"
 
 
 @contextmanager
@@ -26,32 +59,22 @@ def contained() -> Iterator[None]:
     except (Exception, KeyboardInterrupt):
         raise
     except SystemExit as exc:
-        raise ChildExit(f"it called sys.exit({exc.code!r})") from exc
+        raise ChildExit(f"it {exit_text(exc)}") from exc
     except BaseException as exc:
         raise ChildError(error_text(exc)) from exc
 
 
 def presentable(exc: Exception) -> Exception:
-    """The exception, or a `ChildError` in its place if it ends the process of who asks what it is.
+    """The exception, or a `ChildError` in its place if who asks what it is cannot go on.
 
-    Its methods are an author's code too. Celery calls them outside of the body, and is prepared
-    for an `Exception` only: the next child in the process would pay for more.
+    Its methods are an author's code too. They are called outside of the body, and the next child
+    in the process would pay for it.
     """
-    if all(_answers(exc, question) for question in (str, repr, _reduce)):
-        return exc
-    text = error_text(exc) if _answers(exc, str) else type(exc).__name__
-    return ChildError(text).with_traceback(exc.__traceback__)
-
-
-def _answers(exc: Exception, question: Callable[[Any], object]) -> bool:
     try:
-        question(exc)
-    except (Exception, KeyboardInterrupt):
-        return True
+        traceback.format_exception(exc)
+        for ask in ASKED:
+            with suppress(Exception):
+                ask(exc)
     except BaseException:
-        return False
-    return True
-
-
-def _reduce(exc: Exception) -> object:
-    return exc.__reduce_ex__(2)
+        return ChildError(error_text(exc)).with_traceback(exc.__traceback__)
+    return exc

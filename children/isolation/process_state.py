@@ -65,13 +65,9 @@ def _umask() -> int:
     return mask
 
 
-def _has_alarm() -> bool:
-    return signal.getitimer(signal.ITIMER_REAL) != (0.0, 0.0)
-
-
-def _clear_alarm(_: bool) -> None:
-    # An alarm from before the body is not set again: its time has passed on meanwhile.
-    signal.setitimer(signal.ITIMER_REAL, 0)
+def _timer(name: str, kind: int) -> Part:
+    # One from before the body is not set again: its time has passed on meanwhile.
+    return Part(name, lambda: any(signal.getitimer(kind)), lambda _: signal.setitimer(kind, 0))
 
 
 def _write_filters(before: list[Any]) -> None:
@@ -79,8 +75,14 @@ def _write_filters(before: list[Any]) -> None:
     warnings.filters[:] = before  # type: ignore[index]  # a list, though typeshed says Sequence
 
 
-def _write_handlers(before: list[logging.Handler]) -> None:
-    logging.root.handlers[:] = before
+def _disabled_loggers() -> set[str]:
+    loggers = list(logging.root.manager.loggerDict.items())
+    return {name for name, found in loggers if getattr(found, "disabled", False)}
+
+
+def _write_disabled_loggers(before: set[str]) -> None:
+    for name in _disabled_loggers() ^ before:
+        logging.getLogger(name).disabled = name in before
 
 
 def _attribute(owner: Any, name: str) -> Part:
@@ -105,7 +107,9 @@ PARTS = (
     Part("the time zone", lambda: time.tzname, lambda _: time.tzset()),
     Part("the working directory", os.getcwd, os.chdir),
     Part("the umask", _umask, os.umask),
-    Part("the alarm", _has_alarm, _clear_alarm),
+    _timer("the alarm", signal.ITIMER_REAL),
+    _timer("the timer of its own processor time", signal.ITIMER_VIRTUAL),
+    _timer("the timer of its processor time", signal.ITIMER_PROF),
     Part(
         "the locale",
         partial(locale.setlocale, locale.LC_ALL),
@@ -119,6 +123,7 @@ PARTS = (
     Part("its thresholds", gc.get_threshold, lambda before: gc.set_threshold(*before)),
     Part("the processors", partial(os.sched_getaffinity, 0), partial(os.sched_setaffinity, 0)),
     Part("what warnings do", lambda: list(warnings.filters), _write_filters),
+    Part("the arguments", lambda: list(sys.argv), partial(setattr, sys, "argv")),
     _attribute(sys, "stdin"),
     _attribute(sys, "stdout"),
     _attribute(sys, "stderr"),
@@ -126,7 +131,12 @@ PARTS = (
     _attribute(threading, "excepthook"),
     _attribute(decimal.DefaultContext, "prec"),
     _attribute(logging.root, "level"),
-    Part("where logs go", lambda: list(logging.root.handlers), _write_handlers),
+    Part(
+        "where logs go",
+        lambda: list(logging.root.handlers),
+        partial(setattr, logging.root, "handlers"),
+    ),
+    Part("which loggers are off", _disabled_loggers, _write_disabled_loggers),
     Part("what logging leaves out", lambda: logging.root.manager.disable, logging.disable),
     *(_limit(name) for name in sorted(dir(resource)) if name.startswith("RLIMIT_")),
 )
@@ -188,16 +198,22 @@ def _read() -> list[tuple[Part, Any]]:
 
 
 def _restore(before: list[tuple[Part, Any]]) -> None:
+    notes = []
     for part, value in before:
-        try:
-            now = part.read()
-        except OSError:
-            now = None
-        if now == value:
+        if not _is_changed(part, value):
             continue
         try:
             part.write(value)
         except Exception as exc:
-            logger.warning("%s was changed by a task, and cannot be restored: %s", part.name, exc)
+            notes.append((logging.WARNING, part.name, f"cannot be restored: {exc}"))
         else:
-            logger.info("%s was changed by a task, and is restored", part.name)
+            notes.append((logging.INFO, part.name, "is restored"))
+    for level, name, end in notes:  # only now: a body may have changed how logs are written
+        logger.log(level, "%s was changed by a task, and %s", name, end)
+
+
+def _is_changed(part: Part, before: Any) -> bool:
+    try:
+        return bool(part.read() != before)
+    except Exception:  # it is not there any more
+        return True

@@ -10,7 +10,7 @@ from celery.utils.log import get_task_logger
 
 from children.errors import TransactionLeftOpen
 from children.isolation.connections import close_connections
-from children.isolation.context import context_of_its_own
+from children.isolation.context import context_of_its_own, kept_thread
 from children.isolation.process_state import kept_process_state
 from children.isolation.sqlite_writer import keeps_the_write_lock
 
@@ -36,7 +36,7 @@ def run_isolated(body: Callable[[], T]) -> T:
     """
     pid = os.getpid()
     try:
-        with kept_process_state():
+        with kept_process_state(), kept_thread():
             result = context_of_its_own().run(body)
     except BaseException:
         _end_fork(pid, 1)

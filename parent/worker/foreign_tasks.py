@@ -25,7 +25,7 @@ from django_celery_results.models import TaskResult
 from children import host
 from children.errors import ChildError
 from children.isolation.connections import close_connections, kept_transaction
-from children.isolation.context import kept_context
+from children.isolation.context import kept_context, kept_thread
 from children.isolation.process_state import kept_process_state
 from children.meta import Meta, error_text, parse
 from children.task import ChildTask
@@ -71,7 +71,8 @@ def _guarded(run: Callable[..., Any]) -> Callable[..., Any]:
     def guarded(*args: Any, **kwargs: Any) -> Any:
         if _dropped.get():
             raise Ignore
-        return run(*args, **kwargs)
+        with kept_thread():
+            return run(*args, **kwargs)
 
     return guarded
 

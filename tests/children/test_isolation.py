@@ -1,9 +1,10 @@
 """A body's changes to its process do not affect later bodies."""
 
+import asyncio
 import gc
 import io
 import locale
-import logging
+import logging.config
 import os
 import resource
 import signal
@@ -14,6 +15,7 @@ import time
 import warnings
 from collections.abc import Callable
 from typing import Any
+from unittest.mock import Mock
 
 import pytest
 
@@ -39,6 +41,14 @@ CHANGES: dict[str, Callable[[], Any]] = {
     "the working directory": lambda: os.chdir("/"),
     "the umask": lambda: os.umask(0o777),
     "an alarm": lambda: signal.alarm(60),
+    "a timer of its processor time": lambda: signal.setitimer(signal.ITIMER_PROF, 60),
+    "a timer of its own processor time": lambda: signal.setitimer(signal.ITIMER_VIRTUAL, 60),
+    "the arguments": lambda: setattr(sys, "argv", ["other"]),
+    "the arguments in their list": sys.argv.clear,
+    "a logger": lambda: setattr(logging.getLogger("celery"), "disabled", True),
+    "all loggers": lambda: logging.config.dictConfig({"version": 1}),
+    "no standard output": lambda: delattr(sys, "stdout"),
+    "no handlers of logs": lambda: setattr(logging.root, "handlers", None),
     "a locale": lambda: locale.setlocale(locale.LC_ALL, "C.UTF-8"),
     "the timeout of sockets": lambda: socket.setdefaulttimeout(0.001),
     "recursion": lambda: sys.setrecursionlimit(50_000),
@@ -86,6 +96,29 @@ def test_process_state_that_a_body_changed_is_restored(
         run_isolated(body)
 
     assert state() == before
+
+
+LEFT: dict[str, Callable[[], Any]] = {
+    "a profiler": lambda: sys.setprofile(lambda *_: None),
+    "a tracer": lambda: sys.settrace(lambda *_: None),
+    "an event loop": lambda: asyncio._set_running_loop(Mock()),
+}
+
+
+def state_of_thread() -> list[Any]:
+    return [sys.getprofile(), sys.gettrace(), asyncio._get_running_loop()]
+
+
+@pytest.mark.parametrize("leave", LEFT.values(), ids=LEFT)
+def test_what_a_body_leaves_in_its_thread_is_gone_while_others_go_on(
+    leave: Callable[[], Any],
+) -> None:
+    before = state_of_thread()
+
+    with kept_process_state():
+        run_isolated(leave)
+
+    assert state_of_thread() == before
 
 
 def test_state_that_cannot_be_restored_does_not_stop_the_rest(tmp_path: Any) -> None:

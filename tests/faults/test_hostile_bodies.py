@@ -33,6 +33,7 @@ LIMITED = {"has_a_limit_in_a_query", "has_a_limit_in_a_transaction"}
 TELLS = {
     "leaves_autocommit_off": "it returned in the middle of a transaction on the database 'default'",
     "leaves_atomic": "commit it, or use transaction.atomic() as a context manager",
+    "leaves_an_event_loop_running": "it returned in the middle of a transaction",
     "begins_by_sql": "it returned in the middle of a transaction",
     "leaves_autocommit_off_and_fails": "and fails",
     "raises_attempt_lost": "AttemptLost",

@@ -1,9 +1,11 @@
 """Bodies that do to their process, their connection or their transaction what a body can."""
 
+import asyncio
 import decimal
 import gc
 import locale
 import logging
+import logging.config
 import os
 import signal
 import socket
@@ -244,6 +246,7 @@ def changes_its_surroundings(progress: Progress) -> None:
     gc.disable()
     logging.disable(logging.CRITICAL)
     sys.setrecursionlimit(5_000)
+    sys.argv = ["other"]
 
 
 @body
@@ -318,6 +321,33 @@ def closes_all_it_can(progress: Progress) -> None:
     """Pipes to its pool included, so that the process cannot go on."""
     progress.update(1, 2)
     os.closerange(3, 512)
+
+
+@body
+def leaves_an_event_loop_running(progress: Progress) -> None:
+    """As Playwright's API for code that is not asynchronous does until it is stopped."""
+    transaction.atomic().__enter__()
+    write()
+    loop = asyncio.new_event_loop()
+    kept.append(loop)
+    asyncio._set_running_loop(loop)
+
+
+@body
+def leaves_timers_of_its_processor_time(progress: Progress) -> None:
+    signal.setitimer(signal.ITIMER_PROF, 0.2)
+    signal.setitimer(signal.ITIMER_VIRTUAL, 0.2)
+
+
+@body
+def configures_logging(progress: Progress) -> None:
+    """As Alembic does: it disables the loggers that are there."""
+    logging.config.dictConfig({"version": 1, "disable_existing_loggers": True})
+
+
+@body
+def leaves_a_profiler_on(progress: Progress) -> None:
+    sys.setprofile(lambda *_: None)
 
 
 @body
@@ -400,7 +430,13 @@ def probe(progress: Progress) -> dict[str, Any]:
         "gc": gc.isenabled(),
         "logging": logging.root.manager.disable,
         "recursion": sys.getrecursionlimit(),
-        "alarm": signal.getitimer(signal.ITIMER_REAL),
+        "timers": [
+            signal.getitimer(kind)
+            for kind in (signal.ITIMER_REAL, signal.ITIMER_VIRTUAL, signal.ITIMER_PROF)
+        ],
+        "loggers": logging.getLogger("django.request").disabled,
+        "arguments": sys.argv,
+        "profiler": str(sys.getprofile()),
         "handlers": [
             str(signal.getsignal(number)).partition(" at ")[0]
             for number in (signal.SIGTERM, signal.SIGUSR1, signal.SIGALRM, signal.SIGCHLD)

@@ -51,6 +51,84 @@ class ArgsRaise(Exception):
         raise ValueError("no args")
 
 
+class NotesRaise(Exception):
+    @property
+    def __notes__(self) -> Any:  # type: ignore[override]
+        raise ValueError("no notes")
+
+
+class NotesExit(Exception):
+    @property
+    def __notes__(self) -> Any:  # type: ignore[override]
+        sys.exit(3)
+
+
+class BoolRaises(Exception):
+    def __bool__(self) -> bool:
+        raise ValueError("neither")
+
+
+class MembersRaise(ExceptionGroup[Exception]):
+    @property
+    def exceptions(self) -> Any:
+        raise ValueError("no members")
+
+
+class MadeOnce(Exception):
+    """It exits when it is made again, as Celery does with what an exception was made of."""
+
+    made = False
+
+    def __init__(self, what: str) -> None:
+        if MadeOnce.made:
+            sys.exit(3)
+        MadeOnce.made = True
+        super().__init__(what)
+
+
+class NoType(Exception):
+    @property  # type: ignore[misc]
+    def __class__(self) -> Any:
+        raise ValueError("no class")
+
+
+class NamedByNobody(type):
+    @property
+    def __name__(cls) -> Any:  # type: ignore[override]
+        raise ValueError("no name")
+
+
+class HasNoName(Exception, metaclass=NamedByNobody):
+    pass
+
+
+class Quit(SystemExit):
+    """As a framework of commands has one."""
+
+
+class BaseTextExits(BaseException):
+    def __str__(self) -> str:
+        return sys.exit(3)
+
+
+def of_a_text_of_bytes() -> SyntaxError:
+    error = SyntaxError("it is odd")
+    error.text, error.lineno, error.offset = b"bytes", 1, 1  # type: ignore[assignment]
+    return error
+
+
+def with_a_cause(error: Exception, cause: BaseException) -> Exception:
+    error.__cause__ = cause
+    return error
+
+
+def in_groups(depth: int) -> Exception:
+    error: Exception = ValueError("it is deep")
+    for _ in range(depth):
+        error = ExceptionGroup("some", [error])
+    return error
+
+
 class HasALock(Exception):
     def __init__(self, what: str) -> None:
         super().__init__(what)
@@ -100,6 +178,27 @@ RAISED: dict[str, tuple[Callable[[], BaseException], str]] = {
     "args raise": (lambda: ArgsRaise("it has no args"), "it has no args"),
     "has a lock": (lambda: HasALock("it has a lock"), "it has a lock"),
     "needs two": (lambda: NeedsTwo("one", "two"), "one and two are wrong"),
+    "notes raise": (lambda: NotesRaise("it has no notes"), "it has no notes"),
+    "notes exit": (lambda: NotesExit("it has no notes"), "it has no notes"),
+    "bool raises": (lambda: BoolRaises("it is neither"), "it is neither"),
+    "members raise": (lambda: MembersRaise("some", [KeyError("x")]), "MembersRaise"),
+    "made once": (lambda: MadeOnce("it was made"), "it was made"),
+    "no class": (NoType, "NoType"),
+    "no name": (HasNoName, "HasNoName"),
+    "an odd text": (of_a_text_of_bytes, "it is odd"),
+    "a cause with notes that exit": (
+        lambda: with_a_cause(ValueError("it has a cause"), NotesExit("x")),
+        "it has a cause",
+    ),
+    "a group of exits": (lambda: ExceptionGroup("some", [TextExits()]), "some (1 sub-exception)"),
+    "a group that exits in pickle": (
+        lambda: ExceptionGroup("some", [ReduceExits("it has no pickle")]),
+        "some (1 sub-exception): ReduceExits: it has no pickle",
+    ),
+    "in groups": (lambda: in_groups(3_000), "some (1 sub-exception): some"),
+    "base text exits": (BaseTextExits, "BaseTextExits"),
+    "quit": (lambda: Quit(4), "the body called sys.exit(4)"),
+    "exit with an odd code": (lambda: SystemExit(ReprExits()), "the body called sys.exit("),
     "NUL": (lambda: ValueError("a NUL \x00 in it"), "a NUL \ufffd in it"),
     "surrogate": (lambda: ValueError("half a \ud800 of it"), "half a ? of it"),
     "interrupt": (KeyboardInterrupt, "KeyboardInterrupt"),
