@@ -76,8 +76,9 @@ def _write_filters(before: list[Any]) -> None:
 
 
 def _disabled_loggers() -> set[str]:
-    loggers = list(logging.root.manager.loggerDict.items())
-    return {name for name, found in loggers if getattr(found, "disabled", False)}
+    known = logging.root.manager.loggerDict.copy()
+    # `getattr` with a default would take three times as long, for each of hundreds, twice a body.
+    return {name for name, it in known.items() if isinstance(it, logging.Logger) and it.disabled}
 
 
 def _write_disabled_loggers(before: set[str]) -> None:
