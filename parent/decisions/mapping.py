@@ -18,6 +18,7 @@ __all__ = [
     "Frozen",
     "InvalidItems",
     "allowed_failures",
+    "copied",
     "freeze",
     "outcome",
     "places",
@@ -74,7 +75,7 @@ def freeze(
         kwargs = _inputs_of(item, index, argument)
         _check_json(kwargs, index)
         if isinstance(given, Iterator):  # it may give the same object again, changed
-            kwargs = _copied(kwargs)
+            kwargs = copied(kwargs)
         name = _key_of(item, index, key)
         if name in places:
             raise InvalidItems(
@@ -119,12 +120,12 @@ def _check_json(kwargs: Mapping[str, Any], index: int) -> None:
         raise InvalidItems(f"item {index} has a key that is no text: keyword arguments have names")
 
 
-def _copied(value: Any) -> Any:
+def copied(value: Any) -> Any:
     """The same JSON, with nothing in it that somebody else may change."""
     if isinstance(value, dict):
-        return {name: _copied(inner) for name, inner in value.items()}
+        return {name: copied(inner) for name, inner in value.items()}
     if isinstance(value, list | tuple):
-        return [_copied(inner) for inner in value]
+        return [copied(inner) for inner in value]
     return value
 
 

@@ -1,16 +1,18 @@
 """What the author's `inputs` and `result` get: a run's parameters and its steps' results."""
 
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from typing import Any
 
 from children.sanitize import one_line
+from parent.decisions.mapping import copied
 from parent.definition.workflow import RunData
 from parent.models import Run, Step
 from parent.runs.items.results import MappedResults
 from parent.store.large_results import read_rows
 from parent.store.run_rows import FAILED, UnreadSteps, has_results
 
-__all__ = ["Results", "run_data"]
+__all__ = ["Results", "apart", "run_data"]
 
 
 def run_data(run: Run, steps: Sequence[Step], unread: UnreadSteps | None = None) -> RunData:
@@ -25,6 +27,15 @@ def run_data(run: Run, steps: Sequence[Step], unread: UnreadSteps | None = None)
         others = rows.exclude(name__in=known).values_list("name", "error")
         errors |= {name: one_line(error or "") for name, error in others}
     return RunData(params=run.params, results=Results(finished), errors=errors)
+
+
+def apart(data: Callable[[], RunData]) -> RunData:
+    """The data for one of the author's functions, with parameters of its own.
+
+    It may build its values in them. At a start the run's own are not stored yet.
+    """
+    shared = data()
+    return replace(shared, params=copied(shared.params))
 
 
 def _read_all(name: str) -> Callable[..., Any]:

@@ -5,6 +5,7 @@ import traceback
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, nullcontext
 from datetime import datetime
+from functools import partial
 from typing import Any
 
 from celery import current_app
@@ -18,7 +19,7 @@ from parent.definition.workflow import RunData, registry
 from parent.errors import UnknownWorkflow
 from parent.models import Run, Step, StepState, When
 from parent.runs.attempts import queue_attempt
-from parent.runs.author_data import run_data
+from parent.runs.author_data import apart, run_data
 from parent.runs.items.sealing import freeze_items
 from parent.runs.nested.child import begin_child
 
@@ -114,7 +115,7 @@ def run_result(run: Run, steps: Sequence[Step]) -> Meta:
         # An optional step that failed has no result.
         return run.meta.ok(ordinary[-1].result if ordinary[-1:] and ordinary[-1] in good else None)
     with _authors_code():
-        return run.meta.ok(make_result(run_data(run, steps)))
+        return run.meta.ok(make_result(apart(partial(run_data, run, steps))))
 
 
 @contextmanager

@@ -16,7 +16,7 @@ from parent.decisions.plan import plan
 from parent.decisions.summary import Summary, run_meta, run_state, summarize
 from parent.messages.publish import republish_after
 from parent.models import Run, RunState, Step, StepState
-from parent.runs.author_data import run_data
+from parent.runs.author_data import apart, run_data
 from parent.runs.following.places import turn_message
 from parent.runs.nested.child import end_without_run, too_deep
 from parent.runs.opening import open_step, run_result
@@ -75,8 +75,6 @@ def apply_plan(
     if run.waits_for_turn and not cancelled:
         return changes
     while True:
-        # Anew each time: a step over no items is OK at once, and inputs that raise are an error.
-        data = cache(partial(run_data, run, steps, unread))
         todo = plan(steps, cancelled=cancelled, others=unread.ended if unread else None)
         if not known and (todo.open or todo.final is RunState.SUCCESS):
             changes.needs_other_worker = True
@@ -89,7 +87,7 @@ def apply_plan(
         mark_skipped(skipped, now, todo.reasons, todo.unneeded)
         changes.skipped += skipped
         # Anew for each plan: a step may have failed, or a Map without items be OK, since the last.
-        data = cache(partial(run_data, run, steps, unread))
+        data = partial(apart, cache(partial(run_data, run, steps, unread)))
         for step in [by_name[name] for name in todo.open]:
             if step.awaits:
                 open_awaited(run, step, now)
