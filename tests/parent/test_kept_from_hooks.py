@@ -42,7 +42,7 @@ def spoil(run: RunData) -> dict[str, Any]:
 
 
 def spoil_for_a_key(params: Any) -> str:
-    return str(params["rows"].pop()) + params.pop("text")
+    return f"{params['rows'].pop()} {params.pop('text')}"
 
 
 def take(run: RunData) -> dict[str, Any]:
