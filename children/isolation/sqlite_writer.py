@@ -5,7 +5,9 @@ write to the database until this process ends.
 """
 
 import os
+import re
 import time
+from collections.abc import Iterable
 from pathlib import Path
 
 from django.db import DEFAULT_DB_ALIAS, connections
@@ -22,24 +24,25 @@ RELEASED_WITHIN = 3.0
 def keeps_the_write_lock() -> bool:
     """Whether this process holds the lock and does not release it. False if that is unknown."""
     connection = connections[DEFAULT_DB_ALIAS]
-    if connection.vendor != "sqlite" or not LOCKS.exists():
+    if connection.vendor != "sqlite":
         return False
     deadline = time.monotonic() + RELEASED_WITHIN
     # SQLite's files beside the database hold its locks in WAL mode (https://sqlite.org/wal.html).
     name = str(connection.settings_dict["NAME"])
-    inodes = {os.stat(path).st_ino for path in (name, f"{name}-shm") if os.path.exists(path)}
-    while _holds_one_of(inodes):
+    while _holds_one_of((name, f"{name}-shm")):
         if time.monotonic() > deadline:
             return True
         time.sleep(0.02)
     return False
 
 
-def _holds_one_of(inodes: set[int]) -> bool:
-    me = str(os.getpid())
-    for line in LOCKS.read_text().splitlines():
-        match line.split():
-            case [_, "POSIX", _, "WRITE", pid, file, *_] if pid == me:
-                if int(file.rpartition(":")[2]) in inodes:
-                    return True
-    return False
+def _holds_one_of(paths: Iterable[str]) -> bool:
+    try:
+        locks = LOCKS.read_text()
+    except FileNotFoundError:
+        return False
+    held = re.findall(rf"^\d+: POSIX +\S+ +WRITE {os.getpid()} \S+:(\d+) ", locks, re.MULTILINE)
+    # Nearly always it holds none, so the files are looked at last.
+    return bool(held) and any(
+        str(os.stat(path).st_ino) in held for path in paths if os.path.exists(path)
+    )

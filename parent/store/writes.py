@@ -307,7 +307,7 @@ def _batches(
     size = 0
     for row in rows:
         payload = {name: _in_payload(field, row[name]) for name, field in fields.items()}
-        text = json.dumps(payload, default=_text)
+        text = _encode(payload)
         if keys and size + len(text) > BATCH_SIZE:
             yield keys, f"[{','.join(texts)}]"
             keys, texts, size = [], [], 0
@@ -318,9 +318,11 @@ def _batches(
 
 
 def _in_payload(field: "Field[Any, Any]", value: Any) -> Any:
+    if value is None or type(value) is PLAIN.get(field.get_internal_type()):
+        return value
     if isinstance(field, JSONField):
         # As text: SQLite's json_extract would return a string without quotes, and true as 1.
-        return None if value is None else json.dumps(value, cls=field.encoder)
+        return json.dumps(value, cls=field.encoder)
     return field.get_db_prep_save(value, connection)
 
 
@@ -349,6 +351,9 @@ def _text(value: object) -> str:
     if isinstance(value, date | UUID):
         return str(value)
     raise TypeError(f"update_rows() cannot write a {type(value).__name__}: convert it first")
+
+
+_encode = json.JSONEncoder(default=_text).encode
 
 
 def _column(field: "Field[Any, Any]") -> str:

@@ -8,7 +8,7 @@ And Django allows statements here while an event loop runs in the body's thread.
 import os
 import threading
 from collections.abc import Callable
-from concurrent.futures import Future, ThreadPoolExecutor, wait
+from concurrent.futures import Future, ThreadPoolExecutor
 from typing import TypeVar
 
 __all__ = ["EngineThread", "SameThread", "engine_thread", "wait_ignoring_interruptions"]
@@ -70,7 +70,7 @@ def wait_ignoring_interruptions(work: "Future[T]") -> Exception | None:
     interruption = None
     while not work.done():
         try:
-            wait([work])
+            work.exception()  # waits for it, and raises nothing of it
         except Exception as exc:
             interruption = exc
     return interruption

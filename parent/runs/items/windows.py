@@ -15,7 +15,7 @@ from django.db.models import Count, Q
 from parent.decisions.mapping import FIRST_PLACES, places
 from parent.messages.publish import first_batch, republish_after
 from parent.models import IS_ACTIVE, Item, Step, StepState
-from parent.runs.attempts import ITEM_ATTEMPT_COLUMNS, queue_attempt
+from parent.runs.attempts import ATTEMPT_COLUMNS, queue_attempt
 from parent.runs.following import limits
 from parent.runs.following.hand_over import HandOver
 from parent.runs.items import counts
@@ -51,6 +51,13 @@ CLAIM_COLUMNS = (
     *("state", "message_id", "claim", "executor_id", "started_at", "publish_count", "due_at"),
 )
 """What the claim of an item writes."""
+QUEUE_COLUMNS = (
+    *("state", "task_id", "message_id", "publish_count", "due_at", "queued_at", "attempt"),
+)
+"""What opening an item writes that no process has claimed: what waits has nothing of a claim."""
+NOT_READ = ("checkpoint", *(n for n in ATTEMPT_COLUMNS if n not in ("task_id", "queued_at")))
+"""Fields that nobody reads of an item that opens, or is claimed: its attempt has what is set here.
+"""
 
 WAITING = "step_id = %s AND state = 'WAITING' AND due_at IS NULL ORDER BY \"index\""
 ACTIVE_RUNS = (
@@ -118,15 +125,13 @@ def open_chunks(
         Item,
         f"{WAITING} LIMIT %s",
         [step.pk, min(count * size, max(size, MOST_AT_ONCE))],
-        without=LARGE_OF_ITEM,
+        without=NOT_READ,
         lock=True,
         skip_locked=True,
     )
     for item in waiting:
         item.step = step
-        message = item.message  # after a failure it says why there is another attempt
         queue_attempt(item, now)
-        item.message = message
     chunks = [waiting[first : first + size] for first in range(0, len(waiting), size)]
     taken = None
     if hand_over is not None and ended is not None and chunks and not step.limits:
@@ -137,8 +142,8 @@ def open_chunks(
         head.message_id = head.message_id or head.task_id
         for item in rest:
             item.message_id, item.publish_count, item.due_at = head.message_id, 0, None
-    write([item for item in waiting if item.attempt == 1], (*OPEN_COLUMNS, "attempt"))
-    write([item for item in waiting if item.attempt > 1], ITEM_ATTEMPT_COLUMNS)
+    write([item for item in waiting if item is not taken], QUEUE_COLUMNS)
+    write([taken] if taken is not None else [], (*OPEN_COLUMNS, "attempt"))
     limits.enter(waiting)
     return first, len(waiting)
 
@@ -191,7 +196,7 @@ def _claim(
 ) -> bool:
     values = {name: getattr(claimed, name) for name in columns}
     step = claimed.step
-    row = update_first(Item, values, where, params, without=LARGE_OF_ITEM, count=count)
+    row = update_first(Item, values, where, params, without=NOT_READ, count=count)
     if row is None:
         return False
     vars(claimed).update(vars(row))
