@@ -8,6 +8,7 @@ import signal
 import subprocess
 import sys
 import threading
+from contextlib import suppress
 from http.cookiejar import CookieJar
 from pathlib import Path
 from time import monotonic
@@ -18,11 +19,9 @@ import psutil
 from django.conf import settings
 
 from tests.services import free_port
+from tests.waiting import PATIENCE
 
 __all__ = ["Machine", "environment", "run_up"]
-
-READY = 40.0
-"""Seconds that everything may take to answer, on a busy machine."""
 
 
 def environment(**changes: str) -> dict[str, str]:
@@ -43,7 +42,7 @@ def run_up(*options: str, **changes: str) -> subprocess.CompletedProcess[str]:
         env=environment(**changes),
         capture_output=True,
         text=True,
-        timeout=READY,
+        timeout=PATIENCE,
         check=False,
     )
 
@@ -74,13 +73,14 @@ class Machine:
                 self._unread.put(line.rstrip("\n"))
         self._unread.put(None)
 
-    def wait_for_line(self, text: str, seconds: float = READY) -> str:
+    def wait_for_line(self, text: str, seconds: float = PATIENCE) -> str:
         """The next line that has `text` in it."""
         deadline = monotonic() + seconds
-        while (line := self._unread.get(timeout=deadline - monotonic())) is not None:
-            self.lines.append(line)
-            if text in line:
-                return line
+        with suppress(queue.Empty):
+            while (line := self._unread.get(timeout=max(0.0, deadline - monotonic()))) is not None:
+                self.lines.append(line)
+                if text in line:
+                    return line
         raise AssertionError(f"no {text!r} in:\n" + "\n".join(self.lines))
 
     def wait_until_ready(self) -> "Machine":
@@ -112,7 +112,7 @@ class Machine:
             headers={name: token, "Content-Type": "application/json"},
             data=json.dumps(body).encode() if body is not None else None,
         )
-        with build_opener().open(request, timeout=10) as answer:
+        with build_opener().open(request, timeout=PATIENCE) as answer:
             return json.load(answer)
 
     def upload(self, path: str, field: str, name: str, content: bytes) -> Any:
@@ -127,16 +127,16 @@ class Machine:
             headers={header: token, "Content-Type": "multipart/form-data; boundary=edge"},
             data=head.encode() + content + b"\r\n--edge--\r\n",
         )
-        with build_opener().open(request, timeout=10) as answer:
+        with build_opener().open(request, timeout=PATIENCE) as answer:
             return json.load(answer)
 
     def stop(self, number: signal.Signals = signal.SIGINT) -> int:
         """Signal `up`; its exit code."""
         self.process.send_signal(number)
         try:
-            return self.process.wait(timeout=20)
+            return self.process.wait(timeout=PATIENCE)
         finally:
-            self._reader.join(timeout=5)
+            self._reader.join(timeout=PATIENCE)
 
     def destroy(self) -> None:
         """Leave nothing, whatever the test did or found."""
@@ -144,5 +144,5 @@ class Machine:
             family = self.family()
             for each in reversed(family):
                 each.kill()
-            self.process.wait(timeout=10)
-        self._reader.join(timeout=10)
+            self.process.wait(timeout=PATIENCE)
+        self._reader.join(timeout=PATIENCE)

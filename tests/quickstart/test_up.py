@@ -20,9 +20,9 @@ from tests.waiting import PATIENCE
 def test_the_link_logs_the_local_user_in_once(machine: Machine) -> None:
     browser = machine.browser()
 
-    with browser.open(machine.login_link, timeout=10) as page:
+    with browser.open(machine.login_link, timeout=PATIENCE) as page:
         assert page.status == 200
-    with browser.open(f"http://127.0.0.1:{machine.port}/admin/", timeout=10) as page:
+    with browser.open(f"http://127.0.0.1:{machine.port}/admin/", timeout=PATIENCE) as page:
         assert "local" in page.read().decode()
     with pytest.raises(HTTPError) as refusal, machine.browser().open(machine.login_link):
         pass
@@ -242,7 +242,7 @@ def paste(curl: list[str]) -> tuple[int, dict[str, Any]]:
         data=dict(options)["-d"].encode(),
         headers=dict(value.split(": ") for option, value in options if option == "-H"),
     )
-    with urlopen(request, timeout=10) as answer:
+    with urlopen(request, timeout=PATIENCE) as answer:
         return answer.status, json.load(answer)
 
 
