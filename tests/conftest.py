@@ -41,6 +41,7 @@ def pytest_configure() -> None:
     ):
         if signal.getsignal(number) == signal.SIG_IGN:
             signal.signal(number, default)
+    gc.disable()  # until all tests are there: what is made meanwhile stays
 
 
 @pytest.hookimpl(trylast=True)
@@ -53,6 +54,7 @@ def pytest_collection_finish() -> None:
     """The garbage collector ignores what lives as long as the process: 7,000 tests, and Django."""
     gc.collect()
     gc.freeze()
+    gc.enable()
 
 
 @pytest.hookimpl(wrapper=True)
