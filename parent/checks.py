@@ -15,6 +15,7 @@ from parent.definition.mapping import Map
 from parent.definition.notify import Email, as_words
 from parent.definition.parameters import inputs_check, stored_params
 from parent.definition.signals import Approval, Awaited, awaited_steps, signal_problems
+from parent.definition.validation.functions import function_problems
 from parent.definition.validation.nesting import circle_of
 from parent.definition.validation.option_types import option_problems
 from parent.definition.validation.steps import steps_problems
@@ -84,7 +85,7 @@ def check_workflow(workflow: Workflow) -> Iterator[CheckMessage]:
         )
     if no_tasks:
         return  # without tasks the steps have no names, and the graph cannot be checked
-    for problem, hint in steps_problems(workflow):
+    for problem, hint in (*steps_problems(workflow), *function_problems(workflow)):
         yield _error(workflow, problem, hint, "E003")
     yield from _graph_problems(workflow)
     yield from _step_problems(workflow)

@@ -10,6 +10,9 @@ from parent.definition.workflow import RunData, Step
 __all__ = ["Map", "map_problems"]
 
 LARGEST_CHUNK = 10_000
+LARGEST_ACTIVE = 2**31 - 1
+"""What the column of the step's row can hold."""
+LONGEST_TOLERATE = 20  # characters, there
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -81,8 +84,13 @@ def map_problems(step: Step) -> Iterator[tuple[str, str]]:
         )
     if not (step.key is None or callable(step.key) or (isinstance(step.key, str) and step.key)):
         yield f"{what} has key={step.key!r}", "Give the name of an input, or a function of an item."
-    if step.max_active is not None and not _is_count(step.max_active):
-        yield f"{what} has max_active={step.max_active!r}", "Give a whole number from 1, or None."
+    if step.max_active is not None and not (
+        _is_count(step.max_active) and step.max_active <= LARGEST_ACTIVE
+    ):
+        yield (
+            f"{what} has max_active={step.max_active!r}",
+            f"Give a whole number from 1 to {LARGEST_ACTIVE:,}, or None, which is no limit.",
+        )
     if not (_is_count(step.chunk) and step.chunk <= LARGEST_CHUNK):
         yield (
             f"{what} has chunk={step.chunk!r}",
@@ -90,6 +98,11 @@ def map_problems(step: Step) -> Iterator[tuple[str, str]]:
         )
     if problem := tolerate_problem(step.tolerate):
         yield f"{what} has tolerate={step.tolerate!r}", f"{problem[0].upper()}{problem[1:]}."
+    elif len(str(step.tolerate)) > LONGEST_TOLERATE:
+        yield (
+            f"{what} has a tolerate of {len(str(step.tolerate))} characters",
+            f"Write it in at most {LONGEST_TOLERATE}.",
+        )
 
 
 def _is_count(value: object) -> bool:

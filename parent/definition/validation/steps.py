@@ -18,9 +18,10 @@ if TYPE_CHECKING:
 
 __all__ = ["TIMES", "steps_problems"]
 
-LONGEST_NAME = 100  # characters, in the step's row
+LONGEST_NAME = 100  # characters, in the step's row, as the next two
+LONGEST_TASK = LONGEST_QUEUE = 255
 LONGEST_TIME = 1e9  # seconds, some thirty years; `datetime` cannot hold times much later
-PRIORITIES = range(10)
+LAST_PRIORITY = 9
 WHEN = ("ok", "failed", "always")
 MOST_BACKOFF = 10
 TIMES = ("queue_timeout", "run_timeout", "stall_timeout", "poll_interval", "retry_delay")
@@ -85,6 +86,13 @@ def _name_problems(step: "Step") -> Iterator[tuple[str, str]]:
             f"a {'signal' if step.awaits else 'step'} has the name {step.label!r}",
             f'Give it one of 1 to {LONGEST_NAME} characters: Step(..., name="...").',
         )
+    in_url = step.awaits or hasattr(step, "over")
+    if in_url and ("/" in step.label or step.label in (".", "..")):
+        what = "its items" if hasattr(step, "over") else "what is given to it"
+        yield (
+            f"{step.label!r} is a name that cannot stand in the URL of {what}",
+            'Write it without "/", and not as dots alone: name="...".',
+        )
 
 
 def _step_problems(step: "Step") -> Iterator[tuple[str, str]]:
@@ -95,9 +103,19 @@ def _step_problems(step: "Step") -> Iterator[tuple[str, str]]:
         yield f"step {step.label!r} has optional={step.optional!r}", "Give True or False."
     if not 0 < step.weight < math.inf:
         yield f"step {step.label!r} has weight {step.weight}", "A weight is a number above 0."
-    if step.retries is not None and not 0 <= step.retries <= MOST_RETRIES:
+    if len(step.task_name) > LONGEST_TASK:
+        yield (
+            f"step {step.label!r} has a task with a name of {len(step.task_name)} characters",
+            f"Give the task a name of at most {LONGEST_TASK}.",
+        )
+    if step.queue is not None and len(step.queue) > LONGEST_QUEUE:
+        yield (
+            f"step {step.label!r} has a queue with a name of {len(step.queue)} characters",
+            f"Give the queue a name of at most {LONGEST_QUEUE}.",
+        )
+    if step.retries is not None and not _is_whole(step.retries, 0, MOST_RETRIES):
         yield f"step {step.label!r} has retries={step.retries}", f"Give 0 to {MOST_RETRIES}."
-    if step.priority is not None and step.priority not in PRIORITIES:
+    if step.priority is not None and not _is_whole(step.priority, 0, LAST_PRIORITY):
         yield f"step {step.label!r} has priority={step.priority}", "Give 0, which is first, to 9."
     if not 1 <= step.backoff <= MOST_BACKOFF:
         yield f"step {step.label!r} has backoff={step.backoff}", f"Give 1 to {MOST_BACKOFF}."
@@ -139,6 +157,10 @@ def _limits_problems(step: "Step") -> Iterator[tuple[str, str]]:
             f"{what} has limits, and chunk={step.chunk!r}",  # type: ignore[attr-defined]
             "Leave chunk out: each item takes a place of its own.",
         )
+
+
+def _is_whole(value: object, least: int, most: int) -> bool:
+    return isinstance(value, int) and not isinstance(value, bool) and least <= value <= most
 
 
 def _time_problem(what: str, seconds: float | None) -> Iterator[tuple[str, str]]:
