@@ -255,7 +255,8 @@ WORKFLOW_SCHEDULE_GRACE = env.seconds(
 WORKFLOW_TIME_SLICE = env.seconds(
     "WORKFLOW_TIME_SLICE",
     LIMITS["WORKFLOW_TIME_SLICE"],
-    "how long a message may go on with the children that follow its own",
+    "how long a message may go on with the children that follow its own, and how much later these "
+    "may let another run begin",
     zero="each child has its own message",
 )
 WORKFLOW_RETENTION = env.seconds(
