@@ -7,7 +7,11 @@ __all__ = ["FollowerTime"]
 
 
 class FollowerTime:
-    """Counts seconds while it is entered, by each thread that has entered it."""
+    """Counts the seconds during which at least one thread has entered it.
+
+    On a pool of threads nobody who waits loses more by them: one thread that works on no follower
+    is one that takes the next message.
+    """
 
     def __init__(self) -> None:
         self._lock = Lock()
@@ -22,13 +26,13 @@ class FollowerTime:
         self._count(-1)
 
     def seconds(self) -> float:
-        """The sum until now; it only grows."""
+        """All of them until now."""
         return self._count(0)
 
     def _count(self, more_threads: int) -> float:
         with self._lock:
             now = time.monotonic()
-            self._seconds += self._threads * (now - self._counted_until)
+            self._seconds += now - self._counted_until if self._threads else 0.0
             self._counted_until = now
             self._threads += more_threads
             return self._seconds
