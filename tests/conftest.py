@@ -6,6 +6,7 @@ import shutil
 import signal
 import tempfile
 from collections.abc import Generator, Iterator
+from itertools import count
 from pathlib import Path
 from typing import Any, NoReturn
 
@@ -241,8 +242,18 @@ def use_broker(url: str) -> None:
     app._pool = app.amqp._producer_pool = None
 
 
+@pytest.fixture(scope="session")
+def _all_media(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
+    """Folders that no test before has had. Made where a test stores a file, and a millisecond
+    sooner than `tmp_path`, which is made for each test that asks for it.
+    """
+    folder = tmp_path_factory.mktemp("media")
+    return (folder / str(number) for number in count())
+
+
 @pytest.fixture(autouse=True)
-def media(settings: LazySettings, tmp_path: Path) -> Path:
+def media(settings: LazySettings, _all_media: Iterator[Path]) -> Path:
     """Uploaded files go to a folder that pytest deletes."""
-    settings.MEDIA_ROOT = str(tmp_path / "media")
-    return tmp_path / "media"
+    folder = next(_all_media)
+    settings.MEDIA_ROOT = str(folder)
+    return folder
