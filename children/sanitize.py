@@ -2,6 +2,7 @@
 
 import json
 import re
+import sys
 from collections.abc import Iterable, Mapping
 from typing import Any
 from uuid import UUID
@@ -30,6 +31,8 @@ GIVEN_DEPTH = 200
 """Nesting limit of request data. A child's inputs and result may nest it deeper."""
 MAX_DEPTH = 2 * GIVEN_DEPTH
 """Nesting limit of stored JSON, below the limits of Python's and the databases' parsers."""
+MAX_DIGITS = sys.get_int_max_str_digits()
+"""Of a number that Python reads; 0 is no limit. A body may raise it, in its own process only."""
 STRICT: Mapping[str, Any] = {"allow_nan": False, "ensure_ascii": False}
 _NUL_ESCAPE = re.compile(r"(?<!\\)(?:\\\\)*\\u0000")
 
@@ -171,6 +174,11 @@ def _encoded(encoder: json.JSONEncoder, value: object, what: str) -> tuple[str, 
 def _check_storable(value: object, text: str, what: str, depth: int) -> None:
     if _NUL_ESCAPE.search(text):
         raise ResultNotJSON(f"{what} not JSON that can be stored: a text in it has a NUL")
+    if MAX_DIGITS not in (0, sys.get_int_max_str_digits()) and _has_long_number(value):
+        raise ResultNotJSON(
+            f"{what} not JSON that can be read again: a number in it has more than "
+            f"{MAX_DIGITS:,} digits; give it as text"
+        )
     if _deeper_than(depth, value):
         raise ResultNotJSON(f"{what} not JSON that can be stored: it is nested deeper than {depth}")
 
@@ -214,6 +222,16 @@ def _deeper_than(limit: int, value: object) -> bool:
             return False
         layer = [part for whole in layer for part in _parts(whole)]
     return any(isinstance(part, dict | list | tuple) for part in layer)
+
+
+def _has_long_number(value: object) -> bool:
+    unread, most = [value], 10**MAX_DIGITS
+    while unread:
+        whole = unread.pop()
+        if isinstance(whole, int) and not -most < whole < most:
+            return True
+        unread += _parts(whole)
+    return False
 
 
 def _parts(value: object) -> Iterable[object]:

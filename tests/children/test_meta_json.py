@@ -1,5 +1,6 @@
 """Which results can be stored, and the errors for those that cannot."""
 
+import sys
 from datetime import UTC, datetime
 from decimal import Decimal
 from enum import IntEnum
@@ -9,7 +10,7 @@ import pytest
 
 from children import Meta, Status
 from children.errors import ResultNotJSON
-from children.sanitize import MAX_DEPTH, check_json
+from children.sanitize import MAX_DEPTH, MAX_DIGITS, check_json
 
 
 def nested(depth: int) -> list[Any]:
@@ -77,6 +78,25 @@ def test_the_error_names_what_is_not_json(value: object, why: str) -> None:
     with pytest.raises(ResultNotJSON, match=r"^the result is not JSON") as told:
         check_json(value)
     assert why in str(told.value)
+
+
+LONG = 10**MAX_DIGITS  # one digit more
+
+
+@pytest.mark.parametrize("limit", [0, 2 * MAX_DIGITS])
+@pytest.mark.parametrize(
+    "value", [LONG, -LONG, {"a": [1, (LONG,)]}], ids=["one", "below", "inside"]
+)
+def test_a_number_that_others_cannot_read_is_refused(value: object, limit: int) -> None:
+    sys.set_int_max_str_digits(limit)  # as a body does, in its own process
+    try:
+        with pytest.raises(ResultNotJSON, match="has more than 4,300 digits; give it as text"):
+            check_json(value)
+        with pytest.raises(ResultNotJSON, match="has more than 4,300 digits; give it as text"):
+            Meta().ok(value)
+        assert check_json([LONG - 1, 1 - LONG, 1.5, True, "9" * 2 * MAX_DIGITS]) > 4 * MAX_DIGITS
+    finally:
+        sys.set_int_max_str_digits(MAX_DIGITS)
 
 
 def test_the_error_begins_with_the_callers_words() -> None:
