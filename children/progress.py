@@ -2,7 +2,7 @@
 
 import time
 from collections.abc import Callable, Iterable, Iterator, Sized
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from functools import partial
 from itertools import islice
 from typing import Any, TypeVar
@@ -84,7 +84,7 @@ class Progress:
         fills the current item of the outer loop; the counters are those of the outer loop.
 
         Args:
-            total: the number of items; by default `len(iterable)` if it has a length.
+            total: the number of items; by default `len(iterable)` if it knows its length.
             message: shown while this loop runs; None keeps the previous one.
             resume: skip as many items as the attempt before has reported as done. The items must
                 come in the same order each time.
@@ -94,7 +94,8 @@ class Progress:
             CheckpointInvalid: a loop that resumes inside another one.
         """
         if total is None and isinstance(iterable, Sized):
-            total = len(iterable)
+            with suppress(TypeError, OverflowError):  # some have a length, and do not know it
+                total = len(iterable)
         count = None if total is None else _count(total)
         number, done = self._checkpoint.enter_loop() if resume else (None, 0)
         loop = self._bar.track(count)

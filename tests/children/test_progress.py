@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator
 from fractions import Fraction
+from itertools import islice
 from typing import Any
 
 import pytest
@@ -55,6 +56,24 @@ def test_the_next_report_waits_for_the_interval(
     clock.now += 0.001
     progress.update(4)
     assert counts(sent) == [(1, 10), (4, 10)]
+
+
+class Stream:
+    """As a `DataLoader` of PyTorch is over data that comes as a stream."""
+
+    def __len__(self) -> int:
+        raise TypeError("object of type 'Stream' has no len()")
+
+    def __iter__(self) -> Iterator[int]:
+        return iter(range(3))
+
+
+@pytest.mark.parametrize("items", [Stream(), range(10**30)], ids=["a stream", "a range"])
+def test_items_that_do_not_know_their_length_have_no_total(
+    progress: Progress, sent: list[Meta], items: Any
+) -> None:
+    assert list(islice(progress.track(items), 3)) == [0, 1, 2]
+    assert counts(sent)[0] == (0, None)
 
 
 def test_the_interval_runs_from_the_end_of_a_slow_write(clock: Clock) -> None:
