@@ -19,7 +19,7 @@ from children.declaration.retrying import Retrying
 from children.declaration.signature import Problem
 from children.errors import AttemptLost, ChildError, ChildExit, RetryAsked
 from children.isolation.connections import kept_transaction
-from children.isolation.contained import ends_process, exit_text, presentable
+from children.isolation.contained import ends_process, exit_code, presentable
 from children.isolation.run_isolated import run_isolated
 from children.meta import Meta, error_text
 from children.progress import REPORT_INTERVAL, Progress
@@ -134,7 +134,7 @@ class ChildTask(Task):  # type: ignore[type-arg]
             if ends_process(exc):
                 raise
             _keep_checkpoint(progress)
-            raise ChildExit(f"the body {exit_text(exc)}") from exc
+            raise ChildExit(f"the body called sys.exit({exit_code(exc)})") from exc
         except AttemptLost as exc:
             if attempt.lost:
                 raise

@@ -13,7 +13,7 @@ from celery.utils.serialization import get_pickleable_exception
 from children.errors import ChildError, ChildExit
 from children.meta import error_text
 
-__all__ = ["contained", "ends_process", "exit_text", "presentable"]
+__all__ = ["contained", "ends_process", "exit_code", "presentable"]
 
 EXIT_BY_SIGTERM = -(256 - SIGTERM)
 """Exit code of billiard's processes after SIGTERM (billiard 4.3, `common._shutdown_cleanup`)."""
@@ -34,13 +34,12 @@ def ends_process(exc: SystemExit) -> bool:
     return isinstance(exc, WorkerShutdown | WorkerTerminate) or exc.code == EXIT_BY_SIGTERM
 
 
-def exit_text(exc: SystemExit) -> str:
-    """How the author's code has exited: `called sys.exit(3)`."""
+def exit_code(exc: SystemExit) -> str:
+    """What the author's code has exited with, as text."""
     try:
-        code = repr(exc.code)
+        return repr(exc.code)
     except BaseException:
-        code = error_text(exc)
-    return f"called sys.exit({code})"
+        return error_text(exc)
 
 
 @contextmanager
@@ -59,7 +58,7 @@ def contained() -> Iterator[None]:
     except (Exception, KeyboardInterrupt):
         raise
     except SystemExit as exc:
-        raise ChildExit(f"it {exit_text(exc)}") from exc
+        raise ChildExit(f"it called sys.exit({exit_code(exc)})") from exc
     except BaseException as exc:
         raise ChildError(error_text(exc)) from exc
 
