@@ -22,6 +22,12 @@ from tests.waiting import ended, until
 POOLS = ("prefork", "threads", "solo")
 
 
+@pytest.fixture
+def start_worker(start_worker: StartWorker) -> StartWorker:
+    """Starts workers whose children follow one another, however busy the machine is."""
+    return partial(start_worker, WORKFLOW_TIME_SLICE="60")
+
+
 def held_as_follower(gate: Gate) -> tuple[Run, int]:
     """A run whose second step waits at the gate in the message of the first; its process."""
     run = faults.handed_over.start(gate=gate.name)

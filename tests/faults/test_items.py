@@ -38,7 +38,7 @@ def assert_all_ok(run: Run) -> None:
 
 @pytest.mark.parametrize("pool", POOLS)
 def test_a_worker_works_through_the_items(start_worker: StartWorker, gate: Gate, pool: str) -> None:
-    start_worker(pool, slots=2)
+    start_worker(pool, slots=2, WORKFLOW_TIME_SLICE="60")
     run = mapped.start(gate=gate.name)
     gate.reached()
     gate.open()
