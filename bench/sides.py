@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from typing import Any, Protocol
 
-from celery import chain, uuid
+from celery import chain, group, uuid
 from django_celery_results.models import TaskResult
 
 from bench.flows.tasks import native_items, native_moment
@@ -20,6 +20,9 @@ class Side(Protocol):
     def start(self) -> str:
         """Start three bodies, one after another; returns an id."""
 
+    def start_many(self, count: int) -> None:
+        """Start so many times three bodies, in one call."""
+
     def ended(self) -> int:
         """How many of those that were started have succeeded."""
 
@@ -33,6 +36,9 @@ class Ours:
 
     def start(self) -> str:
         return str(self._workflow.start().pk)
+
+    def start_many(self, count: int) -> None:
+        self._workflow.start_many({} for _ in range(count))
 
     def ended(self) -> int:
         return Run.objects.filter(state=RunState.SUCCESS).count()
@@ -49,9 +55,15 @@ class Native:
 
     def start(self) -> str:
         ids = [uuid() for _ in range(3)]
-        chain(*(self._task.si().set(task_id=id) for id in ids)).apply_async()
+        self._chain(ids).apply_async()
         self._ids[ids[-1]] = ids
         return ids[-1]
+
+    def start_many(self, count: int) -> None:
+        group(self._chain([uuid() for _ in range(3)]) for _ in range(count)).apply_async()
+
+    def _chain(self, ids: Sequence[str]) -> Any:
+        return chain(*(self._task.si().set(task_id=id) for id in ids))
 
     def ended(self) -> int:
         rows = TaskResult.objects.filter(task_name=self._task.name, status="SUCCESS")

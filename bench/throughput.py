@@ -29,19 +29,21 @@ def figures(*, quick: bool) -> Iterator[Figure]:
                 in_slots = f"{slots} slot{'s' * (slots > 1)}"
                 yield figure(f"throughput, {in_slots}{kind}", starts, ours, native, sum)
                 yield figure("  once all are started", starts, ours, native, working)
+                ours, native = measured(sides, starts, rounds, slots, together=True)
+                yield figure("  started by one call", starts, ours, native, sum)
 
 
 def measured(
-    sides: tuple[Side, Side], starts: int, rounds: int, slots: int
+    sides: tuple[Side, Side], starts: int, rounds: int, slots: int, *, together: bool = False
 ) -> tuple[list[Seconds], list[Seconds]]:
     """The rounds of both sides, by turns."""
     ours, native = sides
     seconds: dict[Side, list[Seconds]] = {ours: [], native: []}
     for side in sides:
-        all_at_once(side, 10, slots)  # connections open, caches fill
+        all_at_once(side, 10, slots, together=together)  # connections open, caches fill
     for _ in range(rounds):
         for side in (ours, native, native, ours):
-            seconds[side].append(all_at_once(side, starts, slots))
+            seconds[side].append(all_at_once(side, starts, slots, together=together))
     return seconds[ours], seconds[native]
 
 
@@ -65,13 +67,20 @@ def figure(
     )
 
 
-def all_at_once(side: Side, starts: int, slots: int) -> Seconds:
-    """Start all while the slots are held, release the slots, and wait for the last end."""
+def all_at_once(side: Side, starts: int, slots: int, *, together: bool = False) -> Seconds:
+    """Start all while the slots are held, release the slots, and wait for the last end.
+
+    Args:
+        together: by one call, in place of one for each.
+    """
     clear()
     with held_slots(slots):
         began = time.monotonic()
-        for _ in range(starts):
-            side.start()
+        if together:
+            side.start_many(starts)
+        else:
+            for _ in range(starts):
+                side.start()
         started = time.monotonic()
     until(f"{starts} ends", lambda: side.ended() == starts, timeout=120)
     return Seconds(started - began, time.monotonic() - started)

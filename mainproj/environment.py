@@ -24,7 +24,7 @@ __all__ = ["Declared", "Environment", "env"]
 T = TypeVar("T")
 
 DATABASES = ("django.db.backends.postgresql", "django.db.backends.sqlite3")
-RATE = re.compile(r"[1-9][0-9]{0,8}/(sec|min|hour|day)")
+RATE = re.compile(r"[1-9][0-9]{0,8}/(s|sec|m|min|h|hour|d|day)")
 TOKEN = re.compile(r"[A-Za-z0-9._~+/=-]{16,}")
 ON, OFF = ("on", "true", "yes", "1"), ("off", "false", "no", "0")
 

@@ -129,7 +129,7 @@ class Step:
         """What from outside it waits for, in place of running a child; empty if for nothing."""
         return ""
 
-    @property
+    @cached_property
     def task_name(self) -> str:
         if isinstance(self.task, Workflow):
             return self.task.task_name
@@ -143,7 +143,7 @@ class Step:
         name = self.task_name.removeprefix(NAME_PREFIX)
         return name if parent_task_name(name) == self.task_name and name in registry else ""
 
-    @property
+    @cached_property
     def label(self) -> str:
         """The step's name in its workflow, in errors and on the page."""
         return self.name or self.task_name.rpartition(".")[2]

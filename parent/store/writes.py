@@ -8,6 +8,7 @@ import json
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from datetime import date
 from functools import cache
+from operator import attrgetter
 from typing import Any, NamedTuple, cast
 from uuid import UUID
 
@@ -149,12 +150,18 @@ def _insert(
     Columns that are NULL in all rows are left out. Most of a step's are, and each takes its time.
     """
     model = type(rows[0])
+    fields, read = _inserted(model)
+    given = zip(*map(read, rows), strict=True)
     own = connections[DEFAULT_DB_ALIAS]  # `connection` looks it up at each use
     columns: dict[str, list[Any]] = {}
-    for field in _inserted(model):
-        values = [_value(field, row, own) for row in rows]
-        if not (field.is_null_unless_given and values.count(None) == len(values)):
-            columns[field.name] = values
+    for (field, plain, is_null_unless_given), values in zip(fields, given, strict=True):
+        if not (is_null_unless_given and values.count(None) == len(values)):
+            columns[field.name] = [
+                value
+                if value is None or type(value) is plain
+                else field.get_db_prep_save(value, own)
+                for value in values
+            ]
     sql = _insert_sql(model, tuple(columns), key, tuple(update))
     return sql, list(zip(*columns.values(), strict=True))
 
@@ -163,26 +170,26 @@ class _Inserted(NamedTuple):
     """A field, and what to know of it for each row."""
 
     field: "Field[Any, Any]"
-    name: str
-    attribute: str
     plain: type | None
     """The type whose values the database takes as such."""
     is_null_unless_given: bool
 
 
 @cache
-def _inserted(model: type[Model]) -> Sequence[_Inserted]:
-    return [
+def _inserted(
+    model: type[Model],
+) -> tuple[Sequence[_Inserted], Callable[[Model], tuple[Any, ...]]]:
+    """The fields, and what reads their values from a row."""
+    fields = [field for field in model._meta.concrete_fields if not isinstance(field, AutoField)]
+    known = [
         _Inserted(
             field,
-            field.name,
-            field.attname,
             PLAIN.get(field.get_internal_type()),
             field.null and field.db_default is NOT_PROVIDED,
         )
-        for field in model._meta.concrete_fields
-        if not isinstance(field, AutoField)
+        for field in fields
     ]
+    return known, attrgetter(*(field.attname for field in fields))
 
 
 @cache
@@ -196,13 +203,6 @@ def _insert_sql(
         sets = ", ".join(f"{column_of[name]} = EXCLUDED.{column_of[name]}" for name in update)
         sql += f" ON CONFLICT ({column_of[key]}) DO UPDATE SET {sets}"
     return sql
-
-
-def _value(field: _Inserted, row: Model, own: Any) -> Any:
-    value = getattr(row, field.attribute)
-    if value is None or type(value) is field.plain:
-        return value
-    return field.field.get_db_prep_save(value, own)
 
 
 def insert_rows(

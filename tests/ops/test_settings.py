@@ -37,6 +37,7 @@ WRONG = [
     ("DATABASE_URL", "mysql://u:hush@h/d", "DATABASE_URL cannot be used: it is no URL of a"),
     ("METRICS_TOKEN", "short", "METRICS_TOKEN cannot be used: it is not 16 or more"),
     ("START_RATE", "many", "START_RATE=many cannot be used: it is no rate"),
+    ("START_RATE", "100/w", "START_RATE=100/w cannot be used: it is no rate"),
     ("CSRF_TRUSTED_ORIGINS", "example.com", "example.com is no scheme and host"),
     ("LOG_LEVEL", "LOUD", "it is none of DEBUG, INFO, WARNING, ERROR"),
     ("OTEL_TRACES_EXPORTER", "jaeger", "it is none of otlp, console, none"),

@@ -28,6 +28,8 @@ __all__ = ["HandOver", "look"]
 
 S = TypeVar("S", Step, Item)
 
+SHARE = 0.9
+"""Of a time slice that followers take while others wait. The last one goes on to its end."""
 LOOK_INTERVAL = 0.1
 """Seconds for which a process knows who waits, at least."""
 LOOK_SHARE = 20
@@ -90,7 +92,8 @@ class HandOver:
         # Once followers have taken a whole slice since a run came, which waits for its first child,
         # runs that have begun go on by messages, behind its own. So it begins at most a slice later
         # than without followers.
-        since = _last_slice.since(limit, time.monotonic(), self._delivery.follower_seconds())
+        taken = self._delivery.follower_seconds()
+        since = _last_slice.since(SHARE * limit, time.monotonic(), taken)
         return since == -math.inf or _waiting_since(queue_of(ended)) >= since
 
     def _may_follow(self, step: Step | Item, ended: Step | Item) -> bool:
