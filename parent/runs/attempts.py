@@ -15,7 +15,7 @@ from parent.errors import UnknownStep, UnknownWorkflow
 from parent.messages.publish import republish_after
 from parent.models import Attempt, Item, Step, StepState
 from parent.models.fields import META_COLUMNS
-from parent.store.writes import prepare_insert
+from parent.store.writes.insert import prepare_insert
 
 __all__ = [
     "ATTEMPT_COLUMNS",

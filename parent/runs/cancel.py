@@ -19,7 +19,7 @@ from parent.runs.nested.cancelling import cancel_runs
 from parent.runs.nested.of_items import lock_opening
 from parent.store import results
 from parent.store.run_rows import Locked, lock_run, lock_run_row, steps_of
-from parent.store.writes import write
+from parent.store.writes.update import write
 
 __all__ = ["cancel", "end_if_nothing_runs"]
 

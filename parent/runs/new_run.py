@@ -30,7 +30,7 @@ from parent.runs.items.windows import open_items
 from parent.runs.nested.child import workflow_of
 from parent.runs.transitions import apply_plan, update_from_steps
 from parent.store import results
-from parent.store.writes import prepare_insert, prepare_insert_and_ask
+from parent.store.writes.insert import prepare_insert, prepare_insert_and_ask
 from parent.telemetry import tracing
 
 __all__ = ["NewRuns", "deadline", "timeout_of"]

@@ -21,7 +21,7 @@ from parent.runs.new_run import deadline, timeout_of
 from parent.runs.retrying.choice import check_options, check_takes_inputs, steps_to_retry
 from parent.runs.retrying.reset import reset_from
 from parent.store.run_rows import Locked, lock_run
-from parent.store.writes import write
+from parent.store.writes.update import write
 
 __all__ = ["go_on", "retry"]
 

@@ -18,7 +18,7 @@ from django.db.models import Field, Model
 from parent.models import Item, Step, StepState
 from parent.store import clock
 from parent.store.connections import prepared_cursor
-from parent.store.writes import PLAIN
+from parent.store.writes.json_rows import PLAIN
 
 __all__ = [
     "Converter",

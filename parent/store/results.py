@@ -22,7 +22,8 @@ from django_celery_results.models import TaskResult
 from children.sanitize import one_line
 from parent.models import Run, RunState, Step
 from parent.setting_names import in_celery
-from parent.store.writes import prepare_insert, update_rows
+from parent.store.writes.insert import prepare_insert
+from parent.store.writes.update import update_rows
 
 __all__ = [
     "backend_hint",

@@ -25,7 +25,7 @@ from parent.runs.items.windows import fill_places, give_message, wants_places
 from parent.store.kept_sql import fetch
 from parent.store.locks import LockedRuns
 from parent.store.run_rows import lock_running
-from parent.store.writes import update_rows
+from parent.store.writes.update import update_rows
 from parent.telemetry.metrics import metrics
 from parent.watch.decide import End, Keep, Mirror, Republish, watch_once
 from parent.watch.outcomes import record_tick_outcome

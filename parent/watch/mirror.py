@@ -22,7 +22,7 @@ from parent.models import Run, RunState, Step, StepState
 from parent.runs.nested.reports import report_up
 from parent.store import clock, results
 from parent.store.run_summaries import read_summaries
-from parent.store.writes import update_rows
+from parent.store.writes.update import update_rows
 from parent.watch.items import add_up
 
 __all__ = ["Report", "mirror"]

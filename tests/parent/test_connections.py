@@ -10,7 +10,7 @@ from mainproj.database import with_options
 from parent.models import Run, Step, StepState
 from parent.store import connections
 from parent.store.kept_sql import update_attempt
-from parent.store.writes import update_rows
+from parent.store.writes.update import update_rows
 
 pytestmark = [
     pytest.mark.django_db,

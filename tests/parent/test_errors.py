@@ -22,7 +22,7 @@ from parent.runs.cancel import cancel
 from parent.runs.endings import end_attempt
 from parent.runs.retry import retry
 from parent.runs.start import start
-from parent.store.writes import RowChanged
+from parent.store.writes.update import RowChanged
 from tests.flows import workflows
 from tests.parent.conftest import claimed
 

@@ -9,7 +9,7 @@ from django.db import connection
 from django.test.utils import CaptureQueriesContext
 
 from parent.models import Executor, Run, Step
-from parent.store.writes import update_rows
+from parent.store.writes.update import update_rows
 
 pytestmark = pytest.mark.django_db
 
@@ -119,7 +119,7 @@ def test_a_thousand_rows_are_one_statement(steps: list[Step]) -> None:
 def test_many_large_rows_are_several_statements(
     steps: list[Step], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("parent.store.writes.BATCH_SIZE", 100)
+    monkeypatch.setattr("parent.store.writes.json_rows.BATCH_SIZE", 100)
     rows = [{"id": step.pk, "message": step.name * 30} for step in steps]
 
     with CaptureQueriesContext(connection) as queries:

@@ -25,7 +25,7 @@ from parent.store import clock
 from parent.store.kept_sql import select
 from parent.store.outage import OUTAGE
 from parent.store.run_rows import LARGE_OF_RUN
-from parent.store.writes import write
+from parent.store.writes.update import write
 
 __all__ = [
     "all_in_use",

@@ -12,7 +12,8 @@ from parent.runs.items.sealing import CHECK_INTERVAL
 from parent.runs.items.sweeps import too_many_failed
 from parent.runs.items.windows import fill_places
 from parent.store.run_rows import lock_run_row
-from parent.store.writes import insert_rows, write
+from parent.store.writes.insert import insert_rows
+from parent.store.writes.update import write
 
 __all__ = ["add_item", "fill_free_places"]
 

@@ -37,7 +37,7 @@ from parent.store import clock
 from parent.store.kept_sql import fetch, select
 from parent.store.outage import OUTAGE
 from parent.store.run_rows import lock_run
-from parent.store.writes import write
+from parent.store.writes.update import write
 
 __all__ = ["ChildRunsOfItems", "end_item_run", "open_child_runs"]
 

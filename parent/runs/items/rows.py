@@ -13,7 +13,7 @@ from parent.runs.following import limits
 from parent.runs.items.windows import LARGE_OF_ITEM
 from parent.store.kept_sql import select, update_row
 from parent.store.run_rows import LARGE_OF_RUN, LARGE_OF_STEP
-from parent.store.writes import RowChanged
+from parent.store.writes.update import RowChanged
 
 __all__ = ["lock_item", "read_step", "write_ok"]
 

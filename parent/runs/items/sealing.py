@@ -20,7 +20,7 @@ from parent.runs.attempts import clear_attempt
 from parent.runs.items import counts
 from parent.runs.items.feeding import come_since, still_fed
 from parent.runs.nested.child import check_depth, too_deep
-from parent.store.writes import insert_rows
+from parent.store.writes.insert import insert_rows
 
 __all__ = [
     "CHECK_INTERVAL",

@@ -22,7 +22,7 @@ from parent.runs.items import counts
 from parent.runs.items.sealing import write_items
 from parent.runs.nested.of_items import item_runs
 from parent.store.kept_sql import fetch, select, update_first
-from parent.store.writes import write
+from parent.store.writes.update import write
 
 __all__ = [
     "LARGE_OF_ITEM",

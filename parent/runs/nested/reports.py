@@ -4,7 +4,7 @@ from collections.abc import Iterable
 from datetime import datetime
 
 from parent.models import Item, Run, Step
-from parent.store.writes import update_rows
+from parent.store.writes.update import update_rows
 
 __all__ = ["report_up"]
 

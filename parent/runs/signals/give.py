@@ -31,7 +31,8 @@ from parent.store.run_rows import (
     lock_run_row,
     steps_of,
 )
-from parent.store.writes import insert_if_new, prepare_insert, write
+from parent.store.writes.insert import insert_if_new, prepare_insert
+from parent.store.writes.update import write
 
 __all__ = ["close", "definition_of", "give"]
 
