@@ -17,11 +17,11 @@ from tempfile import TemporaryDirectory
 from typing import Any, Protocol
 from urllib.request import Request, urlopen
 
-from tests.waiting import until
+from tests.waiting import PATIENCE, until
 
 __all__ = ["BROWSERS", "Browser", "missing_programs"]
 
-ANSWER = 60  # seconds
+ANSWER = PATIENCE
 PREFERENCES = {
     "marionette.port": 0,  # any free one: it writes it into a file
     "browser.startup.page": 0,

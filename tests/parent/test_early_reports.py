@@ -4,7 +4,7 @@ import sqlite3
 import threading
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager, suppress
+from contextlib import closing, contextmanager, suppress
 from functools import partial
 from typing import Any
 
@@ -109,12 +109,13 @@ def test_a_report_that_meets_a_locked_database_is_stored_after_it(
 ) -> None:
     attempt = attempt_on(thread, run := started())
     thread.start(partial(execute, "PRAGMA busy_timeout = 1")).result()
-    other = sqlite3.connect(connection.settings_dict["NAME"], isolation_level=None)
+    name = connection.settings_dict["NAME"]
+    with closing(sqlite3.connect(name, isolation_level=None)) as other:
+        other.execute("BEGIN IMMEDIATE")
 
-    attempt.report(HALF)
-    other.execute("BEGIN IMMEDIATE")
-    until("the locked database", lambda: "report not stored" in caplog.text)
-    other.close()
+        attempt.report(HALF)
+
+        until("the locked database", lambda: "report not stored" in caplog.text)
 
     until("the report", lambda: one(run).iteration == 1)
 
