@@ -25,10 +25,6 @@ __all__ += ["staff", "start_worker", "worker"]
 SCRIPT = '<script type="module" src="/static/monitor/task-progress.js"></script>'
 STRICT = "default-src 'none'; script-src 'self'; style-src 'self'; connect-src 'self'"
 LOOPBACK = ("localhost", "127.0.0.1")
-PATIENCE_MS = 30_000
-"""Only a failing test waits as long; a machine with much else to do is slow."""
-expect.set_options(timeout=PATIENCE_MS)
-
 OpenPage = Callable[..., Page]
 SignIn = Callable[..., None]
 
@@ -66,7 +62,7 @@ class Watched:
         self.context = chromium.new_context(
             base_url=origin, service_workers="block", reduced_motion="reduce", **options
         )
-        self.context.set_default_timeout(PATIENCE_MS)
+        self.context.set_default_timeout(10_000)
         self.context.add_init_script(LOG_VIOLATIONS)
         self.problems: list[str] = []
         self.context.on("weberror", lambda error: self.problems.append(str(error.error)))

@@ -57,7 +57,7 @@ def test_the_buttons_in_a_django_template(signed_in: Page) -> None:
 def test_htmx(signed_in: Page, worker: Worker) -> None:
     signed_in.goto("/own/htmx/")
     button(signed_in, "Make the report").click()
-    expect(signed_in.get_by_text("6057 primes")).to_be_visible()
+    expect(signed_in.get_by_text("6057 primes")).to_be_visible(timeout=20_000)
     expect(signed_in.locator("task-progress")).to_have_count(0)
 
 

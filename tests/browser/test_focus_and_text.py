@@ -63,15 +63,15 @@ def test_the_focus_stays_in_a_list_that_changes(
     links.nth(1).focus()
 
     write(runs[1], state="FAILURE", error="no paper")
-    expect(tab.get_by_text("no paper")).to_be_visible()
+    expect(tab.get_by_text("no paper")).to_be_visible(timeout=8_000)
     expect(links.nth(1)).to_be_focused()
 
     runs[1].delete()
-    expect(links).to_have_count(2)
+    expect(links).to_have_count(2, timeout=8_000)
     expect(links.nth(1)).to_be_focused()  # the next one
 
     Run.objects.all().delete()
-    expect(tab.get_by_text("You have no runs yet.")).to_be_visible()
+    expect(tab.get_by_text("You have no runs yet.")).to_be_visible(timeout=8_000)
     expect(tab.locator("#list")).to_be_focused()
 
 

@@ -83,9 +83,9 @@ def test_nothing_jumps_on_the_page_of_a_run(
     assert_still(page, "a lost connection")
 
     Executor.objects.all().delete()
-    expect(page.get_by_text("No worker is running")).to_be_visible()
+    expect(page.get_by_text("No worker is running")).to_be_visible(timeout=8_000)
     renew_heartbeat(uuid4())
-    expect(page.get_by_text("No worker is running")).to_be_hidden()
+    expect(page.get_by_text("No worker is running")).to_be_hidden(timeout=8_000)
     assert_still(page, "no worker for a while")
 
     now = timezone.now()
@@ -185,7 +185,7 @@ def test_nothing_jumps_in_the_list_of_runs(
     Run.objects.exclude(pk__in=[first.pk, newest.pk]).update(
         state="SUCCESS", completion=100.0, finished_at=timezone.now()
     )
-    expect(rows).to_have_count(9)
-    expect(rows.locator("task-progress")).to_have_count(1)
+    expect(rows).to_have_count(9, timeout=8_000)
+    expect(rows.locator("task-progress")).to_have_count(1, timeout=8_000)
     page.evaluate("Promise.all(document.getAnimations().map((each) => each.finished))")
     assert_still(page, "a new run, and the end of others")

@@ -50,7 +50,7 @@ def test_from_the_login_to_the_result(tab: Page, owner: User, worker: Worker) ->
     button(tab, "Start").click()
 
     tab.wait_for_url(f"**/runs/{Run.objects.get().pk}/")
-    expect(part(tab, "state")).to_have_text("done")
+    expect(part(tab, "state")).to_have_text("done", timeout=30_000)
     bar_at(tab, 100)
     expect(tab.get_by_text('"primes": 6057')).to_be_visible()
     expect(tab.locator("#timeline")).to_contain_text("ran ")
@@ -93,7 +93,7 @@ def test_with_the_keyboard_alone(tab: Page, owner: User, worker: Worker, gate: G
     # does not run it again.
     gate.open()
     tab.keyboard.press("Enter")
-    expect(part(tab, "state")).to_have_text("done")
+    expect(part(tab, "state")).to_have_text("done", timeout=20_000)
 
     tab.locator("#delete summary").wait_for()
     for _ in range(40):
@@ -149,7 +149,7 @@ def test_an_upload_has_its_own_progress(
     button(tab, "Start").click()
 
     tab.wait_for_url("**/runs/*/")
-    expect(part(tab, "state")).to_have_text("done")
+    expect(part(tab, "state")).to_have_text("done", timeout=30_000)
     expect(tab.get_by_role("heading", name="cities.csv")).to_be_visible()
 
 
@@ -278,7 +278,7 @@ def test_a_server_that_is_away_for_20_seconds(
 
         server.stop()
         stopped = time.monotonic()
-        expect(tab.get_by_text("reconnecting")).to_be_visible()
+        expect(tab.get_by_text("reconnecting")).to_be_visible(timeout=15_000)
         gate.open()
         until("the run's end", lambda: Run.objects.get(pk=run.pk).ended)
         until("20 s", lambda: time.monotonic() - stopped > DOWNTIME)
@@ -286,7 +286,7 @@ def test_a_server_that_is_away_for_20_seconds(
         bar_at(tab, 15, "gate")
         server.start()
 
-        expect(part(tab, "state")).to_have_text("done")
+        expect(part(tab, "state")).to_have_text("done", timeout=20_000)
         bar_at(tab, 100, "gate")
         expect(tab.get_by_text("reconnecting")).to_be_hidden()
 

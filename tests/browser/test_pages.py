@@ -199,7 +199,7 @@ def test_the_list_of_runs_is_live(
     signed_in.locator("[data-run] a").focus()
 
     newer = make_run(owner, completion=30.0)
-    expect(rows).to_have_count(2)  # it is refreshed every 5 s
+    expect(rows).to_have_count(2, timeout=8_000)  # it is refreshed every 5 s
     expect(rows.first).to_have_attribute("data-run", str(newer.pk))
     expect(rows.last.locator("a")).to_be_focused()
     bar_at(signed_in, 30, f"main_flow {str(newer.pk)[:8]}")
@@ -210,7 +210,7 @@ def test_the_list_of_runs_is_live(
     bar_at(signed_in, 30, f"main_flow {str(newer.pk)[:8]}")
 
     run.delete()
-    expect(rows).to_have_count(1)
+    expect(rows).to_have_count(1, timeout=8_000)
 
 
 def test_runs_are_found_by_state_workflow_time_and_text(
@@ -264,7 +264,7 @@ def test_older_runs_are_a_page_away(signed_in: Page, owner: User, make_run: Make
     expect(older).to_have_count(0)
 
     make_run(owner, state="SUCCESS")  # pushes the last one to the next page
-    expect(older).to_be_visible()
+    expect(older).to_be_visible(timeout=15_000)
     expect(signed_in.locator("[data-run]")).to_have_count(25)
     older.click()
 
@@ -297,7 +297,7 @@ def test_a_notice_says_that_no_worker_is_running_until_one_is(
     write(run, version=9)
     if path == "/":
         signed_in.reload()
-    expect(warning).to_have_count(0)
+    expect(warning).to_have_count(0, timeout=8_000)
 
 
 def test_the_start_page_shows_the_typical_duration(

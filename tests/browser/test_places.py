@@ -43,5 +43,5 @@ def test_it_says_so_until_it_has_one(
     end_attempt(str(holder.steps.get().task_id), Meta().ok(None))
     limits.fill(["gpu"])
 
-    expect(line).to_be_hidden()
+    expect(line).to_be_hidden(timeout=15_000)
     assert Run.objects.get(pk=holder.pk).ended

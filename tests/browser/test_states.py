@@ -282,7 +282,7 @@ def test_recent_runs_on_the_start_page_are_live(
     newer = make_run(owner)
     write(run, state="FAILURE", error="no")
 
-    expect(recent).to_have_count(2)
+    expect(recent).to_have_count(2, timeout=8_000)
     expect(recent.first).to_have_attribute("data-key", str(newer.pk))
     expect(recent.last).to_contain_text("failed")
     tab.keyboard.press("Tab")

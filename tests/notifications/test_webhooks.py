@@ -27,7 +27,6 @@ from parent.runs.retry import retry
 from parent.store import clock
 from tests.notifications.conftest import SECRET, deliver, end, make_due
 from tests.notifications.receiver import Receiver, closes, drips, garbage, hangs, receiver, says
-from tests.waiting import PATIENCE
 
 pytestmark = pytest.mark.django_db
 
@@ -362,8 +361,8 @@ def test_a_dead_receiver_delays_no_other(
 
         courier.turn()
 
-        assert hook.posts.get(timeout=PATIENCE)
-        assert dead.posts.get(timeout=PATIENCE)
+        assert hook.posts.get(timeout=10)
+        assert dead.posts.get(timeout=10)
         assert courier.busy
         assert dead.posts.empty()  # one at a time
         dead.released.set()

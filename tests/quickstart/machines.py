@@ -134,9 +134,9 @@ class Machine:
         """Signal `up`; its exit code."""
         self.process.send_signal(number)
         try:
-            return self.process.wait(timeout=PATIENCE)
+            return self.process.wait(timeout=20)
         finally:
-            self._reader.join(timeout=PATIENCE)
+            self._reader.join(timeout=5)
 
     def destroy(self) -> None:
         """Leave nothing, whatever the test did or found."""
@@ -144,5 +144,5 @@ class Machine:
             family = self.family()
             for each in reversed(family):
                 each.kill()
-            self.process.wait(timeout=PATIENCE)
-        self._reader.join(timeout=PATIENCE)
+            self.process.wait(timeout=10)
+        self._reader.join(timeout=10)

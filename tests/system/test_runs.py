@@ -81,7 +81,7 @@ def test_a_bare_celery_client_starts_a_run(worker: Worker, broker: str) -> None:
     run = until("the run's row", lambda: Run.objects.filter(pk=sent.id).first())
 
     assert ended(run).state == RunState.SUCCESS
-    assert current_app.AsyncResult(sent.id).get(timeout=PATIENCE)["primes"] == 2_262
+    assert current_app.AsyncResult(sent.id).get(timeout=5)["primes"] == 2_262
 
 
 def test_a_bare_clients_bad_parameters_come_back_as_a_failure(worker: Worker, broker: str) -> None:
@@ -178,7 +178,7 @@ def test_a_child_without_a_parent_keeps_its_meta_in_its_own_result(
     gate.open()
     outcome = watch(result, timeout=PATIENCE)
     assert (outcome.status, outcome.result, outcome.iteration) == (Status.OK, "gate", 10)
-    assert result.get(timeout=PATIENCE) == outcome.as_dict()
+    assert result.get(timeout=5) == outcome.as_dict()
 
 
 def test_watch_names_the_failed_child_and_says_why(worker: Worker) -> None:
