@@ -18,7 +18,7 @@ import threading
 import time
 import warnings
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import partial
 from typing import Any
@@ -193,8 +193,10 @@ def _read() -> list[tuple[Part, Any]]:
         parts += OF_THE_MAIN_THREAD
     found = []
     for part in parts:
-        with suppress(OSError):  # the working directory was deleted
+        try:
             found.append((part, part.read()))
+        except OSError:  # the working directory was deleted
+            continue
     return found
 
 

@@ -38,11 +38,12 @@ def keeps_the_write_lock() -> bool:
 
 def _holds_one_of(paths: Iterable[str]) -> bool:
     try:
-        locks = LOCKS.read_text()
+        with open(LOCKS, "rb", buffering=0) as locks:
+            listed = locks.readall()
     except FileNotFoundError:
         return False
-    held = re.findall(rf"^\d+: POSIX +\S+ +WRITE {os.getpid()} \S+:(\d+) ", locks, re.MULTILINE)
     # Nearly always it holds none, so the files are looked at last.
+    held = re.findall(rb"POSIX +\S+ +WRITE %d \S+:(\d+) " % os.getpid(), listed)
     return bool(held) and any(
-        str(os.stat(path).st_ino) in held for path in paths if os.path.exists(path)
+        b"%d" % os.stat(path).st_ino in held for path in paths if os.path.exists(path)
     )
