@@ -1,6 +1,6 @@
 """Functions and values that only a run would find wrong: a check does at start-up."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import AsyncIterator, Callable, Iterator
 from functools import partial
 from typing import Any
 
@@ -34,6 +34,10 @@ def by_name(*, run: RunData) -> Any: ...
 async def later(run: RunData) -> Any: ...
 
 
+async def later_yields(run: RunData) -> AsyncIterator[Any]:
+    yield run
+
+
 def yields(run: RunData) -> Iterator[Any]:
     yield run
 
@@ -62,6 +66,7 @@ WRONG: dict[str, tuple[Any, str]] = {
     "a partial": (partial(of_none), "cannot be called: too many positional arguments"),
     "async": (later, "is a coroutine function (`async def`), and nobody awaits it"),
     "an async partial": (partial(later), "is a coroutine function (`async def`)"),
+    "an async generator": (later_yields, "is a coroutine function (`async def`)"),
     "an async object": (Awaited(), "is a coroutine function (`async def`)"),
 }
 RIGHT: dict[str, Any] = {

@@ -2,7 +2,7 @@
 
 import inspect
 from collections.abc import Callable, Iterator
-from typing import Any
+from typing import Any, NamedTuple
 
 from parent.definition.concurrency import Concurrency
 from parent.definition.mapping import Map
@@ -12,17 +12,29 @@ __all__ = ["function_problems"]
 
 OF_RUN = "run, which has params, results and errors"
 OF_ITEM = "item"
+ASYNC = (inspect.iscoroutinefunction, inspect.isasyncgenfunction)
+
+
+class _Function(NamedTuple):
+    """What it is called in a problem, and what it is called with; `is_list`: what it returns is
+    gone through, so it may be a generator.
+    """
+
+    what: str
+    function: Any
+    argument: str
+    is_list: bool = False
 
 
 def function_problems(workflow: Workflow) -> Iterator[tuple[str, str]]:
     """What is wrong with how its functions are called, each with a hint."""
-    for what, function, argument in _functions(workflow):
+    for what, function, argument, is_list in _functions(workflow):
         if not callable(function):
             continue
-        if _is(inspect.iscoroutinefunction, function):
+        if any(_is(kind, function) for kind in ASYNC):
             hint = "Write it with `def`. What waits for something belongs into a child."
             yield f"{what} is a coroutine function (`async def`), and nobody awaits it", hint
-        elif not what.startswith("over") and _is(inspect.isgeneratorfunction, function):
+        elif not is_list and _is(inspect.isgeneratorfunction, function):
             yield f"{what} is a generator function", "Let it return its value; do not yield."
         elif failure := _failure(function):
             yield (
@@ -31,21 +43,21 @@ def function_problems(workflow: Workflow) -> Iterator[tuple[str, str]]:
             )
 
 
-def _functions(workflow: Workflow) -> Iterator[tuple[str, Any, str]]:
-    """What each is called in a problem, the function, and what it is called with."""
-    yield "its result", workflow.result, OF_RUN
+def _functions(workflow: Workflow) -> Iterator[_Function]:
+    yield _Function("its result", workflow.result, OF_RUN)
     if isinstance(workflow.concurrency, Concurrency):
-        yield "the key of its concurrency", workflow.concurrency.key, "parameters, a dict"
+        key = workflow.concurrency.key
+        yield _Function("the key of its concurrency", key, "parameters, a dict")
     for step in workflow.steps:
         yield from _functions_of(step)
 
 
-def _functions_of(step: Step) -> Iterator[tuple[str, Any, str]]:
-    yield f"inputs of step {step.label!r}", step.inputs, OF_RUN
+def _functions_of(step: Step) -> Iterator[_Function]:
+    yield _Function(f"inputs of step {step.label!r}", step.inputs, OF_RUN)
     if isinstance(step, Map):
         over = None if isinstance(step.over, Step) else step.over
-        yield f"over of step {step.label!r}", over, OF_RUN
-        yield f"key of step {step.label!r}", step.key, OF_ITEM
+        yield _Function(f"over of step {step.label!r}", over, OF_RUN, is_list=True)
+        yield _Function(f"key of step {step.label!r}", step.key, OF_ITEM)
 
 
 def _is(kind: Callable[[Any], bool], function: Any) -> bool:
