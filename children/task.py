@@ -279,7 +279,8 @@ def report_interval(task: ChildTask) -> float:
     own = task.report_interval
     if own is not None:
         return own
-    return float(getattr(settings, "WORKFLOW_REPORT_INTERVAL", REPORT_INTERVAL))
+    given = getattr(settings, "WORKFLOW_REPORT_INTERVAL", None)
+    return REPORT_INTERVAL if given is None else float(given)
 
 
 def _discard(meta: Meta, checkpoint: Any = None) -> None:

@@ -14,14 +14,15 @@ from django.template import TemplateDoesNotExist
 from django.template.loader import get_template
 from django.utils.module_loading import import_string
 
-from monitor.conf import START_RATE, metrics_token, start_rate
+from monitor.conf import MAX_UPLOAD_BYTES, START_RATE, metrics_token, start_rate
 from monitor.policy import DEFAULT, Policy, policy
 from parent.setting_names import in_project
+from parent.setting_values import LARGEST_SIZE, flag_problem, number_problem
 
 __all__ = ["check_policy", "check_settings", "check_throttles"]
 
 VISIBLE = re.compile(r"[!-~]+")
-RATE = re.compile(r"[1-9][0-9]*/(s|sec|second|m|min|minute|h|hour|d|day)")
+RATE = re.compile(r"[1-9][0-9]{0,8}/(s|sec|second|m|min|minute|h|hour|d|day)")
 
 TEMPLATES = "django.template.backends.django.DjangoTemplates"
 PROCESSORS = [
@@ -68,12 +69,28 @@ def _settings() -> Iterator[CheckMessage]:
             hint='Write METRICS_TOKEN = "...", with what `openssl rand -hex 24` prints.',
             id="monitor.E003",
         )
-    rate = start_rate()
-    if rate is not None and not (isinstance(rate, str) and RATE.fullmatch(rate)):
+    rate = getattr(settings, "WORKFLOW_START_RATE", None)
+    if rate not in (None, "") and not (isinstance(rate, str) and RATE.fullmatch(rate)):
         yield Error(
             f"WORKFLOW_START_RATE = {rate!r} is no rate.",
             hint=f'Write, for example, WORKFLOW_START_RATE = "{START_RATE}"; None is no limit.',
             id="monitor.E004",
+        )
+    size = getattr(settings, "MAX_UPLOAD_BYTES", None)
+    if size is not None and (
+        problem := number_problem(size, least=1, most=LARGEST_SIZE, whole=True)
+    ):
+        yield Error(
+            f"MAX_UPLOAD_BYTES = {size!r} {problem}.",
+            hint=f"Write a number of bytes, for example MAX_UPLOAD_BYTES = {MAX_UPLOAD_BYTES}.",
+            id="monitor.E006",
+        )
+    logged = getattr(settings, "ACCESS_LOG", None)
+    if problem := flag_problem(logged):
+        yield Error(
+            f"ACCESS_LOG = {logged!r} {problem}.",
+            hint="Write True, which is its default, or False.",
+            id="monitor.E007",
         )
 
 

@@ -30,7 +30,7 @@ def metrics_token() -> str:
 
 def max_upload_bytes() -> int:
     """The largest body with files, for our middleware and web server."""
-    return int(getattr(settings, "MAX_UPLOAD_BYTES", MAX_UPLOAD_BYTES))
+    return int(getattr(settings, "MAX_UPLOAD_BYTES", None) or MAX_UPLOAD_BYTES)
 
 
 def access_log() -> bool:

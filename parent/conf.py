@@ -9,10 +9,13 @@ __all__ = [
     "HIDE_IN_LOGS",
     "INTERVALS",
     "LIMITS",
+    "MAX_BODY_VALUES",
+    "SIZES",
     "interval",
     "limit_sizes",
     "log_hides",
     "log_level",
+    "max_body_values",
     "nesting_limit",
     "private_webhooks",
     "run_url",
@@ -50,6 +53,16 @@ no schedule is too late. A signal may have any size. Workflows may be inside of 
 as Python allows. No line of a log is kept, or lines of any size together.
 """
 
+SIZES = {
+    "WORKFLOW_RESULT_INLINE_LIMIT",
+    "WORKFLOW_MAP_LIMIT",
+    "WORKFLOW_NESTING_LIMIT",
+    "WORKFLOW_SIGNAL_LIMIT",
+    "WORKFLOW_LOG_LINES",
+    "WORKFLOW_LOG_BYTES",
+}
+"""Those that are whole numbers. The others are seconds."""
+
 HIDE_IN_LOGS = [
     # Nothing that may repeat stands before a name, and what stands after it is short: a long line
     # of any text takes no longer than its length.
@@ -64,6 +77,9 @@ URLs."""
 
 DEFAULTS: dict[str, float | None] = {**INTERVALS, **LIMITS}
 
+
+MAX_BODY_VALUES = 20_000
+"""The default of the setting: the most values in a body."""
 
 DEEPEST = 50
 """Runs inside of each other without a limit: deeper, Python would raise a RecursionError."""
@@ -84,6 +100,11 @@ def interval(name: str) -> float:
 def nesting_limit() -> int:
     """How many runs may be inside of each other, below the outermost."""
     return int(setting("NESTING_LIMIT") or DEEPEST)
+
+
+def max_body_values() -> int:
+    """The most values in a body, lists and objects included."""
+    return int(getattr(settings, "MAX_BODY_VALUES", None) or MAX_BODY_VALUES)
 
 
 def limit_sizes() -> Mapping[str, int | str]:

@@ -6,7 +6,6 @@
 import logging
 import re
 from collections.abc import Iterator, Mapping
-from math import isfinite
 from typing import Any
 
 from celery import current_app
@@ -16,9 +15,25 @@ from django.core.checks import CheckMessage, Error, Warning, register
 from django.core.exceptions import ImproperlyConfigured
 from django.db import DEFAULT_DB_ALIAS, connection, router
 
-from parent.conf import DEFAULTS, INTERVALS, limit_sizes, log_level, setting
+from children.progress import REPORT_INTERVAL
+from parent.conf import (
+    DEFAULTS,
+    INTERVALS,
+    LIMITS,
+    MAX_BODY_VALUES,
+    SIZES,
+    limit_sizes,
+    setting,
+)
 from parent.decisions.limits import sizes_of
 from parent.setting_names import in_celery
+from parent.setting_values import (
+    LARGEST_SIZE,
+    LONGEST_TIME,
+    LONGEST_WAIT,
+    flag_problem,
+    number_problem,
+)
 
 __all__ = ["NEEDED", "celery_problems", "check_project", "require_apps"]
 
@@ -26,6 +41,11 @@ NEEDED = ["django.contrib.auth", "django.contrib.contenttypes", "django_celery_r
 OF_RUNS = ["parent", "monitor", "django_celery_results"]
 """The apps whose rows a run has."""
 LONGEST_SOCKET_TIMEOUT = 10  # seconds
+NUMBERS: Mapping[str, float | None] = DEFAULTS | {
+    "WORKFLOW_REPORT_INTERVAL": REPORT_INTERVAL,
+    "MAX_BODY_VALUES": MAX_BODY_VALUES,
+}
+"""The settings that are numbers, with their defaults."""
 
 
 def require_apps(ours: str, needed: list[str]) -> None:
@@ -50,14 +70,21 @@ def check_project(**_: Any) -> list[CheckMessage]:
 
 
 def _values() -> Iterator[CheckMessage]:
-    wrong = [name for name in DEFAULTS if not _is_number(getattr(settings, name, None))]
-    for name in wrong:
-        off = "" if name in INTERVALS else ", or None for none"
-        default = DEFAULTS[name] or 60.0
+    problems = {name: _number_problem(name, getattr(settings, name, None)) for name in NUMBERS}
+    wrong = {name: problem for name, problem in problems.items() if problem}
+    for name, why in wrong.items():
+        off = ", or None for none" if name in LIMITS else ""
         yield Error(
-            f"{name} = {getattr(settings, name)!r} is not a number from 0 on.",
-            hint=f"Write a number{off}, for example {name} = {default:g}.",
+            f"{name} = {getattr(settings, name)!r} {why}.",
+            hint=f"Write a number{off}, for example {name} = {NUMBERS[name] or 60.0:.10g}.",
             id="parent.E001",
+        )
+    private = getattr(settings, "WORKFLOW_WEBHOOK_ALLOW_PRIVATE", False)
+    if problem := flag_problem(private):
+        yield Error(
+            f"WORKFLOW_WEBHOOK_ALLOW_PRIVATE = {private!r} {problem}.",
+            hint="Write True, or False, which is its default.",
+            id="parent.E012",
         )
     url = getattr(settings, "WORKFLOW_RUN_URL", "")
     if url and not (isinstance(url, str) and "{id}" in url and url.startswith(("http:", "https:"))):
@@ -72,7 +99,7 @@ def _values() -> Iterator[CheckMessage]:
     except ValueError as exc:
         problem, _, hint = str(exc).partition(". ")
         yield Error(f"WORKFLOW_LIMITS: {problem}.", hint=hint, id="parent.E007")
-    if {"WORKFLOW_LEASE", "WORKFLOW_HEARTBEAT"} & {*wrong}:
+    if {"WORKFLOW_LEASE", "WORKFLOW_HEARTBEAT"} & wrong.keys():
         return
     lease, heartbeat = (
         setting(name) or INTERVALS[f"WORKFLOW_{name}"] for name in ("LEASE", "HEARTBEAT")
@@ -88,9 +115,10 @@ def _values() -> Iterator[CheckMessage]:
 
 def _of_logs() -> Iterator[CheckMessage]:
     known = logging.getLevelNamesMapping()
-    if log_level() not in known:
+    level = getattr(settings, "WORKFLOW_LOG_LEVEL", None)
+    if level not in (None, "", *known):
         yield Error(
-            f"WORKFLOW_LOG_LEVEL = {log_level()!r} is no level of `logging`.",
+            f"WORKFLOW_LOG_LEVEL = {level!r} is no level of `logging`.",
             hint=f"Write one of {', '.join(known)}.",
             id="parent.E008",
         )
@@ -114,12 +142,14 @@ def _of_logs() -> Iterator[CheckMessage]:
             )
 
 
-def _is_number(value: Any) -> bool:
+def _number_problem(name: str, value: Any) -> str | None:
     if value is None:
-        return True
-    if isinstance(value, bool) or not isinstance(value, int | float):
-        return False
-    return isfinite(value) and value >= 0
+        return None
+    if name == "MAX_BODY_VALUES" or name in SIZES:
+        least = 0 if name in SIZES else 1
+        return number_problem(value, least=least, most=LARGEST_SIZE, whole=True)
+    most = LONGEST_WAIT if name == "WORKFLOW_NOTIFICATION_TIMEOUT" else LONGEST_TIME
+    return number_problem(value, most=most)
 
 
 def _django() -> Iterator[CheckMessage]:
@@ -215,7 +245,7 @@ def _timeouts(options: Mapping[str, Any]) -> Iterator[CheckMessage]:
     names = ("socket_timeout", "socket_connect_timeout")
     given = {name: options.get(name) for name in names}
     if all(
-        _is_number(value) and 0 < (value or 0) <= LONGEST_SOCKET_TIMEOUT for value in given.values()
+        value and not number_problem(value, most=LONGEST_SOCKET_TIMEOUT) for value in given.values()
     ):
         return
     yield Warning(

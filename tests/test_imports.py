@@ -20,7 +20,16 @@ SERVICE = ["mainproj", "roles", "quickstart", "chaos"]
 
 LAYERS = {
     "parent": [
-        *("errors", "conf", "setting_names", "signals", "models", "decisions", "store"),
+        *(
+            "errors",
+            "conf",
+            "setting_names",
+            "setting_values",
+            "signals",
+            "models",
+            "decisions",
+            "store",
+        ),
         "definition",
         *("telemetry", "messages", "notifications", "runs", "logs", "deletion", "schedules"),
         *("watch", "worker", "operations"),

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from parent.definition.name_lists import join_names
 from parent.definition.workflow import Step, Workflow
+from parent.setting_values import LONGEST_TIME
 
 if TYPE_CHECKING:
     from rest_framework.serializers import BaseSerializer
@@ -14,8 +15,6 @@ if TYPE_CHECKING:
 __all__ = ["Approval", "Awaited", "Signal", "awaited_steps", "signal_of", "signal_problems"]
 
 ON_TIMEOUT = ("fail", "skip")
-LONGEST_TIME = 1e9
-"""Seconds, as of any other time of a step."""
 
 
 @dataclass(frozen=True)

@@ -102,7 +102,10 @@ def test_what_pages_take_of_django_is_there(
     assert [number for number, _ in told(check_settings())] == found
 
 
-VALUES = [
+NO_SIZES: list[Any] = ["5", "", 0, -1, 1.5, 10**400, float("nan"), True, [5]]
+NO_FLAGS: list[Any] = ["off", "", "True", 2, []]
+NO_RATES: list[Any] = [0, False, [], "1" * 99 + "/s"]
+VALUES: list[tuple[str, Any, str | None]] = [
     ("METRICS_TOKEN", "two words", "monitor.E003"),
     ("METRICS_TOKEN", "schlüssel", "monitor.E003"),
     ("METRICS_TOKEN", 12345, "monitor.E003"),
@@ -113,9 +116,14 @@ VALUES = [
     ("WORKFLOW_START_RATE", "often", "monitor.E004"),
     ("WORKFLOW_START_RATE", "0/min", "monitor.E004"),
     ("WORKFLOW_START_RATE", 60, "monitor.E004"),
+    *[("WORKFLOW_START_RATE", value, "monitor.E004") for value in NO_RATES],
     ("WORKFLOW_START_RATE", "60/min", None),
     ("WORKFLOW_START_RATE", None, None),
     ("TEMPLATES", [], "monitor.E005"),
+    *[("MAX_UPLOAD_BYTES", value, "monitor.E006") for value in NO_SIZES],
+    *[("MAX_UPLOAD_BYTES", value, None) for value in (None, 1, 10**12)],
+    *[("ACCESS_LOG", value, "monitor.E007") for value in NO_FLAGS],
+    *[("ACCESS_LOG", value, None) for value in (None, True, False, 0)],
 ]
 
 

@@ -1,7 +1,10 @@
 """What a project sets wrong, beside our apps and in our settings, is found by a check that says
 what to write."""
 
-from datetime import timedelta
+import re
+import socket
+import threading
+from datetime import UTC, datetime, timedelta
 from types import SimpleNamespace
 from typing import Any
 
@@ -11,9 +14,10 @@ from django.apps import apps
 from django.core.exceptions import ImproperlyConfigured
 from django.db import connection
 
-from parent.conf import DEFAULTS
+from parent.conf import DEFAULTS, SIZES
 from parent.operations.doctor import surroundings
-from parent.project_checks import celery_problems, check_project, require_apps
+from parent.project_checks import NUMBERS, celery_problems, check_project, require_apps
+from parent.setting_values import LONGEST_TIME, LONGEST_WAIT
 
 
 def found() -> dict[str, Any]:
@@ -24,19 +28,66 @@ def test_our_own_settings_are_well() -> None:
     assert found() == {}
 
 
-@pytest.mark.parametrize("name", sorted(DEFAULTS))
-@pytest.mark.parametrize(
-    "value",
-    ["five", "5", -1, float("nan"), float("inf"), True, [5], timedelta(seconds=5)],
-    ids=repr,
-)
+NO_NUMBERS = ["five", "5", "", -1, float("nan"), float("inf"), True, [5], timedelta(seconds=5)]
+TOO_LARGE = [1e300, 10**30, 10**400]
+"""Later an `OverflowError`: of a moment, of a wait, of a column, of a float."""
+
+
+@pytest.mark.parametrize("name", sorted(NUMBERS))
+@pytest.mark.parametrize("value", NO_NUMBERS + TOO_LARGE, ids=lambda value: repr(value)[:40])
 def test_a_value_that_is_no_number(settings: Any, name: str, value: Any) -> None:
     setattr(settings, name, value)
 
     error = found()["parent.E001"]
 
-    assert str(error.msg).startswith(f"{name} = {value!r} is not a number")
+    assert re.match(re.escape(f"{name} = {value!r} ") + r"is not a (whole )?number", str(error.msg))
     assert f"for example {name} = " in str(error.hint)
+
+
+@pytest.mark.parametrize("name", sorted(NUMBERS.keys() - SIZES - {"MAX_BODY_VALUES"}))
+def test_the_longest_time_can_be_counted_with(settings: Any, name: str) -> None:
+    settings.WORKFLOW_LEASE = LONGEST_TIME
+    longest = LONGEST_WAIT if name == "WORKFLOW_NOTIFICATION_TIMEOUT" else LONGEST_TIME
+    setattr(settings, name, longest)
+
+    assert "parent.E001" not in found()
+    now = datetime.now(UTC)
+    assert now - timedelta(seconds=longest) < now < now + 4 * timedelta(seconds=longest)
+    with socket.socket() as waiting:
+        if name == "WORKFLOW_NOTIFICATION_TIMEOUT":
+            waiting.settimeout(longest)
+    assert longest < threading.TIMEOUT_MAX
+
+
+@pytest.mark.parametrize("name", sorted({*SIZES, "MAX_BODY_VALUES"}))
+def test_a_size_is_whole(settings: Any, name: str) -> None:
+    setattr(settings, name, 1.5)
+    assert "is not a whole number" in str(found()["parent.E001"].msg)
+
+    setattr(settings, name, 1e6)
+    assert found() == {}
+
+
+FLAGS = [True, False, None, 0, 1]
+NO_FLAGS: list[Any] = ["off", "False", "0", "on", " ", "", 2, [], {"on": True}]
+
+
+@pytest.mark.parametrize("value", [*FLAGS, *NO_FLAGS], ids=repr)
+def test_a_text_is_no_flag(settings: Any, value: Any) -> None:
+    """It would be true, so "off" would open what is closed."""
+    settings.WORKFLOW_WEBHOOK_ALLOW_PRIVATE = value
+
+    assert ("parent.E012" in found()) is (value not in FLAGS)
+
+
+LEVELS = [("INFO", False), (None, False), ("", False), ("loud", True), (10, True), (0, True)]
+
+
+@pytest.mark.parametrize(("value", "wrong"), [*LEVELS, (["INFO"], True)], ids=repr)
+def test_a_level_is_one_of_loggings(settings: Any, value: Any, wrong: bool) -> None:
+    settings.WORKFLOW_LOG_LEVEL = value
+
+    assert ("parent.E008" in found()) is wrong
 
 
 @pytest.mark.parametrize("name", sorted(DEFAULTS))

@@ -7,15 +7,14 @@ megabytes may have a quarter of a million values: many seconds of work for a web
 from collections.abc import Iterable, Mapping
 from typing import Any
 
-from django.conf import settings
 from rest_framework.serializers import Serializer
 from rest_framework.settings import api_settings
 
 from children.sanitize import clean_text
+from parent.conf import max_body_values
 
 __all__ = ["shorten_errors", "size_problem"]
 
-MOST_VALUES = 20_000
 MOST_ERRORS = 10
 """Errors of one list, or of undeclared fields."""
 CONTAINERS = (Mapping, list, tuple)
@@ -28,8 +27,8 @@ def size_problem(value: Any, field: Any = None) -> str | None:
         field: the serializer or field that will validate it. Each declared field counts at each
             place where a nested serializer is used, because it may be missing there.
     """
-    most: int = getattr(settings, "MAX_BODY_VALUES", MOST_VALUES)
-    left, todo = most, [(field, value)]
+    most = left = max_body_values()
+    todo = [(field, value)]
     while todo:
         field, value = todo.pop()
         parts = _parts(field, value)

@@ -12,6 +12,7 @@ from parent.definition.concurrency import concurrency_problems
 from parent.definition.mapping import map_problems
 from parent.definition.name_lists import join_names
 from parent.definition.validation.nesting import nested_problems
+from parent.setting_values import LONGEST_TIME
 
 if TYPE_CHECKING:
     from parent.definition.workflow import Step, Workflow
@@ -20,7 +21,6 @@ __all__ = ["TIMES", "steps_problems"]
 
 LONGEST_NAME = 100  # characters, in the step's row, as the next two
 LONGEST_TASK = LONGEST_QUEUE = 255
-LONGEST_TIME = 1e9  # seconds, some thirty years; `datetime` cannot hold times much later
 LAST_PRIORITY = 9
 WHEN = ("ok", "failed", "always")
 MOST_BACKOFF = 10
