@@ -7,26 +7,22 @@ documentation is made from them.
 import math
 import os
 import re
-import warnings
 from collections.abc import Callable, Mapping, Sequence
-from contextlib import suppress
 from dataclasses import dataclass
-from importlib.util import find_spec
 from typing import Any, TypeVar
 
-import environ
 from django.core.exceptions import ImproperlyConfigured
 
+from mainproj import environment_values as values
 from parent.decisions.limits import sizes_of
+from parent.setting_values import LARGEST_SIZE, LONGEST_TIME
 
 __all__ = ["Declared", "Environment", "env"]
 
 T = TypeVar("T")
 
-DATABASES = ("django.db.backends.postgresql", "django.db.backends.sqlite3")
 RATE = re.compile(r"[1-9][0-9]{0,8}/(s|sec|m|min|h|hour|d|day)")
 TOKEN = re.compile(r"[A-Za-z0-9._~+/=-]{16,}")
-ON, OFF = ("on", "true", "yes", "1"), ("off", "false", "no", "0")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -96,15 +92,22 @@ class Environment:
 
     def flag(self, name: str, default: bool, about: str) -> bool:
         unset = "on" if default else "off"
-        return self.read(name, default, about, _flag, kind="on or off", example="on", unset=unset)
+        return self.read(
+            name, default, about, values.flag, kind="on or off", example="on", unset=unset
+        )
 
     def number(
-        self, name: str, default: int, about: str, *, at_least: int = 0, unset: str | None = None
+        self,
+        name: str,
+        default: int,
+        about: str,
+        *,
+        at_least: int = 0,
+        at_most: int = LARGEST_SIZE,
+        unset: str | None = None,
     ) -> int:
         def parse(value: str) -> int:
-            if not (value.isascii() and value.isdigit() and int(value) >= at_least):
-                raise ValueError(f"it is no whole number from {at_least} up")
-            return int(value)
+            return values.number(value, at_least, at_most)
 
         example = unset or str(default)
         return self.read(name, default, about, parse, kind="number", example=example, unset=unset)
@@ -116,6 +119,7 @@ class Environment:
         about: str,
         *,
         zero: str = "never",
+        at_most: int = LONGEST_TIME,
         example: str = "",
     ) -> float:
         """Seconds. `zero` says what 0 means; "" does not allow it. A default of None is 0."""
@@ -129,6 +133,8 @@ class Environment:
                 raise ValueError(
                     f"it is no number of seconds{f', or 0 for {zero}' if zero else ''}"
                 )
+            if seconds > at_most:
+                raise ValueError(f"it is more than {at_most:,} seconds")
             return seconds
 
         unset = f"{default:.10g}" if default else "never"
@@ -141,23 +147,27 @@ class Environment:
     def words(self, name: str, default: Sequence[str], about: str, *, example: str) -> list[str]:
         """A list of words, separated by commas."""
 
-        def parse(value: str) -> list[str]:
-            return [word.strip() for word in value.split(",") if word.strip()]
-
         unset = ", ".join(default) or "none"
         return self.read(
-            name, list(default), about, parse, kind="words", example=example, unset=unset
+            name, list(default), about, values.split, kind="words", example=example, unset=unset
         )
 
-    def apps(self, name: str, default: Sequence[str], about: str, *, example: str) -> list[str]:
-        """Django apps, each a module or the path of an `AppConfig`."""
+    def hosts(self, name: str, default: Sequence[str], about: str) -> list[str]:
+        """Names and addresses under which a server is reached."""
 
         def parse(value: str) -> list[str]:
-            found = [word.strip() for word in value.split(",") if word.strip()]
-            for app in found:
-                if not (_is_module(app) or ("." in app and _is_module(app.rpartition(".")[0]))):
-                    raise ValueError(f"there is no module {app}: is it installed, or on PYTHONPATH")
-            return found
+            return [values.host(word) for word in values.split(value)]
+
+        options: dict[str, Any] = {"kind": "hosts", "example": "flows.example.com"}
+        return self.read(name, list(default), about, parse, **options, unset=", ".join(default))
+
+    def apps(
+        self, name: str, default: Sequence[str], about: str, *, beside: Sequence[str], example: str
+    ) -> list[str]:
+        """Django apps, each a module or the path of an `AppConfig`, `beside` those installed."""
+
+        def parse(value: str) -> list[str]:
+            return values.apps(value, beside)
 
         options: dict[str, Any] = {"kind": "modules", "example": example}
         return self.read(name, list(default), about, parse, **options, unset=", ".join(default))
@@ -166,23 +176,16 @@ class Environment:
         """The path of a class."""
 
         def parse(value: str) -> str:
-            module = value.rpartition(".")[0]
-            if not _is_module(module):
-                raise ValueError(f"there is no module {module}: is it installed, or on PYTHONPATH")
+            values.module_of(value)
             return value
 
         return self.read(name, default, about, parse, kind="class", example=example)
 
-    def origins(self, name: str, about: str) -> list[str]:
-        """Origins in the form that browsers send."""
+    def origins(self, name: str, about: str, *, wildcards: bool = False) -> list[str]:
+        """Origins in the form that browsers send; with `wildcards`, `https://*.example.com` too."""
 
         def parse(value: str) -> list[str]:
-            found = [word.strip() for word in value.split(",") if word.strip()]
-            for origin in found:
-                scheme, _, host = origin.partition("://")
-                if scheme not in ("http", "https") or not host or "/" in host:
-                    raise ValueError(f"{origin} is no scheme and host")
-            return found
+            return [values.origin(word, wildcards=wildcards) for word in values.split(value)]
 
         example = "https://app.example.com,https://example.org"
         return self.read(name, [], about, parse, kind="origins", example=example, unset="none")
@@ -257,49 +260,26 @@ class Environment:
         """Django's settings of a database, from a URL."""
         example = "postgres://user:password@host:5432/name"
         url: dict[str, Any] = {"kind": "URL", "example": example, "unset": unset, "secret": True}
-        return self.read(name, environ.Env.db_url_config(default), about, _database, **url)
+        return self.read(name, values.database(default), about, values.database, **url)
 
     def url(
-        self, name: str, default: str, about: str, *, schemes: Sequence[str] = (), unset: str
+        self,
+        name: str,
+        default: str,
+        about: str,
+        *,
+        schemes: Sequence[str] = (),
+        unset: str,
+        example: str = "redis://:password@host:6379/0",
     ) -> str:
         """The URL of a server, with one of the `schemes` if there are any."""
 
         def parse(value: str) -> str:
-            scheme, colon, _ = value.partition("://")
-            if not (scheme and colon):
-                raise ValueError("it is no URL")
-            if schemes and scheme not in schemes:
-                raise ValueError(f"its scheme is none of {', '.join(schemes)}")
-            return value
+            return values.server(value, schemes)
 
-        example = "redis://:password@host:6379/0"
         return self.read(
             name, default, about, parse, kind="URL", example=example, unset=unset, secret=True
         )
-
-
-def _is_module(name: str) -> bool:
-    try:
-        return find_spec(name) is not None
-    except (ImportError, ValueError):
-        return False
-
-
-def _flag(value: str) -> bool:
-    if value.lower() not in ON + OFF:
-        raise ValueError("it is neither on nor off")
-    return value.lower() in ON
-
-
-def _database(value: str) -> dict[str, Any]:
-    found: dict[str, Any] = {}
-    # django-environ only warns about a URL that it does not understand, and returns a part of it.
-    # The ValueError of urllib may quote the password.
-    with warnings.catch_warnings(action="ignore"), suppress(ValueError):
-        found = environ.Env.db_url_config(value)
-    if found.get("ENGINE") not in DATABASES:
-        raise ValueError("it is no URL of a PostgreSQL or SQLite database")
-    return found
 
 
 env = Environment()

@@ -6,12 +6,13 @@ from typing import Any
 
 import django
 import environ
-from django.core.exceptions import ValidationError
+from django.core.exceptions import ImproperlyConfigured, ValidationError
 from django.core.validators import validate_email
 
 from mainproj.environment import env
 from mainproj.security import PLAIN_HTTP
 from parent.conf import INTERVALS
+from parent.setting_values import LONGEST_WAIT
 
 SMTP = "django.core.mail.backends.smtp.EmailBackend"
 BACKENDS = (SMTP, "django.core.mail.backends.console.EmailBackend")
@@ -22,7 +23,10 @@ def _server(url: str) -> dict[str, Any]:
     found: dict[str, Any] = {}
     # Of a URL that it does not understand, django-environ returns a part. The ValueError of urllib
     # may quote the password.
-    with warnings.catch_warnings(action="ignore"), suppress(ValueError, KeyError):
+    with (
+        warnings.catch_warnings(action="ignore"),
+        suppress(ValueError, KeyError, ImproperlyConfigured),
+    ):
         found = environ.Env.email_url_config(url)
     if found.get("EMAIL_BACKEND") not in BACKENDS or (
         found["EMAIL_BACKEND"] == SMTP and not found.get("EMAIL_HOST")
@@ -101,6 +105,7 @@ WORKFLOW_NOTIFICATION_TIMEOUT = EMAIL_TIMEOUT = env.seconds(
     INTERVALS["WORKFLOW_NOTIFICATION_TIMEOUT"],
     "until a webhook or a mail server that does not answer is tried again later",
     zero="",
+    at_most=LONGEST_WAIT,
 )
 WORKFLOW_WEBHOOK_ALLOW_PRIVATE = env.flag(
     "WORKFLOW_WEBHOOK_ALLOW_PRIVATE",

@@ -3,6 +3,7 @@
 import os
 
 from mainproj.environment import env
+from mainproj.environment_values import LAST_PORT
 
 __all__ = [
     "WEB_BODY_TIMEOUT",
@@ -18,15 +19,23 @@ __all__ = [
     "WORKER_QUEUES",
 ]
 
+MOST_PROCESSES = 1_000  # and threads: `up` takes as many
+
 WEB_HOST = env.text(
     "WEB_HOST",
     "127.0.0.1",
     "the address on which the web server listens; the image has 0.0.0.0",
     example="0.0.0.0",  # noqa: S104 - for a container, which publishes only chosen ports
 )
-WEB_PORT = env.number("WEB_PORT", 8000, "the port on which the web server listens", at_least=1)
-WEB_PROCESSES = env.number("WEB_PROCESSES", 2, "processes of the web server", at_least=1)
-WEB_THREADS = env.number("WEB_THREADS", 8, "requests at once in each web process", at_least=1)
+WEB_PORT = env.number(
+    "WEB_PORT", 8000, "the port on which the web server listens", at_least=1, at_most=LAST_PORT
+)
+WEB_PROCESSES = env.number(
+    "WEB_PROCESSES", 2, "processes of the web server", at_least=1, at_most=MOST_PROCESSES
+)
+WEB_THREADS = env.number(
+    "WEB_THREADS", 8, "requests at once in each web process", at_least=1, at_most=MOST_PROCESSES
+)
 WEB_HEADER_TIMEOUT = env.seconds(
     "WEB_HEADER_TIMEOUT", 10, "until a client has sent the headers of a request", zero=""
 )
@@ -60,5 +69,6 @@ WORKER_CONCURRENCY = env.number(
     os.cpu_count() or 1,
     "children that a worker runs at once",
     at_least=1,
+    at_most=MOST_PROCESSES,
     unset="one for each processor",
 )

@@ -16,16 +16,16 @@ DEBUG = env.flag("DEBUG", False, "Django's pages for developers; never where oth
 LOCAL = env.flag(
     "LOCAL", False, "plain http for browsers on this machine alone; `make up` turns it on"
 )
-ALLOWED_HOSTS = env.words(
-    "ALLOWED_HOSTS", LOOPBACK, "the names under which it is reached", example="flows.example.com"
-)
+ALLOWED_HOSTS = env.hosts("ALLOWED_HOSTS", LOOPBACK, "the names under which it is reached")
 if LOCAL and not set(ALLOWED_HOSTS) <= set(LOOPBACK):
     raise ImproperlyConfigured(
         "LOCAL=on is for browsers on this machine alone, and ALLOWED_HOSTS names more: unset one "
         "of the two. Write, for example, LOCAL=off"
     )
 CSRF_TRUSTED_ORIGINS = env.origins(
-    "CSRF_TRUSTED_ORIGINS", "what people see in their browser, where a proxy changes the Host"
+    "CSRF_TRUSTED_ORIGINS",
+    "what people see in their browser, where a proxy changes the Host",
+    wildcards=True,
 )
 
 # What other machines can reach needs TLS.

@@ -67,13 +67,14 @@ INSTALLED_APPS = [
     "roles",
     "examples.main_flow",
     "rest_framework.authtoken",  # after roles, which replaces its command
-    *env.apps(
-        "WORKFLOW_APPS",
-        ["examples.csv_profile"],
-        "apps with workflows",
-        example="shop,warehouse.flows",
-    ),
 ]
+INSTALLED_APPS += env.apps(
+    "WORKFLOW_APPS",
+    ["examples.csv_profile"],
+    "apps with workflows",
+    beside=INSTALLED_APPS,
+    example="shop,warehouse.flows",
+)
 
 MIDDLEWARE = [
     "monitor.http.middleware.RequestLog",
@@ -359,10 +360,11 @@ OTEL_TRACES_EXPORTER = env.choice(
     among=["otlp", "console", "none"],
     unset="otlp where its endpoint is set, else none",
 )
-env.text(
+env.url(
     "OTEL_EXPORTER_OTLP_ENDPOINT",
     "",
     "the collector of traces; OpenTelemetry's other variables hold as well",
+    schemes=["http", "https"],
     example="http://collector:4318",
     unset="none",
 )

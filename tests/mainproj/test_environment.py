@@ -12,19 +12,64 @@ from parent.conf import DEFAULTS
 
 Read = Callable[[Environment], Any]
 
+HOSTS = [
+    "a.example",
+    ".a.example",
+    "*",
+    "127.0.0.1",
+    "[::1]",
+    "xn--mnchen-3ya.example",
+    "A.Example",
+]
+NO_HOSTS = [
+    *("https://a.example", "a.example:8000", "a.example/", "m\u00fcnchen.example", "a b", "::1"),
+    *("a_b", "*.a.example", "a.example.", "a..b", "."),
+]
+"""Django compares them with what browsers send, so that these would refuse each request."""
+NO_ORIGINS = [
+    *(
+        "https://*.a.example",
+        "https://a b",
+        "https://a?b",
+        "https://a#b",
+        "https://u:p@a",
+        "https://a:x",
+    ),
+    *("https://m\u00fcnchen.example", "https://a:99999", "https://", "ftp://a"),
+]
+SERVERS = [
+    *("redis://h:6379/15", "rediss://:p@h", "redis://[::1]:6379/0", "redis+socket:///a/b.sock"),
+    *("amqp://u:p@h:5672/any%2Fhost", "amqp://h//;amqp://i//", "memory://"),
+    *("sentinel://h:26379;sentinel://i:26379/1", "redis://h/0?ssl_cert_reqs=none"),
+]
+NO_SERVERS = [
+    *("redis://h:99999/0", "redis://h:port/0", "amqp://h:x//", "sentinel://h:1;sentinel://i:x"),
+    *("redis://h/x", "redis://h/-1", "rediss://h/1/2", "redis+socket://a", "redis+socket://"),
+]
+"""Celery would say so with a traceback, some of them at the first message."""
+NO_DATABASES = ["postgres://", "postgres://h", "postgres://u:p@h:5432/"]
+LONG = [("number", 16), ("number", 5_000), ("seconds", 30), ("lasting", 10)]
+EXAMPLES = "examples.thumbnails,examples.submission.apps.SubmissionConfig"
 READ: dict[str, Read] = {
     "flag": lambda env: env.flag("X", False, ""),
     "number": lambda env: env.number("X", 5, "", at_least=1),
     "seconds": lambda env: env.seconds("X", 5, ""),
     "lasting": lambda env: env.seconds("X", 5, "", zero=""),
     "words": lambda env: env.words("X", ["a"], "", example="b"),
+    "hosts": lambda env: env.hosts("X", ["a"], ""),
     "origins": lambda env: env.origins("X", ""),
+    "wild": lambda env: env.origins("X", "", wildcards=True),
+    "apps": lambda env: env.apps("X", ["a"], "", beside=["django.contrib.admin"], example=EXAMPLES),
+    "port": lambda env: env.number("X", 5, "", at_most=65_535),
     "rate": lambda env: env.rate("X", "60/min", ""),
     "limits": lambda env: env.limits("X", ""),
     "choice": lambda env: env.choice("X", "json", "", among=["json", "text"]),
     "text": lambda env: env.text("X", "a", "", example="b"),
     "database": lambda env: env.database("X", "sqlite:////a", "", unset="")["ENGINE"],
     "url": lambda env: env.url("X", "redis://h/0", "", unset=""),
+    "http": lambda env: env.url(
+        "X", "", "", schemes=["http", "https"], unset="", example="http://collector:4318"
+    ),
     "cache": lambda env: env.url("X", "redis://h/0", "", schemes=["redis"], unset=""),
 }
 
@@ -49,6 +94,16 @@ READ: dict[str, Read] = {
         ("database", "", "django.db.backends.sqlite3"),
         *(("url", "amqp://h//", "amqp://h//"), ("cache", "redis://h/1", "redis://h/1")),
         ("cache", "", "redis://h/0"),
+        *[("hosts", host, [host]) for host in HOSTS],
+        ("hosts", "a.example, .b.example", ["a.example", ".b.example"]),
+        ("wild", "https://*.a.example", ["https://*.a.example"]),
+        # As browsers send them.
+        ("origins", "HTTPS://A.example:443,http://b:80", ["https://a.example", "http://b"]),
+        ("origins", "http://[::1]:8000", ["http://[::1]:8000"]),
+        ("apps", EXAMPLES, EXAMPLES.split(",")),
+        ("port", "65535", 65_535),
+        *[("url", url, url) for url in SERVERS],
+        *[("seconds", text, 1e9) for text in ("1e9", "1000000000")],
     ],
 )
 def test_a_value_is_read(kind: str, value: str, found: Any) -> None:
@@ -87,6 +142,40 @@ def test_a_value_is_read(kind: str, value: str, found: Any) -> None:
         ),
         ("url", "localhost:6379", "X cannot be used: it is no URL"),
         ("cache", "amqp://h//", "X cannot be used: its scheme is none of redis"),
+        *[("hosts", host, f"X={host} cannot be used: {host} is no ") for host in NO_HOSTS],
+        *[("origins", url, f"X={url} cannot be used: {url} is no ") for url in NO_ORIGINS],
+        *[("wild", url, f"X={url} cannot be used: {url} is no ") for url in NO_ORIGINS[1:]],
+        *[("url", url, "X cannot be used: it has no") for url in NO_SERVERS],
+        ("http", "collector:4318", "X cannot be used: it is no URL"),
+        ("http", "grpc://collector:4317", "X cannot be used: its scheme is none of http, https"),
+        ("port", "65536", "X=65536 cannot be used: it is more than 65,535"),
+        *[
+            (kind, "9" * size, f"X={'9' * size} cannot be used: it is more than ")
+            for kind, size in LONG
+        ],
+        *[
+            (kind, "1e300", "X=1e300 cannot be used: it is more than ")
+            for kind in ("seconds", "lasting")
+        ],
+        ("apps", "os.paths", "X=os.paths cannot be used: there is no module os.paths"),
+        (
+            "apps",
+            "examples.none",
+            "X=examples.none cannot be used: there is no module examples.none",
+        ),
+        ("apps", "examples.none.Shop", "X=examples.none.Shop cannot be used: there is no module"),
+        (
+            "apps",
+            "examples.thumbnails.apps.Shop",
+            "X=examples.thumbnails.apps.Shop cannot be used: there is no Shop in examples.",
+        ),
+        ("apps", "os,os", "X=os,os cannot be used: os is there twice"),
+        (
+            "apps",
+            "os,django.contrib.admin",
+            "X=os,django.contrib.admin cannot be used: django.contrib.admin is installed without",
+        ),
+        *[("database", url, "X cannot be used: it has no name of a") for url in NO_DATABASES],
     ],
 )
 def test_a_wrong_value_is_told_with_its_reason_and_an_example(

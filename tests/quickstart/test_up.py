@@ -194,7 +194,7 @@ class TestErrors:
 
         assert sentence.startswith("No Redis server was found: install redis-server")
 
-    @pytest.mark.parametrize("url", ["redis://:secret@127.0.0.1:1/0", "redis://host:port/0"])
+    @pytest.mark.parametrize("url", ["redis://:secret@127.0.0.1:1/0", "redis://nobody.invalid/0"])
     def test_a_broker_that_does_not_answer(self, data_dir: Path, url: str) -> None:
         sentence = self.refused(data_dir, REDIS_URL=url)
 
