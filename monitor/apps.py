@@ -11,9 +11,10 @@ class MonitorConfig(AppConfig):
     default_auto_field = "django.db.models.BigAutoField"
 
     def import_models(self) -> None:
-        from parent.project_checks import require_apps  # noqa: PLC0415 - when all apps are known
+        from parent.project_checks import require_apps, require_label  # noqa: PLC0415 - when all apps are known
 
         require_apps(self.name, NEEDED)  # before the `ready` of any app, as `parent` does
+        require_label(self)
         super().import_models()
 
     def ready(self) -> None:

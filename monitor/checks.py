@@ -10,8 +10,10 @@ from django.core.cache.backends.dummy import DummyCache
 from django.core.cache.backends.locmem import LocMemCache
 from django.core.checks import CheckMessage, Error, Warning, register
 from django.core.exceptions import ImproperlyConfigured
+from django.shortcuts import resolve_url
 from django.template import TemplateDoesNotExist
 from django.template.loader import get_template
+from django.urls import NoReverseMatch
 from django.utils.module_loading import import_string
 
 from monitor.conf import MAX_UPLOAD_BYTES, START_RATE, metrics_token, start_rate
@@ -58,7 +60,7 @@ def check_policy(**_: Any) -> list[CheckMessage]:
 @register("monitor")
 def check_settings(**_: Any) -> list[CheckMessage]:
     """The values of our settings can be used, our templates are found, and what they need."""
-    return [*_settings(), *_templates(), *_parts_of_django()]
+    return [*_settings(), *_templates(), *_parts_of_django(), *_login()]
 
 
 def _settings() -> Iterator[CheckMessage]:
@@ -114,6 +116,19 @@ def _parts_of_django() -> Iterator[CheckMessage]:
             "something was refused.",
             hint=f"Add to the context_processors in TEMPLATES: {', '.join(map(repr, absent))}.",
             id="monitor.W003",
+        )
+
+
+def _login() -> Iterator[CheckMessage]:
+    if not getattr(settings, "ROOT_URLCONF", None):  # as of machines with workers alone
+        return
+    try:
+        resolve_url(settings.LOGIN_URL)
+    except NoReverseMatch:
+        yield Warning(
+            f"LOGIN_URL = {settings.LOGIN_URL!r} names no URL, so each page of ours fails.",
+            hint="Write the name of your login page's URL, with its namespace, or its path.",
+            id="monitor.W004",
         )
 
 

@@ -11,10 +11,11 @@ class ParentConfig(AppConfig):
     default_auto_field = "django.db.models.BigAutoField"
 
     def import_models(self) -> None:
-        from parent.project_checks import NEEDED, require_apps  # noqa: PLC0415 - when all apps are known
+        from parent.project_checks import NEEDED, require_apps, require_label  # noqa: PLC0415 - when all apps are known
 
         # Before the `ready` of any app: that of Django's admin imports our modules.
         require_apps(self.name, NEEDED)
+        require_label(self)
         super().import_models()
 
     def ready(self) -> None:

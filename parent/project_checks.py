@@ -9,7 +9,7 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 from celery import current_app
-from django.apps import apps
+from django.apps import AppConfig, apps
 from django.conf import settings
 from django.core.checks import CheckMessage, Error, Warning, register
 from django.core.exceptions import ImproperlyConfigured
@@ -35,7 +35,7 @@ from parent.setting_values import (
     number_problem,
 )
 
-__all__ = ["NEEDED", "celery_problems", "check_project", "require_apps"]
+__all__ = ["NEEDED", "celery_problems", "check_project", "require_apps", "require_label"]
 
 NEEDED = ["django.contrib.auth", "django.contrib.contenttypes", "django_celery_results", "children"]
 OF_RUNS = ["parent", "monitor", "django_celery_results"]
@@ -58,6 +58,21 @@ def require_apps(ours: str, needed: list[str]) -> None:
     if missing:
         raise ImproperlyConfigured(
             f"{ours!r} needs {', '.join(map(repr, missing))}: add it to INSTALLED_APPS."
+        )
+
+
+def require_label(config: AppConfig) -> None:
+    """Stop the start if a project has given an app of ours another label than its name.
+
+    Raises:
+        ImproperlyConfigured: our tables, their migrations and relations have that label.
+    """
+    if config.label != config.name:
+        kind = type(config)
+        raise ImproperlyConfigured(
+            f"{kind.__module__}.{kind.__qualname__} labels {config.name!r} {config.label!r}, and "
+            "its tables have its own label: take `label` out. An app of yours that has the same "
+            "one needs another."
         )
 
 
@@ -174,12 +189,23 @@ def _django() -> Iterator[CheckMessage]:
             '{"transaction_mode": "IMMEDIATE", "timeout": 20}.',
             id="parent.W004",
         )
+    if not connection.settings_dict["AUTOCOMMIT"]:
+        yield Error(
+            "AUTOCOMMIT is off in DATABASES['default'], so that nothing that runs write is kept.",
+            hint="Leave it on: a transaction of yours begins with transaction.atomic().",
+            id="parent.E013",
+        )
     yield from _routers()
 
 
 def _routers() -> Iterator[CheckMessage]:
     """The engine's own statements go to the default database, so that all others have to."""
     models = [model for model in apps.get_models() if model._meta.app_label in OF_RUNS]
+    owner = apps.get_model(settings.AUTH_USER_MODEL)
+    if (alias := router.db_for_write(owner)) != DEFAULT_DB_ALIAS:
+        yield _elsewhere(f"users ({owner._meta.label}) are in the database {alias!r}")
+    elif not router.allow_migrate_model(DEFAULT_DB_ALIAS, owner):
+        yield _elsewhere(f"users ({owner._meta.label}) get no table in the default database")
     for what, database_of in (("reads", router.db_for_read), ("writes", router.db_for_write)):
         wrong = {
             alias: model._meta.label
@@ -198,7 +224,8 @@ def _elsewhere(problem: str) -> CheckMessage:
     return Error(
         f"By DATABASE_ROUTERS {problem}, and a run needs all its rows in the default one.",
         hint=f"Let them answer 'default' for the apps {', '.join(OF_RUNS)}, and allow their tables "
-        "there; no replica either, for what a run decides by must not be late.",
+        "there; no replica either, for what a run decides by must not be late. The users that own "
+        "runs are written there too.",
         id="parent.E010",
     )
 

@@ -79,6 +79,34 @@ def test_an_app_that_is_missing_is_said(make_team: MakeTeam, name: str, needed_b
     assert told.endswith(f"{needed_by!r} needs {name!r}: add it to INSTALLED_APPS.")
 
 
+LABELLED = """
+from {app}.apps import {kind}
+
+class Config({kind}):
+    label = "flows"
+"""
+
+
+@pytest.mark.parametrize(
+    ("app", "kind"),
+    [("parent", "ParentConfig"), ("monitor", "MonitorConfig")],
+)
+def test_a_label_of_theirs_for_an_app_of_ours_is_refused(
+    make_team: MakeTeam, app: str, kind: str
+) -> None:
+    team = make_team(DJANGO_SETTINGS_MODULE="team.variant")
+    lines = [
+        "from team.settings import *",
+        f"INSTALLED_APPS[INSTALLED_APPS.index({app!r})] = 'team.labelled.Config'",
+    ]
+    (team.folder / "team" / "variant.py").write_text("\n".join(lines))
+    (team.folder / "team" / "labelled.py").write_text(LABELLED.format(app=app, kind=kind))
+
+    told = team.manage("check", code=1).splitlines()[-1]
+
+    assert f"team.labelled.Config labels {app!r} 'flows', and its tables have its own" in told
+
+
 def test_what_the_apps_import_is_what_the_package_requires() -> None:
     """Beside that, the extras."""
     import tomllib

@@ -193,6 +193,12 @@ def test_another_database(monkeypatch: pytest.MonkeyPatch) -> None:
     assert set(found()) == {"parent.E004"}
 
 
+def test_transactions_that_nothing_commits(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(connection.settings_dict, "AUTOCOMMIT", False)
+
+    assert set(found()) == {"parent.E013"}
+
+
 class Router:
     """Answers as another one does for the apps that it names, and else has no opinion."""
 
@@ -218,6 +224,15 @@ ROUTERS = {
     "results elsewhere": (
         Router({"django_celery_results"}, "default", "results"),
         ["writes of django_celery_results."],
+    ),
+    "users": (
+        Router({"auth"}, "default", "people"),
+        ["users (auth.User) are in the database 'people'"],
+    ),
+    "users on a replica": (Router({"auth"}, "replica", "default"), []),
+    "no table of users": (
+        Router({"auth"}, "default", "default", tables=False),
+        ["users (auth.User) get no table"],
     ),
     "no table": (
         Router({"monitor"}, "default", "default", tables=False),
