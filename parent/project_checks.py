@@ -5,7 +5,7 @@
 
 import logging
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
 from celery import current_app
@@ -14,6 +14,7 @@ from django.conf import settings
 from django.core.checks import CheckMessage, Error, Warning, register
 from django.core.exceptions import ImproperlyConfigured
 from django.db import DEFAULT_DB_ALIAS, connection, router
+from kombu.serialization import registry  # type: ignore[attr-defined]
 
 from children.progress import REPORT_INTERVAL
 from parent.conf import (
@@ -238,11 +239,19 @@ def celery_problems(conf: Any) -> Iterator[CheckMessage]:
     if problem := backend_problem(conf.result_backend):
         yield Error(problem, hint=backend_hint(), id="parent.E005")
     accepted = conf.result_accept_content or conf.accept_content
-    if accepted and not {"json", "application/json"} & {*accepted}:
+    if accepted and not _types(["json"]) <= _types(accepted):
         yield Error(
             "Celery refuses JSON, so that it cannot read the results of runs.",
             hint=f'Write {in_celery("result_accept_content")} = ["json"].',
             id="parent.E011",
+        )
+    written = conf.task_serializer
+    if conf.accept_content and not _types([written]) <= _types(conf.accept_content):
+        yield Error(
+            f"Messages are written as {written}, and workers refuse that: no run would go on.",
+            hint=f"Add {written!r} to {in_celery('accept_content')}, or let "
+            f"{in_celery('task_serializer')} be one of those.",
+            id="parent.E014",
         )
     if conf.result_serializer != "json":
         yield Error(
@@ -262,6 +271,11 @@ def celery_problems(conf: Any) -> Iterator[CheckMessage]:
             f"than Redis {in_celery('worker_prefetch_multiplier')} = 1.",
             id="parent.W003",
         )
+
+
+def _types(names: Iterable[str]) -> set[str]:
+    """The media types of serializers, which both have as names."""
+    return {registry.name_to_type.get(name, name) for name in names}
 
 
 def _is_redis(url: str) -> bool:

@@ -108,6 +108,7 @@ def test_a_lease_that_one_late_heartbeat_ends(
 
 
 REDIS = {"broker_url": "redis://localhost"}
+ALL_PICKLE = {"task_serializer": "pickle", "accept_content": ["pickle"]}
 CELERY = [
     ({"result_backend": "redis://localhost"}, {"parent.E005"}),
     ({"result_backend": "rpc://"}, {"parent.E005"}),
@@ -115,8 +116,19 @@ CELERY = [
     ({"result_backend": "django-db"}, set()),
     ({"result_serializer": "pickle"}, {"parent.E011"}),
     ({"result_serializer": "yaml"}, {"parent.E011"}),
-    ({"accept_content": ["pickle"]}, {"parent.E011"}),
-    ({"accept_content": ["pickle"], "result_accept_content": ["json"]}, set()),
+    ({"accept_content": ["pickle"]}, {"parent.E011", "parent.E014"}),
+    (ALL_PICKLE, {"parent.E011"}),
+    (ALL_PICKLE | {"result_accept_content": ["json"]}, set()),
+    ({"accept_content": ["yaml"], "result_accept_content": ["json"]}, {"parent.E014"}),
+    ({"task_serializer": "pickle"}, {"parent.E014"}),
+    ({"task_serializer": "pickle", "accept_content": ["json", "pickle"]}, set()),
+    (
+        {
+            "task_serializer": "pickle",
+            "accept_content": ["json", "application/x-python-serialize"],
+        },
+        set(),
+    ),
     ({"accept_content": ["application/json"]}, set()),
     (REDIS | {"broker_transport_options": {}}, {"parent.W001"}),
     (REDIS | {"broker_transport_options": {"socket_timeout": 2}}, {"parent.W001"}),
@@ -138,6 +150,7 @@ READ = [
     *(
         "result_serializer",
         "accept_content",
+        "task_serializer",
         "result_accept_content",
         "result_backend",
         "broker_write_url",
