@@ -20,6 +20,7 @@ from parent.definition.validation.nesting import circle_of
 from parent.definition.validation.option_types import option_problems
 from parent.definition.validation.steps import steps_problems
 from parent.definition.workflow import Step, Workflow, registry
+from parent.messages.publish import queue_problem
 from parent.notifications import rule_problems
 from parent.runs.signals.payload import OF_DECISION, serializer_of
 from parent.schedules.validation import declared_problems
@@ -172,6 +173,13 @@ def _step_problems(workflow: Workflow) -> Iterator[CheckMessage]:
                 f"the task {step.task_name!r} of step {step.label!r} is not registered",
                 "Put it into the tasks.py of an app in INSTALLED_APPS.",
                 "E005",
+            )
+        elif problem := queue_problem(step.queue or "", step.task_name):
+            yield _error(
+                workflow,
+                f"the messages of step {step.label!r} cannot be sent: {problem}",
+                "Name the queue there, or leave task_create_missing_queues on.",
+                "E025",
             )
         yield from _child_problems(workflow, step)
         for problem, hint in inputs_check.fit_problems(workflow, step):

@@ -9,6 +9,7 @@ from functools import cache, partial
 from typing import Any, TypeVar, cast
 
 from celery import current_app
+from celery.exceptions import QueueNotFound
 from celery.utils.log import get_logger
 from django.db import transaction
 from kombu.exceptions import OperationalError
@@ -34,6 +35,7 @@ __all__ = [
     "publish_timeout",
     "publishing_off",
     "queue_of",
+    "queue_problem",
     "republish_after",
     "run_row_due",
 ]
@@ -196,7 +198,19 @@ def _send(name: str, task_id: str, kwargs: Mapping[str, Any], **options: Any) ->
     except (OperationalError, OSError) as exc:
         logger.warning("broker: %s; a tick will publish %s[%s]", exc, name, task_id)
         return False
+    except QueueNotFound as exc:  # those beside it go on; its queue timeout ends this one
+        logger.error("celery: %s, so %s[%s] cannot be sent", exc.args[0], name, task_id)
     return True
+
+
+def queue_problem(queue: str, task: str) -> str | None:
+    """Why Celery sends nothing to the `queue` of a task, or to its own; None if it does."""
+    queue = queue or getattr(current_app.tasks.get(task), "queue", None) or ""
+    try:
+        current_app.amqp.router.route({"queue": queue} if queue else {}, task)
+    except QueueNotFound as exc:
+        return str(exc.args[0])
+    return None
 
 
 def queue_of(row: Step | Item | Run) -> str:
@@ -210,7 +224,12 @@ def queue_of(row: Step | Item | Run) -> str:
 def _default_queue(name: str) -> str:
     """The queue that Celery publishes a task to, by the task's option or the routes."""
     own = getattr(current_app.tasks.get(name), "queue", None)
-    queue = own or current_app.amqp.router.route({}, name).get("queue")
+    router = current_app.amqp.router
+    try:
+        queue = own or router.route({}, name).get("queue")
+    except QueueNotFound:  # nothing is sent there, and no tick may fail by it
+        route = router.lookup_route(name, (), {}, {}) or {}
+        queue = route if isinstance(route, str) else route.get("queue")
     queue = queue or current_app.conf.task_default_queue
     return str(getattr(queue, "name", queue))
 
