@@ -27,7 +27,7 @@ from parent.conf import (
     setting,
 )
 from parent.decisions.limits import sizes_of
-from parent.setting_names import in_celery
+from parent.setting_names import has_own_app, in_celery
 from parent.setting_values import (
     LARGEST_SIZE,
     LONGEST_TIME,
@@ -238,6 +238,8 @@ def celery_problems(conf: Any) -> Iterator[CheckMessage]:
 
     if problem := backend_problem(conf.result_backend):
         yield Error(problem, hint=backend_hint(), id="parent.E005")
+        if not has_own_app():
+            return  # nothing of what follows is the project's
     accepted = conf.result_accept_content or conf.accept_content
     if accepted and not _types(["json"]) <= _types(accepted):
         yield Error(

@@ -5,7 +5,7 @@ from typing import Any
 from celery import current_app
 from django.apps import apps
 
-__all__ = ["in_celery", "in_project", "is_our_service"]
+__all__ = ["has_own_app", "in_celery", "in_project", "is_our_service"]
 
 
 def is_our_service() -> bool:
@@ -16,6 +16,12 @@ def is_our_service() -> bool:
 def in_project(variable: str, setting: str) -> str:
     """The `variable` of the environment in our service, and Django's `setting` elsewhere."""
     return variable if is_our_service() else setting
+
+
+def has_own_app() -> bool:
+    """Whether the project's Celery app is loaded. Else Celery makes one, which has no settings."""
+    app: Any = current_app
+    return app.main != "default" or bool(app.fixups)
 
 
 def in_celery(setting: str) -> str:

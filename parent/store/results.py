@@ -21,7 +21,7 @@ from django_celery_results.models import TaskResult
 
 from children.sanitize import one_line
 from parent.models import Run, RunState, Step
-from parent.setting_names import in_celery
+from parent.setting_names import has_own_app, in_celery
 from parent.store.writes.insert import prepare_insert
 from parent.store.writes.update import update_rows
 
@@ -50,6 +50,12 @@ WRITTEN_AGAIN = ("task_name", "status", "result", "date_done", "traceback")
 
 def backend_hint() -> str:
     """What to write in place of such a setting."""
+    if not has_own_app():
+        return (
+            "Your Celery app, which reads your settings, is not loaded here: write `from "
+            "proj.celery import app` into proj/__init__.py, with the package of your settings in "
+            "place of proj."
+        )
     return f'Write {in_celery("result_backend")} = "django-db".'
 
 

@@ -79,6 +79,29 @@ def test_an_app_that_is_missing_is_said(make_team: MakeTeam, name: str, needed_b
     assert told.endswith(f"{needed_by!r} needs {name!r}: add it to INSTALLED_APPS.")
 
 
+STARTS = """
+from django.core.exceptions import ImproperlyConfigured
+from shop.workflows import weigh_all
+try:
+    weigh_all.start(parcels=1)
+except ImproperlyConfigured as exc:
+    print("refused:", exc)
+"""
+
+
+def test_a_celery_app_that_is_not_loaded_is_said(make_team: MakeTeam) -> None:
+    """As of who has left the lines of `__init__.py` out: every setting seems to be another."""
+    team = make_team()
+    (team.folder / "team" / "__init__.py").write_text("")
+
+    checked = team.manage("check", code=1)
+    started = team.manage("shell", "-v", "0", "-c", STARTS)
+
+    for told in (checked, started):
+        assert "Your Celery app, which reads your settings, is not loaded here: write" in told
+    assert "identified 1 issue" in checked
+
+
 LABELLED = """
 from {app}.apps import {kind}
 
