@@ -80,9 +80,11 @@ class Environment:
         if not value:
             return default
         try:
+            values.require_text(value)
             return parse(value)
         except ValueError as exc:
-            shown = name if secret else f"{name}={value}"
+            readable = value.encode(errors="backslashreplace").decode()
+            shown = name if secret else f"{name}={readable}"
             raise ImproperlyConfigured(
                 f"{shown} cannot be used: {exc}. Write, for example, {name}={example}"
             ) from None

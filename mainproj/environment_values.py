@@ -11,7 +11,19 @@ from urllib.parse import SplitResult, urlsplit
 import environ
 from django.core.exceptions import ImproperlyConfigured
 
-__all__ = ["apps", "database", "flag", "host", "module_of", "number", "origin", "server", "split"]
+__all__ = [
+    "LAST_PORT",
+    "apps",
+    "database",
+    "flag",
+    "host",
+    "module_of",
+    "number",
+    "origin",
+    "require_text",
+    "server",
+    "split",
+]
 
 DATABASES = ("django.db.backends.postgresql", "django.db.backends.sqlite3")
 ON, OFF = ("on", "true", "yes", "1"), ("off", "false", "no", "0")
@@ -23,6 +35,14 @@ DEFAULT_PORTS = {"http": "80", "https": "443"}
 LAST_PORT = 65_535
 NUMBERED = ("redis", "rediss", "sentinel")
 """Servers whose databases have numbers."""
+
+
+def require_text(value: str) -> None:
+    """Raise if there are bytes in it that are no text: URLs, logs and databases take none."""
+    try:
+        value.encode()
+    except UnicodeEncodeError:
+        raise ValueError("it is no text in UTF-8") from None
 
 
 def split(value: str) -> list[str]:
@@ -53,7 +73,7 @@ def host(value: str) -> str:
         raise ValueError(
             f"{value} is no name or address alone, without scheme, port and path, in ASCII"
         )
-    return value
+    return value.lower()
 
 
 def origin(value: str, *, wildcards: bool) -> str:

@@ -32,7 +32,8 @@ def _local_secret_key(data_dir: Path) -> str:
     """Return the key in `data_dir/secret_key`, making it on first use (mode 0600).
 
     Raises:
-        ImproperlyConfigured: the directory cannot be written and no `SECRET_KEY` is set.
+        ImproperlyConfigured: the directory cannot be written and no `SECRET_KEY` is set, or the
+            file has no key in it.
     """
     path = data_dir / "secret_key"
     try:
@@ -49,9 +50,21 @@ def _local_secret_key(data_dir: Path) -> str:
                 pass
             finally:
                 draft.unlink()
-        return path.read_text()
+        return _key_in(path)
     except OSError as exc:
         raise ImproperlyConfigured(
             f"The data directory {data_dir} cannot be used ({exc.strerror}): "
             "make it writable, or set DATA_DIR to another one, or set SECRET_KEY."
         ) from exc
+
+
+def _key_in(path: Path) -> str:
+    try:
+        key = path.read_text()
+    except UnicodeDecodeError:
+        key = ""
+    if not key.strip():  # a full disk may have left it so
+        raise ImproperlyConfigured(
+            f"{path} has no key in it: remove it, and a new one is made, or set SECRET_KEY."
+        )
+    return key

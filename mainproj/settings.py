@@ -374,7 +374,7 @@ OTEL_SERVICE_NAME = env.text(
 
 LOG_FORMAT = env.choice(
     "LOG_FORMAT",
-    "text" if sys.stderr.isatty() else "json",
+    "text" if sys.stderr and sys.stderr.isatty() else "json",
     "JSON for machines, text for people",
     among=["json", "text"],
     unset="json; text on a terminal",

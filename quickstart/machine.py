@@ -15,9 +15,10 @@ from celery import current_app
 from django.conf import settings
 from django.core.management import call_command
 from django.db import DatabaseError, connection
+from django.http.request import validate_host
 
 from quickstart import account, probes, programs, redis
-from quickstart.errors import BrokerUnreachable, DatabaseUnusable, PortUnusable
+from quickstart.errors import BrokerUnreachable, DatabaseUnusable, DataDirUnusable, PortUnusable
 from quickstart.pid_file import PidFile
 from quickstart.private import make_private
 from quickstart.process_runner import Program
@@ -95,7 +96,7 @@ def check_port(port: int) -> None:
 
 def _broker(stack: ExitStack, data_dir: Path) -> Broker:
     """The server of REDIS_URL, else one of our own on a Unix socket."""
-    if url := os.environ.get("REDIS_URL"):
+    if url := os.environ.get("REDIS_URL", "").strip():
         if problem := probes.broker(url):
             raise BrokerUnreachable(
                 f"The broker of REDIS_URL does not answer ({problem}): start it, correct the "
@@ -103,7 +104,13 @@ def _broker(stack: ExitStack, data_dir: Path) -> Broker:
             )
         return Broker(url=url)
     server = redis.find()
-    server.files(data_dir).mkdir(mode=0o700, exist_ok=True)
+    try:
+        server.files(data_dir).mkdir(mode=0o700, exist_ok=True)
+    except OSError as exc:
+        raise DataDirUnusable(
+            f"{server.files(data_dir)} cannot be used ({exc.strerror}): it is the folder of the "
+            "Redis server, so move what is there away, or choose another directory with --data-dir."
+        ) from exc
     path = stack.enter_context(redis.socket_in(data_dir))
     return Broker(
         url=f"redis+socket://{quote(str(path))}",
@@ -130,12 +137,18 @@ def prepare_database(port: int) -> str:
         ) from exc
     finally:
         connection.close()
-    origin = f"http://127.0.0.1:{port}"
+    origin = f"http://{_host()}:{port}"
     return (
         f"ready: {origin}{link}\n"
         f'curl -X POST -H "Authorization: Token {token}" -H "Content-Type: application/json" '
         f"-d '{{\"limit\": 100}}' {origin}/workflows/main_flow/"
     )
+
+
+def _host() -> str:
+    """The name of this machine in links: one that ALLOWED_HOSTS has."""
+    names = ("127.0.0.1", "localhost")
+    return next((each for each in names if validate_host(each, settings.ALLOWED_HOSTS)), names[0])
 
 
 def _start(supervisor: Supervisor, broker: Broker, options: Options) -> bool:

@@ -19,7 +19,6 @@ HOSTS = [
     "127.0.0.1",
     "[::1]",
     "xn--mnchen-3ya.example",
-    "A.Example",
 ]
 NO_HOSTS = [
     *("https://a.example", "a.example:8000", "a.example/", "m\u00fcnchen.example", "a b", "::1"),
@@ -95,6 +94,7 @@ READ: dict[str, Read] = {
         *(("url", "amqp://h//", "amqp://h//"), ("cache", "redis://h/1", "redis://h/1")),
         ("cache", "", "redis://h/0"),
         *[("hosts", host, [host]) for host in HOSTS],
+        ("hosts", "A.Example", ["a.example"]),
         ("hosts", "a.example, .b.example", ["a.example", ".b.example"]),
         ("wild", "https://*.a.example", ["https://*.a.example"]),
         # As browsers send them.
@@ -127,6 +127,7 @@ def test_a_value_is_read(kind: str, value: str, found: Any) -> None:
             "https://a/b",
             "X=https://a/b cannot be used: https://a/b is no scheme and host",
         ),
+        ("text", "a\udcff", "X=a\\udcff cannot be used: it is no text in UTF-8"),
         ("rate", "60/fortnight", "X=60/fortnight cannot be used: it is no rate"),
         ("rate", "0/min", "X=0/min cannot be used: it is no rate"),
         ("limits", "gpu", "X=gpu cannot be used: gpu: '' is no size of a limit from 0 to 10,000"),

