@@ -8,6 +8,7 @@ import contextlib
 import queue
 import threading
 from collections.abc import Callable
+from io import TextIOWrapper
 from time import monotonic
 from types import TracebackType
 from typing import TextIO
@@ -45,6 +46,9 @@ class Supervisor:
         self._ended = False
         self._failure: str | None = None
         self._printing = threading.Lock()
+        if isinstance(out, TextIOWrapper):
+            # A letter that the terminal does not have is no reason to end.
+            out.reconfigure(errors="backslashreplace")
         self._out = out
         self._printer = Printer(out)
         self._colours = get_colours()

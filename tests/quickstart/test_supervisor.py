@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from threading import Event
+from typing import TextIO
 
 import psutil
 import pytest
@@ -77,14 +78,14 @@ def out() -> Output:
     return Output()
 
 
-def keep_until_it_ends(out: io.StringIO, tmp_path: Path, kept: Program) -> None:
+def keep_until_it_ends(out: TextIO, tmp_path: Path, kept: Program) -> None:
     with supervising(out, tmp_path) as processes:
         processes.start(kept)
         assert processes.ended()
 
 
 @contextmanager
-def supervising(out: io.StringIO, tmp_path: Path) -> Iterator[Supervisor]:
+def supervising(out: TextIO, tmp_path: Path) -> Iterator[Supervisor]:
     with PidFile(tmp_path / "up.pids") as pid_file, Supervisor(out, pid_file) as running:
         yield running
 
@@ -187,3 +188,19 @@ def test_it_ends_when_nobody_reads_its_lines_any_more(tmp_path: Path) -> None:
     with supervising(Gone(), tmp_path) as processes:
         processes.say("ready")
         assert processes.ended(timeout=5)
+
+
+@pytest.mark.parametrize("encoding", ["ascii", "latin-1", "utf-8"])
+def test_a_line_that_a_terminal_cannot_show_ends_nothing(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, encoding: str
+) -> None:
+    monkeypatch.setattr(process_runner, "FIRST_PAUSE", 0.01)
+    shown = io.BytesIO()
+    says = (
+        r"import os; os.write(1, 'Z\u00fcrich \u4e2d'.encode() + b' \xff\n'); raise SystemExit(3)"
+    )
+
+    with pytest.raises(KeepsEnding, match="ended 5 times"):
+        keep_until_it_ends(io.TextIOWrapper(shown, encoding), tmp_path, program("worker", says))
+
+    assert shown.getvalue().count(b"worker | Z") == process_runner.SHORT_LIVES
