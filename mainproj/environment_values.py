@@ -156,7 +156,11 @@ def _parts(url: str) -> SplitResult:
 def _is_module(name: str) -> bool:
     try:
         return find_spec(name) is not None
-    except (ImportError, ValueError):
+    except ModuleNotFoundError as exc:
+        if exc.name and not f"{name}.".startswith(f"{exc.name}."):
+            raise  # of what a package above it imports
+        return False
+    except ValueError:
         return False
 
 

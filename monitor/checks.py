@@ -26,6 +26,9 @@ __all__ = ["check_policy", "check_settings", "check_throttles"]
 VISIBLE = re.compile(r"[!-~]+")
 RATE = re.compile(r"[1-9][0-9]{0,8}/(s|sec|second|m|min|minute|h|hour|d|day)")
 
+NUMBERS = {"MAX_UPLOAD_BYTES": (1, MAX_UPLOAD_BYTES), "PROXIES": (0, 1)}
+"""The settings that are whole numbers: the least, and an example."""
+
 TEMPLATES = "django.template.backends.django.DjangoTemplates"
 PROCESSORS = [
     "django.template.context_processors.request",
@@ -78,15 +81,16 @@ def _settings() -> Iterator[CheckMessage]:
             hint=f'Write, for example, WORKFLOW_START_RATE = "{START_RATE}"; None is no limit.',
             id="monitor.E004",
         )
-    size = getattr(settings, "MAX_UPLOAD_BYTES", None)
-    if size is not None and (
-        problem := number_problem(size, least=1, most=LARGEST_SIZE, whole=True)
-    ):
-        yield Error(
-            f"MAX_UPLOAD_BYTES = {size!r} {problem}.",
-            hint=f"Write a number of bytes, for example MAX_UPLOAD_BYTES = {MAX_UPLOAD_BYTES}.",
-            id="monitor.E006",
-        )
+    for name, (least, example) in NUMBERS.items():
+        given = getattr(settings, name, None)
+        if given is not None and (
+            problem := number_problem(given, least=least, most=LARGEST_SIZE, whole=True)
+        ):
+            yield Error(
+                f"{name} = {given!r} {problem}.",
+                hint=f"Write a number, for example {name} = {example}.",
+                id="monitor.E006",
+            )
     logged = getattr(settings, "ACCESS_LOG", None)
     if problem := flag_problem(logged):
         yield Error(

@@ -14,7 +14,7 @@ def client_address(request: HttpRequest) -> str | None:
     Each proxy appends its peer's address to X-Forwarded-For. Entries before those may come from the
     client itself. A header with fewer entries than proxies is ignored.
     """
-    proxies: int = settings.PROXIES
+    proxies: int = getattr(settings, "PROXIES", None) or 0
     seen = request.headers.get("X-Forwarded-For", "").split(",")
     if 0 < proxies <= len(seen):
         address = seen[-proxies].strip()

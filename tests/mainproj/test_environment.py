@@ -1,6 +1,7 @@
 """Settings from the environment: read, declared, and refused with what to write instead."""
 
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -214,3 +215,16 @@ def test_the_engines_defaults_are_declared_as_they_are() -> None:
     assert {name: declared[name] for name in DEFAULTS} == {
         name: f"{default:.10g}" if default else "never" for name, default in DEFAULTS.items()
     }
+
+
+@pytest.mark.parametrize("kind", ["shelf.flows", "shelf.apps.Shelf"])
+def test_what_an_app_cannot_import_is_not_called_the_app(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, kind: str
+) -> None:
+    """The app is there: Python says which module it lacks, and where."""
+    (tmp_path / "shelf").mkdir()
+    (tmp_path / "shelf" / "__init__.py").write_text("import no_such_library")
+    monkeypatch.syspath_prepend(tmp_path)
+
+    with pytest.raises(ModuleNotFoundError, match="no_such_library"):
+        READ["apps"](Environment({"X": kind}))

@@ -124,6 +124,8 @@ VALUES: list[tuple[str, Any, str | None]] = [
     ("ROOT_URLCONF", None, None),
     *[("LOGIN_URL", value, None) for value in ("login", "/enter/", "https://sso.example.com/")],
     *[("MAX_UPLOAD_BYTES", value, "monitor.E006") for value in NO_SIZES],
+    *[("PROXIES", value, "monitor.E006") for value in ("1", "", -1, 1.5, True, [1])],
+    *[("PROXIES", value, None) for value in (None, 0, 2)],
     *[("MAX_UPLOAD_BYTES", value, None) for value in (None, 1, 10**12)],
     *[("ACCESS_LOG", value, "monitor.E007") for value in NO_FLAGS],
     *[("ACCESS_LOG", value, None) for value in (None, True, False, 0)],
