@@ -20,21 +20,32 @@ if TYPE_CHECKING:
 
 __all__ = ["begin", "headers", "is_on", "set_up", "under"]
 
+EXPORTERS = ("otlp", "console", "none")
 FLUSH = 2_000
 """Milliseconds that an exiting process waits to export its last spans."""
 
 
 def is_on() -> bool:
     """Whether the settings name an exporter."""
-    return getattr(settings, "OTEL_TRACES_EXPORTER", "none") != "none"
+    return _exporter_name() != "none"
+
+
+def _exporter_name() -> str:
+    name: str = getattr(settings, "OTEL_TRACES_EXPORTER", None) or "none"
+    return name
 
 
 def set_up() -> None:
     """Start tracing in this process and in those that it forks.
 
     Raises:
-        ImproperlyConfigured: the packages are not installed.
+        ImproperlyConfigured: the packages are not installed, or there is no such exporter.
     """
+    name = _exporter_name()
+    if name not in EXPORTERS:
+        raise ImproperlyConfigured(
+            f"OTEL_TRACES_EXPORTER = {name!r} is none of {', '.join(EXPORTERS)}."
+        )
     if not is_on():
         return
     try:
@@ -44,14 +55,16 @@ def set_up() -> None:
         from opentelemetry.sdk.trace import TracerProvider  # noqa: PLC0415
         from opentelemetry.sdk.trace.export import BatchSpanProcessor  # noqa: PLC0415
 
-        exporter = _exporter(settings.OTEL_TRACES_EXPORTER)
+        exporter = _exporter(name)
     except ImportError as exc:
         raise ImproperlyConfigured(
-            f"OTEL_TRACES_EXPORTER={settings.OTEL_TRACES_EXPORTER} asks for traces, and {exc}. "
+            f"OTEL_TRACES_EXPORTER={name} asks for traces, and {exc}. "
             "Install what the extra `otel` in pyproject.toml names."
         ) from exc
+    # Without the setting OpenTelemetry reads the variable.
+    service = getattr(settings, "OTEL_SERVICE_NAME", None)
     provider = TracerProvider(
-        resource=Resource.create({"service.name": settings.OTEL_SERVICE_NAME})
+        resource=Resource.create({"service.name": service} if service else {})
     )
     provider.add_span_processor(BatchSpanProcessor(exporter))
     trace.set_tracer_provider(provider)

@@ -1,6 +1,9 @@
 """A request, its run and its children are one trace, at a real collector's address."""
 
 import gzip
+import os
+import subprocess
+import sys
 import threading
 from collections.abc import Iterator
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -13,6 +16,7 @@ from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTrace
 
 from parent.models import Run
 from parent.telemetry import tracing
+from tests.deploy.conftest import ROOT
 from tests.ops.conftest import StartWorker
 from tests.ops.web import web_server
 from tests.waiting import ended
@@ -108,3 +112,50 @@ def test_a_start_without_the_packages_says_what_to_install(
 
     with pytest.raises(ImproperlyConfigured, match="the extra `otel`"):
         tracing.set_up()
+
+
+@pytest.mark.parametrize("value", [None, "", "none", False])
+def test_an_exporter_that_is_off(settings: LazySettings, value: Any) -> None:
+    settings.OTEL_TRACES_EXPORTER = value
+
+    tracing.set_up()
+
+    assert not tracing.is_on()
+
+
+@pytest.mark.parametrize("value", ["jaeger", "OTLP", " ", True, ["otlp"], 1])
+def test_an_exporter_that_there_is_not(settings: LazySettings, value: Any) -> None:
+    settings.OTEL_TRACES_EXPORTER = value
+
+    with pytest.raises(ImproperlyConfigured, match="is none of otlp, console, none"):
+        tracing.set_up()
+
+
+PROJECT = """
+import django
+from django.conf import settings
+settings.configure(
+    INSTALLED_APPS=["django.contrib.auth", "django.contrib.contenttypes", "django_celery_results",
+                    "children", "parent"],
+    OTEL_TRACES_EXPORTER="console", USE_TZ=True)
+django.setup()
+from opentelemetry import trace
+print(trace.get_tracer_provider().resource.attributes["service.name"])
+"""
+
+
+@pytest.mark.parametrize("named", [{}, {"OTEL_SERVICE_NAME": "shop"}])
+def test_a_project_that_names_no_service(named: dict[str, str]) -> None:
+    kept = {name: os.environ[name] for name in ("PATH", "HOME", "PYTHONPATH") if name in os.environ}
+
+    done = subprocess.run(
+        [sys.executable, "-c", PROJECT],
+        cwd=ROOT,
+        env=kept | named,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+
+    service = named.get("OTEL_SERVICE_NAME", "unknown_service")
+    assert done.stdout.startswith(service), done.stderr
