@@ -2,7 +2,8 @@
 
 A worker takes 3 s of CPU time, nearly all of it to import modules and to take them down at its end.
 Forked, it takes 0.1 s. The settings come from the environment, so each environment has a process of
-its own, forked from one that has imported what needs no settings.
+its own, forked from one that has imported what needs no settings. That one also forks programs
+whose start is tested, each with an environment of its own.
 
 The module is both sides: the tests hold a `ForkServer`, which runs `python -m tests.forkserver`.
 """
@@ -17,11 +18,13 @@ import signal
 import socket
 import subprocess
 import sys
+import tempfile
 import threading
 from collections import defaultdict
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import Future
 from concurrent.futures import TimeoutError as NotYet
+from pathlib import Path
 from typing import IO, Any
 
 __all__ = ["ForkServer", "ForkServers", "Forked"]
@@ -76,8 +79,8 @@ class ForkServer:
 
     Args:
         environ: of all that it forks. What Python reads when it starts is not read again.
-        parent: forks the server itself. One without a parent has imported what needs no settings,
-            and forks servers only; one with a parent has imported the project.
+        parent: forks the server itself. One without a parent has imported what needs no settings;
+            one with a parent has imported the project.
     """
 
     def __init__(self, environ: Mapping[str, str], parent: "ForkServer | None" = None) -> None:
@@ -95,7 +98,7 @@ class ForkServer:
                     start_new_session=True,
                 ).wait
             else:
-                pid = parent._fork(theirs.fileno(), environ=dict(environ))
+                pid = parent._fork([theirs.fileno()], environ=dict(environ))
                 self._wait = parent._ended[pid].result
         self._listener = threading.Thread(target=self._listen, daemon=True)
         self._listener.start()
@@ -112,19 +115,31 @@ class ForkServer:
         self._channel.close()
         self._wait()
 
-    def _fork(self, fd: int, **what: Any) -> int:
-        """Fork a process that gets this file; its id."""
+    def _fork(self, fds: Sequence[int], **what: Any) -> int:
+        """Fork a process that gets these files; its id."""
         self._started = Future()
-        socket.send_fds(self._channel, [json.dumps(what).encode()], [fd])
+        socket.send_fds(self._channel, [json.dumps(what).encode()], fds)
         return self._started.result(timeout=60)
 
     def run(self, module: str, *args: str) -> Forked:
         """Run `python -m module args` in a new session, with stderr redirected to stdout."""
         ours, theirs = os.pipe()
-        command = [module, *args]
-        pid = self._fork(theirs, command=command)
+        words = ["-m", module, *args]
+        pid = self._fork([theirs, theirs], words=words)
         os.close(theirs)
-        return Forked(pid, os.fdopen(ours), self._ended[pid], command)
+        return Forked(pid, os.fdopen(ours), self._ended[pid], words)
+
+    def complete(
+        self, *words: str, environ: Mapping[str, str], cwd: Path
+    ) -> "subprocess.CompletedProcess[str]":
+        """Run `python words` in an environment of its own, and wait for its end."""
+        with tempfile.TemporaryFile("w+") as out, tempfile.TemporaryFile("w+") as err:
+            files = [out.fileno(), err.fileno()]
+            pid = self._fork(files, words=words, environ=dict(environ), cwd=str(cwd))
+            code = self._ended[pid].result(timeout=60)
+            for file in (out, err):
+                file.seek(0)
+            return subprocess.CompletedProcess(words, code, out.read(), err.read())
 
     def close(self) -> None:
         """Stop forking. The server ends when all its forked processes have ended."""
@@ -143,10 +158,15 @@ class ForkServers:
         self._open: dict[frozenset[tuple[str, str]], ForkServer] = {}
         self._closed: list[ForkServer] = []
 
+    @property
+    def without_settings(self) -> ForkServer:
+        """The one that has imported what needs no settings."""
+        self._parent = self._parent or ForkServer(os.environ)
+        return self._parent
+
     def of(self, environ: Mapping[str, str]) -> ForkServer:
         key = frozenset((k, v) for k, v in environ.items() if k != "PYTEST_CURRENT_TEST")
-        self._parent = self._parent or ForkServer(environ)
-        server = self._open.pop(key, None) or ForkServer(environ, self._parent)
+        server = self._open.pop(key, None) or ForkServer(environ, self.without_settings)
         self._open[key] = server
         if len(self._open) > KEPT:
             self._close(next(iter(self._open)))
@@ -199,9 +219,9 @@ def keep() -> None:
 
 
 def serve(channel: socket.socket) -> list[str]:
-    """Fork for each message: a process for a command, or a server for an environment.
+    """Fork for each message: a process for a command line, or a server for an environment.
 
-    Returns only in a forked process, with its command.
+    Returns only in a forked process, with its words after `python`.
     """
 
     def reap(*_: object) -> None:
@@ -216,7 +236,7 @@ def serve(channel: socket.socket) -> list[str]:
 
     signal.signal(signal.SIGCHLD, reap)
     while True:
-        message, fds, _, _ = socket.recv_fds(channel, 1 << 16, 1)
+        message, fds, _, _ = socket.recv_fds(channel, 1 << 16, 2)
         if not message:
             break
         if not (pid := os.fork()):
@@ -227,14 +247,17 @@ def serve(channel: socket.socket) -> list[str]:
             if "environ" in what:
                 os.environ.clear()
                 os.environ.update(what["environ"])
+            if "words" not in what:
                 load()
                 return serve(socket.socket(fileno=fds[0]))
-            for stream in (1, 2):
-                os.dup2(fds[0], stream)
-            os.close(fds[0])
-            command: list[str] = what["command"]
-            return command
-        os.close(fds[0])
+            for stream, fd in enumerate(fds, start=1):
+                os.dup2(fd, stream)
+                os.close(fd)
+            os.chdir(what.get("cwd", "."))
+            words: list[str] = what["words"]
+            return words
+        for fd in fds:
+            os.close(fd)
         tell("started", pid)
     signal.signal(signal.SIGCHLD, signal.SIG_DFL)
     with contextlib.suppress(ChildProcessError):
@@ -246,5 +269,12 @@ def serve(channel: socket.socket) -> list[str]:
 
 if __name__ == "__main__":
     load_libraries()
-    module, *sys.argv[1:] = serve(socket.socket(fileno=int(sys.argv[1])))
-    runpy.run_module(module, run_name="__main__", alter_sys=True)
+    first, *rest = serve(socket.socket(fileno=int(sys.argv[1])))
+    sys.argv = [first, *rest]
+    if first == "-m":
+        sys.argv = rest
+        runpy.run_module(rest[0], run_name="__main__", alter_sys=True)
+    elif first == "-c":
+        exec(rest[0], {"__name__": "__main__"})
+    else:
+        runpy.run_path(first, run_name="__main__")

@@ -3,11 +3,12 @@
 import json
 import os
 import subprocess
-import sys
 from pathlib import Path
 from typing import Any
 
 import pytest
+
+from tests.workers import fork_servers
 
 KEY = "a-key-of-fifty-characters-or-more-for-this-test-only"
 SHOW = """
@@ -36,22 +37,14 @@ print(json.dumps({"plain": told("/login/", **host), "health": told("/healthz", *
 
 def python(tmp_path: Path, *args: str, **variables: str) -> subprocess.CompletedProcess[str]:
     kept = {name: os.environ[name] for name in ("PATH", "PYTHONPATH") if name in os.environ}
-    root = str(Path(__file__).resolve().parents[2])
+    root = Path(__file__).resolve().parents[2]
     environ = {
         **kept,
         "DJANGO_SETTINGS_MODULE": "mainproj.settings",
         "DATA_DIR": str(tmp_path),
         **variables,
     }
-    return subprocess.run(
-        [sys.executable, *args],
-        env=environ,
-        cwd=root,
-        capture_output=True,
-        text=True,
-        timeout=60,
-        check=False,
-    )
+    return fork_servers.without_settings.complete(*args, environ=environ, cwd=root)
 
 
 def answer(tmp_path: Path, code: str, **variables: str) -> Any:

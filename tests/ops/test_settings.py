@@ -3,7 +3,6 @@
 import ast
 import os
 import subprocess
-import sys
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -11,6 +10,7 @@ import pytest
 
 from mainproj.environment import env
 from mainproj.settings_table import PATH, table
+from tests.workers import fork_servers
 
 ROOT = Path(__file__).resolve().parents[2]
 PROGRAMS = ("children", "parent", "monitor", "mainproj", "quickstart", "examples")
@@ -56,10 +56,12 @@ WRONG = [
 
 
 def manage(*args: str, **environ: str) -> "subprocess.CompletedProcess[str]":
-    command = [sys.executable, "manage.py", *args]
-    return subprocess.run(
-        command, cwd=ROOT, env=BASE | environ, capture_output=True, text=True, check=False
-    )
+    return python("manage.py", *args, **environ)
+
+
+def python(*words: str, **environ: str) -> "subprocess.CompletedProcess[str]":
+    """A program, forked where no setting was read yet."""
+    return fork_servers.without_settings.complete(*words, environ=BASE | environ, cwd=ROOT)
 
 
 @pytest.mark.parametrize(("name", "value", "said"), WRONG)
@@ -116,11 +118,8 @@ def test_the_first_migration_says_which_database_is_missing(tmp_path: Path) -> N
 
 def test_a_worker_says_it_as_well(tmp_path: Path) -> None:
     settings = {"SECRET_KEY": "s" * 50, "DATA_DIR": str(tmp_path), "WORKFLOW_LEASE": "soon"}
-    command = [sys.executable, "-m", "celery", "-A", "mainproj", "worker"]
 
-    answer = subprocess.run(
-        command, cwd=ROOT, env=BASE | settings, capture_output=True, text=True, check=False
-    )
+    answer = python("-m", "celery", "-A", "mainproj", "worker", **settings)
 
     assert answer.returncode != 0
     assert "Write, for example, WORKFLOW_LEASE=30" in answer.stderr + answer.stdout
