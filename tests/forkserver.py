@@ -197,16 +197,15 @@ def load_libraries() -> None:
 def load() -> None:
     """Import what a worker imports."""
     import django
-    from django.core.checks import run_checks
 
     django.setup()
     for module in OURS:
         importlib.import_module(module)
     from mainproj.celery import app
 
+    # This runs the checks as well, as each worker does, which then imports nothing for them.
     app.loader.import_default_modules()
     app.finalize()
-    run_checks()  # each worker does, and what they import is not imported then
     keep()
 
 
