@@ -11,7 +11,7 @@ from urllib.parse import quote
 
 from django.db import connection
 
-from tests.forkserver import Forked, ForkServers
+from tests.forking import FORKS, Forked, ForkServers
 from tests.waiting import PATIENCE
 
 __all__ = ["Worker", "database_url", "fork_servers"]
@@ -59,8 +59,8 @@ class Worker:
         return self
 
     def _begin(self) -> "subprocess.Popen[str] | Forked":
-        if sys.platform == "linux" and not NOT_FORKED & self.environ.keys():
-            return fork_servers.of(self.environ).run(*self._args)
+        if FORKS and not NOT_FORKED & self.environ.keys():
+            return fork_servers.of(self.environ).run("-m", *self._args)
         return subprocess.Popen(
             [sys.executable, "-m", *self._args],
             env=self.environ,

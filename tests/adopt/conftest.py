@@ -8,7 +8,7 @@ import sys
 import sysconfig
 import threading
 import venv
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from types import TracebackType
@@ -19,6 +19,7 @@ import pytest
 
 from tests.conftest import find_redis
 from tests.deploy.test_wheel import build_wheel
+from tests.forking import ForkServer
 from tests.services import redis_server
 
 __all__ = ["Client", "Installed", "Team"]
@@ -35,6 +36,7 @@ class Installed:
 
     def __init__(self, folder: Path) -> None:
         self._folder = folder
+        self._server: ForkServer | None = None
         self.python = folder / "bin" / "python"
         version = f"python{sys.version_info.major}.{sys.version_info.minor}"
         self.packages = folder / "lib" / version / "site-packages"
@@ -48,6 +50,19 @@ class Installed:
         (self.packages / "dependencies.pth").write_text("\n".join([*lines, ""]))
         options = ["--quiet", "--no-deps", "--no-index", "--target", str(self.packages)]
         subprocess.run([sys.executable, "-m", "pip", "install", *options, str(wheel)], check=True)
+
+    @property
+    def programs(self) -> ForkServer:
+        """Forks programs of this environment, with libraries loaded, and nothing of ours."""
+        if self._server is None:
+            self._server = ForkServer(self.environ(), python=str(self.python))
+        return self._server
+
+    def close(self) -> None:
+        """Wait until all its programs have ended."""
+        if self._server is not None:
+            self._server.close()
+            self._server.wait()
 
     def environ(self, **changes: str) -> dict[str, str]:
         """An environment without anything of the tests' own."""
@@ -78,26 +93,23 @@ class Team:
 
     def python(self, *args: str, code: int = 0, **environ: str) -> str:
         """The same of a Python with these arguments."""
-        done = subprocess.run(
-            [self.installed.python, *args],
-            cwd=self.folder,
-            env=self.installed.environ(**self._environ, **environ),
-            stdout=subprocess.PIPE,
-            stderr=subprocess.STDOUT,
-            text=True,
-            check=False,
+        done = self.installed.programs.complete(
+            *args,
+            environ=self.installed.environ(**self._environ, **environ),
+            cwd=str(self.folder),
+            merged=True,
         )
         assert done.returncode == code, done.stdout
         return done.stdout
 
     def start(self, *args: str, until: str) -> "Running":
         """Start a program, and wait until it prints a line with that text."""
-        return Running(self, [str(self.installed.python), *args], until)
+        return Running(self, args, until)
 
     def serve(self) -> "Running":
         """Start the web server on a free port."""
         options = ["--noreload", "--insecure", "127.0.0.1:0"]
-        server = self.start("-u", "manage.py", "runserver", *options, until="development server at")
+        server = self.start("manage.py", "runserver", *options, until="development server at")
         self.url = server.line.split()[-1].rstrip("/")
         return server
 
@@ -136,15 +148,9 @@ class Team:
 class Running:
     """A program of the team; a context, which ends it."""
 
-    def __init__(self, team: Team, command: list[str], until: str) -> None:
-        self._process = subprocess.Popen(
-            command,
-            cwd=team.folder,
-            env=team.installed.environ(**team._environ),
-            stdout=subprocess.PIPE,
-            stderr=subprocess.STDOUT,
-            text=True,
-        )
+    def __init__(self, team: Team, words: Sequence[str], until: str) -> None:
+        environ = team.installed.environ(**team._environ)
+        self._process = team.installed.programs.run(*words, environ=environ, cwd=str(team.folder))
         assert self._process.stdout is not None
         # A program that hangs says nothing any more.
         alarm = threading.Timer(READY_WITHIN, self._process.kill)
@@ -180,7 +186,7 @@ class Running:
 
 
 @pytest.fixture(scope="session")
-def installed(tmp_path_factory: pytest.TempPathFactory) -> Installed:
+def installed(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Installed]:
     """One for all processes of the tests; the first that needs it makes it."""
     folder = tmp_path_factory.getbasetemp()
     if "PYTEST_XDIST_WORKER" in os.environ:
@@ -193,7 +199,8 @@ def installed(tmp_path_factory: pytest.TempPathFactory) -> Installed:
         if not made_before.exists():
             made.make(build_wheel(folder))
             made_before.touch()
-    return made
+    yield made
+    made.close()
 
 
 MakeTeam = Callable[..., Team]

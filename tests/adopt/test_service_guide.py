@@ -2,13 +2,12 @@
 
 import os
 import re
-import subprocess
-import sys
 from pathlib import Path
 
 import pytest
 
 from tests.deploy.conftest import ROOT
+from tests.workers import fork_servers
 
 GUIDE = (ROOT / "docs" / "service.md").read_text()
 FILES = re.findall(r"`(shop/[\w/]+\.\w+)`[^`]*?:\n\n```(?:python|django)\n(.*?)```", GUIDE, re.S)
@@ -65,14 +64,8 @@ def test_the_guide_leads_to_a_service_of_ones_own(beside: Path, broker_url: str)
     environ = kept | own | places | {"PYTHONPATH": f"{ROOT}{os.pathsep}{beside}"}
 
     def manage(*args: str) -> str:
-        done = subprocess.run(
-            [sys.executable, str(ROOT / "manage.py"), *args],
-            cwd=beside,
-            env=environ,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.STDOUT,
-            text=True,
-            check=False,
+        done = fork_servers.without_settings.complete(
+            *(str(ROOT / "manage.py"), *args), environ=environ, cwd=str(beside), merged=True
         )
         assert done.returncode == 0, done.stdout
         return done.stdout

@@ -44,7 +44,7 @@ def python(tmp_path: Path, *args: str, **variables: str) -> subprocess.Completed
         "DATA_DIR": str(tmp_path),
         **variables,
     }
-    return fork_servers.without_settings.complete(*args, environ=environ, cwd=root)
+    return fork_servers.without_settings.complete(*args, environ=environ, cwd=str(root))
 
 
 def answer(tmp_path: Path, code: str, **variables: str) -> Any:

@@ -61,7 +61,7 @@ def manage(*args: str, **environ: str) -> "subprocess.CompletedProcess[str]":
 
 def python(*words: str, **environ: str) -> "subprocess.CompletedProcess[str]":
     """A program, forked where no setting was read yet."""
-    return fork_servers.without_settings.complete(*words, environ=BASE | environ, cwd=ROOT)
+    return fork_servers.without_settings.complete(*words, environ=BASE | environ, cwd=str(ROOT))
 
 
 @pytest.mark.parametrize(("name", "value", "said"), WRONG)
