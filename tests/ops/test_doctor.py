@@ -4,7 +4,6 @@ import json
 import os
 import re
 import subprocess
-import sys
 from datetime import UTC, datetime, timedelta
 from io import StringIO
 from pathlib import Path
@@ -32,6 +31,7 @@ from parent.worker.remote_workers import Remote
 from tests.flows import tasks, workflows
 from tests.ops.conftest import StartWorker
 from tests.waiting import until
+from tests.workers import fork_servers
 
 ROOT = Path(__file__).resolve().parents[2]
 QUEUES = ["celery", "plain", "gpu", "nobody-consumes-this"]
@@ -158,10 +158,9 @@ def test_a_database_without_tables(tmp_path: Path, broker: str) -> None:
 
 
 def doctor(**environ: str) -> "subprocess.CompletedProcess[str]":
-    command = [sys.executable, "manage.py", "workflow", "doctor", "--json"]
     variables = os.environ | {"DJANGO_SETTINGS_MODULE": "tests.settings", **environ}
-    return subprocess.run(
-        command, cwd=ROOT, env=variables, capture_output=True, text=True, check=False
+    return fork_servers.without_settings.complete(
+        *("manage.py", "workflow", "doctor", "--json"), environ=variables, cwd=str(ROOT)
     )
 
 

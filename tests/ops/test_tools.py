@@ -18,7 +18,9 @@ from tests.ops.conftest import Gate, StartWorker
 from tests.services import free_port
 from tests.system.conftest import step
 from tests.waiting import ended, until
-from tests.workers import Worker
+from tests.workers import Worker, fork_servers
+
+ROOT = Path(__file__).resolve().parents[2]
 
 
 class Flower:
@@ -89,14 +91,13 @@ def test_flower_shows_the_children_of_a_run(
 
 def inspect(worker: Worker, *what: str) -> Any:
     """What `celery inspect` prints about the worker."""
-    command = [sys.executable, "-m", "celery", "-A", "mainproj", "inspect", *what, "--json"]
-    answer = subprocess.run(
-        [*command, "--timeout", "10", "--destination", "one@here"],
-        env=worker.environ,
-        capture_output=True,
-        text=True,
-        check=True,
+    command = ["-m", "celery", "-A", "mainproj", "inspect", *what, "--json"]
+    answer = fork_servers.of(worker.environ).complete(
+        *(*command, "--timeout", "10", "--destination", "one@here"),
+        environ=worker.environ,
+        cwd=str(ROOT),
     )
+    assert answer.returncode == 0, answer.stderr
     return json.loads(answer.stdout)["one@here"]
 
 

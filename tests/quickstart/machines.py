@@ -20,6 +20,7 @@ from django.conf import settings
 
 from tests.services import free_port
 from tests.waiting import PATIENCE
+from tests.workers import fork_servers
 
 __all__ = ["Machine", "environment", "run_up"]
 
@@ -31,19 +32,15 @@ def environment(**changes: str) -> dict[str, str]:
     return kept | {"DJANGO_SETTINGS_MODULE": "mainproj.settings"} | changes
 
 
-def command(*options: str) -> list[str]:
-    return [sys.executable, str(settings.BASE_DIR / "manage.py"), "up", *options]
+def words(*options: str) -> list[str]:
+    """What follows `python` on the command line."""
+    return [str(settings.BASE_DIR / "manage.py"), "up", *options]
 
 
 def run_up(*options: str, **changes: str) -> subprocess.CompletedProcess[str]:
     """An `up` that is expected to end by itself."""
-    return subprocess.run(
-        command(*options),
-        env=environment(**changes),
-        capture_output=True,
-        text=True,
-        timeout=PATIENCE,
-        check=False,
+    return fork_servers.without_settings.complete(
+        *words(*options), environ=environment(**changes), cwd=str(settings.BASE_DIR)
     )
 
 
@@ -56,7 +53,10 @@ class Machine:
         self.lines: list[str] = []
         self._unread: queue.Queue[str | None] = queue.Queue()
         self.process = subprocess.Popen(
-            command("--data-dir", str(data_dir), "--port", str(self.port), *options),
+            [
+                sys.executable,
+                *words("--data-dir", str(data_dir), "--port", str(self.port), *options),
+            ],
             env=environment(**changes),
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
