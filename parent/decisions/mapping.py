@@ -74,8 +74,7 @@ def freeze(
             )
         kwargs = _inputs_of(item, index, argument)
         _check_json(kwargs, index)
-        if isinstance(given, Iterator):  # it may give the same object again, changed
-            kwargs = copied(kwargs)
+        kwargs = copied(kwargs)  # an iterator, or `key`, may change it, and it is written later
         name = _key_of(item, index, key)
         if name in places:
             raise InvalidItems(

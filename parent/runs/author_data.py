@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Sequence
 from dataclasses import replace
-from typing import Any
+from typing import Any, cast
 
 from children.sanitize import one_line
 from parent.decisions.mapping import copied
@@ -12,7 +12,7 @@ from parent.runs.items.results import MappedResults
 from parent.store.large_results import read_rows
 from parent.store.run_rows import FAILED, UnreadSteps, has_results
 
-__all__ = ["Results", "apart", "run_data"]
+__all__ = ["Results", "StoredResults", "apart", "run_data"]
 
 
 def run_data(run: Run, steps: Sequence[Step], unread: UnreadSteps | None = None) -> RunData:
@@ -26,72 +26,98 @@ def run_data(run: Run, steps: Sequence[Step], unread: UnreadSteps | None = None)
         rows = Step.objects.filter(run=run, state__in=FAILED).order_by("index")
         others = rows.exclude(name__in=known).values_list("name", "error")
         errors |= {name: one_line(error or "") for name, error in others}
-    return RunData(params=run.params, results=Results(finished), errors=errors)
+    return RunData(params=run.params, results=Results(StoredResults(finished)), errors=errors)
 
 
 def apart(data: Callable[[], RunData]) -> RunData:
-    """The data for one of the author's functions, with parameters of its own.
+    """The data for one of the author's functions, with values of its own.
 
-    It may build its values in them. At a start the run's own are not stored yet.
+    It may build what it returns in them. Other functions get the same data, and at a start the
+    run's parameters are not stored yet.
     """
     shared = data()
-    return replace(shared, params=copied(shared.params))
+    return replace(
+        shared,
+        params=copied(shared.params),
+        results=cast("Results", shared.results).apart(),
+        errors=dict(shared.errors),
+    )
+
+
+class StoredResults:
+    """The results of finished steps, by step name. Each is read once.
+
+    The first use reads all that are not large, in one statement.
+    """
+
+    def __init__(self, steps: Sequence[Step]) -> None:
+        self.steps = {step.name: step for step in steps}
+        self._small: dict[str, Any] | None = None
+
+    def read(self, name: str) -> Any:
+        """The result itself: who changes it changes it for others."""
+        step = self.steps[name]
+        if step.is_mapped and step.items is not None:
+            return MappedResults(step)
+        if "result" in step.get_deferred_fields():
+            if self._small is None:
+                self._small = self._read_small()
+            if name in self._small:
+                return self._small[name]
+        return step.result
+
+    def _read_small(self) -> dict[str, Any]:
+        names = {
+            step.pk: name
+            for name, step in self.steps.items()
+            if "result" in step.get_deferred_fields()
+        }
+        rows = read_rows(Step.objects.filter(pk__in=names).only("result", "result_size"))
+        read = [row for row in rows if "result" not in row.get_deferred_fields()]
+        return {names[row.pk]: row.result for row in read}
 
 
 def _read_all(name: str) -> Callable[..., Any]:
     """A method of `dict` that first reads all results."""
 
-    def method(self: "Results", *args: Any) -> Any:
+    def method(self: "Results", *args: Any, **kwargs: Any) -> Any:
         for unread in list(self.unread):
             self[unread]
-        return getattr(dict, name)(self, *args)
+        return getattr(dict, name)(self, *args, **kwargs)
 
     return method
 
 
 class Results(dict[str, Any]):
-    """The results of finished steps, by step name; each is read when it is first used.
+    """The results of finished steps, by step name; each is read, and copied, when it is first used.
 
     Of a mapped step they are `MappedResults`, which read its items, also where it has failed.
 
-    The first use reads all results that are not large, in one statement. It is a dict, so that
-    an author can merge it, copy it, or pass it on as JSON.
+    It is a dict, so that an author can merge it, copy it, change it, or pass it on as JSON.
     """
 
-    def __init__(self, steps: Sequence[Step]) -> None:
-        found = {step.name: step for step in steps}
-        mapped = {n: s for n, s in found.items() if s.is_mapped and s.items is not None}
-        self.unread = {
-            name: step
-            for name, step in found.items()
-            if name not in mapped and "result" in step.get_deferred_fields()
-        }
-        self._small_are_read = False
-        super().__init__(
-            (name, MappedResults(step) if name in mapped else step.result_if_read)
-            for name, step in found.items()
-        )
+    def __init__(self, stored: StoredResults) -> None:
+        self._stored = stored
+        self.unread = dict.fromkeys(stored.steps)
+        super().__init__(self.unread)
+
+    def apart(self) -> "Results":
+        """The same results, for somebody else."""
+        return Results(self._stored)
 
     def __getitem__(self, name: str) -> Any:
         if name in self.unread:
-            self._read_small()
-        if name in self.unread:
-            self[name] = self.unread.pop(name).result
+            value = copied(self._stored.read(name))
+            del self.unread[name]
+            super().__setitem__(name, value)
         return super().__getitem__(name)
-
-    def _read_small(self) -> None:
-        if self._small_are_read:
-            return
-        self._small_are_read = True
-        names = {step.pk: name for name, step in self.unread.items()}
-        rows = Step.objects.filter(pk__in=names).only("result", "result_size")
-        for step in read_rows(rows):
-            if "result" not in step.get_deferred_fields():
-                self[names[step.pk]] = step.result
-                del self.unread[names[step.pk]]
 
     def get(self, name: str, default: Any = None) -> Any:
         return self[name] if name in self else default  # noqa: SIM401 - it would call itself
+
+    def __reduce__(self) -> Any:
+        """A copy of it, deep or not, is a plain dict."""
+        return dict, (dict(self),)
 
     # Because `__iter__` is overridden, `dict(...)` and `{**...}` use these methods too.
     __iter__, items, values = (
@@ -110,3 +136,9 @@ class Results(dict[str, Any]):
         _read_all("popitem"),
         _read_all("setdefault"),
     )
+    __setitem__, __delitem__, __ior__ = (
+        _read_all("__setitem__"),
+        _read_all("__delitem__"),
+        _read_all("__ior__"),
+    )
+    update, clear = _read_all("update"), _read_all("clear")

@@ -14,6 +14,7 @@ from django.db import connection, transaction
 from children.isolation.contained import contained
 from children.meta import Meta, error_text
 from children.sanitize import check_json, clean_traceback
+from parent.decisions.mapping import copied
 from parent.definition.mapping import Map
 from parent.definition.workflow import RunData, registry
 from parent.errors import UnknownWorkflow
@@ -62,11 +63,11 @@ def open_step(run: Run, step: Step, data: Callable[[], RunData], now: datetime) 
             with _authors_code():
                 inputs = _named(definition.inputs(data()))
         if step.nested:
-            check_json(inputs, "the inputs are")
             with _authors_code():
                 begin_child(run, step, inputs, now)
             return True
-        kwargs = _check_inputs(step, dict(inputs))
+        kwargs = dict(inputs)
+        _check_arguments(step, kwargs)
         if step.attempt and step.kwargs != json.loads(json.dumps(kwargs)):
             step.checkpoint = None  # it is of other inputs
         step.kwargs = kwargs
@@ -80,8 +81,10 @@ def open_step(run: Run, step: Step, data: Callable[[], RunData], now: datetime) 
     return True
 
 
-def _named(given: Any) -> Mapping[str, Any]:
-    """What the author's `inputs` returned, if they are keyword arguments."""
+def _named(given: Any) -> dict[str, Any]:
+    """What the author's `inputs` returned, if they are keyword arguments; the author's own object
+    may change before they are stored.
+    """
     if not isinstance(given, Mapping):
         raise TypeError(
             f"`inputs` gave a value of type {type(given).__name__}, not a dict: return the child's "
@@ -89,16 +92,16 @@ def _named(given: Any) -> Mapping[str, Any]:
         )
     if not all(isinstance(name, str) for name in given):
         raise TypeError("`inputs` gave a key that is no text: keyword arguments have names")
-    return given
-
-
-def _check_inputs(step: Step, kwargs: dict[str, Any]) -> dict[str, Any]:
+    kwargs = dict(given)
     check_json(kwargs, "the inputs are")
+    return {name: copied(value) for name, value in kwargs.items()}
+
+
+def _check_arguments(step: Step, kwargs: dict[str, Any]) -> None:
     check_arguments = getattr(current_app.tasks.get(step.task), "__header__", None)
     if check_arguments is not None:
         # Celery checks them again when it publishes, which is too late: the step is QUEUED then.
         check_arguments(**kwargs)
-    return kwargs
 
 
 def run_result(run: Run, steps: Sequence[Step]) -> Meta:

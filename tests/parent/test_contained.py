@@ -1,11 +1,14 @@
 """Functions of an author that raise what would end a process: the run fails, and nothing else."""
 
 import asyncio
+import sys
 from collections.abc import Iterator
 from typing import Any, NoReturn
 
 import pytest
+from rest_framework.serializers import JSONField, Serializer
 
+from children import Progress, child_task
 from parent import Concurrency, Map, Step, Workflow
 from parent.definition.workflow import registry
 from parent.errors import InvalidParams
@@ -27,6 +30,15 @@ RAISED = {
 def raised(request: pytest.FixtureRequest) -> Iterator[tuple[BaseException, str]]:
     yield RAISED[request.param]
     registry._workflows.pop("ends", None)
+
+
+class Given(Serializer[None]):
+    a = JSONField()
+
+
+@child_task(name="ends.takes_any")
+def takes_any(progress: Progress, a: Any) -> None:
+    """Do nothing."""
 
 
 def failing(error: BaseException) -> Any:
@@ -59,6 +71,55 @@ def test_the_run_fails(raised: tuple[BaseException, str], where: str) -> None:
     ended = StepState.OK if where == "result" else StepState.ERROR
     assert run.steps.get().state == ended
     assert not Item.objects.exists()
+
+
+class Exits(dict[str, Any]):
+    """What an author's function returns: one of its methods is an author's code too."""
+
+    def __init__(self, method: str) -> None:
+        super().__init__(a=1)
+        self.method = method
+
+    def exit(self, method: str) -> None:
+        if self.method == method:
+            sys.exit(3)
+
+    def __iter__(self) -> Iterator[str]:
+        self.exit("__iter__")
+        return super().__iter__()
+
+    def keys(self) -> Any:
+        self.exit("keys")
+        return super().keys()
+
+    def items(self) -> Any:
+        self.exit("items")
+        return super().items()
+
+    def values(self) -> Any:
+        self.exit("values")
+        return super().values()
+
+
+@pytest.mark.parametrize("inner", [False, True], ids=["itself", "a value in it"])
+@pytest.mark.parametrize("method", ["__iter__", "keys", "items", "values"])
+@pytest.mark.parametrize("kind", ["step", "nested", "map", "result"])
+def test_nor_does_what_they_return(own_registry: None, kind: str, method: str, inner: bool) -> None:
+    def give(*_: Any) -> Any:
+        return {"a": Exits(method)} if inner else Exits(method)
+
+    inside = Workflow("inside", params=Given, steps=[Step(takes_any)])
+    steps: dict[str, list[Step]] = {
+        "step": [Step(takes_any, inputs=give)],
+        "nested": [Step(inside, inputs=give)],
+        "map": [Map(takes_any, over=lambda _: [give()])],
+        "result": [Step(tasks.noop)],
+    }
+    workflow = Workflow("ends", steps=steps[kind], result=give if kind == "result" else None)
+
+    run = run_inline(workflow)
+
+    assert run.state == RunState.SUCCESS or "sys.exit(3)" in str(run.error)
 
 
 def test_a_start_is_refused(raised: tuple[BaseException, str]) -> None:

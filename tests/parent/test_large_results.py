@@ -13,7 +13,7 @@ from children.sanitize import MAX_TRACEBACK
 from parent.definition.workflow import RunData, Step, Workflow, registry
 from parent.deletion.delete import delete_run
 from parent.models import Executor, Run
-from parent.runs.author_data import Results
+from parent.runs.author_data import Results, StoredResults
 from parent.runs.cancel import cancel
 from parent.runs.retry import retry
 from parent.runs.start import start
@@ -130,7 +130,7 @@ def test_results_are_a_dict_whatever_an_author_does_with_them(
     steps = steps_of(run)
     steps[1].name = "two"
 
-    found = Results(steps[:2])
+    found = Results(StoredResults(steps[:2]))
 
     assert len(found) == 2
     assert "one" in found
