@@ -19,6 +19,7 @@ __all__ = [
     "SignalClosed",
     "SignalGiven",
     "SignalInTransaction",
+    "TransactionEnded",
     "UnknownOwner",
     "UnknownRun",
     "UnknownSchedule",
@@ -127,6 +128,16 @@ class UnknownSchedule(WorkflowError):
 
 class ScheduleGone(WorkflowError):
     """The code does not have this schedule any more. Start the workflow itself instead."""
+
+
+class TransactionEnded(WorkflowError):
+    """An author's function ended the engine's transaction, over the driver's own connection. Let it
+    only read. `run_id` is the run that cannot go on.
+    """
+
+    def __init__(self, message: str, run_id: Any = None) -> None:
+        super().__init__(message)
+        self.run_id = run_id
 
 
 class UnknownOwner(WorkflowError):

@@ -7,7 +7,13 @@ from typing import Any
 from celery.utils.log import get_task_logger
 from django.db import Error, connections, transaction
 
-__all__ = ["close_connections", "in_transaction", "kept_transaction", "leave_pools"]
+__all__ = [
+    "close_connections",
+    "in_transaction",
+    "in_transaction_there",
+    "kept_transaction",
+    "leave_pools",
+]
 
 logger = get_task_logger(__name__)
 
@@ -22,8 +28,11 @@ def in_transaction(connection: Any) -> bool:
     """Whether a transaction is open on this connection, begun by Django or by SQL."""
     if connection.connection is None:
         return False
-    if connection.in_atomic_block:
-        return True
+    return bool(connection.in_atomic_block) or in_transaction_there(connection)
+
+
+def in_transaction_there(connection: Any) -> bool:
+    """Whether a transaction is open on this connection, as its driver knows it."""
     match connection.vendor:
         case "postgresql":
             return _status(connection) in (IN_TRANSACTION, IN_ERROR)

@@ -18,6 +18,7 @@ from django.db import transaction
 
 from children.meta import Meta, error_text
 from children.sanitize import clean_text, clean_traceback
+from parent.errors import TransactionEnded
 from parent.messages.publish import publish_steps
 from parent.models import Item, Run, RunState, Step, StepState
 from parent.models.fields import META_COLUMNS
@@ -99,6 +100,9 @@ def record(  # noqa: PLR0913 - those of `end`, and which that is
         if isinstance(exc, OUTAGE) and not is_too_large(exc):
             raise
         logger.exception("%s: its outcome could not be recorded", task_id)
+        if isinstance(exc, TransactionEnded):
+            end_run(exc.run_id, str(exc))
+            return Ending.ENDED
         if hand_over is not None:
             hand_over.taken = None
         text = f"Error in {name}: the outcome could not be recorded: {error_text(exc)}"

@@ -2,27 +2,25 @@
 
 import json
 import traceback
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager, nullcontext
+from collections.abc import Callable, Mapping, Sequence
 from datetime import datetime
 from functools import partial
 from typing import Any
 
 from celery import current_app
-from django.db import connection, transaction
 
-from children.isolation.contained import contained
 from children.meta import Meta, error_text
 from children.sanitize import check_json, clean_traceback
 from parent.decisions.mapping import copied
 from parent.definition.mapping import Map
 from parent.definition.workflow import RunData, registry
-from parent.errors import UnknownWorkflow
+from parent.errors import TransactionEnded, UnknownWorkflow
 from parent.models import Run, Step, StepState, When
 from parent.runs.attempts import queue_attempt
 from parent.runs.author_data import apart, run_data
 from parent.runs.items.sealing import freeze_items
 from parent.runs.nested.child import begin_child
+from parent.store.authors_code import authors_code
 
 __all__ = ["is_known", "open_step", "run_result"]
 
@@ -53,17 +51,17 @@ def open_step(run: Run, step: Step, data: Callable[[], RunData], now: datetime) 
     definition = registry.get(run.workflow).step(step.name)
     try:
         if step.is_mapped or isinstance(definition, Map):
-            with _authors_code():
+            with authors_code():
                 freeze_items(step, definition, data, now)
             return True
         inputs: Mapping[str, Any] = run.params
         if step.input_override is not None:
             inputs = step.input_override
         elif definition.inputs is not None:
-            with _authors_code():
+            with authors_code():
                 inputs = _named(definition.inputs(data()))
         if step.nested:
-            with _authors_code():
+            with authors_code():
                 begin_child(run, step, inputs, now)
             return True
         kwargs = dict(inputs)
@@ -72,9 +70,12 @@ def open_step(run: Run, step: Step, data: Callable[[], RunData], now: datetime) 
             step.checkpoint = None  # it is of other inputs
         step.kwargs = kwargs
     except Exception as exc:
-        step.state, step.finished_at = StepState.ERROR, now
         what = "items" if step.is_mapped else "inputs"
-        step.set_meta(Meta().failed(f"Error in the {what} of {step.name}: {error_text(exc)}"))
+        error = f"Error in the {what} of {step.name}: {error_text(exc)}"
+        if isinstance(exc, TransactionEnded):
+            raise TransactionEnded(error, run.pk) from exc
+        step.state, step.finished_at = StepState.ERROR, now
+        step.set_meta(Meta().failed(error))
         step.traceback = clean_traceback(traceback.format_exc())
         return False
     queue_attempt(step, now)
@@ -117,16 +118,5 @@ def run_result(run: Run, steps: Sequence[Step]) -> Meta:
         ordinary = [step for step in steps if step.when == When.OK] or good
         # An optional step that failed has no result.
         return run.meta.ok(ordinary[-1].result if ordinary[-1:] and ordinary[-1] in good else None)
-    with _authors_code():
+    with authors_code():
         return run.meta.ok(make_result(apart(partial(run_data, run, steps))))
-
-
-@contextmanager
-def _authors_code() -> Iterator[None]:
-    """Keeps what an author's function does from ending the engine's transaction or its process.
-
-    At a start there is no transaction, and none is begun: on SQLite it would lock out all other
-    writers.
-    """
-    with transaction.atomic() if connection.in_atomic_block else nullcontext(), contained():
-        yield

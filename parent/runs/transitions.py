@@ -14,6 +14,7 @@ from children.meta import error_text
 from children.sanitize import clean_text, one_line
 from parent.decisions.plan import plan
 from parent.decisions.summary import Summary, run_meta, run_state, summarize
+from parent.errors import TransactionEnded
 from parent.messages.publish import republish_after
 from parent.models import Run, RunState, Step, StepState
 from parent.runs.author_data import apart, run_data
@@ -154,8 +155,10 @@ def update_from_steps(
         except Exception as exc:
             with about(run):
                 logger.exception("%s[%s]: its result could not be made", run.workflow, run.pk)
-            run.state = RunState.FAILURE
             error = f"Error in the result of {run.workflow}: {error_text(exc)}"
+            if isinstance(exc, TransactionEnded):
+                raise TransactionEnded(error, run.pk) from exc
+            run.state = RunState.FAILURE
             run.set_meta(run.meta.failed(error))
 
 

@@ -13,16 +13,16 @@ from uuid import UUID
 from celery.utils.log import get_logger
 from django.db import connection, transaction
 
-from children.isolation.contained import contained
 from children.meta import Meta, error_text
 from children.sanitize import clean_traceback
 from parent.decisions.mapping import FIRST_PLACES
 from parent.definition.workflow import registry
+from parent.errors import TransactionEnded
 from parent.models import Event, Item, Run, RunState, Step, StepState
 from parent.models.fields import META_COLUMNS
 from parent.runs.advance import pass_places_on_after_commit
 from parent.runs.attempts import ITEM_ATTEMPT_COLUMNS
-from parent.runs.endings import outcome_of, record
+from parent.runs.endings import end_run, outcome_of, record
 from parent.runs.items import counts
 from parent.runs.items.close import close_if_done
 from parent.runs.items.finish import end_cancelled_item, end_item
@@ -34,6 +34,7 @@ from parent.runs.nested.of_items import try_lock_opening
 from parent.runs.new_run import NewRuns
 from parent.runs.retry import go_on
 from parent.store import clock
+from parent.store.authors_code import authors_code
 from parent.store.kept_sql import fetch, select
 from parent.store.outage import OUTAGE
 from parent.store.run_rows import lock_run
@@ -74,10 +75,14 @@ def open_child_runs(step_id: int) -> int:
     """
     opened, begun, misses = 0, 0, 0
     while misses < MOST_MISSES and _may_open(step_id) is not None:
-        with transaction.atomic():
-            if not try_lock_opening(step_id):
-                break
-            found, going = _open_some(step_id)
+        try:
+            with transaction.atomic():
+                if not try_lock_opening(step_id):
+                    break
+                found, going = _open_some(step_id)
+        except TransactionEnded as exc:
+            end_run(exc.run_id, str(exc))
+            break
         opened, begun = opened + found, begun + going
         # Nothing opens if another transaction has the waiting items locked, for a short time, or
         # was faster. Then one more look is enough.
@@ -145,11 +150,14 @@ def _begin(new: NewRuns, item: Item, now: datetime) -> bool:
     """Let the item begin as a new run; False if its values are no parameters of that workflow."""
     run = item.step.run
     try:
-        with transaction.atomic(), contained():  # the author's serializer may ask the database
+        with authors_code():  # the author's serializer may ask the database
             begin_child(run, item, item.kwargs, now)
     except Exception as exc:
+        error = f"Error in the inputs of {item.name}: {error_text(exc)}"
+        if isinstance(exc, TransactionEnded):
+            raise TransactionEnded(error, run.pk) from exc
         item.state, item.finished_at = StepState.ERROR, now
-        item.set_meta(Meta().failed(f"Error in the inputs of {item.name}: {error_text(exc)}"))
+        item.set_meta(Meta().failed(error))
         item.traceback = clean_traceback(traceback.format_exc())
         return False
     new.add_child(run, item, now)
