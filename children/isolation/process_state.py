@@ -6,6 +6,7 @@ context. The random generator is not restored, because it would repeat its numbe
 """
 
 import decimal
+import faulthandler
 import gc
 import locale
 import logging
@@ -24,6 +25,8 @@ from functools import partial
 from typing import Any
 
 from celery.utils.log import get_task_logger
+
+from children.isolation.replaced import read_all, write_all
 
 __all__ = ["kept_process_state"]
 
@@ -75,6 +78,10 @@ def _write_filters(before: list[Any]) -> None:
     warnings.filters[:] = before  # type: ignore[index]  # a list, though typeshed says Sequence
 
 
+def _write_collector_callbacks(before: list[Any]) -> None:
+    gc.callbacks[:] = before
+
+
 def _disabled_loggers() -> set[str]:
     known = logging.root.manager.loggerDict.copy()
     # `getattr` with a default would take three times as long, for each of hundreds, twice a body.
@@ -104,6 +111,7 @@ def _handler(number: signal.Signals) -> Part:
 
 
 PARTS = (
+    Part("what Python has", read_all, write_all),  # first: the others need it
     Part("the environment", _environment, _write_environment),
     Part("the time zone", lambda: time.tzname, lambda _: time.tzset()),
     Part("the working directory", os.getcwd, os.chdir),
@@ -118,9 +126,12 @@ PARTS = (
     ),
     Part("the default timeout of sockets", socket.getdefaulttimeout, socket.setdefaulttimeout),
     Part("the limit of recursion", sys.getrecursionlimit, sys.setrecursionlimit),
+    Part("the stack of threads", threading.stack_size, threading.stack_size),
     Part("the interval of threads", sys.getswitchinterval, sys.setswitchinterval),
     Part("the length of numbers", sys.get_int_max_str_digits, sys.set_int_max_str_digits),
     Part("the garbage collector", gc.isenabled, lambda on: gc.enable() if on else gc.disable()),
+    Part("what it tells", gc.get_debug, gc.set_debug),
+    Part("whom it calls", lambda: list(gc.callbacks), _write_collector_callbacks),
     Part("its thresholds", gc.get_threshold, lambda before: gc.set_threshold(*before)),
     Part("the processors", partial(os.sched_getaffinity, 0), partial(os.sched_setaffinity, 0)),
     Part("what warnings do", lambda: list(warnings.filters), _write_filters),
@@ -201,6 +212,7 @@ def _read() -> list[tuple[Part, Any]]:
 
 
 def _restore(before: list[tuple[Part, Any]]) -> None:
+    faulthandler.cancel_dump_traceback_later()  # it may exit; nobody can ask whether there is one
     notes = []
     for part, value in before:
         if not _is_changed(part, value):

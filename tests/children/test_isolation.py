@@ -9,6 +9,7 @@ import os
 import resource
 import signal
 import socket
+import subprocess
 import sys
 import threading
 import time
@@ -20,6 +21,7 @@ from unittest.mock import Mock
 import pytest
 
 from children.isolation.process_state import OF_THE_MAIN_THREAD, PARTS, kept_process_state
+from children.isolation.replaced import OWNERS
 from children.isolation.run_isolated import run_isolated
 
 
@@ -32,6 +34,10 @@ def in_tokyo() -> None:
         del os.environ["TZ"]
     else:
         os.environ["TZ"] = before
+
+
+def nothing(*_: Any, **__: Any) -> Any:
+    raise AssertionError("a body has put this here")
 
 
 CHANGES: dict[str, Callable[[], Any]] = {
@@ -53,6 +59,9 @@ CHANGES: dict[str, Callable[[], Any]] = {
     "the timeout of sockets": lambda: socket.setdefaulttimeout(0.001),
     "recursion": lambda: sys.setrecursionlimit(50_000),
     "the garbage collector": gc.disable,
+    "what the garbage collector tells": lambda: gc.set_debug(gc.DEBUG_STATS),
+    "whom the garbage collector calls": lambda: gc.callbacks.append(nothing),
+    "the stack of threads": lambda: threading.stack_size(1 << 20),
     "warnings": lambda: warnings.simplefilter("ignore"),
     "logging": lambda: logging.disable(logging.CRITICAL),
     "where logs go": lambda: logging.basicConfig(force=True),
@@ -96,6 +105,56 @@ def test_process_state_that_a_body_changed_is_restored(
         run_isolated(body)
 
     assert state() == before
+
+
+def has(owner: Any) -> dict[str, Any]:
+    return dict(vars(owner))
+
+
+@pytest.mark.parametrize(
+    ("owner", "name"),
+    [(owner, name) for owner, names in OWNERS for name in names.split()],
+    ids=lambda given: getattr(given, "__name__", given),
+)
+@pytest.mark.parametrize("how", ["replaced", "deleted"])
+def test_what_python_has_is_there_again(owner: Any, name: str, how: str) -> None:
+    before = has(owner)
+
+    def body() -> None:
+        if how == "replaced":
+            setattr(owner, name, nothing)
+        else:
+            delattr(owner, name)
+
+    run_isolated(body)
+
+    after = has(owner)
+    assert {key for key in before if before[key] is not after.get(key, nothing)} == set()
+
+
+def test_all_of_it_at_once() -> None:
+    before = [has(owner) for owner, _ in OWNERS]
+
+    def body() -> None:
+        for owner, names in OWNERS:
+            for name in names.split():
+                setattr(owner, name, nothing)
+
+    run_isolated(body)
+
+    assert [has(owner) for owner, _ in OWNERS] == before
+
+
+def test_a_watchdog_that_a_body_left_does_not_end_the_process() -> None:
+    code = """
+import faulthandler, time
+from children.isolation.run_isolated import run_isolated
+run_isolated(lambda: faulthandler.dump_traceback_later(0.05, exit=True))
+time.sleep(0.2)
+print("goes on")
+"""
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
+    assert done.stdout == "goes on\n", done.stderr
 
 
 LEFT: dict[str, Callable[[], Any]] = {
