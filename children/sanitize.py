@@ -1,6 +1,7 @@
 """Makes text and JSON storable: PostgreSQL's `text` and `jsonb` refuse some Python strings."""
 
 import json
+import marshal
 import re
 import sys
 from collections.abc import Iterable, Mapping
@@ -118,14 +119,15 @@ def plain_json(value: object, what: str = "the result is") -> tuple[Any, int]:
 
     It takes what Celery's JSON takes: `Decimal`, `datetime`, `date`, `time`, `UUID`, `bytes`, lazy
     text, objects with `__json__`, and types registered with `kombu.utils.json.register_type`. They
-    become the text that kombu would store, without the name of the type around it.
+    become the text that kombu would store, without the name of the type around it. Of values whose
+    types are derived from Python's only the value stays: their methods are an author's code.
 
     Raises:
         ResultNotJSON: see `check_json`.
     """
     encoder = PlainEncoder(**STRICT)
     text, size = _encoded(encoder, value, what)
-    plain = json.loads(text) if encoder.converted else value
+    plain = json.loads(text) if encoder.converted or not _is_plain(value) else value
     _check_storable(plain, text, what, MAX_DEPTH)
     check_keys(value, what)
     return plain, size
@@ -169,6 +171,14 @@ def _encoded(encoder: json.JSONEncoder, value: object, what: str) -> tuple[str, 
         return text, len(text.encode("utf-8"))
     except (TypeError, ValueError, RecursionError) as exc:
         raise ResultNotJSON(f"{what} not JSON: {exc}") from exc
+
+
+def _is_plain(value: object) -> bool:
+    try:
+        marshal.dumps(value, 2)  # type: ignore[arg-type]  # it takes no type that is derived from another
+    except ValueError:
+        return False
+    return True
 
 
 def _check_storable(value: object, text: str, what: str, depth: int) -> None:

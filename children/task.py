@@ -32,9 +32,13 @@ __all__ = ["ChildTask"]
 
 logger = get_task_logger(__name__)
 
-MISTAKEN_FOR_WORKER_FAILURES = (MemoryError, Terminated, TimeLimitExceeded, WorkerLostError)
+MISTAKEN_FOR_WORKER_FAILURES = (
+    *(MemoryError, Terminated, TimeLimitExceeded, WorkerLostError),
+    *(SystemExit, KeyboardInterrupt),
+)
 """If a body raises one of these, Celery takes it for a failure of the worker. A MemoryError even
-stops the worker (celery 5.7, `Request.on_failure`). So they are replaced with `ChildError`.
+stops the worker (celery 5.7, `Request.on_failure`), and an error that is an interrupt too stops a
+process of the pool. So they are replaced with `ChildError`.
 """
 
 

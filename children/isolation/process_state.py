@@ -82,15 +82,41 @@ def _write_collector_callbacks(before: list[Any]) -> None:
     gc.callbacks[:] = before
 
 
-def _disabled_loggers() -> set[str]:
+def _odd_loggers() -> dict[str, tuple[bool, list[Any]]]:
+    """Those that are off, or have filters."""
     known = logging.root.manager.loggerDict.copy()
     # `getattr` with a default would take three times as long, for each of hundreds, twice a body.
-    return {name for name, it in known.items() if isinstance(it, logging.Logger) and it.disabled}
+    return {
+        name: (it.disabled, list(it.filters))
+        for name, it in known.items()
+        if isinstance(it, logging.Logger) and (it.disabled or it.filters)
+    }
 
 
-def _write_disabled_loggers(before: set[str]) -> None:
-    for name in _disabled_loggers() ^ before:
-        logging.getLogger(name).disabled = name in before
+def _write_odd_loggers(before: dict[str, tuple[bool, list[Any]]]) -> None:
+    for name in _odd_loggers().keys() | before.keys():
+        logger = logging.getLogger(name)
+        logger.disabled, logger.filters = before.get(name, (False, []))
+
+
+def _root_logger() -> list[Any]:
+    """Its handlers with their formats, levels and filters, and whether this thread keeps a lock of
+    theirs, for which all others would wait for ever.
+    """
+    root = logging.root
+    found: list[Any] = [(list(root.handlers), list(root.filters))]
+    for it in root.handlers:
+        is_kept = it.lock is not None and it.lock._is_owned()  # type: ignore[attr-defined]
+        found.append((it.formatter, it.level, list(it.filters), is_kept))
+    return found
+
+
+def _write_root_logger(before: list[Any]) -> None:
+    logging.root.handlers, logging.root.filters = before[0]
+    for it, had in zip(logging.root.handlers, before[1:], strict=True):
+        it.formatter, it.level, it.filters, _ = had
+        while it.lock is not None and it.lock._is_owned():  # type: ignore[attr-defined]
+            it.lock.release()
 
 
 def _attribute(owner: Any, name: str) -> Part:
@@ -143,12 +169,8 @@ PARTS = (
     _attribute(threading, "excepthook"),
     _attribute(decimal.DefaultContext, "prec"),
     _attribute(logging.root, "level"),
-    Part(
-        "where logs go",
-        lambda: list(logging.root.handlers),
-        partial(setattr, logging.root, "handlers"),
-    ),
-    Part("which loggers are off", _disabled_loggers, _write_disabled_loggers),
+    Part("where logs go", _root_logger, _write_root_logger),
+    Part("which loggers are off or have filters", _odd_loggers, _write_odd_loggers),
     Part("what logging leaves out", lambda: logging.root.manager.disable, logging.disable),
     *(_limit(name) for name in sorted(dir(resource)) if name.startswith("RLIMIT_")),
 )

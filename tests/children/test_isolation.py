@@ -40,6 +40,10 @@ def nothing(*_: Any, **__: Any) -> Any:
     raise AssertionError("a body has put this here")
 
 
+def keep_a_lock_of_the_logs() -> None:
+    logging.root.handlers[0].acquire()
+
+
 CHANGES: dict[str, Callable[[], Any]] = {
     "the environment": lambda: os.environ.update({"TZ": "Asia/Tokyo", "OWN": "1", "PATH": ""}),
     "an environment that is empty": os.environ.clear,
@@ -64,6 +68,13 @@ CHANGES: dict[str, Callable[[], Any]] = {
     "the stack of threads": lambda: threading.stack_size(1 << 20),
     "warnings": lambda: warnings.simplefilter("ignore"),
     "logging": lambda: logging.disable(logging.CRITICAL),
+    "a filter of a logger": lambda: logging.getLogger("celery").addFilter(nothing),
+    "a filter of all logs": lambda: logging.root.addFilter(nothing),
+    "a filter where logs go": lambda: logging.root.handlers[0].addFilter(nothing),
+    "no filters where logs go": lambda: setattr(logging.root.handlers[0], "filters", None),
+    "where logs are written": lambda: logging.root.handlers[0].setFormatter(None),
+    "what of the logs is written": lambda: logging.root.handlers[0].setLevel(logging.CRITICAL),
+    "a lock of the logs": keep_a_lock_of_the_logs,
     "where logs go": lambda: logging.basicConfig(force=True),
     "standard output": lambda: setattr(sys, "stdout", io.StringIO()),
     "a limit of files": lambda: resource.setrlimit(

@@ -1,6 +1,7 @@
 """Results that Celery's JSON takes are taken, and stored as plain JSON."""
 
 import json
+from collections import OrderedDict, defaultdict
 from datetime import UTC, date, datetime, time, timedelta
 from decimal import Decimal
 from enum import StrEnum
@@ -114,6 +115,63 @@ def test_a_childs_and_a_foreign_tasks_results_are_taken_alike(
 def test_plain_json_is_not_copied() -> None:
     value = {"rows": (1, 2)}
     assert plain_json(value)[0] is value
+
+
+class Text(str):
+    __slots__ = ()
+
+
+class Number(int):
+    pass
+
+
+class Share(float):
+    pass
+
+
+class Row(dict[Any, Any]):
+    """Its methods are an author's code, and raise when the engine and Celery call them later."""
+
+    asked = 0
+
+    def items(self) -> Any:
+        self.asked += 1
+        if self.asked > 1:
+            raise AssertionError("it is asked again")
+        return super().items()
+
+
+class Rows(list[Any]):
+    pass
+
+
+DERIVED: dict[str, Any] = {
+    "text": Text("a"),
+    "a whole number": Number(3),
+    "a number": Share(0.5),
+    "a dict": Row(a=1),
+    "a list": Rows([1]),
+    "a name": {Text("a"): 1},
+    "in a list": [1, Row(a=1)],
+    "in a tuple": (Rows([1]), 2),
+    "in a dict": {"a": {"b": Text("c")}},
+    "an ordered dict": OrderedDict(a=OrderedDict(b=1)),
+    "a dict with defaults": defaultdict(list, a=[1]),
+}
+
+
+def types_in(value: Any) -> set[type]:
+    found = {type(value)}
+    parts = [*value, *value.values()] if type(value) is dict else value
+    return found.union(*map(types_in, parts)) if type(value) in (dict, list) else found
+
+
+@pytest.mark.parametrize("value", DERIVED.values(), ids=DERIVED)
+def test_of_a_type_derived_from_pythons_only_the_value_stays(value: Any) -> None:
+    plain, _ = plain_json(value)
+
+    assert types_in(plain) <= {dict, list, str, int, float}
+    assert json.loads(json.dumps(plain)) == plain
 
 
 class Raises:
