@@ -206,7 +206,7 @@ RAISED: dict[str, tuple[Callable[[], BaseException], str]] = {
     "NUL": (lambda: ValueError("a NUL \x00 in it"), "a NUL \ufffd in it"),
     "surrogate": (lambda: ValueError("half a \ud800 of it"), "half a ? of it"),
     "interrupt": (KeyboardInterrupt, "KeyboardInterrupt"),
-    "an interrupt too": (lambda: InterruptsToo("it is both"), "InterruptsToo: it is both"),
+    "an interrupt too": (lambda: InterruptsToo("it is both"), "it is both"),
     "exit": (lambda: SystemExit(0), "the body called sys.exit(0)"),
     "exit with a text": (lambda: SystemExit("bye"), "the body called sys.exit('bye')"),
     "generator exit": (GeneratorExit, "GeneratorExit"),
