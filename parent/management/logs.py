@@ -5,9 +5,11 @@ import time
 from collections.abc import Iterator
 from uuid import UUID
 
-from parent.errors import UnknownRun
+from parent.definition.name_lists import join_names
+from parent.errors import UnknownRun, UnknownStep
 from parent.logs.read import read_log
-from parent.models import Run
+from parent.models import Run, Step
+from parent.runs.nested.tree import with_inner_runs
 
 __all__ = ["log_lines"]
 
@@ -22,6 +24,7 @@ def log_lines(
 
     Raises:
         UnknownRun: there is no such run.
+        UnknownStep: the run has no such step.
     """
     lowest = logging.getLevelNamesMapping()[level] if level else 0
     place, recent = 0, set[str]()
@@ -29,6 +32,8 @@ def log_lines(
         run = Run.objects.filter(pk=run_id).first()
         if run is None:
             raise UnknownRun(f"There is no run {run_id}: the id is wrong, or the run was deleted.")
+        if step is not None:
+            _check_step(run, step)
         page = read_log(run, after=place, step=step, level=lowest)
         yield from (line.as_text() for line in page.lines if line.id not in recent)
         # Lines of the last seconds come again with the next page.
@@ -38,3 +43,13 @@ def log_lines(
             if run.ended or not follow:
                 return
             time.sleep(INTERVAL)
+
+
+def _check_step(run: Run, name: str) -> None:
+    steps = Step.objects.filter(run__in=with_inner_runs(run.pk)).order_by(
+        "run__created_at", "index"
+    )
+    known = list(dict.fromkeys(steps.values_list("name", flat=True)))
+    if name in known or (not run.ended and run.steps.filter(nested=True).exists()):
+        return  # a run inside of it, which has not begun, may have one
+    raise UnknownStep(f"The run has no step {name!r}; its steps are: {join_names(known)}.")

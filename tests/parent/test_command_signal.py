@@ -46,6 +46,7 @@ REFUSED = [
     (["numbers", "a"], "write key=value"),
     (["number", "a=1"], "it takes: numbers"),
     (["numbers", "a=1", "--close"], "leave them out"),
+    (["number", "--close"], "it takes: numbers"),
 ]
 
 

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 from celery.utils.log import get_task_logger
-from django.core.management import call_command
+from django.core.management import CommandError, call_command
 from django.db import OperationalError
 from rest_framework import serializers
 
@@ -380,3 +380,29 @@ def test_the_command_shows_it(capsys: pytest.CaptureFixture[str]) -> None:
     ]
     assert shown[1] == "    second"
     assert errors == shown[2:]
+
+
+@pytest.mark.parametrize("follow", [[], ["--follow"]], ids=["", "follows"])
+@pytest.mark.parametrize("step", ["onyl", "", "0"])
+def test_the_command_says_which_steps_there_are(step: str, follow: list[str]) -> None:
+    def body(progress: Progress) -> None:
+        own.info("a line")
+
+    run = runs_of(body)
+
+    with pytest.raises(CommandError, match=r"has no step .*; its steps are: only"):
+        call_command("workflow", "log", str(run.pk), "--step", step, *follow)
+
+
+def test_the_command_knows_the_steps_of_runs_inside(capsys: pytest.CaptureFixture[str]) -> None:
+    @child_task(name="logs.inside")
+    def inside(progress: Progress) -> None:
+        own.info("from inside")
+
+    within = Workflow("inside", steps=[StepDefinition(inside, name="deep")])
+    run = run_inline(Workflow("outside", steps=[StepDefinition(within)]))
+
+    call_command("workflow", "log", str(run.pk), "--step", "deep")
+    assert "from inside" in capsys.readouterr().out
+    with pytest.raises(CommandError, match="its steps are: inside, deep"):
+        call_command("workflow", "log", str(run.pk), "--step", "other")

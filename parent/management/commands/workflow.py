@@ -32,6 +32,7 @@ from parent.errors import (
     SignalGiven,
     UnknownRun,
     UnknownSignal,
+    UnknownStep,
     UnknownWorkflow,
 )
 from parent.management.arguments import params_of
@@ -57,7 +58,7 @@ INTERRUPTED, NOBODY_READS = 130, 141
 """Exit codes of a program that SIGINT or SIGPIPE has ended."""
 REFUSED = (
     *(UnknownRun, RunEnded, CannotRetry, InvalidRetry),
-    *(UnknownWorkflow, UnknownSignal, SignalGiven, SignalClosed),
+    *(UnknownWorkflow, UnknownStep, UnknownSignal, SignalGiven, SignalClosed),
 )
 
 

@@ -178,13 +178,17 @@ def close(
             no error.
 
     Raises:
-        UnknownRun, UnknownSignal: as `give` does.
+        UnknownRun, UnknownWorkflow, UnknownSignal: as `give` does.
         SignalGiven: it has come already.
         SignalClosed: it is closed already, or the run has ended.
     """
     run = _find(run_id)
     with transaction.atomic():
-        locked, step = _lock(run, name)
+        try:
+            locked, step = _lock(run, name)
+        except UnknownSignal:
+            definition_of(run, name)  # says which there are, if it is a slip
+            raise
         if still_counts is not None and not still_counts():
             raise AttemptLost(f"The attempt no longer counts, so {name} was not closed.")
         if step.awaits != Awaits.SIGNAL:
