@@ -13,6 +13,7 @@ from typing import Any, cast
 from uuid import UUID
 
 from celery import bootsteps, signals
+from celery.apps.worker import Worker
 from celery.utils.log import get_logger
 from django.core.management import call_command
 from django.db import connections
@@ -39,7 +40,7 @@ from parent.worker.heartbeat import Heartbeat
 from parent.worker.host import Lost, lost_attempts
 from parent.worker.pool import is_running
 from parent.worker.remote_workers import register_id_command
-from parent.worker.shutdown import hand_back
+from parent.worker.shutdown import end_despite_threads, hand_back
 
 __all__ = ["WatchStep", "WatchThread"]
 
@@ -78,9 +79,11 @@ class WatchStep(bootsteps.StartStopStep):
         if self._thread is not None:
             self._thread.set_shutdown_grace(setting("SHUTDOWN_GRACE"))
 
-    def _on_shutdown(self, **_: Any) -> None:
+    def _on_shutdown(self, sender: Any = None, **_: Any) -> None:
         if self._thread is not None:
             self._thread.stop()
+        if isinstance(sender, Worker):  # else it runs inside of another program, as of a test
+            end_despite_threads()
 
 
 class WatchThread(threading.Thread):

@@ -1,5 +1,7 @@
-"""On shutdown a worker hands back the attempts that it has not finished."""
+"""On shutdown a worker hands back the attempts that it has not finished, and ends."""
 
+import os
+import threading
 import time
 from uuid import UUID
 
@@ -15,7 +17,7 @@ from parent.telemetry.log_context import about
 from parent.telemetry.task_failure import send_task_failure
 from parent.watch.queries import LARGE_RUN_FIELDS
 
-__all__ = ["hand_back"]
+__all__ = ["end_despite_threads", "hand_back"]
 
 logger = get_logger(__name__)
 
@@ -23,6 +25,29 @@ EXIT_DELAY = 1.0
 """Seconds until this process has exited for sure: the delay of the retry."""
 LOCK_WAIT = 2.0
 """Seconds to wait for runs locked by others. Attempts that remain end when the lease expires."""
+
+THREADS_END_WITHIN = 5.0
+"""Seconds for threads that bodies have left in this process, once the worker has stopped."""
+
+
+def end_despite_threads() -> None:
+    """Exit in a moment, whatever threads bodies have left here.
+
+    Python waits at its end for all that are no daemons, for ever if they do not end. The processes
+    of a pool do not.
+    """
+    threading.Thread(target=_exit_despite_threads, name="exit", daemon=True).start()
+
+
+def _exit_despite_threads() -> None:
+    give_up_at = time.monotonic() + THREADS_END_WITHIN
+    here = {threading.current_thread(), threading.main_thread()}
+    threads = [each for each in threading.enumerate() if each not in here and not each.daemon]
+    for thread in threads:
+        thread.join(max(0.0, give_up_at - time.monotonic()))
+    if left := ", ".join(sorted(thread.name for thread in threads if thread.is_alive())):
+        logger.warning("exiting: threads that bodies have left do not end: %s", left)
+        os._exit(0)
 
 
 def hand_back(executor_id: UUID) -> None:
