@@ -158,7 +158,10 @@ class Environment:
         """Names and addresses under which a server is reached."""
 
         def parse(value: str) -> list[str]:
-            return [values.host(word) for word in values.split(value)]
+            found = [values.host(word) for word in values.split(value)]
+            if not found:
+                raise ValueError("it names no host")
+            return found
 
         options: dict[str, Any] = {"kind": "hosts", "example": "flows.example.com"}
         return self.read(name, list(default), about, parse, **options, unset=", ".join(default))

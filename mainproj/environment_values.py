@@ -5,6 +5,7 @@ import warnings
 from collections.abc import Sequence
 from contextlib import suppress
 from importlib.util import find_spec
+from ipaddress import ip_address
 from typing import Any
 from urllib.parse import SplitResult, urlsplit
 
@@ -13,6 +14,7 @@ from django.core.exceptions import ImproperlyConfigured
 
 __all__ = [
     "LAST_PORT",
+    "address",
     "apps",
     "database",
     "flag",
@@ -74,6 +76,16 @@ def host(value: str) -> str:
             f"{value} is no name or address alone, without scheme, port and path, in ASCII"
         )
     return value.lower()
+
+
+def address(value: str) -> str:
+    """Where a server listens: an address, of IPv6 without brackets, or a name."""
+    inside = value.removeprefix("[").removesuffix("]")
+    with suppress(ValueError):
+        return str(ip_address(inside))
+    if value != inside or not re.fullmatch(NAME, value, re.IGNORECASE):
+        raise ValueError("it is no address or name of this machine, without scheme and port")
+    return value
 
 
 def origin(value: str, *, wildcards: bool) -> str:

@@ -3,7 +3,7 @@
 import os
 
 from mainproj.environment import env
-from mainproj.environment_values import LAST_PORT
+from mainproj.environment_values import LAST_PORT, address
 
 __all__ = [
     "WEB_BODY_TIMEOUT",
@@ -21,10 +21,12 @@ __all__ = [
 
 MOST_PROCESSES = 1_000  # and threads: `up` takes as many
 
-WEB_HOST = env.text(
+WEB_HOST = env.read(
     "WEB_HOST",
     "127.0.0.1",
     "the address on which the web server listens; the image has 0.0.0.0",
+    address,
+    kind="address",
     example="0.0.0.0",  # noqa: S104 - for a container, which publishes only chosen ports
 )
 WEB_PORT = env.number(

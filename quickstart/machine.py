@@ -23,6 +23,7 @@ from quickstart.pid_file import PidFile
 from quickstart.private import make_private
 from quickstart.process_runner import Program
 from quickstart.supervisor import Supervisor
+from roles.programs import python_path
 
 __all__ = ["Options", "check_port", "prepare_database", "run", "stop_on_signals"]
 
@@ -172,11 +173,10 @@ def _start(supervisor: Supervisor, broker: Broker, options: Options) -> bool:
 def _environment(broker: Broker) -> dict[str, str]:
     """The environment of our Python programs: this data directory, this broker, and this
     project's code, independent of the working directory."""
-    code = [str(settings.BASE_DIR), os.environ.get("PYTHONPATH", "")]
     return {
         **os.environ,
         "DATA_DIR": str(settings.DATA_DIR),
         "REDIS_URL": broker.url,
-        "PYTHONPATH": os.pathsep.join(filter(None, code)),
+        "PYTHONPATH": python_path(),
         "PYTHONUNBUFFERED": "1",
     }

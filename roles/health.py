@@ -14,11 +14,13 @@ from parent.store.outage import OUTAGE
 __all__ = ["web", "web_at", "worker"]
 
 TIMEOUT = 5.0  # seconds
+ON_ALL = {"0.0.0.0": "127.0.0.1", "::": "::1"}  # noqa: S104
+"""Where a server answers on this machine that listens on all addresses."""
 
 
 def web() -> str | None:
     """What is wrong with the web server of this machine; None if it answers."""
-    host = "127.0.0.1" if settings.WEB_HOST == "0.0.0.0" else settings.WEB_HOST  # noqa: S104
+    host = ON_ALL.get(settings.WEB_HOST, settings.WEB_HOST)
     problem = web_at(host, settings.WEB_PORT, timeout=TIMEOUT)
     return problem and f"web: {problem}"
 

@@ -1,10 +1,24 @@
 """The command lines of the roles."""
 
+import os
 import sys
+from typing import NoReturn
 
 from django.conf import settings
 
-__all__ = ["web", "worker"]
+__all__ = ["become", "python_path", "web", "worker"]
+
+
+def become(command: list[str]) -> NoReturn:
+    """Replace this process: signals of a container engine or systemd reach the program directly."""
+    os.environ["PYTHONPATH"] = python_path()
+    os.execv(command[0], command)  # noqa: S606 - a command line of our own
+
+
+def python_path() -> str:
+    """PYTHONPATH by which a program finds this project's code, whatever its working directory."""
+    code = [str(settings.BASE_DIR), os.environ.get("PYTHONPATH", "")]
+    return os.pathsep.join(filter(None, code))
 
 
 def web() -> list[str]:

@@ -6,7 +6,9 @@ from django.conf import settings
 
 from mainproj.gunicorn import logconfig_dict, worker_class  # noqa: F401 - gunicorn reads them
 
-bind = f"{settings.WEB_HOST}:{settings.WEB_PORT}"
+# An address of IPv6 in brackets.
+host = f"[{settings.WEB_HOST}]" if ":" in settings.WEB_HOST else settings.WEB_HOST
+bind = f"{host}:{settings.WEB_PORT}"
 workers = settings.WEB_PROCESSES
 threads = settings.WEB_THREADS
 # A web process shows that it is alive by touching a file. A slow disk must not delay that.

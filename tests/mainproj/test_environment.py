@@ -8,6 +8,7 @@ import pytest
 from django.core.exceptions import ImproperlyConfigured
 
 from mainproj.environment import Environment, env
+from mainproj.environment_values import address
 from monitor.policy import DEFAULT
 from parent.conf import DEFAULTS
 
@@ -26,6 +27,7 @@ NO_HOSTS = [
     *("a_b", "*.a.example", "a.example.", "a..b", "."),
 ]
 """Django compares them with what browsers send, so that these would refuse each request."""
+NO_ADDRESSES = ["https://0.0.0.0", "0.0.0.0:80", "a b", "m\u00fcnchen", "unix:/a.sock", "*", "[a]"]
 NO_ORIGINS = [
     *(
         "https://*.a.example",
@@ -57,6 +59,7 @@ READ: dict[str, Read] = {
     "lasting": lambda env: env.seconds("X", 5, "", zero=""),
     "words": lambda env: env.words("X", ["a"], "", example="b"),
     "hosts": lambda env: env.hosts("X", ["a"], ""),
+    "address": lambda env: env.read("X", "", "", address, kind="", example="0.0.0.0"),
     "origins": lambda env: env.origins("X", ""),
     "wild": lambda env: env.origins("X", "", wildcards=True),
     "apps": lambda env: env.apps("X", ["a"], "", beside=["django.contrib.admin"], example=EXAMPLES),
@@ -96,6 +99,8 @@ READ: dict[str, Read] = {
         ("cache", "", "redis://h/0"),
         *[("hosts", host, [host]) for host in HOSTS],
         ("hosts", "A.Example", ["a.example"]),
+        *[("address", text, text) for text in ("0.0.0.0", "::", "::1", "localhost", "a.example")],
+        ("address", "[::1]", "::1"),
         ("hosts", "a.example, .b.example", ["a.example", ".b.example"]),
         ("wild", "https://*.a.example", ["https://*.a.example"]),
         # As browsers send them.
@@ -145,6 +150,8 @@ def test_a_value_is_read(kind: str, value: str, found: Any) -> None:
         ("url", "localhost:6379", "X cannot be used: it is no URL"),
         ("cache", "amqp://h//", "X cannot be used: its scheme is none of redis"),
         *[("hosts", host, f"X={host} cannot be used: {host} is no ") for host in NO_HOSTS],
+        ("hosts", ",", "X=, cannot be used: it names no host"),
+        *[("address", text, f"X={text} cannot be used: it is no add") for text in NO_ADDRESSES],
         *[("origins", url, f"X={url} cannot be used: {url} is no ") for url in NO_ORIGINS],
         *[("wild", url, f"X={url} cannot be used: {url} is no ") for url in NO_ORIGINS[1:]],
         *[("url", url, "X cannot be used: it has no") for url in NO_SERVERS],

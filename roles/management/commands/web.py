@@ -1,7 +1,5 @@
 """`manage.py web`: replaces this process by the web server."""
 
-import os
-
 from django.core.management.base import BaseCommand
 
 from roles import programs
@@ -13,6 +11,4 @@ class Command(BaseCommand):
 
     def handle(self, *args: object, **options: object) -> None:  # noqa: ARG002
         require()
-        command = programs.web()
-        # exec: signals of a container engine or systemd reach the server directly.
-        os.execv(command[0], command)  # noqa: S606 - a command line of our own
+        programs.become(programs.web())

@@ -1,7 +1,5 @@
 """`manage.py worker`: replaces this process by a worker."""
 
-import os
-
 from django.core.management.base import BaseCommand
 
 from roles import programs
@@ -13,5 +11,4 @@ class Command(BaseCommand):
 
     def handle(self, *args: object, **options: object) -> None:  # noqa: ARG002
         require()
-        command = programs.worker()
-        os.execv(command[0], command)  # noqa: S606 - a command line of our own
+        programs.become(programs.worker())
