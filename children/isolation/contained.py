@@ -51,16 +51,27 @@ def contained() -> Iterator[None]:
 
     Raises:
         ChildExit: the function called `sys.exit`.
-        ChildError: it raised something else that is no `Exception`.
+        ChildError: it raised something else that is no `Exception`, or is not `presentable`.
     """
     try:
         yield
-    except (Exception, KeyboardInterrupt):
+    except Exception as exc:
+        if (told := presentable(exc)) is exc:
+            raise
+        raise told from None
+    except KeyboardInterrupt:
         raise
     except SystemExit as exc:
-        raise ChildExit(f"it called sys.exit({exit_code(exc)})") from exc
+        raise _caused(ChildExit(f"it called sys.exit({exit_code(exc)})"), exc) from None
     except BaseException as exc:
-        raise ChildError(error_text(exc)) from exc
+        raise _caused(ChildError(error_text(exc)), exc) from None
+
+
+def _caused(error: ChildError, cause: BaseException) -> ChildError:
+    """The error, with the lines of its cause's traceback where they can be had."""
+    with suppress(BaseException):
+        error.add_note("".join(traceback.format_exception(cause)).rstrip())
+    return error
 
 
 def presentable(exc: Exception) -> Exception:

@@ -7,7 +7,7 @@ from typing import Any, NamedTuple, Self
 
 from children.errors import ResultNotJSON
 from children.isolation.contained import contained
-from children.meta import ALMOST, Meta
+from children.meta import ALMOST, Meta, error_text
 from children.sanitize import check_json, clean_text
 
 __all__ = [
@@ -136,7 +136,7 @@ def _key_of(item: Any, index: int, key: str | Callable[[Any], Any] | None) -> st
             value = key(item) if callable(key) else item[key]
     except Exception as exc:
         what = "raised" if callable(key) else "is not there"
-        raise InvalidItems(f"the key of item {index} {what}: {exc!r}") from exc
+        raise InvalidItems(f"the key of item {index} {what}: {error_text(exc)}") from exc
     if isinstance(value, bool) or not isinstance(value, str | int):
         kind = type(value).__name__  # its text may be long, or raise
         raise InvalidItems(
@@ -146,7 +146,7 @@ def _key_of(item: Any, index: int, key: str | Callable[[Any], Any] | None) -> st
         with contained():
             text = str(value)
     except Exception as exc:  # a number with thousands of digits, or a class of its own
-        raise InvalidItems(f"the key of item {index} has no text: {exc!r}") from exc
+        raise InvalidItems(f"the key of item {index} has no text: {error_text(exc)}") from exc
     if not 0 < len(text) <= LONGEST_KEY or text != clean_text(text):
         raise InvalidItems(
             f"the key of item {index} is {clean_text(text)!r}: keys are one line of 1 to "

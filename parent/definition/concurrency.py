@@ -8,6 +8,7 @@ from typing import Any, Literal, get_args
 from rest_framework.serializers import BaseSerializer
 
 from children.isolation.contained import contained
+from children.meta import error_text
 from children.sanitize import clean_text
 from parent.errors import InvalidParams
 
@@ -57,7 +58,11 @@ class Concurrency:
                     text = _as_text(self.key(params))
             except Exception as exc:
                 raise InvalidParams(
-                    {field: [f"The key of the workflow's limit could not be made: {exc!r}"]}
+                    {
+                        field: [
+                            f"The key of the workflow's limit could not be made: {error_text(exc)}"
+                        ]
+                    }
                 ) from exc
         if len(text) > LONGEST_KEY or text != clean_text(text):
             raise InvalidParams(

@@ -487,7 +487,7 @@ def test_the_key_is_a_parameter_or_made_of_them(
             {},
             {
                 "non_field_errors": [
-                    "The key of the workflow's limit could not be made: KeyError('shop')"
+                    "The key of the workflow's limit could not be made: KeyError: 'shop'"
                 ]
             },
         ),

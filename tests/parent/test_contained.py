@@ -16,6 +16,8 @@ from parent.inline import run_inline
 from parent.models import Item, Run, RunState, StepState
 from parent.runs.start import start
 from tests.flows import tasks
+from tests.flows.odd_ends import RAISED as RAISED_BY_BODIES
+from tests.flows.odd_ends import MadeOnce, ReprExits
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
@@ -71,6 +73,32 @@ def test_the_run_fails(raised: tuple[BaseException, str], where: str) -> None:
     ended = StepState.OK if where == "result" else StepState.ERROR
     assert run.steps.get().state == ended
     assert not Item.objects.exists()
+
+
+ODD = {name: RAISED_BY_BODIES[name] for name in RAISED_BY_BODIES if name != "interrupt"}
+
+
+@pytest.mark.parametrize(("make", "text"), ODD.values(), ids=ODD)
+@pytest.mark.parametrize("where", ["inputs", "over", "key", "result"])
+def test_whatever_they_raise_is_an_error_of_theirs(
+    monkeypatch: pytest.MonkeyPatch, own_registry: None, where: str, make: Any, text: str
+) -> None:
+    monkeypatch.setattr(MadeOnce, "made", False)
+
+    def fail(*_: Any) -> NoReturn:
+        raise make()
+
+    result = fail if where == "result" else None
+    run = run_inline(Workflow("ends", steps=steps_of(where, fail), result=result))
+
+    assert run.state == RunState.FAILURE
+    assert text.removeprefix("the body ").split(":")[0] in str(run.error)
+
+
+def test_a_start_says_what_the_key_of_its_limit_raised(own_registry: None) -> None:
+    limit = Concurrency(key=failing(ReprExits("it has no repr")), limit=1)
+    with pytest.raises(InvalidParams, match=r"could not be made: .*it has no repr"):
+        start(Workflow("ends", steps=[Step(tasks.noop)], concurrency=limit), {})
 
 
 class Exits(dict[str, Any]):
