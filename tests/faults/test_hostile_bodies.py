@@ -51,6 +51,11 @@ TELLS = {
     "forks_and_queries": None,
     "has_threads_that_report": None,
     "changes_its_surroundings": None,
+    "replaces_what_python_has": None,
+    "leaves_a_watchdog": None,
+    "leaves_filters_that_raise": None,
+    "keeps_the_locks_of_the_logs": None,
+    "returns_what_exits_later": None,
     "keeps_a_cursor_open": None,
     "is_foreign_and_changes_things": None,
 }

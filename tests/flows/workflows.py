@@ -9,6 +9,7 @@ from tests.flows import (
     faults,  # noqa: F401
     foreign_tasks,  # noqa: F401
     hostile,  # noqa: F401
+    hostile_process,  # noqa: F401
     left_behind,  # noqa: F401
     maps,
     odd_ends,  # noqa: F401
