@@ -10,6 +10,7 @@ from typing import Any
 
 from django.db import transaction
 
+from children.isolation.contained import contained
 from parent import signals
 from parent.definition.notify import ADMINS, OWNER
 from parent.errors import UnknownWorkflow
@@ -126,8 +127,9 @@ def announce_failed_steps(steps: Iterable[Step]) -> None:
 
 def _send(signal: Any, sender: Any, **about: Any) -> None:
     if signal.has_listeners(sender):
-        # It logs what a receiver raises.
-        transaction.on_commit(partial(signal.send_robust, sender=sender, **about))
+        # Both log what a receiver raises: Django's signal does no exit.
+        tell = contained()(partial(signal.send_robust, sender=sender, **about))
+        transaction.on_commit(tell, robust=True)
 
 
 def _rules(workflow: str, *, has_stored_rules: bool) -> list[Rule]:

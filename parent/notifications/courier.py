@@ -14,6 +14,7 @@ from typing import Any
 from celery.utils.log import get_logger
 from django.db import connections
 
+from children.isolation.contained import contained
 from children.meta import error_text
 from children.sanitize import one_line
 from parent.conf import interval, private_webhooks
@@ -114,7 +115,8 @@ class Courier:
         """Runs on a thread of its own, which makes no statements."""
         begun = time.monotonic()
         try:
-            outcome = work()
+            with contained():
+                outcome = work()
         except Exception as exc:  # a mail backend of the project may raise anything
             logger.exception("%s could not be tried", row.message_id)
             outcome = Outcome(error=one_line(error_text(exc)))
@@ -138,7 +140,8 @@ def _prepared(row: Delivery) -> Callable[[], Outcome] | Outcome | None:
             if not recipients:
                 return Outcome(error="no recipient has an address", unwanted=True)
             try:
-                message = email.message_for(row, recipients)
+                with contained():  # its template may be the project's
+                    message = email.message_for(row, recipients)
             except email.Decided as exc:
                 return Outcome(error=str(exc), unwanted=True)
             return partial(email.send, message, timeout=timeout)
@@ -219,7 +222,7 @@ class CourierThread(threading.Thread):
             try:
                 claims = self._may_claim()
                 if claims or courier.busy:
-                    with self._lock:
+                    with self._lock, contained():
                         courier.turn(claims=claims)
             except OUTAGE as exc:
                 logger.warning("database: %s; notifications go on when it answers", exc)

@@ -284,7 +284,8 @@ def bring_up_after_commit(run: Run) -> None:
     Whatever hinders it there, a tick does it: the run is due until then.
     """
     if run.ended and run.is_child:
-        transaction.on_commit(partial(bring_up, run.pk), robust=True)
+        # No `partial`: Django asks what fails for its name.
+        transaction.on_commit(lambda: bring_up(run.pk), robust=True)
 
 
 def bring_up(run_id: UUID) -> bool:

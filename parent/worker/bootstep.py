@@ -20,6 +20,7 @@ from django.db import connections
 from django.db.models import QuerySet
 
 from children.isolation.connections import leave_pools
+from children.isolation.contained import contained
 from parent.conf import setting
 from parent.models import Item, Step, StepState
 from parent.notifications.courier import CourierThread
@@ -121,7 +122,7 @@ class WatchThread(threading.Thread):
         while not self._stopping.is_set():
             wait = STANDBY_INTERVAL
             try:
-                with watch_lock:
+                with watch_lock, contained():
                     self._never_wait()
                     wait = self.turn()
             except OUTAGE as exc:

@@ -114,13 +114,19 @@ def test_a_server_that_is_away_is_tried_again(
 class Broken:
     """A mail backend of the project that raises anything."""
 
+    error: BaseException = LookupError("no such backend key")
+
     def __init__(self, **options: Any) -> None: ...
 
     def send_messages(self, *_: Any) -> int:
-        raise LookupError("no such backend key")
+        raise self.error
 
 
-def test_a_backend_that_raises_anything_is_tried_again(told: Told, settings: LazySettings) -> None:
+@pytest.mark.parametrize("kind", [LookupError, SystemExit, GeneratorExit])
+def test_a_backend_that_raises_anything_is_tried_again(
+    told: Told, settings: LazySettings, monkeypatch: pytest.MonkeyPatch, kind: type[BaseException]
+) -> None:
+    monkeypatch.setattr(Broken, "error", kind("no such backend key"))
     settings.EMAIL_BACKEND = f"{__name__}.Broken"
     end(told(Email(on="succeeded", to="a@example.com")).start())
 

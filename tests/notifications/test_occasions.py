@@ -146,24 +146,31 @@ def test_a_run_without_a_rule_costs_no_statement(told: Told) -> None:
     assert not any("parent_delivery" in text for text in texts)
 
 
-@pytest.fixture
-def heard() -> Iterator[list[tuple[str, str]]]:
-    """What receivers of our signals have heard; one raises each time, and is called first."""
+class Faulty(BaseException):
+    """No `Exception`: Django's signals pass it on."""
+
+
+@pytest.fixture(
+    params=[ValueError("a receiver's own fault"), Faulty("a receiver's own fault")],
+    ids=["raises an error", "raises what is none"],
+)
+def heard(request: pytest.FixtureRequest) -> Iterator[list[tuple[str, str]]]:
+    """What receivers of our signals have heard; one raises each time, and is called last."""
     heard: list[tuple[str, str]] = []
     names: dict[Signal, str] = {
         ours.run_started: "started", ours.run_ended: "ended", ours.step_failed: "step failed",
     }  # fmt: skip
 
     def raises(**_: Any) -> None:
-        raise ValueError("a receiver's own fault")
+        raise request.param
 
     def hears(signal: Signal, **about: Any) -> None:
         row = about.get("run") or about["step"]
         heard.append((names[signal], row.state))
 
     for signal in names:
-        signal.connect(raises)
         signal.connect(hears)
+        signal.connect(raises)
     yield heard
     for signal in names:
         signal.disconnect(raises)

@@ -3,6 +3,7 @@
 import sys
 from collections.abc import Callable
 from contextlib import suppress
+from functools import partial
 from operator import attrgetter
 from typing import Any
 
@@ -13,10 +14,14 @@ from psycopg.sql import SQL
 from rest_framework import serializers
 
 from children import Progress, child_task
+from children.meta import Meta
 from parent import Concurrency, Map, Step, Workflow
 from parent.inline import run_inline
 from parent.models import Run, RunState, StepState
 from parent.models import Step as StepRow
+from parent.runs import endings
+from parent.runs.endings import end_attempt
+from parent.runs.items.child_runs import ChildRunsOfItems
 from parent.runs.start import start
 from tests.flows import tasks
 
@@ -194,3 +199,21 @@ def test_what_is_left_open_at_a_start_takes_nothing_with_it(call: Callable[[], o
     connection.close()
     run.refresh_from_db()
     assert "Error in the inputs of takes: it left a transaction open" in str(run.error)
+
+
+@pytest.mark.parametrize("kind", [Step, partial(Map, over=lambda _: [{}])], ids=["step", "items"])
+def test_an_error_after_the_commit_fails_no_end(
+    monkeypatch: pytest.MonkeyPatch, kind: Any, caplog: pytest.LogCaptureFixture
+) -> None:
+    inside = Workflow("inside", steps=[Step(takes, inputs=lambda _: {})])
+    flow = Workflow("whole", steps=[Step(takes, name="first"), kind(inside, after=["first"])])
+    run = start(flow, {})
+
+    with monkeypatch.context() as patched:
+        patched.setattr(endings, "bring_up", lambda _: 1 / 0)
+        patched.setattr(ChildRunsOfItems, "open", lambda *_: 1 / 0)
+        assert end_attempt(str(run.steps.get(name="first").task_id), Meta().ok(None))
+        for child in StepRow.objects.filter(run__parent_run=run):
+            assert end_attempt(str(child.task_id), Meta().ok(None))
+
+    assert "ZeroDivisionError" in caplog.text

@@ -1,5 +1,6 @@
 """Each time of a schedule starts one run, or its row says why not."""
 
+import sys
 from collections.abc import Callable
 from datetime import datetime
 from typing import Any
@@ -273,22 +274,31 @@ def test_params_that_do_not_fit_any_more_are_told_and_the_next_time_comes(hourly
     assert not Run.objects.exists()
 
 
+def breaks_a_constraint() -> None:
+    Row.objects.create(workflow="hourly", name="two", cron="0 * * * *")  # is there already
+
+
+@pytest.mark.parametrize(
+    ("breaks", "text"),
+    [(breaks_a_constraint, "IntegrityError"), (sys.exit, "it called sys.exit(None)")],
+    ids=["an error", "an exit"],
+)
 def test_a_serializer_that_raises_costs_its_own_schedule_one_time(
-    hourly: Hourly, monkeypatch: pytest.MonkeyPatch
+    hourly: Hourly, monkeypatch: pytest.MonkeyPatch, breaks: Callable[[], None], text: str
 ) -> None:
     hourly()
     Row.objects.create(workflow="hourly", name="two", cron="0 * * * *", next_at=NOON, due_at=NOON)
     from tests.schedules.conftest import HourParams
 
     def broken(self: Any, attrs: Any) -> Any:
-        Row.objects.create(workflow="hourly", name="two", cron="0 * * * *")  # is there already
+        breaks()
 
     monkeypatch.setattr(HourParams, "validate", broken, raising=False)
 
     fire_due(at(0.1))
 
     assert [state for _, state, _ in told()] == ["REFUSED", "REFUSED"]
-    assert "IntegrityError" in Firing.objects.all()[0].detail
+    assert text in Firing.objects.all()[0].detail
 
 
 def test_a_database_that_refuses_the_start_for_now_is_asked_again(

@@ -15,6 +15,7 @@ from rest_framework.serializers import ListSerializer, Serializer
 from rest_framework.settings import api_settings
 
 from children.errors import ResultNotJSON
+from children.isolation.contained import contained
 from children.sanitize import GIVEN_DEPTH, check_json, check_keys, clean_text
 from parent.definition.parameters.json_text import RepeatedKey, read_json
 from parent.definition.parameters.size_limits import shorten_errors, size_problem
@@ -78,8 +79,13 @@ def validate_by(kind: Any, params: Mapping[str, Any], *, unknown: Any = UNKNOWN)
         unknown: the error of a field that there is not.
 
     Raises:
-        InvalidParams: as `validate` does.
+        InvalidParams: as `validate` does. What else the author's serializer raises passes through.
     """
+    with contained():
+        return _validated(kind, params, unknown)
+
+
+def _validated(kind: Any, params: Mapping[str, Any], unknown: Any) -> dict[str, Any]:
     serializer = kind() if kind else Serializer()
     fields: Mapping[str, Any] = getattr(serializer, "fields", {})
     if too_much := size_problem(params, serializer):

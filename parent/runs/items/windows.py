@@ -6,7 +6,6 @@ next chunk, so finishes never need more places than there are; a tick fills thos
 
 from collections.abc import Sequence
 from datetime import datetime, timedelta
-from functools import partial
 from typing import Any
 
 from django.db import transaction
@@ -167,7 +166,8 @@ def fill_places(step: Step, now: datetime) -> list[Item]:
     Items that are child runs open after the commit.
     """
     if step.nested:
-        transaction.on_commit(partial(item_runs().open, step.pk), robust=True)
+        # No `partial`: Django asks what fails for its name.
+        transaction.on_commit(lambda: item_runs().open(step.pk), robust=True)
         return []
     heads, opened = open_chunks(step, places_left(step), now)
     if opened:
