@@ -1,5 +1,7 @@
 """The errors of children."""
 
+import math
+
 __all__ = [
     "AttemptLost",
     "CheckpointInvalid",
@@ -43,11 +45,16 @@ class RetryAsked(ChildError):
 
     `delay` is in seconds; None takes the step's delay. If no retry is left, or the child is not a
     step, it is an ordinary error.
+
+    Raises:
+        ValueError, TypeError: the delay is no number.
     """
 
     def __init__(self, message: str, delay: float | None = None) -> None:
         super().__init__(message)
-        self.delay = delay
+        self.delay = None if delay is None else float(delay)
+        if self.delay is not None and math.isnan(self.delay):
+            raise ValueError(f"a retry is delayed by a number of seconds, not {delay}")
 
 
 class AttemptLost(BaseException):

@@ -1,5 +1,6 @@
 """`autoretry_for` and the related options of Celery, as retries of a step."""
 
+from decimal import Decimal
 from typing import Any
 
 import pytest
@@ -7,6 +8,7 @@ from celery.exceptions import Retry
 
 from children import ChildTask, Progress, child_task
 from children.declaration.retrying import LONGEST_DELAY, Retrying
+from children.errors import RetryAsked
 from tests.children.conftest import MemoryHost
 
 
@@ -142,3 +144,16 @@ def test_the_wait_grows_up_to_its_limit_and_has_jitter() -> None:
     assert len(waits) > 1
     assert all(0 <= wait <= 30 for wait in waits)
     assert Retrying(delay=10.0, backoff=10.0).wait(50) == LONGEST_DELAY
+
+
+@pytest.mark.parametrize(
+    ("delay", "seconds"), [(None, None), (2, 2.0), (Decimal("1.5"), 1.5), ("3", 3.0), (-1, -1.0)]
+)
+def test_a_retry_is_asked_for_with_any_number_of_seconds(delay: Any, seconds: Any) -> None:
+    assert RetryAsked("later", delay).delay == seconds
+
+
+@pytest.mark.parametrize("delay", [float("nan"), "soon", [1], Decimal("nan")])
+def test_what_is_no_number_of_seconds_is_an_error_where_it_is_asked_for(delay: Any) -> None:
+    with pytest.raises((TypeError, ValueError)):
+        RetryAsked("later", delay)
