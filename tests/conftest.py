@@ -51,6 +51,11 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     items.sort(key=lambda item: rounds.place(item.path))
 
 
+@pytest.hookimpl(optionalhook=True)  # of pytest-xdist
+def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> rounds.Scheduling:
+    return rounds.Scheduling(config, log)
+
+
 def pytest_collection_finish() -> None:
     """The garbage collector ignores what lives as long as the process: 7,000 tests, and Django."""
     gc.collect()

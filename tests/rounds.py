@@ -4,7 +4,9 @@ import os
 from functools import cache
 from pathlib import Path
 
-__all__ = ["MIGRATED", "ON_POSTGRES", "PROCESSES", "on_sqlite", "place"]
+from xdist.scheduler import LoadFileScheduling
+
+__all__ = ["MIGRATED", "ON_POSTGRES", "PROCESSES", "Scheduling", "on_sqlite", "place"]
 
 TESTS = Path(__file__).parent
 
@@ -12,6 +14,12 @@ TESTS = Path(__file__).parent
 # A file's tests stay in one process, with the fixtures that they share.
 PROCESSES = ["--numprocesses", str((os.cpu_count() or 1) + 4), "--dist", "loadfile"]
 PROCESSES += ["--no-loadscope-reorder"]  # keep the order of `place`
+
+OF_ONE_TEAM = ["packages", "rest_framework", "urls", "users"]
+TOGETHER = {f"tests/adopt/test_{name}.py": "tests/adopt" for name in OF_ONE_TEAM}
+"""Files that share a project with its web server and worker. In several processes each would make
+its own.
+"""
 
 MIGRATED = "MIGRATED_DATABASE"
 """The variable with a migrated database of SQLite, which each process of a round copies."""
@@ -75,3 +83,11 @@ def place(file: Path) -> int:
     longest = [TESTS / name for name in LONGEST]
     among = (turn for turn, path in enumerate(longest) if file.is_relative_to(path))
     return next(among, len(longest))
+
+
+class Scheduling(LoadFileScheduling):
+    """A file's tests, and those of some files, stay in one process."""
+
+    def _split_scope(self, nodeid: str) -> str:
+        file: str = super()._split_scope(nodeid)
+        return TOGETHER.get(file, file)
