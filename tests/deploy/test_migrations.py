@@ -34,8 +34,9 @@ EARLIER = [name for app, name in GRAPH.forwards_plan(NEWEST) if app == "parent"]
 
 def migrate(*target: tuple[str, str]) -> Apps:
     """Migrate forward or back; returns the models as they were there."""
-    MigrationExecutor(connection).migrate([*target])
-    return MigrationLoader(connection).project_state([*target]).apps
+    executor = MigrationExecutor(connection)
+    executor.migrate([*target])
+    return executor.loader.project_state([*target]).apps
 
 
 @pytest.fixture(autouse=True)
