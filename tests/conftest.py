@@ -52,8 +52,8 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 
 
 @pytest.hookimpl(optionalhook=True)  # of pytest-xdist
-def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> rounds.Scheduling:
-    return rounds.Scheduling(config, log)
+def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> rounds.Scheduling | None:
+    return rounds.Scheduling(config, log) if config.getoption("dist") == "loadfile" else None
 
 
 def pytest_collection_finish() -> None:
