@@ -281,7 +281,7 @@ def test_a_project_says_what_is_hidden(settings: Any) -> None:
         ("WORKFLOW_LOG_HIDE", ["("], "is no regular expression"),
         ("WORKFLOW_LOG_HIDE", "secret", "is no list of regular expressions"),
         ("WORKFLOW_LOG_LEVEL", "LOUD", "is no level"),
-        ("WORKFLOW_LOG_LINES", "many", "is not a number"),
+        ("WORKFLOW_LOG_LINES", "many", "is not a whole number from 0"),
     ],
 )
 def test_wrong_settings_are_found(settings: Any, name: str, value: Any, says: str) -> None:
