@@ -46,9 +46,8 @@ def log_lines(
 
 
 def _check_step(run: Run, name: str) -> None:
-    steps = Step.objects.filter(run__in=with_inner_runs(run.pk)).order_by(
-        "run__created_at", "index"
-    )
+    steps = Step.objects.filter(run__in=with_inner_runs(run.pk))
+    steps = steps.order_by("run__depth", "run__created_at", "index")
     known = list(dict.fromkeys(steps.values_list("name", flat=True)))
     if name in known or (not run.ended and run.steps.filter(nested=True).exists()):
         return  # a run inside of it, which has not begun, may have one
