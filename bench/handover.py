@@ -12,20 +12,21 @@ from tests.waiting import until
 
 __all__ = ["figures"]
 
-MEASURES: list[tuple[str, Callable[[Sequence[float]], float], float | None]] = [
-    ("median", median, 1.0),
-    ("p95", partial(percentile, percent=95), None),
+MEASURES: list[tuple[str, Callable[[Sequence[float]], float]]] = [
+    ("median", median),
+    ("p95", partial(percentile, percent=95)),
 ]
 
 
 def figures(*, quick: bool) -> Iterator[Figure]:
     rounds = 20 if quick else 100
     with worker("prefork", 1):
-        yield from figures_of("hand-over", REPORTING, rounds)
-        yield from figures_of("  of silent children", SILENT, rounds)
+        yield from figures_of("hand-over", REPORTING, rounds, 0.4)
+        yield from figures_of("  of silent children", SILENT, rounds, 1.0)
 
 
-def figures_of(name: str, sides: tuple[Side, Side], rounds: int) -> Iterator[Figure]:
+def figures_of(name: str, sides: tuple[Side, Side], rounds: int, wanted: float) -> Iterator[Figure]:
+    """Those of both sides; `wanted` is the bound of the medians' ratio."""
     gaps: dict[Side, list[float]] = {side: [] for side in sides}
     for side in sides:
         one_by_one(side, 3)  # connections open, caches fill
@@ -33,13 +34,13 @@ def figures_of(name: str, sides: tuple[Side, Side], rounds: int) -> Iterator[Fig
         for side in (*sides, *reversed(sides)):
             gaps[side] += one_by_one(side, 5)
     ours, native = (gaps[side] for side in sides)
-    for what, of, bound in MEASURES:
+    for what, of in MEASURES:
         yield Figure(
             name=f"{name}, {what} of {len(ours)}",
             ours=f"{of(ours) * 1e3:.1f} ms",
             other=f"native chain {of(native) * 1e3:.1f} ms",
             value=of(ours) / of(native),
-            at_most=bound,
+            at_most=wanted if of is median else None,
         )
 
 
