@@ -106,9 +106,8 @@ def apps(value: str, beside: Sequence[str]) -> list[str]:
         if app in beside:
             raise ValueError(f"{app} is installed without it")
         name = app.rpartition(".")[2]
-        if (
-            name[:1].isupper() and name != app
-        ):  # a class: to look for it as a module imports its own
+        # Of a class only the module is looked for: `find_spec` of the class would import it.
+        if name[:1].isupper() and name != app:
             _require_name(module_of(app), name)
         else:
             module_of(f"{app}.")

@@ -19,24 +19,16 @@ from rest_framework.test import APIClient
 
 from monitor.ops import views
 from parent.models import Event, Executor, Run, Step, StepState, Tally, WatchLease
-from parent.operations import health
 from parent.store import clock, executors
 from parent.telemetry import totals
 from parent.telemetry.metrics import metrics
 from tests.flows import workflows
-from tests.waiting import PATIENCE
 
 pytestmark = pytest.mark.django_db
 
 TOKEN = "a-token-of-16-letters"
 AGO = timedelta(seconds=30)
 ORDER = ("workflow", "step", "queue", "state", "le")
-
-
-@pytest.fixture(autouse=True)
-def _patient(monkeypatch: pytest.MonkeyPatch) -> None:
-    """A broker that answers is not late on a busy machine."""
-    monkeypatch.setattr(health, "PATIENCE", PATIENCE)
 
 
 @pytest.fixture(autouse=True)
