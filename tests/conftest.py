@@ -47,8 +47,8 @@ def pytest_configure() -> None:
 
 @pytest.hookimpl(trylast=True)
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Slow files first. pytest-django has put those last that use no database."""
-    items.sort(key=lambda item: rounds.place(item.path))
+    turns = rounds.turns(list(dict.fromkeys(item.path for item in items)))
+    items.sort(key=lambda item: turns[item.path])
 
 
 @pytest.hookimpl(optionalhook=True)  # of pytest-xdist

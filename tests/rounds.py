@@ -1,19 +1,19 @@
 """Which tests run on which database, and in how many processes."""
 
 import os
-from functools import cache
+from collections.abc import Sequence
 from pathlib import Path
 
 from xdist.scheduler import LoadFileScheduling
 
-__all__ = ["MIGRATED", "ON_POSTGRES", "PROCESSES", "Scheduling", "on_sqlite", "place"]
+__all__ = ["MIGRATED", "ON_POSTGRES", "PROCESSES", "Scheduling", "on_sqlite", "turns"]
 
 TESTS = Path(__file__).parent
 
 # Four processes more than there are cores, because some always wait for a lease or a worker.
 # A file's tests stay in one process, with the fixtures that they share.
 PROCESSES = ["--numprocesses", str((os.cpu_count() or 1) + 4), "--dist", "loadfile"]
-PROCESSES += ["--no-loadscope-reorder"]  # keep the order of `place`
+PROCESSES += ["--no-loadscope-reorder"]  # keep the order of `turns`
 
 OF_ONE_TEAM = ["packages", "rest_framework", "urls", "users"]
 TOGETHER = {f"tests/adopt/test_{name}.py": "tests/adopt" for name in OF_ONE_TEAM}
@@ -30,8 +30,11 @@ LONGEST += ["parent/test_state_machine.py"]
 leaves a worker that takes the messages of the tests after it.
 """
 
+WITH_WORKERS = ["faults", "ops", "system"]
+"""Folders whose tests mostly wait: for a real worker, a lease, a timeout."""
+
 # The behaviour of real workers depends on the database only where it locks rows or the file.
-ON_POSTGRES_ALONE = ["tests/faults", "tests/ops", "tests/system"]
+ON_POSTGRES_ALONE = [f"tests/{folder}" for folder in WITH_WORKERS]
 SMOKE_ON_SQLITE = [
     *("tests/faults/test_hostile_bodies.py", "tests/faults/test_kills.py"),
     *("tests/faults/test_locked.py", "tests/faults/test_retries.py"),
@@ -77,12 +80,19 @@ def on_sqlite() -> list[str]:
     return [*SMOKE_ON_SQLITE, *sorted(found - {*ON_POSTGRES_ALONE})]
 
 
-@cache  # it is asked for each test
-def place(file: Path) -> int:
-    """Where a file of tests has its turn: files with the same number stay in order."""
+def turns(files: Sequence[Path]) -> dict[Path, tuple[int, float]]:
+    """When each file of tests has its turn: the longest first, the others in their order, but those
+    that mostly wait spread evenly among those that mostly compute.
+    """
+    waiting = [file for file in files if file.relative_to(TESTS).parts[0] in WITH_WORKERS]
+    computing = [file for file in files if file not in waiting]
     longest = [TESTS / name for name in LONGEST]
-    among = (turn for turn, path in enumerate(longest) if file.is_relative_to(path))
-    return next(among, len(longest))
+    found = dict[Path, tuple[int, float]]()
+    for group in waiting, computing:
+        for place, file in enumerate(group):
+            first = longest.index(file) if file in longest else len(longest)
+            found[file] = first, place / len(group)
+    return found
 
 
 class Scheduling(LoadFileScheduling):
