@@ -10,9 +10,9 @@ __all__ = ["MIGRATED", "ON_POSTGRES", "PROCESSES", "Scheduling", "on_sqlite", "t
 
 TESTS = Path(__file__).parent
 
-# Four processes more than there are cores, because some always wait for a lease or a worker.
+# Seven processes more than there are cores: most of what runs waits, for a lease or a worker.
 # A file's tests stay in one process, with the fixtures that they share.
-PROCESSES = ["--numprocesses", str((os.cpu_count() or 1) + 4), "--dist", "loadfile"]
+PROCESSES = ["--numprocesses", str((os.cpu_count() or 1) + 7), "--dist", "loadfile"]
 PROCESSES += ["--no-loadscope-reorder"]  # keep the order of `turns`
 
 OF_ONE_TEAM = ["packages", "rest_framework", "urls", "users"]
@@ -25,7 +25,8 @@ MIGRATED = "MIGRATED_DATABASE"
 """The variable with a migrated database of SQLite, which each process of a round copies."""
 
 LONGEST = ["quickstart/test_up.py", "deploy/test_compose.py", "monitor/test_contract.py"]
-LONGEST += ["parent/test_state_machine.py"]
+LONGEST += ["parent/test_state_machine.py", "adopt/test_matrix.py", "examples/test_csv_memory.py"]
+LONGEST += ["faults/test_odd_ends.py", "ops/test_failures.py", "system/test_endings.py"]
 """Begun first, so that no process has one of these left when the others have ended. None of them
 leaves a worker that takes the messages of the tests after it.
 """

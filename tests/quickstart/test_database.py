@@ -1,6 +1,7 @@
 """What `up` does with the database before anything starts."""
 
 import re
+from typing import Any
 
 import pytest
 from django.contrib.auth.models import User
@@ -27,6 +28,28 @@ def test_the_local_user_comes_in_by_link_and_token_and_has_no_password() -> None
     assert re.fullmatch(r"ready: http://127\.0\.0\.1:9000/login/link/\?sesame=\S+", lines[0])
     assert f"Authorization: Token {account.api_token(user)}" in lines[1]
     assert len(lines) == 2
+
+
+@pytest.mark.parametrize(
+    ("hosts", "host"),
+    [
+        (["localhost", "127.0.0.1"], "127.0.0.1"),
+        (["localhost"], "localhost"),
+        (["[::1]", "LOCALHOST"], "localhost"),
+        ([".localhost"], "localhost"),
+        (["*"], "127.0.0.1"),
+        ([], "127.0.0.1"),
+    ],
+)
+def test_link_and_curl_are_under_a_name_that_is_allowed(
+    settings: Any, hosts: list[str], host: str
+) -> None:
+    settings.ALLOWED_HOSTS = hosts
+
+    link, curl = prepare_database(9000).splitlines()
+
+    assert link.startswith(f"ready: http://{host}:9000/login/link/")
+    assert curl.endswith(f" http://{host}:9000/workflows/main_flow/")
 
 
 def test_a_user_of_an_earlier_day_is_kept_as_it_is() -> None:

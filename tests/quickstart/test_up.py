@@ -250,21 +250,12 @@ class TestErrors:
         assert "secret" not in sentence
 
 
-@pytest.mark.parametrize(
-    ("hosts", "host"),
-    [
-        ("localhost,127.0.0.1", "127.0.0.1"),
-        ("localhost", "localhost"),
-        ("[::1],LOCALHOST", "localhost"),
-        (" ", "127.0.0.1"),
-    ],
-)
 def test_the_link_is_under_a_name_that_is_allowed(
-    data_dir: Path, start_machine: StartMachine, hosts: str, host: str
+    data_dir: Path, start_machine: StartMachine
 ) -> None:
-    machine = start_machine(data_dir, REDIS_URL=" ", ALLOWED_HOSTS=hosts)
+    machine = start_machine(data_dir, REDIS_URL=" ", ALLOWED_HOSTS="[::1],LOCALHOST")
 
-    assert machine.login_link.startswith(f"http://{host}:{machine.port}/login/link/")
+    assert machine.login_link.startswith(f"http://localhost:{machine.port}/login/link/")
     status, _ = paste(machine.curl)
     assert status == 202
 
