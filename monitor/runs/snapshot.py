@@ -98,6 +98,7 @@ STEPS = Table(
 RUN_TIMES = RUNS.places("created_at", "started_at", "cancel_requested_at")
 STEP_TIMES = STEPS.places("started_at", "reported_at", "finished_at")
 RUN_ID, STEP_ID, SPLIT = RUNS.places("id")[0], len(RUNS) + STEPS.places("id")[0], len(RUNS)
+RUN_STATE = RUNS.places("state")[0]
 STEP_TASK_ID = SPLIT + STEPS.places("task_id")[0]
 STEP_STATE = SPLIT + STEPS.places("state")[0]
 MIRRORED_AT, QUEUED_AT = RUNS.places("mirrored_at")[0], SPLIT + STEPS.places("queued_at")[0]
@@ -136,14 +137,17 @@ class Snapshot:
         return read_rows(found.defer(*large, "kwargs", "checkpoint", "traceback"))
 
     def digest(self, now: datetime, language: str = "") -> str:
-        """A digest of all that the tasks' statuses depend on: the rows, and the quiet seconds.
+        """A digest of all that the tasks' statuses depend on: the rows, and the quiet seconds of a
+        run that has not ended.
 
         And the language of the texts beside them, so that no tag stands for those of another one.
 
         It covers all rows, so only a caller who may see all of them may get it.
         """
-        quiet = [quiet_seconds(_latest(row, now), now) for row in self.rows]
-        quiet += [quiet_seconds(last_change(item.run, [item], now), now) for item in self.items]
+        active = [row for row in self.rows if row[RUN_STATE] not in Run.ENDED]
+        quiet = [quiet_seconds(_latest(row, now), now) for row in active]
+        moving = [item for item in self.items if not item.run.ended]
+        quiet += [quiet_seconds(last_change(item.run, [item], now), now) for item in moving]
         items = [[getattr(item, name) for name in SHOWN_OF_ITEM] for item in self.items]
         depends_on = [self.rows, items, quiet, sorted(self.consumed or ())]
         depends_on += [str(self.in_line)] if self.in_line else []

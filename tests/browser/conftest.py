@@ -13,6 +13,7 @@ from django.test import Client
 from django.utils import timezone
 from playwright.sync_api import Browser, BrowserContext, Page, Request, expect, sync_playwright
 
+from monitor.polling.pace import LONGEST_MS
 from parent.models import Run
 from tests.browser.chromium import HOW_TO_INSTALL, find
 from tests.conftest import missing
@@ -27,6 +28,9 @@ STRICT = "default-src 'none'; script-src 'self'; style-src 'self'; connect-src '
 LOOPBACK = ("localhost", "127.0.0.1")
 OpenPage = Callable[..., Page]
 SignIn = Callable[..., None]
+
+# Where the machine is busy, pages are told to ask no more often than that.
+expect.set_options(timeout=LONGEST_MS + 10_000)
 
 LOG_VIOLATIONS = """
 document.addEventListener("securitypolicyviolation", (event) => {

@@ -205,6 +205,23 @@ def test_time_alone_changes_an_answer_ever_more_seldom(
     assert waits[-1] >= 1_800
 
 
+@pytest.mark.parametrize("state", Run.ENDED)
+def test_time_alone_changes_nothing_of_what_has_ended(
+    owner: User, api: Api, make_run: MakeRun, clock: Callable[[float], None], state: str
+) -> None:
+    client, run = api(owner), make_run(owner, state=state, finished_at=timezone.now())
+    paths = [f"/tasks/{id}/" for id in (run.pk, task_id(run))]
+    tags = [client.get(path)["ETag"] for path in paths]
+
+    for second in range(0, 100, 3):
+        clock(second)
+        again = [
+            client.get(path, headers={"If-None-Match": tag})
+            for path, tag in zip(paths, tags, strict=True)
+        ]
+        assert [answer.status_code for answer in again] == [304, 304]
+
+
 def test_clients_are_told_to_wait_not_all_equally_long(
     owner: User, api: Api, make_run: MakeRun, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -127,18 +127,20 @@ def test_a_report_waits_for_the_end_of_the_bodys_transaction_and_nothing_else_do
     started: Any, executor: Executor, thread: EngineThread, end: str, when: str
 ) -> None:
     attempt = attempt_on(thread, run := started())
+    has_begun = threading.Event()
+    thread.start(has_begun.wait)  # until then it stores nothing
 
     if when == "before it":
         attempt.report(HALF)
-    execute("BEGIN IMMEDIATE")
-    if when == "in it":
-        attempt.report(HALF)
-    looks = attempt._reporter._look
-    until("a look at it", lambda: attempt._reporter._look != looks)
-    began = time.monotonic()
-    assert attempt.context(lambda work: work()).params is not None
-    assert time.monotonic() - began < 5
-    execute(end)
+    with transaction_of_the_body(end):
+        if when == "in it":
+            attempt.report(HALF)
+        looks = attempt._reporter._look
+        has_begun.set()
+        until("a look at it", lambda: attempt._reporter._look != looks)
+        began = time.monotonic()
+        assert attempt.context(lambda work: work()).params is not None
+        assert time.monotonic() - began < 5
 
     until("the report", lambda: one(run).iteration == 1)
 
@@ -156,6 +158,17 @@ def test_the_newest_report_of_a_transaction_that_is_rolled_back_is_stored(
         raise ValueError
 
     until("the report", lambda: one(run).iteration == 2)
+
+
+@contextmanager
+def transaction_of_the_body(end: str) -> Iterator[None]:
+    execute("BEGIN IMMEDIATE")
+    try:
+        yield
+    except BaseException:
+        execute("ROLLBACK")
+        raise
+    execute(end)
 
 
 def execute(sql: str) -> None:
