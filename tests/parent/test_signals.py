@@ -159,6 +159,35 @@ def test_the_same_again_is_the_same_answer_after_the_end_too() -> None:
     assert give(run.pk, "prices", {"price": 3}).pk == first.pk
 
 
+class Anything(serializers.Serializer[Any]):
+    value = serializers.JSONField()
+
+
+@pytest.mark.parametrize(
+    "value",
+    [1e16, 1e23, 1e300, 5e-324, -0.0, 1.0, 10**400, [0.1, {"b": -1e22, "a": None}], "1e16"],
+    ids=lambda value: str(value)[:20],
+)
+def test_a_number_is_the_same_again_however_the_database_writes_it(value: Any) -> None:
+    run = start(flow(child("load"), signals=[Signal("told", params=Anything)]), {})
+    first = give(run.pk, "told", {"value": value})
+
+    assert give(run.pk, "told", {"value": value}).pk == first.pk
+
+
+@pytest.mark.parametrize(
+    ("one", "other"),
+    [(1, True), (0, False), (1, "1"), (1, [1]), (10**30, 10**30 + 1), ([0], [None])],
+    ids=str,
+)
+def test_other_json_is_not_the_same_again(one: Any, other: Any) -> None:
+    run = start(flow(child("load"), signals=[Signal("told", params=Anything)]), {})
+    give(run.pk, "told", {"value": one})
+
+    with pytest.raises(SignalGiven):
+        give(run.pk, "told", {"value": other})
+
+
 BAD = [
     ("missing", {}, "price"),
     ("wrong", {"price": "many"}, "price"),

@@ -1,6 +1,5 @@
 """Giving a run a signal or a decision, and closing a signal. Each locks the run, as an end does."""
 
-import json
 from collections.abc import Callable, Mapping
 from datetime import datetime
 from typing import Any
@@ -11,6 +10,7 @@ from django.db import connection, transaction
 from children.errors import AttemptLost
 from children.sanitize import clean_text
 from parent.definition.name_lists import join_names
+from parent.definition.parameters.json_text import same_json
 from parent.definition.signals import Awaited, awaited_steps, signal_of
 from parent.definition.workflow import registry
 from parent.errors import InvalidParams, SignalClosed, SignalGiven, UnknownRun, UnknownSignal
@@ -134,7 +134,7 @@ def _given_again(step: Step, again: ReceivedSignal, task_id: str | None) -> Rece
         SignalGiven: it does not.
     """
     [earlier] = _earlier(again.run, again.name, again.key)
-    if task_id not in (None, step.task_id) or not _same(earlier.values, again.values):
+    if task_id not in (None, step.task_id) or not same_json(earlier.values, again.values):
         raise _given_before(step, earlier)
     return earlier
 
@@ -275,12 +275,6 @@ def _require_open(run: Run, step: Step, task_id: str | None) -> None:
         raise SignalClosed(f"{step.name} is closed: the run is being cancelled.")
     if task_id is not None and step.task_id != task_id:
         raise SignalClosed(f"{step.name} is asked for anew: this is of an earlier time.")
-
-
-def _same(one: Any, other: Any) -> bool:
-    """Whether both are the same JSON: `1` and `true` are not."""
-    texts = [json.dumps(each, sort_keys=True) for each in (one, other)]
-    return texts[0] == texts[1]
 
 
 def _given_before(step: Step, earlier: ReceivedSignal) -> SignalGiven:
