@@ -9,7 +9,7 @@ from rest_framework.serializers import BaseSerializer
 
 from children.isolation.contained import contained
 from children.meta import error_text
-from children.sanitize import clean_text
+from children.sanitize import clean_text, plain_json
 from parent.errors import InvalidParams
 
 __all__ = ["Concurrency", "concurrency_problems"]
@@ -25,7 +25,8 @@ class Concurrency:
 
     Args:
         key: runs with the same key share the places: the name of a parameter, or a function of
-            the validated parameters, as they are stored. None: all runs of the workflow share them.
+            the validated parameters, as they are stored, which returns JSON, and not None. None:
+            all runs of the workflow share them.
         limit: how many places there are.
         when_full: what a start does when no place is free. "queue": the run waits for its turn,
             first come, first served. "skip": no run is written, and `AlreadyRunning` is raised,
@@ -42,7 +43,7 @@ class Concurrency:
         """The key of a run with these stored parameters: `shop=7`; empty without a `key`.
 
         Raises:
-            InvalidParams: there is no such value, or the key is too long.
+            InvalidParams: there is no such value, it is no JSON, or the key is too long.
         """
         if self.key is None:
             return ""
@@ -76,7 +77,12 @@ class Concurrency:
 
 
 def _as_text(value: Any) -> str:
-    return value if isinstance(value, str) else json.dumps(value, sort_keys=True, default=str)
+    if isinstance(value, str):
+        return value
+    if value is None:
+        raise ValueError("it is None")
+    # What is no JSON, as an object or a set, has another text in each call or process.
+    return json.dumps(plain_json(value, "it is")[0], sort_keys=True)
 
 
 def concurrency_problems(

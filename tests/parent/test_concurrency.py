@@ -1,11 +1,12 @@
 """Workflows with a limit: who goes on, who waits for their turn, and when it comes."""
 
+import math
 import threading
 from collections import Counter
 from collections.abc import Callable, Iterator
-from datetime import UTC, datetime
+from datetime import UTC, date, datetime
 from typing import Any, cast
-from uuid import uuid4
+from uuid import UUID, uuid4
 
 import pytest
 from django.core.files.base import ContentFile
@@ -466,6 +467,9 @@ KEYS: list[tuple[Any, dict[str, Any], str]] = [
     ("day", {"day": "2026-03-01"}, "day=2026-03-01"),
     (lambda params: (params["shop"] or 0) % 2, {"shop": 7}, "1"),
     (lambda params: [params["shop"], "x"], {"shop": 7}, '[7, "x"]'),
+    (lambda _: {"b": 1, "a": date(2026, 3, 1)}, {}, '{"a": "2026-03-01", "b": 1}'),
+    (lambda _: False, {}, "false"),
+    (lambda _: UUID(int=7), {}, '"00000000-0000-0000-0000-000000000007"'),
     (lambda params: params["shop"], {"shop": 7, "file": ContentFile(b"x", "a.txt")}, "7"),
 ]
 
@@ -492,6 +496,11 @@ def test_the_key_is_a_parameter_or_made_of_them(
             },
         ),
         (
+            lambda params: params.get("shop"),
+            {},
+            {"non_field_errors": ["The key of the workflow's limit could not be made: it is None"]},
+        ),
+        (
             lambda _: "x" * 201,
             {},
             {"non_field_errors": ["It is the key of a limit: one line of at most 200 characters."]},
@@ -510,6 +519,30 @@ def test_a_key_that_cannot_be_is_an_error_of_the_start(
         start(limited(key=key), params)
 
     assert told.value.errors == errors
+    assert not Run.objects.exists()
+
+
+@pytest.mark.parametrize(
+    "made",
+    [
+        object,
+        lambda: iter([]),
+        lambda: {"b", "a"},
+        lambda: math.nan,
+        lambda: -math.inf,
+        lambda: [int],
+    ],
+    ids=["an object", "an iterator", "a set", "NaN", "infinity", "a list of types"],
+)
+def test_a_key_that_each_call_or_process_writes_in_another_way_is_refused(
+    made: Callable[[], Any],
+) -> None:
+    """Each start would have a line of its own, and the limit no effect."""
+    flow = limited(key=lambda _: made())
+
+    with pytest.raises(InvalidParams, match=r"could not be made: it is not JSON"):
+        start(flow, {})
+
     assert not Run.objects.exists()
 
 
