@@ -2,7 +2,7 @@
 
 from collections.abc import Iterable
 from datetime import datetime
-from itertools import islice
+from itertools import islice, takewhile
 from typing import Any
 
 from cronsim import CronSimError
@@ -104,8 +104,8 @@ def come_next(row: Schedule, following: Occurrence | None) -> None:
 def leave_out(row: Schedule, reason: SkipReason, detail: str, now: datetime) -> None:
     """Go on after `now`, in memory, and store that the times until then started nothing."""
     if row.next_at is not None and row.next_at <= now:
-        times = list(islice(nominal_times(timing_of(row), row.next_at), MOST_COUNTED))
-        passed = [row.next_at, *(time for time in times if time <= now)]
+        times = takewhile(lambda time: time <= now, nominal_times(timing_of(row), row.next_at))
+        passed = [row.next_at, *islice(times, MOST_COUNTED)]
         many = len(passed) > MOST_COUNTED
         Firing.objects.get_or_create(
             schedule=row,

@@ -11,10 +11,11 @@ from django.test.utils import CaptureQueriesContext
 from parent import Schedule
 from parent.definition.workflow import registry
 from parent.errors import InvalidSchedule, ScheduleGone, UnknownSchedule, UnknownWorkflow
-from parent.models import Firing
+from parent.models import Firing, SkipReason
 from parent.models import Schedule as Row
 from parent.schedules.control import edit, make, pause, reset, resume, run_now
 from parent.schedules.outlook import next_times, outlooks
+from parent.schedules.rows import leave_out
 from parent.schedules.sync import sync
 from parent.schedules.ticks import fire_due
 from tests.schedules.conftest import HOUR, NOON, at
@@ -141,6 +142,32 @@ def test_switching_on_again_starts_nothing_that_was_missed(hourly: Hourly) -> No
     assert (firing.state, firing.reason, firing.count) == ("SKIPPED", "paused", 2)
     assert "ann" in firing.detail
     assert "bob" in firing.detail
+
+
+@pytest.mark.parametrize(
+    ("times", "passed"),
+    [
+        ({"every": 1_000_000_000}, 1),
+        ({"every": 20_000_000}, 16),
+        ({"cron": "0 0 29 2 MON#5"}, 3),
+        ({"cron": "0 0 1 * *"}, 109),
+        ({"cron": "* * * * *"}, None),
+    ],
+    ids=str,
+)
+def test_times_that_passed_are_counted_however_rare_those_to_come_are(
+    hourly: Hourly, times: dict[str, Any], passed: int | None
+) -> None:
+    """A thousand more of them may go past the last year that a date can have."""
+    row = hourly()
+    edit(row.pk, {"cron": "", **times}, who="ann")
+    row.refresh_from_db()
+    row.next_at = datetime(2017, 6, 1, tzinfo=UTC)
+
+    leave_out(row, SkipReason.PAUSED, "", NOON)
+
+    assert row.next_at > NOON
+    assert Firing.objects.get(reason=SkipReason.PAUSED).count == passed
 
 
 def test_a_pause_gives_up_what_waits(hourly: Hourly) -> None:
