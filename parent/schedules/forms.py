@@ -9,6 +9,7 @@ from django.utils.translation import gettext_lazy as _
 
 from children.errors import ResultNotJSON
 from children.sanitize import GIVEN_DEPTH, check_json
+from parent.definition.parameters.json_text import RepeatedKey, read_json
 from parent.definition.parameters.secrets import HIDDEN, shown_params
 from parent.definition.workflow import registry
 from parent.models import CatchUp, Overlap, Schedule
@@ -37,13 +38,29 @@ class StorableJSON(json.JSONDecoder):
     expects, which shows the text again as it was written.
     """
 
-    def decode(self, s: str, *place: Any) -> Any:
+    def decode(self, s: str, *_: Any) -> Any:
         try:
-            value = super().decode(s, *place)
+            value = read_json(s)
             check_json(value, "it is", GIVEN_DEPTH)
         except (ValueError, RecursionError, ResultNotJSON) as exc:
             raise json.JSONDecodeError(str(exc), s, 0) from exc
         return value
+
+
+class ParamsField(forms.JSONField):
+    """Parameters, as JSON that can be stored. The error says which key is there twice."""
+
+    def __init__(self, **options: Any) -> None:
+        super().__init__(**{**options, "decoder": StorableJSON})
+
+    def to_python(self, value: Any) -> Any:
+        try:
+            read_json(value)
+        except RepeatedKey as exc:
+            raise forms.ValidationError(f"{exc}.") from exc
+        except (TypeError, ValueError, RecursionError):
+            pass  # no text yet, or one that Django's field refuses
+        return super().to_python(value)
 
 
 class ScheduleForm(forms.ModelForm):  # type: ignore[type-arg]
@@ -52,6 +69,7 @@ class ScheduleForm(forms.ModelForm):  # type: ignore[type-arg]
     class Meta:
         model = Schedule
         fields: tuple[str, ...] = FIELDS
+        field_classes: ClassVar[dict[str, Any]] = {"params": ParamsField}
         labels: ClassVar[dict[str, Any]] = {
             "cron": _("Cron"),
             "every": _("Every"),
@@ -75,8 +93,6 @@ class ScheduleForm(forms.ModelForm):  # type: ignore[type-arg]
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
-        params: Any = self.fields["params"]
-        params.decoder = StorableJSON
         for name, texts in CHOICES.items():
             if name in self.fields:
                 field: Any = self.fields[name]
@@ -92,7 +108,8 @@ class ScheduleForm(forms.ModelForm):  # type: ignore[type-arg]
         cleaned: dict[str, Any] = super().clean() or self.cleaned_data
         if self.errors:
             return cleaned
-        cleaned["params"] = _restored(cleaned["params"] or {}, self._params)
+        given = {} if cleaned["params"] is None else cleaned["params"]
+        cleaned["params"] = _restored(given, self._params)
         workflow = cleaned.get("workflow", self.instance.workflow)
         for name, problems in errors_of(workflow, cleaned).items():
             for problem in problems:

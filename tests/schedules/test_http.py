@@ -1,5 +1,6 @@
 """Who sees and changes schedules over HTTP and on the pages, and what they get."""
 
+import html
 from collections.abc import Callable
 from typing import Any
 
@@ -14,6 +15,7 @@ from parent.schedules.sync import sync
 from parent.schedules.ticks import fire_due
 from tests.flows import tasks
 from tests.schedules.conftest import at, no_inputs
+from tests.schedules.test_hands import fields, page_of
 
 pytestmark = pytest.mark.django_db
 
@@ -207,7 +209,7 @@ def test_an_edit_on_the_page_is_checked_and_wins(
     [
         *(r'"\ud800"', r'{"limit": "\ud800"}', r'{"\ud800": 1}', r'{"limit": "\u0000"}'),
         *("{", "NaN", '{"limit": Infinity}', '{"limit": 1e999}', '{"limit": %s}' % ("9" * 5_000)),
-        *("[" * 100_000, "[" * 500 + "]" * 500, "[1]", "1", '"text"'),
+        *("[" * 100_000, "[" * 500 + "]" * 500, "[1]", "1", '"text"', "[]", "0", "false", '""'),
     ],
     ids=lambda text: text[:20],
 )
@@ -229,6 +231,25 @@ def test_params_that_nothing_can_store_are_refused_on_the_page(
     assert client.get(f"/timetable/{row.pk}/").status_code == 200
     row.refresh_from_db()
     assert row.cron == "0 * * * *"
+
+
+@pytest.mark.parametrize(
+    ("params", "key"),
+    [('{"limit": 1, "limit": 2}', "limit"), (r'{"limit": {"a": [{"b": 1, "\u0062": 1}]}}', "b")],
+)
+def test_a_key_of_the_params_that_is_there_twice_is_named(
+    client: Client, hourly: Hourly, params: str, key: str
+) -> None:
+    row = hourly()
+    client.force_login(User.objects.create_superuser("eve"))
+
+    for path in (f"/timetable/{row.pk}/", page_of(row)):
+        refused = client.post(path, fields(params=params))
+        assert f"the key '{key}' is there twice: send it once." in html.unescape(refused.text)
+        assert html.escape(params) in refused.text
+
+    row.refresh_from_db()
+    assert (row.params, row.edited) == ({}, [])
 
 
 def test_the_run_page_tells_which_schedule_started_it(
