@@ -28,6 +28,7 @@ __all__ = ["is_structured", "params_of", "values_by"]
 CSRF_FIELD = "csrfmiddlewaretoken"
 TICKED = ["false", "true"]
 """What a ticked checkbox of the page's form sends: first the value of the unticked one."""
+TWICE = "Send it once, not several times."
 LONGEST_NAME = 1_000
 """Characters of a field's name. DRF reads the index in `rows[9]` as an int, and Python refuses
 to read one of more than 4,300 digits."""
@@ -74,11 +75,14 @@ def _from_form(serializer: "Serializer[Any]", data: QueryDict) -> dict[str, Any]
     read = set()
     for key in data:
         name = re.split(r"[.\[]", key, maxsplit=1)[0]  # nested fields: `size.width`, `rows[0]`
-        if name not in serializer.fields:
+        part = key.removeprefix(name)
+        if name not in serializer.fields or not _is_read(serializer.fields[name], part):
             if key != CSRF_FIELD:
                 params[key] = data[key]
             continue
-        if why := _why_unusable(_field_at(serializer, key), data.getlist(key)):
+        if part and name in data:
+            params[name] = Unusable(TWICE)
+        elif why := _why_unusable(_field_at(serializer, key), data.getlist(key)):
             params[name] = Unusable(why)
         elif name not in read:
             read.add(name)
@@ -86,6 +90,15 @@ def _from_form(serializer: "Serializer[Any]", data: QueryDict) -> dict[str, Any]
             if value is not empty:
                 params.setdefault(name, value)
     return params
+
+
+def _is_read(field: Any, part: str) -> bool:
+    """Whether DRF reads this part of the field from a form. It would drop any other."""
+    if isinstance(field, ListField | ListSerializer):
+        return not part or re.match(r"\[[0-9]+\]", part) is not None
+    if isinstance(field, DictField | Serializer):
+        return not part or (part[0] == "." and len(part) > 1)
+    return not part
 
 
 def _value_of(field: Any, name: str, data: QueryDict) -> Any:
@@ -138,7 +151,7 @@ def _why_unusable(field: Any, sent: Sequence[Any]) -> str:
     # DRF takes the last value of others.
     takes_several = isinstance(field, ListField | MultipleChoiceField | ManyRelatedField)
     if len(sent) > 1 and sent != TICKED and not takes_several:
-        return "Send it once, not several times."
+        return TWICE
     if isinstance(field, JSONField | BaseSerializer) or is_structured(field):
         for text in sent:
             try:

@@ -2,6 +2,7 @@
 
 import html
 import json
+import re
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -558,6 +559,40 @@ def test_a_nested_field_that_is_sent_twice_after_another_one(refused: Any) -> No
     body = b"title=T&size.other=1&size.width=1&size.width=2"
 
     assert list(refused(EVERY_KIND, body, FORM)["errors"]) == ["size"]
+
+
+@pytest.mark.parametrize(
+    "key",
+    [
+        *("names[]", "names[x]", "names.0", "names[-1]", "names[", "sizes[0]", "sizes[]"),
+        *("limit[0]", "limit.x", "title.", "title[", "day[]", "careful.x", "colour[0]", "file[0]"),
+        *("size[width]", "size[]", "size.", "labels[a]", "labels[0]", "labels.", "extra[a]"),
+        *("extra.a", "extra[0]"),
+    ],
+)
+@pytest.mark.parametrize("path", [EVERY_KIND, "/start/every_kind/"])
+def test_a_part_of_a_field_that_nothing_reads_is_refused(
+    owner: User, api: Api, form_flow: Workflow, key: str, path: str
+) -> None:
+    answer = api(owner).post(path, urlencode({"title": "T", key: "1"}), content_type=FORM)
+
+    assert answer.status_code == 400
+    assert "This workflow has no such parameter." in html.unescape(answer.content.decode())
+    assert not Run.objects.exists()
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        *("names=a&names[0]=b", "names[0]=b&names=a", 'names=["a"]&names[1]=b'),
+        *('size={"width": 1}&size.width=2', 'labels={"a": "b"}&labels.a=1'),
+    ],
+)
+def test_a_field_that_is_sent_whole_and_in_parts(refused: Any, body: str) -> None:
+    problem = refused(EVERY_KIND, f"title=T&{body}".encode(), FORM)
+
+    field = re.split(r"\W", body)[0]
+    assert problem["errors"] == {field: ["Send it once, not several times."]}
 
 
 def test_a_file_and_a_text_of_one_name(refused: Any) -> None:
