@@ -67,7 +67,10 @@ class LimitSizeAdmin(admin.ModelAdmin):  # type: ignore[type-arg]
 
     @admin.display(description="used")
     def used(self, row: LimitSize) -> str:
-        size = parse_size(row.size)
+        try:
+            size = parse_size(row.size)
+        except ValueError:  # somebody wrote it past the form
+            return "cannot be read: the row has no effect"
         return size.use(in_use(row.name, size, clock.now()).count())
 
     @admin.display(description="in line")

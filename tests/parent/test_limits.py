@@ -12,6 +12,7 @@ from celery import current_app
 from django.conf import LazySettings
 from django.db import OperationalError, connection, connections
 from django.db.models import F
+from django.test import Client
 from django.test.utils import CaptureQueriesContext
 from django.utils import timezone
 
@@ -23,6 +24,7 @@ from parent.inline import run_inline
 from parent.messages import publish
 from parent.models import Executor, Item, LimitSize, Place, Run, StepState
 from parent.models import Step as StepRow
+from parent.operations.doctor import runs as doctor
 from parent.project_checks import check_project
 from parent.runs.attempts import RetryDecision
 from parent.runs.cancel import cancel
@@ -294,6 +296,25 @@ def test_a_size_that_staff_set_wins_until_it_is_deleted(size: str) -> None:
     LimitSize.objects.all().delete()
     limits.fill(["db"])
     assert states(*runs) == ["queued"] * max(1, begun) + ["waits"] * (4 - max(1, begun))
+
+
+@pytest.mark.parametrize("size", ["", "many", "-1", "1/y", "0/m", "99999999", "\u0662", "1.5"])
+def test_a_size_that_nobody_can_read_has_no_effect_and_the_doctor_names_it(
+    size: str, admin_client: Client
+) -> None:
+    """The form refuses it; a row that was loaded or written by hand may have it."""
+    LimitSize.objects.create(name="db", size=size)
+    flow_ = flow(limits=["db"])
+    first, second = flow_.start(), flow_.start()
+    assert states(first, second) == ["queued", "waits"]
+
+    end(first)
+    ticker()
+
+    assert states(second) == ["queued"]
+    assert [each.what for each in doctor.sizes() if "size of db" in each.what]
+    for page in ("/admin/parent/limitsize/", "/metrics", "/workers/", f"/runs/{second.pk}/"):
+        assert admin_client.get(page).status_code == 200
 
 
 def test_a_limit_that_this_process_does_not_know_lets_none_begin(

@@ -12,7 +12,7 @@ __all__ = ["Finding", "examine"]
 
 CHECKS = (
     *(fleet.workers, fleet.queues, fleet.answers, fleet.watch, fleet.clocks),
-    *(runs.stuck, runs.nested, runs.in_line, runs.awaiting, runs.left_over, runs.files),
+    *(runs.stuck, runs.nested, runs.in_line, runs.sizes, runs.awaiting, runs.left_over, runs.files),
     *(schedules.late, schedules.refused, schedules.off),
     notifications.notifications,
 )

@@ -6,15 +6,16 @@ from datetime import timedelta
 from django.db.models import Exists, F, Min, OuterRef, Q
 from django.db.models.functions import Coalesce
 
+from parent.decisions.limits import parse_size
 from parent.deletion import orphan_results
 from parent.deletion.stray_files import find_strays
-from parent.models import Item, Run, Step, StepState
+from parent.models import Item, LimitSize, Run, Step, StepState
 from parent.operations.doctor.finding import EXAMPLES, OVERDUE, Finding
 from parent.runs.following.standing import lines
 from parent.store import clock
 from parent.store.outage import OUTAGE
 
-__all__ = ["awaiting", "files", "in_line", "left_over", "nested", "stuck"]
+__all__ = ["awaiting", "files", "in_line", "left_over", "nested", "sizes", "stuck"]
 
 SILENT = timedelta(hours=1)
 FORGOTTEN = timedelta(days=7)
@@ -121,6 +122,20 @@ def in_line() -> Iterator[Finding]:
             "python manage.py workflow cancel ID",
             ok=line.since is None or line.since > now - SILENT,
         )
+
+
+def sizes() -> Iterator[Finding]:
+    """Sizes of limits that somebody wrote past the admin's form, and that cannot be read."""
+    for row in LimitSize.objects.all():
+        try:
+            parse_size(row.size)
+        except ValueError as exc:
+            yield Finding(
+                part="runs",
+                what=f"the size of {row.name} that stands in place of the setting's has no effect: "
+                f"{exc}",
+                do="Change or delete it in the admin, under Sizes of limits.",
+            )
 
 
 def awaiting() -> Iterator[Finding]:

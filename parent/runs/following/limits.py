@@ -7,6 +7,7 @@ lock of the lines, and it waits for no row, so nobody who ends or opens a step w
 """
 
 from collections.abc import Collection, Iterable, Mapping, Sequence
+from contextlib import suppress
 from datetime import datetime, timedelta
 from functools import partial
 from typing import Any
@@ -247,13 +248,19 @@ def _steps(task_ids: Sequence[str]) -> list[Step]:
 
 
 def current_sizes(names: Collection[str] | None = None) -> dict[str, Size]:
-    """The sizes of these limits, or of all; staff's come before the setting's."""
+    """The sizes of these limits, or of all; staff's come before the setting's.
+
+    A row that cannot be read, which somebody wrote past the form, counts as none.
+    """
     given: dict[str, Any] = dict(limit_sizes())
     if not given:
         return {}
     wanted = given.keys() if names is None else {*names} & given.keys()
-    given |= lines.sizes_by_staff(wanted)
-    return {name: parse_size(given[name]) for name in wanted}
+    sizes = {name: parse_size(given[name]) for name in wanted}
+    for name, text in lines.sizes_by_staff(wanted).items():
+        with suppress(ValueError):
+            sizes[name] = parse_size(text)
+    return sizes
 
 
 def in_use(name: str, size: Size | None, now: datetime) -> "QuerySet[Place]":
