@@ -7,11 +7,17 @@ from datetime import UTC, datetime, timedelta
 from itertools import pairwise
 from zoneinfo import ZoneInfo
 
-from cronsim import CronSim
+from cronsim import CronSim, CronSimError
 
-__all__ = ["Occurrence", "Timing", "nominal_times", "occurrences"]
+__all__ = ["NoTimes", "Occurrence", "Timing", "nominal_times", "occurrences"]
 
 EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+
+
+class NoTimes(ValueError):
+    """The timing is none that `validation` accepts: this machine lacks the zone, or somebody wrote
+    the row by hand. The message is for people.
+    """
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -40,7 +46,7 @@ def nominal_times(timing: Timing, after: datetime) -> Iterator[datetime]:
     """The nominal times later than `after`, in UTC, each later than the one before.
 
     Raises:
-        CronSimError, ZoneInfoNotFoundError: the timing is none that `validation` accepts.
+        NoTimes: nobody can compute them.
     """
     return _by_cron(timing, after) if timing.cron else _by_seconds(timing.every or 1, after)
 
@@ -77,7 +83,15 @@ def _by_seconds(every: int, after: datetime) -> Iterator[datetime]:
 
 def _by_cron(timing: Timing, after: datetime) -> Iterator[datetime]:
     last = after
-    for local in CronSim(timing.cron, after.astimezone(ZoneInfo(timing.timezone))):
+    try:
+        times = CronSim(timing.cron, after.astimezone(ZoneInfo(timing.timezone)))
+    # What `validation` expects of cronsim and of the files of zones.
+    except (CronSimError, AssertionError, KeyError, ValueError, TypeError, OSError) as exc:
+        raise NoTimes(
+            f"Its times cannot be computed: {timing.cron!r} cannot be read, or there is no time "
+            f"zone {timing.timezone!r} here."
+        ) from exc
+    for local in times:
         time = local.astimezone(UTC)
         # Where clocks change cronsim may name a time twice, and in the hour that comes twice one
         # that is before `after`.

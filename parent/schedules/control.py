@@ -9,9 +9,8 @@ from parent.definition.workflow import registry
 from parent.errors import InvalidSchedule, ScheduleGone, UnknownSchedule
 from parent.models import Firing, Schedule, SkipReason
 from parent.models.run import shortened
-from parent.schedules.calendar import occurrences
 from parent.schedules.fire import fire_now
-from parent.schedules.rows import come_next, leave_out, lock, skip_waiting, timing_of
+from parent.schedules.rows import come_after, leave_out, lock, skip_waiting
 from parent.schedules.validation import FIELDS, TIMING, errors_of, is_name
 from parent.store import clock
 
@@ -130,7 +129,7 @@ def make(workflow: str, name: str, values: Mapping[str, Any], *, who: str) -> Sc
         raise InvalidSchedule(errors)
     for field, value in given.items():
         setattr(row, field, value)
-    come_next(row, next(occurrences(timing_of(row), clock.now()), None))
+    come_after(row, clock.now())
     try:
         with transaction.atomic():
             row.save()
@@ -148,7 +147,7 @@ def change(row: Schedule, values: Mapping[str, Any], detail: str) -> None:
     for name in FIELDS:
         setattr(row, name, values[name])
     if new_times:
-        come_next(row, next(occurrences(timing_of(row), clock.now()), None))
+        come_after(row, clock.now())
 
 
 def _differs(row: Schedule, values: Mapping[str, Any], name: str) -> bool:

@@ -5,15 +5,15 @@ from datetime import datetime
 from itertools import islice, takewhile
 from typing import Any
 
-from cronsim import CronSimError
 from django.db.models import Exists, OuterRef, QuerySet
 from django.db.models.functions import Now
 
 from parent.models import Firing, FiringState, Run, Schedule, SkipReason
-from parent.schedules.calendar import Occurrence, Timing, nominal_times, occurrences
+from parent.schedules.calendar import NoTimes, Occurrence, Timing, nominal_times, occurrences
 
 __all__ = [
     "active_firings",
+    "come_after",
     "come_next",
     "due",
     "due_ids",
@@ -89,7 +89,7 @@ def times_after(row: Schedule, moment: datetime, number: int) -> list[datetime]:
     """The first nominal times later than this; none where they cannot be computed any more."""
     try:
         return list(islice(nominal_times(timing_of(row), moment), number))
-    except (CronSimError, KeyError, ValueError, OSError):  # of a zone that this machine lacks
+    except NoTimes:
         return []
 
 
@@ -101,11 +101,19 @@ def come_next(row: Schedule, following: Occurrence | None) -> None:
     row.problem = "" if following else "It never comes again."
 
 
+def come_after(row: Schedule, moment: datetime) -> None:
+    """Set, in memory, that it comes next after this moment, or why nobody can say when."""
+    try:
+        come_next(row, next(occurrences(timing_of(row), moment), None))
+    except NoTimes as exc:
+        come_next(row, None)
+        row.problem = str(exc)
+
+
 def leave_out(row: Schedule, reason: SkipReason, detail: str, now: datetime) -> None:
     """Go on after `now`, in memory, and store that the times until then started nothing."""
     if row.next_at is not None and row.next_at <= now:
-        times = takewhile(lambda time: time <= now, nominal_times(timing_of(row), row.next_at))
-        passed = [row.next_at, *islice(times, MOST_COUNTED)]
+        passed = _passed(row, row.next_at, now)
         many = len(passed) > MOST_COUNTED
         Firing.objects.get_or_create(
             schedule=row,
@@ -118,7 +126,18 @@ def leave_out(row: Schedule, reason: SkipReason, detail: str, now: datetime) -> 
                 "detail": detail,
             },
         )
-    come_next(row, next(occurrences(timing_of(row), now), None))
+    come_after(row, now)
+
+
+def _passed(row: Schedule, first: datetime, now: datetime) -> list[datetime]:
+    """The times that came from the first one to now, or one more than are counted; only the first
+    where nobody can compute them.
+    """
+    try:
+        times = takewhile(lambda time: time <= now, nominal_times(timing_of(row), first))
+        return [first, *islice(times, MOST_COUNTED)]
+    except NoTimes:
+        return [first]
 
 
 def skip_waiting(row: Schedule, reason: SkipReason, detail: str) -> int:

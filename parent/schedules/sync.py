@@ -9,9 +9,8 @@ from django.db import transaction
 from parent.definition.workflow import registry
 from parent.errors import InvalidSchedule
 from parent.models import Schedule, SkipReason
-from parent.schedules.calendar import occurrences
 from parent.schedules.control import change
-from parent.schedules.rows import come_next, leave_out, lock, skip_waiting, timing_of
+from parent.schedules.rows import come_after, leave_out, lock, skip_waiting
 from parent.schedules.validation import errors_of, values_of
 from parent.store import clock
 
@@ -65,7 +64,7 @@ def _declared(rows: Mapping[Key, Schedule]) -> Iterator[tuple[Key, dict[str, Any
 def _new(key: Key, values: Mapping[str, Any]) -> Schedule:
     workflow, name = key
     row = Schedule(workflow=workflow, name=name, declared=values, **values)
-    come_next(row, next(occurrences(timing_of(row), clock.now()), None))
+    come_after(row, clock.now())
     return row
 
 

@@ -6,6 +6,7 @@ from typing import Any
 
 import pytest
 from django.db import connection
+from django.test import Client
 from django.test.utils import CaptureQueriesContext
 
 from parent import Schedule
@@ -19,6 +20,7 @@ from parent.schedules.rows import leave_out
 from parent.schedules.sync import sync
 from parent.schedules.ticks import fire_due
 from tests.schedules.conftest import HOUR, NOON, at
+from tests.schedules.test_hands import page_of
 
 pytestmark = pytest.mark.django_db
 
@@ -168,6 +170,60 @@ def test_times_that_passed_are_counted_however_rare_those_to_come_are(
 
     assert row.next_at > NOON
     assert Firing.objects.get(reason=SkipReason.PAUSED).count == passed
+
+
+UNREADABLE: list[dict[str, Any]] = [
+    *({"timezone": name} for name in ("US/Pacific-New", "", "Europe", "/etc/passwd", "zone.tab")),
+    *({"cron": line} for line in ("nonsense", "0 0 31 2 *", "0 0 * * MON#1/2", "0 0 * *")),
+]
+"""A machine may lack a zone that another has, or that its earlier release had."""
+
+
+def spoil(row: Row, times: dict[str, Any], next_at: datetime) -> None:
+    Row.objects.filter(pk=row.pk).update(**times, next_at=next_at, due_at=next_at)
+
+
+@pytest.mark.parametrize("times", UNREADABLE, ids=str)
+@pytest.mark.parametrize("next_at", [NOON, NOON.replace(year=2226)], ids=["passed", "to come"])
+def test_a_schedule_whose_times_nobody_can_compute_is_shown_and_mended(
+    admin_client: Client, hourly: Hourly, times: dict[str, Any], next_at: datetime
+) -> None:
+    row = hourly()
+    page = f"/timetable/{row.pk}/"
+    spoil(row, times, next_at)
+
+    for path in ("/timetable/", page, "/schedules/", f"/schedules/{row.pk}/", page_of(row)):
+        assert admin_client.get(path).status_code == 200
+    assert ("when it comes next" in admin_client.get(page).text) == (next_at == NOON)
+    pause(row.pk, who="ann")
+    assert "cannot be computed" in resume(row.pk, who="ann").problem
+    assert "cannot be computed" in admin_client.get(page).text
+    spoil(row, times, next_at)
+    edit(row.pk, GIVEN, who="ann")
+    assert soon(Row.objects.get())
+    assert Row.objects.get().problem == ""
+    spoil(row, times, next_at)
+    reset(row.pk, who="ann")
+    assert soon(Row.objects.get())
+    assert Row.objects.get().problem == ""
+
+
+GIVEN: dict[str, Any] = {"cron": "5 * * * *", "timezone": "Europe/Rome"}
+
+
+@pytest.mark.parametrize("times", UNREADABLE, ids=str)
+def test_a_deploy_mends_a_schedule_whose_times_nobody_can_compute(
+    declare: Declare, times: dict[str, Any]
+) -> None:
+    declare(Schedule("0 * * * *"), Schedule("0 0 * * *", name="other"))
+    sync()
+    spoil(Row.objects.get(name="default"), times, NOON)
+
+    declare(Schedule(**GIVEN), Schedule("0 1 * * *", name="other"))
+    sync()
+
+    assert [row.cron for row in Row.objects.order_by("name")] == ["5 * * * *", "0 1 * * *"]
+    assert all(soon(row) for row in Row.objects.all())
 
 
 def test_a_pause_gives_up_what_waits(hourly: Hourly) -> None:
