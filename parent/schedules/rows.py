@@ -8,6 +8,7 @@ from typing import Any
 from django.db.models import Exists, OuterRef, QuerySet
 from django.db.models.functions import Now
 
+from children.sanitize import storable
 from parent.models import Firing, FiringState, Run, Schedule, SkipReason
 from parent.schedules.calendar import NoTimes, Occurrence, Timing, nominal_times, occurrences
 
@@ -71,7 +72,7 @@ def lock(pk: int) -> Schedule | None:
 
 def find(workflow: str, name: str) -> Schedule | None:
     """The schedule of that workflow with that name."""
-    return Schedule.objects.filter(workflow=workflow, name=name).first()
+    return Schedule.objects.filter(workflow=storable(workflow), name=storable(name)).first()
 
 
 def timing_of(row: Schedule) -> Timing:

@@ -207,6 +207,8 @@ def test_the_command_needs_a_name_that_is_there(hourly: Hourly, action: str) -> 
 
     assert "Which one?" in refusal(action)
     assert "There is no schedule 'hourly/other'" in refusal(action, "hourly/other")
+    for name in ("\udcff", "hourly/\udcff", "\0"):  # bytes that are no UTF-8 come like this
+        assert f"There is no schedule {name!r}" in refusal(action, name)
 
 
 def test_the_command_says_what_the_code_has_no_more(
