@@ -18,6 +18,7 @@ from monitor.http.problems import (
     DatabaseAway,
     NoSpace,
     as_api_exception,
+    errors_by_field,
     problem,
 )
 from monitor.texts.sentences import in_readers_language
@@ -80,7 +81,15 @@ def of_exception(request: HttpRequest, exc: Exception) -> HttpResponse | None:
         return None
     wait = getattr(error, "wait", None)
     headers = {"Retry-After": f"{wait:.0f}"} if wait is not None else None
-    return error_response(request, error.status_code, str(error.detail), headers=headers)
+    return error_response(request, error.status_code, _said(error.detail), headers=headers)
+
+
+def _said(detail: Any) -> str:
+    """DRF's detail, which may be errors by field, in words."""
+    if isinstance(detail, str):
+        return str(detail)
+    found = errors_by_field(detail)
+    return " ".join(f"{field}: {' '.join(texts)}" for field, texts in found.items())
 
 
 def bad_request(request: HttpRequest, exception: Exception) -> HttpResponse:

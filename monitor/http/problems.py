@@ -29,6 +29,7 @@ from parent.errors import (
     InsideRun,
     InvalidParams,
     InvalidRetry,
+    InvalidSchedule,
     KeyReused,
     RunActive,
     RunEnded,
@@ -124,7 +125,7 @@ def exception_handler(exc: Exception, context: dict[str, Any]) -> Response | Non
 def as_api_exception(exc: Exception) -> Exception:
     """The DRF exception for an error of the engine, Django or the database, else `exc` itself."""
     match exc:
-        case InvalidParams():
+        case InvalidParams() | InvalidSchedule():
             return ValidationError(exc.errors)
         case InvalidRetry():
             return ValidationError({api_settings.NON_FIELD_ERRORS_KEY: [str(exc)]})

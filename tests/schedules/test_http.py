@@ -1,12 +1,14 @@
 """Who sees and changes schedules over HTTP and on the pages, and what they get."""
 
 import html
+import json
 from collections.abc import Callable
-from typing import Any
+from typing import Any, ClassVar
 
 import pytest
 from django.contrib.auth.models import Permission, User
 from django.test import Client
+from rest_framework import serializers
 
 from parent import Schedule, Step, Workflow
 from parent.models import Firing, Run
@@ -15,7 +17,7 @@ from parent.schedules.sync import sync
 from parent.schedules.ticks import fire_due
 from tests.flows import tasks
 from tests.schedules.conftest import at, no_inputs
-from tests.schedules.test_hands import fields, page_of
+from tests.schedules.test_hands import ADD, fields, page_of
 
 pytestmark = pytest.mark.django_db
 
@@ -231,6 +233,37 @@ def test_params_that_nothing_can_store_are_refused_on_the_page(
     assert client.get(f"/timetable/{row.pk}/").status_code == 200
     row.refresh_from_db()
     assert row.cron == "0 * * * *"
+
+
+class OnceOnly(serializers.Serializer[Any]):
+    """Accepts each value once, as one that asks the database may."""
+
+    seen: ClassVar[set[str]] = set()
+    code = serializers.CharField()
+
+    def validate_code(self, code: str) -> str:
+        if code in self.seen:
+            raise serializers.ValidationError("It is taken.")
+        self.seen.add(code)
+        return code
+
+
+@pytest.mark.parametrize("way", ["page", "admin", "added"])
+def test_what_becomes_wrong_after_the_form_was_checked_is_refused(
+    client: Client, own_registry: None, way: str
+) -> None:
+    Workflow("once", params=OnceOnly, steps=[Step(tasks.noop, inputs=no_inputs)])
+    row = Row.objects.create(workflow="once", name="mine", cron="0 5 * * *")
+    client.force_login(User.objects.create_superuser("eve"))
+    client.raise_request_exception = False
+    paths = {"page": f"/timetable/{row.pk}/", "admin": page_of(row), "added": ADD}
+
+    given = fields(params=json.dumps({"code": way}), workflow="once", name="other")
+    refused = client.post(paths[way], given, headers={"Accept": "application/json"})
+
+    assert refused.status_code == 400
+    assert refused.json()["detail"] == "params: code: It is taken."
+    assert Row.objects.get().cron == "0 5 * * *"
 
 
 @pytest.mark.parametrize(
