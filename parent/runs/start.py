@@ -81,8 +81,9 @@ def start(
         columns |= {"idempotency_key": idempotency_key, "fingerprint": digest}
     try:
         if workflow.concurrency is not None and limited:
+            key = workflow.concurrency.key_of(_without_files(values))
             return _start_limited(
-                workflow, workflow.concurrency, values, run_id, owner=owner, **columns
+                workflow, workflow.concurrency, key, values, run_id, owner=owner, **columns
             )
         [run] = _write(workflow, [values], [run_id or uuid4()], owner=owner, **columns)
     except IntegrityError:
@@ -96,6 +97,7 @@ def start(
 def _start_limited(
     workflow: Workflow,
     concurrency: Concurrency,
+    key: str,
     values: dict[str, Any],
     run_id: UUID | None,
     **columns: Any,
@@ -104,9 +106,6 @@ def _start_limited(
 
     The decision and the rows are one transaction, which no other start with this key comes between.
     """
-    key = concurrency.key_of(
-        as_json({name: value for name, value in values.items() if not has_file(value)})
-    )
     with transaction.atomic():
         places.lock(workflow.name, key)
         has_place = places.may_begin(workflow.name, key)
@@ -129,6 +128,15 @@ def _start_limited(
             **columns,
         )
     return run
+
+
+def _without_files(values: Mapping[str, Any]) -> dict[str, Any]:
+    """The parameters as they are stored, but for files, which are stored later.
+
+    Raises:
+        InvalidParams: one of them is no JSON.
+    """
+    return as_json({name: value for name, value in values.items() if not has_file(value)})
 
 
 def _cancel(run_id: UUID, why: str) -> None:
@@ -167,17 +175,23 @@ def start_many(
         InvalidWorkflow: see `start`.
     """
     _check(workflow)
+    concurrency = workflow.concurrency
     valid: list[dict[str, Any]] = []
+    keys: list[str] = []
     errors: dict[int, Any] = {}
     for index, given in enumerate(params):
         try:
-            valid.append(validate(workflow, given))
+            values = validate(workflow, given)
+            stored = _without_files(values)
+            keys.append(concurrency.key_of(stored) if concurrency else "")
+            valid.append(values)
         except InvalidParams as exc:
             errors[index] = exc.errors
     if errors:
         raise InvalidParams(errors)
-    if workflow.concurrency is not None:
-        return [_start_one(workflow, workflow.concurrency, each, owner) for each in valid]
+    if concurrency is not None:
+        each = zip(keys, valid, strict=True)
+        return [_start_one(workflow, concurrency, key, values, owner) for key, values in each]
     runs: list[Run] = []
     for first in range(0, len(valid), BATCH):
         batch = valid[first : first + BATCH]
@@ -186,10 +200,14 @@ def start_many(
 
 
 def _start_one(
-    workflow: Workflow, concurrency: Concurrency, values: dict[str, Any], owner: User | None
+    workflow: Workflow,
+    concurrency: Concurrency,
+    key: str,
+    values: dict[str, Any],
+    owner: User | None,
 ) -> Run:
     try:
-        return _start_limited(workflow, concurrency, values, None, owner=owner)
+        return _start_limited(workflow, concurrency, key, values, None, owner=owner)
     except AlreadyRunning as exc:
         there: Run = exc.run
         return there

@@ -547,6 +547,19 @@ def test_a_key_that_each_call_or_process_writes_in_another_way_is_refused(
 
 
 @pytest.mark.parametrize(
+    "key", ["shop", lambda params: params.get("shop"), lambda params: 7 // (params["shop"] or 0)]
+)
+def test_of_many_starts_none_is_written_where_one_has_no_key(key: Any) -> None:
+    flow = limited(key=key)
+
+    with pytest.raises(InvalidParams) as told:
+        start_many(flow, [{"shop": 1}, {"shop": None}, {"shop": 2}, {"shop": None}])
+
+    assert sorted(told.value.errors) == [1, 3]
+    assert not Run.objects.exists()
+
+
+@pytest.mark.parametrize(
     ("options", "problem"),
     [
         ({"limit": 0}, "its concurrency has limit=0"),

@@ -228,6 +228,26 @@ def test_none_of_many_is_started_if_the_parameters_of_one_are_wrong() -> None:
     assert not Run.objects.exists()
 
 
+class Odd(serializers.Serializer[Any]):
+    number = serializers.IntegerField()
+
+    def validate_number(self, number: int) -> Any:
+        return object() if number == 3 else number
+
+
+def test_of_many_runs_none_is_written_where_one_has_values_that_are_no_json(
+    own_registry: None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(start_module, "BATCH", 2)
+    flow = Workflow("odd", params=Odd, steps=[Step(tasks.noop, inputs=lambda _: {})])
+
+    with pytest.raises(InvalidParams) as told:
+        flow.start_many([{"number": number} for number in range(5)])
+
+    assert list(told.value.errors) == [3]
+    assert not Run.objects.exists()
+
+
 def test_a_batch_that_cannot_be_written_leaves_neither_rows_nor_files(
     upload: Workflow, monkeypatch: pytest.MonkeyPatch
 ) -> None:
