@@ -24,7 +24,7 @@ from parent.messages.publish import queue_problem
 from parent.notifications import rule_problems
 from parent.runs.signals.payload import OF_DECISION, serializer_of
 from parent.schedules.validation import declared_problems
-from parent.store.files import has_files_inside, takes_files
+from parent.store.files import has_files_inside, place_problem, takes_files
 
 __all__ = ["check_workflows"]
 
@@ -103,7 +103,11 @@ def _own_problems(workflow: Workflow) -> Iterator[CheckMessage]:
             "Use letters, digits, - and _, up to 100, a letter first.",
             "E002",
         )
-    for name, field in getattr(workflow.params and workflow.params(), "fields", {}).items():
+    fields = getattr(workflow.params and workflow.params(), "fields", {})
+    if any(map(takes_files, fields.values())) and (found := place_problem()):
+        problem, hint = found
+        yield _warning(workflow, f"it takes files, and {problem}", hint, "W002")
+    for name, field in fields.items():
         if has_files_inside(field):
             yield _error(
                 workflow,
@@ -159,7 +163,7 @@ def _notify_problems(workflow: Workflow) -> Iterator[CheckMessage]:
         return
     to = [each for rule in workflow.notify if isinstance(rule, Email) for each in as_words(rule.to)]
     for problem, hint in rule_problems.email_settings_problems(to):
-        yield Warning(f"Workflow {workflow.name!r}: {problem}.", hint=hint, id="workflows.W001")
+        yield _warning(workflow, problem, hint, "W001")
 
 
 def _step_problems(workflow: Workflow) -> Iterator[CheckMessage]:
@@ -268,3 +272,7 @@ def _child_problems(workflow: Workflow, step: Step) -> Iterator[CheckMessage]:
 
 def _error(workflow: Workflow, problem: str, hint: str, number: str) -> Error:
     return Error(f"Workflow {workflow.name!r}: {problem}.", hint=hint, id=f"workflows.{number}")
+
+
+def _warning(workflow: Workflow, problem: str, hint: str, number: str) -> Warning:
+    return Warning(f"Workflow {workflow.name!r}: {problem}.", hint=hint, id=f"workflows.{number}")

@@ -1,5 +1,6 @@
 """Files in a run's parameters: they are stored with the run and deleted with it."""
 
+import os
 from collections.abc import Iterable, Mapping
 from contextlib import suppress
 from pathlib import Path, PurePath, PurePosixPath
@@ -9,7 +10,7 @@ from uuid import UUID
 from django.conf import settings
 from django.core.exceptions import SuspiciousFileOperation
 from django.core.files import File
-from django.core.files.storage import default_storage
+from django.core.files.storage import FileSystemStorage, default_storage
 from django.utils.text import get_valid_filename
 from rest_framework.fields import FileField, ListField
 from rest_framework.serializers import BaseSerializer
@@ -20,6 +21,7 @@ __all__ = [
     "delete_files",
     "has_files_inside",
     "is_file_list",
+    "place_problem",
     "store_files",
     "takes_files",
     "upload_folder",
@@ -63,6 +65,32 @@ def store_files(values: Mapping[str, Any], run_id: UUID) -> tuple[dict[str, Any]
 def upload_folder() -> Path:
     """Where files are while they are received: on the file system on which they are stored."""
     return Path(settings.MEDIA_ROOT, "uploading")
+
+
+def place_problem() -> tuple[str, str] | None:
+    """Why this process cannot store files so that others find them, and what to do about it.
+
+    Only folders are looked at: what another storage allows is known when it is used.
+    """
+    if not isinstance(default_storage, FileSystemStorage):
+        return None
+    place = os.fspath(default_storage.base_location)
+    if not os.path.isabs(place):
+        return (
+            f"MEDIA_ROOT = {place!r} is another folder for each process that starts elsewhere",
+            'Write the whole path, in settings for example BASE_DIR / "media". Web processes and '
+            "workers share it.",
+        )
+    folder = Path(place, FOLDER)
+    there = next(each for each in (folder, *folder.parents) if os.path.exists(each))
+    effective = os.access in os.supports_effective_ids
+    if there.is_dir() and os.access(there, os.W_OK | os.X_OK, effective_ids=effective):
+        return None
+    return (
+        f"nothing can be written to {there}, with MEDIA_ROOT = {place!r}",
+        "Is MEDIA_ROOT right, mounted, and writable for this user? Web processes and workers run "
+        "as one.",
+    )
 
 
 def safe_name(file: "File[Any]", otherwise: str) -> str:
