@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from contextlib import suppress
 from importlib.util import find_spec
 from ipaddress import ip_address
+from pathlib import Path
 from typing import Any
 from urllib.parse import SplitResult, urlsplit
 
@@ -35,6 +36,7 @@ HOST = re.compile(rf"\*|\.?(?:{NAME})", re.IGNORECASE)
 ORIGIN = re.compile(rf"(https?)://((?:\*\.)?(?:{NAME}))(?::([0-9]{{1,5}}))?", re.IGNORECASE)
 DEFAULT_PORTS = {"http": "80", "https": "443"}
 LAST_PORT = 65_535
+OWN_LABEL = re.compile(r"^\s+label\b", re.MULTILINE)
 NUMBERED = ("redis", "rediss", "sentinel")
 """Servers whose databases have numbers."""
 
@@ -100,6 +102,7 @@ def origin(value: str, *, wildcards: bool) -> str:
 def apps(value: str, beside: Sequence[str]) -> list[str]:
     """Django apps, each a module or the path of an `AppConfig`; none of those `beside` them."""
     found = split(value)
+    labels = {app.rpartition(".")[2]: app for app in beside}
     for app in found:
         if found.count(app) > 1:
             raise ValueError(f"{app} is there twice")
@@ -108,9 +111,21 @@ def apps(value: str, beside: Sequence[str]) -> list[str]:
         name = app.rpartition(".")[2]
         # Of a class only the module is looked for: `find_spec` of the class would import it.
         if name[:1].isupper() and name != app:
-            _require_name(module_of(app), name)
+            module = module_of(app)
+            source = _source(module)
+            if source is not None and not re.search(rf"\b{re.escape(name)}\b", source):
+                raise ValueError(f"there is no {name} in {module}")
+            package = module.rpartition(".")[0]
         else:
-            module_of(f"{app}.")
+            package = module_of(f"{app}.")
+            source = _source_of_config(package)
+        label = package.rpartition(".")[2]
+        # Django says so too, but not what to do.
+        if not OWN_LABEL.search(source or "") and (other := labels.setdefault(label, app)) != app:
+            raise ValueError(
+                f"{app} has the label of {other}, {label!r}: give the AppConfig of yours another "
+                "`label`"
+            )
     return found
 
 
@@ -175,9 +190,17 @@ def _is_module(name: str) -> bool:
         return False
 
 
-def _require_name(module: str, name: str) -> None:
-    """Look for a class in the module's text: it is imported when Django is ready for it."""
+def _source(module: str) -> str | None:
+    """The module's text: it is imported when Django is ready for it."""
     spec = find_spec(module)
-    source = getattr(spec and spec.loader, "get_source", lambda _: None)(module)
-    if source is not None and not re.search(rf"\b{re.escape(name)}\b", source):
-        raise ValueError(f"there is no {name} in {module}")
+    source: str | None = getattr(spec and spec.loader, "get_source", lambda _: None)(module)
+    return source
+
+
+def _source_of_config(package: str) -> str | None:
+    """The text of its module `apps`, found without importing the package."""
+    spec = find_spec(package)
+    for place in (spec and spec.submodule_search_locations) or []:
+        if (path := Path(place, "apps.py")).is_file():
+            return path.read_text(errors="replace")
+    return None

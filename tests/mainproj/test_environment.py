@@ -1,6 +1,7 @@
 """Settings from the environment: read, declared, and refused with what to write instead."""
 
-from collections.abc import Callable
+import sys
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -235,3 +236,63 @@ def test_what_an_app_cannot_import_is_not_called_the_app(
 
     with pytest.raises(ModuleNotFoundError, match="no_such_library"):
         READ["apps"](Environment({"X": kind}))
+
+
+CONFIG = """
+from django.apps import AppConfig
+
+class Config(AppConfig):
+    name = "{name}"
+    {more}
+"""
+
+
+def package(folder: Path, name: str, apps_module: str = "") -> None:
+    path = folder.joinpath(*name.split("."))
+    path.mkdir(parents=True)
+    (path / "__init__.py").touch()
+    (path / "apps.py").write_text(apps_module)
+
+
+@pytest.fixture
+def packages(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """Apps with the label of another one, and one that has its own."""
+    package(tmp_path, "school.admin")
+    package(tmp_path, "school.flows", CONFIG.format(name="school.flows", more=""))
+    package(tmp_path, "club.flows", CONFIG.format(name="club.flows", more=""))
+    package(tmp_path, "club.admin", CONFIG.format(name="club.admin", more='label = "club"'))
+    monkeypatch.syspath_prepend(tmp_path)
+    yield
+    for name in [name for name in sys.modules if name.split(".")[0] in ("school", "club")]:
+        del sys.modules[name]
+
+
+@pytest.mark.parametrize(
+    ("value", "told"),
+    [
+        ("school.admin", "school.admin has the label of django.contrib.admin, 'admin'"),
+        ("school.flows,club.flows", "club.flows has the label of school.flows, 'flows'"),
+        (
+            "school.flows,club.flows.apps.Config",
+            "club.flows.apps.Config has the label of school.flows, 'flows'",
+        ),
+        (
+            "school.flows.apps.Config,club.flows",
+            "club.flows has the label of school.flows.apps.Config, 'flows'",
+        ),
+    ],
+)
+@pytest.mark.usefixtures("packages")
+def test_two_apps_with_one_label_are_told_with_what_to_do(value: str, told: str) -> None:
+    with pytest.raises(ImproperlyConfigured) as raised:
+        READ["apps"](Environment({"X": value}))
+
+    assert str(raised.value).startswith(
+        f"X={value} cannot be used: {told}: give the AppConfig of yours another `label`"
+    )
+
+
+@pytest.mark.parametrize("value", ["club.admin", "club.admin.apps.Config,school.flows"])
+@pytest.mark.usefixtures("packages")
+def test_an_app_with_a_label_of_its_own_is_taken(value: str) -> None:
+    assert READ["apps"](Environment({"X": value})) == value.split(",")
