@@ -8,8 +8,9 @@ from django.contrib.auth.models import Group, Permission, User
 from rest_framework import serializers
 
 from children import Progress, child_task
-from parent import Step, Workflow
+from parent import Approval, Signal, Step, Workflow
 from parent.checks import check_workflow
+from parent.errors import InvalidParams
 from parent.inline import run_inline_with
 from parent.runs.idempotency import fingerprint
 
@@ -154,6 +155,51 @@ def test_a_check_refuses_what_cannot_be_stored(case: str) -> None:
     messages = list(check_workflow(flow(value=field())))
     assert any(problem in message.msg for message in messages), messages
     assert all(message.hint for message in messages)
+
+
+class Groups(serializers.ListSerializer[Any]):
+    child = GroupSerializer()
+
+
+@pytest.mark.parametrize(
+    ("workflow", "option"),
+    [
+        (lambda step: Workflow("listed", params=Groups, steps=[step]), "params"),
+        (lambda step: Workflow("listed", steps=[step, Approval("release", form=Groups)]), "form"),
+        (
+            lambda step: Workflow("listed", steps=[step], signals=[Signal("more", params=Groups)]),
+            "params",
+        ),
+    ],
+    ids=["params", "a form", "a signal"],
+)
+def test_a_check_refuses_a_list_in_the_place_of_fields(workflow: Any, option: str) -> None:
+    [message] = check_workflow(workflow(Step("stored.given")))
+
+    assert f"has {option} of the wrong type or value" in message.msg
+    assert "a list is a field of it" in str(message.hint)
+
+
+class UnsavedField(serializers.Field[Any, Any, Any, Any]):
+    def to_internal_value(self, data: Any) -> Group:
+        return Group(name=data)
+
+
+@pytest.mark.parametrize(
+    "field",
+    [UnsavedField, lambda: serializers.ListField(child=UnsavedField())],
+    ids=["alone", "in a list"],
+)
+def test_an_instance_that_is_not_saved_is_refused(field: Any) -> None:
+    """It has no id, so that its child would get nothing."""
+    value: Any = "new" if field is UnsavedField else ["new"]
+
+    with pytest.raises(InvalidParams) as refused:
+        flow(value=field()).start(value=value)
+
+    assert refused.value.errors == {
+        "value": ["This Group is not saved, and only its id would be stored."]
+    }
 
 
 def test_of_two_instances_with_one_text_each_has_its_own_fingerprint() -> None:

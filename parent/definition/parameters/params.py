@@ -52,6 +52,9 @@ class Encoder(DjangoJSONEncoder):
 
     def default(self, o: Any) -> Any:
         if isinstance(o, Model):
+            if o.pk is None:
+                name = type(o).__name__
+                raise TypeError(f"This {name} is not saved, and only its id would be stored")
             return o.pk
         if isinstance(o, set | frozenset):
             return sorted(o, key=str)

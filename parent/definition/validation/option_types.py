@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterator
 from typing import Any
 
 from django.utils.functional import Promise
-from rest_framework.serializers import BaseSerializer
+from rest_framework.serializers import BaseSerializer, ListSerializer
 
 from children.meta import error_text
 from children.sanitize import clean_text, one_line
@@ -92,7 +92,12 @@ def _are_exceptions(value: Any) -> bool:
 
 
 def _is_serializer(value: Any) -> bool:
-    return isinstance(value, type) and issubclass(value, BaseSerializer)
+    # What a list's serializer takes has no names.
+    return (
+        isinstance(value, type)
+        and issubclass(value, BaseSerializer)
+        and not issubclass(value, ListSerializer)
+    )
 
 
 OPTIONS: tuple[tuple[tuple[str, ...], Callable[[Any], bool], str], ...] = (
@@ -100,7 +105,11 @@ OPTIONS: tuple[tuple[tuple[str, ...], Callable[[Any], bool], str], ...] = (
     (("inputs", "result"), callable, "Give a function of the run, not what it returns."),
     (("queue",), _is_text, "Give the name of a queue."),
     (("retry_on",), _are_exceptions, "Give classes of exceptions: retry_on=(OSError,)."),
-    (("params", "form"), _is_serializer, "Give a class that derives from DRF's Serializer."),
+    (
+        ("params", "form"),
+        _is_serializer,
+        "Give a class that derives from DRF's Serializer; a list is a field of it.",
+    ),
     (
         ("description",),
         lambda value: isinstance(value, str | Promise) and clean_text(str(value)) == str(value),
