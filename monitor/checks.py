@@ -13,7 +13,7 @@ from django.core.exceptions import ImproperlyConfigured
 from django.shortcuts import resolve_url
 from django.template import TemplateDoesNotExist
 from django.template.loader import get_template
-from django.urls import NoReverseMatch
+from django.urls import NoReverseMatch, URLPattern, URLResolver, get_resolver
 from django.utils.module_loading import import_string
 
 from monitor.conf import MAX_UPLOAD_BYTES, START_RATE, metrics_token, start_rate
@@ -28,6 +28,8 @@ RATE = re.compile(r"[1-9][0-9]{0,8}/(s|sec|second|m|min|minute|h|hour|d|day)")
 
 NUMBERS = {"MAX_UPLOAD_BYTES": (1, MAX_UPLOAD_BYTES), "PROXIES": (0, 1)}
 """The settings that are whole numbers: the least, and an example."""
+
+OUR_URLS = ["monitor.urls", "monitor.celery_progress.urls"]
 
 TEMPLATES = "django.template.backends.django.DjangoTemplates"
 PROCESSORS = [
@@ -63,7 +65,7 @@ def check_policy(**_: Any) -> list[CheckMessage]:
 @register("monitor")
 def check_settings(**_: Any) -> list[CheckMessage]:
     """The values of our settings can be used, our templates are found, and what they need."""
-    return [*_settings(), *_templates(), *_parts_of_django(), *_login()]
+    return [*_settings(), *_templates(), *_parts_of_django(), *_urls()]
 
 
 def _settings() -> Iterator[CheckMessage]:
@@ -123,7 +125,7 @@ def _parts_of_django() -> Iterator[CheckMessage]:
         )
 
 
-def _login() -> Iterator[CheckMessage]:
+def _urls() -> Iterator[CheckMessage]:
     if not getattr(settings, "ROOT_URLCONF", None):  # as of machines with workers alone
         return
     try:
@@ -134,6 +136,28 @@ def _login() -> Iterator[CheckMessage]:
             hint="Write the name of your login page's URL, with its namespace, or its path.",
             id="monitor.W004",
         )
+    for prefix in _prefixes_with_values(get_resolver()):
+        yield Error(
+            f"Our URLs are included under {prefix!r}, which gives our views a value that they do "
+            "not take: each of them fails.",
+            hint="Include them under a text alone. WORKFLOW_POLICY says who sees which runs.",
+            id="monitor.E008",
+        )
+
+
+def _prefixes_with_values(
+    resolver: URLResolver, before: str = "", *, given: bool = False
+) -> Iterator[str]:
+    each: URLResolver | URLPattern
+    for each in resolver.url_patterns:
+        if not isinstance(each, URLResolver):
+            continue
+        prefix = f"{before}{each.pattern}"
+        gives = given or bool(each.pattern.regex.groups or each.default_kwargs)
+        if getattr(each.urlconf_module, "__name__", None) in OUR_URLS:
+            yield from [prefix] if gives else []
+        else:
+            yield from _prefixes_with_values(each, prefix, given=gives)
 
 
 def _imported(name: str) -> Any:

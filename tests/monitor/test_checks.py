@@ -1,9 +1,15 @@
 """What the system checks find in a project's settings."""
 
+from collections.abc import Callable
+from types import ModuleType
 from typing import Any
 
 import pytest
+from django.conf.urls.i18n import i18n_patterns
+from django.contrib import admin
 from django.contrib.auth.middleware import AuthenticationMiddleware
+from django.urls import include, path, re_path
+from django.views import View
 
 from mainproj.cache import cache_at
 from monitor.checks import check_policy, check_settings, check_throttles
@@ -142,3 +148,41 @@ def test_a_setting_that_cannot_be_used_is_found(
 
     assert [message.id for message in found] == ([wanted] if wanted else [])
     assert all(message.hint for message in found)
+
+
+INCLUDED: list[tuple[Callable[[], Any], list[str]]] = [
+    (lambda: path("flows/", include("monitor.urls")), []),
+    (lambda: path("", include("monitor.urls")), []),
+    (lambda: path("flows/", include(([path("a/", include("monitor.urls"))], "office"))), []),
+    (lambda: re_path(r"^(?:a|b)/", include("monitor.urls")), []),
+    (lambda: i18n_patterns(path("flows/", include("monitor.urls")))[0], []),
+    (lambda: path("<slug:team>/", View.as_view()), []),
+    (lambda: path("<slug:team>/flows/", include("monitor.urls")), ["<slug:team>/flows/"]),
+    (lambda: path("flows/", include("monitor.urls"), {"team": "a"}), ["flows/"]),
+    (lambda: re_path(r"^(\w+)/", include("monitor.urls")), [r"^(\w+)/"]),
+    (
+        lambda: path("<slug:team>/", include([path("flows/", include("monitor.urls"))])),
+        ["<slug:team>/flows/"],
+    ),
+    (
+        lambda: path("<slug:team>/cp/", include("monitor.celery_progress.urls")),
+        ["<slug:team>/cp/"],
+    ),
+]
+
+
+@pytest.mark.parametrize(("pattern", "prefixes"), INCLUDED)
+def test_a_prefix_that_gives_our_views_a_value_is_found(
+    settings: Any, pattern: Callable[[], Any], prefixes: list[str]
+) -> None:
+    """Each page and each answer under it would be a 500."""
+    admin_urls = path("admin/", admin.site.urls)
+    urls = ModuleType("their_urls")
+    urls.urlpatterns = [admin_urls, path("login/", View.as_view(), name="login"), pattern()]  # type: ignore[attr-defined]
+    settings.ROOT_URLCONF = urls
+
+    found = check_settings()
+
+    assert [each.id for each in found] == ["monitor.E008"] * len(prefixes)
+    for each, prefix in zip(found, prefixes, strict=True):
+        assert f"under {prefix!r}" in each.msg
