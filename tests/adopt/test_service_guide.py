@@ -11,27 +11,10 @@ from tests.workers import fork_servers
 
 GUIDE = (ROOT / "docs" / "service.md").read_text()
 FILES = re.findall(r"`(shop/[\w/]+\.\w+)`[^`]*?:\n\n```(?:python|django)\n(.*?)```", GUIDE, re.S)
-TASKS = """
-from children import child_task
+README = (ROOT / "README.md").read_text()
+APP = re.findall(r"`(shop/\w+\.py)` - .*?```python\n(.*?)```", README, re.S)
+"""The app of the README, which the tutorial and this guide begin with."""
 
-
-@child_task(name="shop.count_orders")
-def count_orders(progress, year):
-    return year
-"""
-WORKFLOWS = """
-from rest_framework import serializers
-
-from parent import Step, Workflow
-from shop.tasks import count_orders
-
-
-class ReportParams(serializers.Serializer):
-    year = serializers.IntegerField()
-
-
-shop_report = Workflow("shop_report", params=ReportParams, steps=[Step(count_orders)])
-"""
 VISIT = """
 from celery import current_app
 from django.contrib.auth import get_user_model
@@ -93,7 +76,7 @@ class Beside:
 @pytest.fixture
 def beside(tmp_path: Path, broker_url: str) -> Beside:
     made = Beside(tmp_path, broker_url)
-    made.write({"shop/__init__.py": "", "shop/tasks.py": TASKS, "shop/workflows.py": WORKFLOWS})
+    made.write({"shop/__init__.py": "", **dict(APP)})
     return made
 
 
@@ -102,7 +85,7 @@ def test_the_guide_leads_to_a_service_of_ones_own(beside: Beside) -> None:
 
     beside.manage("makemigrations", "shop")
     beside.manage("migrate", "--verbosity", "0")
-    assert "shop_report" in beside.manage("workflow", "list")
+    assert "yearly_report" in beside.manage("workflow", "list")
     printed = beside.manage("shell", "-v", "0", "-c", VISIT)
 
     assert "without a login: 302" in printed
@@ -116,7 +99,7 @@ def test_a_service_can_be_without_the_admin(beside: Beside) -> None:
     beside.write({"shop/settings.py": WITHOUT.format("django.contrib.admin")})
     assert "no issues" in beside.manage("check")
     beside.manage("migrate", "--verbosity", "0")
-    assert "shop_report" in beside.manage("workflow", "list")
+    assert "yearly_report" in beside.manage("workflow", "list")
 
     printed = beside.manage("shell", "-v", "0", "-c", PAGES)
     beside.write({"shop/settings.py": "from mainproj.settings import *"})
