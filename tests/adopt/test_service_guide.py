@@ -11,6 +11,7 @@ from tests.workers import fork_servers
 
 GUIDE = (ROOT / "docs" / "service.md").read_text()
 FILES = re.findall(r"`(shop/[\w/]+\.\w+)`[^`]*?:\n\n```(?:python|django)\n(.*?)```", GUIDE, re.S)
+EXPORTED = dict(re.findall(r"^export (\w+)=(\S+)", GUIDE, re.M))
 README = (ROOT / "README.md").read_text()
 APP = re.findall(r"`(shop/\w+\.py)` - .*?```python\n(.*?)```", README, re.S)
 """The app of the README, which the tutorial and this guide begin with."""
@@ -51,9 +52,8 @@ class Beside:
     def __init__(self, folder: Path, broker_url: str) -> None:
         self.folder = folder
         kept = {name: os.environ[name] for name in ("PATH", "HOME") if name in os.environ}
-        own = {"DJANGO_SETTINGS_MODULE": "shop.settings", "WORKFLOW_APPS": "shop", "LOCAL": "on"}
         places = {"DATA_DIR": str(folder / "data"), "REDIS_URL": broker_url}
-        self._environ = kept | own | places | {"PYTHONPATH": f"{ROOT}{os.pathsep}{folder}"}
+        self._environ = kept | EXPORTED | places | {"PYTHONPATH": f"{ROOT}{os.pathsep}{folder}"}
 
     def write(self, files: dict[str, str]) -> None:
         for name, text in files.items():
