@@ -106,7 +106,7 @@ def test_a_workflow_that_cannot_run(well: Executor, monkeypatch: pytest.MonkeyPa
 
     told = only("settings")
 
-    assert told.what == "workflows.E003: Workflow 'shop': it has no steps."
+    assert told.what == "workflows.E003: Workflow 'shop': it has no steps"  # without its full stop
     assert told.do == "Give it at least one Step."
 
 

@@ -20,9 +20,9 @@ def project() -> Iterator[Finding]:
     alone = settings.DEBUG or getattr(settings, "LOCAL", False)
     for found in checks.run_checks(include_deployment_checks=not alone):
         if found.level >= checks.WARNING and not found.is_silenced():
-            yield Finding(
-                part="settings", what=f"{found.id}: {found.msg}", do=found.hint or "See its text."
-            )
+            # Whoever shows a finding ends its sentence.
+            what = f"{found.id}: {found.msg}".removesuffix(".")
+            yield Finding(part="settings", what=what, do=found.hint or "See its text.")
 
 
 def broker() -> Iterator[Finding]:
