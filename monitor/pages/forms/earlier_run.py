@@ -7,7 +7,6 @@ from typing import Any
 
 from django.utils.safestring import SafeString
 from django.utils.translation import gettext
-from rest_framework import ISO_8601
 from rest_framework.fields import (
     DateTimeField,
     HiddenField,
@@ -15,19 +14,17 @@ from rest_framework.fields import (
     ListField,
 )
 from rest_framework.serializers import ListSerializer
-from rest_framework.settings import api_settings
-from rest_framework.templatetags.rest_framework import render_form
 
 from children.sanitize import clean_text
 from monitor.api.form_data import is_structured
 from monitor.pages.forms.fields import (
     IN_UTC,
-    TEMPLATE_PACK,
     TakesParams,
     as_text,
     form_serializer,
     is_fieldset,
 )
+from monitor.pages.forms.rendering import rendered
 from parent.definition.parameters.secrets import has_secrets
 from parent.definition.parameters.size_limits import size_problem
 from parent.store.files import takes_files
@@ -54,7 +51,7 @@ def form_like(workflow: TakesParams, params: Mapping[str, Any]) -> tuple[SafeStr
     """
     serializer = form_serializer(workflow)
     left_out = list(_fill(serializer, params))
-    return SafeString(render_form(serializer, TEMPLATE_PACK)), left_out
+    return rendered(serializer), left_out
 
 
 def _fill(serializer: Any, params: Mapping[str, Any], prefix: str = "") -> Iterator[LeftOut]:
@@ -124,11 +121,7 @@ def _set_initial(field: Any, value: Any) -> None:
     elif is_structured(field):
         field.style = field.style | as_text(value)
     elif isinstance(field, DateTimeField) and (moment := _moment(value)):
-        # The renderer reads it in the format in which the field writes it.
-        written_as = getattr(field, "format", api_settings.DATETIME_FORMAT)
-        value = moment.isoformat() if written_as == ISO_8601 else moment
-        if written_as not in (None, ISO_8601):
-            value = moment.strftime(written_as)
+        value = moment
         field.style = field.style | IN_UTC
     field.get_initial = lambda: value
 

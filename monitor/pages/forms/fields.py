@@ -19,9 +19,8 @@ from rest_framework.serializers import Serializer
 from monitor.api.form_data import is_structured
 from parent.store.files import is_file_list
 
-__all__ = ["IN_UTC", "TEMPLATE_PACK", "TakesParams", "as_text", "form_serializer", "is_fieldset"]
+__all__ = ["IN_UTC", "TakesParams", "as_text", "form_serializer", "is_fieldset"]
 
-TEMPLATE_PACK = "monitor/fields"
 IN_UTC = {"in_utc": True}
 """Of a time that the page's script shows in the reader's time zone."""
 SENT_BY_SCRIPT = "+00:00"

@@ -9,13 +9,12 @@ from django.utils.safestring import SafeString
 from rest_framework.exceptions import ValidationError
 from rest_framework.fields import ListField, empty
 from rest_framework.serializers import Serializer
-from rest_framework.templatetags.rest_framework import render_form
 
-from children.sanitize import storable
 from monitor.api.form_data import is_structured
 from monitor.http.problems import errors_by_field
 from monitor.pages.forms.errors import FormError, beside, form_error
-from monitor.pages.forms.fields import IN_UTC, TEMPLATE_PACK, TakesParams, form_serializer
+from monitor.pages.forms.fields import IN_UTC, TakesParams, form_serializer
+from monitor.pages.forms.rendering import rendered
 from parent.definition.parameters.secrets import has_secrets
 from parent.definition.parameters.size_limits import size_problem
 
@@ -39,9 +38,9 @@ def blank_form(workflow: TakesParams) -> SafeString:
         if field.default is not empty and not callable(field.default):
             field.initial = field.default
         if isinstance(field.initial, datetime):
-            field.initial = field.initial.astimezone(UTC).isoformat()
+            field.initial = field.initial.astimezone(UTC)
             field.style = field.style | IN_UTC
-    return SafeString(render_form(serializer, TEMPLATE_PACK))
+    return rendered(serializer)
 
 
 def filled_form(
@@ -64,8 +63,7 @@ def filled_form(
         for path, texts in errors_by_field(errors).items()
         for text in texts
     ]
-    # JSON in a field may stand for letters that no page can have.
-    return SafeString(storable(render_form(serializer, TEMPLATE_PACK))), found_errors
+    return rendered(serializer), found_errors
 
 
 def _without_secrets(workflow: TakesParams, name: str, value: Any) -> Any:
