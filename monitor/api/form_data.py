@@ -155,9 +155,13 @@ def _why_unusable(field: Any, sent: Sequence[Any]) -> str:
     if isinstance(field, JSONField | BaseSerializer) or is_structured(field):
         for text in sent:
             try:
-                _json(text)
+                read_json(text)
             except RepeatedKey as exc:
                 return f"{exc}."
+            except RecursionError:
+                return "It is nested too deep."
+            except (TypeError, ValueError):
+                continue  # the field itself reports that
     return ""
 
 

@@ -4,6 +4,7 @@ from collections.abc import Mapping
 from datetime import UTC, datetime
 from typing import Any, cast
 
+from django.core.files import File
 from django.http import HttpRequest, QueryDict
 from django.utils.safestring import SafeString
 from rest_framework.exceptions import ValidationError
@@ -49,7 +50,10 @@ def filled_form(
     """The fields as HTML, filled with `params`, with `errors` beside them; and the errors."""
     # A value that is too large to be validated is not shown again.
     shown = {name: value for name, value in params.items() if not size_problem([value])}
-    shown = {name: _without_secrets(workflow, name, value) for name, value in shown.items()}
+    shown = {
+        name: _without_secrets(workflow, name, value)
+        for name, value in _without_files(shown).items()
+    }
     serializer = form_serializer(workflow, shown)
 
     def found(_data: Any) -> None:
@@ -64,6 +68,16 @@ def filled_form(
         for text in texts
     ]
     return rendered(serializer), found_errors
+
+
+def _without_files(value: Any) -> Any:
+    """A value to show again. Files have to be chosen again, also those in place of a text."""
+    if isinstance(value, Mapping):
+        kept = {name: part for name, part in value.items() if not isinstance(part, File)}
+        return {name: _without_files(part) for name, part in kept.items()}
+    if isinstance(value, list):
+        return [_without_files(part) for part in value if not isinstance(part, File)]
+    return value
 
 
 def _without_secrets(workflow: TakesParams, name: str, value: Any) -> Any:
