@@ -11,6 +11,7 @@ from django.urls import NoReverseMatch
 
 from monitor.http.namespace import our_url
 from monitor.models import ApiToken
+from parent.admin.chosen_rows import ChosenRows
 from parent.admin.notifications import DeliveryAdmin
 from parent.admin.runs import ExecutorAdmin, RunAdmin, StepAdmin
 from parent.admin.schedules import ScheduleAdmin
@@ -43,7 +44,7 @@ for each in (RunAdmin, StepAdmin, DeliveryAdmin, ScheduleAdmin, ExecutorAdmin):
 
 
 @admin.register(ApiToken)
-class ApiTokenAdmin(admin.ModelAdmin):  # type: ignore[type-arg]
+class ApiTokenAdmin(ChosenRows):
     """Lists the tokens by user. A new token is shown once; deleting one revokes it."""
 
     list_display = ["__str__", "user", "created_at"]

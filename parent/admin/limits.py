@@ -10,6 +10,7 @@ from django.http import HttpRequest
 from django.urls import reverse
 from django.utils.html import format_html
 
+from parent.admin.chosen_rows import ChosenRows
 from parent.admin.read_only import ReadOnly
 from parent.conf import limit_sizes
 from parent.decisions.limits import parse_size
@@ -47,7 +48,7 @@ class LimitSizeForm(forms.ModelForm):  # type: ignore[type-arg]
 
 
 @admin.register(LimitSize)
-class LimitSizeAdmin(admin.ModelAdmin):  # type: ignore[type-arg]
+class LimitSizeAdmin(ChosenRows):
     """Sizes that staff set. Deleting one resets the limit to the setting."""
 
     form = LimitSizeForm

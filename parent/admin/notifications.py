@@ -7,6 +7,7 @@ from django.contrib import admin, messages
 from django.db.models import QuerySet
 from django.http import HttpRequest
 
+from parent.admin.chosen_rows import ChosenRows
 from parent.admin.read_only import ReadOnly
 from parent.models import Delivery, NotificationKind, NotificationRule, StoppedWebhook
 from parent.notifications.outbox import replay
@@ -20,7 +21,7 @@ Rows: TypeAlias = "QuerySet[Any]"
 
 
 @admin.register(NotificationRule)
-class NotificationRuleAdmin(admin.ModelAdmin):  # type: ignore[type-arg]
+class NotificationRuleAdmin(ChosenRows):
     """Rules beside those in code. A secret is shown once, when it is made."""
 
     form = RuleForm
@@ -52,7 +53,7 @@ def _show(request: HttpRequest, rule: NotificationRule, secret: str) -> None:
 
 
 @admin.register(Delivery)
-class DeliveryAdmin(ReadOnly, admin.ModelAdmin):  # type: ignore[type-arg]
+class DeliveryAdmin(ChosenRows, ReadOnly, admin.ModelAdmin):  # type: ignore[type-arg]
     """The log of deliveries, newest first."""
 
     list_display = ["occasion", "subject", "target", "state", "attempts", "error", "created_at"]
@@ -85,7 +86,7 @@ class DeliveryAdmin(ReadOnly, admin.ModelAdmin):  # type: ignore[type-arg]
 
 
 @admin.register(StoppedWebhook)
-class StoppedWebhookAdmin(ReadOnly, admin.ModelAdmin):  # type: ignore[type-arg]
+class StoppedWebhookAdmin(ChosenRows, ReadOnly, admin.ModelAdmin):  # type: ignore[type-arg]
     """URLs that answered 410 Gone. Deleting one switches it on again."""
 
     list_display = ["url", "stopped_at"]

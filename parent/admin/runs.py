@@ -14,6 +14,7 @@ from django.urls import reverse
 from django.utils.html import format_html
 from django.utils.safestring import SafeString
 
+from parent.admin.chosen_rows import ChosenRows
 from parent.admin.read_only import ReadOnly
 from parent.definition.parameters.secrets import (
     masked,
@@ -146,7 +147,7 @@ class AttemptInline(ReadOnly, admin.StackedInline):  # type: ignore[type-arg]
 
 
 @admin.register(Run)
-class RunAdmin(MetaColumns, Beginnings, ReadOnly, admin.ModelAdmin):  # type: ignore[type-arg]
+class RunAdmin(ChosenRows, MetaColumns, Beginnings, ReadOnly, admin.ModelAdmin):  # type: ignore[type-arg]
     """Runs, newest first. Ended runs can be deleted, with their steps, results and files."""
 
     list_display = ["id", "workflow", "state", "progress", "says", "owner", "created_at"]

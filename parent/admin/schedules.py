@@ -11,6 +11,7 @@ from django.http import HttpRequest
 from django.urls import reverse
 from django.utils.html import format_html
 
+from parent.admin.chosen_rows import ChosenRows
 from parent.errors import ScheduleGone, UnknownWorkflow
 from parent.models import Firing, Schedule
 from parent.schedules import control
@@ -62,7 +63,7 @@ class FiringInline(admin.TabularInline):  # type: ignore[type-arg]
 
 
 @admin.register(Schedule)
-class ScheduleAdmin(admin.ModelAdmin):  # type: ignore[type-arg]
+class ScheduleAdmin(ChosenRows):
     """Schedules: edit, pause, run now, and reset to what the code says."""
 
     list_display = ["__str__", "says_when", "overlap", "next_at", "paused_at", "edited", "problem"]
