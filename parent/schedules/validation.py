@@ -10,6 +10,7 @@ from cronsim import CronSim, CronSimError
 from django.db import DatabaseError
 
 from children.sanitize import clean_text
+from parent.definition.concurrency import Concurrency
 from parent.definition.parameters.params import as_json, validate
 from parent.definition.schedule import Schedule as Declared
 from parent.definition.workflow import Workflow, registry
@@ -190,13 +191,17 @@ def _params(name: str, values: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
         yield "params", 'Give a JSON object of the run\'s parameters, such as {"limit": 10}.'
         return
     try:
-        as_json(validate(registry.get(name), params))
+        workflow = registry.get(name)
+        stored = as_json(validate(workflow, params))
+        if isinstance(workflow.concurrency, Concurrency):
+            workflow.concurrency.key_of(stored)
     except UnknownWorkflow as exc:
         yield "workflow", str(exc)
     except InvalidParams as exc:
-        yield "params", str(exc)
+        if not isinstance(exc.__cause__, DatabaseError):  # see below
+            yield "params", str(exc)
     except DatabaseError:
-        return  # a serializer that asks the database, before `migrate`: the start asks it again
+        return  # an author's code that asks the database, before `migrate`: the start asks it again
     except Exception as exc:
         yield "params", f"The workflow's serializer raised {type(exc).__name__}: {exc}"
 

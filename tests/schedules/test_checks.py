@@ -6,14 +6,17 @@ from itertools import islice
 from typing import Any
 
 import pytest
+from django.db import OperationalError
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from rest_framework import serializers
 
-from parent import Schedule
+from parent import Concurrency, Schedule, Step, Workflow
 from parent.checks import check_workflows
 from parent.schedules.calendar import Timing, nominal_times
 from parent.schedules.validation import errors_of
-from tests.schedules.conftest import NOON
+from tests.flows import tasks
+from tests.schedules.conftest import NOON, no_inputs
 
 Declare = Callable[..., None]
 GOOD = [
@@ -84,6 +87,40 @@ def test_a_bad_schedule_is_an_error_with_a_hint(
     assert found == f"workflows.{number}"
     assert text in message
     assert "'hourly'" in message
+
+
+class Shop(serializers.Serializer[Any]):
+    shop = serializers.IntegerField(required=False)
+
+
+def of_unmigrated_database(_: Any) -> str:
+    raise OperationalError("no such table: shops")
+
+
+@pytest.mark.parametrize(
+    ("key", "params", "told"),
+    [
+        ("shop", {}, "shop: Give it: runs with the same value share a limit."),
+        (lambda params: params["shop"], {}, "could not be made: KeyError: 'shop'"),
+        (lambda params: params.get("shop"), {}, "could not be made: it is None"),
+        (lambda _: "x" * 201, {}, "one line of at most 200 characters"),
+        ("shop", {"shop": 7}, ""),
+        (of_unmigrated_database, {}, ""),  # the start asks it again
+    ],
+)
+def test_params_without_the_key_of_the_limit_are_an_error(
+    own_registry: None, key: Any, params: dict[str, Any], told: str
+) -> None:
+    Workflow(
+        "shops",
+        params=Shop,
+        steps=[Step(tasks.noop, inputs=no_inputs)],
+        concurrency=Concurrency(key=key),
+        schedules=[Schedule("0 12 * * *", params=params)],
+    )
+
+    assert [number for number, _ in messages()] == (["workflows.E017"] if told else [])
+    assert all(told in text for _, text in messages())
 
 
 def test_two_of_one_name_are_an_error(declare: Declare) -> None:
