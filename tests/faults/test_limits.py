@@ -78,8 +78,9 @@ def test_a_holder_whose_process_is_stopped_loses_its_place(
 ) -> None:
     """It goes on after its lease: what it writes changes nothing, and it holds no place."""
     stopped = start_worker("threads")
-    first = faults.held_alone.start(gate=gate.name)
-    gate.reached()
+    its_own = Gate("of the stopped")  # it goes on, and would take the opening of the other
+    first = faults.held_alone.start(gate=its_own.name)
+    its_own.reached()
     second = faults.held_alone.start(gate=gate.name)
     os.kill(stopped.process.pid, signal.SIGSTOP)
     try:
