@@ -1,6 +1,5 @@
 """Opening a step: its inputs and a new attempt. And a run's result."""
 
-import json
 import traceback
 from collections.abc import Callable, Mapping, Sequence
 from datetime import datetime
@@ -13,6 +12,7 @@ from children.meta import Meta, error_text
 from children.sanitize import check_json, clean_traceback
 from parent.decisions.mapping import copied
 from parent.definition.mapping import Map
+from parent.definition.parameters.json_text import same_json
 from parent.definition.workflow import RunData, registry
 from parent.errors import TransactionEnded, UnknownWorkflow
 from parent.models import Run, Step, StepState, When
@@ -66,7 +66,7 @@ def open_step(run: Run, step: Step, data: Callable[[], RunData], now: datetime) 
             return True
         kwargs = dict(inputs)
         _check_arguments(step, kwargs)
-        if step.attempt and step.kwargs != json.loads(json.dumps(kwargs)):
+        if step.attempt and not same_json(step.kwargs, kwargs):
             step.checkpoint = None  # it is of other inputs
         step.kwargs = kwargs
     except Exception as exc:

@@ -176,6 +176,24 @@ def test_inputs_that_come_out_otherwise_drop_it(executor: Executor) -> None:
     assert claimed(run).checkpoint is None
 
 
+@pytest.mark.parametrize(
+    ("before", "after", "kept"),
+    [(1e23, 1e23, True), (-0.0, -0.0, True), (1, True, False), (0, False, False), (1, 2, False)],
+)
+def test_only_other_inputs_drop_it_however_the_database_writes_a_number(
+    executor: Executor, before: Any, after: Any, kept: bool
+) -> None:
+    given = {"a": before, "b": 2}
+    step = StepDefinition(tasks.add, name="one", inputs=lambda _: given)
+    run = start(Workflow("kept", steps=[step]), {})
+    fail(reporting(run))
+    given["a"] = after
+
+    retry(run.pk)
+
+    assert one(run).checkpoint == (KEPT if kept else None)
+
+
 did: list[list[int]] = []
 
 
