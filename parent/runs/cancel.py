@@ -18,7 +18,7 @@ from parent.runs.items.sweeps import cancel_items
 from parent.runs.nested.cancelling import cancel_runs
 from parent.runs.nested.of_items import lock_opening
 from parent.store import results
-from parent.store.run_rows import Locked, lock_run, lock_run_row, steps_of
+from parent.store.run_rows import Locked, lock_run, lock_run_row, run_key, steps_of
 from parent.store.writes.update import write
 
 __all__ = ["cancel", "end_if_nothing_runs"]
@@ -59,7 +59,7 @@ def cancel(run_id: UUID | str, *, who: str = "", grace: float | None = None) -> 
         RunEnded: the run has ended already.
     """
     with transaction.atomic():
-        locked = lock_run_row(UUID(str(run_id)))
+        locked = lock_run_row(run_key(run_id))
         if locked is None:
             raise UnknownRun(f"There is no run {run_id}.")
         if locked.run.ended:

@@ -20,7 +20,7 @@ from parent.runs.nested.tree import outermost
 from parent.runs.new_run import deadline, timeout_of
 from parent.runs.retrying.choice import check_options, check_takes_inputs, steps_to_retry
 from parent.runs.retrying.reset import reset_from
-from parent.store.run_rows import Locked, lock_run
+from parent.store.run_rows import Locked, lock_run, run_key
 from parent.store.writes.update import write
 
 __all__ = ["go_on", "retry"]
@@ -66,7 +66,7 @@ def retry(
     except ResultNotJSON as exc:
         raise InvalidRetry(str(exc)) from exc
     with transaction.atomic():
-        run, steps, now, _ = _lock(UUID(str(run_id)))
+        run, steps, now, _ = _lock(run_key(run_id))
         chosen = steps_to_retry(steps, step, alone=inputs is not None or skip)
         if inputs is not None:
             check_takes_inputs(chosen[0])

@@ -16,6 +16,7 @@ from django.db.models import BooleanField, Q, QuerySet
 from django.db.models.expressions import RawSQL
 
 from parent.decisions.openings import Ended, ended
+from parent.errors import UnknownRun
 from parent.models import Awaits, Run, Step, StepState
 from parent.store.kept_sql import select
 
@@ -33,6 +34,7 @@ __all__ = [
     "lock_run_row",
     "lock_running",
     "read_run",
+    "run_key",
     "steps_of",
 ]
 
@@ -98,6 +100,18 @@ class Locked(NamedTuple):
     steps: list[Step]
     now: datetime
     unread: UnreadSteps | None = None
+
+
+def run_key(run_id: UUID | str) -> UUID:
+    """The key of the run's row.
+
+    Raises:
+        UnknownRun: no run can have that id.
+    """
+    try:
+        return UUID(str(run_id))
+    except ValueError:
+        raise UnknownRun(f"There is no run {run_id!s:.100}.") from None
 
 
 def lock_run(run_id: UUID | str) -> Locked | None:

@@ -4,6 +4,7 @@ import ast
 import inspect
 import re
 from collections.abc import Callable, Iterator
+from functools import partial
 from pathlib import Path
 from typing import Any
 from uuid import uuid4
@@ -16,11 +17,12 @@ from children.meta import Meta
 from parent import errors as parent_errors
 from parent.definition.workflow import Workflow, registry
 from parent.deletion.delete import delete_run
-from parent.errors import WorkflowError
+from parent.errors import UnknownRun, WorkflowError
 from parent.models import Run
 from parent.runs.cancel import cancel
 from parent.runs.endings import end_attempt
 from parent.runs.retry import retry
+from parent.runs.signals.give import close, give
 from parent.runs.start import start
 from parent.store.writes.update import RowChanged
 from tests.flows import workflows
@@ -145,3 +147,15 @@ def test_the_text_of_an_error_is_a_sentence(raising: Callable[[], Any], name: st
     assert len(text.split()) >= FEWEST_WORDS, text
     assert text[0].isupper() or ": " in text, text  # else it begins with a field's name
     assert text[-1] in ".?" or ": " in text, text
+
+
+@pytest.mark.django_db
+@pytest.mark.parametrize("run_id", ["nope", "", "\x00", "\ud800", "9" * 5_000, 0, None, 1.5, b"x"])
+@pytest.mark.parametrize(
+    "call", [cancel, retry, partial(give, name="paid", values={}), partial(close, name="paid")]
+)
+def test_no_run_has_an_id_that_is_no_uuid(call: Callable[[Any], Any], run_id: Any) -> None:
+    with pytest.raises(UnknownRun, match="There is no run") as caught:
+        call(run_id)
+
+    assert len(str(caught.value)) < 200

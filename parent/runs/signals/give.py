@@ -29,6 +29,7 @@ from parent.store.run_rows import (
     LARGE_OF_STEP,
     Locked,
     lock_run_row,
+    run_key,
     steps_of,
 )
 from parent.store.writes.insert import insert_if_new, prepare_insert
@@ -224,7 +225,7 @@ def _skip(locked: Locked, step: Step, reason: str) -> None:
 def _find(run_id: Run | UUID | str) -> Run:
     if isinstance(run_id, Run):
         return run_id
-    run = Run.objects.only("workflow").filter(pk=run_id).first()
+    run = Run.objects.only("workflow").filter(pk=run_key(run_id)).first()
     if run is None:
         raise UnknownRun(f"There is no run {run_id}.")
     return run
