@@ -71,7 +71,7 @@ def _mark_times(serializer: Any, params: Any) -> None:
 
 def as_text(value: Any) -> dict[str, str]:
     """The style of a field that shows this value as JSON."""
-    return {"text": json.dumps(value, indent=2, ensure_ascii=False)}
+    return {"text": json.dumps(value, indent=2, ensure_ascii=False, default=str)}
 
 
 def _example_text(field: Any) -> str:

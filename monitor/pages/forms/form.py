@@ -14,7 +14,7 @@ from rest_framework.serializers import Serializer
 from monitor.api.form_data import is_structured
 from monitor.http.problems import errors_by_field
 from monitor.pages.forms.errors import FormError, beside, form_error
-from monitor.pages.forms.fields import IN_UTC, TakesParams, form_serializer
+from monitor.pages.forms.fields import IN_UTC, TakesParams, as_text, form_serializer
 from monitor.pages.forms.rendering import rendered
 from parent.definition.parameters.secrets import has_secrets
 from parent.definition.parameters.size_limits import size_problem
@@ -38,10 +38,23 @@ def blank_form(workflow: TakesParams) -> SafeString:
     for field in serializer.fields.values():
         if field.default is not empty and not callable(field.default):
             field.initial = field.default
+        if is_structured(field) and isinstance(field, Serializer):
+            _show_as_a_whole(field)
         if isinstance(field.initial, datetime):
             field.initial = field.initial.astimezone(UTC)
             field.style = field.style | IN_UTC
     return rendered(serializer)
+
+
+def _show_as_a_whole(field: Any) -> None:
+    """Let a group that the form shows as JSON have its own initial value.
+
+    DRF would make one of the blanks inside, which people would have to remove.
+    """
+    value = field.initial() if callable(field.initial) else field.initial
+    field.get_initial = dict
+    if value:
+        field.style = field.style | as_text(value)
 
 
 def filled_form(
