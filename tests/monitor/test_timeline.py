@@ -68,6 +68,11 @@ def test_each_attempt_has_its_spans_and_an_active_one_ends_now() -> None:
             Step(state="CANCELLED", attempt=1, queued_at=at(2), finished_at=at(4), name="one"),
             [(1, "queued", 200, 200)],
         ),
+        # A signal that was waited for, and that nothing waits for any more.
+        (
+            Step(state="SKIPPED", attempt=1, started_at=at(2), finished_at=at(4), name="one"),
+            [(1, "skipped", 200, 200)],
+        ),
         # Too short to be seen: drawn wider, and not over the edge.
         (
             Step(state="ERROR", attempt=1, started_at=at(10), finished_at=at(10), name="one"),

@@ -14,14 +14,22 @@ LENGTH = 1000
 """The drawing's width in SVG units."""
 SHORTEST = 3
 
-LOOKS = {StepState.OK: "ok", StepState.ERROR: "failed", StepState.CANCELLED: "cancelled"}
+LOOKS = {
+    StepState.OK: "ok",
+    StepState.ERROR: "failed",
+    StepState.CANCELLED: "cancelled",
+    StepState.SKIPPED: "skipped",
+}
 
 IMPORTANCE = {StepState.ERROR: 0, StepState.RUNNING: 1, StepState.OK: 2, StepState.QUEUED: 3}
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Span:
-    """A part of an attempt. `look` is `queued`, `running`, `ok`, `failed` or `cancelled`."""
+    """A part of an attempt.
+
+    `look` is `queued`, `running`, `ok`, `failed`, `cancelled` or `skipped`.
+    """
 
     attempt: int
     look: str
