@@ -35,7 +35,7 @@ from monitor.pages.steps.groups import MOST, step_groups
 from monitor.pages.typical_duration import typical_seconds
 from monitor.policy import policy
 from monitor.runs.decisions import asked_of, closable_of
-from monitor.runs.input_files import file_answer, inputs_of
+from monitor.runs.input_files import file_answer, inputs_of, names_of_times
 from monitor.runs.mapped import has_runs, mapped_steps
 from monitor.runs.results import beginning, is_large, pretty_beginning, result_answer
 from monitor.runs.snapshot import Snapshot, task_status
@@ -91,7 +91,7 @@ class RunPage(OurPage, View):
                 steps, {row["name"]: row["title"] for row in status["steps"]}, run.workflow
             ),
             "result": result_html(run),
-            "inputs": inputs_of(shown_params(run), run.files),
+            "inputs": inputs_of(shown_params(run), run.files, times=names_of_times(run.workflow)),
             "history": history_of(run, secrets=secrets_of(run)),
             "asked": asked_of(request.user, run) if any(s.awaits for s in steps) else [],
             "closable": closable_of(request.user, run, steps) if not run.ended else [],

@@ -1,12 +1,17 @@
-"""The files among a run's inputs, for who may see the run."""
+"""A run's inputs with their files and times, for who may see the run."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
+from datetime import UTC, datetime
 from typing import Any, NamedTuple
 
 from django.core.files.storage import default_storage
 from django.http import FileResponse, Http404
+from rest_framework.fields import DateTimeField
 
-__all__ = ["Input", "InputFile", "file_answer", "inputs_of"]
+from parent.definition.workflow import registry
+from parent.errors import UnknownWorkflow
+
+__all__ = ["Input", "InputFile", "file_answer", "inputs_of", "moment_of", "names_of_times"]
 
 
 class InputFile(NamedTuple):
@@ -22,27 +27,60 @@ class InputFile(NamedTuple):
 
 
 class Input(NamedTuple):
-    """A parameter as people may see it. `files` are those that its value names, if it is files."""
+    """A parameter as people may see it.
+
+    `files` are those that its value names, if it is files. `at` is the moment that it says, if it
+    is a time.
+    """
 
     name: str
     value: Any
     files: Sequence[InputFile] = ()
+    at: datetime | None = None
 
 
-def inputs_of(params: Mapping[str, Any], stored: Sequence[str]) -> list[Input]:
+def inputs_of(
+    params: Mapping[str, Any], stored: Sequence[str], times: Collection[str] = ()
+) -> list[Input]:
     """The inputs of a run.
 
     Args:
         params: as people may see them: a file that is a secret is not among them.
         stored: the storage names of the run's files.
+        times: the names of the parameters that are times.
     """
     files = {name: InputFile(number, name) for number, name in enumerate(stored)}
     inputs = []
     for name, value in params.items():
         entries = value if isinstance(value, list) else [value]
         found = [files[each] for each in entries if isinstance(each, str) and each in files]
-        inputs.append(Input(name, value, found if len(found) == len(entries) else ()))
+        inputs.append(
+            Input(
+                name,
+                value,
+                files=found if len(found) == len(entries) else (),
+                at=moment_of(value) if name in times else None,
+            )
+        )
     return inputs
+
+
+def names_of_times(workflow: str) -> set[str]:
+    """The names of the workflow's parameters that are times; none of an unknown workflow."""
+    try:
+        params = registry.get(workflow).params
+    except UnknownWorkflow:
+        return set()
+    fields = getattr(params and params(), "fields", {})
+    return {name for name, field in fields.items() if isinstance(field, DateTimeField)}
+
+
+def moment_of(value: Any) -> datetime | None:
+    """The time that a stored value says, in UTC; None if it says none."""
+    try:
+        return datetime.fromisoformat(value).astimezone(UTC)
+    except (TypeError, ValueError, OverflowError):
+        return None
 
 
 def file_answer(inputs: Sequence[Input], number: int) -> FileResponse:

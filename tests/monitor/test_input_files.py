@@ -1,6 +1,7 @@
 """The files among a run's inputs can be downloaded by who may see the run."""
 
 import re
+from datetime import UTC, datetime
 from typing import Any
 
 import pytest
@@ -24,6 +25,7 @@ class FilesParams(serializers.Serializer[None]):
     sheets = serializers.ListField(child=serializers.FileField(), required=False)
     key = serializers.FileField(required=False, write_only=True)
     text = serializers.CharField(required=False)
+    since = serializers.DateTimeField(required=False)
 
 
 @pytest.fixture
@@ -38,6 +40,7 @@ def run(monkeypatch: pytest.MonkeyPatch, client: Client, owner: User) -> Run:
         "sheets": [SimpleUploadedFile(f"{n}.csv", str(n).encode()) for n in range(2)],
         "key": SimpleUploadedFile("key.pem", b"hush"),
         "text": "table.csv",
+        "since": "2026-11-27T08:30:00+02:00",
     }
     assert client.post("/start/with_files/", sent).status_code == 302
     return Run.objects.get()
@@ -58,6 +61,25 @@ def test_each_file_is_a_link_and_a_secret_one_is_not(client: Client, run: Run) -
         assert client.get(found[name]).getvalue() == content
     secret = run.files.index(next(name for name in run.files if name.endswith(".pem")))
     assert client.get(f"/runs/{run.pk}/files/{secret}/").status_code == 404
+
+
+def test_a_time_is_shown_as_one_and_a_text_is_not(client: Client, run: Run) -> None:
+    run.params["text"] = run.params["since"]
+    run.save()
+
+    page = client.get(f"/runs/{run.pk}/").content.decode()
+
+    shown = re.search(r'<dt>since</dt><dd><time class="figures" datetime="([^"]+)"', page)
+    assert shown is not None
+    assert datetime.fromisoformat(shown[1]) == datetime(2026, 11, 27, 6, 30, tzinfo=UTC)
+    assert f"<dt>text</dt><dd>{run.params['since']}\n</dd>" in page
+
+
+@pytest.mark.parametrize("value", [None, "", "yesterday", 7, {"a": 1}, "0001-01-01T00:00:00+14:00"])
+def test_what_says_no_time_is_shown_as_it_is(value: Any) -> None:
+    (found,) = inputs_of({"since": value}, [], times={"since"})
+
+    assert (found.at, found.value) == (None, value)
 
 
 def test_a_browser_saves_it_and_never_shows_it(client: Client, run: Run) -> None:

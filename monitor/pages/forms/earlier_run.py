@@ -2,7 +2,6 @@
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
-from datetime import UTC, datetime
 from typing import Any
 
 from django.utils.safestring import SafeString
@@ -25,6 +24,7 @@ from monitor.pages.forms.fields import (
     is_fieldset,
 )
 from monitor.pages.forms.rendering import rendered
+from monitor.runs.input_files import moment_of
 from parent.definition.parameters.secrets import has_secrets
 from parent.definition.parameters.size_limits import size_problem
 from parent.store.files import takes_files
@@ -97,7 +97,7 @@ def _obstacle(field: Any, value: Any) -> str:
 def _can_be_entered(field: Any, value: Any) -> bool:
     """Whether the form would send this value as it is."""
     if isinstance(field, DateTimeField):
-        moment = _moment(value)
+        moment = moment_of(value)
         # The browser's field has milliseconds.
         return moment is not None and moment.microsecond % 1_000 == 0
     if is_structured(field) or isinstance(field, JSONField):
@@ -120,15 +120,7 @@ def _set_initial(field: Any, value: Any) -> None:
         value = [] if isinstance(field, ListField | ListSerializer) else type(field).initial
     elif is_structured(field):
         field.style = field.style | as_text(value)
-    elif isinstance(field, DateTimeField) and (moment := _moment(value)):
+    elif isinstance(field, DateTimeField) and (moment := moment_of(value)):
         value = moment
         field.style = field.style | IN_UTC
     field.get_initial = lambda: value
-
-
-def _moment(value: Any) -> datetime | None:
-    """The time that a stored value says, in UTC; None if it says none."""
-    try:
-        return datetime.fromisoformat(value).astimezone(UTC)
-    except (TypeError, ValueError, OverflowError):
-        return None
