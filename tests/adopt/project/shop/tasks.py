@@ -1,8 +1,12 @@
 import os
 import time
+import uuid
+from datetime import UTC, date, datetime
+from decimal import Decimal
 from pathlib import Path
 
 from celery import shared_task
+from django.utils.translation import gettext_lazy
 
 from children import child_task
 
@@ -41,3 +45,25 @@ def note(kilos, folder):
 @child_task(name="shop.break_down")
 def break_down(progress):
     raise ValueError("no scales")
+
+
+VALUES = {
+    "price": Decimal("1.50"),
+    "day": date(2026, 1, 31),
+    "moment": datetime(2026, 1, 31, 12, tzinfo=UTC),
+    "id": uuid.UUID(int=1),
+    "text": gettext_lazy("Weight"),
+}
+
+
+@child_task(name="shop.price")
+async def price(progress, sender, parcels):
+    return VALUES | {"sender": sender, "parcels": parcels}
+
+
+@shared_task(bind=True, name="shop.old_price", max_retries=1)
+def old_price(self):
+    if not self.request.retries:
+        raise self.retry(countdown=0)
+    self.update_state(state="PROGRESS", meta={"current": 1, "total": 4})
+    return VALUES

@@ -1,7 +1,9 @@
+from people.models import User
 from rest_framework import serializers
 
 from parent import Step, Workflow
-from shop.tasks import break_down, legacy, wait_for_cancel, weigh
+from shop.models import Parcel
+from shop.tasks import break_down, legacy, old_price, price, wait_for_cancel, weigh
 
 
 class ParcelParams(serializers.Serializer):
@@ -28,3 +30,18 @@ class FolderParams(serializers.Serializer):
 
 
 old_task = Workflow("old_task", params=FolderParams, steps=[Step(legacy)])
+
+
+class ParcelSerializer(serializers.ModelSerializer):
+    class Meta:
+        model = Parcel
+        fields = ["weight"]
+
+
+class PriceParams(serializers.Serializer):
+    sender = serializers.PrimaryKeyRelatedField(queryset=User.objects.all())
+    parcels = ParcelSerializer(many=True)
+
+
+prices = Workflow("prices", params=PriceParams, steps=[Step(price)])
+old_prices = Workflow("old_prices", steps=[Step(old_price)])

@@ -101,6 +101,7 @@ if "TEAM_BEAT" in os.environ:
         CELERY_BEAT_SCHEDULER = "django_celery_beat.schedulers:DatabaseScheduler"
 else:
     CELERY_WORKER_DISABLE_PREFETCH = True
+CELERY_TASK_ALWAYS_EAGER = "TEAM_EAGER" in os.environ
 METRICS_TOKEN = "a-token-for-probes"
 
 # As far from DRF's defaults as it can be.

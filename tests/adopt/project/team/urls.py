@@ -12,6 +12,7 @@ urlpatterns = [
     path("api/parcels/", api.ParcelsView.as_view(), name="task-list"),
     path("api/nothing/", api.NothingView.as_view(), name="docs"),
     path("api/schema/", SpectacularJSONAPIView.as_view(), name="schema"),
+    path("progress/", include("monitor.celery_progress.urls")),
     # Three times, and last.
     path("flows/", include("monitor.urls")),
     path("second/one/", include("monitor.urls", namespace="second")),
