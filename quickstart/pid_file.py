@@ -15,11 +15,33 @@ import psutil
 
 from quickstart.errors import AlreadyRunning, DataDirUnusable
 
-__all__ = ["PidFile"]
+__all__ = ["PidFile", "make_folder"]
 
 # Seconds. Start times are derived from the boot time, which moves a little when the clock is set.
 SAME_START = 2.0
 GRACE = 5.0
+
+
+def make_folder(path: Path) -> None:
+    """Make the data directory, if it is not there.
+
+    Raises:
+        DataDirUnusable: it cannot be made or written.
+    """
+    try:
+        path.mkdir(mode=0o700, parents=True, exist_ok=True)
+        if not os.access(path, os.W_OK):
+            # Check now: an old pid file may be writable although the directory is not.
+            raise PermissionError(errno.EACCES, os.strerror(errno.EACCES))
+    except OSError as exc:
+        raise _unusable(path, exc) from exc
+
+
+def _unusable(path: Path, exc: OSError) -> DataDirUnusable:
+    return DataDirUnusable(
+        f"The data directory {path} cannot be used ({exc.strerror}): make it writable, or choose "
+        "another one with --data-dir."
+    )
 
 
 class PidFile:
@@ -34,17 +56,11 @@ class PidFile:
         self._path = path
 
     def __enter__(self) -> "PidFile":
+        make_folder(self._path.parent)
         try:
-            self._path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-            if not os.access(self._path.parent, os.W_OK):
-                # Check now: an old pid file may be writable although the directory is not.
-                raise PermissionError(errno.EACCES, os.strerror(errno.EACCES))
             self._file = self._path.open("a+b")
         except OSError as exc:
-            raise DataDirUnusable(
-                f"The data directory {self._path.parent} cannot be used ({exc.strerror}): "
-                "make it writable, or choose another one with --data-dir."
-            ) from exc
+            raise _unusable(self._path.parent, exc) from exc
         try:
             fcntl.flock(self._file, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError as exc:

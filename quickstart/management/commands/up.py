@@ -11,6 +11,7 @@ from django.core.management.base import BaseCommand, CommandError, CommandParser
 
 from quickstart.errors import UpError
 from quickstart.machine import Options, run
+from quickstart.pid_file import make_folder
 
 
 def _whole_number(lowest: int, highest: int) -> Any:
@@ -35,6 +36,14 @@ class Command(BaseCommand):
             help="children that run at once in the worker (processors, at most 4)",
         )
         parser.add_argument("--pool", choices=["prefork", "threads", "solo"], default="prefork")
+
+    def execute(self, *args: Any, **options: Any) -> str | None:
+        # Before the checks, which look into the directory and know no remedy as simple.
+        try:
+            make_folder(settings.DATA_DIR)
+        except UpError as exc:
+            sys.exit(str(exc))
+        return super().execute(*args, **options)
 
     def handle(self, *args: object, **options: Any) -> None:  # noqa: ARG002 - Django's signature
         if options["data_dir"] and options["data_dir"].resolve() != settings.DATA_DIR:
