@@ -28,7 +28,9 @@ class _FormRenderer(HTMLFormRenderer):
     """DRF's own raises where a time is not in the format in which its field writes times."""
 
     def render_field(self, field: Any, parent_style: Any) -> Any:
-        time = field._field
+        time = (
+            field._field
+        )  # a bound field passes on its attributes, and has no other way to its class
         if isinstance(time, DateTimeField):
             style = self.default_style[field] | time.style
             if style.get("input_type") == "datetime-local":
