@@ -43,6 +43,7 @@ __all__ = [
     "end_cancelled",
     "end_run",
     "end_step",
+    "not_recorded",
     "outcome_of",
     "record",
 ]
@@ -75,19 +76,16 @@ def record(  # noqa: PLR0913 - those of `end`, and which that is
     expected_state: str | None = None,
     hand_over: HandOver | None = None,
     end: Callable[..., Ending] | None = None,
-    locked: Locked | None = None,
 ) -> Ending:
     """`end_attempt`; if the outcome cannot be stored, the step ends with that error instead.
 
     Args:
         name: the step's name, for the error.
         end: in place of `end_attempt`, for the attempt of an item.
-        locked: the run with all its steps, if the caller's transaction has locked and read it.
     """
     end = end or end_attempt
-    first = end if locked is None else partial(end, locked=locked)
     try:
-        return first(
+        return end(
             task_id,
             outcome,
             traceback,
@@ -97,22 +95,33 @@ def record(  # noqa: PLR0913 - those of `end`, and which that is
             hand_over=hand_over,
         )
     except Exception as exc:
-        if isinstance(exc, OUTAGE) and not is_too_large(exc):
-            raise
-        logger.exception("%s: its outcome could not be recorded", task_id)
+        error = not_recorded(name, task_id, exc)
         if isinstance(exc, TransactionEnded):
-            end_run(exc.run_id, str(exc))
             return Ending.ENDED
         if hand_over is not None:
             hand_over.taken = None
-        text = f"Error in {name}: the outcome could not be recorded: {error_text(exc)}"
         return end(
             task_id,
-            outcome.failed(text),
+            outcome.failed(error),
             traceback,
             has_result=has_result,
             expected_state=expected_state,
         )
+
+
+def not_recorded(name: str, task_id: str, exc: Exception) -> str:
+    """The error of a step whose outcome could not be recorded because of `exc`, after its
+    transaction. The run ends, if an author's function has ended that transaction.
+
+    Raises:
+        OUTAGE: `exc`, if it is one: the same outcome may be recorded later.
+    """
+    if isinstance(exc, OUTAGE) and not is_too_large(exc):
+        raise exc
+    logger.error("%s: its outcome could not be recorded", task_id, exc_info=exc)
+    if isinstance(exc, TransactionEnded):
+        end_run(exc.run_id, str(exc))
+    return f"Error in {name}: the outcome could not be recorded: {error_text(exc)}"
 
 
 def end_attempt(
@@ -134,10 +143,11 @@ def end_attempt(
         expected_state: drop the outcome unless the step is in this state; None takes any state
             of an active step.
         hand_over: may claim a step that opens for this process.
-        locked: see `record`.
+        locked: the run with all its steps, if the caller's transaction has locked and read it. That
+            one is rolled back as a whole if this raises, or drops the outcome.
     """
     try:
-        with transaction.atomic():
+        with transaction.atomic(savepoint=locked is None):
             return _end_attempt(
                 task_id,
                 outcome,

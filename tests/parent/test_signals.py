@@ -1,11 +1,13 @@
 """Given a workflow with signals and approvals, what comes from outside counts once, at any time."""
 
 from collections.abc import Callable
+from contextlib import nullcontext
 from datetime import timedelta
 from typing import Any
 from uuid import UUID, uuid4
 
 import pytest
+from django.db import connection, transaction
 from django.db.models.functions import Now
 from rest_framework import serializers
 
@@ -27,6 +29,7 @@ from parent.runs.endings import record
 from parent.runs.retry import retry
 from parent.runs.signals.give import close, give
 from parent.runs.start import start
+from parent.store.run_rows import FULL_READ_LIMIT
 from parent.watch.tick import Ticker
 from tests.flows import tasks
 from tests.parent.test_tick import statements
@@ -135,6 +138,40 @@ def test_a_step_gets_the_values_as_a_result() -> None:
 def _price(run: RunData) -> int:
     price: int = run.results["prices"]["price"]
     return price
+
+
+REFUSE_OK = {
+    "sqlite": """CREATE TRIGGER refuses BEFORE UPDATE ON parent_step
+        WHEN NEW.name = 'prices' AND NEW.state = 'OK' BEGIN SELECT RAISE(ABORT, 'no'); END""",
+    "postgresql": """SET CONSTRAINTS ALL IMMEDIATE;
+        ALTER TABLE parent_step ADD CONSTRAINT refuses
+        CHECK (name <> 'prices' OR state <> 'OK') NOT VALID""",
+}
+
+
+@pytest.mark.parametrize("in_transaction", [False, True])
+@pytest.mark.parametrize("others", [0, FULL_READ_LIMIT])
+def test_what_cannot_be_stored_as_an_end_ends_the_step_with_that_error(
+    others: int, in_transaction: bool
+) -> None:
+    steps = [child("load"), child("merge", after=["load", "prices"])]
+    steps += [child(f"other {number}", after=["merge"]) for number in range(others)]
+    run = start(flow(*steps, signals=[PRICED]), {})
+    end(run, "load")
+    with connection.cursor() as cursor:
+        cursor.execute(REFUSE_OK[connection.vendor])
+
+    with transaction.atomic() if in_transaction else nullcontext():
+        came = give(run.pk, "prices", {"price": 3}, who="ana")
+
+    error = str(run.steps.get(name="prices").error)
+    assert error.startswith("Error in prices: the outcome could not be recorded: ")
+    assert states(run)["merge"] == "SKIPPED"
+    assert run.state == "FAILURE"
+    assert [(row.pk, row.who) for row in ReceivedSignal.objects.filter(run=run)] == [
+        (came.pk, "ana")
+    ]
+    assert Event.objects.filter(run=run, what="signal").count() == 1
 
 
 def test_the_same_again_is_the_same_answer_and_other_values_are_refused() -> None:

@@ -15,13 +15,15 @@ from rest_framework import serializers
 
 from children import Progress, child_task
 from children.meta import Meta
-from parent import Concurrency, Map, Step, Workflow
+from parent import Concurrency, Map, Signal, Step, Workflow
+from parent.errors import SignalClosed
 from parent.inline import run_inline
-from parent.models import Run, RunState, StepState
+from parent.models import ReceivedSignal, Run, RunState, StepState
 from parent.models import Step as StepRow
 from parent.runs import endings
 from parent.runs.endings import end_attempt
 from parent.runs.items.child_runs import ChildRunsOfItems
+from parent.runs.signals.give import give
 from parent.runs.start import start
 from tests.flows import tasks
 
@@ -180,6 +182,27 @@ def test_the_run_says_so(hook: str, call: Callable[[], object], error: str) -> N
     assert f"the {whose} of " in str(run.error)
     assert not run.steps.filter(state__in=[StepState.WAITING, *StepRow.ACTIVE]).exists()
     assert not Group.objects.exists()
+
+
+@pytest.mark.parametrize("call", BY_THE_DRIVER.values(), ids=BY_THE_DRIVER)
+def test_a_signal_ends_the_run_whose_next_step_does_it(call: Callable[[], object]) -> None:
+    does.append(call)
+    signals, steps = [Signal("go")], [Step(takes, after=["go"], inputs=given)]
+    run = start(Workflow("whole", signals=signals, steps=steps), {})
+
+    try:
+        give(run.pk, "go", {})
+    except SignalClosed as exc:
+        refused = str(exc)
+    else:
+        refused = ""
+
+    assert not connection.in_atomic_block
+    run.refresh_from_db()
+    assert run.state == RunState.FAILURE
+    assert ENDED in str(run.error)
+    stored = ReceivedSignal.objects.filter(run=run).exists()  # committed by the author
+    assert stored != (ENDED in refused)
 
 
 @pytest.mark.parametrize("hook", ["inputs", "nested items", "result"])

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Mapping
 from datetime import datetime
+from functools import partial
 from typing import Any
 from uuid import UUID
 
@@ -15,9 +16,9 @@ from parent.definition.signals import Awaited, awaited_steps, signal_of
 from parent.definition.workflow import registry
 from parent.errors import InvalidParams, SignalClosed, SignalGiven, UnknownRun, UnknownSignal
 from parent.models import Awaits, Event, ReceivedSignal, Run, Step, StepState
-from parent.models.run import WHO_LENGTH, shortened
+from parent.models.run import shortened
 from parent.runs.advance import advance
-from parent.runs.endings import Ending, record
+from parent.runs.endings import Ending, end_attempt, not_recorded
 from parent.runs.items.arrivals import add_item
 from parent.runs.signals.awaiting import outcome_of
 from parent.runs.signals.feeding import NON_FIELD, end_feeding, fed_step, item_of
@@ -98,8 +99,34 @@ def give(
         AttemptLost: the attempt that gives it does not count any more.
     """
     run = _find(run_id)
-    definition = definition_of(run, name)
-    checked = values_of(definition, values)
+    checked = values_of(definition_of(run, name), values)
+    store = partial(_store, run, name, checked, who, task_id, key, still_counts)
+    try:
+        return store()
+    except _EndFailed as exc:
+        return store(error=not_recorded(name, exc.task_id, exc.reason))
+
+
+class _EndFailed(Exception):
+    """The end of the step that waits cannot be stored, for this reason, so nothing was."""
+
+    def __init__(self, task_id: str, reason: Exception) -> None:
+        super().__init__(task_id, reason)
+        self.task_id, self.reason = task_id, reason
+
+
+def _store(
+    run: Run,
+    name: str,
+    values: dict[str, Any],
+    who: str,
+    task_id: str | None,
+    key: str | None,
+    still_counts: Callable[[], bool] | None,
+    *,
+    error: str = "",
+) -> ReceivedSignal:
+    """Store what has come, and end the step that waits for it: with `error`, if there is one."""
     with transaction.atomic():
         locked, step = _lock(run, name)
         if still_counts is not None and not still_counts():
@@ -107,22 +134,22 @@ def give(
         fed = fed_step(run, name)
         if fed is None and key is not None:
             raise InvalidParams({NON_FIELD: [f"{name} takes no key: the first one counts."]})
-        item = None if fed is None else item_of(fed, run, checked, key)
+        item = None if fed is None else item_of(fed, run, values, key)
         came = ReceivedSignal(
             run=run,
             name=name,
             key="" if item is None else item.key,
-            values=checked,
-            who=who[:WHO_LENGTH],
+            values=values,
+            who=shortened(who),
             at=locked.now,
         )
         if not insert_if_new(came):
             return _given_again(step, came, task_id)
         _require_open(locked.run, step, task_id)
         if fed is None:
-            _note(locked, step, definition, came, who)
+            _note(step, came)
             if step.state == StepState.RUNNING:
-                _end(locked, step, came)
+                _end(locked, step, came, error)
         elif item is not None and fed.state == StepState.RUNNING:
             add_item(fed, item, locked.now)
     return came
@@ -140,25 +167,36 @@ def _given_again(step: Step, again: ReceivedSignal, task_id: str | None) -> Rece
     return earlier
 
 
-def _note(locked: Locked, step: Step, definition: Awaited, came: ReceivedSignal, who: str) -> None:
+def _note(step: Step, came: ReceivedSignal) -> None:
     """Write it into the run's history. Of items there may be thousands: their own rows say who gave
     them, and when.
     """
     what = came.values["decision"] if step.awaits == Awaits.APPROVAL else "signal"
-    detail = {"signal": came.name, "given": shown_values(definition, came.values)}
-    columns = {"at": locked.now, "who": shortened(who), "what": what, "detail": detail}
-    prepare_insert([Event(run=locked.run, **columns)])()
+    given = shown_values(definition_of(came.run, came.name), came.values)
+    detail = {"signal": came.name, "given": given}
+    prepare_insert([Event(run=came.run, at=came.at, who=came.who, what=what, detail=detail)])()
 
 
-def _end(locked: Locked, step: Step, came: ReceivedSignal) -> None:
-    ending = record(
-        step.name,
-        str(step.task_id),
-        outcome_of(step, came),
-        has_result=False,
-        expected_state=StepState.RUNNING,
-        locked=locked if locked.steps else None,
-    )
+def _end(locked: Locked, step: Step, came: ReceivedSignal, error: str) -> None:
+    """End the step that waits for it; a second time with the error of the first.
+
+    Raises:
+        _EndFailed: the first time, if that cannot be stored.
+        SignalClosed: the step has ended.
+    """
+    task_id, outcome = str(step.task_id), outcome_of(step, came)
+    try:
+        ending = end_attempt(
+            task_id,
+            outcome.failed(error) if error else outcome,
+            has_result=False,
+            expected_state=StepState.RUNNING,
+            locked=locked if locked.steps else None,
+        )
+    except Exception as exc:
+        if error:
+            raise
+        raise _EndFailed(task_id, exc) from exc
     if ending is not Ending.ENDED:  # whoever ends it holds the lock that is held here
         raise SignalClosed(f"{step.name} was ended meanwhile: look at the run.")
 
