@@ -34,7 +34,8 @@ from parent.store import results
 from parent.store.outage import OUTAGE
 from parent.store.run_rows import UnreadSteps, lock_run, steps_of
 from parent.store.run_summaries import read_summaries
-from parent.store.writes.update import write, write_and_ask
+from parent.store.writes.one_row import write_and_ask
+from parent.store.writes.update import write
 
 __all__ = [
     "advance",

@@ -33,7 +33,8 @@ from parent.runs.transitions import mark_skipped
 from parent.store import results
 from parent.store.outage import OUTAGE, is_too_large
 from parent.store.run_rows import Locked, lock_for_end, lock_run, lock_run_row
-from parent.store.writes.update import RowChanged, write, write_if
+from parent.store.writes.one_row import RowChanged, write_if
+from parent.store.writes.update import write
 
 __all__ = [
     "Ending",

@@ -9,7 +9,7 @@ from django.db import connection
 from mainproj.database import with_options
 from parent.models import Run, Step, StepState
 from parent.store import connections
-from parent.store.kept_sql import update_attempt
+from parent.store.writes.one_row import update_attempt
 from parent.store.writes.update import update_rows
 
 pytestmark = [

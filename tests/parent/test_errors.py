@@ -24,7 +24,7 @@ from parent.runs.endings import end_attempt
 from parent.runs.retry import retry
 from parent.runs.signals.give import close, give
 from parent.runs.start import start
-from parent.store.writes.update import RowChanged
+from parent.store.writes.one_row import RowChanged
 from tests.flows import workflows
 from tests.parent.conftest import claimed
 

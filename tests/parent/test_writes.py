@@ -6,8 +6,8 @@ from django.test.utils import CaptureQueriesContext
 
 from parent.models import Run, Step, StepState
 from parent.runs.start import start
-from parent.store.kept_sql import update_attempt
-from parent.store.writes.update import RowChanged, write, write_if
+from parent.store.writes.one_row import RowChanged, update_attempt, write_if
+from parent.store.writes.update import write
 from tests.flows import workflows
 
 pytestmark = pytest.mark.django_db

@@ -42,7 +42,7 @@ from parent.runs.items.windows import (
 )
 from parent.store import results
 from parent.store.outage import OUTAGE, retry_while_database_is_down
-from parent.store.writes.update import RowChanged, write_if
+from parent.store.writes.one_row import RowChanged, write_if
 
 __all__ = ["end_cancelled_item", "end_item", "end_of"]
 

@@ -11,9 +11,9 @@ from parent.models import Item, Run, Step, StepState
 from parent.models.fields import META_COLUMNS
 from parent.runs.following import limits
 from parent.runs.items.windows import LARGE_OF_ITEM
-from parent.store.kept_sql import select, update_row
+from parent.store.kept_sql import select
 from parent.store.run_rows import LARGE_OF_RUN, LARGE_OF_STEP
-from parent.store.writes.update import RowChanged
+from parent.store.writes.one_row import RowChanged, update_row
 
 __all__ = ["lock_item", "read_step", "write_ok"]
 

@@ -20,7 +20,8 @@ from parent.runs.following.hand_over import HandOver
 from parent.runs.items import counts
 from parent.runs.items.sealing import write_items
 from parent.runs.nested.of_items import item_runs
-from parent.store.kept_sql import fetch, select, update_first
+from parent.store.kept_sql import fetch, select
+from parent.store.writes.one_row import update_first
 from parent.store.writes.update import write
 
 __all__ = [

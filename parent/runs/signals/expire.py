@@ -12,7 +12,7 @@ from parent.runs.signals.awaiting import late_text
 from parent.runs.signals.feeding import end_feeding
 from parent.runs.transitions import mark_skipped
 from parent.store.run_rows import lock_run
-from parent.store.writes.update import RowChanged, write_if
+from parent.store.writes.one_row import RowChanged, write_if
 
 __all__ = ["expire"]
 

@@ -7,54 +7,22 @@ from typing import Any
 from django.db import connection
 from django.db.models import Model
 
-from parent.models import Item, Run, Step, StepState
+from parent.models import Item, Run, Step
 from parent.store.connections import prepared_cursor
 from parent.store.writes.json_rows import as_table, batches, column_name, fields_of, new_value
+from parent.store.writes.one_row import write_row
 
-__all__ = ["RowChanged", "update_rows", "write", "write_and_ask", "write_if"]
-
-
-class RowChanged(Exception):
-    """Another transaction has changed a row since it was read. Roll back; that change counts."""
+__all__ = ["update_rows", "write"]
 
 
 def write(rows: Iterable[Run | Step | Item], names: Sequence[str]) -> None:
     """Write these columns of the rows in one statement. All rows are of one model."""
     rows = list(rows)
-    if rows:
+    if len(rows) == 1:
+        write_row(rows[0], names)
+    elif rows:
         values = [{"id": row.pk} | {name: getattr(row, name) for name in names} for row in rows]
         update_rows(type(rows[0]), values, key="id")
-
-
-def write_if(row: Step | Item, names: Sequence[str], *, expected_state: str) -> None:
-    """Write these columns of the row, if its state in the database is `expected_state`.
-
-    Raises:
-        RowChanged: it has another state.
-    """
-    values = {"id": row.pk} | {name: getattr(row, name) for name in names}
-    changed = f"t.state <> '{StepState(expected_state).value}'"
-    if not update_rows(type(row), [values], key="id", unless=changed):
-        raise RowChanged(f"{row.name} is no longer {expected_state}.")
-
-
-def write_and_ask(
-    row: Run | Step, names: Sequence[str], question: str, params: Sequence[Any] = ()
-) -> bool:
-    """Write these columns of the row; the same statement answers an SQL condition.
-
-    Args:
-        question: the condition, with a `%s` for each of `params`; never from a user's input.
-    """
-    values = {"id": row.pk} | {name: getattr(row, name) for name in names}
-    fields = fields_of(type(row), tuple(values))
-    sql = _update_sql(type(row), tuple(fields), "id", "FALSE", False)
-    [(keys, payload)] = batches([values], "id", fields)
-    own: list[Any] = [payload, *([keys] * (sql.count("%s") - 1))]
-    with prepared_cursor() as cursor:
-        cursor.execute(f"{sql} RETURNING {question}", [*own, *params])
-        # All rows: SQLite ends the statement only then.
-        return any(answer for (answer,) in cursor.fetchall())
 
 
 def update_rows(

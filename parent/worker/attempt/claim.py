@@ -9,8 +9,8 @@ from django.db.models import QuerySet
 from parent.messages.publish import republish_after
 from parent.models import Item, Step, StepState
 from parent.store import executors
-from parent.store.kept_sql import update_attempt
 from parent.store.outage import retry_while_database_is_down
+from parent.store.writes.one_row import update_attempt
 
 __all__ = ["Claim"]
 

@@ -12,8 +12,8 @@ from children.errors import AttemptLost
 from children.meta import ALMOST, Meta
 from parent.decisions.step_pace import LastReport
 from parent.models import Item, Step, StepState
-from parent.store.kept_sql import update_attempt
 from parent.store.outage import OUTAGE
+from parent.store.writes.one_row import update_attempt
 
 __all__ = ["ReportedRow"]
 
