@@ -6,6 +6,7 @@ run sent, a child is a plain Celery task. It then stores its meta in its own `Ta
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from datetime import datetime
 from logging import Logger, LoggerAdapter
 from typing import Any, Protocol
 
@@ -93,6 +94,12 @@ class RunContext(Protocol):
     @property
     def params(self) -> Mapping[str, Any]:
         """The run's parameters, as JSON. The first use reads them, in one statement."""
+
+    @property
+    def scheduled_at(self) -> datetime | None:
+        """The nominal time of the schedule that has started the run, or the one that it is a step
+        of; None if none has. The first use reads it: one statement, and one for each run above.
+        """
 
     def signals(self) -> dict[str, Any]:
         """The validated values of the signals and approvals that have come, by name, as of now.

@@ -173,11 +173,22 @@ def _own_language() -> Iterator[None]:
     translation.deactivate()
 
 
-@pytest.fixture(scope="session", autouse=True)
-def _no_broker(tmp_path_factory: pytest.TempPathFactory) -> None:
-    """Without the fixture `broker` no broker is configured, so that of `make up` is never used."""
-    nowhere = tmp_path_factory.mktemp("no-broker") / "redis.sock"
-    use_broker(f"redis+socket://{nowhere}")
+@pytest.fixture(scope="session")
+def _nowhere(tmp_path_factory: pytest.TempPathFactory) -> str:
+    """The address of no broker."""
+    return f"redis+socket://{tmp_path_factory.mktemp('no-broker') / 'redis.sock'}"
+
+
+@pytest.fixture(autouse=True)
+def _no_broker(_nowhere: str) -> Iterator[None]:
+    """Without the fixture `broker` no broker is configured: not that of `make up`, and not that of
+    an earlier test.
+    """
+    if current_app.conf.broker_url != _nowhere:
+        use_broker(_nowhere)
+    yield
+    if current_app.conf.broker_url != _nowhere:
+        use_broker(_nowhere)
 
 
 @pytest.fixture(scope="session", autouse=True)
@@ -227,15 +238,13 @@ def postgres() -> Iterator[str]:
 
 
 @pytest.fixture
-def broker(broker_url: str, monkeypatch: pytest.MonkeyPatch) -> Iterator[str]:
+def broker(broker_url: str) -> str:
     """The Celery app on an empty broker."""
-    before = current_app.conf.broker_url
     use_broker(broker_url)
     with current_app.connection_for_write() as connection:
         channel: Any = connection.default_channel
         channel.client.flushall()
-    yield broker_url
-    use_broker(before)
+    return broker_url
 
 
 def use_broker(url: str) -> None:

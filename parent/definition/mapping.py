@@ -66,7 +66,8 @@ def map_problems(step: Step) -> Iterator[tuple[str, str]]:
     if not isinstance(step, Map):
         return
     what = f"step {step.label!r}"
-    if not (step.fed_by or callable(step.over)):
+    a_class = isinstance(step.over, type) and issubclass(step.over, Step)
+    if a_class or not (step.fed_by or callable(step.over)):
         yield (
             f"{what} has over={step.over!r}",
             "Give a function, over=lambda run: [...], or a Signal.",

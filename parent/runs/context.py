@@ -1,6 +1,7 @@
 """The run of a child as its body sees it: `progress.run`. It reads only what is asked for."""
 
 from collections.abc import Callable, Mapping
+from datetime import datetime
 from functools import cached_property, partial
 from logging import Logger, LoggerAdapter, getLogger
 from typing import Any
@@ -64,6 +65,25 @@ class RunContext:
         if params is None:
             raise AttemptLost(f"The run {self.id} was deleted. Let this exception end the body.")
         return params
+
+    @cached_property
+    def scheduled_at(self) -> datetime | None:
+        at: datetime | None = self._call(
+            partial(self._ask, "read the time of the schedule", self._read_scheduled_at)
+        )
+        return at
+
+    def _read_scheduled_at(self) -> datetime | None:
+        run_id: UUID | None = UUID(self.id)
+        while run_id is not None:
+            runs = Run.objects.filter(pk=run_id)
+            found = runs.values_list("parent_run", "firings__nominal_at").first()
+            if found is None:
+                return None
+            run_id, at = found
+            if at is not None:
+                return at
+        return None
 
     def signals(self) -> dict[str, Any]:
         """See `children.host.RunContext`."""

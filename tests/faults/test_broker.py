@@ -34,15 +34,12 @@ def own_broker() -> Iterator[OwnBroker]:
 
 
 @pytest.fixture
-def broker(
-    broker_url: str, own_broker: OwnBroker, monkeypatch: pytest.MonkeyPatch
-) -> Iterator[str]:
+def broker(broker_url: str, own_broker: OwnBroker, monkeypatch: pytest.MonkeyPatch) -> str:
     """That server for the messages, and the session's for the gates, which must stay."""
     monkeypatch.setenv("GATES_URL", broker_url)
     gates().flushall()
     use_broker(own_broker.url)
-    yield own_broker.url
-    use_broker(broker_url)
+    return own_broker.url
 
 
 def miss_messages() -> None:

@@ -40,7 +40,6 @@ def environ(
         _purge()
     yield settings
     current_app.conf.broker_transport_options = options
-    use_broker(broker)
 
 
 def _purge() -> None:

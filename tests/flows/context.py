@@ -25,6 +25,11 @@ def ask(progress: Progress, **_: Any) -> list[Any]:
     return of(progress)
 
 
+@child_task(name="flows.context.ask_time")
+def ask_time(progress: Progress) -> str:
+    return str(progress.run.scheduled_at)
+
+
 @child_task(name="flows.context.ask_async")
 async def ask_async(progress: Progress, **_: Any) -> list[Any]:
     progress.run.signal("noted", text="async")

@@ -288,11 +288,11 @@ def test_a_post_takes_few_statements(
 ) -> None:
     """Session, user, run; then one transaction, which reads the run and its steps once.
 
-    Two savepoints are around the end of the step, and around the `inputs` of the next.
+    A savepoint is around the `inputs` of the next step.
     """
     client.force_login(owner)
 
-    with django_assert_num_queries(15) as captured:
+    with django_assert_num_queries(13) as captured:
         answer = client.post(address(run, "prices"), {"price": 3}, "application/json")
 
     assert answer.status_code == 200

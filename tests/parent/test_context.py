@@ -98,6 +98,7 @@ USES: list[tuple[str, Callable[[Progress], object], int]] = [
     ("nothing", lambda _: None, 0),
     ("names", lambda p: (p.run.id, p.run.workflow, p.run.step, p.run.attempt, p.run.logger), 0),
     ("params twice", lambda progress: (progress.run.params, progress.run.params), 1),
+    ("time twice", lambda progress: (progress.run.scheduled_at, progress.run.scheduled_at), 1),
     ("signals twice", lambda progress: (progress.run.signals(), progress.run.signals()), 2),
 ]
 

@@ -77,6 +77,12 @@ BAD: dict[str, tuple[Steps, Steps, str, str]] = {
         "E021",
         "2 steps are a Map over the signal 's'",
     ),
+    "map over a class": (
+        [Map(tasks.noop, name="m", over=Signal)],  # type: ignore[arg-type]
+        [],
+        "E003",
+        "has over=<class",
+    ),
     "map over a step": ([Map(tasks.noop, name="m", over=A)], [], "E003", "has over=Step"),
 }
 

@@ -8,12 +8,16 @@ import pytest
 from django.db import connection, connections
 from django.test.utils import CaptureQueriesContext
 
-from parent import Schedule
+from parent import Schedule, Step, Workflow
+from parent.inline import continue_inline, run_inline
 from parent.models import Executor, Firing, Run
 from parent.models import Schedule as Row
+from parent.schedules.control import run_now
+from parent.schedules.sync import sync
 from parent.schedules.ticks import fire_due, prune_firings
 from parent.telemetry.metrics import Metrics, metrics
 from parent.watch.tick import Ticker
+from tests.flows.context import ask_time
 from tests.schedules.conftest import HOUR, NOON, at, end
 
 pytestmark = pytest.mark.django_db
@@ -71,6 +75,26 @@ def test_a_tick_of_the_watch_enters_what_the_code_has_and_starts_what_is_due(
 
     assert Firing.objects.filter(state="STARTED").count() == 1
     assert Run.objects.get().workflow == "hourly"
+
+
+def test_a_child_reads_the_time_that_its_run_is_for(own_registry: None) -> None:
+    inner = Workflow("inner", steps=[Step(ask_time)], result=lambda run: run.results["ask_time"])
+    steps = [Step(ask_time, name="here"), Step(inner, name="inside")]
+    hourly = [Schedule("0 * * * *")]
+    workflow = Workflow("times", steps=steps, schedules=hourly, result=lambda run: run.results)
+    sync()
+    row = Row.objects.get()
+    Row.objects.update(next_at=NOON, due_at=NOON)
+    fire_due(at(0.5))
+
+    scheduled = continue_inline(Run.objects.get(parent_run=None))
+    by_hand = run_inline(workflow)
+    run_now(row.pk, who="ana")
+    now = continue_inline(Run.objects.filter(parent_run=None).latest("created_at"))
+
+    assert scheduled.result == {"here": str(NOON), "inside": str(NOON)}
+    assert by_hand.result == {"here": "None", "inside": "None"}
+    assert now.result["here"] == str(Firing.objects.get(run=now).nominal_at)
 
 
 def test_a_tick_counts_what_was_started_and_why_others_were_not(hourly: Hourly) -> None:
