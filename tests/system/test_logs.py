@@ -2,6 +2,7 @@
 
 import json
 import signal
+from functools import partial
 from typing import Any
 
 import pytest
@@ -10,13 +11,17 @@ from celery import current_app
 from parent.models import Run
 from tests.flows import workflows
 from tests.system.conftest import Gate, StartWorker, step
-from tests.waiting import ended
+from tests.waiting import ended, until
 from tests.workers import Worker
 
 
 def lines(worker: Worker) -> list[dict[str, Any]]:
     """Its log so far. What Python says before the log is set up is no JSON."""
     return [json.loads(line) for line in worker.log.read_text().splitlines() if line[:1] == "{"]
+
+
+def wrote(worker: Worker, text: str) -> bool:
+    return text in worker.log.read_text()
 
 
 def said(worker: Worker, text: str) -> list[dict[str, Any]]:
@@ -34,7 +39,7 @@ def test_each_line_of_a_child_says_whose_it_is(start_worker: StartWorker, pool: 
     run = workflows.talkative.start()
     ended(run)
     for last in ("ended: FAILURE", "will be retried"):  # of two threads
-        worker.wait_for(last)
+        until(f"the line {last!r}", partial(wrote, worker, last))
 
     left = [(str(run.pk), "talkative", "left", attempt) for attempt in (1, 2)]
     right = [(str(run.pk), "talkative", "right", 1)]
