@@ -8,6 +8,7 @@ whose start is tested, each with an environment of its own.
 `tests/forking.py` runs this file, and speaks to it.
 """
 
+import atexit
 import contextlib
 import gc
 import importlib
@@ -132,7 +133,34 @@ def begin(first: str, *rest: str) -> None:
         runpy.run_path(first, run_name="__main__")
 
 
+program = {"pid": 0, "code": 1}
+"""The forked program: its process, and its exit code, which is 1 if Python shows an exception."""
+
+
+def run(*words: str) -> None:
+    program["pid"] = os.getpid()
+    try:
+        begin(*words)
+        program["code"] = 0
+    except SystemExit as exc:
+        if exc.code is None or isinstance(exc.code, int):
+            program["code"] = exc.code or 0
+        raise
+
+
+@atexit.register  # the first that is registered is called last, when all threads have ended
+def leave() -> None:
+    """Leave to the system what is loaded.
+
+    Python takes it down object by object, which is a third of the time that a forked worker takes.
+    """
+    if os.getpid() == program["pid"]:  # and not one that the program has forked
+        sys.stdout.flush()
+        sys.stderr.flush()
+        os._exit(program["code"])
+
+
 if __name__ == "__main__":
     look_here()
     load_libraries()
-    begin(*serve(socket.socket(fileno=int(sys.argv[1]))))
+    run(*serve(socket.socket(fileno=int(sys.argv[1]))))

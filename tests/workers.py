@@ -5,6 +5,7 @@ import signal
 import subprocess
 import sys
 import threading
+from collections.abc import Mapping
 from pathlib import Path
 from queue import Empty, Queue
 from urllib.parse import quote
@@ -14,7 +15,7 @@ from django.db import connection
 from tests.forking import FORKS, Forked, ForkServers
 from tests.waiting import PATIENCE
 
-__all__ = ["Worker", "database_url", "fork_servers"]
+__all__ = ["Worker", "begin", "database_url", "fork_servers"]
 
 READY_WITHIN, STOPS_WITHIN = 60, 30  # seconds
 # The first is read when a program is loaded. The second starts threads, which a fork loses.
@@ -31,6 +32,20 @@ def database_url() -> str:
     password = f":{quote(values['PASSWORD'])}" if values["PASSWORD"] else ""
     return (
         f"postgres://{values['USER']}{password}@{values['HOST']}:{values['PORT']}/{values['NAME']}"
+    )
+
+
+def begin(environ: Mapping[str, str], *words: str) -> "subprocess.Popen[str] | Forked":
+    """Run `python words` in a new session, with stderr redirected to stdout."""
+    if FORKS and not NOT_FORKED & environ.keys():
+        return fork_servers.of(environ).run(*words)
+    return subprocess.Popen(
+        [sys.executable, *words],
+        env=environ,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+        start_new_session=True,
     )
 
 
@@ -51,24 +66,12 @@ class Worker:
 
     def start(self) -> "Worker":
         """Start it, and wait until it logs that it is ready."""
-        self.process = self._begin()
+        self.process = begin(self.environ, "-m", *self._args)
         self._reader = threading.Thread(target=self._read, daemon=True)
         self._reader.start()
         self._stopping = False
         self.wait_for(" ready.", READY_WITHIN)
         return self
-
-    def _begin(self) -> "subprocess.Popen[str] | Forked":
-        if FORKS and not NOT_FORKED & self.environ.keys():
-            return fork_servers.of(self.environ).run("-m", *self._args)
-        return subprocess.Popen(
-            [sys.executable, "-m", *self._args],
-            env=self.environ,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.STDOUT,
-            text=True,
-            start_new_session=True,
-        )
 
     def _read(self) -> None:
         assert self.process.stdout is not None

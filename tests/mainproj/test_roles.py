@@ -17,6 +17,7 @@ STARTED = {"web": "Listening at", "worker": " ready."}
 @pytest.mark.parametrize("role", STARTED)
 def test_a_role_starts_from_elsewhere(role: str, tmp_path: Path, broker_url: str) -> None:
     places = {"DATA_DIR": str(tmp_path), "REDIS_URL": broker_url, "LOCAL": "on"}
+    places |= {"WEB_PROCESSES": "1", "WORKER_CONCURRENCY": "1"}
     options = {"GUNICORN_CMD_ARGS": "--bind 127.0.0.1:0", "LOG_FORMAT": "text", "PYTHONPATH": ""}
     manage, environ = [sys.executable, str(ROOT / "manage.py")], environment(**places, **options)
     subprocess.run([*manage, "migrate", "-v", "0"], cwd=tmp_path, env=environ, check=True)

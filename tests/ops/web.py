@@ -2,15 +2,13 @@
 
 import json
 import os
-import subprocess
-import sys
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any
 from urllib.request import Request, urlopen
 
 from tests.services import free_port
-from tests.workers import database_url
+from tests.workers import begin, database_url
 
 __all__ = ["Web", "web_server"]
 
@@ -44,7 +42,7 @@ def web_server(
         module: has the application.
     """
     port = free_port()
-    command = [sys.executable, "-m", "gunicorn", f"{module}:application"]
+    command = ["-m", "gunicorn", f"{module}:application"]
     command += ["--bind", f"127.0.0.1:{port}", "--workers", "2", "--no-control-socket"]
     variables = os.environ | {
         "DJANGO_SETTINGS_MODULE": "tests.settings",
@@ -53,11 +51,11 @@ def web_server(
         "ACCESS_LOG": "off",
         **environ,
     }
-    process = subprocess.Popen(command, env=variables, stderr=subprocess.PIPE, text=True)
-    assert process.stderr is not None
+    process = begin(variables, *command)
+    assert process.stdout is not None
     try:
         said = []
-        for line in process.stderr:
+        for line in process.stdout:
             said.append(line)
             if sum("Booting worker" in each for each in said) == 2:
                 break
@@ -68,4 +66,4 @@ def web_server(
         process.terminate()
         # A process of it that just begins does not hear the signal, and is killed 30 s later.
         process.wait(timeout=60)
-        process.stderr.close()
+        process.stdout.close()
