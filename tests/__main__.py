@@ -9,28 +9,36 @@ import subprocess
 import sys
 import tempfile
 from collections.abc import Sequence
+from contextlib import ExitStack
 
 from tests.rounds import MIGRATED, ON_POSTGRES, PROCESSES, on_sqlite
 from tests.services import postgres_server, postgres_tools
+
+PYTEST = [sys.executable, "-m", "pytest"]
 
 
 def main(args: Sequence[str]) -> int:
     if args or "DATABASE_URL" in os.environ:
         return pytest(args)
     say("On SQLite:")
-    with tempfile.TemporaryDirectory() as folder:
-        file = f"{folder}/migrated.sqlite3"
-        migrate(f"sqlite:///{file}")
-        failed = pytest([*PROCESSES, "--reuse-db", *on_sqlite()], **{MIGRATED: file})
     tools = postgres_tools()
-    if tools is None:
-        say("On PostgreSQL: skipped, for there is no `initdb` on PATH: install postgresql.")
-        return failed or int("CI" in os.environ)
-    say("On PostgreSQL:")
-    with postgres_server(tools) as url:
-        # PostgreSQL copies this one for each database that is made.
-        migrate(url.removesuffix("postgres") + "template1")
-        return pytest([*PROCESSES, *ON_POSTGRES], DATABASE_URL=url) or failed
+    with ExitStack() as stack:
+        folder = stack.enter_context(tempfile.TemporaryDirectory())
+        file = f"{folder}/migrated.sqlite3"
+        postgres = tools and stack.enter_context(postgres_server(tools))
+        # After a change each process of a round would compile all tests, which takes 2 s more.
+        collect = [*PYTEST, "--collect-only", "--quiet", "tests"]
+        with subprocess.Popen(collect, env=kept(), stdout=subprocess.DEVNULL):
+            migrate(f"sqlite:///{file}")
+            if postgres:
+                # PostgreSQL copies this one for each database that is made.
+                migrate(postgres.removesuffix("postgres") + "template1")
+        failed = pytest([*PROCESSES, "--reuse-db", *on_sqlite()], **{MIGRATED: file})
+        if not postgres:
+            say("On PostgreSQL: skipped, for there is no `initdb` on PATH: install postgresql.")
+            return failed or int("CI" in os.environ)
+        say("On PostgreSQL:")
+        return pytest([*PROCESSES, *ON_POSTGRES], DATABASE_URL=postgres) or failed
 
 
 def migrate(url: str) -> None:
@@ -40,11 +48,14 @@ def migrate(url: str) -> None:
 
 
 def pytest(args: Sequence[str], **environ: str) -> int:
-    command = [sys.executable, "-m", "pytest", *args]
-    # Modules that are compiled are kept, whatever the shell says: each process of a round would
-    # compile all tests again, which takes 6 s, and each program all of ours.
-    kept = {name: value for name, value in os.environ.items() if name != "PYTHONDONTWRITEBYTECODE"}
-    return subprocess.run(command, env=kept | environ, check=False).returncode
+    return subprocess.run([*PYTEST, *args], env=kept() | environ, check=False).returncode
+
+
+def kept() -> dict[str, str]:
+    """The environment, in which modules that are compiled are kept, whatever the shell says: each
+    process of a round would compile all tests again, which takes 6 s, and each program all of ours.
+    """
+    return {name: value for name, value in os.environ.items() if name != "PYTHONDONTWRITEBYTECODE"}
 
 
 def say(line: str) -> None:

@@ -149,6 +149,10 @@ def postgres_tools() -> Path | None:
     return installed[-1].parent if installed else None
 
 
+QUICK = ["fsync=off", "full_page_writes=off", "wal_level=minimal", "max_wal_senders=0"]
+"""Options of a PostgreSQL that may lose its data."""
+
+
 class Postgres:
     """A PostgreSQL server with its own cluster in a folder.
 
@@ -173,7 +177,7 @@ class Postgres:
             secret, login = f":{password}", ["-A", "scram-sha-256", f"--pwfile={folder}/password"]
         self.url = f"postgres://{name}{secret}@127.0.0.1:{port}/postgres"
         self._options = f"-p {port} -c listen_addresses=127.0.0.1 -k {folder}"
-        self._options += "" if fsync else " -c fsync=off"
+        self._options += "" if fsync else f" {' '.join(f'-c {each}' for each in QUICK)}"
         self._run("initdb", *login, "-U", name, "-E", "UTF8", *["--no-sync"] * (not fsync))
 
     def _run(self, tool: str, *args: str) -> None:

@@ -13,6 +13,7 @@ from http.cookiejar import CookieJar
 from pathlib import Path
 from time import monotonic
 from typing import IO, Any
+from urllib.parse import urlsplit
 from urllib.request import HTTPCookieProcessor, OpenerDirector, Request, build_opener
 
 import psutil
@@ -106,8 +107,9 @@ class Machine:
     def api(self, method: str, path: str, body: object = None) -> Any:
         """Ask with the token that the ready-to-paste `curl` carries."""
         name, token = self.curl[self.curl.index("-H") + 1].split(": ")
+        url = urlsplit(self.curl[-1])
         request = Request(
-            f"http://127.0.0.1:{self.port}{path}",
+            f"{url.scheme}://{url.netloc}{path}",
             method=method,
             headers={name: token, "Content-Type": "application/json"},
             data=json.dumps(body).encode() if body is not None else None,

@@ -87,7 +87,7 @@ def test_a_second_up_on_the_same_data_is_refused(machine: Machine) -> None:
     assert machine.api("GET", "/workflows/")
 
 
-def test_ctrl_c_stops_all_and_a_second_up_goes_on_with_the_data(
+def test_the_next_up_goes_on_after_ctrl_c_which_stops_all_and_after_a_kill_which_does_not(
     data_dir: Path, start_machine: StartMachine
 ) -> None:
     first = start_machine(data_dir)
@@ -102,6 +102,14 @@ def test_ctrl_c_stops_all_and_a_second_up_goes_on_with_the_data(
     second = start_machine(data_dir)
     assert second.curl[:-1] == first.curl[:-1]
     assert second.api("GET", f"/tasks/{run['task_id']}/") == done
+    _, *orphans = second.family()
+    second.process.kill()
+    second.process.wait()
+    assert len(running(orphans, seconds=0)) == len(orphans)
+
+    third = start_machine(data_dir)
+    assert running(orphans) == []
+    assert any("had left running" in line for line in third.lines)
 
 
 def test_a_busy_worker_does_not_hold_up_the_stop(
@@ -120,28 +128,16 @@ def test_a_busy_worker_does_not_hold_up_the_stop(
     assert running(family) == []
 
 
-def test_what_a_killed_up_left_behind_is_stopped_by_the_next(
+def test_a_long_data_directory_has_its_socket_elsewhere_and_the_link_an_allowed_name(
     data_dir: Path, start_machine: StartMachine
 ) -> None:
-    first = start_machine(data_dir)
-    _, *orphans = first.family()
-    first.process.kill()
-    first.process.wait()
-    assert len(running(orphans, seconds=0)) == len(orphans)
+    machine = start_machine(
+        data_dir / ("long" * 30) / "with a space", REDIS_URL=" ", ALLOWED_HOSTS="[::1],LOCALHOST"
+    )
 
-    second = start_machine(data_dir)
-
-    assert running(orphans) == []
-    assert any("had left running" in line for line in second.lines)
-
-
-def test_a_long_data_directory_has_its_socket_elsewhere(
-    data_dir: Path, start_machine: StartMachine
-) -> None:
-    machine = start_machine(data_dir / ("long" * 30) / "with a space")
-
-    run = machine.api("POST", "/workflows/main_flow/", {"limit": 1})
-
+    assert machine.login_link.startswith(f"http://localhost:{machine.port}/login/link/")
+    status, run = paste(machine.curl)
+    assert status == 202
     assert final(machine, run["task_id"])["state"] == "SUCCESS"
 
 
@@ -248,16 +244,6 @@ class TestErrors:
         assert sentence.startswith("The database ")
         assert "correct DATABASE_URL" in sentence
         assert "secret" not in sentence
-
-
-def test_the_link_is_under_a_name_that_is_allowed(
-    data_dir: Path, start_machine: StartMachine
-) -> None:
-    machine = start_machine(data_dir, REDIS_URL=" ", ALLOWED_HOSTS="[::1],LOCALHOST")
-
-    assert machine.login_link.startswith(f"http://localhost:{machine.port}/login/link/")
-    status, _ = paste(machine.curl)
-    assert status == 202
 
 
 def test_a_server_that_cannot_live_is_given_up(data_dir: Path) -> None:
