@@ -8,7 +8,7 @@ from uuid import uuid4
 import pytest
 from django.contrib.auth.models import User
 from django.utils import timezone, translation
-from playwright.sync_api import Browser, expect
+from playwright.sync_api import Browser, Route, expect
 
 from monitor.texts.language import LANGUAGES, figure
 from parent.models import Run, Step
@@ -37,6 +37,14 @@ ENGLISH = re.compile(
     r"\b(of|steps?|waits|failed|error|skipped|running|queued|after|attempts|is|none|worker of)\b",
     re.IGNORECASE,
 )
+
+
+def unless_get(route: Route) -> None:
+    """What is fetched has not changed."""
+    if route.request.method == "GET":
+        route.fulfill(status=304)
+    else:
+        route.continue_()
 
 
 def test_the_element_says_what_the_engine_says_in_german(
@@ -76,6 +84,9 @@ def test_the_element_says_what_the_engine_says_in_german(
         assert "< 0,1 s" in shown
         assert ENGLISH.findall(shown) == []
 
+        with page.expect_response(f"**/tasks/{run.pk}/*"):
+            pass  # what is asked later would tell of the end before the click
+        page.route("**/*", unless_get)
         Run.objects.filter(pk=run.pk).update(state="FAILURE", finished_at=now)
         with page.expect_event("dialog") as asked:
             page.once("dialog", lambda dialog: dialog.accept())
