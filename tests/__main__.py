@@ -11,7 +11,7 @@ import tempfile
 from collections.abc import Sequence
 from contextlib import ExitStack
 
-from tests.rounds import MIGRATED, ON_POSTGRES, PROCESSES, on_sqlite
+from tests.rounds import COMPUTING, MIGRATED, ON_POSTGRES, WAITING, on_sqlite
 from tests.services import postgres_server, postgres_tools
 
 PYTEST = [sys.executable, "-m", "pytest"]
@@ -33,12 +33,12 @@ def main(args: Sequence[str]) -> int:
             if postgres:
                 # PostgreSQL copies this one for each database that is made.
                 migrate(postgres.removesuffix("postgres") + "template1")
-        failed = pytest([*PROCESSES, "--reuse-db", *on_sqlite()], **{MIGRATED: file})
+        failed = pytest([*COMPUTING, "--reuse-db", *on_sqlite()], **{MIGRATED: file})
         if not postgres:
             say("On PostgreSQL: skipped, for there is no `initdb` on PATH: install postgresql.")
             return failed or int("CI" in os.environ)
         say("On PostgreSQL:")
-        return pytest([*PROCESSES, *ON_POSTGRES], DATABASE_URL=postgres) or failed
+        return pytest([*WAITING, *ON_POSTGRES], DATABASE_URL=postgres) or failed
 
 
 def migrate(url: str) -> None:

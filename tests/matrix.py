@@ -11,7 +11,7 @@ import sys
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
-from tests.rounds import PROCESSES
+from tests.rounds import COMPUTING
 
 ROOT = Path(__file__).resolve().parent.parent
 LOCK = ROOT / "requirements-dev.lock"
@@ -78,7 +78,7 @@ def virtual_environment(version: str, python: str) -> Path:
 
 
 def suite(python: Path, args: Sequence[str]) -> bool:
-    command = [str(python), "-m", "pytest", *(args or [*PROCESSES, *PART])]
+    command = [str(python), "-m", "pytest", *(args or [*COMPUTING, *PART])]
     return subprocess.run(command, cwd=ROOT, check=False).returncode == 0
 
 

@@ -6,14 +6,22 @@ from pathlib import Path
 
 from xdist.scheduler import LoadFileScheduling
 
-__all__ = ["MIGRATED", "ON_POSTGRES", "PROCESSES", "Scheduling", "on_sqlite", "turns"]
+__all__ = ["COMPUTING", "MIGRATED", "ON_POSTGRES", "WAITING", "Scheduling", "on_sqlite", "turns"]
 
 TESTS = Path(__file__).parent
 
-# Seven processes more than there are cores: most of what runs waits, for a lease or a worker.
-# A file's tests stay in one process, with the fixtures that they share.
-PROCESSES = ["--numprocesses", str((os.cpu_count() or 1) + 7), "--dist", "loadfile"]
-PROCESSES += ["--no-loadscope-reorder"]  # keep the order of `turns`
+
+def processes(more_than_cores: int) -> list[str]:
+    """A file's tests stay in one process, with the fixtures that they share."""
+    count = str((os.cpu_count() or 1) + more_than_cores)
+    # The last one keeps the order of `turns`.
+    return ["--numprocesses", count, "--dist", "loadfile", "--no-loadscope-reorder"]
+
+
+COMPUTING, WAITING = processes(4), processes(7)
+"""For tests that mostly compute, or mostly wait: for a lease or a worker. Each process takes 3 s of
+a core until its first test.
+"""
 
 OF_ONE_TEAM = ["packages", "rest_framework", "their_code", "urls", "users"]
 TOGETHER = {f"tests/adopt/test_{name}.py": "tests/adopt" for name in OF_ONE_TEAM}
