@@ -63,8 +63,11 @@ class RunContext:
         rows = Run.objects.filter(pk=self.id).values_list("params", flat=True)
         params: Mapping[str, Any] | None = rows.first()
         if params is None:
-            raise AttemptLost(f"The run {self.id} was deleted. Let this exception end the body.")
+            raise self._deleted()
         return params
+
+    def _deleted(self) -> AttemptLost:
+        return AttemptLost(f"The run {self.id} was deleted. Let this exception end the body.")
 
     @cached_property
     def scheduled_at(self) -> datetime | None:
@@ -79,7 +82,7 @@ class RunContext:
             runs = Run.objects.filter(pk=run_id)
             found = runs.values_list("parent_run", "firings__nominal_at").first()
             if found is None:
-                return None
+                raise self._deleted()
             run_id, at = found
             if at is not None:
                 return at

@@ -1,20 +1,18 @@
 """Giving a run a signal or a decision, and closing a signal. Each locks the run, as an end does."""
 
 from collections.abc import Callable, Mapping
-from datetime import datetime
 from functools import partial
 from typing import Any
 from uuid import UUID
 
-from django.db import connection, transaction
+from django.db import transaction
 
 from children.errors import AttemptLost
-from children.sanitize import clean_text
 from parent.definition.name_lists import join_names
 from parent.definition.parameters.json_text import same_json
 from parent.definition.signals import Awaited, awaited_steps, signal_of
 from parent.definition.workflow import registry
-from parent.errors import InvalidParams, SignalClosed, SignalGiven, UnknownRun, UnknownSignal
+from parent.errors import InvalidParams, SignalClosed, UnknownSignal
 from parent.models import Awaits, Event, ReceivedSignal, Run, Step, StepState
 from parent.models.run import shortened
 from parent.runs.advance import advance
@@ -22,17 +20,16 @@ from parent.runs.endings import Ending, end_attempt, not_recorded
 from parent.runs.items.arrivals import add_item
 from parent.runs.signals.awaiting import outcome_of
 from parent.runs.signals.feeding import NON_FIELD, end_feeding, fed_step, item_of
+from parent.runs.signals.locking import (
+    find,
+    given_before,
+    given_earlier,
+    lock_with_step,
+    require_open,
+)
 from parent.runs.signals.payload import shown_values, values_of
 from parent.runs.transitions import mark_skipped
-from parent.store.kept_sql import select
-from parent.store.run_rows import (
-    FULL_READ_LIMIT,
-    LARGE_OF_STEP,
-    Locked,
-    lock_run_row,
-    run_key,
-    steps_of,
-)
+from parent.store.run_rows import Locked, steps_of
 from parent.store.writes.insert import insert_if_new, prepare_insert
 from parent.store.writes.update import write
 
@@ -40,13 +37,6 @@ __all__ = ["close", "definition_of", "give"]
 
 
 CLOSED_COLUMNS = ("state", "finished_at", "message", "unneeded", "due_at")
-WITH_NAME = "run_id = %s AND name = %s"
-ENDS = {
-    StepState.OK: "it was skipped by a retry, which gave it a result",
-    StepState.ERROR: "it has ended with an error",
-    StepState.SKIPPED: "it was skipped",
-    StepState.CANCELLED: "it was cancelled",
-}
 
 
 def definition_of(run: Run, name: str) -> Awaited:
@@ -98,7 +88,7 @@ def give(
         SignalClosed: the run or the step has ended, or the signal was closed.
         AttemptLost: the attempt that gives it does not count any more.
     """
-    run = _find(run_id)
+    run = find(run_id)
     checked = values_of(definition_of(run, name), values)
     store = partial(_store, run, name, checked, who, task_id, key, still_counts)
     try:
@@ -128,7 +118,7 @@ def _store(
 ) -> ReceivedSignal:
     """Store what has come, and end the step that waits for it: with `error`, if there is one."""
     with transaction.atomic():
-        locked, step = _lock(run, name)
+        locked, step = lock_with_step(run, name)
         if still_counts is not None and not still_counts():
             raise AttemptLost(f"The attempt no longer counts, so {name} was not given.")
         fed = fed_step(run, name)
@@ -145,7 +135,7 @@ def _store(
         )
         if not insert_if_new(came):
             return _given_again(step, came, task_id)
-        _require_open(locked.run, step, task_id)
+        require_open(locked.run, step, task_id)
         if fed is None:
             _note(step, came)
             if step.state == StepState.RUNNING:
@@ -161,9 +151,9 @@ def _given_again(step: Step, again: ReceivedSignal, task_id: str | None) -> Rece
     Raises:
         SignalGiven: it does not.
     """
-    [earlier] = _earlier(again.run, again.name, again.key)
+    [earlier] = given_earlier(again.run, again.name, again.key)
     if task_id not in (None, step.task_id) or not same_json(earlier.values, again.values):
-        raise _given_before(step, earlier)
+        raise given_before(step, earlier)
     return earlier
 
 
@@ -221,10 +211,10 @@ def close(
         SignalGiven: it has come already.
         SignalClosed: it is closed already, or the run has ended.
     """
-    run = _find(run_id)
+    run = find(run_id)
     with transaction.atomic():
         try:
-            locked, step = _lock(run, name)
+            locked, step = lock_with_step(run, name)
         except UnknownSignal:
             definition_of(run, name)  # says which there are, if it is a slip
             raise
@@ -235,9 +225,9 @@ def close(
         if still_counts is not None and _is_closed(run, name):
             return locked.run
         fed = fed_step(run, name)
-        if fed is None and (earlier := _earlier(run, name)):
-            raise _given_before(step, earlier[0])
-        _require_open(locked.run, step, None)
+        if fed is None and (earlier := given_earlier(run, name)):
+            raise given_before(step, earlier[0])
+        require_open(locked.run, step, None)
         said = f"closed by {who}" if who else "closed"
         if fed is not None:
             end_feeding(locked, step.pk, fed.pk, said)
@@ -258,71 +248,3 @@ def _skip(locked: Locked, step: Step, reason: str) -> None:
     mark_skipped([closed], locked.now, {step.name: reason}, [step.name])
     write([closed], CLOSED_COLUMNS)
     advance(locked.run, steps, locked.now)
-
-
-def _find(run_id: Run | UUID | str) -> Run:
-    if isinstance(run_id, Run):
-        return run_id
-    run = Run.objects.only("workflow").filter(pk=run_key(run_id)).first()
-    if run is None:
-        raise UnknownRun(f"There is no run {run_id}.")
-    return run
-
-
-def _lock(run: Run, name: str) -> tuple[Locked, Step]:
-    """Lock the run, and find the signal's step; of a run with many steps, no others are read.
-
-    All that ends a step that waits locks the run first: whoever holds it decides.
-    """
-    locked = lock_run_row(run.pk)
-    if locked is None:
-        raise UnknownRun(f"There is no run {run.pk}.")
-    steps = steps_of(locked.run, at_most=FULL_READ_LIMIT + 1)
-    if len(steps) <= FULL_READ_LIMIT:
-        locked = locked._replace(steps=steps)
-    else:
-        steps = select(Step, WITH_NAME, _keys(run, name), without=LARGE_OF_STEP)
-    step = next((each for each in steps if each.name == name and each.awaits), None)
-    if step is None:
-        raise UnknownSignal(
-            f"This run has no signal or approval {name!r}: another version of {run.workflow} "
-            "has started it."
-        )
-    return locked, step
-
-
-def _earlier(run: Run, name: str, key: str = "") -> list[ReceivedSignal]:
-    """What the signal was given before, with this key: one row, or none."""
-    return select(ReceivedSignal, f"{WITH_NAME} AND key = %s", [*_keys(run, name), key])
-
-
-def _keys(run: Run, name: str) -> list[Any]:
-    return [Run._meta.pk.get_db_prep_value(run.pk, connection), name]
-
-
-def _require_open(run: Run, step: Step, task_id: str | None) -> None:
-    """Raises SignalClosed if it cannot be given any more."""
-    if step.state in ENDS:
-        why = ENDS[StepState(step.state)]
-        if step.state == StepState.OK and step.message:
-            why = "nothing more is taken"
-        said = clean_text(step.error or step.message)
-        raise SignalClosed(f"{step.name} is closed: {why}{f' ({said})' if said else ''}.")
-    if run.ended:
-        raise SignalClosed(f"{step.name} is closed: the run has ended, it is {run.state}.")
-    if run.cancel_requested_at is not None:
-        raise SignalClosed(f"{step.name} is closed: the run is being cancelled.")
-    if task_id is not None and step.task_id != task_id:
-        raise SignalClosed(f"{step.name} is asked for anew: this is of an earlier time.")
-
-
-def _given_before(step: Step, earlier: ReceivedSignal) -> SignalGiven:
-    by = f" by {earlier.who}" if earlier.who else ""
-    what = "was decided" if step.awaits == Awaits.APPROVAL else "was given"
-    return SignalGiven(
-        f"{step.name} {what}{by} at {_time(earlier.at)}, with other values. The first one counts."
-    )
-
-
-def _time(at: datetime) -> str:
-    return at.isoformat(timespec="seconds")
