@@ -84,10 +84,12 @@ def edit(pk: int, changes: Mapping[str, Any], *, who: str) -> Schedule:
             raise InvalidSchedule(errors)
         declared = row.declared
         if declared is not None:
+            # Of these only: another release may have had others, which nobody sees here.
             row.edited = sorted(
                 name
-                for name in {*row.edited, *(each for each in FIELDS if _differs(row, values, each))}
-                if values[name] != declared.get(name)
+                for name in FIELDS
+                if (name in row.edited or _differs(row, values, name))
+                and values[name] != declared.get(name)
             )
         row.edited_by = shortened(who)
         change(row, values, f"{who} changed when the schedule comes.")

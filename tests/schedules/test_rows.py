@@ -49,6 +49,17 @@ def test_a_declared_schedule_is_a_row_with_its_next_time(declare: Declare) -> No
     assert soon(row)
 
 
+def test_an_edit_of_a_field_that_another_release_had_is_in_nobodys_way(declare: Declare) -> None:
+    declare(Schedule("0 12 * * *"))
+    sync()
+    Row.objects.update(edited=["cron", "of_later"], cron="0 13 * * *")
+
+    row = edit(Row.objects.get().pk, {"timezone": "Europe/Rome"}, who="ana")
+
+    assert (row.edited, row.cron) == (["cron", "timezone"], "0 13 * * *")
+    assert reset(row.pk, who="ana").cron == "0 12 * * *"
+
+
 def test_without_a_change_it_takes_one_statement(declare: Declare) -> None:
     declare(*(Schedule("0 12 * * *", name=f"s{number}") for number in range(20)))
     sync()
