@@ -2,6 +2,7 @@
 JavaScript error, violates its Content Security Policy, or sends a request to another host."""
 
 from collections.abc import Callable, Iterator
+from functools import partial
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -11,7 +12,15 @@ from django.contrib.auth.models import User
 from django.db.models import F
 from django.test import Client
 from django.utils import timezone
-from playwright.sync_api import Browser, BrowserContext, Page, Request, expect, sync_playwright
+from playwright.sync_api import (
+    Browser,
+    BrowserContext,
+    Locator,
+    Page,
+    Request,
+    expect,
+    sync_playwright,
+)
 
 from monitor.polling.pace import LONGEST_MS
 from parent.models import Run
@@ -19,6 +28,7 @@ from tests.browser.chromium import HOW_TO_INSTALL, find
 from tests.conftest import missing
 from tests.monitor.conftest import MakeRun, form_flow, make_run, other, owner, staff
 from tests.system.conftest import Gate, StartWorker, gate, start_worker, worker
+from tests.waiting import until
 
 __all__ = ["Gate", "MakeRun", "StartWorker", "form_flow", "gate", "make_run", "other", "owner"]
 __all__ += ["staff", "start_worker", "worker"]
@@ -173,6 +183,31 @@ def find_violations() -> Callable[[Page], list[str]]:
         ]
 
     return find_violations
+
+
+IN_VIEW = """(it) => {
+  let { top, right, bottom, left } = it.getBoundingClientRect();
+  const clip = (box) => {
+    top = Math.max(top, box.top);
+    right = Math.min(right, box.right);
+    bottom = Math.min(bottom, box.bottom);
+    left = Math.max(left, box.left);
+  };
+  clip({ top: 0, right: innerWidth, bottom: innerHeight, left: 0 });
+  for (let up = it; (up = up.parentElement ?? up.getRootNode().host); ) {
+    if (getComputedStyle(up).overflow !== "visible") clip(up.getBoundingClientRect());
+  }
+  return top < bottom && left < right;
+}"""
+
+
+def is_in_view(locator: Locator) -> None:
+    """Wait until some of it is in the window, and not scrolled out of a box around it.
+
+    Playwright's own `to_be_in_viewport` waits for Chromium to paint, without a limit: once in some
+    ten rounds that never came.
+    """
+    until(f"{locator} is in view", partial(locator.evaluate, IN_VIEW))
 
 
 def element(run: Run, attributes: str = "", inside: str = "") -> str:

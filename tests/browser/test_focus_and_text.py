@@ -9,7 +9,16 @@ from playwright.sync_api import Browser, Page, expect
 
 from parent.definition.workflow import Workflow
 from parent.models import Run, Step
-from tests.browser.conftest import MakeRun, SignIn, Watched, bar_at, button, element, write
+from tests.browser.conftest import (
+    MakeRun,
+    SignIn,
+    Watched,
+    bar_at,
+    button,
+    element,
+    is_in_view,
+    write,
+)
 
 # The characters of an element that are no spaces: from left to right on the screen, and as written.
 READ = """
@@ -125,5 +134,5 @@ def test_a_summary_of_what_is_wrong_has_the_focus_and_leads_to_the_fields(
             expect(summary.locator("li").filter(has_text=label)).to_contain_text(text)
             summary.get_by_role("link", name=label).press("Enter")
             field = tab.get_by_label(label)
-            expect(field).to_be_in_viewport()
+            is_in_view(field)
             expect(field).to_be_focused()

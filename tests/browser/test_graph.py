@@ -9,7 +9,7 @@ from django.utils import timezone
 from playwright.sync_api import Browser, Page, expect
 
 from parent.models import Run, Step
-from tests.browser.conftest import MakeRun, SignIn, Watched, bar_at, write
+from tests.browser.conftest import MakeRun, SignIn, Watched, bar_at, is_in_view, write
 from tests.browser.test_pages import FindViolations
 
 FAN = 90
@@ -71,7 +71,7 @@ def test_the_graph_follows_the_run(tab: Page, sign_in: SignIn, diamond: Run) -> 
     link.press("Enter")
     tab.wait_for_url(f"**/runs/{diamond.pk}/#step-3")
     row = tab.locator("#step-3")
-    expect(row).to_be_in_viewport()
+    is_in_view(row)
     expect(row).to_contain_text("skipped: left failed")
 
 
@@ -83,7 +83,7 @@ def test_a_box_of_many_unfolds_the_timeline(tab: Page, sign_in: SignIn, fan: Run
     expect(box).to_be_hidden()
     tab.locator("#graph summary").press("Enter")
     box.press("Enter")
-    expect(tab.locator("#step-49")).to_be_in_viewport()
+    is_in_view(tab.locator("#step-49"))
 
 
 # Colours do not depend on the width, nor the width on colours.
@@ -119,4 +119,4 @@ def test_without_javascript_the_graph_is_there(
         tab.goto(f"/runs/{diamond.pk}/")
         tab.get_by_role("link", name="top running").click()
         tab.wait_for_url(f"**/runs/{diamond.pk}/#step-0")
-        expect(tab.locator("#step-0")).to_be_in_viewport()
+        is_in_view(tab.locator("#step-0"))

@@ -11,7 +11,7 @@ from playwright.sync_api import Browser, Page, expect
 
 from parent.models import LogChunk, Run, RunState
 from parent.runs.start import start
-from tests.browser.conftest import SignIn, Watched
+from tests.browser.conftest import SignIn, Watched, is_in_view
 from tests.browser.test_coming_back import come_back
 from tests.flows import workflows
 
@@ -78,10 +78,10 @@ def at_the_end(page: Page) -> bool:
 def test_a_long_log_is_followed_from_its_end_on(page: Page, run: Run) -> None:
     write(run, 3, *(f"line {number}" for number in range(100)))
     page.reload()
-    expect(page.get_by_text("line 99", exact=True)).to_be_in_viewport()
+    is_in_view(page.get_by_text("line 99", exact=True))
 
     write(run, 103, "more")
-    expect(page.get_by_text("more", exact=True)).to_be_in_viewport()
+    is_in_view(page.get_by_text("more", exact=True))
     page.get_by_label("Follow").uncheck()
     page.locator("#log").evaluate("(it) => it.scrollTop = 0")
     write(run, 104, "yet more")

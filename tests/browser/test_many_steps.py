@@ -12,7 +12,7 @@ from django.utils import timezone
 from playwright.sync_api import CDPSession, Page, expect
 
 from parent.models import Run, Step
-from tests.browser.conftest import MakeRun, SignIn, bar_at, part
+from tests.browser.conftest import MakeRun, SignIn, bar_at, is_in_view, part
 
 STEPS = 200
 HIGHEST = 3_000  # pixels of the page; with all steps shown it was 24,000
@@ -95,7 +95,7 @@ def test_a_run_of_many_steps_is_folded_and_costs_what_changes(
     groups = tab.locator("task-progress [part=group]:visible")
     expect(groups).to_have_text(["2 failed", "5 running", "193 queued"])
     assert tab.locator("#timeline").evaluate("(it) => it.clientHeight") < FOLDED
-    expect(tab.get_by_role("progressbar", name="step_164")).to_be_in_viewport()
+    is_in_view(tab.get_by_role("progressbar", name="step_164"))
     expect(tab.get_by_role("progressbar", name="step_10", exact=True)).to_have_count(0)
     assert tab.evaluate("document.documentElement.scrollHeight") < HIGHEST
 

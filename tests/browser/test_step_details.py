@@ -9,7 +9,7 @@ from playwright.sync_api import Browser, Page, expect
 
 from parent.inline import run_inline
 from parent.models import Executor, Item, Run, Step
-from tests.browser.conftest import SignIn, Watched, write
+from tests.browser.conftest import SignIn, Watched, is_in_view, write
 from tests.browser.looks import look_at
 from tests.flows import workflows
 
@@ -98,7 +98,7 @@ def test_without_javascript_it_is_a_link(
         opener(page, name).click()
 
         expect(page.locator(".inside")).to_have_count(1)
-        expect(page.locator(".inside")).to_be_in_viewport()
+        is_in_view(page.locator(".inside"))
         opener(page, name).click()
         expect(page.locator(".inside")).to_have_count(0)
 
