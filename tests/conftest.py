@@ -175,8 +175,10 @@ def _own_language() -> Iterator[None]:
 
 @pytest.fixture(scope="session")
 def _nowhere(tmp_path_factory: pytest.TempPathFactory) -> str:
-    """The address of no broker."""
-    return f"redis+socket://{tmp_path_factory.mktemp('no-broker') / 'redis.sock'}"
+    """The address of no broker, which the Celery app has."""
+    nowhere = f"redis+socket://{tmp_path_factory.mktemp('no-broker') / 'redis.sock'}"
+    use_broker(nowhere)
+    return nowhere
 
 
 @pytest.fixture(autouse=True)
@@ -184,8 +186,6 @@ def _no_broker(_nowhere: str) -> Iterator[None]:
     """Without the fixture `broker` no broker is configured: not that of `make up`, and not that of
     an earlier test.
     """
-    if current_app.conf.broker_url != _nowhere:
-        use_broker(_nowhere)
     yield
     if current_app.conf.broker_url != _nowhere:
         use_broker(_nowhere)
