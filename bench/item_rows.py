@@ -22,7 +22,7 @@ from bench.flows.workflows import mapped, mapped_alone
 from parent.messages.publish import publishing_off
 from parent.models import Executor, Item, Run, StepState
 from parent.runs.items.counts import add
-from parent.store import executors, results
+from parent.store import leases, results
 from parent.watch.tick import Ticker
 from tests.waiting import until
 
@@ -122,8 +122,8 @@ def memory(items: int) -> Iterator[Figure]:
 
 def ticks(items: int) -> Iterator[Figure]:
     """The statements of a quiet tick over so many waiting items, and over none."""
-    executor = executors.assign_executor_id()
-    executors.renew_heartbeat(executor)
+    executor = leases.assign_executor_id()
+    leases.renew_heartbeat(executor)
     ticker = Ticker(executor)
     until("the watch lease", ticker.tick)
     none, none_seconds = quiet(ticker)
@@ -138,11 +138,11 @@ def ticks(items: int) -> Iterator[Figure]:
     add(step.pk, now)
     with connection.cursor() as cursor:
         cursor.execute("ANALYZE")
-    executors.renew_heartbeat(executor)
+    leases.renew_heartbeat(executor)
     until("the watch lease", ticker.tick)
     ticker.tick()
     waiting, seconds = quiet(ticker)
-    executors.release_watch_lease(executor)
+    leases.release_watch_lease(executor)
     yield Figure(
         name=f"statements of a tick, {items:,} waiting",
         ours=f"{waiting} statements",

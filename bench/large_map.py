@@ -23,7 +23,7 @@ def main(what: str, items: int) -> None:
     from bench.flows.workflows import mapped  # noqa: PLC0415
     from parent.messages.publish import publishing_off  # noqa: PLC0415
     from parent.models import Item, ItemCount, Step, StepState  # noqa: PLC0415
-    from parent.runs.items.close import close_if_done  # noqa: PLC0415
+    from parent.runs.items.end_of_step import close_if_done  # noqa: PLC0415
 
     with publishing_off():
         if what == "open":

@@ -20,7 +20,7 @@ from bench.polling import QUIET, signed_in
 from bench.web import serving
 from parent.messages.publish import publishing_off
 from parent.models import Executor, Run, Step, StepState
-from parent.store import executors
+from parent.store import leases
 from tests.browser.chromium import HOW_TO_INSTALL, find
 
 __all__ = ["figures"]
@@ -52,7 +52,7 @@ def figures(*, quick: bool) -> Iterator[Figure | Skipped]:
             f"a page of {STEPS:,} steps": with_steps(owner, STEPS),
             f"a page of {ITEMS:,} items": with_items(owner, ITEMS),
         }
-        executors.renew_heartbeat(uuid4())  # or the page says that no worker is there
+        leases.renew_heartbeat(uuid4())  # or the page says that no worker is there
         with (
             tempfile.TemporaryDirectory(prefix="bench-") as folder,
             serving(Path(folder)) as (_pid, port),

@@ -14,7 +14,7 @@ from bench.environment import clear
 from bench.figure import Figure
 from bench.flows.tasks import reports
 from parent.models import Executor, Run, RunState, Step, StepState
-from parent.store import executors, results
+from parent.store import leases, results
 from parent.watch.tick import Ticker
 from tests.waiting import until
 
@@ -51,8 +51,8 @@ def figures(*, quick: bool) -> Iterator[Figure]:
 
 def turn(running: int) -> tuple[int, float]:
     """The statements and the median seconds of a tick over so many running children."""
-    executor = executors.assign_executor_id()
-    executors.renew_heartbeat(executor)
+    executor = leases.assign_executor_id()
+    leases.renew_heartbeat(executor)
     write_running(running)
     ticker = Ticker(executor)
     until("the watch lease", ticker.tick)
@@ -63,7 +63,7 @@ def turn(running: int) -> tuple[int, float]:
         began = time.perf_counter()
         ticker.tick()
         seconds.append(time.perf_counter() - began)
-    executors.release_watch_lease(executor)
+    leases.release_watch_lease(executor)
     clear()
     Executor.objects.all().delete()
     return len(statements), median(seconds)
@@ -83,7 +83,7 @@ def write_running(count: int) -> None:
             task=reports.name,
             state=StepState.RUNNING,
             task_id=str(uuid4()),
-            executor_id=executors.this_executor(),
+            executor_id=leases.this_executor(),
             queued_at=now,
             started_at=now,
         )

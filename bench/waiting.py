@@ -20,7 +20,7 @@ from bench.flows.workflows import signalled, two
 from parent.messages.publish import publishing_off
 from parent.models import Awaits, Executor, Run, RunState, Schedule, Step, StepState
 from parent.runs.signals.give import give
-from parent.store import executors, results
+from parent.store import leases, results
 from parent.watch.tick import Ticker
 from tests.waiting import until
 
@@ -49,8 +49,8 @@ def figures(*, quick: bool) -> Iterator[Figure]:
 
 def ticks(runs: int, schedules: int) -> Iterator[Figure]:
     """The statements and the time of a quiet tick, with nothing, with runs, and with schedules."""
-    executor = executors.assign_executor_id()
-    executors.renew_heartbeat(executor)
+    executor = leases.assign_executor_id()
+    leases.renew_heartbeat(executor)
     ticker = Ticker(executor)
     until("the watch lease", ticker.tick)
     nothing, nothing_seconds = quiet(ticker, executor)
@@ -59,7 +59,7 @@ def ticks(runs: int, schedules: int) -> Iterator[Figure]:
     clear()
     write_schedules(schedules)
     scheduled, scheduled_seconds = quiet(ticker, executor)
-    executors.release_watch_lease(executor)
+    leases.release_watch_lease(executor)
     for name, count, seconds in (
         (f"a tick, {runs:,} wait for signals", waiting, waiting_seconds),
         (f"a tick, {schedules:,} schedules", scheduled, scheduled_seconds),
@@ -82,7 +82,7 @@ def ticks(runs: int, schedules: int) -> Iterator[Figure]:
 
 def quiet(ticker: Ticker, executor: UUID) -> tuple[int, float]:
     """The statements of a tick, the median; and its seconds, the least, whatever else runs here."""
-    executors.renew_heartbeat(executor)
+    leases.renew_heartbeat(executor)
     until("the watch lease", ticker.tick)
     ticker.tick()  # what it does only now and then is done
     counted, seconds = [], []

@@ -20,7 +20,7 @@ from chaos.servers import Broker, Database
 from chaos.users import Users
 from chaos.workers import Workers
 from parent.models import Delivery, Event, Item, Run, Step
-from parent.store import executors
+from parent.store import leases
 
 __all__ = ["Report", "run_scenario"]
 
@@ -137,7 +137,7 @@ def _report(
     never = [f"{missing} runs could not be started"] if missing else []
     children = TaskResult.objects.exclude(task_id__in=[run.id for run in seen])
     seconds, recovered = verdict.slowest_recovery(seen, bodies)
-    lease = executors.lease().total_seconds()
+    lease = leases.lease().total_seconds()
     return Report(
         runs=Counter(run.state for run in seen),
         steps=sum(len(run.steps) for run in seen),

@@ -29,9 +29,9 @@ from parent.errors import CannotRetry, RunEnded, SignalClosed, SignalGiven
 from parent.messages.publish import publish_run, publish_steps
 from parent.models import Item, Run, RunState, Step, StepState
 from parent.runs.cancel import cancel
-from parent.runs.retry import retry
 from parent.runs.signals.give import close, give
 from parent.runs.start import start
+from parent.runs.user_retry.retry import retry
 from parent.store.outage import retry_while_database_is_down
 
 __all__ = ["Users"]

@@ -18,7 +18,7 @@ class ChildrenConfig(AppConfig):
 
     def ready(self) -> None:
         from children import checks  # noqa: F401, PLC0415 - checks register themselves
+        from children.worker.follower_terms import TermsStep  # noqa: PLC0415
         from children.worker.loop_wakeup import WakeStep  # noqa: PLC0415 - not every process needs Celery's worker
-        from children.worker.terms import TermsStep  # noqa: PLC0415
 
         current_app.steps["worker"].update({WakeStep, TermsStep})

@@ -18,7 +18,7 @@ from parent.models import Item, Run, Step, StepState
 from parent.runs.advance import begin_turn
 from parent.runs.endings import bring_up
 from parent.runs.items.child_runs import open_child_runs
-from parent.runs.items.windows import fill_places
+from parent.runs.items.chunks import fill_places
 from parent.runs.nested.tree import inner_runs
 from parent.runs.start import start
 from parent.store import clock

@@ -8,7 +8,7 @@ from django.db.models.functions import Now
 
 from monitor.probe_paths import HEALTH
 from parent.models import Executor
-from parent.store import executors
+from parent.store import leases
 from parent.store.outage import OUTAGE
 
 __all__ = ["web", "web_at", "worker"]
@@ -46,12 +46,10 @@ def worker() -> str | None:
     """What is wrong with the workers of this machine; None if one sends heartbeats."""
     host = socket.gethostname()
     try:
-        alive = Executor.objects.filter(
-            host=host, heartbeat_at__gt=Now() - executors.lease()
-        ).exists()
+        alive = Executor.objects.filter(host=host, heartbeat_at__gt=Now() - leases.lease()).exists()
     except OUTAGE as exc:
         return f"worker: the database does not answer ({str(exc).strip()})"
-    return None if alive else f"worker: no heartbeat of {host} within {executors.lease()}"
+    return None if alive else f"worker: no heartbeat of {host} within {leases.lease()}"
 
 
 def _allowed_host() -> str:

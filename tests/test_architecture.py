@@ -17,7 +17,7 @@ from rest_framework.test import APIClient
 from children import host
 from parent.messages.publish import attempt_header, publishing_off
 from parent.models import Run, Step
-from parent.store import executors
+from parent.store import leases
 from parent.watch.tick import Ticker
 from tests.test_imports import APPS, ROOT
 
@@ -155,8 +155,8 @@ def test_an_end_goes_the_way_that_is_told(
 def test_a_report_goes_the_way_that_is_told(
     client: APIClient, started: Callable[[], Run], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(executors, "_this", None)  # and back, when the test ends
-    executors.renew_heartbeat(executor := executors.assign_executor_id())
+    monkeypatch.setattr(leases, "_this", None)  # and back, when the test ends
+    leases.renew_heartbeat(executor := leases.assign_executor_id())
     ticker = Ticker(executor)
     while not ticker.tick():
         pass

@@ -37,7 +37,7 @@ LAYERS = {
         *("admin", "apps", "pytest_plugin"),
     ],
     "monitor": [
-        *("probe_paths", "texts", "conf", "models", "tokens", "policy", "access"),
+        *("probe_paths", "texts", "conf", "models", "tokens", "policy", "apply_policy"),
         *("http", "polling", "runs", "api", "celery_progress", "pages", "ops"),
         *("templatetags", "checks", "admin", "apps", "urls", "management"),
     ],

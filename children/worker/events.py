@@ -13,7 +13,7 @@ from celery import signals, states
 from celery.utils.log import get_task_logger
 from celery.utils.saferepr import saferepr
 
-from children.worker.later import call_later
+from children.worker.shared_timer import call_later
 
 __all__ = ["Events", "Outbox", "outbox"]
 

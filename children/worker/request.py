@@ -6,9 +6,9 @@ from billiard.exceptions import Terminated, TimeLimitExceeded, WorkerLostError
 
 from children import host
 from children.meta import error_text
+from children.worker.follower_terms import terms_of
 from children.worker.followers import TERMS, ReportedText
 from children.worker.loop_wakeup import WakingRequest
-from children.worker.terms import terms_of
 
 __all__ = ["ChildRequest"]
 

@@ -18,7 +18,7 @@ from rest_framework.views import APIView
 from monitor.api.documents import ApiSchema
 from monitor.http.our_view import OurView
 from monitor.http.parsers import JSONParser
-from monitor.texts.sayings import asked_language
+from monitor.texts.row_texts import asked_language
 from monitor.tokens import TokenAuthentication
 
 __all__ = ["ApiView"]

@@ -14,9 +14,9 @@ from django.utils import timezone
 from rest_framework.request import Request
 
 from monitor.polling.etag import signed_tags, unchanged
-from monitor.polling.pace import pace
+from monitor.polling.slow_down import pace
 from monitor.runs.snapshot import Snapshot
-from monitor.texts.sayings import asked_language
+from monitor.texts.row_texts import asked_language
 from parent.store.outage import OUTAGE
 
 __all__ = ["Unchanged", "snapshot_of"]

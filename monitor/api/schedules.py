@@ -10,7 +10,10 @@ from rest_framework.permissions import BasePermission, IsAuthenticated
 from rest_framework.request import Request
 from rest_framework.response import Response
 
-from monitor.access import (
+from monitor.api.base import ApiView
+from monitor.api.openapi import schedule_operations
+from monitor.api.request_options import PAGE_SIZE
+from monitor.apply_policy import (
     CHANGE,
     SEE,
     find_schedule,
@@ -18,9 +21,6 @@ from monitor.access import (
     may_see_schedules,
     visible_schedules,
 )
-from monitor.api.base import ApiView
-from monitor.api.openapi import schedule_operations
-from monitor.api.requests import PAGE_SIZE
 from monitor.http.throttles import StartThrottle
 from parent.definition.parameters.secrets import shown_params
 from parent.models import Firing, Schedule

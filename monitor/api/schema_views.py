@@ -15,12 +15,12 @@ from rest_framework.renderers import TemplateHTMLRenderer
 from rest_framework.request import Request
 from rest_framework.response import Response
 
-from monitor.access import find_workflow
 from monitor.api.base import ApiView
 from monitor.api.documents import TITLE, Document, StartSchema, ours
 from monitor.api.openapi import workflow_operations
 from monitor.api.params_schema import bodies
 from monitor.api.views import WorkflowView
+from monitor.apply_policy import find_workflow
 from monitor.http.namespace import our_url
 from parent.definition.workflow import Workflow, registry
 

@@ -7,11 +7,11 @@ from rest_framework import status
 from rest_framework.request import Request
 from rest_framework.response import Response
 
-from monitor.access import find_to_signal
 from monitor.api.base import ApiView
-from monitor.api.form_data import values_by
+from monitor.api.body_params import values_by
 from monitor.api.openapi import task_operations
-from monitor.api.requests import idempotency_key
+from monitor.api.request_options import idempotency_key
+from monitor.apply_policy import find_to_signal
 from parent.definition.workflow import registry
 from parent.models import ReceivedSignal
 from parent.runs.signals.give import close, definition_of, give

@@ -13,21 +13,12 @@ from rest_framework import status
 from rest_framework.request import Request
 from rest_framework.response import Response
 
-from monitor.access import (
-    find_mapped_step,
-    find_run,
-    find_to_change,
-    find_to_retry,
-    find_workflow,
-    startable,
-    visible_runs,
-)
 from monitor.api.base import ApiView
-from monitor.api.form_data import params_of
+from monitor.api.body_params import params_of
 from monitor.api.not_modified import snapshot_of
 from monitor.api.openapi import task_operations, workflow_operations
 from monitor.api.params_schema import params_schema
-from monitor.api.requests import (
+from monitor.api.request_options import (
     INSTEAD,
     ByIndex,
     ItemQuery,
@@ -37,25 +28,34 @@ from monitor.api.requests import (
     RunQuery,
     idempotency_key,
 )
+from monitor.apply_policy import (
+    find_mapped_step,
+    find_run,
+    find_to_change,
+    find_to_retry,
+    find_workflow,
+    startable,
+    visible_runs,
+)
 from monitor.http.namespace import namespace_of, our_url
 from monitor.http.parsers import JSONParser
 from monitor.http.throttles import StartThrottle
 from monitor.polling.etag import answer, digest_of, not_modified
-from monitor.polling.pace import pace
+from monitor.polling.slow_down import pace
 from monitor.runs.items import READ, item_row
 from monitor.runs.log import log_document
 from monitor.runs.results import result_answer
 from monitor.runs.snapshot import Snapshot, Task, task_status
 from monitor.runs.starting import start_for
-from monitor.texts.sayings import asked_language, texts_of
+from monitor.texts.row_texts import asked_language, texts_of
 from parent.definition.mapping import Map
 from parent.definition.signals import awaited_steps
 from parent.deletion.delete import delete_run
 from parent.logs.read import read_log
 from parent.models import Item, Run
 from parent.runs.cancel import cancel
-from parent.runs.retry import retry
 from parent.runs.signals.payload import serializer_of
+from parent.runs.user_retry.retry import retry
 
 __all__ = [
     "ItemListView",

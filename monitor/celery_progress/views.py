@@ -12,8 +12,8 @@ from django.utils import timezone
 from rest_framework.request import Request
 from rest_framework.response import Response
 
-from monitor.access import NOT_FOUND
 from monitor.api.base import ApiView
+from monitor.apply_policy import NOT_FOUND
 from monitor.celery_progress.answers import Answer, of_group, of_status, of_stored
 from monitor.runs.snapshot import Snapshot, Task, task_status
 from parent.models import StepState

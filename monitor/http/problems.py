@@ -21,7 +21,7 @@ from rest_framework.response import Response
 from rest_framework.settings import api_settings
 from rest_framework.views import exception_handler as drf_exception_handler
 
-from monitor.texts.sayings import asked_language
+from monitor.texts.row_texts import asked_language
 from monitor.texts.sentences import in_readers_language
 from parent.errors import (
     AlreadyRunning,

@@ -22,9 +22,9 @@ from prometheus_client.registry import Collector
 from parent.messages.publish import queue_of
 from parent.models import IS_ACTIVE, Item, Run, Step, StepState, Tally, WatchLease
 from parent.notifications.outbox import oldest_age
-from parent.runs.following.limits import all_in_use, all_waiting, current_sizes
-from parent.runs.following.places import all_in_line
-from parent.store import clock, executors
+from parent.runs.concurrency.runs_in_line import all_in_line
+from parent.runs.concurrency.shared_limits import all_in_use, all_waiting, current_sizes
+from parent.store import clock, leases
 from parent.telemetry.metrics import KINDS, Figures, Kind, labels_of
 
 __all__ = ["WorkflowCollector"]
@@ -168,7 +168,7 @@ def _limits() -> Iterator[Metric]:
 
 
 def _executors() -> Iterator[Metric]:
-    consumed = list(executors.alive().values_list("queues", flat=True))
+    consumed = list(leases.alive().values_list("queues", flat=True))
     yield _gauge("workflow_executors", "Workers that are alive.", (), [(len(consumed),)])
     queues = Counter(queue for queues in consumed for queue in queues)
     yield _gauge(
@@ -182,7 +182,7 @@ def _executors() -> Iterator[Metric]:
 def _watch() -> Metric:
     """The time since the last tick began. A tick renews the lease."""
     row = WatchLease.objects.annotate(now=Now()).values_list("now", "expires_at").first()
-    ages = [((row[0] - (row[1] - executors.WATCH_LEASE)).total_seconds(),)] if row else []
+    ages = [((row[0] - (row[1] - leases.WATCH_LEASE)).total_seconds(),)] if row else []
     return _gauge("workflow_watch_age_seconds", "Since the last tick of any worker.", (), ages)
 
 

@@ -4,9 +4,9 @@ from django.core.exceptions import PermissionDenied
 from django.http import HttpRequest, HttpResponse
 from django.views.generic import View
 
-from monitor.access import visible_runs
+from monitor.apply_policy import visible_runs
 from monitor.http.our_view import OurPage
-from monitor.ops.fleet import fleet
+from monitor.ops.workers import fleet
 from monitor.pages.live import LivePart, render_live
 from parent.store import clock
 

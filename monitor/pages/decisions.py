@@ -15,8 +15,8 @@ from django.utils.translation import gettext
 from django.views.generic import View
 from rest_framework.serializers import Serializer
 
-from monitor.access import find_to_signal, may_see
-from monitor.api.form_data import values_by
+from monitor.api.body_params import values_by
+from monitor.apply_policy import find_to_signal, may_see
 from monitor.http.error_pages import error_response
 from monitor.http.namespace import our_url
 from monitor.http.our_view import OpenPage, OurPage
@@ -24,7 +24,7 @@ from monitor.pages.forms.form import blank_form, filled_form, posted
 from monitor.pages.live import LivePart, render_live
 from monitor.runs.decisions import NoLink, linked_to, seconds_left, waiting_for
 from monitor.runs.titles import step_titles, titled_error, workflow_title
-from monitor.texts.sayings import say
+from monitor.texts.row_texts import say
 from monitor.texts.sentences import in_readers_language
 from parent.definition.signals import Approval
 from parent.errors import InvalidParams, SignalClosed, SignalGiven, UnknownSignal

@@ -9,8 +9,8 @@ from django.http import HttpRequest, HttpResponse, StreamingHttpResponse
 from django.shortcuts import render
 from django.views.generic import View
 
-from monitor.access import find_run
-from monitor.api.requests import LogQuery
+from monitor.api.request_options import LogQuery
+from monitor.apply_policy import find_run
 from monitor.http.our_view import OurPage
 from monitor.runs.titles import step_titles
 from parent.logs.read import LEVELS, LogLine, read_log

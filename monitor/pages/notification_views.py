@@ -11,7 +11,7 @@ from django.shortcuts import redirect, render
 from django.views.generic import View
 
 from children.sanitize import storable
-from monitor.access import may_see_schedules, visible_runs, visible_schedules
+from monitor.apply_policy import may_see_schedules, visible_runs, visible_schedules
 from monitor.http.namespace import our_url
 from monitor.http.our_view import OurPage
 from parent.definition.notify import Webhook, as_words

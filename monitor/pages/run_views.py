@@ -18,7 +18,7 @@ from django.utils.translation import gettext
 from django.views.generic import View
 
 from children.meta import Status
-from monitor.access import (
+from monitor.apply_policy import (
     find_run,
     find_to_change,
     may_start,
@@ -46,7 +46,7 @@ from parent.deletion.delete import delete_run
 from parent.errors import CannotRetry, InsideRun, InvalidRetry, RunActive, RunEnded, UnknownRun
 from parent.models import Run, RunState, Step, StepState
 from parent.runs.cancel import cancel
-from parent.store.executors import any_executor_alive
+from parent.store.leases import any_executor_alive
 
 __all__ = ["RunAction", "RunCancel", "RunDelete", "RunFile", "RunPage", "RunResult"]
 

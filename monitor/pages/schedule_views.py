@@ -11,7 +11,7 @@ from django.shortcuts import redirect, render
 from django.utils.translation import gettext
 from django.views.generic import View
 
-from monitor.access import (
+from monitor.apply_policy import (
     find_schedule,
     may_change_schedules,
     visible_schedules,

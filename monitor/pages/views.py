@@ -10,7 +10,8 @@ from django.shortcuts import redirect, render
 from django.utils.translation import gettext
 from django.views.generic import View
 
-from monitor.access import (
+from monitor.api.body_params import params_of
+from monitor.apply_policy import (
     find_like,
     find_mapped_step,
     find_run,
@@ -19,7 +20,6 @@ from monitor.access import (
     startable,
     visible_runs,
 )
-from monitor.api.form_data import params_of
 from monitor.http.namespace import our_url
 from monitor.http.our_view import OurPage
 from monitor.http.throttles import count_start
@@ -36,7 +36,7 @@ from monitor.runs.titles import step_titles
 from parent.definition.workflow import Workflow, registry
 from parent.errors import InvalidParams
 from parent.models import Run
-from parent.store.executors import any_executor_alive
+from parent.store.leases import any_executor_alive
 
 __all__ = ["FailedItemsPage", "StartPage", "WorkflowPage"]
 

@@ -20,7 +20,7 @@ from django.http import HttpRequest, HttpResponse
 from django.utils.crypto import constant_time_compare
 from django.utils.http import parse_etags
 
-from monitor.polling.pace import pace
+from monitor.polling.slow_down import pace
 
 __all__ = ["answer", "digest_of", "not_modified", "signed_tags", "tagged", "unchanged"]
 

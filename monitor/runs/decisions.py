@@ -13,7 +13,7 @@ from django.urls import reverse
 from django.utils import timezone
 from django.utils.translation import gettext
 
-from monitor.access import may_give, may_see, visible_runs
+from monitor.apply_policy import may_give, may_see, visible_runs
 from monitor.http.namespace import APP_NAME, public_url
 from monitor.runs.titles import step_titles, workflow_title
 from parent.conf import interval

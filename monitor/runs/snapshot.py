@@ -19,7 +19,7 @@ from django.db import connection
 from django.http import Http404
 from django.utils import timezone
 
-from monitor.access import NOT_FOUND, may_see, visible_runs
+from monitor.apply_policy import NOT_FOUND, may_see, visible_runs
 from monitor.http.namespace import APP_NAME
 from monitor.polling.poll_after import last_change, quiet_seconds
 from monitor.runs.status import child_status_of, status_of
@@ -28,7 +28,7 @@ from monitor.runs.titles import shown_errors
 from monitor.runs.waiting import consumed_queues, needs_queues
 from parent.models import Item, Run, Step
 from parent.models.fields import META_COLUMNS
-from parent.runs.following.standing import Standing, standings
+from parent.runs.concurrency.who_waits import Standing, standings
 from parent.store.kept_sql import fetch
 from parent.store.large_results import inline_limit, read_rows
 

@@ -5,7 +5,7 @@ from typing import Any, NamedTuple
 
 from django.contrib.auth.models import User
 
-from monitor.access import may_see
+from monitor.apply_policy import may_see
 from parent.definition.workflow import Workflow
 from parent.errors import AlreadyRunning
 from parent.models import Run

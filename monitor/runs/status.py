@@ -19,7 +19,7 @@ from parent.decisions.eta import run_eta, step_eta
 from parent.decisions.summary import run_meta, run_state, summarize
 from parent.definition.parent_task import NAME_PREFIX
 from parent.models import Item, Run, RunState, Step, StepState
-from parent.runs.following.standing import Standing
+from parent.runs.concurrency.who_waits import Standing
 
 __all__ = ["child_status_of", "status_of"]
 

@@ -8,8 +8,8 @@ from typing import NamedTuple
 from parent.definition.name_lists import join_names
 from parent.messages.publish import queue_of
 from parent.models import Awaits, Item, Step, StepState
-from parent.runs.following.standing import Standing
-from parent.store.executors import alive
+from parent.runs.concurrency.who_waits import Standing
+from parent.store.leases import alive
 
 __all__ = ["PATIENCE", "Waiting", "consumed_queues", "needs_queues", "waiting_of"]
 

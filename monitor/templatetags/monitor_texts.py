@@ -8,7 +8,7 @@ from django.utils.safestring import SafeString
 from django.utils.translation import gettext, gettext_noop
 
 from monitor.texts.language import LANGUAGES, page_language
-from monitor.texts.sayings import WORDS, say, say_message
+from monitor.texts.row_texts import WORDS, say, say_message
 from parent.operations.health import how_to_start
 from parent.setting_names import is_our_service
 

@@ -8,7 +8,7 @@ from django.utils.translation import gettext, gettext_noop
 
 from children.meta import Status
 from monitor.texts.language import figure
-from monitor.texts.sayings import say
+from monitor.texts.row_texts import say
 
 __all__ = [
     "CANCELLING",

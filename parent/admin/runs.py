@@ -27,7 +27,7 @@ from parent.errors import UnknownSignal, UnknownWorkflow
 from parent.models import Attempt, Event, Executor, ReceivedSignal, Run, Step
 from parent.runs.signals.give import definition_of
 from parent.runs.signals.payload import shown_values
-from parent.store import executors
+from parent.store import leases
 from parent.store.large_results import json_beginning
 from parent.watch.queries import LARGE_RUN_FIELDS
 
@@ -275,7 +275,7 @@ class ExecutorAdmin(ReadOnly, admin.ModelAdmin):  # type: ignore[type-arg]
     ordering = ["-heartbeat_at"]
 
     def get_queryset(self, request: HttpRequest) -> Rows:
-        lease_holds = Q(heartbeat_at__gte=Now() - executors.lease())
+        lease_holds = Q(heartbeat_at__gte=Now() - leases.lease())
         alive = ExpressionWrapper(lease_holds, output_field=BooleanField())
         rows: Rows = super().get_queryset(request).annotate(alive=alive)
         return rows

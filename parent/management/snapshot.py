@@ -11,7 +11,7 @@ from django.db.models.functions import Now
 
 from parent.conf import interval
 from parent.models import Item, Run, Step, StepState
-from parent.store import executors
+from parent.store import leases
 from parent.store.outage import retry_while_database_is_down
 
 __all__ = ["Snapshot", "snapshots"]
@@ -63,7 +63,7 @@ def _snapshot(run_id: UUID) -> Snapshot:
         run=run,
         steps=steps,
         now=run.db_now,
-        has_worker=executors.alive().exists(),
+        has_worker=leases.alive().exists(),
         inner=inner,
         items=items,
     )

@@ -21,7 +21,7 @@ from parent.conf import interval, private_webhooks
 from parent.errors import UnknownWorkflow
 from parent.models import Delivery, DeliveryState, NotificationKind
 from parent.notifications import email, outbox, webhook
-from parent.notifications.pace import Outcome, decide
+from parent.notifications.next_try import Outcome, decide
 from parent.notifications.rules import secrets_for
 from parent.notifications.signing import signature_headers
 from parent.store import clock

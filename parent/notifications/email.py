@@ -19,7 +19,7 @@ from children.sanitize import clean_text
 from parent.definition.notify import ADMINS, OWNER
 from parent.models import Delivery, Schedule, Step
 from parent.notifications.announce import is_asked
-from parent.notifications.pace import Outcome
+from parent.notifications.next_try import Outcome
 from parent.notifications.rule_problems import admin_addresses
 
 if TYPE_CHECKING:

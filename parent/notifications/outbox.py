@@ -17,7 +17,7 @@ from django.db.models.functions import Now
 from children.sanitize import clean_text
 from parent.models import Delivery, DeliveryState, NotificationKind, StoppedWebhook
 from parent.notifications.announce import deliveries_of
-from parent.notifications.pace import Outcome, Verdict
+from parent.notifications.next_try import Outcome, Verdict
 from parent.store import clock
 
 __all__ = [

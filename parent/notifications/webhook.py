@@ -16,7 +16,7 @@ from urllib3.util import Url, parse_url
 
 from children.sanitize import clean_text
 from parent.notifications.addresses import Refused, resolve
-from parent.notifications.pace import Outcome, retry_after
+from parent.notifications.next_try import Outcome, retry_after
 
 __all__ = ["post"]
 

@@ -10,7 +10,7 @@ from django.db import DatabaseError, connection
 from parent.messages.deadline import call_with_timeout
 from parent.messages.publish import RETRY
 from parent.setting_names import in_celery, in_project, is_our_service
-from parent.store import executors
+from parent.store import leases
 
 __all__ = ["Problem", "broker", "database", "how_to_start", "workers"]
 
@@ -73,11 +73,11 @@ def how_to_start(queue: str = "") -> str:
 def workers() -> Problem | None:
     """Check that at least one worker is alive."""
     try:
-        if executors.alive().exists():
+        if leases.alive().exists():
             return None
     except DatabaseError as exc:
         return Problem(f"nobody knows whether a worker is alive ({_first_line(exc)})", "See above.")
-    limit = executors.lease().total_seconds()
+    limit = leases.lease().total_seconds()
     return Problem(
         f"no worker has given a sign of life for {limit:g} s",
         f"Start one: {how_to_start()}; or read the log of the last.",

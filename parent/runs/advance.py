@@ -23,9 +23,9 @@ from parent.notifications.announce import (
 )
 from parent.notifications.rules import STORED_RULES
 from parent.runs.attempts import ATTEMPT_COLUMNS
-from parent.runs.following import limits, places
+from parent.runs.concurrency import runs_in_line, shared_limits
 from parent.runs.following.hand_over import HandOver
-from parent.runs.items.windows import open_items
+from parent.runs.items.chunks import open_items
 from parent.runs.nested.reports import report_up
 from parent.runs.new_run import NewRuns, deadline, timeout_of
 from parent.runs.opening import is_known
@@ -155,7 +155,7 @@ def _write_changes(changes: Changes, taken: Step | None) -> None:
 
 def _open_inside(run: Run, changes: Changes, now: datetime) -> None:
     """Open what is inside of the opened steps, and let those with limits stand in line."""
-    limits.enter(changes.opened)
+    shared_limits.enter(changes.opened)
     for step in changes.mapped:
         transaction.on_commit(partial(publish_steps, open_items(step, now)))
     if changes.nested:
@@ -210,13 +210,15 @@ def _pass_place_on_now(hand_over: HandOver, ended: Step, workflow: str, key: str
     Args:
         hand_over: may claim its first step for this process.
     """
-    if not places.try_lock(workflow, key):
+    if not runs_in_line.try_lock(workflow, key):
         # Whoever has it may wait for the run that ends here.
         _pass_place_on_after_commit(workflow, key)
         return
     try:
         with transaction.atomic():
-            places.fill_locked(workflow, key, partial(begin_turn, hand_over=hand_over, ended=ended))
+            runs_in_line.fill_locked(
+                workflow, key, partial(begin_turn, hand_over=hand_over, ended=ended)
+            )
     except OUTAGE:
         raise
     except Exception:
@@ -239,7 +241,7 @@ def pass_places_on_after_commit(keys: Iterable[tuple[str, str]]) -> None:
 def pass_place_on(workflow: str, key: str) -> None:
     """Let the next runs in line begin; a tick does it later if the database does not answer."""
     try:
-        places.fill(workflow, key, begin_turn)
+        runs_in_line.fill(workflow, key, begin_turn)
     except OUTAGE as exc:
         logger.warning("%s %s: %s; a tick opens the next run", workflow, key, exc)
 

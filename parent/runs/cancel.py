@@ -12,9 +12,9 @@ from parent.decisions.plan import NOTHING, plan
 from parent.errors import RunEnded, UnknownRun
 from parent.models import Event, Item, Run, RunState, Step, StepState
 from parent.runs.advance import advance
+from parent.runs.concurrency.shared_limits import begin_next_after_commit
 from parent.runs.endings import bring_up_after_commit, end_step
-from parent.runs.following.limits import begin_next_after_commit
-from parent.runs.items.sweeps import cancel_items
+from parent.runs.items.bulk import cancel_items
 from parent.runs.nested.cancelling import cancel_runs
 from parent.runs.nested.of_items import lock_opening
 from parent.store import results

@@ -25,9 +25,9 @@ from parent.models.fields import META_COLUMNS
 from parent.notifications.announce import announce_failed_steps
 from parent.runs.advance import NEW_ATTEMPT_COLUMNS, SKIPPED_COLUMNS, advance, write_run
 from parent.runs.attempts import RetryDecision, archive, queue_attempt, retry_at, with_attempt_count
-from parent.runs.following import limits
+from parent.runs.concurrency import shared_limits
 from parent.runs.following.hand_over import HandOver
-from parent.runs.items.sweeps import end_items
+from parent.runs.items.bulk import end_items
 from parent.runs.nested.of_items import item_runs
 from parent.runs.transitions import mark_skipped
 from parent.store import results
@@ -200,7 +200,7 @@ def _end_attempt(
     if at is None:
         return Ending.ENDED
     if step.limits:
-        limits.enter([step])
+        shared_limits.enter([step])
     elif at <= now:
         # After the commit an error of the database would be taken for one of this end.
         step.refresh_from_db(fields=["kwargs"])
@@ -363,7 +363,7 @@ def end_step(
         step.items = end_items(step, step.state, clean_text(error), now).as_dict()
         columns = (*columns, "items")
     write_if(step, columns, expected_state=expected_state)
-    limits.begin_next_after_commit(step.limits)
+    shared_limits.begin_next_after_commit(step.limits)
     if isinstance(step, Step):
         announce_failed_steps([step])
 
@@ -383,4 +383,4 @@ def _retry_step(step: Step, failure: Meta, traceback: str, at: datetime, now: da
     # `kwargs` stay as they are; they are deferred, so writing them would first read them.
     columns = [name for name in NEW_ATTEMPT_COLUMNS if name != "kwargs"]
     write_if(step, columns, expected_state=expected_state)
-    limits.begin_next_after_commit(step.limits)
+    shared_limits.begin_next_after_commit(step.limits)

@@ -24,9 +24,9 @@ from parent.notifications.announce import (
     is_asked,
 )
 from parent.notifications.rules import STORED_RULES
-from parent.runs.following import limits
-from parent.runs.items.sealing import set_primary_keys
-from parent.runs.items.windows import open_items
+from parent.runs.concurrency import shared_limits
+from parent.runs.items.chunks import open_items
+from parent.runs.items.opening import set_primary_keys
 from parent.runs.nested.child import workflow_of
 from parent.runs.transitions import apply_plan, update_from_steps
 from parent.store import results
@@ -131,7 +131,7 @@ class NewRuns:
             items = open_items(step, step.run.created_at)
             transaction.on_commit(partial(publish_steps, items))
         transaction.on_commit(partial(publish_steps, self._first))
-        limits.enter(self._steps)
+        shared_limits.enter(self._steps)
         for run in self.runs:
             publish_follow_up(run)  # it has ended if the inputs of its first steps raised
         for runs, has_stored_rules in have_rules:

@@ -18,7 +18,7 @@ from parent.errors import TransactionEnded, UnknownWorkflow
 from parent.models import Run, Step, StepState, When
 from parent.runs.attempts import queue_attempt
 from parent.runs.author_data import apart, run_data
-from parent.runs.items.sealing import freeze_items
+from parent.runs.items.opening import freeze_items
 from parent.runs.nested.child import begin_child
 from parent.store.authors_code import authors_code
 

@@ -20,7 +20,7 @@ from parent.messages.publish import is_publishing_off
 from parent.models import Run
 from parent.runs.advance import pass_places_on_after_commit
 from parent.runs.cancel import cancel
-from parent.runs.following import places
+from parent.runs.concurrency import runs_in_line
 from parent.runs.idempotency import earlier_run, fingerprint
 from parent.runs.new_run import NewRuns
 from parent.runs.transitions import log_end
@@ -107,12 +107,12 @@ def _start_limited(
     The decision and the rows are one transaction, which no other start with this key comes between.
     """
     with transaction.atomic():
-        places.lock(workflow.name, key)
-        has_place = places.may_begin(workflow.name, key)
+        runs_in_line.lock(workflow.name, key)
+        has_place = runs_in_line.may_begin(workflow.name, key)
         if not has_place and concurrency.when_full != "queue":
             holding, in_line = (
-                places.holding(workflow.name, key),
-                places.in_line(workflow.name, key),
+                runs_in_line.holding(workflow.name, key),
+                runs_in_line.in_line(workflow.name, key),
             )
             if concurrency.when_full == "cancel_running":
                 for run in (*holding[:1], *in_line):

@@ -18,10 +18,10 @@ from parent.errors import TransactionEnded
 from parent.messages.publish import republish_after
 from parent.models import Run, RunState, Step, StepState
 from parent.runs.author_data import apart, run_data
-from parent.runs.following.places import turn_message
+from parent.runs.concurrency.runs_in_line import turn_message
 from parent.runs.nested.child import end_without_run, too_deep
 from parent.runs.opening import open_step, run_result
-from parent.runs.signals.awaiting import open_awaited
+from parent.runs.signals.opening import open_awaited
 from parent.store.run_rows import UnreadSteps
 from parent.telemetry.log_context import about
 

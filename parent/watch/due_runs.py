@@ -7,6 +7,7 @@ from functools import partial
 from django.db.models import OuterRef, Subquery
 from django.db.models.functions import Now
 
+from parent.decisions.overdue import overdue
 from parent.messages.terminate import terminate
 from parent.models import Event, Run, Step, StepState
 from parent.runs.cancel import end_if_nothing_runs
@@ -15,7 +16,7 @@ from parent.runs.nested.tree import with_inner_runs
 from parent.store.locks import LockedRuns
 from parent.telemetry.task_failure import send_task_failure
 from parent.watch.outcomes import bring_up_due
-from parent.watch.queries import DUE_BATCH, active_items, active_steps, due_runs, overdue
+from parent.watch.queries import DUE_BATCH, active_items, active_steps, due_runs
 from parent.watch.republish import republish_runs
 
 __all__ = ["check_due_runs"]

@@ -14,14 +14,14 @@ from parent.decisions.step_pace import pace_after
 from parent.messages.publish import publish_steps
 from parent.messages.terminate import terminate
 from parent.models import Item, ItemCount, Step, StepState
-from parent.runs.following import limits
+from parent.runs.concurrency import shared_limits
 from parent.runs.items import counts
-from parent.runs.items.close import any_left, close_if_done
-from parent.runs.items.feeding import still_fed
-from parent.runs.items.finish import end_cancelled_item
-from parent.runs.items.sealing import CHECK_INTERVAL
-from parent.runs.items.sweeps import skip_items, too_many_failed
-from parent.runs.items.windows import fill_places, give_message, wants_places
+from parent.runs.items.bulk import skip_items, too_many_failed
+from parent.runs.items.chunks import fill_places, give_message, wants_places
+from parent.runs.items.end_of_item import end_cancelled_item
+from parent.runs.items.end_of_step import any_left, close_if_done
+from parent.runs.items.fed_by_signal import still_fed
+from parent.runs.items.opening import CHECK_INTERVAL
 from parent.store.kept_sql import fetch
 from parent.store.locks import LockedRuns
 from parent.store.run_rows import lock_running
@@ -88,7 +88,7 @@ def check_due(steps: Sequence[Step], locked: LockedRuns, republisher: Republishe
             locked.skip_if_locked(partial(_end_cancelled, item))
             continue
         if item.is_in_line:
-            locked.skip_if_locked(partial(limits.resume, [item]))
+            locked.skip_if_locked(partial(shared_limits.resume, [item]))
             continue
         match watch_once(watched(item), None, item.db_now):
             case End() as verdict:

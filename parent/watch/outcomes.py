@@ -13,7 +13,7 @@ from children.sanitize import one_line
 from parent.models import Item, Run, Step
 from parent.runs.attempts import RetryDecision
 from parent.runs.endings import Ending, bring_up, record
-from parent.runs.items.finish import end_of
+from parent.runs.items.end_of_item import end_of
 from parent.store.outage import OUTAGE
 from parent.telemetry.log_context import about
 from parent.telemetry.task_failure import send_task_failure

@@ -1,4 +1,4 @@
-"""What a tick reads: active steps, what Celery stored for them, and overdue runs."""
+"""What a tick reads: active steps, what Celery stored for them, and runs that are due."""
 
 import json
 from collections.abc import Sequence
@@ -10,7 +10,6 @@ from django.db.models.functions import Now
 from django_celery_results.models import TaskResult
 
 from children.sanitize import plain_form
-from parent.conf import setting
 from parent.messages.publish import queue_of
 from parent.models import IS_ACTIVE, Executor, Item, ItemCount, Run, Step, StepState
 from parent.watch.decide import Stored, Watched
@@ -26,7 +25,6 @@ __all__ = [
     "ids_of_due_steps",
     "ids_of_lost_steps",
     "ids_of_reported_steps",
-    "overdue",
     "stored",
     "stored_of",
     "watched",
@@ -136,29 +134,3 @@ def stored(row: TaskResult) -> Stored:
     except (ValueError, RecursionError):
         result = row.result
     return Stored(state=row.status, result=result, at=row.date_done)
-
-
-def overdue(
-    run: Run, now: datetime, *, ended_at: datetime | None, retried_at: datetime | None
-) -> str | None:
-    """Return why the run must end now, or None, also if it has ended.
-
-    Args:
-        ended_at: when the last of its steps ended.
-        retried_at: when a user last retried it.
-    """
-    if run.ended:
-        return None
-    begun_at = retried_at or run.created_at
-    if run.deadline_at is not None and now >= run.deadline_at:
-        allowed = (run.deadline_at - begun_at).total_seconds()
-        return f"{run.workflow} did not finish within {allowed:g} s"
-    limit = setting("QUEUE_TIMEOUT")
-    # Since when nothing has happened in the run.
-    idle_since = max(filter(None, (ended_at, run.started_at, begun_at)))
-    if limit and now >= idle_since + timedelta(seconds=limit):
-        return (
-            f"{run.workflow} did not go on within {limit:g} s: "
-            "no worker that was asked knows the steps of this run"
-        )
-    return None

@@ -31,7 +31,7 @@ from parent.messages.publish import (
 )
 from parent.models import IS_ACTIVE, Item, Run, Step, StepState
 from parent.store import clock, results
-from parent.store.executors import alive
+from parent.store.leases import alive
 from parent.store.run_rows import lock_run_row
 from parent.store.writes.update import update_rows
 from parent.telemetry.metrics import metrics

@@ -20,19 +20,19 @@ from parent.messages.publish import is_run_row_stale
 from parent.messages.terminate import terminate
 from parent.models import Item, Step, StepState
 from parent.runs.advance import pass_place_on
+from parent.runs.concurrency import runs_in_line, shared_limits
 from parent.runs.endings import Ending, end_cancelled
-from parent.runs.following import limits, places
 from parent.runs.signals.expire import expire
 from parent.schedules.ticks import fire_due, prune_firings, try_sync
-from parent.store import executors
+from parent.store import leases
 from parent.store.locks import LockedRuns
 from parent.telemetry.metrics import metrics
 from parent.watch.decide import End, Keep, Mirror, Republish, Stored, watch_once
 from parent.watch.due_runs import check_due_runs
+from parent.watch.find_work import Work, find_work
 from parent.watch.items import check_due, end_lost
 from parent.watch.mirror import Report, mirror
 from parent.watch.outcomes import record_tick_outcome
-from parent.watch.probe import Work, probe
 from parent.watch.queries import (
     DUE_BATCH,
     UNPUBLISHED_LAST,
@@ -102,7 +102,7 @@ class Ticker:
         now = time.monotonic()
         self._check_steps_from = now + OUTAGE_GRACE
         if lease is None:
-            lease = executors.lease().total_seconds()
+            lease = leases.lease().total_seconds()
         self._enforce_leases_from = max(self._enforce_leases_from, now + lease)
 
     def tick(self) -> bool:
@@ -112,8 +112,8 @@ class Ticker:
         """
         # After a time without any watch, the database may have been down for all. Wait as long as
         # every live executor needs for a heartbeat before a lease counts as expired.
-        was_vacant = not self._held and executors.watch_lease_lapsed_for(executors.lease() / 3)
-        held = self._held = executors.acquire_watch_lease(self._executor_id)
+        was_vacant = not self._held and leases.watch_lease_lapsed_for(leases.lease() / 3)
+        held = self._held = leases.acquire_watch_lease(self._executor_id)
         if held and was_vacant:
             self.extend_leases(2 * interval("HEARTBEAT") + CONNECT_TIMEOUT)
         self._extend_leases_after_pause()
@@ -123,15 +123,15 @@ class Ticker:
         if time.monotonic() >= self._sweep_at:
             self._sweep_at = time.monotonic() + SWEEP_INTERVAL
             self._results_seen_until = self._all_results_seen_at = None
-            sweep = (try_sync, executors.delete_dead, orphan_results.delete_recent, _prune)
-            for part in (*sweep, _fill_places, limits.fill_all):
+            sweep = (try_sync, leases.delete_dead, orphan_results.delete_recent, _prune)
+            for part in (*sweep, _fill_places, shared_limits.fill_all):
                 self._locked_runs.skip_if_locked(part)
         if time.monotonic() >= self._strays_at:
             self._strays_at = time.monotonic() + STRAYS_INTERVAL
             try_delete_strays(PRUNE_BATCH)
         if self._broker_memory.may_have_lost_messages():
             self._locked_runs.skip_if_locked(self._republisher.mark_due)
-        self._do(probe(self._results_since()))
+        self._do(find_work(self._results_since()))
         return True
 
     def _do(self, work: Work) -> None:
@@ -156,7 +156,7 @@ class Ticker:
         Wall clock: the monotonic clock stops while the machine is suspended.
         """
         now = time.time()
-        if now - self._moved_at > self.pause + executors.lease().total_seconds() / 2:
+        if now - self._moved_at > self.pause + leases.lease().total_seconds() / 2:
             self.extend_leases()
         self._moved_at = now
 
@@ -225,7 +225,7 @@ class Ticker:
             if step.awaits:
                 self._locked_runs.skip_if_locked(partial(expire, step), step.run_id)
         if in_line := [step for step in steps if step.is_in_line]:
-            self._locked_runs.skip_if_locked(partial(limits.resume, in_line))
+            self._locked_runs.skip_if_locked(partial(shared_limits.resume, in_line))
         steps = [step for step in steps if not (step.awaits or step.is_in_line)]
         rows = stored_of(steps)
         for step in steps:
@@ -268,7 +268,7 @@ class Ticker:
 
     def _end_attempts_of_dead_executors(self) -> None:
         """End the attempts of executors whose lease has expired."""
-        lease = executors.lease()
+        lease = leases.lease()
         left = active_steps().filter(pk__in=ids_of_lost_steps(lease))
         for step in left.exclude(run__in=self._locked_runs.runs())[:BATCH]:
             if step.is_mapped:
@@ -286,7 +286,7 @@ class Ticker:
 
 def _fill_places() -> None:
     """Open runs whose turn has come although nobody opened them: a process died, a limit grew."""
-    for workflow, key in list(places.unfilled()):
+    for workflow, key in list(runs_in_line.unfilled()):
         pass_place_on(workflow, key)
 
 

@@ -26,8 +26,8 @@ from parent.models import Item, Step, StepState
 from parent.notifications.courier import CourierThread
 from parent.runs.attempts import RetryDecision
 from parent.runs.endings import Ending, record
-from parent.runs.items.finish import end_of
-from parent.store import executors
+from parent.runs.items.end_of_item import end_of
+from parent.store import leases
 from parent.store.locks import ShortLockTimeout, is_locked
 from parent.store.outage import OUTAGE
 from parent.telemetry.log_context import about
@@ -59,7 +59,7 @@ class WatchStep(bootsteps.StartStopStep):
         self._thread: WatchThread | None = None
         # Before the pool forks, so that its processes inherit this and the executor's id.
         leave_pools()
-        self._executor_id = executors.assign_executor_id()
+        self._executor_id = leases.assign_executor_id()
         register_id_command(self._executor_id)
         hold_locks_while_forking()
         guard_tasks(worker.app)
@@ -227,8 +227,8 @@ class WatchThread(threading.Thread):
         self.heartbeat.stop()
         self._courier.stop()
         try:
-            executors.release_watch_lease(self._executor_id)
-            executors.retire(self._executor_id)
+            leases.release_watch_lease(self._executor_id)
+            leases.retire(self._executor_id)
         except OUTAGE as exc:
             logger.warning("database: %s; the watch lease was not released: it will expire", exc)
         finally:

@@ -12,7 +12,7 @@ from django.db import connections
 
 from parent.conf import interval
 from parent.messages.receipts import Receipts
-from parent.store import executors
+from parent.store import leases
 from parent.store.outage import OUTAGE, retry_while_database_is_down
 from parent.worker.forks import heartbeat_lock
 
@@ -57,4 +57,4 @@ class Heartbeat(threading.Thread):
     def _beat(self) -> None:
         with heartbeat_lock:
             until = self._receipts.record()
-            executors.renew_heartbeat(self._executor_id, self._queues, self._pool, until)
+            leases.renew_heartbeat(self._executor_id, self._queues, self._pool, until)

@@ -28,7 +28,7 @@ from parent.runs.attempts import retry_decision
 from parent.runs.context import RunContext
 from parent.runs.endings import Ending, end_attempt, end_cancelled, record
 from parent.runs.following.hand_over import HandOver
-from parent.runs.items.finish import end_cancelled_item, end_item
+from parent.runs.items.end_of_item import end_cancelled_item, end_item
 from parent.store.outage import retry_while_database_is_down, sqlite_files_closed
 from parent.telemetry import tracing
 from parent.worker.attempt.claim import Claim

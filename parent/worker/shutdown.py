@@ -10,7 +10,7 @@ from celery.utils.log import get_logger
 from parent.models import IS_ACTIVE, Item, Step, StepState
 from parent.runs.attempts import RetryDecision
 from parent.runs.endings import Ending
-from parent.runs.items.finish import end_of
+from parent.runs.items.end_of_item import end_of
 from parent.store.locks import is_locked
 from parent.store.outage import OUTAGE
 from parent.telemetry.log_context import about

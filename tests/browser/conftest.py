@@ -22,7 +22,7 @@ from playwright.sync_api import (
     sync_playwright,
 )
 
-from monitor.polling.pace import LONGEST_MS
+from monitor.polling.slow_down import LONGEST_MS
 from parent.models import Run
 from tests.browser.chromium import HOW_TO_INSTALL, find
 from tests.conftest import missing

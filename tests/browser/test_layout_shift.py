@@ -13,7 +13,7 @@ from django.utils import timezone
 from playwright.sync_api import Browser, Page, Route, expect
 
 from parent.models import Executor, Run, Step
-from parent.store.executors import renew_heartbeat
+from parent.store.leases import renew_heartbeat
 from tests.browser.conftest import MakeRun, SignIn, Watched, bar_at, part, write
 
 HIGHEST = 0.05

@@ -12,8 +12,8 @@ from django.utils import timezone
 from playwright.sync_api import Browser, BrowserContext, Dialog, Page, expect
 
 from parent.models import NotificationRule, Run, Step, StoppedWebhook
-from parent.runs.retry import retry
-from parent.store.executors import renew_heartbeat
+from parent.runs.user_retry.retry import retry
+from parent.store.leases import renew_heartbeat
 from tests.browser.conftest import (
     MakeRun,
     SignIn,

@@ -11,8 +11,8 @@ from children.meta import Meta
 from parent import Step, Workflow
 from parent.messages.publish import publishing_off
 from parent.models import Run
+from parent.runs.concurrency import shared_limits
 from parent.runs.endings import end_attempt
-from parent.runs.following import limits
 from tests.browser.conftest import SignIn
 from tests.flows import tasks
 
@@ -41,7 +41,7 @@ def test_it_says_so_until_it_has_one(
     assert find_violations(tab) == []
 
     end_attempt(str(holder.steps.get().task_id), Meta().ok(None))
-    limits.fill(["gpu"])
+    shared_limits.fill(["gpu"])
 
     expect(line).to_be_hidden(timeout=15_000)
     assert Run.objects.get(pk=holder.pk).ended

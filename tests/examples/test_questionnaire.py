@@ -12,8 +12,8 @@ from examples.questionnaire.workflows import questionnaire
 from parent.errors import SignalClosed, SignalGiven
 from parent.inline import continue_inline, run_inline
 from parent.models import Attempt, Event, Run, RunState
-from parent.runs.retry import retry
 from parent.runs.signals.give import close, give
+from parent.runs.user_retry.retry import retry
 
 FIREFOX = "Firefox/140.0 (Mobile)"
 PERSON = {"name": "Ann", "age": 40}

@@ -14,7 +14,7 @@ from django_celery_results.models import TaskResult
 from children.meta import Meta
 from parent.messages.publish import attempt_header
 from parent.models import Executor, RunState, Step
-from parent.operations.doctor import fleet
+from parent.operations.doctor import workers
 from parent.store import clock
 from parent.watch.tick import Ticker
 from parent.worker.host import ParentHost
@@ -105,7 +105,7 @@ def test_a_run_on_such_a_worker(start_shifted: StartWorker, gate: Gate, offset: 
 def test_the_doctor_tells_of_such_a_worker(start_shifted: StartWorker, offset: int) -> None:
     worker = start_shifted(offset)
 
-    (told,) = fleet.clocks()
+    (told,) = workers.clocks()
 
     executor = Executor.objects.get(pid=worker.process.pid)
     ahead = "ahead of" if offset > 0 else "behind"

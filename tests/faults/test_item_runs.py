@@ -7,7 +7,7 @@ import pytest
 
 from parent.models import Item, Run, RunState, Step
 from parent.runs.cancel import cancel
-from parent.runs.retry import retry
+from parent.runs.user_retry.retry import retry
 from tests.faults.conftest import Gate, StartWorker
 from tests.flows.tasks import gates
 from tests.flows.workflows import HELD, RUNS, mapped_over_runs

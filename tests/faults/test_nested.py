@@ -5,7 +5,7 @@ import pytest
 from parent.models import Run, RunState, Step, StepState
 from parent.runs.cancel import cancel
 from parent.runs.nested.tree import inner_runs
-from parent.runs.retry import retry
+from parent.runs.user_retry.retry import retry
 from tests.faults.conftest import Gate, StartWorker
 from tests.flows.workflows import gate_far_inside, lost_far_inside
 from tests.system.conftest import step

@@ -22,7 +22,7 @@ from examples.main_flow.tasks import func_1
 from mainproj.cache import cache_at
 from mainproj.log import log_config
 from monitor.http import throttles
-from monitor.polling.pace import pace
+from monitor.polling.slow_down import pace
 from parent.definition.workflow import Step as StepDefinition
 from parent.definition.workflow import Workflow, registry
 from parent.models import Run, Step

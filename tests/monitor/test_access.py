@@ -21,7 +21,7 @@ from rest_framework.authtoken.models import Token
 from rest_framework.test import APIClient
 
 from examples.main_flow.tasks import func_1
-from monitor.access import may_see, visible_runs
+from monitor.apply_policy import may_see, visible_runs
 from monitor.policy import OwnerOrStaff
 from parent.definition.workflow import Step, Workflow, registry
 from parent.models import Item, Run

@@ -17,7 +17,7 @@ from django_celery_results.models import TaskResult
 from rest_framework.fields import ListField
 from rest_framework.test import APIClient
 
-from monitor.api.form_data import params_of
+from monitor.api.body_params import params_of
 from monitor.models import ApiToken
 from parent.definition.workflow import Workflow
 from parent.models import Run, Step

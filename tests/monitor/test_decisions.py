@@ -18,10 +18,10 @@ from parent.deletion.delete import delete_run
 from parent.models import ReceivedSignal, Run
 from parent.models import Step as StepRow
 from parent.runs.cancel import cancel
-from parent.runs.retry import retry
 from parent.runs.signals.expire import expire
 from parent.runs.signals.give import give
 from parent.runs.start import start
+from parent.runs.user_retry.retry import retry
 from tests.flows import tasks
 
 pytestmark = [pytest.mark.django_db, pytest.mark.usefixtures("own_registry")]

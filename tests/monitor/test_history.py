@@ -12,7 +12,7 @@ from pytest_django.asserts import assertRedirects
 from monitor.pages.history import Entry, entries
 from parent.models import Attempt, Event, Run, Step
 from parent.runs.cancel import cancel
-from parent.runs.retry import retry
+from parent.runs.user_retry.retry import retry
 from tests.flows import workflows
 from tests.monitor.runs import claimed, fail, finish, states
 

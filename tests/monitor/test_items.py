@@ -12,7 +12,7 @@ from django.test import Client
 from django.test.utils import CaptureQueriesContext
 from rest_framework.test import APIClient
 
-from monitor.api.requests import PAGE_SIZE
+from monitor.api.request_options import PAGE_SIZE
 from monitor.runs.items import ITEM_STATES
 from monitor.runs.mapped import FIRST, segments
 from parent.inline import run_inline

@@ -18,7 +18,7 @@ from django.utils import timezone, translation
 from monitor.templatetags.monitor_format import in_active_zone, word
 from monitor.templatetags.monitor_texts import SCRIPT_TEXTS, start_worker
 from monitor.texts.language import LANGUAGES
-from monitor.texts.sayings import WORDS
+from monitor.texts.row_texts import WORDS
 from monitor.texts.status_words import count, waiting_text
 from tests.conftest import missing
 from tests.deploy.conftest import ROOT

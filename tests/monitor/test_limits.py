@@ -12,7 +12,7 @@ from monitor.runs.snapshot import Snapshot
 from parent import Concurrency, Map, Step, Workflow
 from parent.messages.publish import publishing_off
 from parent.models import Item, Place, Run
-from parent.runs.following import limits
+from parent.runs.concurrency import shared_limits
 from parent.store import clock
 from tests.flows import tasks
 
@@ -35,7 +35,7 @@ def flow(db: None) -> Workflow:
 
 def fill() -> None:
     """What follows the commits of the starts; in a test nothing is committed."""
-    limits.fill(["gpu", "mail", "db"])
+    shared_limits.fill(["gpu", "mail", "db"])
 
 
 def status(client: Any, run: Run) -> Any:

@@ -19,7 +19,7 @@ from rest_framework.test import APIClient
 
 from monitor.ops import views
 from parent.models import Event, Executor, Run, Step, StepState, Tally, WatchLease
-from parent.store import clock, executors
+from parent.store import clock, leases
 from parent.telemetry import totals
 from parent.telemetry.metrics import metrics
 from tests.flows import workflows
@@ -121,12 +121,10 @@ def test_runs_steps_and_queues_as_they_are_now(broker: str) -> None:
 
 def test_live_executors_by_queue_and_the_age_of_the_watch() -> None:
     for queues in (["celery"], ["celery", "gpu"]):
-        executors.renew_heartbeat(uuid4(), queues)
+        leases.renew_heartbeat(uuid4(), queues)
     dead = Executor.objects.create(host="gone", pid=1, queues=["gpu"])
     Executor.objects.filter(pk=dead.pk).update(heartbeat_at=clock.now() - timedelta(hours=1))
-    WatchLease.objects.create(
-        expires_at=clock.now() + executors.WATCH_LEASE - timedelta(seconds=40)
-    )
+    WatchLease.objects.create(expires_at=clock.now() + leases.WATCH_LEASE - timedelta(seconds=40))
 
     found = samples()
 
@@ -237,7 +235,7 @@ def test_an_anonymous_caller_sees_no_details() -> None:
 
 
 def test_a_healthy_service_reports_ok(broker: str) -> None:
-    executors.renew_heartbeat(uuid4(), ["celery"])
+    leases.renew_heartbeat(uuid4(), ["celery"])
 
     answer = ask("/readyz")
 

@@ -15,7 +15,7 @@ from rest_framework.authtoken.models import Token
 from rest_framework.test import APIClient
 
 from monitor.polling import etag
-from monitor.polling.pace import pace
+from monitor.polling.slow_down import pace
 from monitor.runs import snapshot
 from parent.models import Run, Step
 

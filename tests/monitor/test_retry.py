@@ -9,7 +9,7 @@ from rest_framework.test import APIClient
 
 from parent.models import Attempt, Event, Run
 from parent.runs.cancel import cancel
-from parent.runs.retry import retry
+from parent.runs.user_retry.retry import retry
 from tests.flows import workflows
 from tests.monitor.runs import claimed, fail, finish, result_of, states, step
 

@@ -13,8 +13,8 @@ from rest_framework import serializers
 from parent import Approval, Step, Workflow
 from parent.definition.parameters.secrets import HIDDEN
 from parent.models import Event, Run
-from parent.runs.retry import retry
 from parent.runs.start import start
+from parent.runs.user_retry.retry import retry
 from tests.flows import tasks, workflows
 from tests.monitor.runs import claimed, fail, finish, states, step
 

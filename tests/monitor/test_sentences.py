@@ -22,7 +22,12 @@ ERRORS = {
     *("UnknownWorkflow", "Http404", "PermissionDenied"),
 }
 SHOWN_BY = ["parent/runs", "parent/deletion", "parent/schedules", "parent/definition/registry.py"]
-SHOWN_BY += ["monitor/access.py", "monitor/pages", "monitor/ops/workers_page.py", "monitor/runs"]
+SHOWN_BY += [
+    "monitor/apply_policy.py",
+    "monitor/pages",
+    "monitor/ops/workers_page.py",
+    "monitor/runs",
+]
 KNOWN_TO_STAY = {
     "X has no signal or approval X; X.",  # the last value is a part of the sentence
 }

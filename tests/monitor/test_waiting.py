@@ -15,7 +15,7 @@ from monitor.runs.snapshot import Snapshot, task_status
 from monitor.runs.waiting import PATIENCE, waiting_of
 from monitor.texts.status_words import waiting_text
 from parent.models import Executor, Run, Step
-from parent.store.executors import renew_heartbeat
+from parent.store.leases import renew_heartbeat
 
 MakeRun = Callable[..., Run]
 NOW = timezone.now()

@@ -15,7 +15,7 @@ from parent.models import Delivery, NotificationRule, Run
 from parent.runs.attempts import RetryDecision
 from parent.runs.cancel import cancel
 from parent.runs.endings import end_attempt, end_run
-from parent.runs.retry import retry
+from parent.runs.user_retry.retry import retry
 from tests.flows import tasks
 from tests.notifications.conftest import SECRET, end
 

@@ -8,8 +8,8 @@ from standardwebhooks.webhooks import WebhookVerificationError
 
 from parent.models import DeliveryState
 from parent.notifications.addresses import Refused, is_public, resolve
+from parent.notifications.next_try import DAY, DELAYS, Outcome, decide, retry_after
 from parent.notifications.occasions import failed_before_retry, first_wanted, occasions_of
-from parent.notifications.pace import DAY, DELAYS, Outcome, decide, retry_after
 from parent.notifications.signing import is_secret, new_secret, signature_headers
 
 INSIDE = [

@@ -19,8 +19,8 @@ from parent.messages.publish import publishing_off
 from parent.models import Delivery, NotificationRule, Run
 from parent.models import Step as StepRow
 from parent.runs.endings import end_attempt
-from parent.runs.retry import retry
 from parent.runs.signals.give import give
+from parent.runs.user_retry.retry import retry
 from tests.flows import tasks
 from tests.notifications.conftest import SECRET, Mails, deliver, make_due
 from tests.notifications.receiver import Receiver

@@ -21,9 +21,9 @@ from parent.errors import UnknownWorkflow
 from parent.models import Delivery, NotificationRule, StoppedWebhook
 from parent.notifications import outbox
 from parent.notifications.courier import Courier
-from parent.notifications.pace import DELAYS, Outcome, decide
+from parent.notifications.next_try import DELAYS, Outcome, decide
 from parent.notifications.signing import new_secret
-from parent.runs.retry import retry
+from parent.runs.user_retry.retry import retry
 from parent.store import clock
 from tests.notifications.conftest import SECRET, deliver, end, make_due
 from tests.notifications.receiver import Receiver, closes, drips, garbage, hangs, receiver, says

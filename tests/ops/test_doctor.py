@@ -23,10 +23,10 @@ from parent import Approval, Concurrency, Map, Workflow
 from parent import Step as StepDefinition
 from parent.definition.workflow import registry
 from parent.models import Executor, Item, Place, Run, RunState, Step, StepState, WatchLease
-from parent.operations.doctor import Finding, examine, fleet
-from parent.runs.following.limits import fill
+from parent.operations.doctor import Finding, examine, workers
+from parent.runs.concurrency.shared_limits import fill
 from parent.runs.items.child_runs import open_child_runs
-from parent.store import clock, executors
+from parent.store import clock, leases
 from parent.worker.remote_workers import Remote
 from tests.flows import tasks, workflows
 from tests.ops.conftest import StartWorker
@@ -50,7 +50,7 @@ def only(part: str) -> Finding:
 @pytest.fixture
 def alone(monkeypatch: pytest.MonkeyPatch) -> None:
     """Ask no workers over the broker: in these tests they are only rows."""
-    monkeypatch.setattr(fleet, "remote_workers", Everybody)
+    monkeypatch.setattr(workers, "remote_workers", Everybody)
 
 
 class Everybody(dict[str, Any]):
@@ -64,9 +64,9 @@ class Everybody(dict[str, Any]):
 def well(db: None, broker: str, alone: None) -> Executor:
     """The only worker of an installation without faults."""
     executor = uuid4()
-    executors.renew_heartbeat(executor, QUEUES, "threads")
-    executors.acquire_watch_lease(executor)
-    executors.acquire_watch_lease(executor)
+    leases.renew_heartbeat(executor, QUEUES, "threads")
+    leases.acquire_watch_lease(executor)
+    leases.acquire_watch_lease(executor)
     return Executor.objects.get(pk=executor)
 
 
@@ -204,7 +204,7 @@ def test_real_workers_answer_whatever_their_names(start_worker: StartWorker) -> 
 
 @pytest.mark.django_db(transaction=True)
 def test_a_worker_that_does_not_answer_over_this_broker(broker: str) -> None:
-    executors.renew_heartbeat(uuid4(), QUEUES, "threads")
+    leases.renew_heartbeat(uuid4(), QUEUES, "threads")
 
     told = found("workers")
 
@@ -231,9 +231,9 @@ def test_what_waits_for_a_person_or_is_a_workflow_needs_no_queue(
     Workflow("outer", steps=[elsewhere, Approval("release"), StepDefinition(inner)])
     Executor.objects.update(queues=["celery"])
 
-    assert list(fleet.queues()) == []
+    assert list(workers.queues()) == []
     remote = Remote(name="here", tasks=frozenset({tasks.noop.name}), active=frozenset())
-    assert list(fleet._unknown_tasks(well, remote)) == []
+    assert list(workers._unknown_tasks(well, remote)) == []
 
 
 def test_nobody_watches(well: Executor, monkeypatch: pytest.MonkeyPatch) -> None:

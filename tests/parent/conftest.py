@@ -12,7 +12,7 @@ from parent.definition.workflow import registry
 from parent.messages.publish import attempt_header
 from parent.models import Executor, Run, Step
 from parent.runs.start import start
-from parent.store import executors
+from parent.store import leases
 from parent.worker.host import ParentHost
 from parent.worker.running_attempt import RunningAttempt
 from tests.flows import tasks
@@ -36,7 +36,7 @@ def started() -> Iterator[Callable[..., Run]]:
 def executor(monkeypatch: pytest.MonkeyPatch) -> Executor:
     """This process as a worker."""
     row = Executor.objects.create(host="here", pid=7)
-    monkeypatch.setattr(executors, "_this", row.pk)
+    monkeypatch.setattr(leases, "_this", row.pk)
     return row
 
 

@@ -23,10 +23,10 @@ from parent.models import Executor, Item, Run, Step, StepState
 from parent.runs.attempts import RetryDecision
 from parent.runs.cancel import cancel
 from parent.runs.endings import record
-from parent.runs.items.finish import end_of
-from parent.runs.retry import retry
+from parent.runs.items.end_of_item import end_of
 from parent.runs.start import start
-from parent.store import executors
+from parent.runs.user_retry.retry import retry
+from parent.store import leases
 from parent.worker.running_attempt import RunningAttempt
 from parent.worker.shutdown import hand_back
 from tests.flows import tasks
@@ -169,7 +169,7 @@ class ItemMachine(RolledBackMachine):
 
     @rule()
     def tick(self) -> None:
-        executors.renew_heartbeat(self.executor)
+        leases.renew_heartbeat(self.executor)
         self.ticker._moved_at = time.time()
         assert self.ticker.tick()
 
@@ -189,7 +189,7 @@ class ItemMachine(RolledBackMachine):
     def let_the_lease_lapse(self) -> None:
         Executor.objects.update(heartbeat_at=Now() - timedelta(seconds=100))
         assert self.ticker.tick()
-        executors.renew_heartbeat(self.executor)
+        leases.renew_heartbeat(self.executor)
 
     @rule()
     def pass_the_run_limit(self) -> None:

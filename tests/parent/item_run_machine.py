@@ -13,7 +13,7 @@ from parent import Map, Workflow
 from parent import Step as StepDefinition
 from parent.models import Item, Run, Step
 from parent.runs.start import start
-from parent.store import executors
+from parent.store import leases
 from tests.flows import tasks
 from tests.parent.items import check_items
 from tests.parent.nested_machine import ENDS, LIMIT, TURNS, NestedMachine
@@ -88,7 +88,7 @@ class ItemRunMachine(NestedMachine):
 
     @rule()
     def tick(self) -> None:
-        executors.renew_heartbeat(self.executor)
+        leases.renew_heartbeat(self.executor)
         self.ticker._moved_at = time.time()
         self.ticker._check_steps_from = self.ticker._enforce_leases_from = 0.0
         assert self.ticker.tick()

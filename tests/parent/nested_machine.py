@@ -22,10 +22,10 @@ from parent.models import Executor, ReceivedSignal, Run, Step
 from parent.runs.attempts import RetryDecision
 from parent.runs.cancel import cancel
 from parent.runs.endings import record
-from parent.runs.retry import retry
 from parent.runs.signals.give import give
 from parent.runs.start import start
-from parent.store import executors
+from parent.runs.user_retry.retry import retry
+from parent.store import leases
 from parent.worker.running_attempt import RunningAttempt
 from parent.worker.shutdown import hand_back
 from tests.flows import tasks
@@ -200,7 +200,7 @@ class NestedMachine(RolledBackMachine):
 
     @rule()
     def tick(self) -> None:
-        executors.renew_heartbeat(self.executor)
+        leases.renew_heartbeat(self.executor)
         self.ticker._moved_at = time.time()
         self.ticker._check_steps_from = self.ticker._enforce_leases_from = 0.0
         assert self.ticker.tick()
@@ -230,7 +230,7 @@ class NestedMachine(RolledBackMachine):
         self.ticker._enforce_leases_from = 0.0
         self.ticker._moved_at = time.time()
         assert self.ticker.tick()
-        executors.renew_heartbeat(self.executor)
+        leases.renew_heartbeat(self.executor)
 
     # Invariants.
 

@@ -9,7 +9,7 @@ from hypothesis.stateful import RuleBasedStateMachine
 
 from parent.definition.workflow import registry
 from parent.messages import publish
-from parent.store import executors
+from parent.store import leases
 from parent.watch.tick import Ticker
 from parent.worker.running_attempt import RunningAttempt
 
@@ -29,9 +29,9 @@ class RolledBackMachine(RuleBasedStateMachine):
         patched.setattr("django.db.transaction.on_commit", lambda call, **_: call())
         patched.setattr(publish, "_send", lambda *_, **__: True)
         patched.setattr(registry, "_workflows", dict(registry._workflows))
-        self.undo.callback(setattr, executors, "_this", None)
-        self.executor = executors.assign_executor_id()
-        executors.renew_heartbeat(self.executor)
+        self.undo.callback(setattr, leases, "_this", None)
+        self.executor = leases.assign_executor_id()
+        leases.renew_heartbeat(self.executor)
         self.ticker = Ticker(self.executor)
         while not self.ticker.tick():
             pass

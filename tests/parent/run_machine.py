@@ -21,7 +21,7 @@ from parent.models import Step
 from parent.runs.attempts import RetryDecision
 from parent.runs.endings import record
 from parent.runs.start import start
-from parent.store import executors, run_rows
+from parent.store import leases, run_rows
 from parent.store.run_rows import FULL_READ_LIMIT
 from parent.watch.tick import Ticker
 from parent.worker.host import ParentHost
@@ -93,9 +93,9 @@ class RunMachine(RuleBasedStateMachine):
             ],
         )
         self.undo.callback(registry._workflows.pop, "machine", None)
-        self.executor = executors.assign_executor_id()
-        self.undo.callback(setattr, executors, "_this", None)
-        executors.renew_heartbeat(self.executor)
+        self.executor = leases.assign_executor_id()
+        self.undo.callback(setattr, leases, "_this", None)
+        leases.renew_heartbeat(self.executor)
         self.ticker = Ticker(self.executor)
         while not self.ticker.tick():
             pass
@@ -184,7 +184,7 @@ class RunMachine(RuleBasedStateMachine):
 
     def look(self) -> None:
         """One tick, with the time since the last one hidden: this machine may be slow."""
-        executors.renew_heartbeat(self.executor)
+        leases.renew_heartbeat(self.executor)
         self.ticker._moved_at = time.time()
         assert self.ticker.tick()
 

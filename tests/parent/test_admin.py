@@ -22,7 +22,7 @@ from parent import Workflow
 from parent.messages.publish import publishing_off
 from parent.models import Attempt, Event, Executor, LimitSize, Run, RunState, Step, StepState
 from parent.runs.cancel import cancel
-from parent.runs.retry import retry
+from parent.runs.user_retry.retry import retry
 from tests.flows import tasks, workflows
 
 RUNS = reverse("admin:parent_run_changelist")

@@ -20,8 +20,8 @@ from parent.models import Executor, Run, Step
 from parent.runs.attempts import RetryDecision
 from parent.runs.cancel import cancel
 from parent.runs.endings import record
-from parent.runs.retry import retry
 from parent.runs.start import start
+from parent.runs.user_retry.retry import retry
 from parent.worker.host import ParentHost
 from parent.worker.running_attempt import RunningAttempt
 from parent.worker.shutdown import hand_back

@@ -26,11 +26,11 @@ from parent.models import Executor, Run, StepState
 from parent.models import Step as StepRow
 from parent.runs import advance
 from parent.runs.cancel import cancel
+from parent.runs.concurrency import runs_in_line
 from parent.runs.endings import end_attempt, end_run
-from parent.runs.following import places
 from parent.runs.following.hand_over import HandOver
-from parent.runs.retry import retry
 from parent.runs.start import start, start_many
+from parent.runs.user_retry.retry import retry
 from parent.watch.tick import Ticker
 from tests.flows import tasks
 from tests.parent.test_hand_over import a_delivery
@@ -246,7 +246,7 @@ def test_a_tick_opens_the_next_run_where_its_opener_died(monkeypatch: pytest.Mon
         def die(*_: Any) -> None:
             raise OperationalError("server closed the connection unexpectedly")
 
-        dying.setattr(places, "fill", die)
+        dying.setattr(runs_in_line, "fill", die)
         end(first)
     assert states(first, second) == ["done", "waits"]
 
@@ -357,7 +357,7 @@ def test_an_end_takes_as_many_statements_however_many_are_in_line() -> None:
 @pytest.mark.parametrize("has_place", [False, True])
 def test_who_is_in_line_is_found_by_an_index(has_place: bool) -> None:
     """The time to find the first, or the holders, does not grow with the number in line."""
-    rows = places.holding("limited", "") if has_place else places.in_line("limited", "")
+    rows = runs_in_line.holding("limited", "") if has_place else runs_in_line.in_line("limited", "")
     Run.objects.bulk_create(
         Run(workflow="limited", place_key=str(number % 20 or ""), has_place=number % 2 == 0)
         for number in range(2_000)
@@ -370,7 +370,7 @@ def test_who_is_in_line_is_found_by_an_index(has_place: bool) -> None:
         cursor.execute(sql + text, params)
         texts = [str(cursor.fetchall())]
         if not has_place:
-            first = places.FIRST_IN_LINE
+            first = runs_in_line.FIRST_IN_LINE
             cursor.execute(f"{sql}SELECT id FROM parent_run WHERE {first}", ["limited", "", 1])
             texts.append(str(cursor.fetchall()))
     for text in texts:
@@ -389,7 +389,7 @@ def test_an_end_does_not_wait_for_who_has_the_lock_of_the_key() -> None:
 
     def hold() -> None:
         with transaction.atomic():
-            places.lock("limited", "")
+            runs_in_line.lock("limited", "")
             locked.set()
             release.wait(30)
         connections.close_all()
@@ -416,15 +416,15 @@ def test_a_next_run_that_cannot_be_opened_keeps_no_run_from_ending(
     flow = one_step()
     first, second = flow.start(), flow.start()
 
-    fill = places.fill_locked
+    fill = runs_in_line.fill_locked
 
     def fail(*args: Any) -> int:
         assert fill(*args) == 1
         raise LookupError("a fault")
 
     with monkeypatch.context() as failing:
-        failing.setattr(places, "fill_locked", fail)
-        failing.setattr(places, "fill", lambda *_: 0)
+        failing.setattr(runs_in_line, "fill_locked", fail)
+        failing.setattr(runs_in_line, "fill", lambda *_: 0)
         assert end_in_worker(first).taken is None
 
     assert "could not be opened" in caplog.text
@@ -437,17 +437,17 @@ def test_a_next_run_that_cannot_be_opened_keeps_no_run_from_ending(
 def test_a_limit_that_grew_or_went_lets_more_begin() -> None:
     runs = [limited().start() for _ in range(1)]
     runs += [Run.objects.get(pk=limited().start().pk) for _ in range(3)]
-    assert list(places.unfilled()) == []
+    assert list(runs_in_line.unfilled()) == []
 
     registry._workflows.clear()
     limited(limit=2)
-    assert list(places.unfilled()) == [("limited", "")]
+    assert list(runs_in_line.unfilled()) == [("limited", "")]
     tick()
     assert states(*runs) == ["goes on", "goes on", "waits", "waits"]
 
     registry._workflows.clear()
     Workflow("limited", params=ShopParams, steps=[Step(tasks.noop, name="one"), Step(tasks.noop)])
-    for key in places.unfilled():
+    for key in runs_in_line.unfilled():
         advance.pass_place_on(*key)
     assert Run.objects.filter(has_place=True).count() == 4
 

@@ -14,8 +14,8 @@ from parent.messages import publish
 from parent.models import Run
 from parent.runs.cancel import cancel
 from parent.runs.endings import end_attempt, end_run
-from parent.runs.retry import retry
 from parent.runs.start import start
+from parent.runs.user_retry.retry import retry
 from parent.store import run_rows
 from parent.store.run_rows import FULL_READ_LIMIT
 from parent.store.run_summaries import read_summaries

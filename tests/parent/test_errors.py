@@ -21,9 +21,9 @@ from parent.errors import UnknownRun, WorkflowError
 from parent.models import Run
 from parent.runs.cancel import cancel
 from parent.runs.endings import end_attempt
-from parent.runs.retry import retry
 from parent.runs.signals.give import close, give
 from parent.runs.start import start
+from parent.runs.user_retry.retry import retry
 from parent.store.writes.one_row import RowChanged
 from tests.flows import workflows
 from tests.parent.conftest import claimed

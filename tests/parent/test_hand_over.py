@@ -20,9 +20,9 @@ from parent.messages.publish import attempt_header
 from parent.models import Executor, Run, RunState, Step, StepState
 from parent.runs.endings import Ending, record
 from parent.runs.following import hand_over
-from parent.runs.retry import retry
 from parent.runs.start import start
-from parent.store import executors
+from parent.runs.user_retry.retry import retry
+from parent.store import leases
 from parent.worker import running_attempt
 from parent.worker.running_attempt import RunningAttempt
 from tests.flows import tasks
@@ -54,7 +54,7 @@ def run_of() -> Iterator[Callable[..., Run]]:
 @pytest.fixture(autouse=True)
 def here(monkeypatch: pytest.MonkeyPatch) -> Executor:
     row = Executor.objects.create(host="here", pid=7)
-    monkeypatch.setattr(executors, "_this", row.pk)
+    monkeypatch.setattr(leases, "_this", row.pk)
     monkeypatch.setattr(hand_over, "_look", hand_over._Look())
     monkeypatch.setattr(hand_over, "_last_slice", LastSlice())
     return row

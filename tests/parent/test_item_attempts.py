@@ -27,7 +27,7 @@ from parent.runs.cancel import cancel
 from parent.runs.endings import Ending, end_run, record
 from parent.runs.items import counts
 from parent.runs.start import start
-from parent.store import executors
+from parent.store import leases
 from parent.watch import republish
 from parent.watch.items import ORPHANED
 from parent.watch.tick import Ticker
@@ -70,7 +70,7 @@ def run_of() -> Iterator[Callable[..., Run]]:
 @pytest.fixture(autouse=True)
 def here(monkeypatch: pytest.MonkeyPatch) -> Executor:
     row = Executor.objects.create(host="here", pid=7)
-    monkeypatch.setattr(executors, "_this", row.pk)
+    monkeypatch.setattr(leases, "_this", row.pk)
     return row
 
 
@@ -419,7 +419,7 @@ def test_a_death_anywhere_in_an_end_loses_nothing_and_doubles_nothing(
     run = run_of(7, chunk=chunk, max_active=2, retries=2)
     carrier = item_of(run, 0).carrier_id
     dead = Executor.objects.create(host="gone", pid=8)
-    monkeypatch.setattr(executors, "_this", dead.pk)
+    monkeypatch.setattr(leases, "_this", dead.pk)
     attempt = begun(run, 0, a_delivery(id=carrier))
     made = 0
 
@@ -440,7 +440,7 @@ def test_a_death_anywhere_in_an_end_loses_nothing_and_doubles_nothing(
     ended_before = set(Item.objects.filter(state=StepState.OK).values_list("index", flat=True))
     assert ended_before == ({0} if at is None and not fails else set())
     check_items(mapped(run))
-    monkeypatch.setattr(executors, "_this", here.pk)
+    monkeypatch.setattr(leases, "_this", here.pk)
     Executor.objects.filter(pk=dead.pk).update(heartbeat_at=Now() - LONG_AGO)
     StepRow.objects.filter(run=run, state=StepState.RUNNING).update(due_at=Now())
     ticker.tick()
@@ -448,7 +448,7 @@ def test_a_death_anywhere_in_an_end_loses_nothing_and_doubles_nothing(
     while waiting := Item.objects.filter(state=StepState.QUEUED).order_by("index").first():
         ended += worked_through(begun(run, waiting.index, a_delivery(id=waiting.carrier_id)))
         StepRow.objects.filter(run=run, state=StepState.RUNNING).update(due_at=Now())
-        executors.renew_heartbeat(here.pk)
+        leases.renew_heartbeat(here.pk)
         ticker.tick()
 
     assert check_items(mapped(run)) == {"ok": 7}
@@ -629,7 +629,7 @@ def test_a_quiet_tick_takes_no_more_statements_with_many_items(
 
 
 def statements(ticker: Ticker) -> int:
-    executors.renew_heartbeat(ticker._executor_id)
+    leases.renew_heartbeat(ticker._executor_id)
     ticker._check_steps_from = ticker._enforce_leases_from = 0.0
     ticker._sweep_at = ticker._moved_at = math.inf
     with CaptureQueriesContext(connection) as captured:

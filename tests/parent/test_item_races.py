@@ -19,7 +19,7 @@ from parent.models import Executor, Item, Run, RunState, StepState
 from parent.models import Step as StepRow
 from parent.runs.cancel import cancel
 from parent.runs.start import start
-from parent.store import executors
+from parent.store import leases
 from parent.watch.tick import Ticker
 from parent.worker.host import ParentHost
 from tests.flows import tasks
@@ -99,7 +99,7 @@ def fleet(monkeypatch: pytest.MonkeyPatch) -> Iterator[Fleet]:
     fleet = Fleet()
     monkeypatch.setattr(publish, "_send", fleet.send)
     row = Executor.objects.create(host="here", pid=7)
-    monkeypatch.setattr(executors, "_this", row.pk)
+    monkeypatch.setattr(leases, "_this", row.pk)
     yield fleet
     registry._workflows.pop("mapped", None)
 
@@ -111,7 +111,7 @@ def a_run(count: int, **options: Any) -> Run:
 
 
 def run_to_end(fleet: Fleet, run: Run, *, meanwhile: Any = None) -> None:
-    ticker = Ticker(executors.this_executor())  # type: ignore[arg-type]
+    ticker = Ticker(leases.this_executor())  # type: ignore[arg-type]
     threads = [threading.Thread(target=fleet.work) for _ in range(WORKERS)]
     for thread in threads:
         thread.start()
@@ -119,7 +119,7 @@ def run_to_end(fleet: Fleet, run: Run, *, meanwhile: Any = None) -> None:
         give_up_at = time.monotonic() + TIMEOUT
         while not run.ended and not fleet.errors:
             assert time.monotonic() < give_up_at, check_items(mapped(run))
-            executors.renew_heartbeat(executors.this_executor())  # type: ignore[arg-type]
+            leases.renew_heartbeat(leases.this_executor())  # type: ignore[arg-type]
             ticker.tick()
             if meanwhile is not None and meanwhile():
                 meanwhile = None

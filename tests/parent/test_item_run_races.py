@@ -15,8 +15,8 @@ from parent.models import Step as StepRow
 from parent.runs import endings
 from parent.runs.cancel import cancel
 from parent.runs.items.child_runs import ChildRunsOfItems, open_child_runs
-from parent.runs.retry import retry
 from parent.runs.start import start
+from parent.runs.user_retry.retry import retry
 from parent.watch.tick import Ticker
 from tests.flows import tasks
 from tests.parent.items import check_items, mapped

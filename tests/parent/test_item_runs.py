@@ -26,9 +26,9 @@ from parent.models import Step as StepRow
 from parent.runs.cancel import cancel
 from parent.runs.endings import bring_up, end_run
 from parent.runs.items.child_runs import ChildRunsOfItems, open_child_runs
-from parent.runs.retry import retry
 from parent.runs.start import start
-from parent.store import executors
+from parent.runs.user_retry.retry import retry
+from parent.store import leases
 from parent.watch.mirror import mirror
 from parent.watch.tick import Ticker
 from tests.parent.items import check_items, mapped
@@ -250,7 +250,7 @@ def ticker(monkeypatch: pytest.MonkeyPatch) -> Ticker:
     monkeypatch.setattr("parent.messages.publish._send", lambda *_, **__: True)
     monkeypatch.setattr("django.db.transaction.on_commit", lambda call, **_: call())
     row = Executor.objects.create(host="here", pid=7)
-    monkeypatch.setattr(executors, "_this", row.pk)
+    monkeypatch.setattr(leases, "_this", row.pk)
     found = Ticker(row.pk)
     found.tick()
     return found

@@ -18,11 +18,11 @@ from parent.messages import publish
 from parent.models import Attempt, Item, Run, RunState, StepState
 from parent.models import Step as StepRow
 from parent.runs.cancel import cancel
-from parent.runs.items import close, counts
-from parent.runs.items.close import close_if_done
-from parent.runs.items.finish import end_cancelled_item
-from parent.runs.retry import retry
+from parent.runs.items import counts, end_of_step
+from parent.runs.items.end_of_item import end_cancelled_item
+from parent.runs.items.end_of_step import close_if_done
 from parent.runs.start import start
+from parent.runs.user_retry.retry import retry
 from parent.store.run_rows import FULL_READ_LIMIT, Locked, lock_running
 from tests.flows import tasks
 from tests.parent.items import check_items, mapped, states
@@ -461,13 +461,13 @@ def test_who_comes_late_to_end_a_cancelled_step_leaves_its_next_attempt_alone(
     cancel(run.pk)
 
     def after_the_retry(step: StepRow) -> Locked | None:
-        monkeypatch.setattr(close, "lock_running", lock_running)
+        monkeypatch.setattr(end_of_step, "lock_running", lock_running)
         end_cancelled_item(str(Item.objects.get(state=StepState.RUNNING).task_id))
         with publish.publishing_off():
             retry(run.pk)
         return lock_running(step)
 
-    monkeypatch.setattr(close, "lock_running", after_the_retry)
+    monkeypatch.setattr(end_of_step, "lock_running", after_the_retry)
 
     assert not close_if_done(mapped(run).pk)
     assert check_items(mapped(run)) == {"queued": 1, "waiting": 2}

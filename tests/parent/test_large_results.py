@@ -15,9 +15,9 @@ from parent.deletion.delete import delete_run
 from parent.models import Executor, Run
 from parent.runs.author_data import Results, StoredResults
 from parent.runs.cancel import cancel
-from parent.runs.retry import retry
 from parent.runs.start import start
-from parent.store import executors
+from parent.runs.user_retry.retry import retry
+from parent.store import leases
 from parent.store.run_rows import steps_of
 from parent.watch.tick import Ticker
 from tests.flows import tasks
@@ -146,7 +146,7 @@ def test_a_tick_reads_no_result_of_a_step_or_a_run(
     finish(run, "one", LARGE)
     attempt = claimed(run, "step 0")
     attempt.report(Meta.at(1, 2))
-    executors.acquire_watch_lease(executor.pk)
+    leases.acquire_watch_lease(executor.pk)
 
     with CaptureQueriesContext(connection) as queries:
         assert Ticker(executor.pk).tick()

@@ -24,8 +24,8 @@ from parent.messages.publish import AT_ONCE
 from parent.models import Executor, Run, Step
 from parent.runs.cancel import cancel
 from parent.runs.endings import end_attempt
-from parent.runs.retry import retry
 from parent.runs.start import start
+from parent.runs.user_retry.retry import retry
 from parent.store.run_rows import FULL_READ_LIMIT, SKIP_DEPTH
 from parent.store.run_summaries import read_summaries
 from parent.watch.mirror import mirror

@@ -28,10 +28,10 @@ from parent.operations.doctor import runs as doctor
 from parent.project_checks import check_project
 from parent.runs.attempts import RetryDecision
 from parent.runs.cancel import cancel
+from parent.runs.concurrency import shared_limits, shared_limits_sql
 from parent.runs.endings import end_attempt, end_run
-from parent.runs.following import limits, lines
-from parent.runs.items.finish import end_item
-from parent.runs.retry import retry
+from parent.runs.items.end_of_item import end_item
+from parent.runs.user_retry.retry import retry
 from parent.watch.tick import Ticker
 from tests.flows import tasks
 
@@ -154,7 +154,7 @@ def test_a_place_ends_in_the_transaction_of_the_state_that_ends_it() -> None:
     first, second = flow_.start(), flow_.start()
     StepRow.objects.filter(run=first).update(state=StepState.ERROR)
 
-    assert limits.fill(["db"]) == 1
+    assert shared_limits.fill(["db"]) == 1
     assert states(second) == ["queued"]
 
 
@@ -294,7 +294,7 @@ def test_a_size_that_staff_set_wins_until_it_is_deleted(size: str) -> None:
     assert states(*runs) == ["queued"] * begun + ["waits"] * (4 - begun)
 
     LimitSize.objects.all().delete()
-    limits.fill(["db"])
+    shared_limits.fill(["db"])
     assert states(*runs) == ["queued"] * max(1, begun) + ["waits"] * (4 - max(1, begun))
 
 
@@ -339,7 +339,7 @@ def test_a_tick_goes_on_where_a_process_died(monkeypatch: pytest.MonkeyPatch) ->
         def die(*_: Any) -> None:
             raise OperationalError("server closed the connection unexpectedly")
 
-        dying.setattr(limits, "fill", die)
+        dying.setattr(shared_limits, "fill", die)
         end(first)
     assert states(first, second) == ["ok", "waits"]
 
@@ -363,7 +363,7 @@ def test_more_than_a_batch_begins_by_and_by(
     settings: LazySettings, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     settings.WORKFLOW_LIMITS = {"gpu": 5}
-    monkeypatch.setattr(limits, "AT_ONCE", 2)
+    monkeypatch.setattr(shared_limits, "AT_ONCE", 2)
     mapped(6).start()
     assert item_states() == ["queued"] * 2 + ["waits"] * 4
 
@@ -431,7 +431,7 @@ def test_ends_that_meet_never_let_too_many_begin(settings: LazySettings) -> None
                     assert held["gpu"] <= 3
                     assert held["db"] <= 2
                     if number == 0:
-                        limits.fill_all()
+                        shared_limits.fill_all()
         except BaseException as exc:
             errors.append(exc)
         finally:
@@ -514,7 +514,10 @@ def test_sizes_that_can_be(settings: LazySettings, given: Any) -> None:
 
 @pytest.mark.parametrize(
     ("sql", "params", "index"),
-    [(lines.FIRST, ["gpu", 1], "place_line"), (lines.COUNT, ["gpu"], "place_taken")],
+    [
+        (shared_limits_sql.FIRST, ["gpu", 1], "place_line"),
+        (shared_limits_sql.COUNT, ["gpu"], "place_taken"),
+    ],
 )
 def test_who_is_in_line_is_found_by_an_index(sql: str, params: list[Any], index: str) -> None:
     """The time of an end does not grow with the number in line, nor with that of other lines."""

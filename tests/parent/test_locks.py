@@ -16,7 +16,7 @@ from children.meta import Meta
 from parent.deletion.prune import prune
 from parent.models import Executor, Run, Step
 from parent.runs.endings import end_run
-from parent.runs.retry import retry
+from parent.runs.user_retry.retry import retry
 from parent.store import locks
 from parent.watch.tick import Ticker
 from parent.worker.bootstep import WatchThread

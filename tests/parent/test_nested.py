@@ -22,8 +22,8 @@ from parent.models import Event, Run, RunState, StepState
 from parent.models import Step as StepRow
 from parent.runs.cancel import cancel
 from parent.runs.endings import bring_up, end_run
-from parent.runs.retry import retry
 from parent.runs.start import start, start_many
+from parent.runs.user_retry.retry import retry
 from parent.watch.mirror import mirror
 from tests.flows import tasks
 

@@ -13,9 +13,9 @@ from parent.models import Executor, Run, RunState, StepState
 from parent.models import Step as StepRow
 from parent.runs import endings
 from parent.runs.cancel import cancel
-from parent.runs.retry import retry
 from parent.runs.start import start
-from parent.store import executors
+from parent.runs.user_retry.retry import retry
+from parent.store import leases
 from parent.watch.tick import Ticker
 from tests.flows import tasks
 from tests.parent.test_item_races import TIMEOUT, Fleet, fleet, run_to_end
@@ -149,5 +149,5 @@ def test_a_quiet_tick_has_no_more_statements(executor_id: Any, nested: Workflow)
 def executor_id(monkeypatch: pytest.MonkeyPatch) -> Any:
     monkeypatch.setattr(publish, "_send", lambda *_, **__: True)
     row = Executor.objects.create(host="here", pid=7)
-    monkeypatch.setattr(executors, "_this", row.pk)
+    monkeypatch.setattr(leases, "_this", row.pk)
     return row.pk

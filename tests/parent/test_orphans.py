@@ -13,8 +13,8 @@ from children.meta import Meta
 from parent.deletion import orphan_results
 from parent.messages.publish import attempt_header
 from parent.models import Executor, Run, Step
-from parent.runs import retry as retrying
 from parent.runs.endings import end_attempt
+from parent.runs.user_retry import retry as retrying
 from parent.watch.tick import Ticker
 from parent.worker.host import ParentHost
 from parent.worker.running_attempt import RunningAttempt

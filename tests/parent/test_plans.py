@@ -11,7 +11,7 @@ import pytest
 from django.db import connection
 from django.db.models.functions import Now
 
-from monitor.ops import fleet, metrics
+from monitor.ops import metrics, workers
 from parent import Map, Workflow
 from parent.definition.workflow import registry
 from parent.messages import publish
@@ -19,8 +19,8 @@ from parent.messages.publish import attempt_header
 from parent.models import Executor, Item, Run, StepState
 from parent.models import Step as StepRow
 from parent.runs.following import hand_over
-from parent.runs.items.close import LEFT
-from parent.runs.items.windows import places_left
+from parent.runs.items.chunks import places_left
+from parent.runs.items.end_of_step import LEFT
 from parent.runs.start import start
 from parent.watch import republish
 from parent.watch.tick import Ticker
@@ -84,7 +84,7 @@ LOOKS: dict[str, Callable[[Executor, Run], object]] = {
     "who waits for a first child": lambda *_: hand_over.look(0.0),
     "a revoke": lambda *_: _runs_of({"a-message"}),
     "the metrics": lambda *_: list(metrics._queues()),
-    "the page of workers": lambda executor, _: fleet._running([executor.pk]),
+    "the page of workers": lambda executor, _: workers._running([executor.pk]),
 }
 
 

@@ -15,7 +15,7 @@ from django.core.exceptions import ImproperlyConfigured
 from django.db import connection
 
 from parent.conf import DEFAULTS, SIZES
-from parent.operations.doctor import surroundings
+from parent.operations.doctor import services
 from parent.project_checks import NUMBERS, celery_problems, check_project, require_apps
 from parent.setting_values import LONGEST_TIME, LONGEST_WAIT
 
@@ -309,7 +309,7 @@ def test_an_app_that_is_missing_is_named() -> None:
 def test_the_doctor_says_it_too(settings: Any) -> None:
     settings.WORKFLOW_HEARTBEAT = "five"
 
-    [finding] = [each for each in surroundings.project() if "parent.E001" in each.what]
+    [finding] = [each for each in services.project() if "parent.E001" in each.what]
 
     assert "WORKFLOW_HEARTBEAT = 'five'" in finding.what
     assert "WORKFLOW_HEARTBEAT = 5" in finding.do

@@ -17,8 +17,8 @@ from parent.deletion.prune import prune, prune_all
 from parent.models import Attempt, Event, Executor, Run, Step
 from parent.runs.attempts import RetryDecision
 from parent.runs.endings import end_attempt, end_run
-from parent.runs.retry import retry
 from parent.runs.start import start
+from parent.runs.user_retry.retry import retry
 from parent.watch.tick import Ticker
 from tests.flows import workflows
 

@@ -16,7 +16,7 @@ from parent.inline import continue_inline, run_inline
 from parent.messages.publish import publishing_off
 from parent.models import Run, RunState, StepState
 from parent.models import Step as StepRow
-from parent.runs.retry import retry
+from parent.runs.user_retry.retry import retry
 from tests.flows import tasks
 
 pytestmark = pytest.mark.django_db

@@ -17,7 +17,7 @@ from parent.models import Executor, Run, Step
 from parent.runs.attempts import RetryDecision
 from parent.runs.cancel import cancel
 from parent.runs.endings import end_attempt, end_run
-from parent.runs.retry import retry
+from parent.runs.user_retry.retry import retry
 from parent.watch.mirror import mirror
 from tests.parent.conftest import claimed, one
 from tests.parent.locks import waiting

@@ -118,7 +118,7 @@ def test_what_is_no_runs_is_left_to_celery(run: Run) -> None:
 
 
 def test_a_run_that_is_retried_after_it_goes_on(run: Run) -> None:
-    from parent.runs.retry import retry
+    from parent.runs.user_retry.retry import retry
 
     revoke_runs([str(run.pk)])
     retry(run.pk)

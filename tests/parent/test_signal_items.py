@@ -17,11 +17,11 @@ from parent.inline import continue_inline, run_inline
 from parent.models import Event, Executor, Item, ReceivedSignal, Run, RunState
 from parent.models import Step as StepRow
 from parent.runs.cancel import cancel
-from parent.runs.items.close import close_if_done
-from parent.runs.items.finish import end_item
-from parent.runs.retry import retry
+from parent.runs.items.end_of_item import end_item
+from parent.runs.items.end_of_step import close_if_done
 from parent.runs.signals.give import close, give
 from parent.runs.start import start
+from parent.runs.user_retry.retry import retry
 from parent.watch.tick import Ticker
 from tests.flows import tasks
 from tests.parent.test_signals import end, states, ticker

@@ -26,9 +26,9 @@ from parent.models import Event, Executor, ReceivedSignal, Run, RunState, StepSt
 from parent.models import Step as StepRow
 from parent.runs.cancel import cancel
 from parent.runs.endings import record
-from parent.runs.retry import retry
 from parent.runs.signals.give import close, give
 from parent.runs.start import start
+from parent.runs.user_retry.retry import retry
 from parent.store.run_rows import FULL_READ_LIMIT
 from parent.watch.tick import Ticker
 from tests.flows import tasks

@@ -24,8 +24,8 @@ from parent.errors import CannotRetry, RunEnded
 from parent.models import Attempt, Executor, Run, Step
 from parent.runs.advance import continue_run
 from parent.runs.cancel import cancel
-from parent.runs.retry import retry
-from parent.store import executors
+from parent.runs.user_retry.retry import retry
+from parent.store import leases
 from tests.parent.item_machine import ItemMachine
 from tests.parent.item_run_machine import ItemRunMachine
 from tests.parent.nested_machine import NestedMachine
@@ -52,7 +52,7 @@ class Machine(RunMachine):
         Executor.objects.update(heartbeat_at=ago(100))
         running = self.in_state("RUNNING")
         assert self.ticker.tick()
-        executors.renew_heartbeat(self.executor)
+        leases.renew_heartbeat(self.executor)
         for name in running:
             self.model.fail(name, retry=True)
 

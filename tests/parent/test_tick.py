@@ -22,7 +22,7 @@ from parent.messages.publish import attempt_header
 from parent.models import Executor, Run, RunState, Step, StepState, WatchLease
 from parent.runs.endings import end_attempt, record
 from parent.runs.start import start
-from parent.store import executors
+from parent.store import leases
 from parent.watch.queries import changed_results
 from parent.watch.tick import CONNECT_TIMEOUT, Ticker
 from parent.worker.host import ParentHost
@@ -90,7 +90,7 @@ def statements(ticker: Ticker) -> list[str]:
     The grace periods are reset: on a slow machine the ticker may have seen a pause, and then it
     skips some of its checks.
     """
-    executors.renew_heartbeat(ticker._executor_id)
+    leases.renew_heartbeat(ticker._executor_id)
     ticker._check_steps_from = ticker._enforce_leases_from = 0.0
     ticker._sweep_at = ticker._moved_at = math.inf
     with CaptureQueriesContext(connection) as captured:
@@ -476,7 +476,7 @@ def test_only_one_executor_ticks_until_its_lease_lapses(ticker: Ticker) -> None:
 
 
 def test_a_released_watch_is_taken_at_once(ticker: Ticker, executor: Executor) -> None:
-    executors.release_watch_lease(executor.pk)
+    leases.release_watch_lease(executor.pk)
 
     assert Ticker(uuid4()).tick()
 
@@ -488,6 +488,6 @@ def test_long_dead_executors_are_forgotten_but_not_while_a_step_names_them(
     named, _ = (Executor.objects.create(host=h, pid=1, heartbeat_at=ago(90_000)) for h in "ab")
     Step.objects.filter(pk=step.pk).update(executor=named, state=StepState.OK)
 
-    executors.delete_dead()
+    leases.delete_dead()
 
     assert set(Executor.objects.values_list("host", flat=True)) == {"here", "a"}

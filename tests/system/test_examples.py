@@ -14,8 +14,8 @@ from examples.questionnaire.service import Service
 from examples.questionnaire.workflows import questionnaire
 from examples.routine.workflows import workflows
 from parent.models import Run, RunState
-from parent.runs.retry import retry
 from parent.runs.signals.give import close, give
+from parent.runs.user_retry.retry import retry
 from tests.system.conftest import StartWorker, step
 from tests.waiting import ended, until
 from tests.workers import Worker

@@ -14,7 +14,7 @@ from monitor.api.openapi.answers import (
     problems,
 )
 from monitor.api.openapi.task_shapes import ItemPage, ReceivedSignal, TaskLog, TaskPage, TaskStatus
-from monitor.api.requests import (
+from monitor.api.request_options import (
     IDEMPOTENCY_KEY,
     LANG,
     ItemQuery,

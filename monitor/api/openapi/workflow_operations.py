@@ -8,7 +8,7 @@ from rest_framework import serializers
 from monitor.api.documents import StartSchema, describe
 from monitor.api.openapi.answers import RETRY_AFTER, UNSAFE, Decorator, Shape, header, problems
 from monitor.api.openapi.task_shapes import TaskStatus
-from monitor.api.requests import IDEMPOTENCY_KEY, INSTEAD, LONGEST_KEY
+from monitor.api.request_options import IDEMPOTENCY_KEY, INSTEAD, LONGEST_KEY
 from parent.models import Awaits, When
 
 __all__ = ["list_workflows", "start"]

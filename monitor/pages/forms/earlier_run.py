@@ -15,7 +15,7 @@ from rest_framework.fields import (
 from rest_framework.serializers import ListSerializer
 
 from children.sanitize import clean_text
-from monitor.api.form_data import is_structured
+from monitor.api.body_params import is_structured
 from monitor.pages.forms.fields import (
     IN_UTC,
     TakesParams,

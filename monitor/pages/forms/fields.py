@@ -16,7 +16,7 @@ from rest_framework.fields import (
 )
 from rest_framework.serializers import Serializer
 
-from monitor.api.form_data import is_structured
+from monitor.api.body_params import is_structured
 from parent.store.files import is_file_list
 
 __all__ = ["IN_UTC", "TakesParams", "as_text", "form_serializer", "is_fieldset"]

@@ -11,7 +11,7 @@ from rest_framework.exceptions import ValidationError
 from rest_framework.fields import ListField, empty
 from rest_framework.serializers import Serializer
 
-from monitor.api.form_data import is_structured
+from monitor.api.body_params import is_structured
 from monitor.http.problems import errors_by_field
 from monitor.pages.forms.errors import FormError, beside, form_error
 from monitor.pages.forms.fields import IN_UTC, TakesParams, as_text, form_serializer

@@ -10,7 +10,7 @@ from django.http import HttpRequest
 from django.utils.translation import gettext, ngettext
 from rest_framework.exceptions import Throttled
 
-from monitor.access import may_start, visible_runs
+from monitor.apply_policy import may_start, visible_runs
 from monitor.http.throttles import count_start
 from monitor.policy import policy
 from monitor.texts.sentences import in_readers_language
@@ -18,7 +18,7 @@ from parent.deletion.delete import delete_run
 from parent.errors import CannotRetry, InsideRun, InvalidRetry, RunActive, RunEnded, UnknownRun
 from parent.models import Run, RunState
 from parent.runs.cancel import cancel
-from parent.runs.retry import retry
+from parent.runs.user_retry.retry import retry
 
 __all__ = ["ACTIONS", "MOST", "Action", "Outcome", "Plan", "carry_out", "plan_for", "runs_with"]
 

@@ -10,7 +10,7 @@ from django.shortcuts import redirect, render
 from django.utils.translation import gettext, ngettext
 from django.views.generic import View
 
-from monitor.access import startable, visible_runs
+from monitor.apply_policy import startable, visible_runs
 from monitor.http.namespace import our_url
 from monitor.http.our_view import OurPage
 from monitor.pages.listing.bulk import ACTIONS, MOST, carry_out, plan_for, runs_with

@@ -10,13 +10,13 @@ from django.utils import timezone
 from django.utils.translation import gettext
 from django.views.generic import View
 
-from monitor.access import startable, visible_runs
+from monitor.apply_policy import startable, visible_runs
 from monitor.http.our_view import OurPage
 from monitor.pages.listing.counts import counts_by_state
 from monitor.pages.listing.filter import RunFilter, page_of
 from monitor.pages.live import LivePart, render_live
 from parent.models import Run
-from parent.store.executors import any_executor_alive
+from parent.store.leases import any_executor_alive
 
 __all__ = ["RunsPage"]
 

@@ -10,7 +10,7 @@ from django.http import QueryDict
 from django.utils.translation import gettext, gettext_lazy
 from django.utils.translation import gettext_lazy as _
 
-from monitor.api.requests import RetryRequest
+from monitor.api.request_options import RetryRequest
 from monitor.http.problems import NO_FIELD, errors_by_field
 from monitor.texts.sentences import in_readers_language
 from monitor.texts.status_words import state_word
@@ -30,7 +30,8 @@ JSON_AREA = {"class": "code", "spellcheck": "false"}
 class RetryForm(forms.Form):
     """One step of a run that has failed or was cancelled, and what to do with it.
 
-    `options` has the keyword arguments of `parent.runs.retry.retry` once the form is valid.
+    `options` has the keyword arguments of `parent.runs.user_retry.retry.retry`, once the form is
+    valid.
     """
 
     step = forms.ChoiceField(label=_("Step"))

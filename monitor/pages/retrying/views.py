@@ -10,7 +10,7 @@ from django.utils import timezone
 from django.utils.translation import gettext
 from django.views.generic import View
 
-from monitor.access import find_to_retry
+from monitor.apply_policy import find_to_retry
 from monitor.http.namespace import namespace_of, our_url
 from monitor.http.our_view import OurPage
 from monitor.http.throttles import count_start
@@ -19,7 +19,7 @@ from monitor.pages.run_views import RunAction
 from monitor.runs.snapshot import Snapshot, task_status
 from parent.errors import CannotRetry, InvalidRetry
 from parent.models import Run
-from parent.runs.retry import retry
+from parent.runs.user_retry.retry import retry
 
 __all__ = ["RunRetry"]
 

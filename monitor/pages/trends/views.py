@@ -8,7 +8,7 @@ from django.utils import timezone
 from django.utils.translation import gettext
 from django.views.generic import View
 
-from monitor.access import find_workflow, visible_runs
+from monitor.apply_policy import find_workflow, visible_runs
 from monitor.http.our_view import OurPage
 from monitor.pages.trends.chart import durations, outcomes
 from monitor.pages.trends.figures import RunTimes, trend_of

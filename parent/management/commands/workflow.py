@@ -47,10 +47,10 @@ from parent.management.snapshot import snapshots
 from parent.models import Run, RunState
 from parent.operations.doctor import examine
 from parent.runs.cancel import cancel
-from parent.runs.retry import retry
 from parent.runs.signals.give import close as close_signal
 from parent.runs.signals.give import definition_of, give
 from parent.runs.start import start
+from parent.runs.user_retry.retry import retry
 from parent.setting_names import in_project
 from parent.store.outage import OUTAGE
 

@@ -6,12 +6,12 @@ from datetime import timedelta
 from django.db.models import Exists, F, Min, OuterRef, Q
 from django.db.models.functions import Coalesce
 
-from parent.decisions.limits import parse_size
+from parent.decisions.shared_limits import parse_size
 from parent.deletion import orphan_results
 from parent.deletion.stray_files import find_strays
 from parent.models import Item, LimitSize, Run, Step, StepState
 from parent.operations.doctor.finding import EXAMPLES, OVERDUE, Finding
-from parent.runs.following.standing import lines
+from parent.runs.concurrency.who_waits import lines
 from parent.store import clock
 from parent.store.outage import OUTAGE
 

@@ -1,1 +1,1 @@
-"""What goes on after an end: the next child in this process, the next run in line, the canvas."""
+"""What goes on after an end: the next child in this process, and the canvas."""

@@ -22,7 +22,7 @@ from parent.decisions.first_look import first_look
 from parent.decisions.time_slices import LastSlice
 from parent.messages.publish import queue_of, run_row_due
 from parent.models import IS_ACTIVE, Item, Step, StepState
-from parent.store import executors
+from parent.store import leases
 
 __all__ = ["HandOver", "look"]
 
@@ -110,7 +110,7 @@ class HandOver:
         run_row = None if isinstance(step, Item) else run_row_due(step)
         look = first_look(run_row, (step.run_timeout, step.stall_timeout))
         step.state, step.claim = StepState.RUNNING, self._claim
-        step.executor_id, step.started_at = executors.this_executor(), now
+        step.executor_id, step.started_at = leases.this_executor(), now
         step.message_id, step.publish_count = self._delivery.id, 0
         step.due_at = now + look if isinstance(look, timedelta) else look
 

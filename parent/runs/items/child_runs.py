@@ -24,15 +24,15 @@ from parent.runs.advance import pass_places_on_after_commit
 from parent.runs.attempts import ITEM_ATTEMPT_COLUMNS
 from parent.runs.endings import end_run, outcome_of, record
 from parent.runs.items import counts
-from parent.runs.items.close import close_if_done
-from parent.runs.items.finish import end_cancelled_item, end_item
+from parent.runs.items.bulk import may_fail, skip_items, too_many_failed
+from parent.runs.items.chunks import LARGE_OF_ITEM, WAITING, places_left
+from parent.runs.items.end_of_item import end_cancelled_item, end_item
+from parent.runs.items.end_of_step import close_if_done
 from parent.runs.items.rows import read_step
-from parent.runs.items.sweeps import may_fail, skip_items, too_many_failed
-from parent.runs.items.windows import LARGE_OF_ITEM, WAITING, places_left
 from parent.runs.nested.child import begin_child, run_again, workflow_of
 from parent.runs.nested.of_items import try_lock_opening
 from parent.runs.new_run import NewRuns
-from parent.runs.retry import go_on
+from parent.runs.user_retry.retry import go_on
 from parent.store import clock
 from parent.store.authors_code import authors_code
 from parent.store.kept_sql import fetch, select

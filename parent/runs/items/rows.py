@@ -9,8 +9,8 @@ from django.db import connection
 from children.meta import Meta
 from parent.models import Item, Run, Step, StepState
 from parent.models.fields import META_COLUMNS
-from parent.runs.following import limits
-from parent.runs.items.windows import LARGE_OF_ITEM
+from parent.runs.concurrency import shared_limits
+from parent.runs.items.chunks import LARGE_OF_ITEM
 from parent.store.kept_sql import select
 from parent.store.run_rows import LARGE_OF_RUN, LARGE_OF_STEP
 from parent.store.writes.one_row import RowChanged, update_row
@@ -84,7 +84,7 @@ def write_ok(task_id: str, outcome: Meta, states: Collection[str]) -> Item | Non
         return None
     if not _add_step(item):
         raise RowChanged(f"the step of {task_id} no longer runs")
-    limits.begin_next_after_commit(item.limits)
+    shared_limits.begin_next_after_commit(item.limits)
     ended: Item = item
     return ended
 

@@ -9,7 +9,7 @@ from django.db.models import F, Q
 
 from parent.models import Event, Item, Run, Step, StepState
 from parent.models.run import shortened
-from parent.runs.following.limits import begin_next_after_commit
+from parent.runs.concurrency.shared_limits import begin_next_after_commit
 from parent.runs.nested.of_items import lock_opening
 from parent.runs.nested.tree import in_batches
 

@@ -13,7 +13,7 @@ from parent.definition.workflow import registry
 from parent.errors import InvalidWorkflow
 from parent.models import Item, Run, Step, StepState
 from parent.runs.attempts import clear_attempt
-from parent.runs.following.places import turn_message
+from parent.runs.concurrency.runs_in_line import turn_message
 from parent.runs.nested.tree import times_inside
 
 __all__ = [

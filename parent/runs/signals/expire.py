@@ -7,9 +7,9 @@ from django.db import transaction
 from parent.models import Step, StepState
 from parent.runs.advance import advance
 from parent.runs.endings import END_COLUMNS, end_step
-from parent.runs.items.close import close_if_done
-from parent.runs.signals.awaiting import late_text
-from parent.runs.signals.feeding import end_feeding
+from parent.runs.items.end_of_step import close_if_done
+from parent.runs.signals.feed_items import end_feeding
+from parent.runs.signals.opening import late_text
 from parent.runs.transitions import mark_skipped
 from parent.store.run_rows import lock_run
 from parent.store.writes.one_row import RowChanged, write_if

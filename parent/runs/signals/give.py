@@ -17,9 +17,8 @@ from parent.models import Awaits, Event, ReceivedSignal, Run, Step, StepState
 from parent.models.run import shortened
 from parent.runs.advance import advance
 from parent.runs.endings import Ending, end_attempt, not_recorded
-from parent.runs.items.arrivals import add_item
-from parent.runs.signals.awaiting import outcome_of
-from parent.runs.signals.feeding import NON_FIELD, end_feeding, fed_step, item_of
+from parent.runs.items.add import add_item
+from parent.runs.signals.feed_items import NON_FIELD, end_feeding, fed_step, item_of
 from parent.runs.signals.locking import (
     find,
     given_before,
@@ -27,6 +26,7 @@ from parent.runs.signals.locking import (
     lock_with_step,
     require_open,
 )
+from parent.runs.signals.opening import outcome_of
 from parent.runs.signals.payload import shown_values, values_of
 from parent.runs.transitions import mark_skipped
 from parent.store.run_rows import Locked, steps_of

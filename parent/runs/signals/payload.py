@@ -12,7 +12,7 @@ from parent.definition.parameters.params import as_json, validate_by
 from parent.definition.parameters.secrets import hide_secrets
 from parent.definition.signals import Approval, Awaited, Signal
 from parent.errors import InvalidParams
-from parent.runs.signals.awaiting import APPROVE, REJECT
+from parent.runs.signals.opening import APPROVE, REJECT
 
 __all__ = ["OF_DECISION", "serializer_of", "shown_values", "values_of"]
 

@@ -8,7 +8,7 @@ from django.db.models import QuerySet
 
 from parent.messages.publish import republish_after
 from parent.models import Item, Step, StepState
-from parent.store import executors
+from parent.store import leases
 from parent.store.outage import retry_while_database_is_down
 from parent.store.writes.one_row import update_attempt
 
@@ -75,7 +75,7 @@ class Claim:
     def _write(
         self, values: dict[str, Any], expected_state: StepState, earlier: UUID | None = None
     ) -> bool:
-        values |= {"claim": self._value, "executor": executors.this_executor()}
+        values |= {"claim": self._value, "executor": leases.this_executor()}
         tries = 0
 
         def write_once() -> bool:

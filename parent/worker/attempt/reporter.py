@@ -16,7 +16,7 @@ from django.db import DEFAULT_DB_ALIAS, connections, transaction
 
 from children.isolation.connections import in_transaction
 from children.meta import Meta
-from children.worker.later import call_later, cancel
+from children.worker.shared_timer import call_later, cancel
 from parent.worker.attempt.waiting import Read, WaitingReport
 
 __all__ = ["REPORT_TIMEOUT", "Reporter"]

@@ -16,8 +16,8 @@ from parent.errors import CannotRetry, InvalidRetry, UnknownRun
 from parent.models import Attempt, Event, Executor, Run, Step
 from parent.runs.cancel import cancel
 from parent.runs.endings import end_attempt, end_run
-from parent.runs.retry import retry
 from parent.runs.start import start
+from parent.runs.user_retry.retry import retry
 from parent.watch.tick import Ticker
 from tests.flows import tasks, workflows
 

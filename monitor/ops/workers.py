@@ -12,8 +12,8 @@ from django.db.models.functions import RowNumber
 
 from parent.messages.publish import queue_of
 from parent.models import IS_ACTIVE, Executor, Item, Step, StepState, WatchLease
-from parent.runs.following.standing import Line, lines
-from parent.store import executors
+from parent.runs.concurrency.who_waits import Line, lines
+from parent.store import leases
 
 __all__ = ["Fleet", "Queue", "Worker", "fleet"]
 
@@ -73,7 +73,7 @@ def fleet(now: datetime) -> Fleet:
     Args:
         now: the database's time.
     """
-    alive = {executor.pk: executor for executor in executors.alive()}
+    alive = {executor.pk: executor for executor in leases.alive()}
     with_work = {"state": StepState.RUNNING, "executor__isnull": False}
     holds = {*Step.objects.filter(**with_work).values_list("executor", flat=True)}
     holds |= {*Item.objects.filter(**with_work).values_list("executor", flat=True)}

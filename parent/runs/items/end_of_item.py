@@ -25,21 +25,21 @@ from parent.runs.attempts import (
     retry_at,
     with_attempt_count,
 )
+from parent.runs.concurrency import shared_limits
 from parent.runs.endings import Ending, end_attempt, end_step
-from parent.runs.following import limits
 from parent.runs.following.hand_over import HandOver
 from parent.runs.items import counts
-from parent.runs.items.arrivals import fill_free_places
-from parent.runs.items.close import close_if_done
-from parent.runs.items.rows import lock_item, write_ok
-from parent.runs.items.sweeps import may_fail, skip_items, too_many_failed
-from parent.runs.items.windows import (
+from parent.runs.items.add import fill_free_places
+from parent.runs.items.bulk import may_fail, skip_items, too_many_failed
+from parent.runs.items.chunks import (
     claim_next,
     claim_next_of_chunk,
     give_message,
     next_of_chunk,
     open_chunks,
 )
+from parent.runs.items.end_of_step import close_if_done
+from parent.runs.items.rows import lock_item, write_ok
 from parent.store import results
 from parent.store.outage import OUTAGE, retry_while_database_is_down
 from parent.store.writes.one_row import RowChanged, write_if
@@ -184,7 +184,7 @@ def _retry(item: Item, failure: Meta, traceback: str, at: datetime, now: datetim
     item.due_at = at if at > now else None
     item.message = clean_text(f"retry {item.retries_used} of {item.retries} after: {failure.error}")
     write_if(item, ITEM_ATTEMPT_COLUMNS, expected_state=expected_state)
-    limits.begin_next_after_commit(item.limits)
+    shared_limits.begin_next_after_commit(item.limits)
 
 
 def _pass_on(

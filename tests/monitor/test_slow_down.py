@@ -7,8 +7,8 @@ import pytest
 from django.contrib.auth.models import User
 from rest_framework.test import APIClient
 
-from monitor.polling import pace as module
-from monitor.polling.pace import LONGEST_MS, SHARE, Pace
+from monitor.polling import slow_down as module
+from monitor.polling.slow_down import LONGEST_MS, SHARE, Pace
 from tests.monitor.conftest import MakeRun
 
 Api = Callable[[User | None], APIClient]

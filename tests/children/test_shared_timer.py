@@ -8,9 +8,9 @@ import time
 import pytest
 from celery.exceptions import SoftTimeLimitExceeded
 
-from children.worker import later
+from children.worker import shared_timer
 from children.worker.events import Outbox
-from children.worker.later import call_later, cancel
+from children.worker.shared_timer import call_later, cancel
 from tests.waiting import PATIENCE
 
 
@@ -42,7 +42,7 @@ def test_what_is_cancelled_is_not_called_and_leaves_nothing() -> None:
     assert done.wait(PATIENCE)
     cancel(number)
     assert not called.is_set()
-    assert not later._waiting
+    assert not shared_timer._waiting
 
 
 def test_an_error_in_one_does_not_keep_the_next_from_its_call(
@@ -50,7 +50,7 @@ def test_an_error_in_one_does_not_keep_the_next_from_its_call(
 ) -> None:
     done = threading.Event()
     # That of Celery's tasks tells nobody else, once another test has set up Celery's logs.
-    monkeypatch.setattr(later, "logger", logging.getLogger(__name__))
+    monkeypatch.setattr(shared_timer, "logger", logging.getLogger(__name__))
 
     def fail() -> None:
         raise ValueError("bad")
@@ -123,7 +123,7 @@ def test_a_time_limit_while_an_event_is_added_does_not_keep_later_ones(
         limited.setattr(threading.Thread, "start", limit)
         with pytest.raises(SoftTimeLimitExceeded):
             outbox.add(None, None, "task-started", {})
-    later._waiting.clear()
+    shared_timer._waiting.clear()
     outbox.add(None, None, "task-succeeded", {})
 
     assert sent.wait(PATIENCE)

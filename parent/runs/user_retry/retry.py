@@ -14,12 +14,12 @@ from parent.errors import CannotRetry, InvalidRetry, UnknownRun
 from parent.models import Event, Item, Run, RunState, Step, StepState
 from parent.runs.advance import advance, pass_places_on_after_commit
 from parent.runs.attempts import ATTEMPT_COLUMNS
-from parent.runs.following.places import lock_of, may_begin
+from parent.runs.concurrency.runs_in_line import lock_of, may_begin
 from parent.runs.nested.child import run_again
 from parent.runs.nested.tree import outermost
 from parent.runs.new_run import deadline, timeout_of
-from parent.runs.retrying.choice import check_options, check_takes_inputs, steps_to_retry
-from parent.runs.retrying.reset import reset_from
+from parent.runs.user_retry.choice import check_options, check_takes_inputs, steps_to_retry
+from parent.runs.user_retry.reset import reset_from
 from parent.store.run_rows import Locked, lock_run, run_key
 from parent.store.writes.update import write
 

@@ -43,7 +43,7 @@ LANG = (
     "`de` or `fr`: the answer has `texts` too, translations of what it says to people in English. "
     "All else stays as it is."
 )
-"""The parameter `lang` of `monitor.texts.sayings`."""
+"""The parameter `lang` of `monitor.texts.row_texts`."""
 LONGEST_KEY = 255
 LONGEST_ITEM_KEY = 200
 KEY = re.compile(rf"[\x21-\x7e]{{1,{LONGEST_KEY}}}")
@@ -240,7 +240,7 @@ class Inputs(serializers.JSONField):
 
 
 class RetryRequest(serializers.Serializer[Run]):
-    """The options of a retry, all of them optional. See `parent.runs.retry.retry`."""
+    """The options of a retry, all of them optional. See `parent.runs.user_retry.retry.retry`."""
 
     step = serializers.CharField(
         required=False, help_text="From which step on; without it, from those that failed."

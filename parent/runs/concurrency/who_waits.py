@@ -11,7 +11,7 @@ from django.db.models import Count, Min
 from parent.definition.workflow import registry
 from parent.errors import UnknownWorkflow
 from parent.models import Place, Run
-from parent.runs.following import limits, places
+from parent.runs.concurrency import runs_in_line, shared_limits
 
 __all__ = ["Line", "Standing", "lines", "standings"]
 
@@ -73,11 +73,11 @@ def standings(run_id: UUID, now: datetime) -> list[Standing]:
         if run.ended:
             return []
         line = _of_key(run.workflow, str(run.place_key))
-        ahead = places.in_line(run.workflow, str(run.place_key))
+        ahead = runs_in_line.in_line(run.workflow, str(run.place_key))
         return [_standing(line, str(run.pk), None, _before(ahead, run), run.created_at)]
     found = []
     for row in Place.objects.filter(run_id=run_id, taken_at=None).order_by("since", "pk")[:MOST]:
-        in_line = limits.waiting(row.name)
+        in_line = shared_limits.waiting(row.name)
         if not in_line.filter(pk=row.pk).exists():
             continue
         before = in_line.filter(since__lt=row.since).count()
@@ -108,7 +108,7 @@ def lines(now: datetime, *, at_most: int) -> list[Line]:
     """The lines in which somebody waits, of the first who has waited longest first."""
     of_steps = Place.objects.filter(taken_at=None).order_by().values_list("name", flat=True)
     found = [_of_limit(name, now) for name in of_steps.distinct()]
-    keys = places.all_in_line().values_list("workflow", "place_key")
+    keys = runs_in_line.all_in_line().values_list("workflow", "place_key")
     oldest = keys.annotate(first=Min("created_at")).order_by("first")[:at_most]
     found += [_of_key(workflow, str(key)) for workflow, key, _ in oldest]
     waiting = [line for line in found if line.waiting]
@@ -116,10 +116,10 @@ def lines(now: datetime, *, at_most: int) -> list[Line]:
 
 
 def _of_limit(name: str, now: datetime) -> Line:
-    size = limits.current_sizes([name]).get(name)
-    taken = limits.in_use(name, size, now)
+    size = shared_limits.current_sizes([name]).get(name)
+    taken = shared_limits.in_use(name, size, now)
     used = taken.count()
-    row = limits.waiting(name).order_by().aggregate(count=Count("pk"), first=Min("since"))
+    row = shared_limits.waiting(name).order_by().aggregate(count=Count("pk"), first=Min("since"))
     return Line(
         name=name,
         workflow="",
@@ -132,9 +132,9 @@ def _of_limit(name: str, now: datetime) -> Line:
 
 
 def _of_key(workflow: str, key: str) -> Line:
-    holding = places.holding(workflow, key)
+    holding = runs_in_line.holding(workflow, key)
     used = holding.count()
-    row = places.in_line(workflow, key).order_by()
+    row = runs_in_line.in_line(workflow, key).order_by()
     found = row.aggregate(count=Count("pk"), first=Min("created_at"))
     try:
         concurrency = registry.get(workflow).concurrency

@@ -15,8 +15,8 @@ from parent.errors import InvalidParams
 from parent.models import ReceivedSignal, Run, Step, StepState
 from parent.runs.advance import advance
 from parent.runs.endings import end_step
-from parent.runs.items.close import close_if_done
-from parent.runs.items.sealing import how_to_freeze
+from parent.runs.items.end_of_step import close_if_done
+from parent.runs.items.opening import how_to_freeze
 from parent.store.run_rows import Locked, steps_of
 
 __all__ = ["NON_FIELD", "end_feeding", "fed_step", "item_of"]

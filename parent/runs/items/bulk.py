@@ -12,7 +12,7 @@ from children.meta import Meta
 from parent.conf import setting
 from parent.decisions.mapping import Counts, allowed_failures
 from parent.models import Attempt, Item, Step, StepState
-from parent.runs.following.limits import begin_next_after_commit
+from parent.runs.concurrency.shared_limits import begin_next_after_commit
 from parent.runs.items import counts
 from parent.runs.nested.cancelling import cancel_runs
 from parent.runs.nested.of_items import lock_opening

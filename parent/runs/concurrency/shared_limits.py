@@ -18,10 +18,10 @@ from django.db.models import Exists, OuterRef, Q, QuerySet
 from django.db.models.functions import Now
 
 from parent.conf import limit_sizes
-from parent.decisions.limits import Size, first_to_begin, parse_size
+from parent.decisions.shared_limits import Size, first_to_begin, parse_size
 from parent.messages.publish import AT_ONCE, publish_steps, republish_after
 from parent.models import Item, Place, Run, Step, StepState
-from parent.runs.following import lines, places
+from parent.runs.concurrency import runs_in_line, shared_limits_sql
 from parent.store import clock
 from parent.store.kept_sql import select
 from parent.store.outage import OUTAGE
@@ -120,7 +120,7 @@ def fill_all() -> None:
         Place.objects.filter(~_active(), taken_at=None).delete()
         sizes, now = current_sizes(names), clock.now()
         for name in names:
-            lines.delete_over(name, sizes.get(name), now)
+            shared_limits_sql.delete_over(name, sizes.get(name), now)
     fill(names)
 
 
@@ -131,7 +131,7 @@ def fill(names: Iterable[str]) -> int:
     over: it is being cancelled.
     """
     names = sorted({*names})
-    if not lines.anyone_waits(names):
+    if not shared_limits_sql.anyone_waits(names):
         return 0
     with transaction.atomic():
         _lock()
@@ -145,7 +145,7 @@ def fill(names: Iterable[str]) -> int:
 
 
 def _lock() -> None:
-    places.lock("", "limits")  # no workflow has this name
+    runs_in_line.lock("", "limits")  # no workflow has this name
 
 
 class _Lines:
@@ -173,15 +173,15 @@ class _Lines:
     def _read(self, names: Collection[str]) -> None:
         self._sizes |= current_sizes(names)
         for name in names:
-            lines.delete_over(name, self._sizes.get(name), self._now)
-            self._lines[name] = lines.first_in_line(name, self._free(name))
+            shared_limits_sql.delete_over(name, self._sizes.get(name), self._now)
+            self._lines[name] = shared_limits_sql.first_in_line(name, self._free(name))
 
     def _free(self, name: str) -> int:
         """How many may begin. Of a limit without a size here none: another process may have it."""
         size = self._sizes.get(name)
         if size is None:
             return 0
-        return min(AT_ONCE + 1, max(0, size.count - lines.count_taken(name)))
+        return min(AT_ONCE + 1, max(0, size.count - shared_limits_sql.count_taken(name)))
 
     def wake(self, names: Collection[str], *, more: bool) -> None:
         """Have a tick look at the first in line when another may begin although none ends.
@@ -224,7 +224,7 @@ def _begin(task_ids: Sequence[str], now: datetime) -> list[Step | Item]:
         row.due_at = now + min(republish_after(0), patience)
     for model in (Step, Item):
         write([row for row in found.values() if isinstance(row, model)], BEGIN_COLUMNS)
-    lines.take(found, now)
+    shared_limits_sql.take(found, now)
     return [found[each] for each in task_ids if each in found]
 
 
@@ -235,12 +235,14 @@ def _steps(task_ids: Sequence[str]) -> list[Step]:
     """
     if not task_ids:
         return []
-    where = f"task_id IN ({lines.marks(task_ids)}) AND state = 'QUEUED' AND publishes = 0"
+    where = (
+        f"task_id IN ({shared_limits_sql.marks(task_ids)}) AND state = 'QUEUED' AND publishes = 0"
+    )
     large = ("result", "checkpoint", "traceback")
     steps: list[Step] = select(Step, where, task_ids, without=large, lock=True, skip_locked=True)
     keys = {step.run_id: Run._meta.pk.get_db_prep_value(step.run_id, connection) for step in steps}
     if keys:
-        where = f"id IN ({lines.marks(keys)})"
+        where = f"id IN ({shared_limits_sql.marks(keys)})"
         runs = {run.pk: run for run in select(Run, where, [*keys.values()], without=LARGE_OF_RUN)}
         for step in steps:
             step.run = runs[step.run_id]
@@ -257,7 +259,7 @@ def current_sizes(names: Collection[str] | None = None) -> dict[str, Size]:
         return {}
     wanted = given.keys() if names is None else {*names} & given.keys()
     sizes = {name: parse_size(given[name]) for name in wanted}
-    for name, text in lines.sizes_by_staff(wanted).items():
+    for name, text in shared_limits_sql.sizes_by_staff(wanted).items():
         with suppress(ValueError):
             sizes[name] = parse_size(text)
     return sizes

@@ -5,8 +5,8 @@ from datetime import datetime
 
 from parent.models import Awaits, Item, ReceivedSignal, Step, StepState
 from parent.runs.attempts import ATTEMPT_COLUMNS, archive, clear_attempt
-from parent.runs.items.sweeps import drop_items, reset_item, reset_items
-from parent.runs.retrying.choice import failed, is_kept, item_to_retry, with_dependents
+from parent.runs.items.bulk import drop_items, reset_item, reset_items
+from parent.runs.user_retry.choice import failed, is_kept, item_to_retry, with_dependents
 from parent.store.writes.update import write
 
 __all__ = ["reset_from"]

@@ -18,11 +18,11 @@ from django.db.models import QuerySet
 from parent.definition.workflow import registry
 from parent.models import StepState
 from parent.schedules import rows as schedules
-from parent.store import clock, executors
+from parent.store import clock, leases
 from parent.store.connections import prepared_cursor
 from parent.watch import queries
 
-__all__ = ["Work", "probe"]
+__all__ = ["Work", "find_work"]
 
 SINCE = datetime(1970, 1, 2, 3, 4, 5, 678_901, tzinfo=UTC)
 """Stands in the kept statement's parameters where the time to look back to goes."""
@@ -49,7 +49,7 @@ class Work:
     lost: bool
 
 
-def probe(since: datetime | None) -> Work:
+def find_work(since: datetime | None) -> Work:
     """Ask the database once.
 
     Args:
@@ -57,7 +57,7 @@ def probe(since: datetime | None) -> Work:
             there is work in any case.
     """
     at = clock.now() if connection.vendor == "sqlite" else None
-    sql, kept = _kept(connection.vendor, executors.lease(), tuple(registry.names()))
+    sql, kept = _kept(connection.vendor, leases.lease(), tuple(registry.names()))
     adapt = connection.ops.adapt_datetimefield_value
     marker = adapt(SINCE)
     params = [adapt(since or NOT_YET) if param == marker else param for param in kept]

@@ -15,10 +15,10 @@ from parent.decisions.mapping import FIRST_PLACES, places
 from parent.messages.publish import first_batch, republish_after
 from parent.models import IS_ACTIVE, Item, Step, StepState
 from parent.runs.attempts import ATTEMPT_COLUMNS, queue_attempt
-from parent.runs.following import limits
+from parent.runs.concurrency import shared_limits
 from parent.runs.following.hand_over import HandOver
 from parent.runs.items import counts
-from parent.runs.items.sealing import write_items
+from parent.runs.items.opening import write_items
 from parent.runs.nested.of_items import item_runs
 from parent.store.kept_sql import fetch, select
 from parent.store.writes.one_row import update_first
@@ -144,7 +144,7 @@ def open_chunks(
             item.message_id, item.publish_count, item.due_at = head.message_id, 0, None
     write([item for item in waiting if item is not taken], QUEUE_COLUMNS)
     write([taken] if taken is not None else [], (*OPEN_COLUMNS, "attempt"))
-    limits.enter(waiting)
+    shared_limits.enter(waiting)
     return first, len(waiting)
 
 

@@ -14,7 +14,7 @@ from parent.models import Executor, Item, Step, StepState, WatchLease
 from parent.operations import health
 from parent.operations.doctor.finding import EXAMPLES, OVERDUE, Finding
 from parent.setting_names import in_celery, in_project
-from parent.store import clock, executors
+from parent.store import clock, leases
 from parent.worker.remote_workers import Remote, remote_workers
 
 __all__ = ["answers", "clocks", "queues", "watch", "workers"]
@@ -29,7 +29,7 @@ def workers() -> Iterator[Finding]:
         yield Finding(part="workers", what=problem.what, do=problem.do)
     lost = {
         "state": StepState.RUNNING,
-        "executor__heartbeat_at__lt": clock.now() - executors.lease() - OVERDUE,
+        "executor__heartbeat_at__lt": clock.now() - leases.lease() - OVERDUE,
     }
     dead: list[Step | Item] = [
         *Step.objects.filter(**lost).select_related("executor"),
@@ -41,7 +41,7 @@ def workers() -> Iterator[Finding]:
             what=f"{executor} is dead, and {number} steps still count as running on it",
             do="A tick takes them away: start a worker, and see that it watches.",
         )
-    hosts = sorted(set(executors.alive().values_list("host", flat=True)))
+    hosts = sorted(set(leases.alive().values_list("host", flat=True)))
     if connection.vendor == "sqlite" and len(hosts) > 1:
         yield Finding(
             part="workers",
@@ -52,7 +52,7 @@ def workers() -> Iterator[Finding]:
 
 def queues() -> Iterator[Finding]:
     """Queues that steps need but no worker consumes."""
-    consumed = {queue for executor in executors.alive() for queue in executor.queues}
+    consumed = {queue for executor in leases.alive() for queue in executor.queues}
     if not consumed:
         return  # no worker is alive, which is reported already
     needed: dict[str, set[str]] = {}
@@ -84,9 +84,7 @@ def _with_messages(workflow: Workflow) -> Iterator[StepDefinition]:
 
 def answers() -> Iterator[Finding]:
     """Compare the live workers in the database with those that answer over the broker."""
-    alive = list(
-        executors.alive().exclude(pool="solo")
-    )  # a solo worker cannot answer while it works
+    alive = list(leases.alive().exclude(pool="solo"))  # a solo worker cannot answer while it works
     if not alive or health.broker():
         return
     remotes = remote_workers()
@@ -138,9 +136,9 @@ def _left_steps(executor: Executor, remote: Remote) -> Iterator[Finding]:
 
 def watch() -> Iterator[Finding]:
     lease = WatchLease.objects.first()
-    if lease is None or not executors.alive().exists():
+    if lease is None or not leases.alive().exists():
         return
-    age = clock.now() - (lease.expires_at - executors.WATCH_LEASE)
+    age = clock.now() - (lease.expires_at - leases.WATCH_LEASE)
     if age > UNWATCHED:
         yield Finding(
             part="watch",
@@ -152,7 +150,7 @@ def watch() -> Iterator[Finding]:
 def clocks() -> Iterator[Finding]:
     own = timezone.now() - clock.now()
     skewed = [("this machine", own)] if abs(own) > SKEW else []
-    for executor in executors.alive():
+    for executor in leases.alive():
         off = (executor.clock_at or executor.heartbeat_at) - executor.heartbeat_at
         if abs(off) > SKEW:
             skewed.append((str(executor), off))

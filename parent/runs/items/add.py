@@ -8,9 +8,9 @@ from django.db import transaction
 from parent.decisions.mapping import Frozen
 from parent.messages.publish import publish_steps
 from parent.models import Item, Step, StepState
-from parent.runs.items.sealing import CHECK_INTERVAL
-from parent.runs.items.sweeps import too_many_failed
-from parent.runs.items.windows import fill_places
+from parent.runs.items.bulk import too_many_failed
+from parent.runs.items.chunks import fill_places
+from parent.runs.items.opening import CHECK_INTERVAL
 from parent.store.run_rows import lock_run_row
 from parent.store.writes.insert import insert_rows
 from parent.store.writes.update import write
