@@ -66,7 +66,7 @@ class Unmeasured:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Skipped:
-    """Stands for a figure whose other side is not to be had here; that is no failure.
+    """Stands for a figure whose other side is not to be had here; that is not a failure.
 
     Args:
         name: of the figure.

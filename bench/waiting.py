@@ -181,7 +181,7 @@ def post(client: Client, path: str, expected: int) -> float:
 def hand_overs(rounds: int) -> Iterator[Figure]:
     """From a signal to the start of the child that waits for it, beside a hand-over by a message.
 
-    Both begin in a process that is no worker's, so that both take a message.
+    Both begin in a process that is not a worker's, so that both take a message.
     """
     gaps: dict[str, list[float]] = {"signal": [], "hand-over": []}
     for number in range(rounds + 3):  # at first connections open, and caches fill

@@ -33,8 +33,8 @@ def error_text(error: object) -> str:
 
     The name is needed if the message is only a value, without a word outside quotes, as in
     `KeyError: 'size'` or `ValueError: 42`. Without a message the text is the name. The text of an
-    exception group names its members. A value that is no exception is `it failed with 42`. If an
-    author's methods raise anything but Ctrl-C, or exit, it is the type's name.
+    exception group names its members. A value that is not an exception is `it failed with 42`. If
+    an author's methods raise anything but Ctrl-C, or exit, it is the type's name.
 
     Args:
         error: an exception, the dict that Celery stores for one

@@ -47,7 +47,7 @@ class RetryAsked(ChildError):
     step, it is an ordinary error.
 
     Raises:
-        ValueError, TypeError: the delay is no number.
+        ValueError, TypeError: the delay is not a number.
     """
 
     def __init__(self, message: str, delay: float | None = None) -> None:

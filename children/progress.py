@@ -31,9 +31,9 @@ REPORT_INTERVAL = 0.5
 class Progress:
     """Reports a child's progress, at most once every `interval` seconds.
 
-    The first report goes to the host at once, and the last of a `track` always. Skipped reports
-    lose nothing, because each report has the whole state, and if the body then is silent the host
-    reads it by itself.
+    The first report goes to the host at once, and so does the last one of a `track`; the host may
+    store it a moment later. A skipped report loses nothing: the next one has the whole state. If
+    the body reports nothing more, the host reads the state by itself.
     """
 
     def __init__(

@@ -68,7 +68,7 @@ class Environment:
         """A variable of any kind.
 
         Args:
-            parse: raises ValueError with the reason, such as `it is no number`.
+            parse: raises ValueError with the reason, such as `it is not a number`.
             unset: the default in words, if its value says little.
             secret: the value may contain a password, and is left out of the error.
         """
@@ -133,7 +133,7 @@ class Environment:
                 seconds = math.nan
             if not (math.isfinite(seconds) and (seconds > 0 or (zero and seconds == 0))):
                 raise ValueError(
-                    f"it is no number of seconds{f', or 0 for {zero}' if zero else ''}"
+                    f"it is not a number of seconds{f', or 0 for {zero}' if zero else ''}"
                 )
             if seconds > at_most:
                 raise ValueError(f"it is more than {at_most:,} seconds")
@@ -202,7 +202,7 @@ class Environment:
             if value == "off":
                 return None
             if not RATE.fullmatch(value):
-                raise ValueError("it is no rate")
+                raise ValueError("it is not a rate")
             return value
 
         return self.read(

@@ -42,11 +42,11 @@ NUMBERED = ("redis", "rediss", "sentinel")
 
 
 def require_text(value: str) -> None:
-    """Raise if there are bytes in it that are no text: URLs, logs and databases take none."""
+    """Raise if there are bytes in it that are not text: URLs, logs and databases take none."""
     try:
         value.encode()
     except UnicodeEncodeError:
-        raise ValueError("it is no text in UTF-8") from None
+        raise ValueError("it is not text in UTF-8") from None
 
 
 def split(value: str) -> list[str]:
@@ -67,7 +67,7 @@ def number(value: str, least: int, most: int) -> int:
     if digits and (len(value.lstrip("0")) > len(str(most)) or int(value) > most):
         raise ValueError(f"it is more than {most:,}")
     if not (digits and int(value) >= least):
-        raise ValueError(f"it is no whole number from {least} up")
+        raise ValueError(f"it is not a whole number from {least} up")
     return int(value)
 
 
@@ -75,7 +75,7 @@ def host(value: str) -> str:
     """A name or an address, as Django compares it with what browsers send."""
     if not HOST.fullmatch(value):
         raise ValueError(
-            f"{value} is no name or address alone, without scheme, port and path, in ASCII"
+            f"{value} is not a name or address alone, without scheme, port and path, in ASCII"
         )
     return value.lower()
 
@@ -86,7 +86,7 @@ def address(value: str) -> str:
     with suppress(ValueError):
         return str(ip_address(inside))
     if value != inside or not re.fullmatch(NAME, value, re.IGNORECASE):
-        raise ValueError("it is no address or name of this machine, without scheme and port")
+        raise ValueError("it is not an address or name of this machine, without scheme and port")
     return value
 
 
@@ -94,7 +94,7 @@ def origin(value: str, *, wildcards: bool) -> str:
     """A scheme, a host and a port, as browsers send them."""
     found = ORIGIN.fullmatch(value)
     if not found or int(found[3] or 0) > LAST_PORT or ("*" in value and not wildcards):
-        raise ValueError(f"{value} is no scheme and host")
+        raise ValueError(f"{value} is not a scheme and host")
     scheme, name, port = found[1].lower(), found[2].lower(), found[3]
     return f"{scheme}://{name}" + (f":{port}" if port and port != DEFAULT_PORTS[scheme] else "")
 
@@ -148,7 +148,7 @@ def database(value: str) -> dict[str, Any]:
     ):
         found = environ.Env.db_url_config(value)
     if found.get("ENGINE") not in DATABASES:
-        raise ValueError("it is no URL of a PostgreSQL or SQLite database")
+        raise ValueError("it is not a URL of a PostgreSQL or SQLite database")
     if not (found["NAME"] or "service" in found.get("OPTIONS", {})):
         raise ValueError("it has no name of a database")
     return found
@@ -159,7 +159,7 @@ def server(value: str, schemes: Sequence[str]) -> str:
     for each in value.split(";"):
         scheme, colon, _ = each.partition("://")
         if not (scheme and colon):
-            raise ValueError("it is no URL")
+            raise ValueError("it is not a URL")
         if schemes and scheme not in schemes:
             raise ValueError(f"its scheme is none of {', '.join(schemes)}")
         parts = _parts(each)

@@ -31,7 +31,7 @@ def _server(url: str) -> dict[str, Any]:
     if found.get("EMAIL_BACKEND") not in BACKENDS or (
         found["EMAIL_BACKEND"] == SMTP and not found.get("EMAIL_HOST")
     ):
-        raise ValueError("it is no URL of a mail server")
+        raise ValueError("it is not a URL of a mail server")
     return found
 
 
@@ -45,7 +45,7 @@ def _address(text: str) -> str:
     try:
         validate_email(text)
     except ValidationError:
-        raise ValueError(f"{text} is no e-mail address") from None
+        raise ValueError(f"{text} is not an e-mail address") from None
     return text
 
 
@@ -87,7 +87,7 @@ ADMINS: list[Any] = env.read(
 
 def _run_url(text: str) -> str:
     if not text.startswith(("https://", "http://")) or "{id}" not in text:
-        raise ValueError("it is no URL with {id} in it")
+        raise ValueError("it is not a URL with {id} in it")
     return text
 
 

@@ -72,14 +72,14 @@ def _settings() -> Iterator[CheckMessage]:
     token = metrics_token()
     if not isinstance(token, str) or (token and not VISIBLE.fullmatch(token)):
         yield Error(
-            "METRICS_TOKEN is no text of visible ASCII characters without spaces.",
+            "METRICS_TOKEN is not text of visible ASCII characters without spaces.",
             hint='Write METRICS_TOKEN = "...", with what `openssl rand -hex 24` prints.',
             id="monitor.E003",
         )
     rate = getattr(settings, "WORKFLOW_START_RATE", None)
     if rate not in (None, "") and not (isinstance(rate, str) and RATE.fullmatch(rate)):
         yield Error(
-            f"WORKFLOW_START_RATE = {rate!r} is no rate.",
+            f"WORKFLOW_START_RATE = {rate!r} is not a rate.",
             hint=f'Write, for example, WORKFLOW_START_RATE = "{START_RATE}"; None is no limit.',
             id="monitor.E004",
         )

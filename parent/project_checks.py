@@ -134,14 +134,14 @@ def _of_logs() -> Iterator[CheckMessage]:
     level = getattr(settings, "WORKFLOW_LOG_LEVEL", None)
     if level not in (None, "", *known):
         yield Error(
-            f"WORKFLOW_LOG_LEVEL = {level!r} is no level of `logging`.",
+            f"WORKFLOW_LOG_LEVEL = {level!r} is not a level of `logging`.",
             hint=f"Write one of {', '.join(known)}.",
             id="parent.E008",
         )
     hides = getattr(settings, "WORKFLOW_LOG_HIDE", [])
     if not isinstance(hides, list | tuple) or not all(isinstance(each, str) for each in hides):
         yield Error(
-            f"WORKFLOW_LOG_HIDE = {hides!r} is no list of regular expressions.",
+            f"WORKFLOW_LOG_HIDE = {hides!r} is not a list of regular expressions.",
             hint="Write, for example, WORKFLOW_LOG_HIDE = [*HIDE_IN_LOGS, r'pin [0-9]+'], with "
             "`from parent.conf import HIDE_IN_LOGS`.",
             id="parent.E009",
@@ -152,7 +152,7 @@ def _of_logs() -> Iterator[CheckMessage]:
             re.compile(pattern)
         except re.error as exc:
             yield Error(
-                f"WORKFLOW_LOG_HIDE: {pattern!r} is no regular expression: {exc}.",
+                f"WORKFLOW_LOG_HIDE: {pattern!r} is not a regular expression: {exc}.",
                 hint="See https://docs.python.org/3/library/re.html#regular-expression-syntax.",
                 id="parent.E009",
             )

@@ -14,7 +14,7 @@ LARGEST_SIZE = 1_000_000_000_000_000
 
 
 def number_problem(value: Any, *, least: int = 0, most: int, whole: bool = False) -> str | None:
-    """Why `value` is no number from `least` to `most`; None if it is one."""
+    """Why `value` is not a number from `least` to `most`; None if it is one."""
     if (
         isinstance(value, int | float)
         and not isinstance(value, bool)

@@ -47,7 +47,7 @@ class Supervisor:
         self._failure: str | None = None
         self._printing = threading.Lock()
         if isinstance(out, TextIOWrapper):
-            # A letter that the terminal does not have is no reason to end.
+            # A letter that the terminal does not have is not a reason to end.
             out.reconfigure(errors="backslashreplace")
         self._out = out
         self._printer = Printer(out)

@@ -154,7 +154,7 @@ def _static_files_are_found_once() -> Iterator[None]:
 
 @pytest.fixture(autouse=True)
 def _own_duplicates(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Names that two workflows of an earlier test had are no fault of this one."""
+    """Names that two workflows of an earlier test had are not the fault of this one."""
     monkeypatch.setattr(registry, "_duplicates", [])
 
 

@@ -81,4 +81,7 @@ def problems(options: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
         yield f"it has max_retries={asked.retries}", f"Give 0 to {MOST_RETRIES}."
     for kind in (*asked.on, *asked.never):
         if not (isinstance(kind, type) and issubclass(kind, BaseException)):
-            yield f"{kind!r} in its autoretry_for is no exception", "Name classes of exceptions."
+            yield (
+                f"{kind!r} in its autoretry_for is not an exception",
+                "Name classes of exceptions.",
+            )

@@ -124,7 +124,7 @@ class Signature:
             )
 
     def _is_value(self, annotation: Any) -> bool:
-        """Whether the annotation says that it is no progress. If unsure, False."""
+        """Whether the annotation says that it is not `progress`. If unsure, False."""
         if isinstance(annotation, str):
             if "|" in annotation and "[" not in annotation:
                 names = {name.strip() for name in annotation.split("|")} - {"None"}
@@ -158,7 +158,7 @@ def function_of(body: Any) -> tuple[Callable[..., Any], int]:
     if isinstance(body, classmethod):
         raise TypeError(f"a classmethod has no class yet: write a function, such as {WRITE}")
     if not callable(body):
-        raise TypeError(f'{body!r} is no function: write @child_task(name="shop.total")')
+        raise TypeError(f'{body!r} is not a function: write @child_task(name="shop.total")')
     if getattr(body, "__name__", "<lambda>") == "<lambda>":
         raise TypeError(f"{body!r} has no name of its own: write a function, such as {WRITE}")
     return body, 0

@@ -100,11 +100,11 @@ def _status(connection: Any) -> int:
 
 
 def leave_pools() -> None:
-    """From now on each thread of this process, and of those that it forks, has connections of its
-    own, where the project's settings have a pool of them (`"OPTIONS": {"pool": ...}`).
+    """Turn off connection pools (`"OPTIONS": {"pool": ...}`) in this process and in its forks.
 
-    Its connections are for short requests. Here each thread keeps its own: the others would wait
-    for ever. And a body would get the settings and the locks that another has left in a session.
+    A pool is for short requests. In a worker each thread keeps its connection, so threads beyond
+    the size of the pool would wait for ever. And a body would get the session settings and locks
+    that another body left in a pooled connection.
     """
     every: Any = connections.all()
     for connection in every:

@@ -23,11 +23,11 @@ ASKED: tuple[Callable[[Any], object], ...] = (str, repr, get_pickleable_exceptio
 
 
 def ends_process(exc: SystemExit) -> bool:
-    """Whether a signal's handler has raised it, and not the author's code: it ends the process.
+    """Whether a signal handler raised this exit, not the author's code: then the process must end.
 
-    Celery raises requests of its own at a shutdown, and a pool's process an exit when it gets
-    SIGTERM, at a time limit too; the worker then ends the attempt. Python calls these handlers in
-    the main thread, so in another one an exit is the author's, and would end that thread alone.
+    Celery's handlers raise `WorkerShutdown` or `WorkerTerminate`. A process of the pool exits when
+    it gets SIGTERM, also at a time limit; the worker then ends the attempt. Python calls handlers
+    in the main thread. So an exit in another thread is the author's, and would end only that one.
     """
     if threading.current_thread() is not threading.main_thread():
         return False
@@ -75,10 +75,10 @@ def _caused(error: ChildError, cause: BaseException) -> ChildError:
 
 
 def presentable(exc: Exception) -> Exception:
-    """The exception, or a `ChildError` in its place if who asks what it is cannot go on.
+    """The exception, or a `ChildError` in its place if showing the exception breaks its caller.
 
-    Its methods are an author's code too. They are called outside of the body, and the next child
-    in the process would pay for it.
+    Formatting, `str`, `repr` and pickling call methods of the exception, which are the author's
+    code too. They are called outside of the body, where they could harm the next child.
     """
     try:
         traceback.format_exception(exc)

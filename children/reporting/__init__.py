@@ -1,1 +1,1 @@
-"""What the progress reporter keeps beside the bar."""
+"""What an attempt stores beside its progress: the checkpoint, and what the body logs."""

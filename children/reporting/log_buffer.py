@@ -48,8 +48,8 @@ _Raw: TypeAlias = tuple[float, int, str, str]
 class Batch:
     """Lines to store, in parts, each by itself.
 
-    `stale`: parts that were stored before are to be deleted if their first line's number is from
-    the first of these up to but without the second: newer lines have taken their place.
+    `stale`: a range of line numbers, `(first, end)`, without `end`. Stored parts whose first line
+    is in the range must be deleted: newer lines have replaced them. None: there are none.
     """
 
     parts: Sequence[Sequence[Line]]

@@ -1,7 +1,7 @@
-"""The events of followers, such as a worker's main process sends of a message's own child.
+"""Celery's events of followers. A worker's main process sends the same for a message's own child.
 
-Those of one process go to the broker together: to send them is not cheaper for one than for many.
-Monitoring is not worth an error: what the broker does not take is lost.
+A process sends its events together, because one event costs as much to send as many. An event must
+never fail a child: if the broker does not take events, they are lost.
 """
 
 import threading

@@ -7,10 +7,10 @@ __all__ = ["FollowerTime"]
 
 
 class FollowerTime:
-    """Counts the seconds during which at least one thread has entered it.
+    """Counts the seconds during which at least one thread works on a follower.
 
-    On a pool of threads nobody who waits loses more by them: one thread that works on no follower
-    is one that takes the next message.
+    On the threads pool, seconds in which several threads do so count once: that is the longest
+    time that a waiting message loses. While no thread does, threads take messages as usual.
     """
 
     def __init__(self) -> None:

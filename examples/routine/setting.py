@@ -38,7 +38,7 @@ def when(name: str) -> Mapping[str, Any] | None:
 def problems(found: Any) -> Iterator[tuple[str, str]]:
     """What is wrong with the setting, and what to write instead."""
     if not isinstance(found, Mapping):
-        yield f"it is {found!r}, and no dict", f"Write {EXAMPLE}."
+        yield f"it is {found!r}, not a dict", f"Write {EXAMPLE}."
         return
     for name, options in found.items():
         if name not in TASKS:

@@ -38,7 +38,7 @@ def rows_of(content: bytes) -> list[dict[str, Any]]:
         text = content.decode("utf-8-sig")
     except UnicodeDecodeError as exc:
         raise ValueError("the table is not UTF-8 text: save it as UTF-8") from exc
-    # A row that is too long has its other cells under None, which is no name of JSON.
+    # A row that is too long has its other cells under None, which is not a name of JSON.
     rows = list(csv.DictReader(io.StringIO(text, newline=""), restkey="(more cells)", strict=True))
     if not rows:
         raise ValueError("the table has no rows below its header")

@@ -22,14 +22,14 @@ def thumbnail_of(content: bytes, size: int) -> str:
     """The image, upright and at most `size` pixels wide and high, as JPEG in base64.
 
     Raises:
-        UnusableImage: it is no image, it is cut off, or it has too many pixels.
+        UnusableImage: it is not an image, it is cut off, or it has too many pixels.
     """
     try:
         with Image.open(io.BytesIO(content)) as image:
             small = ImageOps.exif_transpose(image).convert("RGB")
             small.thumbnail((size, size))
     except UnidentifiedImageError as exc:
-        raise UnusableImage("it is no image, or of an unknown format") from exc
+        raise UnusableImage("it is not an image, or of an unknown format") from exc
     except (OSError, SyntaxError, ValueError, Image.DecompressionBombError) as exc:
         raise UnusableImage(f"the image cannot be read: {exc}") from exc
     return _jpeg(small)

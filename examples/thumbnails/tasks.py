@@ -21,13 +21,13 @@ def list_images(progress: Progress, archive: str) -> list[str]:
     """The names of the files in a ZIP file, in order; folders and hidden files are left out.
 
     Raises:
-        ValueError: it is no ZIP file, has no files, or too many.
+        ValueError: it is not a ZIP file, has no files, or too many.
     """
     try:
         with default_storage.open(archive, "rb") as file, zipfile.ZipFile(file) as opened:
             names = [info.filename for info in opened.infolist() if not info.is_dir()]
     except zipfile.BadZipFile as exc:
-        raise ValueError("the file is no ZIP file: pack the images into one") from exc
+        raise ValueError("the file is not a ZIP file: pack the images into one") from exc
     shown = sorted({name for name in names if not _is_hidden(name)})
     if not shown:
         raise ValueError("the ZIP file has no files")

@@ -1,1 +1,1 @@
-"""HTTP without workflows: bodies, ETags, errors, middleware, throttles."""
+"""What concerns HTTP and no workflow: bodies, uploads, errors, middleware, throttles."""

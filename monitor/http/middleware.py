@@ -180,7 +180,7 @@ def body_error(request: HttpRequest) -> HttpResponse | None:
     """
     length = request.META.get("CONTENT_LENGTH") or "0"
     if not DIGITS.fullmatch(length):
-        return error_response(request, HTTPStatus.BAD_REQUEST, "Content-Length is no number.")
+        return error_response(request, HTTPStatus.BAD_REQUEST, "Content-Length is not a number.")
     if "Transfer-Encoding" in request.headers:
         detail = "Send the body in one piece, with a Content-Length."
         return error_response(request, HTTPStatus.LENGTH_REQUIRED, detail)

@@ -12,12 +12,12 @@ INSTEAD = {"CONTENT_TYPE": "", "HTTP_ACCEPT": "*/*"}
 
 
 class UTF8Request(WSGIRequest):
-    """Django's, but with headers that can be read, and without an `encoding`: the charset of the
-    `Content-Type` does not count.
+    """Django's request, but always read as UTF-8, and without headers that Django cannot read.
 
-    Django reads the address and the form by it. It may name any codec of Python's: one that makes
-    no text, at which Django fails before any middleware is asked, or one that makes text which no
-    database can store. Forms that say they are in another one are refused by `ErrorResponses`.
+    Django would decode the address and the form with the charset that the client names in
+    `Content-Type`. That may be any codec of Python. Some return no text, and Django fails before
+    any middleware runs. Others return text that no database can store. So the charset is ignored
+    here, and `ErrorResponses` refuses forms that name another one than UTF-8.
     """
 
     def __init__(self, environ: dict[str, Any]) -> None:

@@ -30,7 +30,7 @@ def hash_tokens(apps, schema_editor):
         for token in Token.objects.all()
     )
     Token.objects.all().delete()
-    # The admin is no dependency: a service may do without, and have it later. A log that has tokens
+    # The admin is not a dependency: a service may do without, and have it later. A log that has tokens
     # has had its migrations before, and is known here.
     with suppress(LookupError):
         LogEntry = apps.get_model("admin", "LogEntry")

@@ -27,7 +27,7 @@ MOST_ARRIVALS = 50
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Entry:
-    """One line of the history. `who` is empty if it was no user."""
+    """One line of the history. `who` is empty if it was not a user."""
 
     at: datetime
     what: str

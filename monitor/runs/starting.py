@@ -15,7 +15,7 @@ __all__ = ["Started", "start_for"]
 
 
 class Started(NamedTuple):
-    """The run, and why it is no new one: "skipped" or "existing", as `when_full` says; else ""."""
+    """The run. `instead`: why it is not a new one, "skipped" or "existing" as `when_full` says."""
 
     run: Run
     instead: str = ""

@@ -81,7 +81,7 @@ SENTENCES = (
     ),
     # Why a retry is refused.
     gettext_noop("Only a failed or cancelled run can be retried: it is {state}."),
-    gettext_noop("This run is a step of another one: retry that, {run}."),
+    gettext_noop("This run is a step of another run. Retry that run: {run}."),
     gettext_noop("{name} takes its items from `over`: leave inputs out."),
     gettext_noop("{name} has no inputs: it waits for {what}."),
     gettext_noop(
@@ -121,7 +121,7 @@ SENTENCES = (
     gettext_noop("{name} is closed: the run is being cancelled."),
     gettext_noop("{name} is closed: {inner} ({why})."),
     gettext_noop("{name} is closed: {inner}."),
-    gettext_noop("{name} is asked for anew: this is of an earlier time."),
+    gettext_noop("{name} was asked for again: this answers an earlier request."),
     gettext_noop("it was skipped by a retry, which gave it a result"),
     *(gettext_noop("it has ended with an error"), gettext_noop("it was skipped")),
     *(gettext_noop("it was cancelled"), gettext_noop("nothing more is taken")),
@@ -166,10 +166,10 @@ SENTENCES = (
         "There is no time zone {zone}. Give an IANA name, such as 'Europe/Rome' or 'UTC'."
     ),
     gettext_noop("Give whole seconds from {least} to {most}."),
-    gettext_noop("{address} is no e-mail address. {inner}"),
+    gettext_noop("{address} is not an e-mail address. {inner}"),
     gettext_noop("An e-mail of notify has no recipient. {inner}"),
     gettext_noop('Write "admins", "owner" or an address such as "ops@example.com".'),
-    gettext_noop("{url} is no URL of a webhook. {inner}"),
+    gettext_noop("{url} is not a URL of a webhook. {inner}"),
     gettext_noop("{url} names no host. {inner}"),
     gettext_noop("The webhook's URL {url} is not https. {inner}"),
     gettext_noop("Write it as https://host/path, with the port if it is not 443."),

@@ -58,7 +58,7 @@ def freeze(
         given: a list, a tuple or an iterator of JSON values.
         limit: how many there may be; None is no limit.
         key: the name of an input, or a function of the item; None takes the index.
-        argument: the name of the child's first input, for items that are no mappings.
+        argument: the name of the child's first input, for items that are not mappings.
         check_arguments: raises a TypeError if keyword arguments do not fit the child.
 
     Raises:
@@ -104,7 +104,7 @@ def _inputs_of(item: Any, index: int, argument: str | None) -> dict[str, Any]:
         return dict(item)
     if argument is None:
         raise InvalidItems(
-            f"item {index} is no mapping, and its child takes no single argument: return "
+            f"item {index} is not a mapping, and its child takes no single argument: return "
             "dicts of keyword arguments"
         )
     return {argument: item}
@@ -116,7 +116,7 @@ def _check_json(kwargs: Mapping[str, Any], index: int) -> None:
     except ResultNotJSON as exc:
         raise InvalidItems(str(exc)) from exc
     if not all(isinstance(name, str) for name in kwargs):
-        raise InvalidItems(f"item {index} has a key that is no text: keyword arguments have names")
+        raise InvalidItems(f"item {index} has a key that is not text: keyword arguments have names")
 
 
 def copied(value: Any) -> Any:

@@ -22,7 +22,7 @@ class Size:
 
     Args:
         count: so many at a time; of a rate, so many begin in each period.
-        period: seconds, of a rate; None is no rate.
+        period: seconds, of a rate; None is not a rate.
     """
 
     count: int
@@ -49,11 +49,11 @@ def parse_size(given: object) -> Size:
         if rate := RATE.fullmatch(text):
             count, period = int(rate[1]), PERIODS[rate[2]]
             if not 1 <= count <= MOST:
-                raise ValueError(f"{given!r} is no rate from 1 to {MOST:,}. {EXAMPLE}")
+                raise ValueError(f"{given!r} is not a rate from 1 to {MOST:,}. {EXAMPLE}")
             return Size(count=count, period=period)
         given = int(text) if text.isascii() and text.isdigit() and len(text) < 9 else given
     if isinstance(given, bool) or not isinstance(given, int) or not 0 <= given <= MOST:
-        raise ValueError(f"{given!r} is no size of a limit from 0 to {MOST:,}. {EXAMPLE}")
+        raise ValueError(f"{given!r} is not a size of a limit from 0 to {MOST:,}. {EXAMPLE}")
     return Size(count=given)
 
 
@@ -65,11 +65,11 @@ def sizes_of(given: object) -> Mapping[str, Size]:
     """
     if not isinstance(given, Mapping):
         example = '{"gpu": 2, "mail": "100/m"}'
-        raise ValueError(f"{given!r} is no dict. Write, for example, {example}.")
+        raise ValueError(f"{given!r} is not a dict. Write, for example, {example}.")
     for name in given:
         if not (isinstance(name, str) and NAME.fullmatch(name)):
             raise ValueError(
-                f"{name!r} is no name of a limit. Use up to {LONGEST_NAME} letters, digits "
+                f"{name!r} is not a name of a limit. Use up to {LONGEST_NAME} letters, digits "
                 "and _.-, a letter first."
             )
     found = {}

@@ -43,14 +43,14 @@ class Concurrency:
         """The key of a run with these stored parameters: `shop=7`; empty without a `key`.
 
         Raises:
-            InvalidParams: there is no such value, it is no JSON, or the key is too long.
+            InvalidParams: there is no such value, it is not JSON, or the key is too long.
         """
         if self.key is None:
             return ""
         if isinstance(self.key, str):
             field, value = self.key, params.get(self.key)
             if value is None:
-                raise InvalidParams({field: ["Give it: runs with the same value share a limit."]})
+                raise InvalidParams({field: ["Required: runs with the same value share a limit."]})
             text = f"{field}={_as_text(value)}"
         else:
             field = NO_FIELD
@@ -67,11 +67,7 @@ class Concurrency:
                 ) from exc
         if len(text) > LONGEST_KEY or text != clean_text(text):
             raise InvalidParams(
-                {
-                    field: [
-                        f"It is the key of a limit: one line of at most {LONGEST_KEY} characters."
-                    ]
-                }
+                {field: [f"A limit's key: write one line of at most {LONGEST_KEY} characters."]}
             )
         return text
 
@@ -81,7 +77,7 @@ def _as_text(value: Any) -> str:
         return value
     if value is None:
         raise ValueError("it is None")
-    # What is no JSON, as an object or a set, has another text in each call or process.
+    # What is not JSON, as an object or a set, has another text in each call or process.
     return json.dumps(plain_json(value, "it is")[0], sort_keys=True)
 
 
@@ -104,7 +100,7 @@ def concurrency_problems(
         fields = _fields(params)
         if fields is not None and found.key not in fields:
             yield (
-                f"its concurrency has key={found.key!r}, which is no parameter",
+                f"its concurrency has key={found.key!r}, which is not a parameter",
                 f"Its parameters are: {', '.join(sorted(fields)) or 'none'}.",
             )
     elif found.key is not None and not callable(found.key):

@@ -31,7 +31,8 @@ class Map(Step):
             that comes is an item, with its values as keyword arguments, until it is closed.
         key: what an item is called in errors and on the page: the name of one of its inputs, or a
             function of the item. Keys are unique. None takes the item's index.
-        max_active: how many items may run at a time, in all workers together; None is no limit.
+        max_active: how many items may run at a time, in all workers together: at most 1,000, which
+            None means too.
         chunk: how many items one message carries. One process works through them, one after
             another; each counts by itself.
         tolerate: how many items may fail, a number or a share such as `"5%"`. When more have
@@ -90,7 +91,7 @@ def map_problems(step: Step) -> Iterator[tuple[str, str]]:
     ):
         yield (
             f"{what} has max_active={step.max_active!r}",
-            f"Give a whole number from 1 to {LARGEST_ACTIVE:,}, or None, which is no limit.",
+            f"Give a whole number from 1 to {LARGEST_ACTIVE:,}, or None.",
         )
     if not (_is_count(step.chunk) and step.chunk <= LARGEST_CHUNK):
         yield (

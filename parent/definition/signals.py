@@ -166,7 +166,8 @@ def _unless_problems(workflow: Workflow, step: Step) -> Iterator[tuple[str, str]
             yield f"step {step.label!r} has itself in `unless`", "Take it out."
         elif name not in workflow.by_label:
             yield (
-                f"step {step.label!r} has {name!r} in `unless`, which is no step or signal of it",
+                f"step {step.label!r} has {name!r} in `unless`, "
+                "which is not a step or signal of this workflow",
                 f"They are: {join_names([each.label for each in workflow.all_steps])}.",
             )
         elif name in workflow.after(step):

@@ -77,16 +77,16 @@ class Step:
             not finished, or not reported becomes an ERROR; None takes the setting
             `WORKFLOW_QUEUE_TIMEOUT` and so on, and 0 means never.
         retries: how many more attempts may follow a failure or the loss of the worker. With
-            retries the body runs at least once, without them at most once. None takes the child's
-            own declaration (`autoretry_for` and related options) for this and the other three;
-            without one it is 0.
+            retries the body runs at least once, without them at most once. None takes
+            `retries`, `retry_delay`, `backoff` and `retry_on` from the child's own options
+            (`autoretry_for` and the like); a child without them has 0 retries.
         retry_delay: seconds before the first retry; each further one waits `backoff` times as long.
         retry_on: the exceptions after which a retry is allowed. After the loss of a worker it
             always is.
         poll_interval: seconds between two reports of the child; None takes
             `WORKFLOW_POLL_INTERVAL`. A shorter one than that has an effect only in `watch()`.
         unless: names of steps and signals: if one of them is OK before this step opens, it is
-            skipped, which is no failure.
+            skipped, which is not a failure.
         limits: names in `WORKFLOW_LIMITS`, which has their sizes. Each attempt waits until it has
             a place of all of them, first come, first served, over all workflows; it has them until
             it ends. Of a `Map` each item takes them.
@@ -283,8 +283,8 @@ class Workflow:
     def after(self, step: Step) -> tuple[str, ...]:
         """The names of the steps that `step` waits for.
 
-        A signal opens when all else has ended that the steps wait for which come after it: from
-        then on something waits for it. Of several such steps that is what they have in common.
+        A signal has no `after` of its own. It waits for the steps that each step after the signal
+        waits for too, other signals left out. A signal in an `unless` waits for nothing.
         """
         if step.awaits == "signal":
             return self._before_signals.get(step.label, ())
@@ -324,7 +324,7 @@ class Workflow:
 
         Raises:
             InvalidParams: with a list of errors for each field.
-            TypeError: `owner` is no user. A parameter of that name needs `start_with`.
+            TypeError: `owner` is not a user. A parameter of that name needs `start_with`.
         """
         if owner is not None and not hasattr(owner, "pk"):
             raise TypeError(

@@ -227,7 +227,7 @@ def _object(text: str) -> dict[str, Any]:
     value = _json(text)
     if not isinstance(value, dict):
         raise argparse.ArgumentTypeError(
-            f"{text!r} is not a JSON object: name each input, such as '{{\"limit\": 5}}'."
+            f"{text!r} is not JSON object: name each input, such as '{{\"limit\": 5}}'."
         )
     return value
 

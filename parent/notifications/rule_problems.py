@@ -76,7 +76,7 @@ def recipient_problems(to: Sequence[object]) -> Problems:
         try:
             validate_email(each if isinstance(each, str) else None)
         except ValidationError:
-            yield f"{each!r} is no e-mail address", hint
+            yield f"{each!r} is not an e-mail address", hint
 
 
 def owner_problems(on: Sequence[object], to: Sequence[object]) -> Problems:
@@ -93,13 +93,13 @@ def url_problems(url: object) -> Problems:
     hint = "Write it as https://host/path, with the port if it is not 443."
     schemes = ("https", "http") if private_webhooks() else ("https",)
     if not isinstance(url, str) or not url.isascii() or not url.isprintable() or " " in url:
-        yield f"{url!r} is no URL of a webhook", hint
+        yield f"{url!r} is not a URL of a webhook", hint
         return
     try:
         parts = parse_url(url)
         port = parts.port
     except LocationParseError:
-        yield f"{url!r} is no URL of a webhook", hint
+        yield f"{url!r} is not a URL of a webhook", hint
         return
     if parts.scheme not in schemes:
         yield (

@@ -111,8 +111,10 @@ def record(  # noqa: PLR0913 - those of `end`, and which that is
 
 
 def not_recorded(name: str, task_id: str, exc: Exception) -> str:
-    """The error of a step whose outcome could not be recorded because of `exc`, after its
-    transaction. The run ends, if an author's function has ended that transaction.
+    """The error of a step whose outcome could not be recorded because of `exc`.
+
+    Called when the transaction has failed. If an author's function ended that transaction, this
+    also ends the run.
 
     Raises:
         OUTAGE: `exc`, if it is one: the same outcome may be recorded later.
@@ -144,8 +146,8 @@ def end_attempt(
         expected_state: drop the outcome unless the step is in this state; None takes any state
             of an active step.
         hand_over: may claim a step that opens for this process.
-        locked: the run with all its steps, if the caller's transaction has locked and read it. That
-            one is rolled back as a whole if this raises, or drops the outcome.
+        locked: the run with all its steps, if the caller's transaction has locked and read it. If
+            this raises, or finds the row changed, the caller's whole transaction is rolled back.
     """
     try:
         with transaction.atomic(savepoint=locked is None):
@@ -292,7 +294,7 @@ def outcome_of(step: Step | Item, run: Run) -> Meta:
 def bring_up_after_commit(run: Run) -> None:
     """`bring_up` when the transaction commits, if the run is a child run that has ended.
 
-    Whatever hinders it there, a tick does it: the run is due until then.
+    If that fails, a tick does it: the run stays due until it is done.
     """
     if run.ended and run.is_child:
         # No `partial`: Django asks what fails for its name.

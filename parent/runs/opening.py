@@ -92,7 +92,7 @@ def _named(given: Any) -> dict[str, Any]:
             "keyword arguments"
         )
     if not all(isinstance(name, str) for name in given):
-        raise TypeError("`inputs` gave a key that is no text: keyword arguments have names")
+        raise TypeError("`inputs` gave a key that is not text: keyword arguments have names")
     kwargs = dict(given)
     check_json(kwargs, "the inputs are")
     return {name: copied(value) for name, value in kwargs.items()}

@@ -134,7 +134,7 @@ def _without_files(values: Mapping[str, Any]) -> dict[str, Any]:
     """The parameters as they are stored, but for files, which are stored later.
 
     Raises:
-        InvalidParams: one of them is no JSON.
+        InvalidParams: one of them is not JSON.
     """
     return as_json({name: value for name, value in values.items() if not has_file(value)})
 

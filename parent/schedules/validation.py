@@ -73,7 +73,7 @@ def declared_problems(workflow: Workflow) -> Iterator[tuple[str, str, str]]:
     if not (is_list and all(isinstance(each, Declared) for each in schedules)):
         yield (
             "schedule",
-            "its schedules are no list of Schedule",
+            "its schedules are not a list of Schedule",
             'schedules=[Schedule("0 12 * * *")]',
         )
         return

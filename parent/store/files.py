@@ -111,7 +111,7 @@ def _cut(text: str, size: int) -> str:
 
 
 def delete_files(names: Iterable[str]) -> None:
-    """Delete stored files and their run's folder. A file that does not exist is no error."""
+    """Delete stored files and their run's folder. A file that does not exist is not an error."""
     folders = set()
     for name in names:
         default_storage.delete(name)

@@ -52,10 +52,10 @@ SKIP_DEPTH = 3
 class UnreadSteps:
     """What is known of the steps of a run that were not read.
 
-    `ended`: by name, how those have ended that are not OK and on which a step that was read
-    depends; None if they have not. `active`: whether one of them is queued or running, and no
-    signal, so that the run goes on. `has_indirect`: also what depends indirectly on the step that
-    ended was read.
+    `ended`: how unread steps have ended, by name; only steps that are not OK and that a step that
+    was read depends on. None for a step that has not ended. `active`: whether an unread step that
+    is not a signal is queued or running; then the run goes on. `has_indirect`: whether the steps
+    that depend indirectly on the ended step were read too.
     """
 
     run: Run

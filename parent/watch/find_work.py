@@ -1,8 +1,9 @@
 """Which parts of a tick have work: one statement, whose text is built once.
 
-Django builds the SQL of a query anew for each call, which takes far longer than the database needs
-to find that nothing is due: 3 ms a statement, of 20 ms a tick with nothing to do on SQLite and 37
-on PostgreSQL. This one is built from the querysets of those parts, and is kept.
+Django builds the SQL of a query anew for each call, about 3 ms for each of these. That is far more
+than the database needs to find that nothing is due. So this SQL is built once, from the querysets
+of the parts, and kept. A tick with nothing to do took 19 ms of processor time on SQLite and 37 ms
+on PostgreSQL without this, and takes about 2 ms with it.
 """
 
 from collections.abc import Sequence

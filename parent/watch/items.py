@@ -36,8 +36,8 @@ __all__ = ["add_up", "check_due", "end_lost"]
 
 BATCH = 1_000
 OF_STEP = ExpressionWrapper(F("step_id") + 0, BigIntegerField())
-"""An item's step as an expression, which no index has: few rows are marked, or due, of those that a
-step has, and SQLite would rather read these.
+"""An item's step as an expression, so that SQLite cannot use the index on `step_id`: with it, it
+would read all items of the step. Few of them are marked or due, and these have an index of theirs.
 """
 ORPHANED = (
     "SELECT message_id FROM parent_item WHERE step_id = %s AND state IN ('QUEUED', 'RUNNING') "

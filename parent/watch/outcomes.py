@@ -67,13 +67,13 @@ def record_tick_outcome(
 
 
 def bring_up_due(run: Run) -> None:
-    """`bring_up` for a child run that has ended and is due; after an error later again."""
+    """`bring_up` for a child run that has ended and is due. After an error a tick tries again."""
     with about(run):
         try:
             bring_up(run.pk)
         except OUTAGE:
             raise
         except Exception:
-            logger.exception("%s: the step that this run is could not be ended", run.pk)
+            logger.exception("child run %s: its step in the parent run could not be ended", run.pk)
             late = Run.objects.filter(pk=run.pk, due_at__lte=Now())
             late.update(due_at=Now() + RETRY_AFTER)

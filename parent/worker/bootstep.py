@@ -141,7 +141,7 @@ class WatchThread(threading.Thread):
             wait *= random.uniform(0.9, 1.1)  # noqa: S311 - jitter, no secret
             self._due_at = time.monotonic() + wait
             self._stopping.wait(wait)
-        self._hand_over()
+        self._release_leases()
 
     def turn(self) -> float:
         """Run one turn; return the seconds until the next."""
@@ -161,7 +161,7 @@ class WatchThread(threading.Thread):
     def _hand_back_and_exit(self) -> None:
         try:
             hand_back(self._executor_id)
-            self._hand_over()
+            self._release_leases()
         except OUTAGE as exc:
             logger.warning("database: %s; nothing was handed back: the leases will expire", exc)
         finally:
@@ -223,7 +223,7 @@ class WatchThread(threading.Thread):
         found = (rows.filter(task_id=message_id).first() for rows in (steps, items))
         return next((row for row in found if row is not None), None)
 
-    def _hand_over(self) -> None:
+    def _release_leases(self) -> None:
         self.heartbeat.stop()
         self._courier.stop()
         try:

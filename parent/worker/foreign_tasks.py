@@ -80,8 +80,8 @@ def _guarded(run: Callable[..., Any]) -> Callable[..., Any]:
 class ForeignRequest(WakingRequest):
     """A request that tells the host when the process that runs a step's foreign task dies.
 
-    Celery stores a result then only if the task stores results, and none if it requeues the
-    message, whose next delivery would find the step claimed.
+    Celery stores a result then only if the task stores results. If Celery requeues the message, it
+    stores none, and the next delivery finds the step claimed.
     """
 
     def on_failure(self, exc_info: Any, *args: Any, **kwargs: Any) -> Any:

@@ -69,7 +69,7 @@ def _revoke_in_thread(
 
 
 def revoke_runs(ids: Iterable[str], *, at_once: bool = False) -> set[str]:
-    """Cancel the runs that these are the ids of, or of an active child of.
+    """Cancel the runs with these ids, and the runs of active children with these ids.
 
     Args:
         at_once: give children no time to end by themselves.

@@ -33,7 +33,7 @@ THREADS_END_WITHIN = 5.0
 def end_despite_threads() -> None:
     """Exit in a moment, whatever threads bodies have left here.
 
-    Python waits at its end for all that are no daemons, for ever if they do not end. The processes
+    Python waits at its end for all that are not daemons, for ever if they do not end. The processes
     of a pool do not.
     """
     threading.Thread(target=_exit_despite_threads, name="exit", daemon=True).start()

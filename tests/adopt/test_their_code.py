@@ -106,6 +106,6 @@ def test_their_mistakes_are_found_by_a_check(alone: Team) -> None:
     finally:
         path.write_text(before)
 
-    assert "step 'weigh' needs 'parcels', which is no parameter of the workflow" in told
+    assert "step 'weigh' needs 'parcels', which is not a parameter of the workflow" in told
     assert "takes 'parcels', which is a parameter, where the progress comes" in told
     assert "read run.results['after'], which does not come before it" in told

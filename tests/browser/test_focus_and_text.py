@@ -20,7 +20,7 @@ from tests.browser.conftest import (
     write,
 )
 
-# The characters of an element that are no spaces: from left to right on the screen, and as written.
+# An element's characters that are not spaces: from left to right on the screen, and as written.
 READ = """
 (element) => {
   const range = document.createRange();

@@ -151,7 +151,7 @@ def test_a_secret_is_not_shown_again(
     assert refused.status_code == 400
     assert hidden[0] not in text(refused)
     if "account.user" in entered:
-        assert 'value="ann"' in text(refused)  # what is no secret stays
+        assert 'value="ann"' in text(refused)  # what is not a secret stays
 
     signed_in.post("/start/fields/", entered)
     run = Run.objects.get()

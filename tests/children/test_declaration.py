@@ -278,8 +278,8 @@ class OtherTask(Task): ...  # type: ignore[type-arg]
     ("body", "options", "why"),
     [
         (functools.partial(double, n=1), {}, r"has no name of its own: write a function"),
-        (Doubling(2), {}, r"is no function: write @child_task\(name="),
-        ("shop.total", {}, r"'shop.total' is no function: write @child_task\(name="),
+        (Doubling(2), {}, r"is not a function: write @child_task\(name="),
+        ("shop.total", {}, r"'shop.total' is not a function: write @child_task\(name="),
         (lambda progress: progress, {}, "has no name of its own: write a function"),
         (double, {"pydantic": True}, "remove pydantic=True"),
         (classmethod(double), {}, "a classmethod has no class yet"),  # type: ignore[arg-type]

@@ -122,7 +122,7 @@ def test_it_comes_at_its_time(scheduled: Scheduled) -> None:
 
 
 BAD: list[tuple[Any, str, str]] = [
-    ([], "no dict", "Write ROUTINE ="),
+    ([], "not a dict", "Write ROUTINE ="),
     ({"clear_session": {}}, "no routine task 'clear_session'", "There are: clear_sessions"),
     ({"clear_sessions": "daily"}, "neither a dict nor None", "Write ROUTINE ="),
     ({"clear_sessions": {"crontab": "0 * * * *"}}, "'crontab', which no", "It takes: catch_up"),

@@ -67,8 +67,8 @@ def test_images_of_which_none_can_be_read_are_an_empty_sheet() -> None:
 @pytest.mark.parametrize(
     ("content", "says"),
     [
-        (b"", "it is no image"),
-        (b"plain text", "it is no image"),
+        (b"", "it is not an image"),
+        (b"plain text", "it is not an image"),
         (picture(50, 50)[:60], "cannot be read"),
         (picture(400, 300, "JPEG")[:400], "cannot be read"),
     ],
@@ -100,7 +100,7 @@ def test_folders_and_hidden_files_are_no_images(store: Store) -> None:
 @pytest.mark.parametrize(
     ("content", "says"),
     [
-        (b"no zip", "the file is no ZIP file"),
+        (b"no zip", "the file is not a ZIP file"),
         (zipped(), "the ZIP file has no files"),
         (zipped(**{f"{n}.png": b"" for n in range(501)}), "has 501 files and may have 500"),
     ],

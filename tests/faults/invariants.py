@@ -75,7 +75,7 @@ def _assert_in_order(step: Step, others: dict[str, Step]) -> None:
     for name in step.after:
         ended, other = others[name].finished_at, others[name]
         good = other.state == StepState.OK or (other.state == StepState.ERROR and other.optional)
-        assert good or step.when != When.OK, f"{step} began, and {name} is no success"
+        assert good or step.when != When.OK, f"{step} began, and {name} is not a success"
         assert other.state in ENDS, f"{step} began, and {name} is {other.state}"
         assert ended is not None
         assert ended <= step.started_at, f"{step} began before {name} had ended"

@@ -217,7 +217,7 @@ def of_an_item() -> tuple[Workflow, dict[str, Any], str]:
 
 
 def of_a_run_inside() -> tuple[Workflow, dict[str, Any], str]:
-    """Its secret is no parameter of the run around it."""
+    """Its secret is not a parameter of the run around it."""
     inner = Workflow("inner", params=Hush, steps=[Step(tasks.noop)])
     return Workflow("outer", steps=[Step(inner, inputs=lambda _: SECRET)]), {}, "?open=0"
 

@@ -89,7 +89,7 @@ def test_a_run_waits_for_what_its_first_queued_step_waits_for(
     assert nobody["waits_for"] == "a worker of the queue “gpu”: none is running"
     assert nobody["steps"][1]["waits_for"] == "func_1"
     assert busy["waits_for"] == busy["steps"][0]["waits_for"] == "a free worker"
-    # A worker that comes or goes is no change of a row, and a client must hear of it.
+    # A worker that comes or goes is not a change of a row, and a client must hear of it.
     assert Snapshot([queued_run.pk]).digest(NOW) != before
 
     queued_run.steps.filter(name="func_2").update(

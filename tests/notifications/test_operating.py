@@ -80,7 +80,7 @@ def test_rotating_keeps_the_old_secret_for_a_day(staff: Client) -> None:
         ({"url": "http://partner.example.com/"}, "is not https"),
         ({"url": "https://10.0.0.1/"}, "is inside the network"),
         ({"kind": "email"}, "has no recipient"),
-        ({"kind": "email", "to": "ops@example.com, b"}, "is no e-mail address"),
+        ({"kind": "email", "to": "ops@example.com, b"}, "is not an e-mail address"),
         ({"kind": "email", "to": "owner", "on": ["schedule_missed"]}, "a schedule has none"),
         ({"kind": "code"}, "not one of the available choices"),
         ({"workflow": "unheard"}, "not one of the available choices"),

@@ -308,8 +308,8 @@ class TestSizesOfLimits:
     @pytest.mark.parametrize(
         ("given", "problem"),
         [
-            ({"name": "gpu", "size": "two"}, "is no size of a limit from 0 to 10,000"),
-            ({"name": "gpu", "size": "0/m"}, "is no rate from 1 to 10,000"),
+            ({"name": "gpu", "size": "two"}, "is not a size of a limit from 0 to 10,000"),
+            ({"name": "gpu", "size": "0/m"}, "is not a rate from 1 to 10,000"),
             ({"name": "gpus", "size": "1"}, "gpus is not one of the available choices"),
             ({"name": "gpu", "size": ""}, "This field is required"),
         ],

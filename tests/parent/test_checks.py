@@ -106,7 +106,7 @@ STEP_NAME = 'Give it one of 1 to 100 characters: Step(..., name="...").'
         ),
         (
             [Step(func_1, name="a"), Step(func_1, name="b", after=["a", "z"])],
-            [("E003", "step 'b' comes after 'z', which is no step of it", STEPS_ARE)],
+            [("E003", "step 'b' comes after 'z', which is not a step of this workflow", STEPS_ARE)],
         ),
         (
             [Step(func_1, name="a"), Step(func_1, name="b", after="a")],
@@ -118,7 +118,7 @@ STEP_NAME = 'Give it one of 1 to 100 characters: Step(..., name="...").'
                 (
                     "E003",
                     "its steps wait for each other: a -> a",
-                    "Take one `after` of them out.",
+                    "Remove one of these `after`.",
                 )
             ],
         ),
@@ -234,7 +234,7 @@ def test_a_cycle_is_reported_in_the_order_of_waiting() -> None:
     names = circle.split(" -> ")
     assert len(names) == 4
     assert all(waits[name] == following for name, following in pairwise(names))
-    assert hint == "Take one `after` of them out."
+    assert hint == "Remove one of these `after`."
 
 
 @pytest.mark.parametrize("name", ["", "1st", "a b", "a/b", "ü", "a\n", "-a", "a" * 101])

@@ -484,8 +484,8 @@ def test_the_key_is_a_parameter_or_made_of_them(
 @pytest.mark.parametrize(
     ("key", "params", "errors"),
     [
-        ("shop", {}, {"shop": ["Give it: runs with the same value share a limit."]}),
-        ("shop", {"shop": None}, {"shop": ["Give it: runs with the same value share a limit."]}),
+        ("shop", {}, {"shop": ["Required: runs with the same value share a limit."]}),
+        ("shop", {"shop": None}, {"shop": ["Required: runs with the same value share a limit."]}),
         (
             lambda params: params["shop"] + 1,
             {},
@@ -503,12 +503,12 @@ def test_the_key_is_a_parameter_or_made_of_them(
         (
             lambda _: "x" * 201,
             {},
-            {"non_field_errors": ["It is the key of a limit: one line of at most 200 characters."]},
+            {"non_field_errors": ["A limit's key: write one line of at most 200 characters."]},
         ),
         (
             lambda _: "a\nb",
             {},
-            {"non_field_errors": ["It is the key of a limit: one line of at most 200 characters."]},
+            {"non_field_errors": ["A limit's key: write one line of at most 200 characters."]},
         ),
     ],
 )
@@ -566,7 +566,7 @@ def test_of_many_starts_none_is_written_where_one_has_no_key(key: Any) -> None:
         ({"limit": True}, "its concurrency has limit=True"),
         ({"limit": 1.5}, "its concurrency has limit=1.5"),
         ({"when_full": "wait"}, "its concurrency has when_full='wait'"),
-        ({"key": "shops"}, "its concurrency has key='shops', which is no parameter"),
+        ({"key": "shops"}, "its concurrency has key='shops', which is not a parameter"),
         ({"key": 7}, "its concurrency has key=7"),
     ],
 )
@@ -742,7 +742,7 @@ def test_a_key_that_cannot_be_is_an_error_of_the_step() -> None:
 
     run.refresh_from_db()
     assert run.state == "FAILURE"
-    assert "shop: Give it: runs with the same value share a limit." in (run.error or "")
+    assert "shop: Required: runs with the same value share a limit." in (run.error or "")
 
 
 def test_run_inline_waits_for_no_turn_inside_either() -> None:

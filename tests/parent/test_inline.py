@@ -222,7 +222,7 @@ def takes_anything(progress: Progress, **inputs: Any) -> None: ...
         (None, "`inputs` gave a value of type NoneType, not a dict"),
         ("ab", "`inputs` gave a value of type str, not a dict"),
         ([1], "`inputs` gave a value of type list, not a dict"),
-        ({1: 2}, "`inputs` gave a key that is no text"),
+        ({1: 2}, "`inputs` gave a key that is not text"),
     ],
     ids=repr,
 )

@@ -37,7 +37,7 @@ class Method(ChildTask):
 
 @child_task(name="fits.forgotten")
 def forgotten(a, b=0):  # type: ignore[no-untyped-def]
-    """Nobody can know that its first parameter is no progress, but by the workflow."""
+    """Nobody can know that its first parameter is not `progress`, but by the workflow."""
 
 
 @shared_task(name="fits.foreign")
@@ -96,7 +96,7 @@ def gets(name: str, step: str) -> str:
 
 
 def needs(name: str, step: str) -> str:
-    return f"step {step!r} needs {name!r}, which is no parameter of the workflow"
+    return f"step {step!r} needs {name!r}, which is not a parameter of the workflow"
 
 
 def may_lack(name: str, step: str) -> str:
@@ -162,7 +162,7 @@ def test_each_problem_has_an_id_and_a_hint() -> None:
 
 
 def no_step(read: str, step: str = "b") -> str:
-    return f"the inputs of step {step!r} read {read}, which is no step"
+    return f"the inputs of step {step!r} read {read}, which is not a step"
 
 
 def too_early(read: str, step: str = "b") -> str:
@@ -297,7 +297,7 @@ def test_what_comes_before_is_known_from_the_graph(
     ("result", "expected"),
     [
         (lambda run: run.results["a"], []),
-        (lambda run: run.results["z"], ["its result reads run.results['z'], which is no step"]),
+        (lambda run: run.results["z"], ["its result reads run.results['z'], which is not a step"]),
     ],
 )
 def test_what_the_result_reads(result: Any, expected: list[str]) -> None:

@@ -533,7 +533,7 @@ def test_a_signal_whose_values_are_no_parameters_is_seen_before_a_run(inner: Wor
     found = [each.msg for each in check_workflow(outer_of(inner, Signal("amount", params=Other)))]
 
     assert any("would get the parameter 'm'" in each for each in found)
-    assert any("needs 'n'" in each and "no value of the signal amount" in each for each in found)
+    assert any("needs 'n'" in each and "not a value of the signal amount" in each for each in found)
 
 
 def test_a_run_that_waits_for_its_turn_is_an_item_that_runs(inner: Workflow) -> None:

@@ -484,17 +484,17 @@ def test_checks_find_limits_on_what_takes_no_place() -> None:
 @pytest.mark.parametrize(
     ("given", "problem"),
     [
-        ({"gpu": -1}, "gpu: -1 is no size of a limit from 0 to 10,000"),
-        ({"gpu": True}, "gpu: True is no size of a limit from 0 to 10,000"),
-        ({"gpu": 1.5}, "gpu: 1.5 is no size of a limit from 0 to 10,000"),
-        ({"gpu": 10_001}, "gpu: 10001 is no size of a limit from 0 to 10,000"),
-        ({"gpu": "two"}, "gpu: 'two' is no size of a limit from 0 to 10,000"),
-        ({"gpu": "٢"}, "gpu: '٢' is no size of a limit from 0 to 10,000"),
-        ({"gpu": "0/m"}, "gpu: '0/m' is no rate from 1 to 10,000"),
-        ({"gpu": "5/w"}, "gpu: '5/w' is no size of a limit from 0 to 10,000"),
-        ({"g p u": 1}, "'g p u' is no name of a limit"),
-        ({7: 1}, "7 is no name of a limit"),
-        (["gpu"], "['gpu'] is no dict"),
+        ({"gpu": -1}, "gpu: -1 is not a size of a limit from 0 to 10,000"),
+        ({"gpu": True}, "gpu: True is not a size of a limit from 0 to 10,000"),
+        ({"gpu": 1.5}, "gpu: 1.5 is not a size of a limit from 0 to 10,000"),
+        ({"gpu": 10_001}, "gpu: 10001 is not a size of a limit from 0 to 10,000"),
+        ({"gpu": "two"}, "gpu: 'two' is not a size of a limit from 0 to 10,000"),
+        ({"gpu": "٢"}, "gpu: '٢' is not a size of a limit from 0 to 10,000"),
+        ({"gpu": "0/m"}, "gpu: '0/m' is not a rate from 1 to 10,000"),
+        ({"gpu": "5/w"}, "gpu: '5/w' is not a size of a limit from 0 to 10,000"),
+        ({"g p u": 1}, "'g p u' is not a name of a limit"),
+        ({7: 1}, "7 is not a name of a limit"),
+        (["gpu"], "['gpu'] is not a dict"),
     ],
 )
 def test_checks_find_sizes_that_cannot_be(settings: LazySettings, given: Any, problem: str) -> None:

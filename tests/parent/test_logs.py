@@ -278,9 +278,9 @@ def test_a_project_says_what_is_hidden(settings: Any) -> None:
 @pytest.mark.parametrize(
     ("name", "value", "says"),
     [
-        ("WORKFLOW_LOG_HIDE", ["("], "is no regular expression"),
-        ("WORKFLOW_LOG_HIDE", "secret", "is no list of regular expressions"),
-        ("WORKFLOW_LOG_LEVEL", "LOUD", "is no level"),
+        ("WORKFLOW_LOG_HIDE", ["("], "is not a regular expression"),
+        ("WORKFLOW_LOG_HIDE", "secret", "is not a list of regular expressions"),
+        ("WORKFLOW_LOG_LEVEL", "LOUD", "is not a level"),
         ("WORKFLOW_LOG_LINES", "many", "is not a whole number from 0"),
     ],
 )

@@ -92,7 +92,7 @@ def test_an_iterator_may_give_the_same_object_changed(
         ([{"path": object()}], {}, "item 0 is not JSON"),
         (["a", float("nan")], {}, "item 1 is not JSON"),
         (["a", "b\x00"], {}, "item 1 is not JSON"),
-        ([{1: 2}], {}, "no text"),
+        ([{1: 2}], {}, "not text"),
         (["a", "a"], {"key": lambda item: item}, "items 0 and 1 have the same key 'a'"),
         ([{"size": 1}], {"key": "path"}, "the key of item 0 is not there"),
         (["a"], {"key": lambda _: 1 / 0}, "the key of item 0 raised"),
@@ -104,7 +104,7 @@ def test_an_iterator_may_give_the_same_object_changed(
         (["a"], {"key": lambda _: "x" * 201}, "1 to 200 characters"),
         (["a"], {"key": lambda _: "a\nb"}, "one line"),
         ([{"path": "a"}, {"pfad": "b"}], {"check_arguments": takes_path}, "item 1 does not fit"),
-        ([1], {"argument": None}, "no mapping"),
+        ([1], {"argument": None}, "not a mapping"),
     ],
 )
 def test_what_cannot_be_items_is_refused(given: Any, options: dict[str, Any], says: str) -> None:

@@ -365,5 +365,5 @@ def test_its_values_are_compared_with_what_the_child_takes() -> None:
     found = str(list(fit_problems(wrong, wrong.steps[0])))
 
     assert "would get the parameter 'name'" in found
-    assert "needs 'bad', which is no value of the signal page" in found
+    assert "needs 'bad', which is not a value of the signal page" in found
     assert list(fit_problems(paged(), paged().steps[0])) == []

@@ -618,7 +618,7 @@ def test_a_decision_for_an_earlier_time_does_not_count() -> None:
     give(run.pk, "release", {"decision": "reject"}, who="ann")
     retry(run.pk)
 
-    with pytest.raises(SignalClosed, match="asked for anew"):
+    with pytest.raises(SignalClosed, match="asked for again"):
         give(run.pk, "release", {"decision": "approve", "price": 1}, task_id=before)
 
 

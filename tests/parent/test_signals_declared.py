@@ -46,7 +46,7 @@ BAD: dict[str, tuple[Steps, Steps, str, str]] = {
     "step among signals": ([A], [child("s")], "E021", "is among the signals"),
     "no name": ([A], [Signal()], "E003", "a signal has the name ''"),
     "same name": ([A], [Signal("a")], "E003", "two steps are named 'a'"),
-    "unknown in after": ([A, AFTER_S], [], "E003", "comes after 's', which is no step"),
+    "unknown in after": ([A, AFTER_S], [], "E003", "comes after 's', which is not a step"),
     "timeout 0": ([AFTER_S], [Signal("s", timeout=0)], "E021", "has timeout=0"),
     "timeout below 0": ([AFTER_S], [Signal("s", timeout=-1)], "E021", "has timeout=-1"),
     "timeout nan": ([AFTER_S], [Signal("s", timeout=float("nan"))], "E021", "has timeout=nan"),
@@ -68,7 +68,12 @@ BAD: dict[str, tuple[Steps, Steps, str, str]] = {
     "files": ([Approval("s", form=WithFiles)], [], "E023", "takes the file 'uploads'"),
     "form with decision": ([Approval("s", form=Deciding)], [], "E023", "the field 'decision'"),
     "unless as text": ([A, child("b", unless="a")], [], "E021", "a text"),
-    "unless unknown": ([A, child("b", unless=["x"])], [], "E021", "no step or signal of it"),
+    "unless unknown": (
+        [A, child("b", unless=["x"])],
+        [],
+        "E021",
+        "not a step or signal of this workflow",
+    ),
     "unless itself": ([A, child("b", unless=["b"])], [], "E021", "has itself"),
     "unless and after": ([A, child("b", unless=["a"])], [], "E021", "would never run"),
     "two maps": (
@@ -101,7 +106,7 @@ def test_a_check_says_what_is_wrong(case: tuple[Steps, Steps, str, str]) -> None
 def test_a_start_refuses_what_the_check_refuses() -> None:
     flow = Workflow("bad", steps=[A, child("b", unless=["x"])])
 
-    with pytest.raises(InvalidWorkflow, match="no step or signal of it"):
+    with pytest.raises(InvalidWorkflow, match="not a step or signal of this workflow"):
         start(flow, {})
 
 

@@ -207,7 +207,7 @@ class TestErrors:
         sentence = self.refused(data_dir / os.fsdecode(b"\xff"))
 
         assert "DATA_DIR=" in sentence
-        assert "cannot be used: it is no text in UTF-8" in sentence
+        assert "cannot be used: it is not text in UTF-8" in sentence
 
     @pytest.mark.parametrize("content", [b"", b"\n \n", b"\xff\xfe\x00"])
     def test_a_secret_key_that_a_full_disk_has_left(self, data_dir: Path, content: bytes) -> None:

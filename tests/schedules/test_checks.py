@@ -100,7 +100,7 @@ def of_unmigrated_database(_: Any) -> str:
 @pytest.mark.parametrize(
     ("key", "params", "told"),
     [
-        ("shop", {}, "shop: Give it: runs with the same value share a limit."),
+        ("shop", {}, "shop: Required: runs with the same value share a limit."),
         (lambda params: params["shop"], {}, "could not be made: KeyError: 'shop'"),
         (lambda params: params.get("shop"), {}, "could not be made: it is None"),
         (lambda _: "x" * 201, {}, "one line of at most 200 characters"),
@@ -142,7 +142,7 @@ def test_something_else_in_place_of_a_list_is_an_error(declare: Declare) -> None
 
         [(found, message)] = messages()
         assert found == "workflows.E016"
-        assert "no list of Schedule" in message
+        assert "not a list of Schedule" in message
 
 
 def test_dates_are_kept_as_the_json_that_a_start_takes(declare: Declare) -> None:

@@ -16,7 +16,7 @@ from tests.system.conftest import Gate, StartWorker
 from tests.waiting import PATIENCE, ended, until
 
 OLD = timedelta(days=400)
-FOREIGN = ["an id that is no UUID", "0f0e0d0c-0000-4000-8000-000000000001"]
+FOREIGN = ["an id that is not a UUID", "0f0e0d0c-0000-4000-8000-000000000001"]
 
 
 def clean_up() -> None:

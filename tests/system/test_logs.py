@@ -16,7 +16,7 @@ from tests.workers import Worker
 
 
 def lines(worker: Worker) -> list[dict[str, Any]]:
-    """Its log so far. What Python says before the log is set up is no JSON."""
+    """Its log so far. What Python says before the log is set up is not JSON."""
     return [json.loads(line) for line in worker.log.read_text().splitlines() if line[:1] == "{"]
 
 

@@ -35,7 +35,7 @@ class Texts(Shape):
     texts = serializers.DictField(
         child=serializers.CharField(),
         required=False,
-        help_text="With `lang`: the translations of English texts in this answer, by these.",
+        help_text="Only with `lang`: from each English text in this answer to its translation.",
     )
 
 
@@ -52,7 +52,7 @@ class Problem(Texts):
         help_text="Sentences by field, where fields are wrong.",
     )
     request_id = serializers.CharField(
-        required=False, help_text="Under which the server's log has it."
+        required=False, help_text="The id of this request in the server's log."
     )
 
 
@@ -61,9 +61,9 @@ REASONS = {
     400: "The request cannot be read, or fields of it are wrong: `errors` names them.",
     401: "No login, or a wrong token.",
     403: "The login does not suffice, or a session's request lacks its CSRF token.",
-    404: "There is no such thing, or it is not the caller's.",
+    404: "It does not exist, or the caller may not see it.",
     406: "The answer is JSON, and `Accept` refuses that.",
-    409: "It does not go with the state that the run is in.",
+    409: "The state of the run does not allow this.",
     411: "The request has no Content-Length.",
     413: "The body is too large.",
     415: "The body is of a type that is not taken here.",

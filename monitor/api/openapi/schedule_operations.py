@@ -22,7 +22,7 @@ SCHEDULES = ["schedules"]
 class FiringEntry(Shape):
     """What became of one time of a schedule."""
 
-    nominal_at = serializers.DateTimeField(help_text="When it came, whatever moved its start.")
+    nominal_at = serializers.DateTimeField(help_text="The time without jitter or delay.")
     state = serializers.ChoiceField(choices=FiringState.choices)
     reason = serializers.ChoiceField(
         choices=SkipReason.choices, allow_blank=True, help_text="Why it was skipped."
@@ -48,13 +48,13 @@ class ScheduleEntry(Shape):
     jitter = serializers.IntegerField(help_text="Seconds by which a start may be later.")
     in_code = serializers.BooleanField(help_text="False where staff made it.")
     edited = serializers.ListField(
-        child=serializers.CharField(), help_text="Fields in which staff differ from the code."
+        child=serializers.CharField(), help_text="Fields that staff have changed from the code."
     )
     edited_by = serializers.CharField(allow_blank=True)
     paused_at = serializers.DateTimeField(allow_null=True)
     paused_by = serializers.CharField(allow_blank=True)
     removed_at = serializers.DateTimeField(
-        allow_null=True, help_text="When the code had it no more."
+        allow_null=True, help_text="When the code stopped declaring it."
     )
     problem = serializers.CharField(allow_blank=True, help_text="Why it cannot come.")
     next_times = serializers.ListField(
@@ -117,12 +117,12 @@ def _change_schedule(what: str, summary: str, description: str) -> Decorator:
 
 
 pause_schedule = _change_schedule(
-    "pause", "Pause a schedule", "What waits for the end of a run is given up."
+    "pause", "Pause a schedule", "A start that waits for the end of a run is dropped."
 )
 resume_schedule = _change_schedule(
     "resume",
     "Resume a schedule",
-    "Nothing that was missed starts. 409 where the code has the schedule no more.",
+    "Missed times start no run. 409 if the code no longer declares the schedule.",
 )
 reset_schedule = _change_schedule(
     "reset", "Drop what staff edited", "409 where no code has the schedule."
@@ -132,7 +132,7 @@ run_schedule = describe(
     summary="Start a run of a schedule now",
     description=(
         "Also while it is paused. What `overlap` says holds: `state` and `detail` say what became "
-        "of it. 409 where the code has the schedule no more."
+        "of it. 409 if the code no longer declares the schedule."
     ),
     tags=SCHEDULES,
     parameters=[RETRY_AFTER],

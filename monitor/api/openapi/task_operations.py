@@ -177,8 +177,9 @@ close_signal = describe(
     operation_id="close_signal",
     summary="Close a signal",
     description=(
-        "What waits for it is skipped, which is no failure. 409 when it has come. One that feeds a "
-        "mapped step is over: the step ends with its items. 409 when it is closed already."
+        "The steps that wait for it are skipped, which is not a failure. 409 if it has come. If "
+        "it feeds a mapped step, the step ends with the items that it has. 409 if it is closed "
+        "already."
     ),
     tags=TASKS,
     parameters=[RETRY_AFTER],

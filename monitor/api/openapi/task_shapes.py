@@ -57,7 +57,7 @@ class TaskStep(Meta):
     state = serializers.ChoiceField(choices=RunState.choices, help_text="Celery's state.")
     attempt = serializers.IntegerField(help_text="0 until it is queued; a retry is the next one.")
     when = serializers.ChoiceField(
-        choices=When.choices, help_text="After which ends of the steps before it it runs."
+        choices=When.choices, help_text="How the steps before it must end so that it runs."
     )
     optional = serializers.BooleanField(help_text="Whether its failure leaves the run as it is.")
     awaits = serializers.ChoiceField(
@@ -132,7 +132,7 @@ class TaskLogLine(Shape):
     item = serializers.CharField(help_text="The key of a mapped step's item; blank of others.")
     attempt = serializers.IntegerField()
     number = serializers.IntegerField(
-        help_text="In its attempt, from 1. A gap: lines between were left out, for there were many."
+        help_text="From 1 in each attempt. A gap: lines were dropped, as there were too many."
     )
     at = serializers.DateTimeField()
     level = serializers.CharField(help_text="As `logging` calls it, such as `INFO`.")
@@ -190,7 +190,7 @@ class TaskStatus(Meta, Texts):
         allow_null=True, help_text="Where the result is by itself, when `status` is `OK`."
     )
     result_size = serializers.IntegerField(
-        allow_null=True, help_text="Bytes of the result's JSON; null without one that is not null."
+        allow_null=True, help_text="Size of the result's JSON in bytes; null without a result."
     )
     eta_seconds = serializers.FloatField(
         allow_null=True, help_text="Seconds left at the latest pace; null while it is unknown."

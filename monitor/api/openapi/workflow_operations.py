@@ -39,7 +39,7 @@ class WorkflowStep(Shape):
         child=serializers.CharField(), help_text="The steps that it waits for."
     )
     when = serializers.ChoiceField(
-        choices=When.choices, help_text="After which ends of these it runs."
+        choices=When.choices, help_text="How these must end so that it runs."
     )
     optional = serializers.BooleanField(help_text="Whether its failure leaves the run as it is.")
     mapped = serializers.BooleanField(help_text="Whether its child runs over many items.")

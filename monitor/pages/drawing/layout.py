@@ -113,7 +113,7 @@ def layout(
     """Draw a graph.
 
     A box is on the layer after the last of those that it comes after (the longest path). Names that
-    are no key are left out. In a circle, which workflows are checked for, only the lines that go
+    are not a key are left out. In a circle, which workflows are checked for, only the lines that go
     forward in the given order count.
 
     Args:

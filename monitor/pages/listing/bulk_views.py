@@ -69,7 +69,7 @@ def _matching(user: User, query: QueryDict) -> list[Run]:
 
 
 def _ids(request: HttpRequest) -> list[UUID]:
-    """The ids of the ticked runs, one more than are taken; what is no id is left out."""
+    """The ids of the ticked runs, one more than are taken; what is not an id is left out."""
     found = []
     for text in request.POST.getlist("run")[: MOST + 1]:
         try:

@@ -1,4 +1,4 @@
-"""What who is on call looks for in a step or an item: its inputs, worker, queue and traceback.
+"""The details of a step or an item for an operator: its inputs, worker, queue and traceback.
 
 Only what somebody has opened is read. What is open stands in the address of the page, as the index
 of a step, `?open=3`, or of a step and an item, `?open=3.17`.

@@ -62,7 +62,7 @@ def fit_problems(workflow: Workflow, step: Step) -> Iterator[Problem]:
             )
         else:
             yield (
-                f"step {step.label!r} needs {name!r}, which is no {what}",
+                f"step {step.label!r} needs {name!r}, which is not a {what}",
                 "Add it to the params, or choose the step's arguments: Step(..., inputs=...).",
             )
 
@@ -94,7 +94,7 @@ def _nested_fit_problems(workflow: Workflow, step: Step) -> Iterator[Problem]:
             yield (
                 f"step {step.label!r} runs the workflow {inner.name!r}, which needs {name!r}, and "
                 "that is "
-                + ("a parameter that may be left out" if name in given else f"no {what}"),
+                + ("a parameter that may be left out" if name in given else f"not a {what}"),
                 "Give it by Step(..., inputs=...), or give it a default there.",
             )
 
@@ -132,7 +132,7 @@ def read_problems(workflow: Workflow) -> Iterator[Problem]:
         what, function = step.reader
         for read, name in _reads(function).items():
             if name not in workflow.by_label:
-                yield f"the {what} of step {step.label!r} read {read}, which is no step", no_step
+                yield f"the {what} of step {step.label!r} read {read}, which is not a step", no_step
             elif name not in before:
                 yield (
                     f"the {what} of step {step.label!r} read {read}, which does not come before it",
@@ -140,7 +140,7 @@ def read_problems(workflow: Workflow) -> Iterator[Problem]:
                 )
     for read, name in _reads(workflow.result).items():
         if name not in workflow.by_label:
-            yield f"its result reads {read}, which is no step", no_step
+            yield f"its result reads {read}, which is not a step", no_step
 
 
 def _before(workflow: Workflow, step: Step) -> set[str]:

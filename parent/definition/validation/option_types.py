@@ -23,13 +23,13 @@ def option_problems(workflow: Workflow) -> Iterator[tuple[str, str]]:
         given = getattr(workflow, option)
         if not isinstance(given, list | tuple) or not all(isinstance(s, Step) for s in given):
             hint = f"Write {option}=[...] with what Step(...) and the like return."
-            yield f"its {option} are no list of steps", hint
+            yield f"its {option} are not a list of steps", hint
             return
     yield from _wrong_options(workflow, "it has")
     for step in workflow.all_steps:
         if not _is_text(step.name):
             hint = 'Give it one of 1 to 100 characters: Step(..., name="...").'
-            yield "a step has a name that is no text", hint
+            yield "a step has a name that is not text", hint
         else:
             yield from _wrong_options(step, f"step {_label(step)!r} has")
 

@@ -54,7 +54,8 @@ def steps_problems(workflow: "Workflow") -> Iterator[tuple[str, str]]:
         for name in workflow.after(step):
             if name not in labels:
                 yield (
-                    f"step {step.label!r} comes after {name!r}, which is no step of it",
+                    f"step {step.label!r} comes after {name!r}, "
+                    "which is not a step of this workflow",
                     f"Its steps are: {join_names(list(labels))}.",
                 )
     try:
@@ -62,7 +63,7 @@ def steps_problems(workflow: "Workflow") -> Iterator[tuple[str, str]]:
         TopologicalSorter(order).prepare()
     except CycleError as exc:
         circle = join_names(list(reversed(exc.args[1])), " -> ")
-        yield f"its steps wait for each other: {circle}", "Take one `after` of them out."
+        yield f"its steps wait for each other: {circle}", "Remove one of these `after`."
 
 
 def _order_problems(workflow: "Workflow", step: "Step") -> Iterator[tuple[str, str]]:

@@ -40,15 +40,16 @@ KEPT = (*FOLLOWING, "group", "group_index", "root_id", "parent_id", "replaced_ta
 
 UNTAKEN_WITHIN = timedelta(seconds=60)
 TAKEN_FOR = timedelta(seconds=120)
-"""The due time of a run tells whether a worker sends what follows: then it is further away. If that
-worker is killed, a tick sends the parent's message again."""
+"""A worker that sends what follows a run first moves the run's `due_at` this far away. A due time
+nearer than `UNTAKEN_WITHIN` means that no worker does it now. If the worker is killed, the run
+becomes due, and a tick sends the parent's message again."""
 
 
 def follow_up_of(request: Any) -> str | None:
     """What follows the task of this request, as JSON; None if nothing does.
 
     Raises:
-        WorkflowError: an argument of a signature is no JSON.
+        WorkflowError: an argument of a signature is not JSON.
     """
     if not any(getattr(request, name, None) for name in FOLLOWING):
         return None
@@ -58,7 +59,7 @@ def follow_up_of(request: Any) -> str | None:
         return str(dumps(kept))
     except (TypeError, ValueError) as exc:
         raise WorkflowError(
-            f"What follows the run has an argument that is no JSON ({exc}), and so cannot be kept "
+            f"What follows the run has an argument that is not JSON ({exc}), and so cannot be kept "
             "until the run's end. Give its links and its chain JSON values."
         ) from exc
 
@@ -79,11 +80,11 @@ def send_follow_up(run_id: UUID) -> None:
             _send_all(run, waiting)
         except (OperationalError, OSError) as exc:
             waiting.update(due_at=Now() + republish_after(0))
-            logger.warning("broker: %s; what follows %s is sent when it answers", exc, run_id)
+            logger.warning("broker: %s; tasks linked to %s are sent when it answers", exc, run_id)
         except OUTAGE:
             raise
         except Exception:
-            logger.exception("%s[%s]: what follows could not be sent", run.workflow, run_id)
+            logger.exception("%s[%s]: its linked tasks could not be sent", run.workflow, run_id)
 
 
 def _send_all(run: Run, waiting: "QuerySet[Run]") -> None:
@@ -153,4 +154,4 @@ def _send_next(request: Any, value: Any) -> None:
             raise
         except Exception:
             # Nothing changes by trying again, and the others must be sent.
-            logger.exception("%s[%s]: what follows could not be sent", request.task, request.id)
+            logger.exception("%s[%s]: a linked task could not be sent", request.task, request.id)

@@ -29,11 +29,11 @@ __all__ = ["HandOver", "look"]
 S = TypeVar("S", Step, Item)
 
 SHARE = 0.9
-"""Of a time slice that followers take while others wait. The last one goes on to its end."""
+"""The part of a time slice that followers may use while runs wait: the last one ends later."""
 LOOK_INTERVAL = 0.1
-"""Seconds for which a process knows who waits, at least."""
+"""Seconds for which the answer of `look` is reused, at least."""
 LOOK_SHARE = 20
-"""It knows that for so many times as long as the look took, which grows with what waits."""
+"""The answer is reused for this many times as long as `look` took: it is slow if many runs wait."""
 LONGEST_WAIT = Now() - Min("queued_at")
 
 
@@ -89,9 +89,9 @@ class HandOver:
         limit = setting("TIME_SLICE")
         if not limit or time.monotonic() - self._delivery.taken_at >= limit:
             return False
-        # Once followers have taken a whole slice since a run came, which waits for its first child,
-        # runs that have begun go on by messages, behind its own. So it begins at most a slice later
-        # than without followers.
+        # A run waits in the queue for its first child. If followers have used a whole slice since
+        # it was queued, runs that have begun go on by messages, which stand behind its message. So
+        # it begins at most one slice later than without followers.
         taken = self._delivery.follower_seconds()
         since = _last_slice.since(SHARE * limit, time.monotonic(), taken)
         return since == -math.inf or _waiting_since(queue_of(ended)) >= since

@@ -71,7 +71,8 @@ class ChildRunsOfItems:
 def open_child_runs(step_id: int) -> int:
     """Open waiting items, as many as there are free places; returns how many.
 
-    Who finds somebody else at it leaves it to that process, which looks again after its commit.
+    If another process opens items of this step, this one does nothing: the other process looks
+    again after its commit.
     """
     opened, begun, misses = 0, 0, 0
     while misses < MOST_MISSES and _may_open(step_id) is not None:
@@ -147,7 +148,7 @@ def _open_some(step_id: int) -> tuple[int, int]:
 
 
 def _begin(new: NewRuns, item: Item, now: datetime) -> bool:
-    """Let the item begin as a new run; False if its values are no parameters of that workflow."""
+    """Let the item begin as a new run; False if its values are not parameters of that workflow."""
     run = item.step.run
     try:
         with authors_code():  # the author's serializer may ask the database
@@ -194,7 +195,7 @@ def _count_failed(step: Step, failed: Sequence[Item], now: datetime) -> None:
 
 def end_item_run(run_id: UUID) -> bool:
     """End the item that this child run is, if that has ended, and fill its place; False if it has
-    not ended, or is no item any more.
+    not ended, or is not an item any more.
 
     The outcome of the run is that of the item. The run stays due until all of it is done.
     """

@@ -69,9 +69,9 @@ REST = (
     "message_id = %s AND state = 'QUEUED' AND state IN ('QUEUED', 'RUNNING') "
     'AND step_id + 0 = %s ORDER BY "index"'
 )
-"""The step is an expression, which no index has: to find one item, the database would rather read
-all those before it in the order of the step's items. The states are those of the index of messages,
-which SQLite takes only for a condition that says the same.
+"""The step is an expression, so that no index on it can be used: with one, the database would read
+the items of the step in order until it finds the right one. The second condition on `state` repeats
+that of the partial index of messages, because SQLite uses the index only then.
 """
 
 
@@ -110,7 +110,7 @@ def open_chunks(
     hand_over: HandOver | None = None,
     ended: Item | None = None,
 ) -> tuple[list[Item], int]:
-    """Open up to `count` chunks of waiting items, and write them. None if `count` is 0.
+    """Open up to `count` chunks of waiting items, and write them.
 
     Rows that another transaction has locked are being opened, or ended, by that.
 

@@ -96,7 +96,7 @@ def _fits(step: Step, definition: Map) -> bool:
 def _over(definition: Map) -> Callable[[RunData], Any]:
     _, over = definition.reader
     if over is None:
-        raise InvalidItems("its `over` is no function: give one, over=lambda run: [...]")
+        raise InvalidItems("its `over` is not a function: give one, over=lambda run: [...]")
     return over
 
 

@@ -49,8 +49,9 @@ def item_runs() -> ItemRuns:
 def lock_opening(step_ids: Iterable[int]) -> None:
     """Let nobody open items of these steps until the present transaction ends.
 
-    Who ends such a step, or cancels its run, comes after those who open items, and sees all of
-    them. It comes after the locks of runs: who opens items has none.
+    Call it before ending such a step or cancelling its run: it waits for the process that opens
+    items, so all opened items are visible then. Take it after the locks of runs: a process that
+    opens items holds no lock of a run.
     """
     lock_names(map(_name, step_ids))
 

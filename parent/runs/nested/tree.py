@@ -20,7 +20,7 @@ INSIDE = (
 
 
 def inner_runs(run_ids: Iterable[UUID]) -> dict[UUID, UUID]:
-    """The ids of all runs inside of these, each with that one of these in which it is.
+    """The ids of all runs inside of these, each with the id of the given run that contains it.
 
     One statement for each level, and for each batch of it.
     """

@@ -198,7 +198,7 @@ def close(
     who: str = "",
     still_counts: Callable[[], bool] | None = None,
 ) -> Run:
-    """Close a signal that nobody has given: its step is skipped, which is no failure.
+    """Close a signal that nobody has given: its step is skipped, which is not a failure.
 
     One that feeds a `Map` is OK then, and the `Map` ends with its last item.
 

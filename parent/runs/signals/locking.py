@@ -92,7 +92,7 @@ def require_open(run: Run, step: Step, task_id: str | None) -> None:
     if run.cancel_requested_at is not None:
         raise SignalClosed(f"{step.name} is closed: the run is being cancelled.")
     if task_id is not None and step.task_id != task_id:
-        raise SignalClosed(f"{step.name} is asked for anew: this is of an earlier time.")
+        raise SignalClosed(f"{step.name} was asked for again: this answers an earlier request.")
 
 
 def given_before(step: Step, earlier: ReceivedSignal) -> SignalGiven:

@@ -101,7 +101,7 @@ def _lock(run_id: UUID) -> Locked:
     if run.state not in Run.RETRIED_FROM:
         raise CannotRetry(f"Only a failed or cancelled run can be retried: it is {run.state}.")
     if run.is_child:
-        raise CannotRetry(f"This run is a step of another one: retry that, {outermost(run)}.")
+        raise CannotRetry(f"This run is a step of another run. Retry that run: {outermost(run)}.")
     return locked
 
 

@@ -17,7 +17,7 @@ from quickstart.pid_file import make_folder
 def _whole_number(lowest: int, highest: int) -> Any:
     def number(text: str) -> int:
         if not (text.isascii() and text.isdigit() and lowest <= int(text) <= highest):
-            raise argparse.ArgumentTypeError(f"{text} is no number from {lowest} to {highest}")
+            raise argparse.ArgumentTypeError(f"{text} is not a number from {lowest} to {highest}")
         return int(text)
 
     return number
