@@ -14,7 +14,7 @@ from typing import Any, TypeVar
 from django.core.exceptions import ImproperlyConfigured
 
 from mainproj import environment_values as values
-from parent.decisions.shared_limits import sizes_of
+from parent.decisions.limit_sizes import sizes_of
 from parent.setting_values import LARGEST_SIZE, LONGEST_TIME
 
 __all__ = ["Declared", "Environment", "env"]

@@ -20,7 +20,7 @@ class MonitorConfig(AppConfig):
     def ready(self) -> None:
         from monitor import checks, probe_paths  # noqa: F401, PLC0415 - checks register themselves
         from monitor.http import uploads  # noqa: PLC0415 - after the settings
-        from monitor.runs.decisions import MailPages  # noqa: PLC0415 - after the models
+        from monitor.runs.approvals import MailPages  # noqa: PLC0415 - after the models
         from parent.notifications import email  # noqa: PLC0415 - after the models
         from parent.telemetry import tracing  # noqa: PLC0415 - after the settings
 

@@ -14,7 +14,7 @@ from monitor.http.converters import TaskId
 from monitor.http.namespace import APP_NAME
 from monitor.ops import views as ops
 from monitor.ops.workers_page import WorkersPage
-from monitor.pages import decisions
+from monitor.pages import approvals
 from monitor.pages import log_views as log_pages
 from monitor.pages import notification_views as notification_pages
 from monitor.pages import run_views as run_pages
@@ -80,16 +80,16 @@ urlpatterns = [
     ),
     path(
         "runs/<workflow_id:run_id>/decide/<str:name>/",
-        decisions.DecidePage.as_view(),
+        approvals.DecidePage.as_view(),
         name="run-decide",
     ),
     path(
         "runs/<workflow_id:run_id>/signals/<str:name>/close/",
-        decisions.CloseSignalPage.as_view(),
+        approvals.CloseSignalPage.as_view(),
         name="signal-close",
     ),
-    path("waiting/", decisions.WaitingPage.as_view(), name="waiting"),
-    path("decide/<str:token>/", decisions.DecideByLink.as_view(), name="decide"),
+    path("waiting/", approvals.WaitingPage.as_view(), name="waiting"),
+    path("decide/<str:token>/", approvals.DecideByLink.as_view(), name="decide"),
     path("workflows/", api.WorkflowListView.as_view(), name="workflow-list"),
     path("workflows/<str:name>/", api.WorkflowView.as_view(), name="workflow-start"),
     path("tasks/", api.TaskListView.as_view(), name="task-list"),

@@ -26,7 +26,7 @@ from parent.conf import (
     limit_sizes,
     setting,
 )
-from parent.decisions.shared_limits import sizes_of
+from parent.decisions.limit_sizes import sizes_of
 from parent.setting_names import has_own_app, in_celery
 from parent.setting_values import (
     LARGEST_SIZE,

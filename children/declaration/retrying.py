@@ -5,7 +5,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-__all__ = ["LONGEST_DELAY", "MOST_RETRIES", "Retrying", "problems", "spread"]
+__all__ = ["LONGEST_DELAY", "MOST_RETRIES", "Retrying", "delay_after", "problems", "spread"]
 
 LONGEST_DELAY = 86_400.0  # seconds; a doubling delay needs an upper limit
 MOST_RETRIES = 100
@@ -35,7 +35,7 @@ class Retrying:
 
     def wait(self, done: int) -> float:
         """Seconds until the next attempt, after `done` retries."""
-        return spread(self.delay * self.backoff**done, self.longest, jitter=self.jitter)
+        return delay_after(done, self.delay, self.backoff, self.longest, jitter=self.jitter)
 
     @classmethod
     def of_options(cls, options: Mapping[str, Any]) -> "Retrying | None":
@@ -54,6 +54,13 @@ class Retrying:
             longest=float(options.get("retry_backoff_max", 600)) if grows else LONGEST_DELAY,
             jitter=bool(grows) and bool(options.get("retry_jitter", True)),
         )
+
+
+def delay_after(
+    done: int, first: float, backoff: float, longest: float, *, jitter: bool = False
+) -> float:
+    """Seconds until the next attempt, after `done` retries. `first`: those before the first one."""
+    return spread(first * backoff**done, longest, jitter=jitter)
 
 
 def spread(delay: float, longest: float = LONGEST_DELAY, *, jitter: bool = False) -> float:

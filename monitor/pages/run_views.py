@@ -34,7 +34,7 @@ from monitor.pages.steps.details import Opened, may_see_details
 from monitor.pages.steps.groups import MOST, step_groups
 from monitor.pages.typical_duration import typical_seconds
 from monitor.policy import policy
-from monitor.runs.decisions import asked_of, closable_of
+from monitor.runs.approvals import asked_of, closable_of
 from monitor.runs.input_files import file_answer, inputs_of, names_of_times
 from monitor.runs.mapped import has_runs, mapped_steps
 from monitor.runs.results import beginning, is_large, pretty_beginning, result_answer

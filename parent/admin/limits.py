@@ -13,7 +13,7 @@ from django.utils.html import format_html
 from parent.admin.chosen_rows import ChosenRows
 from parent.admin.read_only import ReadOnly
 from parent.conf import limit_sizes
-from parent.decisions.shared_limits import parse_size
+from parent.decisions.limit_sizes import parse_size
 from parent.models import LimitSize, Place
 from parent.runs.concurrency.shared_limits import begin_next_after_commit, in_use, waiting
 from parent.store import clock

@@ -24,7 +24,8 @@ from parent.models import Item, Run, RunState, Step, StepState
 from parent.models.fields import META_COLUMNS
 from parent.notifications.announce import announce_failed_steps
 from parent.runs.advance import NEW_ATTEMPT_COLUMNS, SKIPPED_COLUMNS, advance, write_run
-from parent.runs.attempts import RetryDecision, archive, queue_attempt, retry_at, with_attempt_count
+from parent.runs.attempts import archive, queue_attempt
+from parent.runs.automatic_retry import RetryDecision, retry_at, with_attempt_count
 from parent.runs.concurrency import shared_limits
 from parent.runs.following.hand_over import HandOver
 from parent.runs.items.bulk import end_items

@@ -20,7 +20,7 @@ from parent.runs.items.bulk import skip_items, too_many_failed
 from parent.runs.items.chunks import fill_places, give_message, wants_places
 from parent.runs.items.end_of_item import end_cancelled_item
 from parent.runs.items.end_of_step import any_left, close_if_done
-from parent.runs.items.fed_by_signal import still_fed
+from parent.runs.items.feed_state import still_fed
 from parent.runs.items.opening import CHECK_INTERVAL
 from parent.store.kept_sql import fetch
 from parent.store.locks import LockedRuns

@@ -11,7 +11,7 @@ from django.db.models.functions import Now
 from children.meta import Meta
 from children.sanitize import one_line
 from parent.models import Item, Run, Step
-from parent.runs.attempts import RetryDecision
+from parent.runs.automatic_retry import RetryDecision
 from parent.runs.endings import Ending, bring_up, record
 from parent.runs.items.end_of_item import end_of
 from parent.store.outage import OUTAGE

@@ -24,7 +24,7 @@ from children.isolation.contained import contained
 from parent.conf import setting
 from parent.models import Item, Step, StepState
 from parent.notifications.courier import CourierThread
-from parent.runs.attempts import RetryDecision
+from parent.runs.automatic_retry import RetryDecision
 from parent.runs.endings import Ending, record
 from parent.runs.items.end_of_item import end_of
 from parent.store import leases

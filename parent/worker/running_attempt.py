@@ -24,7 +24,7 @@ from parent.deletion import orphan_results
 from parent.logs.attempt_log import AttemptLog
 from parent.messages.publish import attempt_header
 from parent.models import Item, Step
-from parent.runs.attempts import retry_decision
+from parent.runs.automatic_retry import retry_decision
 from parent.runs.context import RunContext
 from parent.runs.endings import Ending, end_attempt, end_cancelled, record
 from parent.runs.following.hand_over import HandOver

@@ -8,7 +8,7 @@ from uuid import UUID
 from celery.utils.log import get_logger
 
 from parent.models import IS_ACTIVE, Item, Step, StepState
-from parent.runs.attempts import RetryDecision
+from parent.runs.automatic_retry import RetryDecision
 from parent.runs.endings import Ending
 from parent.runs.items.end_of_item import end_of
 from parent.store.locks import is_locked

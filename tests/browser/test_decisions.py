@@ -10,7 +10,7 @@ from django.contrib.auth.models import User
 from playwright.sync_api import Page, expect
 from rest_framework import serializers
 
-from monitor.runs.decisions import decision_path
+from monitor.runs.approvals import decision_path
 from parent import Approval, Step, Workflow
 from parent.models import ReceivedSignal, Run
 from parent.runs.start import start

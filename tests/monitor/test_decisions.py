@@ -11,7 +11,7 @@ from django.test import Client
 from django.utils import timezone
 from rest_framework import serializers
 
-from monitor.runs.decisions import decision_path, waiting_for
+from monitor.runs.approvals import decision_path, waiting_for
 from parent import Approval, Step, Workflow
 from parent.definition.workflow import registry
 from parent.deletion.delete import delete_run

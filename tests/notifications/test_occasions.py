@@ -12,7 +12,7 @@ from children.meta import Meta
 from parent import Email, RunData, Step, Webhook, Workflow
 from parent import signals as ours
 from parent.models import Delivery, NotificationRule, Run
-from parent.runs.attempts import RetryDecision
+from parent.runs.automatic_retry import RetryDecision
 from parent.runs.cancel import cancel
 from parent.runs.endings import end_attempt, end_run
 from parent.runs.user_retry.retry import retry

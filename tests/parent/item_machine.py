@@ -20,7 +20,7 @@ from parent import Map, Workflow
 from parent import Step as StepDefinition
 from parent.messages.publish import attempt_header
 from parent.models import Executor, Item, Run, Step, StepState
-from parent.runs.attempts import RetryDecision
+from parent.runs.automatic_retry import RetryDecision
 from parent.runs.cancel import cancel
 from parent.runs.endings import record
 from parent.runs.items.end_of_item import end_of

@@ -19,7 +19,7 @@ from parent import Step as StepDefinition
 from parent.errors import SignalClosed, SignalGiven
 from parent.messages.publish import attempt_header
 from parent.models import Executor, ReceivedSignal, Run, Step
-from parent.runs.attempts import RetryDecision
+from parent.runs.automatic_retry import RetryDecision
 from parent.runs.cancel import cancel
 from parent.runs.endings import record
 from parent.runs.signals.give import give

@@ -18,7 +18,7 @@ from parent.definition.workflow import registry
 from parent.messages import publish
 from parent.messages.publish import attempt_header
 from parent.models import Step
-from parent.runs.attempts import RetryDecision
+from parent.runs.automatic_retry import RetryDecision
 from parent.runs.endings import record
 from parent.runs.start import start
 from parent.store import leases, run_rows

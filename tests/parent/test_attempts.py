@@ -9,7 +9,7 @@ from django_celery_results.models import TaskResult
 from children.errors import RetryAsked
 from children.meta import Meta
 from parent.models import Attempt, Executor, Step
-from parent.runs.attempts import RetryDecision, retry_at
+from parent.runs.automatic_retry import RetryDecision, retry_at
 from tests.parent.conftest import claimed, fail, one
 
 pytestmark = pytest.mark.django_db

@@ -17,7 +17,7 @@ from parent.inline import run_inline
 from parent.messages import publish
 from parent.messages.publish import attempt_header
 from parent.models import Executor, Run, Step
-from parent.runs.attempts import RetryDecision
+from parent.runs.automatic_retry import RetryDecision
 from parent.runs.cancel import cancel
 from parent.runs.endings import record
 from parent.runs.start import start

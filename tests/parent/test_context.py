@@ -18,7 +18,7 @@ from parent.errors import InvalidParams, SignalGiven, UnknownSignal
 from parent.inline import continue_inline, run_inline
 from parent.messages.publish import attempt_header, publishing_off
 from parent.models import Event, Executor, ReceivedSignal, Run
-from parent.runs.attempts import RetryDecision
+from parent.runs.automatic_retry import RetryDecision
 from parent.runs.endings import record
 from parent.runs.signals.give import give
 from parent.worker.host import ParentHost

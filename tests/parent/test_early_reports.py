@@ -16,7 +16,7 @@ from children.meta import Meta
 from parent.messages.publish import attempt_header
 from parent.models import Executor, Run, StepState
 from parent.runs.cancel import cancel
-from parent.worker.attempt import waiting
+from parent.worker.attempt import unstored_report
 from parent.worker.engine_thread import EngineThread
 from parent.worker.running_attempt import RunningAttempt
 from tests.parent.conftest import one
@@ -37,7 +37,7 @@ def thread() -> Iterator[EngineThread]:
 @pytest.fixture
 def long_moment(monkeypatch: pytest.MonkeyPatch) -> None:
     """So long that nothing is stored because it is over."""
-    monkeypatch.setattr(waiting, "EARLY", 1000.0)
+    monkeypatch.setattr(unstored_report, "EARLY", 1000.0)
 
 
 def attempt_on(thread: EngineThread, run: Run, **changed: Any) -> RunningAttempt:
@@ -90,7 +90,7 @@ def test_a_checkpoint_is_stored_at_once(
 def test_a_report_after_a_checkpoint_is_stored_when_the_moment_is_over(
     started: Any, executor: Executor, thread: EngineThread, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(waiting, "EARLY", 1.0)
+    monkeypatch.setattr(unstored_report, "EARLY", 1.0)
     attempt = attempt_on(thread, run := started(), interval=10)
 
     attempt.report(Meta.at(0, 3))
@@ -233,7 +233,7 @@ def test_who_asks_for_a_report_each_time_gets_it(
 def test_that_an_attempt_no_longer_counts_is_learnt_by_the_next_report(
     started: Any, executor: Executor, thread: EngineThread, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(waiting, "EARLY", 2.0)  # so that it is not over on a busy machine
+    monkeypatch.setattr(unstored_report, "EARLY", 2.0)  # so that it is not over on a busy machine
     attempt = attempt_on(thread, run := started())
     cancel(run.pk)
 

@@ -26,7 +26,7 @@ from parent.models import Executor, Item, LimitSize, Place, Run, StepState
 from parent.models import Step as StepRow
 from parent.operations.doctor import runs as doctor
 from parent.project_checks import check_project
-from parent.runs.attempts import RetryDecision
+from parent.runs.automatic_retry import RetryDecision
 from parent.runs.cancel import cancel
 from parent.runs.concurrency import shared_limits, shared_limits_sql
 from parent.runs.endings import end_attempt, end_run

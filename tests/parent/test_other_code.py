@@ -13,7 +13,7 @@ from parent import Workflow
 from parent.definition.workflow import registry
 from parent.models import Executor, Step
 from parent.runs.advance import continue_run
-from parent.runs.attempts import RetryDecision, retry_decision
+from parent.runs.automatic_retry import RetryDecision, retry_decision
 from parent.runs.endings import end_attempt, end_run
 from parent.runs.start import start
 from parent.watch.mirror import mirror

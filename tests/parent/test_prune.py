@@ -15,7 +15,7 @@ from django_celery_results.models import TaskResult
 from children.meta import Meta
 from parent.deletion.prune import prune, prune_all
 from parent.models import Attempt, Event, Executor, Run, Step
-from parent.runs.attempts import RetryDecision
+from parent.runs.automatic_retry import RetryDecision
 from parent.runs.endings import end_attempt, end_run
 from parent.runs.start import start
 from parent.runs.user_retry.retry import retry

@@ -14,7 +14,7 @@ from children.errors import AttemptLost
 from children.meta import Meta
 from children.progress import Progress
 from parent.models import Executor, Run, Step
-from parent.runs.attempts import RetryDecision
+from parent.runs.automatic_retry import RetryDecision
 from parent.runs.cancel import cancel
 from parent.runs.endings import end_attempt, end_run
 from parent.runs.user_retry.retry import retry

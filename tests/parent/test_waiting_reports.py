@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 
 from children.meta import Meta
-from parent.worker.attempt.waiting import EARLY, LOOK_AGAIN, Read, WaitingReport
+from parent.worker.attempt.unstored_report import EARLY, LOOK_AGAIN, Read, WaitingReport
 
 
 def report(iteration: int) -> Read:

@@ -6,7 +6,7 @@ from datetime import timedelta
 from django.db.models import Exists, F, Min, OuterRef, Q
 from django.db.models.functions import Coalesce
 
-from parent.decisions.shared_limits import parse_size
+from parent.decisions.limit_sizes import parse_size
 from parent.deletion import orphan_results
 from parent.deletion.stray_files import find_strays
 from parent.models import Item, LimitSize, Run, Step, StepState

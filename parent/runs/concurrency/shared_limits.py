@@ -18,7 +18,7 @@ from django.db.models import Exists, OuterRef, Q, QuerySet
 from django.db.models.functions import Now
 
 from parent.conf import limit_sizes
-from parent.decisions.shared_limits import Size, first_to_begin, parse_size
+from parent.decisions.limit_sizes import Size, first_to_begin, parse_size
 from parent.messages.publish import AT_ONCE, publish_steps, republish_after
 from parent.models import Item, Place, Run, Step, StepState
 from parent.runs.concurrency import runs_in_line, shared_limits_sql

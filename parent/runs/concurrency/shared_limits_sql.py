@@ -9,7 +9,7 @@ from typing import Any
 
 from django.db import connection
 
-from parent.decisions.shared_limits import Size
+from parent.decisions.limit_sizes import Size
 from parent.models import Item, LimitSize, Place, Step, StepState
 from parent.store.connections import prepared_cursor
 from parent.store.kept_sql import fetch

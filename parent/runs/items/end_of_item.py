@@ -16,15 +16,8 @@ from children.meta import Meta
 from children.sanitize import clean_text, clean_traceback
 from parent.messages.publish import is_publishing_off, publish_steps
 from parent.models import Item, Step, StepState
-from parent.runs.attempts import (
-    ITEM_ATTEMPT_COLUMNS,
-    RetryDecision,
-    archive,
-    clear_attempt,
-    queue_attempt,
-    retry_at,
-    with_attempt_count,
-)
+from parent.runs.attempts import ITEM_ATTEMPT_COLUMNS, archive, clear_attempt, queue_attempt
+from parent.runs.automatic_retry import RetryDecision, retry_at, with_attempt_count
 from parent.runs.concurrency import shared_limits
 from parent.runs.endings import Ending, end_attempt, end_step
 from parent.runs.following.hand_over import HandOver

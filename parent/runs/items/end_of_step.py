@@ -13,7 +13,7 @@ from parent.runs.endings import end_cancelled, record
 from parent.runs.following.hand_over import HandOver
 from parent.runs.items import counts
 from parent.runs.items.bulk import cancel_items, too_many_failed
-from parent.runs.items.fed_by_signal import still_fed
+from parent.runs.items.feed_state import still_fed
 from parent.runs.items.rows import read_step
 from parent.store.kept_sql import fetch
 from parent.store.run_rows import lock_running

@@ -18,7 +18,7 @@ from parent.definition.workflow import Step as StepDefinition
 from parent.models import Item, Run, Step, StepState
 from parent.runs.attempts import clear_attempt
 from parent.runs.items import counts
-from parent.runs.items.fed_by_signal import come_since, still_fed
+from parent.runs.items.feed_state import come_since, still_fed
 from parent.runs.nested.child import check_depth, too_deep
 from parent.store.writes.insert import insert_rows
 

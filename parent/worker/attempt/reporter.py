@@ -17,7 +17,7 @@ from django.db import DEFAULT_DB_ALIAS, connections, transaction
 from children.isolation.connections import in_transaction
 from children.meta import Meta
 from children.worker.shared_timer import call_later, cancel
-from parent.worker.attempt.waiting import Read, WaitingReport
+from parent.worker.attempt.unstored_report import Read, WaitingReport
 
 __all__ = ["REPORT_TIMEOUT", "Reporter"]
 

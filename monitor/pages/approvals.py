@@ -22,7 +22,7 @@ from monitor.http.namespace import our_url
 from monitor.http.our_view import OpenPage, OurPage
 from monitor.pages.forms.form import blank_form, filled_form, posted
 from monitor.pages.live import LivePart, render_live
-from monitor.runs.decisions import NoLink, linked_to, seconds_left, waiting_for
+from monitor.runs.approvals import NoLink, linked_to, seconds_left, waiting_for
 from monitor.runs.titles import step_titles, titled_error, workflow_title
 from monitor.texts.row_texts import say
 from monitor.texts.sentences import in_readers_language
