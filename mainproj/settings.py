@@ -290,6 +290,7 @@ WORKFLOW_DECISION_LINK_AGE = env.seconds(
     "WORKFLOW_DECISION_LINK_AGE",
     INTERVALS["WORKFLOW_DECISION_LINK_AGE"],
     "how long a signed link for one decision can be used",
+    zero="",
     example="86400",
 )
 WORKFLOW_SIGNAL_LIMIT = env.number(

@@ -17,7 +17,7 @@ from celery.utils.functional import head_from_fun
 
 from children.declaration import retrying
 
-__all__ = ["Problem", "Signature", "function_of", "step_problems"]
+__all__ = ["Problem", "Signature", "function_of", "options_of_a_step", "step_problems"]
 
 Problem = tuple[str, str]
 """What is wrong, and what to write instead."""
@@ -53,6 +53,11 @@ IN_A_STEP: Mapping[str, Problem] = {
 }
 """Options that work for a plain task, but not for a task that is a step."""
 HARMLESS: Mapping[str, tuple[Any, ...]] = {"serializer": ("json",)}
+OF_A_STEP = (
+    *("retries", "retry_delay", "backoff", "retry_on"),
+    *("queue_timeout", "run_timeout", "stall_timeout"),
+)
+"""Options of a step. Celery takes an option of any name, and would ignore these."""
 
 
 class Signature:
@@ -162,6 +167,16 @@ def function_of(body: Any) -> tuple[Callable[..., Any], int]:
     if getattr(body, "__name__", "<lambda>") == "<lambda>":
         raise TypeError(f"{body!r} has no name of its own: write a function, such as {WRITE}")
     return body, 0
+
+
+def options_of_a_step(options: Mapping[str, Any]) -> Iterator[Problem]:
+    """The options given to `@child_task` that only a step has: each problem with its remedy."""
+    for name in OF_A_STEP:
+        if name in options:
+            yield (
+                f"has the option {name}, which does nothing in @child_task",
+                f"Give it to the step: Step(..., {name}={options[name]!r}).",
+            )
 
 
 def step_problems(options: Mapping[str, Any]) -> Iterator[Problem]:

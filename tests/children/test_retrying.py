@@ -70,6 +70,23 @@ def test_a_class_may_set_retry_options_as_attributes() -> None:
     assert made.retrying == Retrying(retries=2, delay=1.0, backoff=1.0, on=(Busy,))
 
 
+OF_A_STEP = {
+    **{"retries": 2, "retry_delay": 0, "backoff": 3.0, "retry_on": ()},
+    **{"queue_timeout": 60, "run_timeout": 60, "stall_timeout": None},
+}
+
+
+def test_a_class_may_have_attributes_with_the_names_of_steps_options() -> None:
+    @child_task(name="shop.Own")
+    class Own(ChildTask):
+        retries = 3
+
+        def run(self, progress: Progress) -> None: ...
+
+    made: Any = Own
+    assert made.step_problems == ()
+
+
 @pytest.mark.parametrize(
     ("options", "problem", "hint"),
     [
@@ -86,6 +103,14 @@ def test_a_class_may_set_retry_options_as_attributes() -> None:
             "Leave max_retries and countdown in them",
         ),
         ({"autoretry_for": ("Busy",)}, "cannot be: 'Busy' in its autoretry_for", "Name classes"),
+        *(
+            (
+                {name: value},
+                f"has the option {name}, which does nothing",
+                f"Step(..., {name}={value})",
+            )
+            for name, value in OF_A_STEP.items()
+        ),
     ],
     ids=lambda value: next(iter(value)) if isinstance(value, dict) else "",
 )

@@ -10,6 +10,7 @@ import pytest
 
 from mainproj.environment import env
 from mainproj.settings_table import PATH, table
+from parent.conf import INTERVALS
 from tests.workers import fork_servers
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -211,3 +212,9 @@ def text_of(node: ast.expr) -> str:
     if isinstance(node, ast.Constant) and isinstance(node.value, str):
         return node.value
     return "(a name made elsewhere)"
+
+
+def test_zero_is_offered_only_where_it_does_not_mean_the_default() -> None:
+    kinds = {each.name: each.kind for each in env.declared}
+
+    assert {kinds[name] for name in INTERVALS} == {"seconds"}
