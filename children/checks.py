@@ -1,4 +1,4 @@
-"""System checks that find a child that cannot run at start-up, not at its first use."""
+"""System checks: a child that cannot run is found at start-up, not at its first use."""
 
 from typing import Any
 

@@ -29,7 +29,7 @@ WORD = re.compile(r"(?<!\S)(?!(?:None|True|False|nan|inf)(?!\S))[^\W\d_][^\s\d_]
 def error_text(error: object) -> str:
     """Text for people: an exception's message, after its type's name if that is needed.
 
-    It has the lines of the message, but empty ones.
+    It keeps the lines of the message, without empty ones.
 
     The name is needed if the message is only a value, without a word outside quotes, as in
     `KeyError: 'size'` or `ValueError: 42`. Without a message the text is the name. The text of an

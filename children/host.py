@@ -34,7 +34,7 @@ class Delivery:
     """A message that this process works on, and whose child may have followers."""
 
     id: str
-    """Its Celery id, which is also its own child's."""
+    """The message's Celery id, which is also the id of the child that it brought."""
 
     taken_at: float
     """When this process began to work on it, by `time.monotonic()`."""
@@ -102,10 +102,10 @@ class RunContext(Protocol):
         """
 
     def signals(self) -> dict[str, Any]:
-        """The validated values of the signals and approvals that have come, by name, as of now.
+        """The validated values of the signals and approvals that have come until now, by name.
 
-        Those of an approval have `who` decided. Of a signal that feeds a `Map` it is a list, in
-        order. Each call is one statement.
+        The values of an approval also have `who`, the user who decided. A signal that feeds a
+        `Map` has a list of values, in order. Each call is one statement.
         """
 
     def signal(self, name: str, /, **values: Any) -> None:
@@ -123,15 +123,16 @@ class RunContext(Protocol):
         """Like `signal`, with the values in a mapping, so that they may have any name.
 
         Args:
-            key: of a signal that feeds a `Map`: that of its item. Without one, and where the `Map`
-                takes none from the values, the same from a retry is another item.
+            key: for a signal that feeds a `Map`: the key of the item. If there is no key, and the
+                `Map` does not take it from the values, a retry that gives the same values adds
+                another item.
         """
 
     def close(self, name: str) -> None:
-        """Close a signal of the run: no more comes of it, or it does not come at all.
+        """Close a signal of the run, so that it cannot be given any more.
 
-        A `Map` that it feeds ends with its last item. One that is closed already stays so: a retry
-        changes nothing.
+        If the signal feeds a `Map`, the `Map` ends with its last item. A signal that is closed
+        already stays closed, so a retry of the step changes nothing.
 
         Raises:
             AttemptLost, SignalInTransaction: as `signal` does.

@@ -33,7 +33,8 @@ GIVEN_DEPTH = 200
 MAX_DEPTH = 2 * GIVEN_DEPTH
 """Nesting limit of stored JSON, below the limits of Python's and the databases' parsers."""
 MAX_DIGITS = sys.get_int_max_str_digits()
-"""Of a number that Python reads; 0 is no limit. A body may raise it, in its own process only."""
+"""The most digits of a number that Python reads from text; 0 is no limit. A body may change it, in
+its own process only."""
 STRICT: Mapping[str, Any] = {"allow_nan": False, "ensure_ascii": False}
 _NUL_ESCAPE = re.compile(r"(?<!\\)(?:\\\\)*\\u0000")
 
@@ -60,7 +61,7 @@ def clean_text(text: str) -> str:
 
 
 def clean_error(text: str) -> str:
-    """An error to store and to show: as `clean_text`, and it keeps its lines, but empty ones."""
+    """An error to store and to show: like `clean_text`, but it keeps its non-empty lines."""
     text = _INVISIBLE.sub("", _TERMINAL_CODES.sub("", text))
     lines = (_SPACES.sub(_as_spaces, line).strip() for line in text.splitlines())
     text = storable("\n".join(filter(None, lines)))

@@ -27,4 +27,6 @@ def require(*names: str) -> None:
         if not env.is_set(name)
     ]
     if lines:
-        raise CommandError("\n".join([*lines, "(On your own machine LOCAL=on does without.)"]))
+        raise CommandError(
+            "\n".join([*lines, "(On your own machine, LOCAL=on needs none of them.)"])
+        )

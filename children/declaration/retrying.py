@@ -79,7 +79,7 @@ def problems(options: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
     if others:
         yield (
             f"its retry_kwargs have {', '.join(others)}",
-            f"Leave {' and '.join(IN_KWARGS)} in them: an attempt is a message of its step's.",
+            f"Keep only {' and '.join(IN_KWARGS)} there: the step decides about all other options.",
         )
     asked = Retrying.of_options(options)
     if asked is None:

@@ -46,12 +46,13 @@ def exit_code(exc: SystemExit) -> str:
 def contained() -> Iterator[None]:
     """A context in which what would end a process or a thread is an ordinary error.
 
-    `sys.exit`, `asyncio.CancelledError` and panics of extensions in other languages are no
-    `Exception`: they would leave the engine in the middle of its work. Ctrl-C still does.
+    `SystemExit`, `asyncio.CancelledError` and panics of extensions in other languages are not
+    subclasses of `Exception`. They would stop the engine in the middle of its work. Ctrl-C still
+    does.
 
     Raises:
         ChildExit: the function called `sys.exit`.
-        ChildError: it raised something else that is no `Exception`, or is not `presentable`.
+        ChildError: it raised something else that is not an `Exception`, or is not `presentable`.
     """
     try:
         yield

@@ -43,8 +43,8 @@ class Part:
 
 
 _environ = os.environb
-"""By name, for a body may replace the module's own: of all state it is the longest to read, unless
-its bytes are copied as they are. `os.environ` has the same.
+"""Kept here, because a body may replace `os.environb`. Of all parts the environment takes the
+longest to read, unless its bytes are copied as they are. `os.environ` has the same data.
 """
 
 
@@ -137,14 +137,14 @@ def _handler(number: signal.Signals) -> Part:
 
 
 PARTS = (
-    Part("what Python has", read_all, write_all),  # first: the others need it
+    Part("Python's functions and classes", read_all, write_all),  # first: the others need it
     Part("the environment", _environment, _write_environment),
     Part("the time zone", lambda: time.tzname, lambda _: time.tzset()),
     Part("the working directory", os.getcwd, os.chdir),
     Part("the umask", _umask, os.umask),
     _timer("the alarm", signal.ITIMER_REAL),
-    _timer("the timer of its own processor time", signal.ITIMER_VIRTUAL),
-    _timer("the timer of its processor time", signal.ITIMER_PROF),
+    _timer("the timer ITIMER_VIRTUAL", signal.ITIMER_VIRTUAL),
+    _timer("the timer ITIMER_PROF", signal.ITIMER_PROF),
     Part(
         "the locale",
         partial(locale.setlocale, locale.LC_ALL),
@@ -156,9 +156,9 @@ PARTS = (
     Part("the interval of threads", sys.getswitchinterval, sys.setswitchinterval),
     Part("the length of numbers", sys.get_int_max_str_digits, sys.set_int_max_str_digits),
     Part("the garbage collector", gc.isenabled, lambda on: gc.enable() if on else gc.disable()),
-    Part("what it tells", gc.get_debug, gc.set_debug),
-    Part("whom it calls", lambda: list(gc.callbacks), _write_collector_callbacks),
-    Part("its thresholds", gc.get_threshold, lambda before: gc.set_threshold(*before)),
+    Part("the collector's debug flags", gc.get_debug, gc.set_debug),
+    Part("the collector's callbacks", lambda: list(gc.callbacks), _write_collector_callbacks),
+    Part("the collector's thresholds", gc.get_threshold, lambda given: gc.set_threshold(*given)),
     Part("the processors", partial(os.sched_getaffinity, 0), partial(os.sched_setaffinity, 0)),
     Part("what warnings do", lambda: list(warnings.filters), _write_filters),
     Part("the arguments", lambda: list(sys.argv), partial(setattr, sys, "argv")),

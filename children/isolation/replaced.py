@@ -1,7 +1,8 @@
-"""Functions and classes of Python in whose place bodies put others.
+"""Functions and classes of Python that bodies replace.
 
-As `socket.socket = socks.socksocket` does, a patch of `unittest.mock` that nobody stops, a frozen
-clock, or `json.JSONEncoder.default = ...`. The list has what the engine, Celery and Django use.
+Examples are `socket.socket = socks.socksocket`, a patch of `unittest.mock` that is never stopped, a
+frozen clock, and `json.JSONEncoder.default = ...`. The list has the names that the engine, Celery
+and Django use.
 """
 
 import builtins

@@ -98,7 +98,7 @@ class Outbox:
 
 
 outbox = Outbox()
-"""Of this process."""
+"""The events of this process that are not sent yet."""
 
 # A pool's process exits without Python's exit handlers.
 signals.worker_process_shutdown.connect(outbox.send, dispatch_uid="children.worker.events.pool")

@@ -156,7 +156,7 @@ class Readiness:
     def _silent(self) -> dict[str, health.Problem]:
         name, since = self._running
         waited = time.monotonic() - since
-        what = f"nothing is heard of the {name} since {waited:.0f} s"
+        what = f"the check of the {name} has waited for an answer for {waited:.0f} s"
         return {name: health.Problem(what, "Is its server up, and does it run?")}
 
 

@@ -68,7 +68,7 @@ class Fleet:
 
 
 def fleet(now: datetime) -> Fleet:
-    """Read it.
+    """Read what the page of workers shows.
 
     Args:
         now: the database's time.

@@ -97,7 +97,7 @@ class FailedItemsPage(OurPage, View):
     """The failed items of a mapped step, in pages."""
 
     every = False
-    """Whether it has the others too."""
+    """Whether the page lists all items, not only the failed ones."""
 
     def get(self, request: HttpRequest, run_id: UUID, name: str) -> HttpResponse:
         run = find_run(request.user, run_id)

@@ -65,4 +65,4 @@ class Pace:
 
 
 pace = Pace()
-"""Of this process."""
+"""The pace of this process."""

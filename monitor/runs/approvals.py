@@ -155,13 +155,13 @@ class MailPages:
     """The pages whose addresses an e-mail may have; see `parent.notifications.email.Pages`."""
 
     def decision(self, step: Step, user: "User") -> str | None:
-        """Of the page where this user may decide this approval without a login."""
+        """The address of the page where this user may decide this approval without a login."""
         if not (user.is_active and may_give(user, step.run, definition_of(step.run, step.name))):
             return None
         return public_url("decide", _token(step, user))
 
     def schedule(self, schedule: Schedule) -> str | None:
-        """Of the page of this schedule."""
+        """The address of this schedule's page."""
         return public_url("timetable-entry", schedule.pk)
 
 

@@ -27,7 +27,7 @@ __all__ = [
 LENGTH = 1000
 """The bar's width in SVG units."""
 THINNEST = 4
-"""Of a segment with an item: one that failed among 10,000 is seen."""
+"""The least width of a segment with an item: one failed item among 10,000 is visible."""
 FIRST = 5
 """Failed items of a step on the page of its run."""
 PAGE_SIZE = 50

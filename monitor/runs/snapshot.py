@@ -140,7 +140,8 @@ class Snapshot:
         """A digest of all that the tasks' statuses depend on: the rows, and the quiet seconds of a
         run that has not ended.
 
-        And the language of the texts beside them, so that no tag stands for those of another one.
+        It also covers the `language` of the texts beside the statuses, so that the ETag for one
+        language is never that for another.
 
         It covers all rows, so only a caller who may see all of them may get it.
         """

@@ -95,7 +95,7 @@ def status_of(
 def _first_wait(steps: Collection[Step], waits: Iterable[Waiting]) -> Waiting:
     """What the run waits for: nothing while a child runs, else what the first queued step does.
 
-    Of a step that waits for something from outside, the run's message says so already.
+    If a step waits for something from outside, the run's message says so already.
     """
     if any(step.state == StepState.RUNNING and not step.awaits for step in steps):
         return Waiting()

@@ -82,7 +82,8 @@ def titled_reason(step: Step, titles: Mapping[str, str]) -> str:
 def titled_error(error: str, workflow: str) -> str:
     """The error of a run, a step or an item, with the titles of the steps that it names.
 
-    Of a run inside of the run these are the steps of its own workflow. What a child says stays.
+    If the error comes from a run inside of this one, the titles are those of that run's workflow.
+    The child's own words stay as they are.
     """
     known, found = _known(workflow), BEGINNING.match(error)
     step = known and found and known.by_label.get(found["name"])

@@ -14,7 +14,7 @@ from parent.store.leases import alive
 __all__ = ["PATIENCE", "Waiting", "consumed_queues", "needs_queues", "waiting_of"]
 
 PATIENCE = timedelta(seconds=2)
-"""A queue is not worth a word for so long."""
+"""A step that has waited in a queue for less than this is not shown to wait for a worker."""
 MOST_NAMES = 3
 
 

@@ -204,9 +204,9 @@ SENTENCES = (
     gettext_noop("This task has just been deleted."),
     gettext_noop("There is no such file: it was deleted, or is not among the run's inputs."),
 )
-"""The first that fits is taken, of those without places first.
+"""The first sentence that matches a text is taken. Those without places are compared first.
 
-A value is of one line, but for the last place of a sentence.
+The value of a place has one line. Only `inner`, and the last place of a sentence, may have more.
 """
 
 LONGEST = 2_000  # characters: the text of a longer error is a child's

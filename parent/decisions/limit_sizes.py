@@ -9,7 +9,7 @@ __all__ = ["LONGEST_NAME", "Size", "first_to_begin", "parse_size", "sizes_of"]
 LONGEST_NAME = 100
 NAME = re.compile(rf"[A-Za-z][\w.-]{{0,{LONGEST_NAME - 1}}}", re.ASCII)
 MOST = 10_000
-"""Of places, and of begins in one period: each is a row for as long."""
+"""The most places of a limit, or begins in one period: each is a row for that long."""
 PERIODS = {"s": 1, "m": 60, "h": 3_600, "d": 86_400}
 WORDS = {1: "second", 60: "minute", 3_600: "hour", 86_400: "day"}
 RATE = re.compile(r"(\d{1,6})\s*/\s*([smhd])", re.ASCII)

@@ -81,7 +81,7 @@ def _add_signal(giving: argparse.ArgumentParser) -> None:
     giving.add_argument(
         "--key",
         metavar="KEY",
-        help="of a signal that feeds a Map: what its item is called; the same again is the same",
+        help="the key of the item, for a signal that feeds a Map; a key that is there adds no item",
     )
     giving.add_argument(
         "--close",
@@ -227,7 +227,7 @@ def _object(text: str) -> dict[str, Any]:
     value = _json(text)
     if not isinstance(value, dict):
         raise argparse.ArgumentTypeError(
-            f"{text!r} is not JSON object: name each input, such as '{{\"limit\": 5}}'."
+            f"{text!r} is not a JSON object: name each input, such as '{{\"limit\": 5}}'."
         )
     return value
 

@@ -17,16 +17,16 @@ from parent.store.outage import retry_while_database_is_down
 __all__ = ["Snapshot", "snapshots"]
 
 SHOWN_ITEMS = 5
-"""Of a mapped step, whose items are runs."""
+"""The most items that are shown of a mapped step whose items are runs."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Snapshot:
     """A run at `now`, by the database's clock. `has_worker`: an executor is alive.
 
-    `inner` are the steps of the runs inside of it, at any depth, by the ids of those runs. Of a
-    mapped step whose items are runs these are the first that go on; `items` are their items, by the
-    keys of the steps.
+    `inner` has the steps of the runs inside of it, at any depth, by the ids of those runs. If the
+    items of a mapped step are runs, only the first ones that go on are included; `items` has these
+    items, by the primary keys of the steps.
     """
 
     run: Run

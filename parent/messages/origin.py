@@ -62,6 +62,6 @@ def user_named(name: str) -> "User":
     find = getattr(users, "get_by_natural_key", None)
     try:
         return cast("User", find(name) if find else users.get(**{model.USERNAME_FIELD: name}))
-    except (model.DoesNotExist, ValueError) as exc:  # of a number or a UUID, say
+    except (model.DoesNotExist, ValueError) as exc:  # ValueError: the field is a number or a UUID
         field = model._meta.get_field(model.USERNAME_FIELD).verbose_name
         raise UnknownOwner(f"There is no user whose {field} is {name!r}") from exc

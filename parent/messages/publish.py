@@ -145,7 +145,7 @@ def publish_steps(steps: Sequence[Step | Item]) -> None:
 def attempt_header(step: Step | Item) -> dict[str, Any]:
     """The message header with all that a claim needs, which saves a query."""
     if isinstance(step, Item):
-        # The counts of the items have a tick look at the run's row, and no claim of one of them.
+        # None: the claim of an item does not make the run's row due. The counts of the items do.
         return {**_header(step, None), "mapped": step.step.name}
     return _header(step, run_row_due(step))
 
@@ -237,7 +237,7 @@ def _default_queue(name: str) -> str:
 def missing_messages(expected: Mapping[str, int]) -> Counter[str]:
     """How many of the `expected` messages are missing in each queue.
 
-    None if the broker does not answer: nothing could be published.
+    The counter is empty if the broker does not answer: nothing could be published either.
     """
     queues: Any = current_app.amqp.queues
     try:

@@ -1,8 +1,8 @@
 """What this worker has received and not begun: its messages are in no queue, but they are not lost.
 
-A worker takes messages before it can run them: it prefetches, holds those with an ETA, and those
-over a rate limit. Which ones is known to no broker in the same way, so the worker itself says it in
-the rows of the steps, at each heartbeat.
+A worker takes messages before it can run them: it prefetches, and it holds messages with an ETA or
+over a rate limit. There is no way to ask every broker for these. So the worker itself writes it to
+the rows of the steps and items, at each heartbeat.
 """
 
 from datetime import datetime

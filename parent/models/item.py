@@ -31,7 +31,7 @@ class Item(MetaFields):
 
     child_params: Any = None
     child_place_key: str | None = None
-    """As those of a nested `Step`, of an item that opens."""
+    """Set while an item that is a run opens, as on a nested `Step`."""
 
     step = models.ForeignKey(Step, on_delete=models.CASCADE, related_name="rows", db_index=False)
     index = models.PositiveIntegerField()

@@ -127,7 +127,8 @@ def announce_failed_steps(steps: Iterable[Step]) -> None:
 
 def _send(signal: Any, sender: Any, **about: Any) -> None:
     if signal.has_listeners(sender):
-        # Both log what a receiver raises: Django's signal does no exit.
+        # `send_robust` logs exceptions of receivers, but lets `SystemExit` through. `contained`
+        # makes that an exception too, and `robust` logs it.
         tell = contained()(partial(signal.send_robust, sender=sender, **about))
         transaction.on_commit(tell, robust=True)
 
@@ -187,7 +188,7 @@ def _deliveries(
     """
     rows = []
     for rule in rules:
-        # Who has the code decides what it says.
+        # A process that has the workflow's code looks later which of its rules want the occasion.
         is_code = rule.kind == NotificationKind.CODE
         occasion = occasions[0] if is_code else first_wanted(occasions, rule.on)
         if occasion is None:

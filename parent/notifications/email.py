@@ -32,10 +32,13 @@ class Pages(Protocol):
     """The addresses of pages that a mail may have. `monitor` installs them."""
 
     def decision(self, step: Step, user: "User") -> str | None:
-        """Of a page that decides in this user's name; None if they may not, or if it is unknown."""
+        """The address of the page where this user decides without a login.
+
+        None if the user may not decide, or if the address is unknown.
+        """
 
     def schedule(self, schedule: Schedule) -> str | None:
-        """Of a schedule's page; None if it is unknown."""
+        """The address of the schedule's page; None if it is unknown."""
 
 
 _pages: Pages | None = None
@@ -159,7 +162,7 @@ def _link_to_decide(
 
 
 def _user_of(delivery: Delivery, recipients: Sequence[str]) -> "User | None":
-    """The one user that gets the mail. Of two with the same address it may be either."""
+    """The user who gets the mail; None unless it is exactly one: two may have the same address."""
     if delivery.target == OWNER:
         return delivery.run.owner if delivery.run is not None else None
     model: Any = get_user_model()

@@ -31,7 +31,7 @@ def occasions_of(state: str, *, recovered: bool = False) -> tuple[str, ...]:
 
 
 def first_wanted(occasions: Sequence[str], on: Collection[str]) -> str | None:
-    """What a rule about `on` says of these occasions; None if it says nothing."""
+    """The first of these occasions that is in `on`; None if there is none."""
     return next((each for each in occasions if each in on), None)
 
 

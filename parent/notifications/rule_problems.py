@@ -57,11 +57,11 @@ def problems(rule: object) -> Problems:
 
 def occasion_problems(on: Sequence[object]) -> Problems:
     if not on:
-        yield "a rule of notify says on nothing", f"Choose from: {', '.join(OCCASIONS)}."
+        yield "a rule of notify has nothing in `on`", f"Choose from: {', '.join(OCCASIONS)}."
     for each in on:
         if each not in OCCASIONS:
             yield (
-                f"{each!r} is nothing that notify can be on",
+                f"{each!r} is not an occasion of notify",
                 (f"Choose from: {', '.join(OCCASIONS)}."),
             )
 

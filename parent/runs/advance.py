@@ -100,8 +100,8 @@ def advance(
             opens: the claim of that step makes the run due within a second.
         unread: the run's other steps, if `steps` are not all; see `lock_for_end`.
         hand_over: may claim one of the steps that open for this process, where `ended` has ended.
-            If the run ends, the place that it held is passed on in this transaction, and that of
-            the run that begins may be claimed.
+            If the run ends, its place is passed on in this transaction, and `hand_over` may claim
+            a step of the run that begins.
         also: further columns of the run to write.
     """
     was_due_at = run.due_at
@@ -144,7 +144,7 @@ def _write_changes(changes: Changes, taken: Step | None) -> None:
     if taken is not None:
         new = FIRST_ATTEMPT_COLUMNS + CLAIM_COLUMNS if taken.attempt == 1 else NEW_ATTEMPT_COLUMNS
         write([taken], new)
-    # It was not read; it is there if it is to be dropped.
+    # The checkpoint is a deferred column. It is in memory only if it was set to None.
     write([step for step in changes.opened if "checkpoint" in step.__dict__], ["checkpoint"])
     write(changes.mapped, MAPPED_COLUMNS)
     write(changes.nested, NESTED_COLUMNS)
@@ -184,7 +184,7 @@ def write_run(
         error: replaces the error of its first failed step.
         unread: the run's other steps, if `steps` are not all.
         also: further columns of the run to write.
-        pass_on: passes the place of a run that ends on; None does it after the commit.
+        pass_on: passes on the place of the run, if the run ends; None does it after the commit.
     """
     summary = read_summaries([run.pk])[run.pk] if unread is not None else None
     update_from_steps(run, steps, final, now, error, summary)

@@ -30,10 +30,10 @@ def run_data(run: Run, steps: Sequence[Step], unread: UnreadSteps | None = None)
 
 
 def apart(data: Callable[[], RunData]) -> RunData:
-    """The data for one of the author's functions, with values of its own.
+    """A copy of the data, for one of the author's functions.
 
-    It may build what it returns in them. Other functions get the same data, and at a start the
-    run's parameters are not stored yet.
+    The function may change its copy. Other functions must not see such a change, and at a start
+    the run's parameters, which are not stored yet, must not change either.
     """
     shared = data()
     return replace(

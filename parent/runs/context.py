@@ -24,12 +24,12 @@ class RunContext:
     """Implements `children.host.RunContext`.
 
     Args:
-        header: of the attempt's message.
+        header: the attempt's part of the message's headers.
         call: calls a function in the task's thread.
-        ask: makes statements there, and returns what the function returns. Its first argument says
-            what for.
-        still_counts: whether the attempt does; called where the run is locked.
-        shares_transaction: the body's statements are the engine's too: the child runs inline.
+        ask: calls a function that makes statements, and returns its result. The first argument
+            says what the function does, for the log.
+        still_counts: returns whether the attempt still counts; called where the run is locked.
+        shares_transaction: body and engine are in one transaction, because the child runs inline.
     """
 
     def __init__(
@@ -150,7 +150,7 @@ class RunContext:
 
 
 class _Adapter(LoggerAdapter[Logger]):
-    """Adds what it is about beside what a call itself gives as `extra`."""
+    """Adds run, workflow, step and attempt to the `extra` of each call."""
 
     def process(self, msg: Any, kwargs: Any) -> tuple[Any, Any]:
         return msg, {**kwargs, "extra": {**(kwargs.get("extra") or {}), **(self.extra or {})}}

@@ -298,7 +298,7 @@ def bring_up_after_commit(run: Run) -> None:
     If that fails, a tick does it: the run stays due until it is done.
     """
     if run.ended and run.is_child:
-        # No `partial`: Django asks what fails for its name.
+        # Not a `partial`: if it fails, Django logs its `__qualname__`, and a `partial` has none.
         transaction.on_commit(lambda: bring_up(run.pk), robust=True)
 
 

@@ -24,7 +24,11 @@ def fingerprint(workflow: str, values: Mapping[str, Any]) -> str:
 
 
 def _text(value: object) -> Any:
-    """What is stored of the value, where that is JSON: a set has no order, an instance an id."""
+    """The value as it is stored, if JSON can hold it; else its text.
+
+    Not the text of each value: that of a set has no fixed order, and two instances of a model may
+    have the same one.
+    """
     try:
         return Encoder().default(value)
     except TypeError:

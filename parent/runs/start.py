@@ -147,10 +147,10 @@ def _cancel(run_id: UUID, why: str) -> None:
 def _already_there(
     workflow: Workflow, concurrency: Concurrency, key: str, there: Run, run_id: UUID | None
 ) -> Run:
-    """The run that is there, where that is what a start returns.
+    """Return the run that goes on already, if `when_full` is "return_existing".
 
     Raises:
-        AlreadyRunning: it is not.
+        AlreadyRunning: `when_full` is "skip", or the new run must have the id `run_id`.
     """
     there.was_there = True
     if concurrency.when_full == "return_existing" and run_id is None:

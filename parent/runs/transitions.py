@@ -36,8 +36,8 @@ class Changes:
 
     `mapped` are those that opened with items: they run, or are OK where no item is left to run.
     `nested` are those that opened as a run of their own, which is to be written.
-    `awaited` are those that opened to wait for something from outside; what came before ended them.
-    Those among them that run a workflow are OK without a run.
+    `awaited` are those that opened to wait for something from outside; if that has come before,
+    they have ended. A step that is OK without a run, because it is too deep, is among them too.
     `failed` are those whose inputs raised. `needs_other_worker`: a step must open, or all are OK,
     but this process does not know the workflow. `final` is the state in which the run ends.
     """

@@ -15,7 +15,7 @@ EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
 
 class NoTimes(ValueError):
-    """The timing is none that `validation` accepts: this machine lacks the zone, or somebody wrote
+    """`validation` would not accept the timing: this machine lacks the time zone, or somebody wrote
     the row by hand. The message is for people.
     """
 

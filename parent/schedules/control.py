@@ -37,7 +37,7 @@ def resume(pk: int, *, who: str) -> Schedule:
 
     Raises:
         UnknownSchedule: it was deleted.
-        ScheduleGone: the code has it no more.
+        ScheduleGone: the code no longer declares it.
     """
     with transaction.atomic():
         row = _present(pk)
@@ -58,7 +58,7 @@ def run_now(pk: int, *, who: str) -> Firing:
 
     Raises:
         UnknownSchedule: it was deleted.
-        ScheduleGone: the code has it no more.
+        ScheduleGone: the code no longer declares it.
         UnknownWorkflow: this process does not know the workflow.
     """
     with transaction.atomic():
@@ -102,7 +102,7 @@ def reset(pk: int, *, who: str) -> Schedule:
 
     Raises:
         UnknownSchedule: it was deleted.
-        ScheduleGone: the code has it no more, or never had it.
+        ScheduleGone: the code no longer declares it, or never did.
     """
     with transaction.atomic():
         row = _present(pk)

@@ -47,7 +47,7 @@ __all__ = ["Fired", "fire", "fire_now"]
 logger = get_logger(__name__)
 
 MOST_TIMES, MOST_STARTS = 1_000, 50
-"""Times of one schedule that one transaction decides; and where each may start a run."""
+"""The most times of one schedule that one transaction decides; fewer if each may start a run."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

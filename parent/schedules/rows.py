@@ -37,8 +37,8 @@ def due_ids(workflows: Iterable[str], *, at_most: int, now: datetime | None = No
 
 
 def due(workflows: Iterable[str], now: datetime | None = None) -> "QuerySet[Any, Any]":
-    """Ids and times of the schedules of these workflows whose start has come, or which have one
-    that waited for the end of a run and waits no more.
+    """Ids and times of the schedules of these workflows whose start has come, or which have a
+    start that waited for the end of a run and need not wait any longer.
     """
     names = list(workflows)
     # First by the time: many schedules may be of few workflows.

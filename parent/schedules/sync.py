@@ -22,7 +22,7 @@ Key = tuple[str, str]
 
 
 def sync() -> None:
-    """Add what is new, update what the code changed, and switch off what it has no more.
+    """Add what is new, update what the code changed, and switch off what it no longer has.
 
     Rows of workflows that this process does not know are left alone: it may have only some apps.
     Without a change it takes one statement.
@@ -45,7 +45,7 @@ def sync() -> None:
 
 
 def _declared(rows: Mapping[Key, Schedule]) -> Iterator[tuple[Key, dict[str, Any]]]:
-    """What the code has. What the checks refuse, which somebody may have silenced, is left out."""
+    """The schedules in the code. One that the checks refuse is left out: they may be silenced."""
     for workflow in registry.workflows():
         for schedule in workflow.schedules:
             key = (workflow.name, schedule.name)

@@ -53,7 +53,8 @@ def authors_code() -> Iterator[None]:
                 yield
             if len(database.savepoint_ids) != depth:
                 raise _left_open()
-            # What fails after the commit fails nothing of the engine's that comes after it.
+            # If a callback of the author's fails after the commit, the engine's callbacks behind it
+            # are still called.
             database.run_on_commit[known:] = [
                 (savepoints, contained()(call), True)
                 for savepoints, call, _ in database.run_on_commit[known:]

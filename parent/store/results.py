@@ -105,7 +105,7 @@ def create(run: Run, task_name: str) -> None:
 
 
 def prepare_create(runs: Sequence[Run], task_name: str) -> Callable[[], None]:
-    """A function that does that for these runs of one workflow."""
+    """A function that writes the rows of these runs of one workflow; see `create`."""
     # A row may exist: a worker that did not know the task of a client's `send_task` stored one.
     rows = [
         TaskResult(

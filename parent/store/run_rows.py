@@ -41,7 +41,7 @@ __all__ = [
 FAILED = (StepState.ERROR, StepState.CANCELLED)
 
 FULL_READ_LIMIT = 30
-"""Of a run with at most so many steps, all are read."""
+"""All steps are read of a run that has at most this many."""
 LARGE_OF_RUN, LARGE_OF_STEP = ("files", "result"), ("kwargs", "checkpoint", "result")
 """Fields that may be large and that most transitions do not need."""
 SKIP_DEPTH = 3

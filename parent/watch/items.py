@@ -44,7 +44,8 @@ ORPHANED = (
     "AND message_id IS NOT NULL GROUP BY message_id "
     "HAVING MAX(CASE WHEN state = 'RUNNING' OR due_at IS NOT NULL THEN 1 ELSE 0 END) = 0"
 )
-"""Of each message, no item runs, and none is due to be sent again: one look at each active item.
+"""The messages of which no item runs and none is due to be sent again. The statement reads each
+active item once.
 
 The states are in the text, because SQLite takes no index of some rows for states as parameters.
 """

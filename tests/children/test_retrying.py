@@ -100,7 +100,7 @@ def test_a_class_may_have_attributes_with_the_names_of_steps_options() -> None:
         (
             {"autoretry_for": (Busy,), "retry_kwargs": {"max_retries": 3, "queue": "slow"}},
             "cannot be: its retry_kwargs have queue",
-            "Leave max_retries and countdown in them",
+            "Keep only max_retries and countdown there",
         ),
         ({"autoretry_for": ("Busy",)}, "cannot be: 'Busy' in its autoretry_for", "Name classes"),
         *(

@@ -15,9 +15,9 @@ Told = Callable[..., Workflow]
 URL = "https://partner.example.com/hook"
 
 WRONG: list[tuple[str, Any, str]] = [
-    ("on nothing it knows", Email(on="broken"), "'broken' is nothing that notify can be on"),
-    ("on several", Email(on=["failed", "ended"]), "'ended' is nothing"),
-    ("on nothing", Email(on=[]), "on nothing"),
+    ("on nothing it knows", Email(on="broken"), "'broken' is not an occasion of notify"),
+    ("on several", Email(on=["failed", "ended"]), "'ended' is not an occasion"),
+    ("on nothing", Email(on=[]), "nothing in `on`"),
     ("on a number", Email(on=3), "wrong type"),  # type: ignore[arg-type]
     ("owner of a schedule", Email(on=["schedule_missed"], to="owner"), "a schedule has none"),
     ("to nobody", Email(to=[]), "no recipient"),
@@ -48,7 +48,7 @@ WRONG: list[tuple[str, Any, str]] = [
     ("None", Webhook(URL, secret=None), "wrong type"),  # type: ignore[arg-type]
     ("short", Webhook(URL, secret="whsec_QUFB"), "has no secret"),
     ("one of two", Webhook(URL, secret=[SECRET, "x"]), "has no secret"),
-    ("webhook on", Webhook(URL, secret=SECRET, on="fail"), "'fail' is nothing"),
+    ("webhook on", Webhook(URL, secret=SECRET, on="fail"), "'fail' is not an occasion of notify"),
 ]
 
 

@@ -487,6 +487,6 @@ def test_results_of_attempts_that_are_over_and_prune_deletes_them(well: Executor
 
     assert told.what == "1 TaskResult rows are of attempts that are over; nobody reads them"
     assert told.do == "Run: python manage.py workflow prune"
-    assert stdout.getvalue() == "0 runs deleted.\n1 results of attempts that are over deleted.\n"
+    assert stdout.getvalue() == "0 runs deleted.\n1 results of ended attempts deleted.\n"
     assert found("results") == []
     assert TaskResult.objects.filter(task_id=str(run.pk)).exists()

@@ -141,7 +141,7 @@ def test_retry_can_be_watched_to_its_end() -> None:
     [
         (["--from", "four"], "The run has no step 'four'; its steps are: one, two, three."),
         (["--inputs", "{a"], "'{a' is not JSON"),
-        (["--inputs", "[1]"], "'[1]' is not JSON object: name each input"),
+        (["--inputs", "[1]"], "'[1]' is not a JSON object: name each input"),
         (["--inputs", '{"a": NaN}'], "is not JSON (NaN is not JSON)"),
         (["--result", "5"], "--result is for a step that is skipped: add --skip STEP."),
         (["--skip", "two", "--inputs", "{}"], "A step that is skipped takes no inputs"),

@@ -125,7 +125,10 @@ class Graph:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Sketch:
-    """The shape of a workflow, without words; `shape` is None if that could not be made out."""
+    """The shape of a workflow, without words.
+
+    `shape` is None if the workflow has one step, or more than `MOST_DOTS`.
+    """
 
     shape: Layout | None
     titles: Sequence[str]

@@ -37,7 +37,7 @@ class Point(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class Sizes:
-    """Of all boxes, in SVG units.
+    """The sizes of all boxes and gaps, in SVG units.
 
     `gap_x` is between two layers, `gap_y` within one, `inner` within a bundle; `lane` is the height
     that a line takes where it passes a layer.
@@ -217,7 +217,7 @@ def _size(names: Sequence[str], sizes: Sizes) -> tuple[float, float]:
 
 
 def _columns(count: int, sizes: Sizes) -> int:
-    """As many as make the bundle about square."""
+    """The number of columns that makes the bundle about square."""
     square = sqrt(count * (sizes.height + sizes.inner) / (sizes.width + sizes.inner))
     return min(MOST_COLUMNS, max(2, ceil(square)))
 

@@ -37,7 +37,7 @@ class Span:
     x: float
     width: float
     goes_on: bool = False
-    """Whether it ends now, and not at a known time."""
+    """Whether the bar ends now, because what it shows has not ended."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

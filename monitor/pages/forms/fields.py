@@ -22,7 +22,7 @@ from parent.store.files import is_file_list
 __all__ = ["IN_UTC", "TakesParams", "as_text", "form_serializer", "is_fieldset"]
 
 IN_UTC = {"in_utc": True}
-"""Of a time that the page's script shows in the reader's time zone."""
+"""The style of a time that the page's script shows in the reader's time zone."""
 SENT_BY_SCRIPT = "+00:00"
 JSON_TEXT = {"base_template": "json.html"}
 LONGEST_EXAMPLE = 200  # characters

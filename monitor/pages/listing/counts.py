@@ -46,7 +46,8 @@ def counts_by_state(runs: QuerySet[Run], user: User) -> list[StateCount]:
     """How many of `runs` are in each state of the filter. One statement.
 
     Args:
-        user: who asks; the statement reads their row, to have one.
+        user: any user that exists. The counts are columns of a query for this user's row, which
+            returns exactly one row.
     """
     found = {key: UpTo(in_state(runs, key).order_by().values("pk")[: MOST + 1]) for key in STATES}
     of_user = get_user_model()._default_manager.filter(pk=user.pk)

@@ -183,8 +183,10 @@ class PageOfRuns:
     """Runs, the newest first.
 
     Args:
-        older: the run before which the next page ends, for `before`; None on the last page.
-        newer: the run after which the previous page begins, for `after`; None on the first page.
+        older: the next page has the runs that are older than this one. It is sent as `before`;
+            None on the last page.
+        newer: the previous page has the runs that are newer than this one. It is sent as `after`;
+            None on the first page.
     """
 
     runs: list[Run]

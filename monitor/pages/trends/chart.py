@@ -9,10 +9,10 @@ __all__ = ["HEIGHT", "WIDTH", "Bar", "durations", "outcomes"]
 
 WIDTH, HEIGHT = 1000, 100
 GAP = 0.25
-"""Of the width that each time has."""
+"""The space between two bars, as a part of the width that each time has."""
 LINE = 0.08
 LOWEST = 1.0
-"""Of what there is, however little it is beside the others."""
+"""The least height of a bar, so that a short duration is visible beside long ones."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

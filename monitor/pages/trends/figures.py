@@ -15,7 +15,7 @@ LENGTHS = [
     *(timedelta(hours=hours) for hours in (1, 2, 4, 8)),
     timedelta(days=1),
 ]
-"""Of the times that are put together, the shortest first."""
+"""How long each time of a trend may be, the shortest first."""
 MOST_TIMES = 31
 
 
@@ -99,7 +99,10 @@ def trend_of(runs: Iterable[RunTimes], *, since: datetime, now: datetime) -> Tre
 
 
 def _starts(since: datetime, now: datetime, length: timedelta) -> list[datetime]:
-    """When each time begins; the first one before `since`, at a full one of its zone."""
+    """When each time begins.
+
+    The first one begins at or before `since`, at a multiple of `length` after midnight of its zone.
+    """
     midnight = since.replace(hour=0, minute=0, second=0, microsecond=0)
     first = midnight + (since - midnight) // length * length
     # Days are added by the calendar: some have 23 or 25 hours.

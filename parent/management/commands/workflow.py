@@ -248,7 +248,7 @@ class Command(BaseCommand):
         age = timedelta(days=days) if days is not None else timedelta(seconds=retention or 0)
         self.stdout.write(f"{prune_all(age)} runs deleted.")
         if left_over := orphan_results.delete_all():
-            self.stdout.write(f"{left_over} results of attempts that are over deleted.")
+            self.stdout.write(f"{left_over} results of ended attempts deleted.")
         if strays := delete_strays():
             self.stdout.write(f"{strays} uploads without a run deleted.")
 

@@ -59,10 +59,10 @@ def stuck() -> Iterator[Finding]:
 
 
 def nested() -> Iterator[Finding]:
-    """Child runs that go on without their step, or item, and those that wait for a run that goes on
-    no more.
+    """Child runs that go on although no step or item waits for them, and steps and items that wait
+    for a run that has ended.
 
-    The engine ends both together; only a change of the rows by hand leaves one of them.
+    The engine ends both together. Only a change of the rows by hand leaves one of them.
     """
     now = clock.now()
     waits = Step.objects.filter(

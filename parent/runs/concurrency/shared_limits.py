@@ -51,10 +51,10 @@ LARGE_OF_ITEM = (
 
 
 def enter(rows: Iterable[Step | Item]) -> None:
-    """Let these attempts stand in line, those of them that have limits; write it with them.
+    """Put those of these attempts that have limits in line, in the caller's transaction.
 
-    After the commit the first in line begin. One that waits for the delay of a retry enters
-    later: a tick does it, by `resume`.
+    After the commit the first in line begin. An attempt that waits for the delay of a retry enters
+    later: a tick puts it in line, by `resume`.
     """
     new = [row for row in rows if row.is_in_line and row.due_at is None]
     if new:
@@ -80,7 +80,7 @@ def _insert(rows: Iterable[Step | Item]) -> None:
 
 
 def begin_next_after_commit(names: Iterable[str] | None) -> None:
-    """Let the next in line begin when the transaction commits, which ends an attempt."""
+    """Let the next attempts in line for these limits begin when the transaction commits."""
     if names := sorted({*(names or ())}):
         transaction.on_commit(partial(_begin_next, names))
 
@@ -177,7 +177,7 @@ class _Lines:
             self._lines[name] = shared_limits_sql.first_in_line(name, self._free(name))
 
     def _free(self, name: str) -> int:
-        """How many may begin. Of a limit without a size here none: another process may have it."""
+        """How many may begin; 0 if the limit has no size here: another process may have it."""
         size = self._sizes.get(name)
         if size is None:
             return 0

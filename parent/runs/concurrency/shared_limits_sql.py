@@ -60,7 +60,7 @@ def sizes_by_staff(names: Collection[str]) -> dict[str, str]:
 
 
 def delete_over(name: str, size: Size | None, now: datetime) -> None:
-    """Delete the rows of places that count no more."""
+    """Delete the rows of places that are no longer taken."""
     over, params = f"NOT ({ACTIVE})", [name]
     if size is not None and size.period:
         over, since = "p.taken_at <= %s", now - timedelta(seconds=size.period)

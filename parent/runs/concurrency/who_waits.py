@@ -26,11 +26,13 @@ class Line:
     """The line of a limit of steps, or of one key of a workflow.
 
     Args:
-        name: of the limit; or the key (`shop=7`), or the workflow where it has none.
+        name: the name of the limit; or the key (`shop=7`), or the workflow if it has no key.
         workflow: empty for a limit of steps.
-        use: how much of it is used, in words.
-        waiting: how many wait for a place, the first `since` then.
-        held_by: the runs that hold places or have begun last, the first five, the oldest first.
+        use: how much of the limit is used, in words.
+        waiting: how many wait for a place.
+        since: when the first of these began to wait.
+        held_by: the runs that hold a place, or have begun in the period of a rate; at most five,
+            the oldest first.
     """
 
     name: str
@@ -105,7 +107,7 @@ def _standing(line: Line, task_id: str, step: str | None, ahead: int, since: dat
 
 
 def lines(now: datetime, *, at_most: int) -> list[Line]:
-    """The lines in which somebody waits, of the first who has waited longest first."""
+    """The lines in which somebody waits. The line with the longest wait comes first."""
     of_steps = Place.objects.filter(taken_at=None).order_by().values_list("name", flat=True)
     found = [_of_limit(name, now) for name in of_steps.distinct()]
     keys = runs_in_line.all_in_line().values_list("workflow", "place_key")

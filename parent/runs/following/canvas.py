@@ -129,7 +129,8 @@ def _send(run: Run, request: Any) -> None:
     if state == states.SUCCESS:
         _send_next(request, value)
         return
-    # The result is ours already, but Celery stores that of the rest of the chain only with it.
+    # Celery stores the failure of the rest of the chain only together with that of this task, in
+    # its own form. So `results.create` writes our row again.
     part = Context(request.__dict__, chord=None)
     errbacks = state == states.FAILURE  # of a revoked task Celery calls none
     backend: Any = current_app.backend

@@ -102,7 +102,7 @@ class HandOver:
             isinstance(task, ChildTask)
             and step.task not in self._delivery.excluded
             and queue_of(step) == queue_of(ended)
-            # Not "no lower": of two numbers, which goes first depends on the broker.
+            # The same priority: which of two different numbers goes first depends on the broker.
             and _priority(step) == _priority(ended)
         )
 

@@ -54,9 +54,10 @@ CLAIM_COLUMNS = (
 QUEUE_COLUMNS = (
     *("state", "task_id", "message_id", "publish_count", "due_at", "queued_at", "attempt"),
 )
-"""What opening an item writes that no process has claimed: what waits has nothing of a claim."""
+"""What opening an item writes if no process claims it. A waiting item has no claim to clear."""
 NOT_READ = ("checkpoint", *(n for n in ATTEMPT_COLUMNS if n not in ("task_id", "queued_at")))
-"""Fields that nobody reads of an item that opens, or is claimed: its attempt has what is set here.
+"""Fields that are not read when an item opens or is claimed. In memory they keep the values that
+the code here gives the new attempt.
 """
 
 WAITING = "step_id = %s AND state = 'WAITING' AND due_at IS NULL ORDER BY \"index\""
@@ -76,7 +77,11 @@ that of the partial index of messages, because SQLite uses the index only then.
 
 
 def places_left(step: Step) -> int:
-    """How many more messages of the step there may be. Only a tick, and who opens it, may fill."""
+    """How many more messages of the step there may be; how many more runs, if its items are runs.
+
+    Two transactions must not fill the same places. So fill them only with the run locked, or in
+    the transaction that creates it; items that are runs, only with the lock of `try_lock_opening`.
+    """
     if step.nested:
         [(taken, running)] = fetch(ACTIVE_RUNS, [step.pk])
         left: int = places(step.max_active, running) - taken
@@ -91,7 +96,7 @@ def places_left(step: Step) -> int:
 
 
 def wants_places(step: Step, running: int) -> bool:
-    """Whether more slots take items of the step than there were places for, and items wait.
+    """Whether the step may have more places than items run, some are free, and items wait.
 
     Args:
         running: how many of its items run.
@@ -167,7 +172,7 @@ def fill_places(step: Step, now: datetime) -> list[Item]:
     Items that are child runs open after the commit.
     """
     if step.nested:
-        # No `partial`: Django asks what fails for its name.
+        # Not a `partial`: if it fails, Django logs its `__qualname__`, and a `partial` has none.
         transaction.on_commit(lambda: item_runs().open(step.pk), robust=True)
         return []
     heads, opened = open_chunks(step, places_left(step), now)

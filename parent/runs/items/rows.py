@@ -57,7 +57,8 @@ def write_ok(task_id: str, outcome: Meta, states: Collection[str]) -> Item | Non
     """End the item with this attempt as OK, if it is in one of these states.
 
     Returns:
-        It as `lock_item` does, with its key and its message only; None if it no longer counts.
+        The item, as `lock_item` does, but with only its primary key, its step and its message id;
+        None if the attempt no longer counts.
 
     Raises:
         RowChanged: its step does not run any more.

@@ -52,7 +52,7 @@ def end_without_run(step: Step, reason: str, now: datetime) -> None:
 
 
 def check_depth(run: Run) -> None:
-    """Whether there may be runs inside of this one.
+    """Check that there may be runs inside of this one.
 
     Raises:
         InvalidWorkflow: too many would be inside of each other.

@@ -1,7 +1,8 @@
 """The interface through which ends of runs reach the items that are child runs.
 
-The end of such a run ends its item, which may end the step and the run around it. So what does that
-is above the modules that end and open steps, and `parent.apps` installs it here.
+The end of such a run ends its item, which may end the step and the run around it. The code for that
+imports the modules that end and open steps, and they must not import it. So `parent.apps` installs
+it here.
 """
 
 from collections.abc import Iterable
@@ -30,13 +31,13 @@ _installed: ItemRuns | None = None
 
 
 def install(implementation: ItemRuns) -> None:
-    """Make `implementation` the one of this process."""
+    """Let this process use `implementation`."""
     global _installed  # noqa: PLW0603 - one per process
     _installed = implementation
 
 
 def item_runs() -> ItemRuns:
-    """That of this process.
+    """The implementation of this process.
 
     Raises:
         RuntimeError: Django's apps are not loaded.

@@ -54,7 +54,7 @@ def in_batches(ids: Iterable[UUID]) -> Iterator[list[UUID]]:
 
 
 def outermost(run: Run) -> UUID:
-    """The id of the run that is inside of no other, in which this run is; its own if that is it."""
+    """The id of the outermost run around this run; its own id if it is not inside of another."""
     found, above = run.pk, run.parent_run_id
     while above is not None:
         found = above

@@ -25,7 +25,7 @@ NON_FIELD = api_settings.NON_FIELD_ERRORS_KEY
 
 
 def fed_step(run: Run, name: str) -> Step | None:
-    """The step whose items the arrivals of this signal are, if there is one."""
+    """The mapped step that this signal feeds; None if it feeds none."""
     if registry.get(run.workflow).fed_step(name) is None:
         return None
     step = Step.objects.filter(run=run, fed_by=name).defer("result", "checkpoint").first()
@@ -76,7 +76,7 @@ def item_of(fed: Step, run: Run, values: dict[str, Any], key: str | None) -> Fro
 
 
 def end_feeding(locked: Locked, signal_id: int, fed_id: int, reason: str) -> None:
-    """No more comes of a signal that feeds a step: it is OK, and the step ends with its items."""
+    """End a signal that feeds a step as OK. The step ends when its last item has ended."""
     steps = steps_of(locked.run)
     row = next(each for each in steps if each.pk == signal_id)
     number = ReceivedSignal.objects.filter(run=locked.run, name=row.name).count()

@@ -65,11 +65,11 @@ def give(
     key: str | None = None,
     still_counts: Callable[[], bool] | None = None,
 ) -> ReceivedSignal:
-    """Give a run a signal, or the decision of an approval. It is stored whether or not a step
-    waits for it already. The first one counts; the same values again give the same row.
+    """Give a run a signal, or the decision of an approval, and return its row.
 
-    Of a signal that feeds a `Map` each one counts: it is an item. Those with the same key are the
-    same one.
+    It is stored whether or not a step waits for it already. Only the first one counts; if the same
+    values are given again, the first row is returned. A signal that feeds a `Map` may come many
+    times: each becomes an item. Two with the same key are the same item.
 
     Args:
         run_id: the run's id; or the run, of which only the workflow counts.
@@ -77,8 +77,8 @@ def give(
         who: the name of the user, for the run's history.
         key: of the item, where the `Map` does not take it from the values; None numbers it.
         task_id: the attempt of the step that is meant; None for any.
-        still_counts: whether the attempt counts that gives it. Its end comes before this one, or
-            after, as it needs the run too.
+        still_counts: returns whether the attempt that gives the signal still counts. It is called
+            where the run is locked.
 
     Raises:
         UnknownRun: no run has that id.

@@ -103,7 +103,10 @@ def failed(steps: Sequence[Step]) -> list[Step]:
 
 
 def is_kept(row: Step) -> bool:
-    """What came after an optional step that failed has gone on without it."""
+    """Whether a retry keeps the step: it is OK, or it is optional and has failed.
+
+    The steps after such an optional step have gone on without it.
+    """
     return row.state == StepState.OK or (row.state == StepState.ERROR and row.optional)
 
 

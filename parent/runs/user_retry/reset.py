@@ -90,8 +90,10 @@ def _drop_checkpoints(rows: Sequence[Step], changed: Sequence[Step]) -> None:
 def _take_items_again(
     rows: Sequence[Step], skipped: Sequence[Step], only: Item | None, now: datetime
 ) -> None:
-    """Let the items of mapped steps that are not OK run again; of a step that asks `over` again,
-    none is kept. It does if it was OK, or comes after a step that runs again.
+    """Let the items of mapped steps that are not OK run again.
+
+    All items of a step are deleted if it was OK, if it is among the `skipped`, or if it comes after
+    a step that runs again: the step asks `over` again, or needs no items.
 
     Args:
         only: the one item of its step that runs again.
