@@ -7,7 +7,7 @@ from typing import Any, overload
 from celery import Task, current_app, shared_task
 
 from children.declaration.retrying import Retrying
-from children.declaration.signature import Signature, function_of, options_of_a_step, step_problems
+from children.declaration.signature import Signature, function_of, step_problems
 from children.task import ChildTask
 
 __all__ = ["child_task"]
@@ -64,7 +64,7 @@ def _register_function(body: Any, options: dict[str, Any]) -> Any:
             f"{base.__name__} is not a ChildTask: write class {base.__name__}(ChildTask)"
         )
     signature = Signature(function, own + 1 + bool(options.get("bind")))
-    derived = _derived_attributes(signature, options, options)
+    derived = _derived_attributes(signature, options)
     register: Any = shared_task(**{"base": ChildTask} | options | derived)
     return register(body.__func__ if isinstance(body, staticmethod) else body)
 
@@ -79,11 +79,7 @@ def _register_class(body: type, options: dict[str, Any]) -> Any:
     run = inspect.getattr_static(body, "run")
     signature = Signature(getattr(run, "__func__", run), 1 if type(run) is staticmethod else 2)
     given = {key: getattr(body, key) for key in _own_names(body)} | options
-    own = {
-        "__module__": body.__module__,
-        **options,
-        **_derived_attributes(signature, given, options),
-    }
+    own = {"__module__": body.__module__, **options, **_derived_attributes(signature, given)}
     own.pop("bind", None)  # a method has the task as `self`
     task_class: Any = type(str(body.__name__), (body,), own)
     return current_app.register_task(task_class())
@@ -94,21 +90,14 @@ def _own_names(body: type) -> set[str]:
     return {name for kind in body.__mro__ if kind not in ChildTask.__mro__ for name in vars(kind)}
 
 
-def _derived_attributes(
-    signature: Signature, options: dict[str, Any], decorator: dict[str, Any]
-) -> dict[str, Any]:
-    """The attributes of a child that follow from its signature and options.
-
-    Args:
-        options: those of the task, also as attributes of its class.
-        decorator: those that `@child_task` was given. A class may have any attribute of its own.
-    """
+def _derived_attributes(signature: Signature, options: dict[str, Any]) -> dict[str, Any]:
+    """The attributes of a child that follow from its signature and options."""
     return {
         # Celery has no public way to replace the signature that checks a call's arguments.
         "__header__": signature.head,
         "reserved": signature.reserved,
         "problems": tuple(signature.problems()),
-        "step_problems": (*options_of_a_step(decorator), *step_problems(options)),
+        "step_problems": tuple(step_problems(options)),
         "retrying": Retrying.of_options(options),
         # Otherwise Celery would wrap the body in its own retries, which ignore attempts.
         "autoretry_for": (),

@@ -17,7 +17,7 @@ from celery.utils.functional import head_from_fun
 
 from children.declaration import retrying
 
-__all__ = ["Problem", "Signature", "function_of", "options_of_a_step", "step_problems"]
+__all__ = ["Problem", "Signature", "function_of", "step_problems"]
 
 Problem = tuple[str, str]
 """What is wrong, and what to write instead."""
@@ -169,21 +169,18 @@ def function_of(body: Any) -> tuple[Callable[..., Any], int]:
     return body, 0
 
 
-def options_of_a_step(options: Mapping[str, Any]) -> Iterator[Problem]:
-    """The options given to `@child_task` that only a step has: each problem with its remedy."""
-    for name in OF_A_STEP:
-        if name in options:
-            yield (
-                f"has the option {name}, which does nothing in @child_task",
-                f"Give it to the step: Step(..., {name}={options[name]!r}).",
-            )
-
-
 def step_problems(options: Mapping[str, Any]) -> Iterator[Problem]:
     """The options of a task that a step cannot honour: each problem with its remedy."""
     for name, (why, instead) in IN_A_STEP.items():
         value = options.get(name)
         if value and value not in HARMLESS.get(name, ()):
             yield f"has the option {name}, and {why}", instead
+    for name in OF_A_STEP:
+        # A class may have a method of that name.
+        if name in options and not inspect.isroutine(options[name]):
+            yield (
+                f"has the option {name}, which does nothing in a child",
+                f"Give it to the step: Step(..., {name}=...).",
+            )
     for problem, instead in retrying.problems(options):
         yield f"cannot be: {problem}", instead

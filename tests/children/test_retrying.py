@@ -76,15 +76,19 @@ OF_A_STEP = {
 }
 
 
-def test_a_class_may_have_attributes_with_the_names_of_steps_options() -> None:
+def test_an_option_of_a_step_as_an_attribute_of_a_class_is_reported() -> None:
     @child_task(name="shop.Own")
     class Own(ChildTask):
         retries = 3
 
+        def backoff(self) -> None: ...
+
         def run(self, progress: Progress) -> None: ...
 
     made: Any = Own
-    assert made.step_problems == ()
+    [(what, instead)] = made.step_problems
+    assert what == "has the option retries, which does nothing in a child"
+    assert instead == "Give it to the step: Step(..., retries=...)."
 
 
 @pytest.mark.parametrize(
@@ -107,7 +111,7 @@ def test_a_class_may_have_attributes_with_the_names_of_steps_options() -> None:
             (
                 {name: value},
                 f"has the option {name}, which does nothing",
-                f"Step(..., {name}={value})",
+                f"Step(..., {name}=...)",
             )
             for name, value in OF_A_STEP.items()
         ),
